@@ -1,5 +1,6 @@
-"""Names in commands: their completion by a shell, from the running daemon, and the error for an empty one. Must never:
-fail, print, or keep a shell waiting during completion. Without a daemon there are no names.
+"""Names in commands: their completion by a shell, from the running daemon, and the error for an empty one.
+
+Must never: fail, print, or keep a shell waiting during completion. Without a daemon there are no names.
 """
 
 from __future__ import annotations

@@ -34,9 +34,11 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
 
 
 def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
-    """In the order of the file, which is the order in which they are tried. Entries that no process can match are left
-    out: the default, which gets all other processes; an app with only a token; and one whose user or group was removed
-    after the check."""
+    """In the order of the file, which is the order in which they are tried.
+
+    Entries that no process can match are left out: the default, which gets all other processes; an app with only a
+    token; and one whose user or group was removed after the check.
+    """
     for name, app in config.apps.items():
         match = app.match
         if name == DEFAULT_APP or match.token is not None:

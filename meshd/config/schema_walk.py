@@ -1,6 +1,7 @@
-"""The schema as a tree of keys: which exist where, which are not built yet, and what is below each. Owns: walking plain
-data along the schema, to report what pydantic does not report well (the closest key) or not at all (keys that are not
-built).
+"""The schema as a tree of keys: which exist where, which are not built yet, and what is below each.
+
+Owns: walking plain data along the schema, to report what pydantic does not report well (the closest key) or not at all
+(keys that are not built).
 Must never: check a value's type; pydantic does.
 """
 

@@ -1,6 +1,7 @@
-"""Wraps connectors of other packages, so that they raise only what their interface allows. Owns: the wrappers of secret
-stores and storages. The callers of providers, sinks and strategies expect any exception. Must never: wrap a connector
-that comes with the daemon, where a mistake is a defect that must show.
+"""Wraps connectors of other packages, so that they raise only what their interface allows.
+
+Owns: the wrappers of secret stores and storages. The callers of providers, sinks and strategies expect any exception.
+Must never: wrap a connector that comes with the daemon, where a mistake is a defect that must show.
 """
 
 from __future__ import annotations

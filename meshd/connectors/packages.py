@@ -1,6 +1,7 @@
-"""Reads the connectors that installed packages offer from their entry points, and checks them. Owns: what makes an
-entry point or a spec unusable, and the message for it. Must never: let another package's mistake through; each becomes
-a `Fault`.
+"""Reads the connectors that installed packages offer from their entry points, and checks them.
+
+Owns: what makes an entry point or a spec unusable, and the message for it.
+Must never: let another package's mistake through; each becomes a `Fault`.
 """
 
 from __future__ import annotations

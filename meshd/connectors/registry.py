@@ -176,6 +176,7 @@ class ConnectorRegistry:
 
     def _read_packages(self) -> bool:
         """Read the connectors of other packages again if the installed packages have changed. Returns whether they had.
+
         Called only when an id is unknown or all are listed, because it imports modules of those packages.
         """
         if not self._reads_packages:

@@ -1,5 +1,6 @@
-"""How many file descriptors the process may have, how many are left, and a reserve of them. Owns: the limit, and the
-reserve, which is for files, the journal and clients.
+"""How many file descriptors the process may have, how many are left, and a reserve of them.
+
+Owns: the limit, and the reserve, which is for files, the journal and clients.
 Must never: hold one.
 
 Connections to providers must not use the reserve: a request can wait, but a daemon that cannot open files is useless,

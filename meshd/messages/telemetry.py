@@ -8,9 +8,11 @@ from meshd.core.message import Message
 
 
 class QueryStatistics(Message, frozen=True):
-    """→ telemetry; answered with a list of maps, one for each group. since, until: seconds before now. scope: one or
-    several of the dimensions, separated by commas. name: only this value of the first of them. where: only rows with
-    these values, dimension → value."""
+    """→ telemetry; answered with a list of maps, one for each group. since, until: seconds before now.
+
+    scope: one or several of the dimensions, separated by commas. name: only this value of the first of them. where:
+    only rows with these values, dimension → value.
+    """
 
     scope: str
     name: str | None = None

@@ -37,6 +37,7 @@ class Discovery(ABC):
 
     @abstractmethod
     def look(self) -> Iterable[FoundServer]:
-        """Every server that is running now; may block for some seconds. A server that is missing twice is removed. An
-        exception means that nothing is known now; what was found before stays.
+        """Every server that is running now; may block for some seconds. A server that is missing twice is removed.
+
+        An exception means that nothing is known now; what was found before stays.
         """

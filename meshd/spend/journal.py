@@ -30,9 +30,10 @@ _SETTLE = 2
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
-    """An attempt is about to be sent to a provider. Times in UTC seconds, money in 10⁻⁹ USD. reserved, tokens_in,
-    tokens_out, units: the most that it can use. day: the day on which it counts, in the router's time zone; "": the UTC
-    day of `at`. Older segments lack the fields from `day` on.
+    """An attempt is about to be sent to a provider. Times in UTC seconds, money in 10⁻⁹ USD.
+
+    reserved, tokens_in, tokens_out, units: the most that it can use. day: the day on which it counts, in the router's
+    time zone; "": the UTC day of `at`. Older segments lack the fields from `day` on.
     """
 
     request: bytes  # 16 bytes

@@ -1,5 +1,6 @@
-"""Daemons that are shutting down: they sent GOAWAY, or refused a request because they are draining. Owns: how long each
-of them may take. The next WELCOME has to come from another instance.
+"""Daemons that are shutting down: they sent GOAWAY, or refused a request because they are draining.
+
+Owns: how long each of them may take. The next WELCOME has to come from another instance.
 """
 
 from __future__ import annotations

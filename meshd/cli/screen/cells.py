@@ -1,5 +1,6 @@
-"""Texts for a terminal: without control characters, measured in columns, wrapped between words. Owns: which characters
-control a terminal, and how wide the others are.
+"""Texts for a terminal: without control characters, measured in columns, wrapped between words.
+
+Owns: which characters control a terminal, and how wide the others are.
 Must never: print.
 """
 

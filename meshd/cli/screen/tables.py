@@ -1,5 +1,7 @@
-"""Lays out columns: fitted to a terminal's width, or one line for each row in a pipe. Owns: which columns are side by
-side and which below. Must never: cut a word that has room on a line of its own, or print.
+"""Lays out columns: fitted to a terminal's width, or one line for each row in a pipe.
+
+Owns: which columns are side by side and which below. Must never: cut a word that has room on a line of its own, or
+print.
 """
 
 from __future__ import annotations

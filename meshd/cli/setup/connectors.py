@@ -1,5 +1,6 @@
-"""`meshctl connectors`: the connectors of this installation. It needs no daemon. Must never: import a connector to list
-it. One of another package is imported only to find out whether it can be used.
+"""`meshctl connectors`: the connectors of this installation. It needs no daemon.
+
+Must never: import a connector to list it. One of another package is imported only to find out whether it can be used.
 """
 
 from __future__ import annotations

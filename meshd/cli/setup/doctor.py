@@ -1,5 +1,6 @@
-"""`meshctl doctor`: what is wrong, and what to do about it. Must never: change anything, or end because a check itself
-fails; that is a finding as well.
+"""`meshctl doctor`: what is wrong, and what to do about it.
+
+Must never: change anything, or end because a check itself fails; that is a finding as well.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ _PROBE_TIMEOUT = 60.0
 
 @app.command(rich_help_panel=out.SET_UP)
 def doctor(as_json: out.JsonOption = False) -> None:
-    """Check the installation and the daemon, and say what to do about each problem. Exit code 1 if there is a problem,
-    69 if no daemon runs.
+    """Check the installation and the daemon, and say what to do about each problem.
+
+    Exit code 1 if there is a problem, 69 if no daemon runs.
     """
     findings: list[Finding] = []
     for finding in examine():

@@ -21,9 +21,10 @@ def apps(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Show the apps that use the mesh: their rules, requests and cost. An app is an entry of `apps` in the
-    configuration, matched by what the kernel says about a process. A program that matches none is shown by its own name
-    and shares the limits of `default`.
+    """Show the apps that use the mesh: their rules, requests and cost.
+
+    An app is an entry of `apps` in the configuration, matched by what the kernel says about a process. A program that
+    matches none is shown by its own name and shares the limits of `default`.
 
     $ meshctl apps mail.service
     """

@@ -1,5 +1,6 @@
-"""`meshctl budget`: limits, what of them is spent and reserved, and when they reset. Owns: how every command shows a
-limit.
+"""`meshctl budget`: limits, what of them is spent and reserved, and when they reset.
+
+Owns: how every command shows a limit.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ def budget(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Show budgets, quotas and count limits: spent, reserved, left, and when they reset. The most that a request can
-    cost is reserved before it is sent, and replaced by its actual cost when it ends, so spent and reserved together
-    never exceed a limit. Times are in this machine's time zone.
+    """Show budgets, quotas and count limits: spent, reserved, left, and when they reset.
+
+    The most that a request can cost is reserved before it is sent, and replaced by its actual cost when it ends, so
+    spent and reserved together never exceed a limit. Times are in this machine's time zone.
 
     $ meshctl budget
     $ meshctl budget openai --json | jq '.data[0].remaining'

@@ -65,9 +65,10 @@ def explain(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Show which model would be chosen and why, stage by stage. No provider is asked. For each model that could answer,
-    it also shows what would be reserved for the request and how much room is left in its rate limits; then every limit
-    that would apply, and whether the request would wait.
+    """Show which model would be chosen and why, stage by stage. No provider is asked.
+
+    For each model that could answer, it also shows what would be reserved for the request and how much room is left in
+    its rate limits; then every limit that would apply, and whether the request would wait.
 
     $ meshctl explain chat-completion --tools --tokens 20000 --app mail
     """

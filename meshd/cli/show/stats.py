@@ -1,5 +1,6 @@
-"""`meshctl stats`: counts, tokens, cost and latencies, by any dimensions and over any period. Must never: add up
-anything itself, since only the daemon can tell requests from attempts.
+"""`meshctl stats`: counts, tokens, cost and latencies, by any dimensions and over any period.
+
+Must never: add up anything itself, since only the daemon can tell requests from attempts.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The single lines of `meshctl top`: the header, sparklines, spend, tabs, an event. Owns: the colour of each tone, and
-how a line is fitted to a width.
+"""The single lines of `meshctl top`: the header, sparklines, spend, tabs, an event.
+
+Owns: the colour of each tone, and how a line is fitted to a width.
 Must never: ask the daemon, or hold a widget.
 """
 

@@ -1,5 +1,6 @@
-"""What `meshctl top` shows, made from the daemon's answers: rates, series, tables, lines. Owns: the arithmetic between
-two snapshots, and how a table is fitted to a width.
+"""What `meshctl top` shows, made from the daemon's answers: rates, series, tables, lines.
+
+Owns: the arithmetic between two snapshots, and how a table is fitted to a width.
 Must never: ask the daemon, or know of textual.
 """
 
@@ -26,9 +27,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The daemon's answers at one moment. at: s, by a monotonic clock; clock: UTC s. apps, budgets: None if the daemon
-    lacks that operation. totals: (scope, name) → all requests so far. minutes: statistics by the minute. recent:
-    (scope, name) → statistics of the last 15 minutes."""
+    """The daemon's answers at one moment. at: s, by a monotonic clock; clock: UTC s.
+
+    apps, budgets: None if the daemon lacks that operation. totals: (scope, name) → all requests so far. minutes:
+    statistics by the minute. recent: (scope, name) → statistics of the last 15 minutes.
+    """
 
     at: float
     clock: float

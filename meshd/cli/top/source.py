@@ -1,6 +1,7 @@
-"""What `meshctl top` asks the daemon, and the commands that it sends. Owns: the connection, which is made again after
-every failure, and how often each question is asked. Must never: keep the terminal waiting. Everything is awaited, with
-a deadline.
+"""What `meshctl top` asks the daemon, and the commands that it sends.
+
+Owns: the connection, which is made again after every failure, and how often each question is asked.
+Must never: keep the terminal waiting. Everything is awaited, with a deadline.
 """
 
 from __future__ import annotations

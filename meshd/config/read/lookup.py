@@ -19,8 +19,9 @@ def find_config(
     environ: Mapping[str, str] | None = None,
     system_directory: str | os.PathLike[str] = SYSTEM_DIRECTORY,
 ) -> Path | None:
-    """The file of --config, else of $MESHD_CONFIG, else the user's, else the system's. None: zero configuration. The
-    first two are binding: if their file is missing, that is an error, not a reason to look elsewhere.
+    """The file of --config, else of $MESHD_CONFIG, else the user's, else the system's. None: zero configuration.
+
+    The first two are binding: if their file is missing, that is an error, not a reason to look elsewhere.
     """
     env = os.environ if environ is None else environ
     named = given or env.get("MESHD_CONFIG")

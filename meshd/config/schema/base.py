@@ -53,8 +53,9 @@ class OpenSection(Section):
 
 @dataclass(frozen=True)
 class NotBuiltYet:
-    """Marks a key (if no values are given), or some of its values, as refused for now: "not supported yet". Once the
-    feature exists, removing the marker is all that is needed. Defaults are not refused.
+    """Marks a key (if no values are given), or some of its values, as refused for now: "not supported yet".
+
+    Once the feature exists, removing the marker is all that is needed. Defaults are not refused.
     """
 
     values: tuple[Any, ...] = field(default=())

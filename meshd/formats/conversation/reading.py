@@ -1,6 +1,7 @@
-"""Reads a format's JSON objects into records, and writes them back unchanged. Nothing here trusts what it reads. An
-app's mistake is an InvalidRequestError that names the field. A provider's answer is read as far as possible; what
-cannot be read stays in the original.
+"""Reads a format's JSON objects into records, and writes them back unchanged.
+
+Nothing here trusts what it reads. An app's mistake is an InvalidRequestError that names the field. A provider's answer
+is read as far as possible; what cannot be read stays in the original.
 """
 
 from __future__ import annotations

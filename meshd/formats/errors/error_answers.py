@@ -1,14 +1,11 @@
-"""Recognises what comes instead of an answer: an error inside a 200, or a sign of life. Owns: distinguishing these, in
-any form. It reports only that something is an error. Must never: read an error's words (`failures.py` does), or take an
-empty error field in a good answer for an error.
+"""Recognises what comes instead of an answer: an error inside a 200, or a sign of life.
 
-Owns: distinguishing these, in any shape. Of an error it says only that it is one.
-Must never: read an error's words (`response_failures.py`), or mistake an empty error field beside a good answer for an
-error.
+Owns: distinguishing these, in any form. It reports only that something is an error.
+Must never: read an error's words (`response_failures.py`), or take an empty error field in a good answer for an error.
 
-An error is known by a name that only errors have (`error`, `error_code`, `base_resp.status_code`, an object that calls
-itself one), or, without choices, by other parts of an error: `detail`, a code, a message. A message without such a name
-is in doubt: `[DONE]` after it does not prove that the answer is whole, a finish reason does.
+An error is recognised by a name that only errors have (`error`, `error_code`, `base_resp.status_code`, an object that
+calls itself an error) or, without choices, by other parts of an error: `detail`, a code, a message. A message without
+such a name is doubtful: after it, only a finish reason proves that the answer is complete, not `[DONE]`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Recognises the symptoms of a wrong `base_url`, and says what to write instead. Owns: the messages for a missing path,
-for a web page or other non-answer, and for the wrong scheme. Must never: see a key; its addresses are redacted.
+"""Recognises the symptoms of a wrong `base_url`, and says what to write instead.
+
+Owns: the messages for a missing path, for a web page or other non-answer, and for the wrong scheme. Must never: see a
+key; its addresses are redacted.
 """
 
 from __future__ import annotations

@@ -201,10 +201,11 @@ class ResponseCache:
     async def answer(
         self, request: Request, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
     ) -> None:
-        """Answer a request: with a kept answer, with one that is in flight, or by asking a model. run(reply) asks a
-        model, always answers to that reply, and returns whether the answer may be kept. It may get another reply than
-        the request's own, and run in a task that continues after the request's app has disconnected. served: called
-        once for a request for which `run` was not called.
+        """Answer a request: with a kept answer, with one that is in flight, or by asking a model.
+
+        run(reply) asks a model, always answers to that reply, and returns whether the answer may be kept. It may get
+        another reply than the request's own, and run in a task that continues after the request's app has disconnected.
+        served: called once for a request for which `run` was not called.
 
         Raises CancelledError, ClientGone, and what `run` raises.
         """

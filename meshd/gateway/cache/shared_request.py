@@ -1,5 +1,6 @@
-"""An answer in flight for several apps that sent the same request. Owns: how much of the answer has come, how far each
-app has read it, and whether any app still reads it.
+"""An answer in flight for several apps that sent the same request.
+
+Owns: how much of the answer has come, how far each app has read it, and whether any app still reads it.
 Must never: end because one app of several leaves, or hold an unbounded amount for a slow one.
 
 The request runs in a task of its own, with a `SharedReply` instead of its app's own; the app that started it is

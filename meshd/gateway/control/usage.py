@@ -1,4 +1,7 @@
-"""Apps and budgets: limits and usage. Must never: show an app another app's usage, unless it is an administrator."""
+"""Apps and budgets: limits and usage.
+
+Must never: show an app another app's usage, unless it is an administrator.
+"""
 
 from __future__ import annotations
 

@@ -89,10 +89,11 @@ class Reply(ABC):
 
 
 class Request:
-    """What an app asks for, and its progress. arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it
-    was sent to a provider, and may have cost something. way_back: where its answer goes: its reply, or an object in
-    front of that. cut_off: why it was cancelled, if not by the app. handed_on: the router's next life gets it, because
-    its client sends it again.
+    """What an app asks for, and its progress.
+
+    arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
+    something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
+    if not by the app. handed_on: the router's next life gets it, because its client sends it again.
     """
 
     __slots__ = (

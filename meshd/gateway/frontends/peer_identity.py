@@ -1,4 +1,6 @@
-"""Identifies callers by what the kernel says. Owns: reading a peer's credentials and /proc.
+"""Identifies callers by what the kernel says.
+
+Owns: reading a peer's credentials and /proc.
 Must never: trust what a message says about its sender.
 
 libzmq asks the kernel for the credentials of the process that connected (SO_PEERCRED) and gives them with

@@ -248,8 +248,9 @@ class UpstreamAttempt:
             self.race.claim(self)  # only now, since a loser has used as much
 
     def _other_limit(self, refused: ProviderFailure) -> str:
-        """The other name of the output limit, if the provider refused the one that the mesh had added; else "". The
-        name of a deployment, or an alias, does not tell which one its model accepts.
+        """The other name of the output limit, if the provider refused the one that the mesh had added; else "".
+
+        The name of a deployment, or an alias, does not tell which one its model accepts.
         """
         if refused.kind is not FailureKind.UNSUPPORTED:
             return ""

@@ -1,5 +1,6 @@
-"""Makes requests for unknown models wait a little while first lists of models are expected, as after a start. Owns:
-whether such a list is expected.
+"""Makes requests for unknown models wait a little while first lists of models are expected, as after a start.
+
+Owns: whether such a list is expected.
 Must never: hold a request beyond its deadline.
 """
 

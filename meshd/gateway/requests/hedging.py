@@ -1,5 +1,6 @@
-"""Hedging: a second attempt while the first has sent no byte; the first answer wins. Owns: the race between two
-attempts; the loser is cancelled and settled.
+"""Hedging: a second attempt while the first has sent no byte; the first answer wins.
+
+Owns: the race between two attempts; the loser is cancelled and settled.
 Must never: let both answer, or leave one running.
 """
 
@@ -26,8 +27,9 @@ def hedge_delay(after: float | Literal["p95"] | None, latencies: Latencies) -> f
 
 
 class Race:
-    """The attempts of one hedged step. The first attempt with an answer calls `claim`. attempt: makes an attempt of a
-    step. second: returns the step of the second attempt, None if no other model is free.
+    """The attempts of one hedged step. The first attempt with an answer calls `claim`.
+
+    attempt: makes an attempt of a step. second: returns the step of the second attempt, None if no other model is free.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
-"""What a request without room waits for, and in which queue. Owns: `Wait`, the earliest time to try again, and the name
-of a request's queue.
+"""What a request without room waits for, and in which queue.
+
+Owns: `Wait`, the earliest time to try again, and the name of a request's queue.
 Must never: decide who is next (`fair_queue.py`), sleep, read a clock or do I/O.
 """
 

@@ -29,6 +29,7 @@ def to_probe(
     state: MeshState, table: RoutingTable, pool: PoolSpec, now: float, models: Collection[str] | None, resting: bool
 ) -> list[str]:
     """The members that may be probed now: of `models` (None: all), and with `resting` only those that are set aside.
+
     Left out are those that are set aside until a reset or an operator's command, and those that are being tested. Of a
     provider that is set aside, one model is enough.
     """

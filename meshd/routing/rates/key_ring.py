@@ -1,5 +1,6 @@
-"""Which of a provider's several keys is used next: by weight, skipping those that are set aside. Owns: which key is
-next, and which keys are set aside ("rest"), until when and why.
+"""Which of a provider's several keys is used next: by weight, skipping those that are set aside.
+
+Owns: which key is next, and which keys are set aside ("rest"), until when and why.
 Must never: see a key (a fingerprint names it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that

@@ -1,6 +1,7 @@
-"""What the processes of all embedded models share: they end with the daemon, and report when they serve. Owns: the
-child's side of the protocol with `process.py`: stdin closes when the daemon ends, `ready` is the only line on stdout,
-everything else goes to stderr.
+"""What the processes of all embedded models share: they end with the daemon, and report when they serve.
+
+Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends, `ready` is the only line on
+stdout, everything else goes to stderr.
 Must never: import the daemon. A child holds its model and little more.
 """
 

@@ -1,5 +1,6 @@
-"""The addresses at which the socket listens: bound here, or handed in by a service manager. Owns: the listening
-sockets, their doorkeepers, and the largest message that they accept.
+"""The addresses at which the socket listens: bound here, or handed in by a service manager.
+
+Owns: the listening sockets, their doorkeepers, and the largest message that they accept.
 Must never: read a message.
 """
 

@@ -1,4 +1,7 @@
-"""Checks what hooks return, and converts it for the gateway. Must never: trust a value of a hook, or run one."""
+"""Checks what hooks return, and converts it for the gateway.
+
+Must never: trust a value of a hook, or run one.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The part of a stream that has reached the app, which sees one stream however many attempts it takes. Owns: the text
-delivered so far, the identity of the app's stream, and the point at which another model continues.
+"""The part of a stream that has reached the app, which sees one stream however many attempts it takes.
+
+Owns: the text delivered so far, the identity of the app's stream, and the point at which another model continues.
 Must never: hold a whole stream's events, only its text; decide which model continues (`routing/attempts/plan.py`).
 
 Rule: docs/routing.md, Streams continued elsewhere. A stream that another model continues keeps its id; what that model

@@ -1,5 +1,6 @@
-"""Maintenance windows: times at which a pool's models are not asked (`deactivation.maintenance_window`). Owns: reading
-a window ("0 3 * * sun 2h", "@daily 30m"), and whether it covers a moment, in the daemon's time zone.
+"""Maintenance windows: times at which a pool's models are not asked (`deactivation.maintenance_window`).
+
+Owns: reading a window ("0 3 * * sun 2h", "@daily 30m"), and whether it covers a moment, in the daemon's time zone.
 Must never: read a clock, or touch the state of models: a window begins and ends by itself, and no model failed.
 
 At clock changes windows begin as cron jobs do: one in a skipped hour begins when that hour is over, one in a repeated
@@ -41,8 +42,9 @@ _SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Maintenance:
-    """The windows of one text in one time zone. Moments are UTC seconds. Raises ValueError, which says what is wrong
-    with the text, or that the time zone is unknown.
+    """The windows of one text in one time zone. Moments are UTC seconds.
+
+    Raises ValueError, which says what is wrong with the text, or that the time zone is unknown.
     """
 
     def __init__(self, text: str, timezone: str = "UTC") -> None:

@@ -1,5 +1,7 @@
-"""Strategies of other packages, which get a narrow view of the pool and cannot make a request fail. Owns: the view, the
-check of the answer, and the fallback to the default strategy. Must never: pass on an exception of theirs.
+"""Strategies of other packages, which get a narrow view of the pool and cannot make a request fail.
+
+Owns: the view, the check of the answer, and the fallback to the default strategy.
+Must never: pass on an exception of theirs.
 """
 
 from __future__ import annotations
