@@ -26,7 +26,7 @@ class Steps:
 
 @contextmanager
 def counted() -> Iterator[Steps]:
-    """What this thread does meanwhile."""
+    """What this thread does in the meantime."""
     steps = Steps()
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:

@@ -52,7 +52,7 @@ def house(**extra: Any) -> dict[str, Any]:
     return {"house": {"connector": "openai-compatible.v1", "base_url": "http://h/v1", **extra}}
 
 
-# -- addresses, sockets, pools that leave nobody ------------------------------------------------------------
+# -- addresses, sockets, pools without a model --------------------------------------------------------------
 
 
 def said_at(config: dict[str, Any]) -> dict[str, str]:

@@ -112,7 +112,7 @@ def limit(daemon: Any, raw: dict[str, Any]) -> None:
 
 
 def check(meshd: Any, upstream: Any, dial: Any, by: str, way: str, many: int, fits: int) -> None:
-    """way: what becomes of those that do not fit: `error`, `refuse` (nobody to rotate to) or `rotate`."""
+    """way: how requests that do not fit end: `error`, `refuse` (no model to rotate to) or `rotate`."""
     spare = way == "rotate"
 
     def raw(server: Any) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_2000_requests_in_every_scope_and_measure(meshd, upstream, dial, by, way
 
 
 def test_all_scopes_at_once(meshd, upstream, dial):
-    """What one limit refuses is held of no other."""
+    """What one limit refuses is not reserved in another."""
     server, daemon, tokens_in = begin(meshd, upstream, config)
     tokens, cost = tokens_in + OUTPUT_TOKENS, price(tokens_in, OUTPUT_TOKENS)
     raw = config(server)
@@ -178,7 +178,7 @@ def test_all_scopes_at_once(meshd, upstream, dial):
 
 
 def test_more_is_reserved_than_is_used(meshd, upstream, dial):
-    """Those that are refused while others hold more than they will use come again, until nobody holds anything."""
+    """Requests that are refused while others reserve more than they will use come again, until nothing is reserved."""
     used = 2
     server, daemon, tokens_in = begin(meshd, upstream, config, used)
     cost, held = price(tokens_in, used), price(tokens_in, OUTPUT_TOKENS)

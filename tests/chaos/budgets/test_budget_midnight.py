@@ -183,7 +183,7 @@ def by_request(daemon: Any, server: Any, apps: NoRoom, days: Days) -> dict[str, 
             assert settle.cost == charged, (kind, row)
         else:
             assert kind == "unheard"
-            assert 0 < settle.cost <= begin.reserved  # nobody says what it cost
+            assert 0 < settle.cost <= begin.reserved  # the cost is not reported
         # It is written down a moment after it was reserved.
         assert begin.day in (days.of(begin.at), days.of(begin.at - 0.5))
         over_midnight += begin.at < days.midnight <= settle.at

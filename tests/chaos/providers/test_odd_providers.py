@@ -144,7 +144,7 @@ def spent(daemon: Any) -> dict[str, int]:
 
 def run(daemon: Any, upstream_server: Any, line: Any, seed: int, stream: bool) -> None:
     trial = Trial(seed, stream)
-    upstream_server.play({"script": trial.script})  # its bill begins anew
+    upstream_server.play({"script": trial.script})  # its bill starts at zero
     for name in NAMES:
         daemon.ask("POST", "/mesh/v1/models/activate", {"id": f"m-{name}"})
     before = spent(daemon)

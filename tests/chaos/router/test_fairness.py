@@ -124,7 +124,7 @@ def the_one_waits(meshd: Any, upstream: Any, app: Any, eventually: Any, many: in
     modest.begin()
     alone = modest.next()
     assert alone["status"] == 200
-    assert waiting(daemon, "greedy") > 0, "nobody waited any more"
+    assert waiting(daemon, "greedy") > 0, "no request waited any more"
     rest = greedy.all()
     assert [each["status"] for each in rest] == [200] * (many - 1)
     assert server.served["served"] == many + 1

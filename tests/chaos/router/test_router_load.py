@@ -269,7 +269,7 @@ def die(start: Any, short: Any, eventually: Any, times: int) -> str:
     paced = {"tokens": WORDS, "delay": 0.02, "chunk_delay": 0.005}
     later = [{"tokens": WORDS, "delay": 0.1, "times": 3}, {"tokens": WORDS}]
     mesh, server = start(a=[paced], b=[{"tokens": WORDS, "delay": 0.02}], c=later, e=[paced])
-    # The hedged models' scripts begin anew, so that some of their answers are late again and again.
+    # The hedged models' scripts begin again, so that some of their answers are late again and again.
     with under_load(lambda: modelmesh.OpenAIClient(short / "s", timeout=30, max_retries=0), APPS) as load:
         for _ in range(times):
             so_far = load.total

@@ -1,4 +1,4 @@
-"""A stream that broke in its middle: who goes on with it, with what text and limit, and where nobody can."""
+"""A stream that broke in its middle: which model continues it, with what text and limit, and when none can."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_continuing_model_has_what_is_left_of_the_output_limit(stream, upstrea
 def test_the_app_hears_of_all_that_was_generated(stream, upstream_server):
     got = stream("secretive")
     usage = got.usages[0]
-    assert usage["completion_tokens"] >= 3 + 50, "thinking that nobody sees is in the report"
+    assert usage["completion_tokens"] >= 3 + 50, "hidden thinking is in the report"
     asked = last_asked(upstream_server, 2)
     assert usage["prompt_tokens"] >= asked[0]["prompt_tokens"]
     delivered = sum(row["prompt_tokens"] * INPUT + row["completion_tokens"] * OUTPUT for row in asked)

@@ -1,4 +1,4 @@
-"""Streams that break again and again, at random: whoever goes on, and whatever of it is repeated, the text is exact."""
+"""Streams that break again and again, at random: whatever continues, and whatever is repeated, the text is exact."""
 
 from __future__ import annotations
 
@@ -119,4 +119,4 @@ def test_the_text_is_exact_however_often_it_breaks(daemon, upstream_server, dial
 def test_the_text_is_exact_in_a_thousand_trials(daemon, upstream_server, dial, capsys):
     continued = [run(daemon, upstream_server, dial, seed).mesh.get("continued", 0) for seed in range(25, 1025)]
     with capsys.disabled():
-        print(f"\n{len(continued)} streams, gone on with {sum(continued)} times, {max(continued)} at most")
+        print(f"\n{len(continued)} streams, continued {sum(continued)} times, {max(continued)} at most")

@@ -67,7 +67,7 @@ def daemon(module_meshd: Any) -> Any:
 
 @pytest.fixture
 def client(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`openai.OpenAI` over the mesh's socket; a proxy in the environment is not its business."""
+    """`openai.OpenAI` over the mesh's socket; a proxy in the environment has no effect on it."""
     import modelmesh
 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")

@@ -29,7 +29,7 @@ CONFIG = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of somebody who has pulled the weights (of whom only the note is looked at here)."""
+    """The environment of a user who has pulled the weights; only the manifest is looked at here."""
     row = next(row for row in load_local_models() if row.name == quickstart.WEIGHTS)
     models = tmp_path / "data/meshd/models"
     models.mkdir(parents=True)

@@ -76,7 +76,7 @@ class Parrot(BaseHTTPRequestHandler):
         self.tell(400, json.dumps({"error": {"message": said, "type": "invalid_request_error", "param": said[:150]}}))
 
     def raw(self, said: str, body: Any) -> None:
-        """As it stands, cut where ours is."""
+        """The text unchanged, cut where ours is."""
         self.tell(500, "x" * 560 + " " + said, "text/plain")
 
     def page(self, said: str, body: Any) -> None:

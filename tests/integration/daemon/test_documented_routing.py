@@ -1,6 +1,6 @@
-"""Every example of docs/routing.md, run as it stands there.
+"""Every example of docs/routing.md, run unchanged.
 
-The document's own rules: a YAML block is a configuration, one without `providers` goes on from the first block, and a
+The document's own rules: a YAML block is a configuration, one without `providers` extends the first block, and a
 daemon is started with it. A table "asked | answered by" after it is asked, line by line; a console block is typed.
 
 Of a line's first cell, in order: a pool or model, parts of the body (`"stream": true`), how often ("5 times", "5 at

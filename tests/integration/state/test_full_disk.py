@@ -1,4 +1,4 @@
-"""A disk that is really full (a small tmpfs): the state goes on in memory, and is whole when there is room again."""
+"""A disk that is really full (a small tmpfs): the state stays in memory, and is complete when there is room again."""
 
 from __future__ import annotations
 

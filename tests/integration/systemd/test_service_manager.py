@@ -71,7 +71,7 @@ def test_a_request_sent_before_the_daemon_is_there(place: Path, short: Path) -> 
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(short))
     listening.listen(64)
-    # The client connects and sends while nobody is behind the socket.
+    # The client connects and sends while no daemon is behind the socket.
     asking = subprocess.Popen(
         [sys.executable, "-m", "meshd.cli", "--socket", str(short), "chat", "chat-completion", "are you there?"],
         stdin=subprocess.DEVNULL,

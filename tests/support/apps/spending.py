@@ -102,7 +102,7 @@ class NoRoom:
                 ask = self._take(self._wire.decode(socket.recv_multipart()))
                 if ask is not None:
                     ended.append(ask)
-        if time.monotonic() - self._heard > 1.0:  # who says nothing for long is taken for gone
+        if time.monotonic() - self._heard > 1.0:  # a silent client counts as gone
             self._heard = time.monotonic()
             for line in self.lines:
                 line.send(self._wire.PING)

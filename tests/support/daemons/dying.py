@@ -1,4 +1,4 @@
-"""Actors that die when a test says so, and apps that continue to ask meanwhile.
+"""Actors that die when a test says so, and apps that continue to send requests.
 
 `poisonous(monkeypatch)` before an embedded mesh is made, `crashing(…)` for a daemon.
 """

@@ -27,7 +27,7 @@ ANEW = replace(A, read=False)
 
 
 class App(Asked):
-    """An app's end: what it was told, in order. `gone`: what is sent to it finds nobody."""
+    """An app's end: what it was sent, in order. gone: it has disconnected."""
 
     def __init__(self, *, timeout: float = 100.0, credit: int = 1000) -> None:
         super().__init__(timeout=timeout, credit=credit)

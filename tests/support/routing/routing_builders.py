@@ -148,7 +148,7 @@ def walk(made: Mesh, plan: RequestPlan, *failures: Any) -> list[tuple[str, float
 
 
 def waits(step: AttemptStep | Wait | GiveUp) -> Wait:
-    """For a model that rests."""
+    """For a model on standby."""
     assert isinstance(step, Wait), step
     assert step.resting, step
     return step

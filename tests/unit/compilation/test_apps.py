@@ -44,5 +44,5 @@ def test_a_path_is_where_its_links_lead(tmp_path):
 
 @pytest.mark.parametrize("gone", [{"user": "nobody-at-all", "uid": 0}, {"group": "nobody-at-all", "unit": "x"}])
 def test_an_entry_whose_user_or_group_is_gone_matches_no_process(gone):
-    """And never everybody whom the rest of the match fits."""
+    """And never every process that the rest of the match fits."""
     assert matches({"a": {"match": gone}}) == []

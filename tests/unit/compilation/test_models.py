@@ -101,7 +101,7 @@ def test_a_model_that_is_switched_off_is_not_there() -> None:
     assert list(made.table.models) == ["house.b"]
 
 
-# -- models that nobody configured ---------------------------------------------------------------------
+# -- models that are not configured ---------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("catalogue")

@@ -178,7 +178,7 @@ def test_a_pools_strategies_are_known_by_their_short_names() -> None:
     assert (made.strategy, made.fallback_strategy) == ("modelmesh.priority-selection.v1", "modelmesh.cost-first.v1")
 
 
-# -- pools that nobody configured ------------------------------------------------------------------------
+# -- pools that are not configured ------------------------------------------------------------------------
 
 
 def test_predefined_pools_exist_where_a_model_fits_and_none_of_that_name_is_configured() -> None:

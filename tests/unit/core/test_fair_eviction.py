@@ -1,4 +1,4 @@
-"""Nobody is pushed out of a store by another's entries."""
+"""One owner's entries do not push another's out of a store."""
 
 from __future__ import annotations
 

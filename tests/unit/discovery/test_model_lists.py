@@ -121,7 +121,7 @@ def test_a_providers_own_interval_wins(catalogue: dict[str, Any], expected: floa
 
 
 def test_a_provider_without_its_key_is_not_asked_what_it_offers() -> None:
-    """It would be asked in vain, or list what it does not answer."""
+    """It would refuse, or list models that it does not serve us."""
     entry = {"connector": "openai-compatible.v1", "base_url": "http://h/v1"}
     generation = running(MeshConfig.from_dict({"providers": {"p": entry, "q": entry}}, environ={}), "q")
     assert [source.name for source in sources_of(generation, {})] == ["p"]

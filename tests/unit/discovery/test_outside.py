@@ -1,4 +1,4 @@
-"""Discovery connectors of other packages: what they find, and what becomes of nonsense."""
+"""Discovery connectors of other packages: what they find, and what happens with nonsense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the models of a pool are probed: at the start, and at an interval those that rest."""
+"""When the models of a pool are probed: all at the start, and those on standby at an interval."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Requester
 from modelmesh import MeshError
 
-GO = GiveUp(MeshError("it went on"))  # what a plan says matters to nobody here
+GO = GiveUp(MeshError("it went on"))  # what a plan says does not matter here
 
 
 class Plan:

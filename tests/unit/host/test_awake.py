@@ -1,4 +1,4 @@
-"""A process that was stopped: no time passes on its clock meanwhile, and what came in time is read before any limit
+"""A process that was stopped: no time passes on its clock, and what came in time is read before any limit
 ends it."""
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_a_name_is_the_scripts_only_where_an_interpreter_runs(monkeypatch):
     assert Peer(name="python3", script="digest.py").app == "digest.py"
     assert Peer(name="mail", script="digest.py").app == "mail"
     assert Peer(name="python3", unit="sort.service", script="digest.py").app == "sort.service"
-    assert Peer(script="a") == Peer(script="b"), "a label is no part of who somebody is"
+    assert Peer(script="a") == Peer(script="b"), "a label is not part of an identity"
 
 
 def test_an_unreadable_command_line_delays_no_request(monkeypatch):

@@ -1,4 +1,4 @@
-"""SOCKS proxies: how they are spoken to, and what a failure of theirs means."""
+"""SOCKS proxies: the protocol, and what a proxy's failure means."""
 
 from __future__ import annotations
 

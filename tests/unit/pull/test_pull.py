@@ -26,7 +26,7 @@ SHA = hashlib.sha256(BODY).hexdigest()
 
 
 class Upstream(ThreadingHTTPServer):
-    """Serves BODY. ranges, etag: what it offers. cuts: after how many bytes each answer breaks off."""
+    """Serves BODY. ranges, etag: what it offers. cuts: after how many bytes each answer is cut."""
 
     daemon_threads = True
 

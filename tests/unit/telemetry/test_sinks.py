@@ -1,4 +1,4 @@
-"""Sinks write what they should; a sink that is slow or dead costs nobody anything but its own entries."""
+"""Sinks write what they should; a sink that is slow or dead loses only its own entries."""
 
 from __future__ import annotations
 

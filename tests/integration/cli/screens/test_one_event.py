@@ -1,4 +1,4 @@
-"""One happening is one event, and one line in the log, whoever notices it."""
+"""One occurrence is one event and one line in the log, whichever part notices it."""
 
 from __future__ import annotations
 

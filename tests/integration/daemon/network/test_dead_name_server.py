@@ -70,7 +70,7 @@ def test_a_dead_name_server_delays_no_other_lookup(meshd, upstream, short):
         began = time.monotonic()
         for _ in range(5):
             assert daemon.say(model="found.m").choices[0].message.content == "well"
-        assert time.monotonic() - began < 4.0, "nobody waits for another's name"
+        assert time.monotonic() - began < 4.0, "no lookup waits for another's name"
         assert daemon.say(model="both").mesh.model == "found.m"
         for thread in lost:
             thread.join(40)

@@ -10,7 +10,7 @@ HOURS = 7200
 
 
 def alone(server, *, cooldown="1s", max_cooldown="15m", **pool):
-    """A sole model, that rests for nothing but what its provider asks."""
+    """A sole model, which is set aside only when its provider asks for a pause."""
     return {
         "providers": {"sole": server.provider()},
         "models": {"sole.chat": {"provider": "sole", "model": "m", "capabilities": ["chat-completion"]}},

@@ -108,7 +108,7 @@ def nothing_is_blamed(daemon: Any, requests: int, eventually: Any) -> None:
 def slept_in_mid_load(
     meshd: Any, upstream: Any, asking: Callable[..., Asking], eventually: Any, how: str, who: str, seconds: float
 ) -> tuple[Any, Any, Asking]:
-    """Eight requests were at the provider meanwhile."""
+    """Eight requests were at the provider during the sleep."""
     server = upstream([SLOW_STREAM if how.endswith("stream") else SLOW_ANSWER])
     daemon = meshd(config(server))
     asked = asking(daemon.socket, how, 60, 8)

@@ -1,4 +1,4 @@
-"""How the process ends when it is in a hurry, and that its own reports never end it."""
+"""How the process ends when it has little time, and that its own reports never end it."""
 
 from __future__ import annotations
 

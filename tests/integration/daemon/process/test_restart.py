@@ -63,7 +63,7 @@ def test_rotation_moves_the_pool_on(meshd, two):
 
 
 def test_no_active_model_is_503_with_every_reason_and_the_soonest_recovery(meshd, two):
-    """A quota whose reset is known is no passing cause: there is nothing to be tried again soon."""
+    """A quota with a known reset is not a passing cause: nothing is tried again soon."""
     refused = [{"error": 402, "message": "no such key has quota left", "code": "insufficient_quota"}]
     config = two(refused, refused, **FAST)
     for provider in config["providers"].values():
@@ -259,7 +259,7 @@ def test_what_was_asked_while_no_daemon_was_there_is_answered_when_it_is(meshd, 
 
 
 def test_a_provider_killed_under_load_costs_no_request_and_is_used_again(meshd, upstream, eventually):
-    """In mid-load; the pool goes back to it when it is there again."""
+    """Under load; the pool returns to it when it is available again."""
     first, second = upstream([{"reply": "first", "delay": "5ms"}]), upstream([{"reply": "second", "delay": "5ms"}])
     daemon = meshd(
         {

@@ -22,7 +22,7 @@ from tests.support.daemons.pool_rule_cases import MESSAGES, Cases, events, limit
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 
 CENT = {"pricing": {"per_request": 0.01}}
-ANN, BOB, EVE, OPERATOR, POOR, RICH = range(61001, 61007)  # users of whom this machine knows nothing
+ANN, BOB, EVE, OPERATOR, POOR, RICH = range(61001, 61007)  # users that this machine does not know
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_only_a_configured_administrator_gives_commands(app, meshd, upstream):
     del cases.config["apps"]["operator"]["admin"]
     daemon.write(cases.config)
     assert operator.tell("reload")["ok"]
-    assert operator.tell("reload")["error"]["code"] == "access_denied", "from the moment it is no administrator"
+    assert operator.tell("reload")["error"]["code"] == "access_denied", "from the moment it is not an administrator"
 
 
 def test_an_app_sees_only_what_it_may_use(app, meshd, upstream):
@@ -218,7 +218,7 @@ def test_an_app_sees_only_what_it_may_use(app, meshd, upstream):
 
     ann, bob, eve = (app(daemon, uid) for uid in (ANN, BOB, EVE))
     all_of_it = {"pools": ["chat", "secret", "lonely"], "models": ["one", "two", "three", "four"]}
-    found = seen(app(daemon, POOR))  # whom no entry fits
+    found = seen(app(daemon, POOR))  # matches no entry
     assert [name for name in found["pools"] if name in all_of_it["pools"]] == all_of_it["pools"]
     assert found["models"] == all_of_it["models"]
     assert seen(ann) == parts(["chat"], ["one", "two"])

@@ -92,7 +92,7 @@ def test_every_allowance_is_used_to_its_last_request_and_is_back_after_midnight(
     answers = [daemon.say(model="free") for _ in range(TOTAL)]
     assert [answer.mesh.provider for answer in answers] == ["one"] * 20 + ["two"] * 30 + ["three"] * 50
     error = refused(daemon, until=midnight)
-    assert served(servers) == ALLOWANCES, "nobody was asked for more than he gives"
+    assert served(servers) == ALLOWANCES, "no provider was asked for more than it gives"
     assert (error.status_code, error.code) == (503, "no_active_model")
     for name, most in ALLOWANCES.items():
         assert f"provider {name}: it has used up {most} requests of the day; back in" in error.message
@@ -145,7 +145,7 @@ def test_a_request_that_failed_is_no_hole_in_what_is_left(meshd, servers):
 
 
 def test_the_providers_own_word_is_enough(meshd, upstream, tmp_path):
-    """Nobody configured how much there is: each says so itself when it is used up, and rests until midnight."""
+    """No quota is configured: each provider reports when it is used up, and is set aside until midnight."""
     servers = {name: upstream(script(name, TOLD)) for name in ALLOWANCES}
     midnight = zone_with_midnight_in(UNTIL_MIDNIGHT, tmp_path)
     daily = config(servers, lambda name: {"reset_schedule": "daily"}, timezone="Test/Midnight")
@@ -158,7 +158,7 @@ def test_the_providers_own_word_is_enough(meshd, upstream, tmp_path):
     assert last.message.startswith("The quota of provider three is used up; ask again in")
     error = refused(daemon, until=midnight)
     assert error.code == "no_active_model"
-    assert served(servers) == {name: most + 1 for name, most in ALLOWANCES.items()}, "each said no once"
+    assert served(servers) == {name: most + 1 for name, most in ALLOWANCES.items()}, "each refused once"
 
     new_day(servers, midnight, TOLD)
     answers = [daemon.say(model="free").mesh.provider for _ in range(TOTAL)]

@@ -1,4 +1,4 @@
-"""`hedge.after` in a real daemon: whoever answers first is the answer, the loser is cancelled and settled."""
+"""`hedge.after` in a real daemon: the first answer counts, the loser is cancelled and settled."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_second_answers_and_the_first_is_cancelled_at_its_provider_and_settl
     eventually(lambda: server.served["cancelled"] >= 1)
     assert daemon.model("slow-a")["in_flight"] == 0
     assert daemon.model("slow-a")["tokens_in"] > 0, "it may have cost something"
-    assert daemon.model("slow-a")["failures"] == 0, "nobody is to blame"
+    assert daemon.model("slow-a")["failures"] == 0, "no model is to blame"
     [event] = events(daemon, "request_hedged", pool="slow")
     assert event["ids"]["model"] == "slow-b"
     assert len(event["ids"]["request"]) == 32

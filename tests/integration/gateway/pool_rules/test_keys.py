@@ -106,7 +106,7 @@ def test_all_keys_refused_set_the_provider_aside(meshd, upstream, keyed):
     daemon = meshd(config(keyed, upstream(), "one", "two", **LONG))
     keyed.refuses = {"one": (401, {}), "two": (401, {})}
     assert asked(daemon, 3) == "bbb"
-    assert sorted(keyed.asked) == ["one", "two"], "each once, and then nobody asks there"
+    assert sorted(keyed.asked) == ["one", "two"], "each once, and then it is not asked"
     row = provider(daemon, "p-keys-a")
     assert not row["available"]
     assert len(row["resting_keys"]) == 2

@@ -1,5 +1,5 @@
 """Rules of pools that need more than an upstream: a clock at the end of a month, a crash, several limits at once; where
-load goes, whom an outage sets aside, and what events and statistics say of it."""
+load goes, what an outage sets aside, and what events and statistics say about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def asked(daemon, pool, times=1, **options):
     return [daemon.say(model=pool, **options).mesh.model for _ in range(times)]
 
 
-# -- where load goes, and whom an outage sets aside -------------------------------------------------------
+# -- where load goes, and what an outage sets aside -------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

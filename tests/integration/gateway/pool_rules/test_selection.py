@@ -1,4 +1,4 @@
-"""Who is a member, who is preferred, and where a request goes when nobody is left: `require`, `select`, strategies,
+"""Which models are members, which is preferred, and what is asked if none is left: `require`, `select`, strategies,
 fallbacks and sessions in a real daemon; and `explain`, which says all of it and sends nothing."""
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_select_by_what_models_are(daemon):
 
 
 def test_select_by_what_models_do(daemon):
-    # Whoever was asked less: in turn, whatever they were asked for elsewhere.
+    # The model that was asked less: in turn, whatever else they were asked for.
     found = {id: daemon.model(id)["requests"] for id in ("dear", "cheap")}
     for _ in range(6):
         least = min(found.values())

@@ -1,4 +1,4 @@
-"""What local servers are documented to be given for a key is sent to them as it stands."""
+"""The placeholder keys in the documentation of local servers are sent to them unchanged."""
 
 from __future__ import annotations
 

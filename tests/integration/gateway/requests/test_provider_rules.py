@@ -113,7 +113,7 @@ def at_once(daemon: Any, count: int) -> list[str]:
 
 @pytest.fixture
 def deaf():
-    """The port of a socket whose queue is full: whoever connects hears nothing."""
+    """The port of a socket whose queue is full: a client that connects gets no answer."""
     with socket.socket() as listening, contextlib.ExitStack() as stack:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)

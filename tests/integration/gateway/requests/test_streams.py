@@ -244,7 +244,7 @@ def test_a_client_killed_in_mid_stream_stops_the_upstream(behind, eventually, nu
 
 
 def test_a_slow_app_holds_the_upstream_back_rather_than_memory(meshd, upstream, dial, eventually):
-    """40 MB are there to be had; without credit the daemon takes little of it."""
+    """40 MB are available; without credit the daemon reads little of it."""
     server = upstream([{"tokens": ["x" * 100_000] * 400}])
     daemon = meshd(
         {

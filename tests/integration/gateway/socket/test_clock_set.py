@@ -1,4 +1,4 @@
-"""The wall clock is set while a daemon runs: nobody's time is over for that, and nobody rests longer or less."""
+"""The wall clock is set while a daemon runs: no deadline passes because of it, and no cooldown changes."""
 
 from __future__ import annotations
 

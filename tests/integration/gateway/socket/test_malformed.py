@@ -1,4 +1,4 @@
-"""Rubbish on the socket: one ERROR, counted, and nobody else is harmed."""
+"""Malformed messages on the socket: one ERROR, counted, and no other client is affected."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ async def test_a_chunk_behind_a_mangled_field_is_a_chunk_that_cannot_be_read(say
     assert failure is not None
 
 
-# -- answers that say themselves that they broke off --------------------------------------------------
+# -- answers that say that they were cut off ----------------------------------------------------------
 
 BROKEN_OFF = ["OTHER", "unexpected_tool_call", "UNEXPECTED_TOOL_CALL", "function_call_filter: UNEXPECTED_TOOL_CALL",
               "FinishReason.TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "missing_thought_signature", "LANGUAGE",

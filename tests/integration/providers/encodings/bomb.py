@@ -68,7 +68,7 @@ class Server(ThreadingHTTPServer):
                 pass
 
         super().__init__(("127.0.0.1", 0), Handler)
-        self.handle_error = lambda *_: None  # nobody reads to the end
+        self.handle_error = lambda *_: None  # no client reads to the end
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 

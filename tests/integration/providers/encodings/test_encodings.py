@@ -1,4 +1,4 @@
-"""Bodies that come compressed though nobody asked: read by their coding's name, refused by it, and seen at once."""
+"""Bodies that come compressed without a request for it: read or refused by the name of their coding, at once."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_each_event_is_seen_as_soon_as_it_is_flushed(coding, ends):
 
 
 async def test_the_clock_rings_while_there_is_something_to_undo():
-    """Signs of life without end, in a few bytes: nobody else on the loop waits for them."""
+    """Endless signs of life, in a few bytes: no other task on the loop waits for them."""
     made_of = zlib.compressobj(wbits=31)
     beats = made_of.compress(b": alive\n\n" * 1_000_000)
     body = beats + b"".join(made_of.compress(b": alive\n\n" * 1_000_000) for _ in range(30)) + made_of.flush()

@@ -1,4 +1,4 @@
-"""Numbers as people read them, and tables without colour codes where nobody can see colours."""
+"""Numbers as people read them, and tables without colour codes where no colours are shown."""
 
 from __future__ import annotations
 

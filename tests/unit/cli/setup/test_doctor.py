@@ -142,7 +142,7 @@ def test_a_socket_one_may_not_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         made.bind(str(path))
     monkeypatch.setattr(checks.os, "access", lambda path, mode: False)
     finding = next(checks.sockets([str(path)]))
-    # Whoever becomes a member of root's group may do far more than talk to a daemon.
+    # A member of root's group may do far more than talk to a daemon.
     assert (finding.level, "usermod" in finding.advice) == ("problem", path.stat().st_gid != 0)
     assert "usermod -aG root" not in finding.advice
 

@@ -24,7 +24,7 @@ async def test_a_leader_that_leaves_takes_nothing_from_those_who_follow():
     assert world.provider.cancelled == []
     await world.tell(0, b"2", end())
     assert (follower.text, follower.how, world.asked) == (b"12", "end", 1)
-    assert leader.cached == []  # its request is recorded by what became of it
+    assert leader.cached == []  # its request is recorded by how it ended
     assert await world.hit()
 
 
@@ -91,7 +91,7 @@ async def test_apps_that_are_gone_when_a_chunk_comes():
 
 
 async def test_a_leaders_failure_is_its_own():
-    """It may be out of budget, or in a hurry; the others ask again, once for all of them."""
+    """It may be out of budget or time; the others ask again, once for all of them."""
     world = World()
     apps = [world.ask() for _ in range(4)]
     await world.settle()

@@ -248,7 +248,7 @@ def test_a_test_that_takes_long_does_not_hold_up_those_behind_it() -> None:
 
 
 def test_a_request_that_always_fails_is_given_up_while_others_are_answered() -> None:
-    """It is this request, and not the model: so nobody else has to wait for it either."""
+    """The request is at fault, not the model, so no other request has to wait for it either."""
     failures = 0
 
     async def load() -> tuple[World, Asked]:

@@ -1,4 +1,4 @@
-"""Probes of a pool's models and of providers, and what becomes of their answers."""
+"""Probes of a pool's models and of providers, and what their answers change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is next: fair between apps, by weight; then by priority and age; each once, and nobody lost."""
+"""Who is next: fair between apps, by weight; then by priority and age; each once, and none is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last model standing: when a request tests one that rests, and when it is told of another's test."""
+"""The last model standing: when a request tests a model on standby, and when it gets the outcome of another's test."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 and requests that wait.
 
 A machine plays the gateway in virtual time (`virtual_gateway.py`) and checks what docs/routing.md promises at every
-step: nobody is refused or waits while a model is free for it, and what was taken is given back.
+step: no request is refused or waits while a model is free for it, and what was taken is given back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request waits for, and behind whom."""
+"""What a request waits for, and behind which others."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_it_waits_no_longer_than_until_refused_keys_have_rested() -> None:
 
 
 def test_a_request_that_waits_for_a_test_continues_when_another_model_is_back() -> None:
-    """p.a is to be left alone for longer than q.b, whose quota nobody asks for before its time, has to rest."""
+    """p.a is paused for longer than q.b, which is not asked before its quota resets, is set aside."""
     made = mesh("p.a", "q.b", retry=RetryPolicy(1), deactivation=DeactivationPolicy(100))
     rest = RecoveryPolicy(20.0)
     recovery.stand_by(made.member("p.a"), because("slow down", FailureKind.RATE_LIMIT), rest, made.now, at_least=20.0)

@@ -1,4 +1,4 @@
-"""What holds of standby whatever happens, in any order: a machine fails, succeeds, uses up, probes and waits."""
+"""Invariants of standby, whatever happens in any order: a machine fails, succeeds, uses up, probes and waits."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Life(RuleBasedStateMachine):
     def time_goes_by(self, pause: float) -> None:
         self.made.now += pause
         back = recovery.wake(self.made.state, self.made.now)
-        assert not self.failed & {_key(change) for change in back}, "it failed, and nobody has tested it"
+        assert not self.failed & {_key(change) for change in back}, "it failed, and no request has tested it"
         self._heard(back)
 
     @rule(kind=some.sampled_from([None, *FailureKind]), after=some.sampled_from([None, 1.0, 7200.0]))
     def a_request(self, kind: FailureKind | None, after: float | None) -> None:
-        """To whom the pipeline says, who then answers or fails."""
+        """To the model that the pipeline picks, which then answers or fails."""
         made, request = self.made, object()
         id = made.decide()
         if id is None:
@@ -135,7 +135,7 @@ class Life(RuleBasedStateMachine):
     # -- and what must hold ---------------------------------------------------------------------------
 
     def _heard(self, changes: list[Change]) -> None:
-        """What is told is the truth: whoever listens knows who is away."""
+        """Reports are true: a listener knows what is set aside."""
         for change in changes:
             key = _key(change)
             assert self._of(key).standby is not change.available

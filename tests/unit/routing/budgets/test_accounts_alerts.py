@@ -90,7 +90,7 @@ def test_a_reservation_made_before_a_reload_alerts_of_its_new_limit_soon() -> No
     mesh_ = mesh()
     reservation = mesh_.reserve()
     configure(mesh_, budget(DOLLAR // 10))
-    mesh_.accounts.settle(reservation, 100, DOLLAR // 10)  # nobody has looked at the new limit yet
+    mesh_.accounts.settle(reservation, 100, DOLLAR // 10)  # the new limit has not been read yet
     assert mesh_.refusal() is not None
     assert ("budget_exceeded", "provider") in mesh_.alerts()
 

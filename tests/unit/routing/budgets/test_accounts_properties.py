@@ -1,4 +1,4 @@
-"""What holds of accounts whatever happens, in whatever order: requests, settlements, midnights, restarts."""
+"""Invariants of accounts, whatever happens in whatever order: requests, settlements, midnights, restarts."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def a_limit_is_always_up_to_date(self) -> None:
-        """Nobody has to ask for the sums of others first."""
+        """Sums are right without reading others first."""
         for limits in self.accounts.limits.values():
             for limit in limits:
                 whole = up_to_date(self.accounts, limit.sums)
@@ -204,7 +204,7 @@ def scopes(begin: Begin) -> list[tuple[str, str]]:
 
 
 def up_to_date(accounts: Accounts, sums: Sums) -> Sums:
-    """With what waits in lumps, which stays there: a look must not mend what it looks at."""
+    """With what waits in lumps, which stays there: reading must not change what it reads."""
     whole = Sums(list(sums.taken), list(sums.used))
     for route in accounts.lumped:
         if any(other is sums for other in route.others):

@@ -123,7 +123,7 @@ def test_a_limit_that_a_reload_brings_counts_what_was_used_before() -> None:
     configure(mesh_, quota(200, "tokens"), quota(1000, "tokens", scope="pool", name="chat", window="rolling"))
     day, rolling = mesh_.accounts.standing(mesh_.now)
     assert (day["spent"], day["reserved"]) == (30, 100)
-    # A window that nobody counted takes what is under way for used, today's for now's.
+    # A window that was not counted takes reservations as used, and today's usage as used now.
     assert (rolling["spent"], rolling["reserved"]) == (130, 0)
     assert mesh_.refusal() is not None
     mesh_.accounts.settle(open_, 10, 0)

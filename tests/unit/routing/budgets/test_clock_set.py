@@ -1,4 +1,4 @@
-"""The wall clock is set meanwhile: what lasts a while lasts as long, what follows the calendar follows it."""
+"""The wall clock is set: durations stay the same, and what follows the calendar follows the clock."""
 
 from __future__ import annotations
 

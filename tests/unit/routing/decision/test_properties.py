@@ -167,7 +167,7 @@ class Traffic(RuleBasedStateMachine):
         return scope is None or scope(self.made.table.models[id])
 
     def _justified(self, request: Request, up: set[str]) -> None:
-        """Nobody is refused while some model passes every stage and was not tried."""
+        """No request is refused while some model passes every stage and was not tried."""
         plan = request.plan
         if plan.fatal or self.made.now >= plan.deadline:
             return
@@ -191,7 +191,7 @@ class Traffic(RuleBasedStateMachine):
             assert state.provider(provider).in_flight == sum(name.startswith(provider) for name in models)
         books = {id(request.plan.book) for request in self.under_way}
         assert all(id(held.tester) in books for held in self.made.testers())
-        for request in self.under_way:  # what has recovered meanwhile needs no test any more
+        for request in self.under_way:  # what has recovered needs no test any more
             request.tests = [held for held in request.tests if held.standby]
 
     def teardown(self) -> None:

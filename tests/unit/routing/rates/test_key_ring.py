@@ -1,4 +1,4 @@
-"""Several keys of one provider: by weight, without those that rest, each with its own headers."""
+"""Several keys of one provider: by weight, without those set aside, each with its own headers."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_headers_are_of_one_key_and_another_with_room_is_taken():
     a, b = room.ticket("a"), room.ticket("b")
     room.rates.observe(a, RateLimits(limit_requests=10, remaining_requests=0, reset_requests=30.0), NOW)
     assert room.used(5) == {"b": 5}
-    assert room.headroom().requests is None  # of b nobody knows a limit
+    assert room.headroom().requests is None  # no limit of b is known
     room.rates.observe(b, RateLimits(limit_requests=10, remaining_requests=5, reset_requests=20.0), NOW)
     assert room.no_room() == NoRoom("p has 0 of 10 requests left for p.m; room in 20 s", 20.0)
     assert room.headroom() == Headroom(0.0, 0.0)

@@ -118,7 +118,7 @@ def test_the_output_counts_as_models_answers_are_and_not_as_they_may_be():
     room.leave(unknown, tokens=300)
     assert room.enter(tokens=100, output=100_000).tokens == 100 + 200
     assert room.enter(tokens=100, output=50).tokens == 150
-    room.leave(room.enter(tokens=100, output=100_000), tokens=0)  # a failure is no answer
+    room.leave(room.enter(tokens=100, output=100_000), tokens=0)  # a failure is not an answer
     room.leave(room.enter(tokens=100, output=100_000), tokens=50)  # fewer than its input was thought to be
     assert room.enter(tokens=100, output=100_000).tokens == 100 + 160
 

@@ -92,7 +92,7 @@ def test_custom_nodes_follow_the_same_rules() -> None:
     assert tree.resolve("pii-detection") == "compliance.pii-detection"
     assert tree.resolve("contracts") == "generation.text-generation.legal.contracts"
     assert "compliance" in tree.list_all()
-    assert TREE.resolve("pii-detection") is None, "one configuration's nodes are no other's"
+    assert TREE.resolve("pii-detection") is None, "one configuration's nodes do not appear in another's"
 
 
 def test_adding_a_node_twice_is_not_an_error() -> None:

@@ -126,7 +126,7 @@ def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatc
         remembered = served.admission.remembered
         assert sum(answer.size for _, answer in remembered.values()) <= 1024**2
         assert len(remembered) <= 512
-        other.request(id=kept[0], resend=True)  # nobody else is given it
+        other.request(id=kept[0], resend=True)  # no other client gets it
         await until(lambda: len(served.accepted) == 704)
 
     run(test)

@@ -81,7 +81,7 @@ def pieces(text: str, sizes: list[int]) -> list[str]:
 SIZES = some.lists(some.integers(1, 30), max_size=20)
 
 
-@settings(deadline=None)  # it is no benchmark
+@settings(deadline=None)  # it is not a benchmark
 @given(cut=some.integers(1, len(STORY) - 1), first=SIZES, second=SIZES)
 def test_an_exact_continuation_is_passed_on(cut: int, first: list[int], second: list[int]) -> None:
     made, sink = delivery()
@@ -91,7 +91,7 @@ def test_an_exact_continuation_is_passed_on(cut: int, first: list[int], second: 
     assert sink.text == STORY == made.text
 
 
-@settings(deadline=None)  # it is no benchmark
+@settings(deadline=None)  # it is not a benchmark
 @given(cut=some.integers(20, len(STORY) - 1), overlap=some.integers(8, 20), first=SIZES, second=SIZES)
 def test_a_repeated_end_is_delivered_once(cut: int, overlap: int, first: list[int], second: list[int]) -> None:
     made, sink = delivery()
@@ -102,7 +102,7 @@ def test_a_repeated_end_is_delivered_once(cut: int, overlap: int, first: list[in
     assert sink.text == STORY
 
 
-@settings(deadline=None)  # it is no benchmark
+@settings(deadline=None)  # it is not a benchmark
 @given(cut=some.integers(1, len(STORY)), first=SIZES, second=SIZES, finish=some.sampled_from(["stop", None]))
 def test_a_model_that_starts_over_is_passed_on_from_the_cut(
     cut: int, first: list[int], second: list[int], finish: str | None

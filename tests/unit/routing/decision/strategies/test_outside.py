@@ -1,4 +1,4 @@
-"""Strategies of other packages: what they are told, and what becomes of nonsense."""
+"""Strategies of other packages: what they get, and what happens with nonsense."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_losing_a_model_moves_only_its_own_sessions(count: int, data: some.DataO
     after = mesh(*(spec for spec in specs if spec is not lost), strategy=SESSION)
     for session in SESSIONS[:50]:
         kept = [id for id in order(before, session=session) if id != lost.id]
-        assert order(after, session=session) == kept, "whoever was behind it in its own order has the session now"
+        assert order(after, session=session) == kept, "the next model in the session's own order has it now"
 
 
 def test_what_a_lost_model_had_goes_to_all_the_others() -> None:
@@ -99,7 +99,7 @@ def moving(ttl: float | None) -> tuple[Mesh, str, str]:
 
 
 def ask(made: Mesh, session: str = "s", needs: RequestNeeds = CHAT_NEEDS) -> str:
-    """Whom a request of the session is sent to."""
+    """The model that a request of the session is sent to."""
     question = asked(made, needs, session=session)
     decision = made.pipeline.decide(question)
     assert decision.model is not None
