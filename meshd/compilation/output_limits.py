@@ -12,10 +12,10 @@ from meshd.catalogue.known import read_data
 
 
 class LimitRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """models: a pattern of upstream ids, whole. connectors: of its provider; none: any. output_limit: the name of the
-    limit that it takes, "" where it takes none. thinks_unheard: it bills thinking that it does not send.
-    cache_write_percent: of the price of input, what it writes to a cache for 5 minutes; caches_unasked: it does so by
-    itself. files_cost_more: than their tokens."""
+    """models: a pattern that matches whole upstream ids. connectors: of the provider; none: any. output_limit: the
+    parameter for the output limit, "" if the model has none. thinks_unheard: it bills thinking that it does not send.
+    cache_write_percent: the price of a token written to a 5-minute cache, in percent of the input price.
+    caches_unasked: it writes to a cache without being asked. files_cost_more: files cost more than their tokens."""
 
     models: str
     connectors: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def _model(model: Mapping[str, Any]) -> None:
             ("max output", out.count(model.get("max_output_tokens"))),
             ("in flight", model.get("in_flight")),
             ("requests", f"{out.count(model.get('requests') or 0)}, {out.count(model.get('failures') or 0)} failed"),
-            ("failing lately", percent(model.get("error_rate"))),
+            ("failing recently", percent(model.get("error_rate"))),
             ("tokens", f"{out.count(model.get('tokens_in') or 0)} in, {out.count(model.get('tokens_out') or 0)} out"),
             ("cost", out.usd(model.get("cost"))),
             ("room", _headroom(model.get("headroom"))),

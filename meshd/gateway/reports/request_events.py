@@ -1,4 +1,4 @@
-"""The events of one request under way: what became of its attempts, for operators.
+"""The events of one request: how its attempts ended, for operators.
 
 Must never: decide any of it.
 """

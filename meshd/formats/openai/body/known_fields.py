@@ -23,8 +23,8 @@ class FieldRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """of: what has these names: a message; a part of its content, of these kinds; a tool, of these kinds; or a mark for
-    a cache. does: `images`: the part is a picture; `files`: some providers charge for it by the page."""
+    """of: where these names occur: in a message; in a part of its content, of these kinds; in a tool, of these kinds;
+    or in a cache mark. does: `images`: the part is a picture; `files`: some providers charge for it by the page."""
 
     of: Literal["message", "part", "tool", "mark"]
     kinds: tuple[str, ...] = ()

@@ -6,8 +6,8 @@ provider will.
 
 What OpenAI adds to the text of messages is published for messages and names (3 tokens a message, 3 that prime the
 answer, 1 for a name: its cookbook's "How to count tokens with tiktoken"), and only measured for tools and the rest:
-https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914. Those err high: anything but plain
-text is counted as the JSON it is sent as, which has more tokens than the format the model sees.
+https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914. Those are never too low: anything
+but plain text is counted as the JSON in which it is sent, which has more tokens than the format that the model sees.
 """
 
 from __future__ import annotations
