@@ -68,6 +68,7 @@ class Judge(VirtualGateway):
     """Looks at every step of every request."""
 
     def before_step(self, request: Request) -> None:
+        self.scope = request.plan.scope()  # a step may lead to another pool, with another scope
         self.free = self.free_for(request.plan)
         self.tested = {id: self._is_tested(request, id) for id in MODELS}
         self.down = {id for id in MODELS if self._is_down(request, id)}
@@ -95,7 +96,7 @@ class Judge(VirtualGateway):
 
     def still_to_ask(self, request: Request, models: set[str]) -> set[str]:
         """Of these the ones that the request may still ask."""
-        plan, scope = request.plan, request.plan.scope()
+        plan, scope = request.plan, self.scope
         resting = {id for id, ready in plan.not_before.items() if ready > self.now}
         return {
             id for id in models - plan.given_up - resting if scope is None or scope(self.table.models[id])
