@@ -23,30 +23,27 @@ from meshd.core.events import EventType
 from meshd.messages import RestoredState, SyncStatus
 from meshd.sdk.storage import Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
-from meshd.spend.ledger import Ledger, OpenItems, Usage, UsageKey, day_of, usage_id
+from meshd.spend.ledger import Ledger, Usage, day_of, usage_id
 from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
 from meshd.state.codec import (
     EXPORT_VERSION,
-    LedgerDocument,
     read_export,
     read_stored,
     stored_key,
-    stored_usage_key,
     table_key,
-    usage_of,
 )
 from meshd.state.lock import StateLock
 from meshd.state.lost_attempts import lost_attempts
 from meshd.state.outage import Outage, Report
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
+from meshd.state.stored_ledger import ledger_rows, read_ledger
 from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
 WRITE_THROUGH = frozenset({"statistics"})
 """Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
-USAGE_STORED = 400 * 86400.0  # s a day's sums are kept in the storage
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
@@ -185,31 +182,13 @@ class StateKeeper:
             if table not in WRITE_THROUGH:
                 # Rows that the router sent while the storage could not be read are newer.
                 self._tables.setdefault(table, {}).setdefault(id, read_stored(key, value, dict[str, Any]) or {})
-        if storage.atomic:
-            oldest = day_of(now - USAGE_STORED)
-            for key, value in storage.items("usage/"):
-                usage = usage_of(key.removeprefix("usage/"))
-                if usage[0] < oldest:
-                    storage.delete(key)
-                else:
-                    self._ledger.add(usage, read_stored(key, value, Usage) or Usage())
-            items = read_stored("journal", storage.load("journal"), OpenItems) or OpenItems()
-        else:
-            document = read_stored("ledger", storage.load("ledger"), LedgerDocument) or LedgerDocument()
-            for name, sums in document.usage.items():
-                self._ledger.add(usage_of(name), sums)
-            items = document.items
-        self._segments.offsets.update(items.offsets)
-        self._segments.last = max(self._segments.last, items.last_segment)
-        for begin in items.open:
-            self._ledger.open[begin.request, begin.attempt] = begin
-        self._ledger.begun.update({bytes.fromhex(request): at for request, at in items.begun.items()})
+        were_open = read_ledger(storage, self._ledger, self._segments, now)
         try:
             self._segments.fold(self._ledger)
             self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
-        self._lost, self._left_open = lost_attempts(storage, self._segments, self._ledger, items.open)
+        self._lost, self._left_open = lost_attempts(storage, self._segments, self._ledger, were_open)
         self._segments.keep_all(now)
         self._ledger.bury(self._steady())
         self._ledger.forget_days(now)
@@ -317,7 +296,7 @@ class StateKeeper:
         try:
             finished = self._segments.finished(covered, self._now())
             if self._ledger_behind or usage:
-                changes |= self._ledger_rows(usage)
+                changes |= ledger_rows(self._storage, self._ledger, self._segments, usage)
             if changes:
                 self._storage.save_many(changes)
             if finished:
@@ -340,24 +319,6 @@ class StateKeeper:
         except OSError as error:
             return str(error)
         return ""
-
-    def _ledger_rows(self, usage: set[UsageKey]) -> dict[str, bytes | None]:
-        ledger = self._ledger
-        items = OpenItems(
-            dict(self._segments.offsets),
-            self._segments.last,
-            tuple(ledger.open.values()),
-            {request.hex(): at for request, at in ledger.begun.items()},
-        )
-        assert self._storage is not None
-        if not self._storage.atomic:
-            rows = {stored_usage_key(key): value for key, value in ledger.usage.items()}
-            return {"ledger": _encode(LedgerDocument(rows, items))}
-        changes: dict[str, bytes | None] = {
-            "usage/" + stored_usage_key(key): _encode(ledger.usage[key]) for key in usage
-        }
-        changes["journal"] = _encode(items)
-        return changes
 
     def _write_all_again(self) -> None:
         self._ledger.changed.update(self._ledger.usage)
