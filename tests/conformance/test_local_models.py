@@ -161,6 +161,7 @@ async def test_the_child_dies_with_a_daemon_that_is_killed(weights: Path, tmp_pa
 import asyncio, msgspec
 from meshd.sdk import *
 from meshd.connectors.providers.embedded.embeddings import LocalEmbeddingsProvider
+from meshd.operations.embeddings import EMBEDDINGS
 async def main():
     p = LocalEmbeddingsProvider(ProviderSettings("e", "x", runtime_dir={str(tmp_path)!r}))
     await p.execute(ProviderCall(EMBEDDINGS, {E5!r}, {{"input": msgspec.Raw(b'"a"')}}))

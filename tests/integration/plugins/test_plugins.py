@@ -167,7 +167,7 @@ def test_what_they_do_wrong_stays_with_them(python: Path, meshd: Any) -> None:
         ),
         ({"pools": {"chat": {"models": ["plain.chat"], "strategy": "rude.unfinished.v1"}}}, "does not define order"),
         ({"storage": {"connector": "rude.nowhere.v1"}}, "rude_connectors.nowhere:CONNECTORS cannot be read"),
-        ({"discovery": {"connector": "modelmesh.registry-sync.v1"}}, "always there, and `discovery.sync` configures"),
+        ({"discovery": {"connector": "modelmesh.registry-sync.v1"}}, "always in use; `discovery.sync` configures"),
     ],
 )
 def test_validation_refuses_what_could_not_run(python: Path, meshd: Any, change: dict[str, Any], said: str) -> None:

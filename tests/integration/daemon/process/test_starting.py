@@ -164,7 +164,7 @@ def test_a_directory_of_ones_own_that_others_may_read_will_do(short, one):
     short.chmod(0o777)
     ended = run("--config", config, "--socket", short / "s")
     assert ended.returncode == 69
-    assert "not yours alone" in ended.stderr
+    assert "is writable by others" in ended.stderr
     short.chmod(0o755)
     process = subprocess.Popen(
         [sys.executable, "-m", "meshd", "--config", config, "--socket", short / "s"],
