@@ -139,7 +139,12 @@ class Seam(Protocol):
 
 class AppSide(Protocol):
     """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
-    format sent."""
+    format sent.
+
+    immaterial: parameters that say who asks, or what the provider keeps, and do not change the answer.
+    """
+
+    immaterial: frozenset[str]
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
@@ -147,6 +152,12 @@ class AppSide(Protocol):
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         """text: the fields that hold the app's text."""
+
+    def repeatable(self, fields: Mapping[str, msgspec.Raw]) -> bool:
+        """Whether the parameters make the answer repeatable."""
+
+    def session(self, fields: Mapping[str, msgspec.Raw]) -> str:
+        """The session that the body names; "" if it names none."""
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         """The body without what cannot be priced."""

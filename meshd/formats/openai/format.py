@@ -13,6 +13,7 @@ from meshd.formats.conversation.request import Conversation
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
+from meshd.formats.openai.body import meaning
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
@@ -26,7 +27,7 @@ from meshd.formats.openai.seam import ChunkSeam
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import Address, Asked, Count, Format, Opened, Reading
+from meshd.formats.protocol import Address, Format, Opened, Reading
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -112,25 +113,20 @@ class OpenAIProviderSide:
 
 
 class OpenAIAppSide:
-    def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
-        return read(operation, body, budgeted=budgeted)
+    immaterial = meaning.IMMATERIAL
+
+    read = staticmethod(read)
+    count = staticmethod(count)
+    with_parameters = staticmethod(with_parameters)
+    with_output_limit = staticmethod(with_output_limit)
+    repeatable = staticmethod(meaning.repeatable)
+    session = staticmethod(meaning.session)
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, text)
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         return load_body_fields().priced(needs, fields)
-
-    def count(self, operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
-        return count(operation, fields, tokens)
-
-    def with_parameters(
-        self, fields: Mapping[str, msgspec.Raw], defaults: Mapping[str, object], overrides: Mapping[str, object]
-    ) -> Mapping[str, msgspec.Raw]:
-        return with_parameters(fields, defaults, overrides)
-
-    def with_output_limit(self, fields: Mapping[str, msgspec.Raw], limit: int, name: str) -> Mapping[str, msgspec.Raw]:
-        return with_output_limit(fields, limit, name)
 
     def seam(self, first: bytes, operation: OperationSpec) -> ChunkSeam:
         return ChunkSeam(first, operation)

@@ -7,6 +7,7 @@ Must never: change anything: no reservation, no place taken, no pool moved.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -60,13 +61,13 @@ class Explain(Group):
             if not self.is_admin(call):
                 raise
             denied = error
-        session = session_of(target.pool, headers, fields, identity.label)
+        session = session_of(target.pool, headers, partial(FORMAT.session, fields), identity.label)
         requester = Requester(identity.spec, identity.account, identity.label, session)
         now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, runtime.table)
         questions = [Question(runtime.table, pool, needs, now, requester) for pool in pools]
         explained = Explanation(runtime, identity, asked, target, questions, denied).as_map()
-        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid)
+        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid, FORMAT)
         explained["cache"] = self._cache(target.pool, found)
         return explained
 

@@ -112,8 +112,8 @@ class Admission:
 
     def _full(self, request: Request) -> str:
         """Why no more of these are accepted now, or "". A listener to events does not take a request's place."""
-        most = self.limits.max_inflight
-        if len(self.in_flight) < (min(most, OWN_OPERATIONS) if request.own else most):
+        most, in_flight = self.limits.max_inflight, len(self.in_flight)
+        if in_flight < most and (in_flight < OWN_OPERATIONS or not request.own):
             return ""
         own = sum(each.own for each in self.in_flight.values())
         if request.own:
@@ -122,7 +122,7 @@ class Admission:
                 if own >= OWN_OPERATIONS
                 else ""
             )
-        others = len(self.in_flight) - own
+        others = in_flight - own
         return (
             f"{others} requests are in flight, as daemon.max_inflight allows; ask again in a moment."
             if others >= most
@@ -140,10 +140,11 @@ class Admission:
         # An error after which a retry may succeed is not remembered: the request is begun again.
         if answer is None or request.stream or (answer.error is not None and answer.error.retryable):
             return
-        if answer.size <= REMEMBERED_BYTES:
+        size = answer.size
+        if size <= REMEMBERED_BYTES:
             self.remembered[request_id] = (request.caller, answer)
             share = REMEMBERED_SIZE // REMEMBERED_ANSWERS
-            self._shares.put(request_id, request.caller.uid, max(answer.size, share))
+            self._shares.put(request_id, request.caller.uid, max(size, share))
             while self._shares.size > REMEMBERED_SIZE:
                 del self.remembered[self._shares.pop()]
 

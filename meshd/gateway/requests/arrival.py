@@ -6,6 +6,7 @@ Must never: reserve anything, or answer.
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from meshd.core.records import Outcome
 from meshd.formats.openai.format import OPENAI
@@ -41,7 +42,7 @@ def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> Infer
         raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
     identity = runtime.apps.identify(request.caller, request.arrived_at)
     runtime.apps.check(identity, target, FORMAT.names(fields, operation.text))
-    session = session_of(target.pool, request.headers, fields, identity.label)
+    session = session_of(target.pool, request.headers, partial(FORMAT.session, fields), identity.label)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)

@@ -104,8 +104,7 @@ class AttemptContext(Protocol):
     @property
     def plan(self) -> Plan: ...
 
-    @property
-    def request_id(self) -> bytes: ...
+    request_id: bytes
 
     @property
     def latest(self) -> float: ...
@@ -303,6 +302,7 @@ class UpstreamAttempt:
             allowed = context.patience(model)
             self._short = timeout < allowed
             timeout = min(timeout, allowed)
+        ticket = self.step.ticket
         return ProviderCall(
             context.operation,
             model.upstream,
@@ -312,7 +312,7 @@ class UpstreamAttempt:
             max(first_token, 0.001),
             stream.idle_timeout,
             context.request_id.hex(),
-            self.step.ticket.key if self.step.ticket is not None else "",
+            ticket.key if ticket is not None else "",
             well_formed(delivery.text) if delivery is not None and delivery.continued else "",
         )
 

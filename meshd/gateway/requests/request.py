@@ -72,11 +72,15 @@ class InferenceRequest:
     usage: Usage = _NOTHING
     cost: int = 0  # of all attempts
     corrections: list[str] = field(default_factory=list)  # of implausible usage
-    events: RequestEvents = field(init=False)
+    request_id: bytes = field(init=False)
     _answered: bool = False
 
     def __post_init__(self) -> None:
-        self.events = RequestEvents(self.runtime.publisher, self.request.request_id)
+        self.request_id = self.request.request_id
+
+    @property
+    def events(self) -> RequestEvents:
+        return RequestEvents(self.runtime.publisher, self.request_id)
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -168,10 +172,6 @@ class InferenceRequest:
         return known.first_token if self.plan.needs.stream else known.total
 
     # -- called by attempts ---------------------------------------------------------------------------
-
-    @property
-    def request_id(self) -> bytes:
-        return self.request.request_id
 
     @property
     def latest(self) -> float:
@@ -374,7 +374,7 @@ class InferenceRequest:
             return None
         request, needs = self.request, self.plan.needs
         uid, app = request.caller.uid, self.identity.spec
-        return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid)
+        return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid, self.body.format)
 
     def served(self, served: Served) -> None:
         """It was answered without asking a model, at no cost."""

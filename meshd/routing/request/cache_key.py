@@ -1,6 +1,6 @@
 """Which requests an answer may be kept for, and which of them are the same.
 
-Owns: the rule of what is deterministic, what an app may want from the cache, and the key of a request.
+Owns: what an app may want from the cache, and the key of a request. Its format says which parameters matter.
 Must never: keep an answer (`gateway/cache/cache.py` does), or let two requests share a key whose answers could differ.
 """
 
@@ -11,33 +11,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from meshd.core.needs import RequestNeeds
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import AppSpec, PoolSpec
-from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
 HEADER = "x-mesh-cache"
 LONGEST = 1024**2
 """Bytes: the longest body that is looked up. Reading takes about 7 ns a byte, during which all other requests wait."""
 
-IMMATERIAL = frozenset(
-    {
-        "metadata",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "store",
-        "user",
-    }
-)
-"""OpenAI's parameters that say who asks, or what the provider keeps, and do not change the answer. Not `service_tier`,
-which the answer names, nor `stream_options`, which changes the chunks."""
+
+class Parameters(Protocol):
+    """What a wire format's parameters mean for an answer.
+
+    immaterial: those that say who asks, or what the provider keeps, and do not change the answer.
+    """
+
+    @property
+    def immaterial(self) -> frozenset[str]: ...
+
+    def repeatable(self, fields: Mapping[str, msgspec.Raw]) -> bool:
+        """Whether they make the answer repeatable."""
 
 
 class Wish(enum.Enum):
@@ -66,23 +64,29 @@ def lookup(
     headers: Mapping[str, str],
     app: AppSpec,
     uid: int,
+    format: Parameters,
 ) -> Lookup | None:
     """Where to look up and keep a request's answer; None if it is neither looked up nor kept.
 
     asked: the body's `model`. fields: the body's top level. app: the account that asks. uid: the caller's, by the
-    kernel, -1: unknown. Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
+    kernel, -1: unknown. format: that of the body.
+
+    Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
     """
     policy = pool.cache
     if policy is None or not needs.operation.cached:
         return None
     wish = wished(headers)
-    if wish is Wish.NEVER or not (wish is Wish.ALWAYS or deterministic(needs.operation, fields)):
+    if wish is Wish.NEVER:
+        return None
+    if wish is not Wish.ALWAYS and not (needs.operation.repeats or format.repeatable(fields)):
         return None
     whose = _whose(policy, app, uid)
     if whose is None or sum(map(len, fields.values())) > LONGEST:
         return None
     try:
-        body = {name: _read(value) for name, value in fields.items() if name not in _LEFT_OUT}
+        left_out = format.immaterial | _APART
+        body = {name: _read(value) for name, value in fields.items() if name not in left_out}
         # As JSON, which has only one reading: one part cannot look like two.
         parts = [str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -111,22 +115,7 @@ def wished(headers: Mapping[str, str]) -> Wish:
     return Wish.RENEW if "no-cache" in directives else Wish.DEFAULT
 
 
-def deterministic(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether the parameters make the answer repeatable.
-
-    Always where the operation repeats its answers. Otherwise with a `temperature` of 0, which is greedy everywhere, or
-    a `seed`, which asks for just that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Never a
-    web search, whose answer changes with the day, nor with `store`, where each request must reach the provider.
-    """
-    if operation.repeats:
-        return True
-    if _given(fields, "web_search_options") or _scalar(fields, "store") is True:
-        return False
-    temperature, seed = _scalar(fields, "temperature"), _scalar(fields, "seed")
-    return (_is_number(temperature) and temperature == 0) or _is_number(seed)
-
-
-_LEFT_OUT = IMMATERIAL | {"model", "stream"}  # these two are separate parts of the key
+_APART = frozenset({"model", "stream"})  # they are separate parts of the key
 
 
 def _whose(policy: CachePolicy, app: AppSpec, uid: int) -> list[object] | None:
@@ -145,25 +134,6 @@ def _whose(policy: CachePolicy, app: AppSpec, uid: int) -> list[object] | None:
 def _may_use(app: AppSpec) -> list[list[str] | None]:
     """An app must not be given the answer of a model that it may not use."""
     return [None if allowed is None else sorted(allowed) for allowed in (app.pools, app.models)]
-
-
-def _given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
-    return name in fields and bytes(fields[name]).strip() != b"null"
-
-
-def _scalar(fields: Mapping[str, msgspec.Raw], name: str) -> object:
-    """The value of a number or bool, None for anything else."""
-    try:
-        return _number_or_bool.decode(fields[name])
-    except (KeyError, msgspec.DecodeError):
-        return None
-
-
-_number_or_bool: msgspec.json.Decoder[int | float | bool] = msgspec.json.Decoder(int | float | bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _read(value: msgspec.Raw) -> Any:

@@ -148,7 +148,10 @@ def _needs(
     choices = max(parameters.n or 1, parameters.best_of or 1, 1)
     if operation.each:
         choices *= _prompts(about)
-    size = sum(len(fields[name]) for name in operation.text if name in fields)
+    size = 0
+    for name in operation.text:
+        if name in fields:
+            size += len(fields[name])
     text = max(size - carried.size, 0) // BYTES_PER_TOKEN
     return RequestNeeds(
         operation=operation,

@@ -30,6 +30,7 @@ class Listeners:
 
     def __init__(self, largest: Callable[[], int]) -> None:
         self.addresses: list[str] = []
+        self.message_limit = largest()
         self._largest = largest
         self._ceiling = 0  # the largest message that the listening sockets accept
         self._doorkeepers: list[Doorkeeper] = []
@@ -59,6 +60,7 @@ class Listeners:
         if fd is None and path is not None:
             _open_to(path, mode, gid)
         self._ceiling = min(self._ceiling, limit) if self._ceiling else limit
+        self.reloaded()
 
     def _listen(self, router: Any, loop: asyncio.AbstractEventLoop, address: str, ours: int) -> None:
         try:
@@ -69,14 +71,9 @@ class Listeners:
             raise
         self._doorkeepers.append(Doorkeeper(loop, ours, theirs, _no_room))
 
-    @property
-    def message_limit(self) -> int:
-        """Bytes that a request may have: as configured, but no more than the listening sockets accept."""
-        limit = self._largest()
-        return min(limit, self._ceiling) if self._ceiling else limit
-
     def reloaded(self) -> None:
         """The limits may have changed."""
+        self.message_limit = min(self._largest(), self._ceiling) if self._ceiling else self._largest()
         if self._ceiling and self._largest() > self._ceiling:
             logger.warning(
                 "daemon.max_message_size grows to %d bytes when meshd is started again; until then it is %d",

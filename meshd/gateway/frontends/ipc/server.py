@@ -256,7 +256,9 @@ class IpcServer:
             resend=head.resend,
         )
         connection.requests.add(request_id)
-        size = len(message.body) + sum(map(len, message.attachments))
+        size = len(message.body)
+        if message.attachments:
+            size += sum(map(len, message.attachments))
         self._admission.admit(request, size, self.listeners.message_limit)
 
     def _resumed(self, connection: Connection, request: Request) -> None:
