@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -74,9 +75,7 @@ class Process:
         )
         try:
             mesh.start(self._source)
-            # The objects created so far stay until the end: the garbage collector need not walk them again and again.
-            gc.collect()
-            gc.freeze()
+            _settle_memory()
             status = first_status(mesh)
             self._notifier.ready(summary(status))
             self._ready = True
@@ -158,3 +157,13 @@ class Process:
             self._notifier.reloading("reading the configuration")
         else:
             self._notifier.ready()
+
+
+def _settle_memory() -> None:
+    """After the start: the objects created so far stay until the end, so the garbage collector need not walk them again
+    and again. What the start no longer needs goes back to the system, which glibc does not do by itself."""
+    gc.collect()
+    gc.freeze()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
-from meshd.formats.conversation.answer import Answer
-from meshd.formats.conversation.events import Event
-from meshd.formats.conversation.request import Conversation
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
     ModelListing,
@@ -31,6 +28,11 @@ from meshd.sdk.provider import (
     Usage,
 )
 from modelmesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from meshd.formats.conversation.answer import Answer
+    from meshd.formats.conversation.events import Event
+    from meshd.formats.conversation.request import Conversation
 
 Count = Callable[[str], int]
 """The tokens of a text, without special tokens."""
@@ -223,9 +225,10 @@ class Translator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A wire format. provider: makes the side of one configured provider; raises ValueError for an unknown quirk."""
+    """A wire format. provider: makes the side of one configured provider; raises ValueError for an unknown quirk.
+    translator: makes the translator."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
     app: AppSide
-    translator: Translator
+    translator: Callable[[], Translator]

@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
-from meshd.formats.conversation.answer import Answer
-from meshd.formats.conversation.request import Conversation
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
@@ -18,16 +16,13 @@ from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
 from meshd.formats.openai.body.tokens import count
-from meshd.formats.openai.conversation import answer as answers
-from meshd.formats.openai.conversation import request as requests
-from meshd.formats.openai.conversation.chunks import ChunkReader, ChunkWriter
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.openai.request import RequestWriter, asks_for_no_vectors, choices_asked_for
 from meshd.formats.openai.seam import ChunkSeam
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import Address, Format, Opened, Reading
+from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -138,26 +133,11 @@ class OpenAIAppSide:
         return lenient.plain({"error": error.to_wire()[1]})
 
 
-class OpenAITranslator:
-    """Of chat completions; nothing else is translated."""
+def _translator() -> Translator:
+    """Loaded when two formats meet: most daemons never need it."""
+    from meshd.formats.openai.conversation.translator import OpenAITranslator
 
-    def read_request(self, body: bytes) -> Conversation:
-        return requests.read_request(body)
-
-    def write_request(self, conversation: Conversation) -> bytes:
-        return requests.write_request(conversation)
-
-    def read_answer(self, body: bytes) -> Answer:
-        return answers.read_answer(body)
-
-    def write_answer(self, answer: Answer, asked: Conversation | None = None) -> bytes:
-        return answers.write_answer(answer, asked)
-
-    def event_reader(self) -> ChunkReader:
-        return ChunkReader()
-
-    def event_writer(self, asked: Conversation | None = None) -> ChunkWriter:
-        return ChunkWriter(asked)
+    return OpenAITranslator()
 
 
-OPENAI = Format(_NAME, OpenAIProviderSide, OpenAIAppSide(), OpenAITranslator())
+OPENAI = Format(_NAME, OpenAIProviderSide, OpenAIAppSide(), _translator)
