@@ -29,7 +29,7 @@ def given(value: object) -> bool:
 
 
 BASE_URL: Final = f"{ORIGIN}/v1"
-"""A placeholder for the mesh where the SDK has a URL. Nothing connects to it."""
+"""With the version in its path, as the SDK's own."""
 
 OF_THE_SDK: Final = frozenset(
     {

@@ -23,7 +23,7 @@ MESH = {"pool": "chat", "model": "p.m", "provider": "p", "cost": 0.5, "routing_t
 JSON = {"content-type": "application/json"}
 USAGE = {"total_tokens": 3}
 A, B = Lookup(b"a"), Lookup(b"b")
-ANEW = replace(A, read=False)
+RENEWED = replace(A, read=False)
 
 
 class App(Asked):

@@ -96,9 +96,9 @@ def test_a_directory_that_was_removed_in_use_is_written_again(
     assert first.sync().ok
     assert "was removed while it was in use" in caplog.text
     assert reports == ["state_unwritable"]
-    anew = first.offer_segment()
-    journal.reopen(open_segment(anew), NOW)
-    first.rotated(anew)
+    offered = first.offer_segment()
+    journal.reopen(open_segment(offered), NOW)
+    first.rotated(offered)
     spend(journal, 10, number=1)
     assert first.sync().ok
     assert first.offer_segment() == ""

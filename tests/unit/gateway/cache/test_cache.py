@@ -10,7 +10,7 @@ from meshd.gateway.frontends.exchange import ClientGone, Reply
 from meshd.gateway.requests.outcome import Served
 from meshd.routing.table.specs import PoolSpec
 from modelmesh import ProviderError
-from tests.support.gateway.cache_world import ANEW, JSON, MESH, USAGE, A, App, World, body, end
+from tests.support.gateway.cache_world import JSON, MESH, RENEWED, USAGE, A, App, World, body, end
 
 
 async def test_an_answer_is_given_again_free_and_says_so():
@@ -88,14 +88,14 @@ async def test_so_is_what_is_asked_of_a_pool_without_a_cache():
 async def test_asked_again_the_new_answer_takes_the_place_of_the_old():
     world = World()
     await world.answered(body(b"old"))
-    await world.answered(body(b"new"), lookup=ANEW)
+    await world.answered(body(b"new"), lookup=RENEWED)
     assert (await world.hit()).told[0][1] == b"new"
     assert world.cache.statistics()["chat"]["entries"] == 1
 
 
 async def test_an_answer_that_began_before_it_was_asked_again_does_not_replace_the_newer():
     world = World()
-    old, new = world.ask(), world.ask(ANEW)
+    old, new = world.ask(), world.ask(RENEWED)
     await world.settle()
     await world.tell(1, body(b"new"))
     await world.tell(0, body(b"old"))
