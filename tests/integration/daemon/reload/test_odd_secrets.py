@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -186,13 +187,16 @@ def test_what_can_be_read_once(
             ["bash", "-c", shell.replace("{KEY}", KEY)],
             stdout=log, stderr=log, env=env, cwd=daemon.directory, start_new_session=True,
         )  # fmt: skip
-    eventually(lambda: daemon.process.poll() is not None or daemon.answers(), what="a start")
-    if path == "/dev/null":
-        assert "/dev/null is neither a file nor a pipe" in json.dumps(provider(daemon, "p"))
-        return
-    assert daemon.say(model="p.m").choices[0].message.content == "hi", daemon.log()
-    daemon.ask("POST", "/mesh/v1/reload")
-    assert daemon.say(model="p.m").choices[0].message.content == "hi", daemon.log()
+    try:
+        eventually(lambda: daemon.process.poll() is not None or daemon.answers(), what="a start")
+        if path == "/dev/null":
+            assert "/dev/null is neither a file nor a pipe" in json.dumps(provider(daemon, "p"))
+            return
+        assert daemon.say(model="p.m").choices[0].message.content == "hi", daemon.log()
+        daemon.ask("POST", "/mesh/v1/reload")
+        assert daemon.say(model="p.m").choices[0].message.content == "hi", daemon.log()
+    finally:
+        os.killpg(daemon.process.pid, signal.SIGTERM)  # the shell may wait for the daemon
 
 
 # -- a directory with a file for each -----------------------------------------------------------------
