@@ -32,7 +32,7 @@ class Clients(Group):
         """One entry per process, those connected longest first."""
         all_of_them = self.is_admin(call)
         by_process: dict[Peer, list[Connection]] = {}
-        for each in self._connections.known.values():
+        for each in self._connections.known:
             if all_of_them or (each.caller.uid == call.caller.uid and each.caller.uid >= 0):
                 by_process.setdefault(each.caller, []).append(each)
         wall, now = time.time(), time.monotonic()

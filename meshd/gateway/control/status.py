@@ -74,7 +74,7 @@ class Status(Group):
             "pid": supervisor.get("pid", 0),
             "uptime": now - self._started,
             "instance": server.instance,
-            "sockets": server.listeners.addresses,
+            "sockets": server.addresses,
             "config": {
                 "source": generation.source if generation else "",
                 "generation": generation.number if generation else 0,
@@ -83,7 +83,7 @@ class Status(Group):
             "actors": supervisor.get("actors", []),
             "in_flight": self._admission.inferences,
             "waiting": len(runtime.room.queue),
-            "peers": len(server.connections.known),
+            "peers": sum(each.greeted for each in server.connections.known),
             "draining": self._admission.draining,
             "providers": providers,
             "pools": [{key: pool[key] for key in ("name", "active", "standby", "current")} for pool in pools],

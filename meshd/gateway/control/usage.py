@@ -65,7 +65,7 @@ class Usage(Group):
     async def _rows(self, now: float) -> dict[str, dict[str, Any]]:
         runtime = self.runtime
         used = await self._used(now)
-        connected = Counter(self._identity(each).label for each in self._connections.known.values())
+        connected = Counter(self._identity(each).label for each in self._connections.known)
         in_flight = Counter(
             self._identity(each).label
             for id, each in self._admission.in_flight.items()

@@ -16,7 +16,7 @@ import msgspec
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.credit import CreditedReply
 from meshd.gateway.frontends.exchange import Answer, ClientGone, Deadline, Request
-from meshd.gateway.frontends.peer_identity import OURSELVES_ADDRESS, identify
+from meshd.gateway.frontends.peer_identity import ourselves
 from meshd.host import clock
 from modelmesh.errors import MeshError
 
@@ -131,7 +131,7 @@ class InprocFrontend:
             body,
             reply,
             headers=headers or {},
-            caller=identify(OURSELVES_ADDRESS),
+            caller=ourselves(),
             deadline=deadline,
             arrived=arrived,
             stream=stream,

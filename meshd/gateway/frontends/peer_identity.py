@@ -1,51 +1,90 @@
 """Identifies callers by what the kernel says.
 
-Owns: reading a peer's credentials and /proc.
+Owns: the reading of a peer's credentials and of /proc.
 Must never: trust what a message says about its sender.
 
-libzmq asks the kernel for the credentials of the process that connected (SO_PEERCRED) and gives them with
-every message as `Peer-Address`: "localhost:UID:GID:PID". Reading /proc takes some tens of microseconds, once per
-connection; it is memory, not a disk, so the router may do it. A process that executes another program later keeps its
-identity on that connection.
+The kernel names the process that connected (SO_PEERCRED, SO_PEERGROUPS). The rest is read from /proc by its pid when
+its connection is accepted, and counts only if that process is still the same: it may have ended, and its pid may be
+another's. Where the kernel gives a descriptor of the process (SO_PEERPIDFD, Linux 6.5), this is certain. Reading takes
+some tens of microseconds; it is memory, not a disk, so the router may do it. A process that executes another program
+later keeps its identity on that connection.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import select
+import socket
+import struct
 from functools import lru_cache
 
 from meshd.core.caller import Peer
 from meshd.host import processes
 from meshd.host.program_names import script_of
 
-OURSELVES_ADDRESS = ""
-"""The peer address of inproc://: empty, since no other process can be there."""
+_SO_PEERGROUPS = 59
+_SO_PEERPIDFD = 77
+_UCRED = struct.Struct("3i")
+_FEW_GROUPS = 64  # asked for at first
+_MOST_GROUPS = 65536  # NGROUPS_MAX
 
 
-def parse_peer_address(address: str) -> tuple[int, int, int]:
-    """(uid, gid, pid) of "localhost:UID:GID:PID". Raises ValueError."""
-    uid, gid, pid = address.rsplit(":", 3)[1:]
-    return int(uid), int(gid), int(pid)
+def ourselves() -> Peer:
+    pid = os.getpid()
+    return _look_up(os.getuid(), os.getgid(), pid, processes.start_time(pid), processes.groups(pid))
 
 
-def identify(address: str) -> Peer:
-    """The caller behind a peer address; the process itself for inproc://, an unknown one if it cannot be read."""
-    if address == OURSELVES_ADDRESS:
-        return _look_up(os.getuid(), os.getgid(), os.getpid(), processes.start_time(os.getpid()))
-    try:
-        uid, gid, pid = parse_peer_address(address)
-    except ValueError:
-        return Peer()
+def user_of(connected: socket.socket) -> int:
+    """The uid of the process at the other end of a UNIX socket."""
+    return _credentials(connected)[1]
+
+
+def of_socket(connected: socket.socket) -> Peer:
+    """The process at the other end of a UNIX socket; only its user and groups, if it has ended."""
+    pid, uid, gid = _credentials(connected)
+    groups = _groups(connected)
     started = processes.start_time(pid)
-    found = _look_up(uid, gid, pid, started)
-    if started and (processes.start_time(pid) != started or uid not in processes.users(pid)):
-        return Peer(uid, gid, pid)  # it has ended, and another process has its pid
-    return found
+    found = _look_up(uid, gid, pid, started, groups)
+    unchanged = started and processes.start_time(pid) == started and uid in processes.users(pid)
+    return found if unchanged and not _has_ended(connected) else Peer(uid, gid, pid, groups=groups)
+
+
+def _credentials(connected: socket.socket) -> tuple[int, int, int]:
+    """(pid, uid, gid)."""
+    pid, uid, gid = _UCRED.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return pid, uid, gid
+
+
+def _groups(connected: socket.socket) -> frozenset[int]:
+    """The supplementary ones."""
+    try:
+        found = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _FEW_GROUPS)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            return frozenset()
+        found = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
+    return frozenset(struct.unpack(f"{len(found) // 4}I", found))
+
+
+def _has_ended(connected: socket.socket) -> bool:
+    """Whether the process that connected has. False where the kernel cannot say."""
+    try:
+        found = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4)
+    except OSError as error:
+        return error.errno != errno.ENOPROTOOPT
+    (descriptor,) = struct.unpack("i", found)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    finally:
+        os.close(descriptor)
 
 
 @lru_cache(maxsize=1024)
-def _look_up(uid: int, gid: int, pid: int, started: int) -> Peer:
+def _look_up(uid: int, gid: int, pid: int, started: int, groups: frozenset[int]) -> Peer:
     system_unit, unit = processes.units(pid)
     name, exe = processes.name(pid), processes.executable(pid)
     script = script_of(pid, exe, name)
-    return Peer(uid, gid, pid, started, name, exe, unit, processes.groups(pid), system_unit, script)
+    return Peer(uid, gid, pid, started, name, exe, unit, groups, system_unit, script)

@@ -43,7 +43,7 @@ class Served:
 
     @property
     def connections(self) -> list[Connection]:
-        return list(self.server.connections.known.values())
+        return list(self.server.connections.known)
 
     @property
     def lost(self) -> list[str]:

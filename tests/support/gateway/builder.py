@@ -20,7 +20,6 @@ from meshd.core.caller import Caller, Peer
 from meshd.core.prices import Pricing
 from meshd.core.records import Event, Outcome
 from meshd.gateway.actors import Actors
-from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.router import Router
 from meshd.routing.attempts.fair_queue import Waiter
 from meshd.routing.table.access import AppMatch
@@ -28,6 +27,7 @@ from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import Allowance, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import Provider, ProviderSettings
 from tests.support.gateway.asked import Asked, answer_of
+from tests.support.gateway.silent import Silent
 
 CHAT = "generation.text-generation.chat-completion"
 SCRIPTED = "tests.scripted.v1"
@@ -134,9 +134,7 @@ class Gateway:
     # -- clients --------------------------------------------------------------------------------------
 
     def connects(self, caller: Peer) -> None:
-        known = self.router.server.connections.known
-        key = len(known).to_bytes(4, "big")
-        known[key] = Connection(key, caller, 0.0, 0.0)
+        self.router.server.connections.add(Silent(caller))
 
     def has_in_flight(self, caller: Peer, path: str) -> None:
         in_flight = self.router.admission.in_flight

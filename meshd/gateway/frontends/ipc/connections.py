@@ -1,49 +1,58 @@
-"""The connections to the socket, and how each is lost: it is closed, falls silent, or its process ends.
+"""The connections of clients, and how each is lost: closed, silent, or too slow.
 
-Owns: the connections, their heartbeats and the descriptors of their processes.
-Must never: send or read a message, or end a request (`server.py`).
+Owns: which there are, how many each user has, and their heartbeats.
+Must never: read a message, or end a request (`server.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import zmq
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends.peer_identity import OURSELVES_ADDRESS, identify
-from meshd.host import descriptors
 from meshd.host.awake import ON_TIME
 from modelmesh import protocol as wire
 
 SILENT = "it fell silent"
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
-    """`identity` is the routing id that libzmq gave it, which no client can forge: ids that begin with a
-    zero byte are reserved for libzmq, and clients that choose their own id are refused. requests: ids of those in
-    flight."""
+class Connection(ABC):
+    """One client's connection. Who calls belongs to it: nothing that a client sends changes it.
 
-    identity: bytes
-    caller: Peer
-    seen: float  # monotonic s
-    since: float  # monotonic s
-    label: str = ""
-    client: str = ""
-    requests: set[bytes] = field(default_factory=set)
-    pidfd: int = -1
+    seen, since: monotonic s. label, client: what the client says of itself. requests: ids of those in flight.
+    greeted: it has sent a message.
+    """
+
+    def __init__(self, caller: Peer) -> None:
+        self.caller = caller
+        self.seen = self.since = time.monotonic()
+        self.label = ""
+        self.client = ""
+        self.greeted = False
+        self.requests: set[bytes] = set()
+
+    @abstractmethod
+    def send(self, frames: list[bytes]) -> str:
+        """Why it could not be sent and the connection is of no more use, or ""."""
+
+    @abstractmethod
+    def stop_receiving(self) -> None:
+        """Read nothing more."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """What was sent still leaves, if the client reads it soon. Idempotent."""
 
 
 class Connections:
-    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds."""
+    """lost: called with one that has gone and why; it is forgotten by then. heartbeat: seconds."""
 
     def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float) -> None:
-        self.known: dict[bytes, Connection] = {}
+        self.known: set[Connection] = set()
+        self.by_user: Counter[int] = Counter()
         self.heartbeat = heartbeat
         self._lost = lost
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -57,47 +66,30 @@ class Connections:
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for connection in list(self.known.values()):
+        for connection in list(self.known):
             self._forget(connection)
+            connection.close()
 
-    def meet(self, identity: bytes, first: zmq.Frame) -> Connection:
-        """Create a connection. It is not kept if it chose its own routing id."""
-        now = time.monotonic()
-        connection = Connection(identity, identify(peer_address(first)), now, now)
-        if identity[:1] == b"\0":
-            self.known[identity] = connection
-            self._watch_process(connection)
-        return connection
+    def add(self, connection: Connection) -> None:
+        self.known.add(connection)
+        self.by_user[connection.caller.uid] += 1
 
     def lose(self, connection: Connection, why: str) -> None:
-        if self.known.get(connection.identity) is connection:
+        if connection in self.known:
             self._forget(connection)
             self._lost(connection, why)
-
-    def _watch_process(self, connection: Connection) -> None:
-        """Notice the process's end at once, rather than after three missed heartbeats."""
-        if (
-            connection.caller.pid in (0, os.getpid())
-            or self._loop is None
-            or not descriptors.left(descriptors.reserve())
-        ):
-            return
-        try:
-            connection.pidfd = os.pidfd_open(connection.caller.pid)
-        except OSError:  # it has ended already, or is in another pid namespace
-            return
-        self._loop.add_reader(connection.pidfd, self.lose, connection, "its process ended")
+            connection.close()
 
     def _beat(self) -> None:
         assert self._loop is not None
         now = time.monotonic()
         slept = now - self._next_beat
         self._schedule_beat(self._loop)
-        if slept > ON_TIME:  # messages that came during the sleep have not been read yet
-            for connection in self.known.values():
+        if slept > ON_TIME:  # messages that came meanwhile have not been read yet
+            for connection in self.known:
                 connection.seen += slept
         oldest = now - self.heartbeat * wire.MISSED_HEARTBEATS
-        for connection in [connection for connection in self.known.values() if connection.seen < oldest]:
+        for connection in [connection for connection in self.known if connection.seen < oldest]:
             self.lose(connection, SILENT)
 
     def _schedule_beat(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -105,22 +97,8 @@ class Connections:
         self._timer = loop.call_later(self.heartbeat, self._beat)
 
     def _forget(self, connection: Connection) -> None:
-        self.known.pop(connection.identity, None)
-        if connection.pidfd >= 0 and self._loop is not None:
-            self._loop.remove_reader(connection.pidfd)
-            os.close(connection.pidfd)
-            connection.pidfd = -1
-
-
-def peer_address(frame: zmq.Frame) -> str:
-    """What the kernel says about the sender. Only inproc:// has no ZMTP handshake, and so no address. A peer with a
-    handshake but without credentials is unknown; it is not this process."""
-    try:
-        return str(frame.get("Peer-Address"))
-    except zmq.ZMQError:
-        pass
-    try:
-        frame.get("Socket-Type")
-    except zmq.ZMQError:
-        return OURSELVES_ADDRESS
-    return "unknown"
+        self.known.discard(connection)
+        uid = connection.caller.uid
+        self.by_user[uid] -= 1
+        if not self.by_user[uid]:
+            del self.by_user[uid]

@@ -34,14 +34,15 @@ def send(socket: zmq.Socket[bytes], identity: bytes, frames: list[bytes]) -> Non
     _send(socket, last, _LAST)
 
 
-def receive(socket: zmq.Socket[bytes]) -> tuple[zmq.Frame, list[bytes]]:
-    """The next message: the first frame, which names the sender, and the others. Raises zmq.Again if there is none."""
+def receive(socket: zmq.Socket[bytes]) -> tuple[bytes, list[bytes]]:
+    """The next message: the first frame, which is the sender's routing id, and the others. Raises zmq.Again if there is
+    none."""
     frame = first = _receive(socket, _LAST, False)
     frames: list[bytes] = []
     while frame.more:
         frame = _receive(socket, _LAST, False)
         frames.append(frame.bytes)
-    return first, frames
+    return first.bytes, frames
 
 
 def readable(socket: zmq.Socket[bytes]) -> bool:

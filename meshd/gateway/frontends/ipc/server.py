@@ -1,11 +1,8 @@
-"""The ZeroMQ socket: frames in, frames out.
+"""The ZeroMQ front end: messages in, messages out.
 
-Owns: the ROUTER socket, and the mapping between frames and requests.
+Owns: the mapping between messages and requests.
 Must never: block, know what an operation does, let one peer's bad messages affect another, or hold a rule that another
 front end would need too (`admission.py`).
-
-The socket's file descriptor is edge-triggered: it is read until `Again` on every wake-up, and checked again after every
-send; otherwise messages would get stuck.
 """
 
 from __future__ import annotations
@@ -13,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
+import socket
 from collections.abc import Callable
 from typing import Any
 
-import zmq
-
+from meshd.core.caller import Peer
 from meshd.core.events import EventType
 from meshd.gateway.frontends.admission import Admission, NotYours
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
-from meshd.gateway.frontends.ipc import multipart
+from meshd.gateway.frontends.ipc import zmtp
+from meshd.gateway.frontends.ipc.acceptor import Acceptor
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
-from meshd.gateway.frontends.ipc.listeners import Listeners
+from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 from meshd.gateway.frontends.ipc.reply import IpcReply
+from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
 from meshd.host import clock
 from modelmesh import protocol as wire
 from modelmesh.errors import MeshError, ProtocolError, RoutingError, StreamInterrupted
@@ -33,14 +31,14 @@ from modelmesh.version import VERSION
 
 logger = logging.getLogger("meshd.gateway")
 
-_DRAIN_AT_ONCE = 256  # messages read before the loop may do something else
-UNREAD_MESSAGES = 10_000  # unread messages to a connection, after which it counts as lost
-_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and cancelled its requests"
+_HEADS = 4 * 65536  # bytes of a message's frames beside its body
+_TOLD = 1024**3  # bytes of a message that is too large, and is read to its end so that its sender can be told
+_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and gave its requests up"
 
 
 class IpcServer:
-    """admission: decides which requests are admitted. on_event(type, reason, caller): called with events of peers.
-    heartbeat: seconds."""
+    """Asks `admission` to let requests in. on_event(type, reason, caller): called with events of peers. heartbeat:
+    seconds."""
 
     def __init__(
         self,
@@ -52,117 +50,107 @@ class IpcServer:
         self.instance = secrets.token_hex(8)
         self.malformed = 0
         self.connections = Connections(self._lost, heartbeat)
-        self.listeners = Listeners(lambda: admission.limits.max_message_size)
+        self._acceptor = Acceptor(self._connected, lambda uid: self.connections.by_user[uid])
         self._admission = admission
         self._on_event = on_event
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._socket: Any = None
-        self._drain_scheduled = False
-        self._receiving = True
+        self._inproc: InprocSocket | None = None
+        self._made: set[asyncio.Task[Any]] = set()
+
+    @property
+    def addresses(self) -> list[str]:
+        return self._acceptor.addresses + (self._inproc.addresses if self._inproc is not None else [])
+
+    @property
+    def _largest(self) -> int:
+        return self._admission.limits.max_message_size
 
     # -- life -----------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        router: Any = zmq.Context.instance().socket(zmq.ROUTER)
-        self._socket = router
-        router.set(zmq.LINGER, 500)
-        router.set(zmq.ROUTER_MANDATORY, 1)  # sending to a closed connection is an error
-        # Credit bounds streams, and requests in flight bound answers; this limit is for peers that never read.
-        router.set(zmq.SNDHWM, UNREAD_MESSAGES)
-        router.set(zmq.RCVHWM, 0)
-        loop.add_reader(router.fileno(), self._drain)
         self.connections.open(loop)
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
-        """Listen at an address, as `Listeners.bind`."""
+        """Listen at an `ipc://` address, as `Acceptor.listen`, or at an `inproc://` one."""
         assert self._loop is not None, "it is open"
-        self.listeners.bind(self._socket, self._loop, address, fd, mode, gid)
-        self._schedule_drain()  # a client may have sent before the daemon started
+        if address.startswith("inproc://"):
+            if self._inproc is None:
+                self._inproc = InprocSocket(self._loop, self, self.connections)
+            self._inproc.bind(address)
+        else:
+            self._acceptor.listen(self._loop, address.removeprefix("ipc://"), fd, mode, gid)
 
     def reloaded(self) -> None:
-        self.listeners.reloaded()
+        """Limits are asked for at each message."""
 
     def stop_receiving(self) -> None:
-        """From now on, what clients send is left for the next daemon, or life, at this address."""
-        self._receiving = False
-        if self._socket is not None and self._loop is not None:
-            self._loop.remove_reader(self._socket.fileno())
+        """What a client sends from now on is for the next daemon, or life, at this address."""
+        self._acceptor.stop()
+        if self._inproc is not None:
+            self._inproc.stop_receiving()
+        for connection in self.connections.known:
+            connection.stop_receiving()
 
     def close(self) -> None:
-        """Stop listening and forget the peers. Messages that were sent have half a second to be delivered."""
-        if self._socket is None or self._loop is None:
-            return
+        """Stop listening and forget the peers. Sent messages get half a second to leave."""
         self.stop_receiving()
+        self._acceptor.close()
         self.connections.close()
-        self.listeners.close(self._socket)
-        self._socket.close()
-        self._socket = None
+        if self._inproc is not None:
+            self._inproc.close()
 
     def drain(self, reason: str, seconds: float) -> None:
         frames = wire.encode(wire.GOAWAY, b"", wire.GoawayHead(reason, int(seconds * 1000)))
-        for connection in list(self.connections.known.values()):
+        for connection in list(self.connections.known):
             self.send(connection, frames)
 
     # -- sending --------------------------------------------------------------------------------------
 
     def send(self, connection: Connection, frames: list[bytes]) -> bool:
         """False when the connection has gone."""
-        if self._socket is None:  # closed during a stream
-            return False
-        try:
-            multipart.send(self._socket, connection.identity, frames)
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EHOSTUNREACH:
-                self.connections.lose(connection, "it closed its connection")
-            elif error.errno == zmq.EAGAIN:
-                self.connections.lose(connection, "it does not read its messages")
-            else:
-                logger.warning("cannot send to process %d: %s", connection.caller.pid, error)
-            return False
-        finally:
-            # Sending, even if it fails, consumes the descriptor's signal for messages that came in, and there is no
-            # second one.
-            if self._socket is not None and multipart.readable(self._socket):
-                self._schedule_drain()
-        return True
+        why = connection.send(frames)
+        if why:
+            self.connections.lose(connection, why)
+        return not why
 
     def finished(self, reply: IpcReply, frames: list[bytes], answer: Answer | None) -> None:
-        """Called with a reply's last message."""
+        """Send a reply's last message."""
         self._admission.ended(reply.request_id, reply, answer)
         reply.connection.requests.discard(reply.request_id)
         self.send(reply.connection, frames)
 
     # -- receiving ------------------------------------------------------------------------------------
 
-    def _schedule_drain(self) -> None:
-        if not self._drain_scheduled and self._loop is not None:
-            self._drain_scheduled = True
-            self._loop.call_soon(self._drain)
+    def _connected(self, accepted: socket.socket, caller: Peer) -> None:
+        """A client of a UNIX socket."""
+        assert self._loop is not None
+        loop = self._loop
+        connection = ZmtpConnection(loop, caller, self, self._bounds)
+        self.connections.add(connection)
+        made = loop.create_task(loop.connect_accepted_socket(lambda: connection, accepted))
+        self._made.add(made)
+        made.add_done_callback(self._made.discard)
 
-    def _drain(self) -> None:
-        self._drain_scheduled = False
-        router = self._socket
-        for _ in range(_DRAIN_AT_ONCE):
-            if router is None or not self._receiving:
-                return
-            try:
-                first, frames = multipart.receive(router)
-            except zmq.Again:
-                return
-            try:
-                self._receive(first, frames)
-            except Exception:
-                logger.exception("a message could not be handled; it is dropped")
-        self._schedule_drain()
+    def _bounds(self) -> zmtp.Bounds:
+        return zmtp.Bounds(message=self._largest + _HEADS, discarded=_TOLD)
 
-    def _receive(self, first: zmq.Frame, frames: list[bytes]) -> None:
-        identity = first.bytes
-        connection = self.connections.known.get(identity) or self._meet(identity, first)
-        connection.seen = time.monotonic()
-        if connection.identity not in self.connections.known:
-            self._malformed(connection, "a client must not set its own routing id", b"")
+    def gone(self, connection: Connection, why: str) -> None:
+        self.connections.lose(connection, why)
+
+    def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
+        """A message of a client. discarded: bytes of it that were too many to be kept."""
+        if connection not in self.connections.known:  # lost by a message before this one
             return
+        if not connection.greeted:
+            connection.greeted = True
+            self._on_event(EventType.CLIENT_CONNECTED, "", connection.caller)
+        try:
+            self._receive(connection, frames, discarded)
+        except Exception:
+            logger.exception("a message could not be handled; it is dropped")
+
+    def _receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
         try:
             message = wire.decode(frames)
         except wire.MalformedMessage as error:
@@ -170,7 +158,7 @@ class IpcServer:
             return
         kind = message.kind
         if kind == wire.REQUEST:
-            self._request(connection, message)
+            self._request(connection, message, discarded)
         elif kind == wire.CREDIT:
             reply = self._reply_of(connection, message.request_id)
             if reply is not None:
@@ -191,12 +179,6 @@ class IpcServer:
         reply = None if request is None else request.reply
         return reply if isinstance(reply, IpcReply) and reply.connection is connection else None
 
-    def _meet(self, identity: bytes, first: zmq.Frame) -> Connection:
-        connection = self.connections.meet(identity, first)
-        if connection.identity in self.connections.known:
-            self._on_event(EventType.CLIENT_CONNECTED, "", connection.caller)
-        return connection
-
     def _malformed(self, connection: Connection, reason: str, request_id: bytes) -> None:
         self.malformed += 1
         logger.debug("malformed message from process %d: %s", connection.caller.pid, reason)
@@ -213,12 +195,12 @@ class IpcServer:
             daemon=f"meshd/{VERSION}",
             instance=self.instance,
             heartbeat_ms=int(self.connections.heartbeat * 1000),
-            max_message_size=self.listeners.message_limit,
+            max_message_size=self._largest,
             draining=self._admission.draining,
         )
         self.send(connection, wire.encode(wire.WELCOME, b"", welcome))
 
-    def _request(self, connection: Connection, message: wire.Message) -> None:
+    def _request(self, connection: Connection, message: wire.Message, discarded: int) -> None:
         request_id, head = message.request_id, message.head
         if not request_id:
             self._malformed(connection, "a REQUEST needs a request id", b"")
@@ -256,13 +238,11 @@ class IpcServer:
             resend=head.resend,
         )
         connection.requests.add(request_id)
-        size = len(message.body)
-        if message.attachments:
-            size += sum(map(len, message.attachments))
-        self._admission.admit(request, size, self.listeners.message_limit)
+        size = discarded + len(message.body) + sum(map(len, message.attachments))
+        self._admission.admit(request, size, self._largest)
 
     def _resumed(self, connection: Connection, request: Request) -> None:
-        """The client has sent a request in flight again over a new connection, to which its answer goes now."""
+        """A request in flight is sent again by a new connection of its client: its answer goes there."""
         reply = request.reply
         if not isinstance(reply, IpcReply):
             self._malformed(connection, "this request id is in use", request.request_id)
@@ -272,7 +252,7 @@ class IpcServer:
         reply.connection.requests.discard(request.request_id)
         reply.connection = connection
         connection.requests.add(request.request_id)
-        if reply.sent:  # it is unknown which chunks arrived
+        if reply.sent:  # which of them arrived is unknown
             self._admission.interrupt((request.request_id,))
             broken = StreamInterrupted("The connection broke while the answer was streamed; ask again.")
             request.cancel(broken)
@@ -283,7 +263,7 @@ class IpcServer:
     def _lost(self, connection: Connection, why: str) -> None:
         for request_id in list(connection.requests):
             request = self._admission.lost(request_id)
-            if request is not None and why == SILENT:  # the client may only have slept, and would keep waiting
+            if request is not None and why == SILENT:  # it may only have slept, and would wait until its deadline
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)

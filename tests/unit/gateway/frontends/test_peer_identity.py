@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends.ipc.connections import peer_address
-from meshd.gateway.frontends.peer_identity import OURSELVES_ADDRESS, identify, parse_peer_address
+from meshd.gateway.frontends.peer_identity import of_socket, ourselves, user_of
 from meshd.host import processes
 
 
@@ -24,40 +23,72 @@ def proc(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_peer_address_of_libzmq():
-    assert parse_peer_address("localhost:1000:100:4711") == (1000, 100, 4711)
-    assert parse_peer_address("a:b:1:2:3") == (1, 2, 3)
+@pytest.fixture
+def connected():
+    """`connected(program)`: our end of a connection from a process that runs it, which has `peer`, its end."""
+    made = []
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{directory}/s")
+        listening.listen()
+
+        def connect(program="import sys; sys.stdin.read()"):
+            first = f"import socket; peer = socket.socket(socket.AF_UNIX); peer.connect({directory + '/s'!r})\n"
+            process = subprocess.Popen([sys.executable, "-c", first + program], stdin=subprocess.PIPE)
+            made.append((process, listening.accept()[0]))
+            return made[-1]
+
+        yield connect
+        for process, ours in made:
+            process.communicate(timeout=20)
+            ours.close()
 
 
-@given(st.text(max_size=40))
-def test_any_other_address_is_an_unknown_caller(address):
-    caller = identify(address)
-    if address == OURSELVES_ADDRESS:
-        assert caller.pid == os.getpid()
-    elif caller != Peer():
-        assert address.count(":") >= 3
-
-
-def test_this_process():
-    caller = identify(f"localhost:{os.getuid()}:{os.getgid()}:{os.getpid()}")
-    assert (caller.uid, caller.gid, caller.pid) == (os.getuid(), os.getgid(), os.getpid())
+def test_the_process_that_connected(connected):
+    process, ours = connected()
+    caller = of_socket(ours)
+    assert (caller.uid, caller.gid, caller.pid) == (os.getuid(), os.getgid(), process.pid)
     assert caller.exe == os.path.realpath(sys.executable)
     assert caller.started > 0
-    assert caller == identify("")
+    assert caller.groups == frozenset(os.getgroups())
+    assert user_of(ours) == os.getuid()
+    assert len({caller, of_socket(ours)}) == 1
 
 
-def test_a_process_that_has_ended_is_known_by_its_user_alone():
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    caller = identify(f"localhost:{os.getuid()}:{os.getgid()}:{ended.pid}")
-    assert (caller.uid, caller.started, caller.exe, caller.unit) == (os.getuid(), 0, "", "")
+def test_ourselves():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert of_socket(ours) == ourselves()
+    assert ourselves().pid == os.getpid()
+    assert ourselves().exe == os.path.realpath(sys.executable)
 
 
-def test_a_pid_that_is_used_again_is_another_process(monkeypatch):
-    address = f"localhost:{os.getuid()}:{os.getgid()}:{os.getpid()}"
-    first = identify(address)
-    monkeypatch.setattr(processes, "start_time", lambda pid: first.started + 1)
-    assert identify(address) != first
+def test_a_process_that_has_ended_is_known_by_its_user_alone(connected):
+    process, ours = connected("")
+    process.wait()
+    caller = of_socket(ours)
+    assert (caller.uid, caller.pid, caller.started) == (os.getuid(), process.pid, 0)
+    assert (caller.exe, caller.unit, caller.name) == ("", "", "")
+
+
+def test_a_pid_that_is_used_again_lends_nothing_to_who_connected(connected, monkeypatch):
+    """The process has ended, and /proc shows another one under its pid, of the same user."""
+    process, ours = connected("")
+    process.wait()
+    mine = os.getpid()
+    for name in ("start_time", "users", "units", "name", "executable"):
+        real = getattr(processes, name)
+        monkeypatch.setattr(processes, name, lambda pid, real=real: real(mine if pid == process.pid else pid))
+    assert processes.executable(process.pid), "the other process"
+    caller = of_socket(ours)
+    assert (caller.uid, caller.started, caller.exe) == (os.getuid(), 0, "")
+
+
+def test_a_process_that_ends_while_it_is_looked_up(connected, monkeypatch):
+    process, ours = connected()
+    times = iter([processes.start_time(process.pid), 0])
+    monkeypatch.setattr(processes, "start_time", lambda pid: next(times))
+    caller = of_socket(ours)
+    assert (caller.uid, caller.started, caller.exe) == (os.getuid(), 0, "")
 
 
 @pytest.mark.parametrize(
@@ -88,10 +119,6 @@ def test_units(proc, cgroup, system_unit, unit):
     assert processes.units(1) == (system_unit, unit)
 
 
-def test_groups():
-    assert identify("").groups == frozenset(os.getgroups())
-
-
 @pytest.mark.parametrize("status", ["", "Name:\tx\n", "Name:\tx\nGroups:\t \n"])
 def test_no_groups(proc, status):
     (proc / "1" / "status").write_text(status)
@@ -119,26 +146,6 @@ def test_names_with_brackets_and_spaces_do_not_move_the_fields(proc):
     assert processes.start_time(1) == 19
 
 
-class Frame:
-    """A first frame as libzmq gives it, with the properties of its connection."""
-
-    def __init__(self, **properties):
-        self.properties = {name.replace("_", "-"): value for name, value in properties.items()}
-
-    def get(self, name):
-        import zmq
-
-        if name not in self.properties:
-            raise zmq.ZMQError(22)
-        return self.properties[name]
-
-
-def test_only_a_peer_in_this_process_is_ourselves():
-    assert peer_address(Frame(Peer_Address="localhost:1:2:3", Socket_Type="DEALER")) == "localhost:1:2:3"
-    assert peer_address(Frame()) == OURSELVES_ADDRESS
-    assert identify(peer_address(Frame(Socket_Type="DEALER"))) == Peer()
-
-
 def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
     """It may take seconds, and the router asks."""
     import pwd
@@ -151,19 +158,3 @@ def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
     users.user_name.cache_clear()
     assert [Peer(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
     users.user_name.cache_clear()
-
-
-def test_a_pid_of_another_user_is_another_process(monkeypatch):
-    """The caller ended between its connection and our look, and somebody else's process got its number."""
-    mine = os.getpid()
-    caller = identify(f"localhost:54321:54321:{mine}")
-    assert (caller.uid, caller.pid, caller.started, caller.exe, caller.unit) == (54321, mine, 0, "", "")
-    assert identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}").exe
-
-
-def test_a_pid_that_is_used_again_while_it_is_looked_up(monkeypatch):
-    mine = os.getpid()
-    times = iter([processes.start_time(mine), processes.start_time(mine) + 1])
-    monkeypatch.setattr(processes, "start_time", lambda pid: next(times))
-    caller = identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}")
-    assert (caller.uid, caller.started, caller.exe) == (os.getuid(), 0, "")

@@ -1,0 +1,171 @@
+"""Accepts the connections to the daemon's UNIX sockets, and asks the kernel who connected.
+
+Owns: the listening sockets, and how many connections each user may have.
+Must never: read from a connection, or let one user take the last descriptors or places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+
+from meshd.core.caller import Peer
+from meshd.gateway.frontends.peer_identity import of_socket, user_of
+from meshd.host import descriptors
+from modelmesh.errors import MeshError
+
+logger = logging.getLogger("meshd.gateway")
+
+MOST_CONNECTIONS = 4096
+"""Of one user, and no more than his share of the descriptors."""
+_BACKLOG = 4096  # connections that wait to be accepted
+_AT_ONCE = 64  # accepted before the loop may do something else
+_REST = 0.002  # s after a refusal: who is refused tries again at once
+_NO_ROOM_REST = 0.05  # s without a free descriptor
+_TELL_EVERY = 60.0  # s between two warnings
+_NO_DESCRIPTORS = "no file descriptors are left; raise LimitNOFILE= or `ulimit -n`"
+
+
+class Acceptor:
+    """connected: called with a socket and who is at its other end. count: the connections of a user."""
+
+    def __init__(self, connected: Callable[[socket.socket, Peer], None], count: Callable[[int], int]) -> None:
+        self.addresses: list[str] = []
+        self._connected = connected
+        self._count = count
+        self._listening: list[socket.socket] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._spare = -1  # a descriptor, to accept and close a connection with when there is no other
+        self._told = {"": 0.0}
+
+    def listen(
+        self, loop: asyncio.AbstractEventLoop, path: str, fd: int | None, mode: int | None, gid: int | None
+    ) -> None:
+        """At a path; with `fd`, on a socket that systemd already listens on. mode, gid: of the socket's file, which is
+        created for its owner only. Raises OSError; MeshError if mode or group cannot be set."""
+        self._loop = loop
+        if self._spare < 0:
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        made = _listening(path) if fd is None else socket.socket(fileno=os.dup(fd))
+        made.setblocking(False)
+        self._listening.append(made)
+        self.addresses.append(f"ipc://{path}")
+        if fd is None:
+            _open_to(path, mode, gid)
+        loop.add_reader(made.fileno(), self._accept, made)
+
+    def stop(self) -> None:
+        """Accept nothing more. Who connects waits for the next daemon at this address, if it was given the socket."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        for made in self._listening:
+            if self._loop is not None and made.fileno() >= 0:
+                self._loop.remove_reader(made.fileno())
+
+    def close(self) -> None:
+        self.stop()
+        for made in self._listening:
+            made.close()
+        self._listening.clear()
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    self._shed(listening)
+                    return
+                logger.warning("a connection cannot be accepted: %s", error)
+                self._rest(listening, _NO_ROOM_REST)
+                return
+            uid = user_of(accepted)
+            refusal = self._refusal(uid)
+            if refusal:
+                accepted.close()
+                self._tell(f"{uid}", f"a connection of user {uid} is refused: {refusal}")
+                self._rest(listening, _REST)
+                return
+            accepted.setblocking(False)
+            self._connected(accepted, of_socket(accepted))
+
+    def _refusal(self, uid: int) -> str:
+        """Root and the daemon's own user keep the last places."""
+        limit, count = descriptors.limit(), self._count(uid)
+        own = uid in (0, os.getuid())
+        most = min(MOST_CONNECTIONS, limit // 2 if own else limit // 4)
+        if count >= most:
+            return f"it has {count} already"
+        if not descriptors.left(descriptors.LAST if own else descriptors.reserve()):
+            return _NO_DESCRIPTORS
+        return ""
+
+    def _shed(self, listening: socket.socket) -> None:
+        """No descriptor is left: the client that waits longest is turned away, so that the queue moves."""
+        os.close(self._spare)
+        with contextlib.suppress(OSError):
+            listening.accept()[0].close()
+        with contextlib.suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._tell(
+            "full", "new connections are refused: no file descriptors are left; raise LimitNOFILE= or `ulimit -n`"
+        )
+        self._rest(listening, _NO_ROOM_REST)
+
+    def _rest(self, listening: socket.socket, seconds: float) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(listening.fileno())
+
+        def again() -> None:
+            self._timers.discard(timer)
+            if self._loop is not None:
+                self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+        timer = self._loop.call_later(seconds, again)
+        self._timers.add(timer)
+
+    def _tell(self, what: str, warning: str) -> None:
+        now = time.monotonic()
+        if now - self._told.get(what, -_TELL_EVERY) >= _TELL_EVERY:
+            if len(self._told) > 64:
+                self._told.clear()
+            self._told[what] = now
+            logger.warning("%s", warning)
+
+
+def _listening(path: str) -> socket.socket:
+    """A socket that listens there, replacing any file. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        made.bind(path)
+        made.listen(_BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _open_to(path: str, mode: int | None, gid: int | None) -> None:
+    try:
+        if gid is not None:
+            os.chown(path, -1, gid)
+        if mode is not None:  # only now may others connect
+            os.chmod(path, mode)
+    except OSError as error:
+        what = "mode" if gid is None else f"mode and group ({gid})"
+        raise MeshError(f"cannot set {what} of {path}: {error.strerror}", code="socket_not_given") from None

@@ -1,0 +1,232 @@
+"""ZeroMQ's wire protocol between a ROUTER and one of its peers: ZMTP 3.1 with the NULL mechanism, without any I/O.
+
+Owns: the greeting, the handshake, and the conversion between bytes and multipart messages, within bounds.
+Must never: hold more of a message than its bounds allow, or use what a peer says about itself (its `Identity`).
+
+Source: https://rfc.zeromq.org/spec/37/. Peers of ZMTP 3.0 are served too; older ones are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_MORE: Final = 0x01
+_LONG: Final = 0x02
+_COMMAND: Final = 0x04
+_RESERVED: Final = 0xF8
+
+_SIGNATURE: Final = b"\xff" + bytes(8) + b"\x7f"
+_MECHANISM: Final = b"NULL".ljust(20, b"\0")
+GREETING: Final = _SIGNATURE + b"\x03\x01" + _MECHANISM + bytes(32)
+_LONGEST_COMMAND: Final = 8192  # bytes; READY may carry properties that nothing here uses
+_LONGEST_CONTEXT: Final = 16  # bytes of a PING's context, by the specification
+_PEERS: Final = (b"DEALER", b"REQ", b"ROUTER")
+"""Socket types that may speak to a ROUTER."""
+
+
+class Violation(Exception):
+    """A peer breaks the protocol or its bounds, and its connection has to be closed. The text is for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one message. heads: frames in front of the body; head: bytes of each of these; message: bytes that are kept of
+    all frames; discarded: bytes that are read beyond that, so that the peer can be told; frames: how many."""
+
+    message: int
+    discarded: int
+    head: int = 65536
+    heads: int = 3
+    frames: int = 64
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A multipart message. discarded: bytes of frames that were not kept, each of which is empty here."""
+
+    frames: list[bytes]
+    discarded: int = 0
+
+
+class Peer:
+    """One peer's side of a connection. send: called with what has to leave at once. bounds: asked at each message.
+
+    ready: the handshake is over. held: bytes of an unfinished message.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_delimited",
+        "_discarded",
+        "_flags",
+        "_frames",
+        "_greeted",
+        "_keeps",
+        "_kept",
+        "_limits",
+        "_missing",
+        "_part",
+        "_rest",
+        "_send",
+        "ready",
+    )
+
+    def __init__(self, bounds: Callable[[], Bounds], send: Callable[[bytes], None]) -> None:
+        self.ready = False
+        self._bounds = bounds
+        self._send = send
+        self._greeted = False
+        self._delimited = False  # REQ puts an empty frame in front of its messages, and expects one
+        self._rest = b""  # the beginning of a greeting or of a frame's header
+        self._flags = 0  # of the current frame
+        self._missing = 0  # bytes of it
+        self._keeps = True  # whether its bytes are kept
+        self._part = bytearray()  # what has come of it
+        self._limits = bounds()
+        self._frames: list[bytes] = []
+        self._kept = 0
+        self._discarded = 0
+        send(GREETING)
+
+    @property
+    def held(self) -> int:
+        return self._kept + len(self._rest)
+
+    def encode(self, frames: Sequence[bytes]) -> bytes:
+        """A multipart message of at least one frame, as bytes for this peer."""
+        parts = [b"\x01\x00"] if self._delimited else []
+        last = len(frames) - 1
+        for place, frame in enumerate(frames):
+            size = len(frame)
+            more = place < last
+            parts.append(bytes((more, size)) if size < 256 else bytes((more | _LONG,)) + size.to_bytes(8))
+            parts.append(frame)
+        return b"".join(parts)
+
+    def receive(self, data: bytes) -> list[Incoming]:
+        """The messages that are complete with these bytes. Raises Violation."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        at, end = 0, len(data)
+        found: list[Incoming] = []
+        if not self._greeted:
+            _check_greeting(data)
+            if end < len(GREETING):
+                self._rest = data
+                return found
+            self._greeted = True
+            self._send(_READY)
+            at = len(GREETING)
+        while at < end:
+            if self._missing:
+                taken = min(self._missing, end - at)
+                if self._keeps:
+                    self._part += memoryview(data)[at : at + taken]
+                self._missing -= taken
+                at += taken
+                if self._missing:
+                    break
+                body, self._part = bytes(self._part), bytearray()
+            else:
+                flags = data[at]
+                start = at + (9 if flags & _LONG else 2)
+                if end < start:
+                    self._rest = data[at:]
+                    break
+                size = int.from_bytes(data[at + 1 : start])
+                self._open(flags, size)
+                if end - start < size:
+                    self._missing = size
+                    at = start
+                    continue
+                at = start + size
+                body = data[start:at] if self._keeps else b""
+            if self._flags & _COMMAND:
+                self._obey(body)
+            elif self._flags & _MORE:
+                if body or self._frames or not self._delimited:
+                    self._frames.append(body)
+            else:
+                found.append(Incoming([*self._frames, body], self._discarded))
+                self._frames.clear()
+                self._kept = self._discarded = 0
+        return found
+
+    def _open(self, flags: int, size: int) -> None:
+        """A frame begins: whether its bytes are kept. Raises Violation."""
+        self._flags = flags
+        self._keeps = True
+        if flags & _RESERVED:
+            raise Violation(f"a frame with the flags {flags:#04x}")
+        if flags & _COMMAND:
+            if size > _LONGEST_COMMAND or flags & _MORE:
+                raise Violation(f"a command of {size} bytes")
+            return
+        if not self.ready:
+            raise Violation("a message before READY")
+        place = len(self._frames)
+        if not place:
+            self._limits = self._bounds()
+        limits = self._limits
+        if place >= limits.frames:
+            raise Violation(f"a message of more than {limits.frames} frames")
+        if self._kept + size > limits.message or (place < limits.heads and size > limits.head):
+            self._keeps = False
+            self._discarded += size
+            if self._discarded > limits.discarded:
+                raise Violation(f"a message of more than {self._kept + self._discarded} bytes")
+        else:
+            self._kept += size
+
+    def _obey(self, body: bytes) -> None:
+        """A command. Those of other socket types are ignored. Raises Violation."""
+        length = body[0] if body else 0
+        name, data = body[1 : 1 + length], body[1 + length :]
+        if not self.ready:
+            if name != b"READY":
+                raise Violation(f"the command {name[:16]!r} before READY")
+            kind = _properties(data).get(b"socket-type", b"")
+            if kind not in _PEERS:
+                raise Violation(f"a socket of the type {kind[:16]!r}")
+            self._delimited = kind == b"REQ"
+            self.ready = True
+        elif name == b"PING":
+            # Two bytes of a time to live, which concerns who asks, and a context to be returned.
+            self._send(_command(b"PONG", data[2 : 2 + _LONGEST_CONTEXT]))
+        elif name == b"ERROR":
+            raise Violation("the peer reported an error")
+
+
+def _check_greeting(data: bytes) -> None:
+    """As far as it has come: a peer may send the rest only when it knows our version. Raises Violation."""
+    if data[:1] != b"\xff" or (len(data) > 9 and data[9] != 0x7F):
+        raise Violation("no ZMTP greeting")
+    if len(data) > 10 and data[10] < 3:
+        raise Violation(f"ZMTP {data[10]}, older than 3.0")
+    if len(data) >= 32 and data[12:32] != _MECHANISM:
+        raise Violation(f"the security mechanism {data[12:32].rstrip(bytes(1))!r}; only NULL is spoken here")
+
+
+def _properties(data: bytes) -> dict[bytes, bytes]:
+    """Of READY, their names in lower case. Raises Violation."""
+    found: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        name = data[at + 1 : at + 1 + data[at]]
+        at += 1 + data[at]
+        value_at = at + 4
+        at = value_at + int.from_bytes(data[at:value_at])
+        if not name or at > len(data) or value_at > len(data):
+            raise Violation("READY with broken properties")
+        found[name.lower()] = data[value_at:at]
+    return found
+
+
+def _command(name: bytes, data: bytes) -> bytes:
+    body = bytes((len(name),)) + name + data
+    return bytes((_COMMAND, len(body))) + body
+
+
+_READY: Final = _command(b"READY", b"\x0bSocket-Type\0\0\0\x06ROUTER\x08Identity\0\0\0\0")
