@@ -146,10 +146,10 @@ class Peer:
             if self._flags & _COMMAND:
                 self._obey(body)
             elif self._flags & _MORE:
-                if body or self._frames or not self._delimited:
-                    self._frames.append(body)
+                self._frames.append(body)
             else:
-                found.append(Incoming([*self._frames, body], self._discarded))
+                first = 1 if self._delimited and self._frames and not self._frames[0] else 0
+                found.append(Incoming([*self._frames[first:], body], self._discarded))
                 self._frames.clear()
                 self._kept = self._discarded = 0
         return found
