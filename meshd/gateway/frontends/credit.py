@@ -1,6 +1,7 @@
 """Flow control by credit: a chunk of a stream is sent when its app has room for it.
 
-Owns: how many chunks an app still accepts. Must never: hold a chunk back from an app with room.
+Owns: how many chunks an app still accepts. Must never: hold a chunk back from an app with room, or let what an app does
+not read pile up.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ class CreditedReply(Reply):
     def _send_chunk(self, data: bytes) -> None:
         """Raises ClientGone."""
 
+    @property
+    def full(self) -> bool:
+        """Whether the way to the app is blocked by what it has not read; `wake` when it is no longer."""
+        return False
+
     async def chunk(self, data: bytes) -> None:
-        while self.credit <= 0:
+        while self.credit <= 0 or self.full:
             self._given = self._given or asyncio.Event()
             self._given.clear()
             with Timeout(self.deadline.left()):
@@ -43,5 +49,8 @@ class CreditedReply(Reply):
 
     def add_credit(self, chunks: int) -> None:
         self.credit = min(self.credit + chunks, MOST_CREDIT)
+        self.wake()
+
+    def wake(self) -> None:
         if self._given is not None:
             self._given.set()

@@ -43,7 +43,7 @@ class Served:
 
     @property
     def connections(self) -> list[Connection]:
-        return list(self.server.connections.known)
+        return [each for each in self.server.connections.known if each.greeted]
 
     @property
     def lost(self) -> list[str]:

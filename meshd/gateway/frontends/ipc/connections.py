@@ -23,7 +23,7 @@ class Connection(ABC):
     """One client's connection. Who calls belongs to it: nothing that a client sends changes it.
 
     seen, since: monotonic s. label, client: what the client says of itself. requests: ids of those in flight.
-    greeted: it has sent a message.
+    greeted: it has sent a message, and has not fallen silent since. full: the client has much to read.
     """
 
     def __init__(self, caller: Peer) -> None:
@@ -32,6 +32,8 @@ class Connection(ABC):
         self.label = ""
         self.client = ""
         self.greeted = False
+        self.spoke = False  # it has ever sent a message
+        self.full = False
         self.requests: set[bytes] = set()
 
     @abstractmethod
@@ -90,7 +92,12 @@ class Connections:
                 connection.seen += slept
         oldest = now - self.heartbeat * wire.MISSED_HEARTBEATS
         for connection in [connection for connection in self.known if connection.seen < oldest]:
-            self.lose(connection, SILENT)
+            if not connection.spoke:
+                self.lose(connection, SILENT)
+            elif connection.greeted:
+                # Not closed: a process that was stopped may go on, and what it sends then must not be lost.
+                connection.greeted = False
+                self._lost(connection, SILENT)
 
     def _schedule_beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._next_beat = time.monotonic() + self.heartbeat

@@ -35,6 +35,10 @@ class IpcReply(CreditedReply):
         self.connection = connection
         self.request_id = request_id
 
+    @property
+    def full(self) -> bool:
+        return self.connection.full
+
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         frames = wire.encode(wire.RESPONSE, self.request_id, wire.ResponseHead(headers=headers or {}, mesh=mesh), body)
         self._finish(frames, Answer(body, mesh, headers))

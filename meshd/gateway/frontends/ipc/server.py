@@ -72,14 +72,16 @@ class IpcServer:
         self.connections.open(loop)
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
-        """Listen at an `ipc://` address, as `Acceptor.listen`, or at an `inproc://` one."""
+        """Listen at an `ipc://` address, as `Acceptor.listen`, or an `inproc://` one. Raises ValueError for others."""
         assert self._loop is not None, "it is open"
         if address.startswith("inproc://"):
             if self._inproc is None:
                 self._inproc = InprocSocket(self._loop, self, self.connections)
             self._inproc.bind(address)
-        else:
+        elif address.startswith("ipc://"):
             self._acceptor.listen(self._loop, address.removeprefix("ipc://"), fd, mode, gid)
+        else:
+            raise ValueError(f"{address} is not an ipc:// or inproc:// address")
 
     def reloaded(self) -> None:
         """Limits are asked for at each message."""
@@ -102,7 +104,7 @@ class IpcServer:
 
     def drain(self, reason: str, seconds: float) -> None:
         frames = wire.encode(wire.GOAWAY, b"", wire.GoawayHead(reason, int(seconds * 1000)))
-        for connection in list(self.connections.known):
+        for connection in [each for each in self.connections.known if each.greeted]:
             self.send(connection, frames)
 
     # -- sending --------------------------------------------------------------------------------------
@@ -138,12 +140,18 @@ class IpcServer:
     def gone(self, connection: Connection, why: str) -> None:
         self.connections.lose(connection, why)
 
+    def has_room(self, connection: Connection) -> None:
+        for request_id in connection.requests:
+            reply = self._reply_of(connection, request_id)
+            if reply is not None:
+                reply.wake()
+
     def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
         """A message of a client. discarded: bytes of it that were too many to be kept."""
         if connection not in self.connections.known:  # lost by a message before this one
             return
         if not connection.greeted:
-            connection.greeted = True
+            connection.greeted = connection.spoke = True
             self._on_event(EventType.CLIENT_CONNECTED, "", connection.caller)
         try:
             self._receive(connection, frames, discarded)

@@ -16,8 +16,10 @@ from meshd.core.caller import Peer
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import Connection
 
+FULL_BYTES = 1024**2
+"""Sent and not read by the client, after which streams wait."""
 UNREAD_BYTES = 8 * 1024**2
-"""Sent and not read by the client, after which the next message is one too many."""
+"""The same, after which any other message is one too many."""
 _AT_ONCE = 64  # messages of one connection before others have their turn
 _LINGER = 0.5  # s that a closed connection's last bytes have to leave
 
@@ -27,6 +29,9 @@ class Receiver(Protocol):
 
     def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
         """A message. discarded: bytes of it that were too many to be kept."""
+
+    def has_room(self, connection: Connection) -> None:
+        """The client has read what there was: streams may go on."""
 
     def gone(self, connection: Connection, why: str) -> None:
         """Nothing more will come, and nothing can be sent."""
@@ -53,6 +58,7 @@ class ZmtpConnection(Connection, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._transport.set_write_buffer_limits(high=FULL_BYTES)
         self._peer = zmtp.Peer(self._bounds, self._transport.write)
         if not self._reads:  # closed meanwhile
             self._transport.abort()
@@ -66,6 +72,13 @@ class ZmtpConnection(Connection, asyncio.Protocol):
             self._receiver.gone(self, f"it broke the protocol: {violation}")
         else:
             self._work()
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._receiver.has_room(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -127,7 +127,7 @@ def test_the_end_of_a_process_is_noticed_at_once(short, line):
                 child.kill()
             await until(lambda: served.accepted[0].task.cancelled())
         assert time.monotonic() - since < 1.0
-        assert served.events[-1] == ("client_lost", "its process ended", child.pid)
+        assert served.events[-1] == ("client_lost", "it closed its connection", child.pid)
         assert served.admission.in_flight == {}
 
     served_in(short, heartbeat=60.0)(test)  # the heartbeat is not what finds out
@@ -183,8 +183,9 @@ def test_a_request_sent_again_over_another_connection_is_answered_there(run, lin
         first, second = line(address), line(address)
         request_id = first.request()
         await until(lambda: served.accepted)
+        before = served.accepted[0].reply.connection
         second.request(id=request_id, resend=True)
-        await until(lambda: len(served.connections) == 2)
+        await until(lambda: served.accepted[0].reply.connection is not before)
         served.accepted[0].reply.respond(b'"once"', {})
         await until(lambda: second.socket.poll(0))
         assert second.receive(wire.RESPONSE).body == b'"once"'
@@ -268,11 +269,9 @@ def test_interrupted_ids_are_bounded(run):
 
 def test_a_bind_that_fails_raises(run, short):
     async def test(served, address):
-        import zmq
-
         with pytest.raises(OSError, match="No such file"):
             served.server.bind(f"ipc://{short}/none/here/s")
-        with pytest.raises(zmq.ZMQError):
+        with pytest.raises(ValueError, match="nonsense is not"):
             served.server.bind("nonsense")
 
     run(test)

@@ -67,16 +67,13 @@ def test_malformed_messages_get_one_error_and_are_counted(daemon, line, dial, ca
     assert "Traceback" not in daemon.log()
 
 
-def test_a_routing_id_of_ones_own_is_refused(daemon, line, dial):
-    before = daemon.status()["malformed"]
-    forger = dial(daemon.socket, greet=False, ROUTING_ID=b"me")
-    forger.send(wire.HELLO)
-    error = forger.receive(wire.ERROR)
-    assert "routing id" in error.head.error["message"]
-    request_id = forger.chat()
-    assert forger.receive(wire.ERROR).request_id in (b"", request_id)
-    assert forger.quiet(0.05)
-    assert daemon.status()["malformed"] == before + 2
+@pytest.mark.parametrize("routing_id", [b"me", b"\xff" * 255])
+def test_a_routing_id_of_ones_own_is_of_no_account(line, dial, daemon, routing_id):
+    """Also one that another has chosen: who calls belongs to the connection."""
+    both = [dial(daemon.socket, ROUTING_ID=routing_id) for _ in range(2)]
+    asked = [each.chat(f"number {place}") for place, each in enumerate(both)]
+    for each, request_id in zip(both, asked, strict=True):
+        assert each.receive(wire.RESPONSE).request_id == request_id
     line.chat()
     line.receive(wire.RESPONSE)
 
