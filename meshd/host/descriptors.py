@@ -1,10 +1,10 @@
-"""How many file descriptors the process may have, how many are left, and what the last ones are reserved for.
+"""How many file descriptors the process may have, how many are left, and a reserve of them.
 
 Owns: the limit, and the reserve, which is for files, the journal and clients.
 Must never: hold one.
 
-Connections to providers must not use it: a request can wait, while a daemon that cannot open files is of no use, and
-libzmq aborts the process if it cannot accept a connection (`ipc_listener.cpp`).
+Connections to providers must not use the reserve: a request can wait, but a daemon that cannot open files or accept
+clients is useless.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAST = 6
 
 
 def raise_file_limit() -> tuple[int, str | None]:
-    """Raise it as far as allowed; the limit, and a warning if it is low."""
+    """Raise the limit as far as allowed. Returns the limit, and a warning if it is low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -39,12 +39,13 @@ def raise_file_limit() -> tuple[int, str | None]:
 
 
 def reserve() -> int:
-    """Descriptors that connections to providers must leave: an eighth of the limit, within bounds."""
+    """Descriptors that connections to providers must leave free: an eighth of the limit, within bounds."""
     return min(max(limit() // _SHARE, _FEWEST), _MOST)
 
 
 def left(wanted: int) -> bool:
-    """Whether `wanted` descriptors are left. The kernel gives the lowest free number; all below it are in use."""
+    """Whether `wanted` descriptors are left. The kernel gives out the lowest free number, so all below it are in
+    use."""
     try:
         lowest = os.dup(0)
     except OSError as error:
@@ -54,7 +55,7 @@ def left(wanted: int) -> bool:
 
 
 def leave_reserve() -> None:
-    """To be called before a connection to a provider takes one. Raises OSError (EMFILE)."""
+    """Call it before a connection to a provider takes a descriptor. Raises OSError (EMFILE)."""
     if not left(reserve()):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 

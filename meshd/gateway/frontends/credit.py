@@ -33,7 +33,7 @@ class CreditedReply(Reply):
 
     @property
     def full(self) -> bool:
-        """Whether the way to the app is blocked by what it has not read; `wake` when it is no longer."""
+        """Whether the app has much to read. `wake` is called when it has read it."""
         return False
 
     async def chunk(self, data: bytes) -> None:

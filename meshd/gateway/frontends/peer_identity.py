@@ -1,13 +1,13 @@
 """Identifies callers by what the kernel says.
 
-Owns: the reading of a peer's credentials and of /proc.
+Owns: reading a peer's credentials and /proc.
 Must never: trust what a message says about its sender.
 
 The kernel names the process that connected (SO_PEERCRED, SO_PEERGROUPS). The rest is read from /proc by its pid when
-its connection is accepted, and counts only if that process is still the same: it may have ended, and its pid may be
-another's. Where the kernel gives a descriptor of the process (SO_PEERPIDFD, Linux 6.5), this is certain. Reading takes
-some tens of microseconds; it is memory, not a disk, so the router may do it. A process that executes another program
-later keeps its identity on that connection.
+the connection is accepted, and counts only if that process still runs: otherwise its pid may be another's by now. The
+kernel's descriptor of the process (SO_PEERPIDFD, Linux 6.5) makes this certain; without it, the start time is compared.
+Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. A process that executes
+another program later keeps its identity on that connection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def user_of(connected: socket.socket) -> int:
 
 
 def of_socket(connected: socket.socket) -> Peer:
-    """The process at the other end of a UNIX socket; only its user and groups, if it has ended."""
+    """The process at the other end of a UNIX socket; if it has ended, only its user and groups."""
     pid, uid, gid = _credentials(connected)
     groups = _groups(connected)
     started = processes.start_time(pid)

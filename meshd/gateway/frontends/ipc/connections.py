@@ -1,6 +1,6 @@
-"""The connections of clients, and how each is lost: closed, silent, or too slow.
+"""The connections of clients, and how each is lost: it is closed, falls silent, or does not read.
 
-Owns: which there are, how many each user has, and their heartbeats.
+Owns: the connections, how many each user has, and their heartbeats.
 Must never: read a message, or end a request (`server.py`).
 """
 
@@ -38,7 +38,7 @@ class Connection(ABC):
 
     @abstractmethod
     def send(self, frames: list[bytes]) -> str:
-        """Why it could not be sent and the connection is of no more use, or ""."""
+        """Returns why the connection cannot be used any more, or ""."""
 
     @abstractmethod
     def stop_receiving(self) -> None:
@@ -46,11 +46,11 @@ class Connection(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """What was sent still leaves, if the client reads it soon. Idempotent."""
+        """What was sent has half a second to be delivered. Idempotent."""
 
 
 class Connections:
-    """lost: called with one that has gone and why; it is forgotten by then. heartbeat: seconds."""
+    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds."""
 
     def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float) -> None:
         self.known: set[Connection] = set()
@@ -87,7 +87,7 @@ class Connections:
         now = time.monotonic()
         slept = now - self._next_beat
         self._schedule_beat(self._loop)
-        if slept > ON_TIME:  # messages that came meanwhile have not been read yet
+        if slept > ON_TIME:  # messages that came during the sleep have not been read yet
             for connection in self.known:
                 connection.seen += slept
         oldest = now - self.heartbeat * wire.MISSED_HEARTBEATS
@@ -95,7 +95,7 @@ class Connections:
             if not connection.spoke:
                 self.lose(connection, SILENT)
             elif connection.greeted:
-                # Not closed: a process that was stopped may go on, and what it sends then must not be lost.
+                # It stays open: a process that was stopped may continue, and what it sends then must not be lost.
                 connection.greeted = False
                 self._lost(connection, SILENT)
 

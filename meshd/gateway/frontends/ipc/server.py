@@ -32,13 +32,13 @@ from modelmesh.version import VERSION
 logger = logging.getLogger("meshd.gateway")
 
 _HEADS = 4 * 65536  # bytes of a message's frames beside its body
-_TOLD = 1024**3  # bytes of a message that is too large, and is read to its end so that its sender can be told
-_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and gave its requests up"
+_DISCARDED = 1024**3  # bytes of a message that is too large, which are read so that its sender gets a 413
+_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and cancelled its requests"
 
 
 class IpcServer:
-    """Asks `admission` to let requests in. on_event(type, reason, caller): called with events of peers. heartbeat:
-    seconds."""
+    """admission: decides which requests are admitted. on_event(type, reason, caller): called with events of peers.
+    heartbeat: seconds."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class IpcServer:
             connection.stop_receiving()
 
     def close(self) -> None:
-        """Stop listening and forget the peers. Sent messages get half a second to leave."""
+        """Stop listening and forget the peers. Messages that were sent have half a second to be delivered."""
         self.stop_receiving()
         self._acceptor.close()
         self.connections.close()
@@ -117,7 +117,7 @@ class IpcServer:
         return not why
 
     def finished(self, reply: IpcReply, frames: list[bytes], answer: Answer | None) -> None:
-        """Send a reply's last message."""
+        """Called with a reply's last message."""
         self._admission.ended(reply.request_id, reply, answer)
         reply.connection.requests.discard(reply.request_id)
         self.send(reply.connection, frames)
@@ -135,7 +135,7 @@ class IpcServer:
         made.add_done_callback(self._made.discard)
 
     def _bounds(self) -> zmtp.Bounds:
-        return zmtp.Bounds(message=self._largest + _HEADS, discarded=_TOLD)
+        return zmtp.Bounds(message=self._largest + _HEADS, discarded=_DISCARDED)
 
     def gone(self, connection: Connection, why: str) -> None:
         self.connections.lose(connection, why)
@@ -147,7 +147,7 @@ class IpcServer:
                 reply.wake()
 
     def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
-        """A message of a client. discarded: bytes of it that were too many to be kept."""
+        """A message of a client. discarded: bytes of frames that were too large to keep."""
         if connection not in self.connections.known:  # lost by a message before this one
             return
         if not connection.greeted:
@@ -250,7 +250,7 @@ class IpcServer:
         self._admission.admit(request, size, self._largest)
 
     def _resumed(self, connection: Connection, request: Request) -> None:
-        """A request in flight is sent again by a new connection of its client: its answer goes there."""
+        """The client has sent a request in flight again over a new connection, to which its answer goes now."""
         reply = request.reply
         if not isinstance(reply, IpcReply):
             self._malformed(connection, "this request id is in use", request.request_id)
@@ -260,7 +260,7 @@ class IpcServer:
         reply.connection.requests.discard(request.request_id)
         reply.connection = connection
         connection.requests.add(request.request_id)
-        if reply.sent:  # which of them arrived is unknown
+        if reply.sent:  # it is unknown which chunks arrived
             self._admission.interrupt((request.request_id,))
             broken = StreamInterrupted("The connection broke while the answer was streamed; ask again.")
             request.cancel(broken)
@@ -271,7 +271,7 @@ class IpcServer:
     def _lost(self, connection: Connection, why: str) -> None:
         for request_id in list(connection.requests):
             request = self._admission.lost(request_id)
-            if request is not None and why == SILENT:  # it may only have slept, and would wait until its deadline
+            if request is not None and why == SILENT:  # the client may only have slept, and would keep waiting
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)

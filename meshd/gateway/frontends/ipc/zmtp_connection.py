@@ -25,16 +25,16 @@ _LINGER = 0.5  # s that a closed connection's last bytes have to leave
 
 
 class Receiver(Protocol):
-    """The server, as a connection needs it."""
+    """What a connection needs of the server."""
 
     def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
-        """A message. discarded: bytes of it that were too many to be kept."""
+        """A message. discarded: bytes of frames that were too large to keep."""
 
     def has_room(self, connection: Connection) -> None:
-        """The client has read what there was: streams may go on."""
+        """The client has read what was sent: its streams continue."""
 
     def gone(self, connection: Connection, why: str) -> None:
-        """Nothing more will come, and nothing can be sent."""
+        """Nothing more comes, and nothing can be sent."""
 
 
 class ZmtpConnection(Connection, asyncio.Protocol):

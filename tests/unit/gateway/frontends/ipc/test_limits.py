@@ -126,7 +126,7 @@ def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatc
         remembered = served.admission.remembered
         assert sum(answer.size for _, answer in remembered.values()) <= 1024**2
         assert len(remembered) <= 512
-        other.request(id=kept[0], resend=True)  # nobody else is given it
+        other.request(id=kept[0], resend=True)  # no other client gets it
         await until(lambda: len(served.accepted) == 704)
 
     run(test)
@@ -135,7 +135,7 @@ def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatc
 # -- limits -----------------------------------------------------------------------------------------------
 
 
-def test_nobody_grants_more_credit_than_there_is(run, line):
+def test_credit_has_a_maximum(run, line):
     async def test(served, address):
         first = line(address)
         id = first.request(stream=True, credit=10**9)
@@ -149,7 +149,7 @@ def test_nobody_grants_more_credit_than_there_is(run, line):
     run(test)
 
 
-def test_listeners_keep_nobody_from_asking(run, line, monkeypatch):
+def test_listeners_take_no_request_place(run, line, monkeypatch):
     monkeypatch.setattr(admission, "OWN_OPERATIONS", 5)
 
     async def test(served, address):
@@ -171,7 +171,7 @@ def test_listeners_keep_nobody_from_asking(run, line, monkeypatch):
 
 
 @pytest.mark.parametrize("beyond", [1, 2 * 1024**2, 40 * 1024**2])
-def test_a_message_that_is_too_large_is_refused_with_its_size_whatever_that_is(run, line, beyond):
+def test_a_message_that_is_too_large_is_refused_with_its_size(run, line, beyond):
     async def test(served, address):
         first = line(address)
         request_id = first.request(body=b"x" * (LIMIT + beyond))
@@ -184,7 +184,7 @@ def test_a_message_that_is_too_large_is_refused_with_its_size_whatever_that_is(r
     run(test)
 
 
-def test_another_limit_counts_from_the_next_message_on(run, line):
+def test_a_changed_limit_holds_from_the_next_message(run, line):
     async def test(served, address):
         first = line(address)
         for limit in (10 * LIMIT, LIMIT // 2):
@@ -234,8 +234,8 @@ def test_the_socket_gets_its_mode_and_group_at_every_bind(run, short):
     run(test)
 
 
-def test_what_came_while_another_was_sent_to_in_vain_is_taken(run, dial, monkeypatch):
-    """Within the process: a send takes note of what has come, and the descriptor does not tell of it again."""
+def test_messages_that_came_during_a_failed_send_are_read(run, dial, monkeypatch):
+    """On inproc://: a send takes note of what has come, and the descriptor does not tell of it again."""
 
     def in_vain(socket, identity, frames):
         deadline = time.monotonic() + 10
