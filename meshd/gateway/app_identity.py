@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from meshd.core.caller import Caller
 from meshd.core.needs import Named
+from meshd.gateway.frontends.admission import STRANGERS_MESSAGE, Rights
 from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, forbidden, may_ask
 from meshd.routing.table.specs import AppSpec, RoutingTable, Target
 from modelmesh.errors import AccessDeniedError
@@ -106,6 +107,14 @@ class AppMatcher:
     def is_admin(self, caller: Caller) -> bool:
         """Whether the caller is root, the daemon's own user, or an app with `admin: true`."""
         return caller.uid in (0, self._own_uid) or self.identify(caller).spec.admin
+
+    def rights(self, caller: Caller, largest: int) -> Rights:
+        """largest: bytes of a message, for anyone."""
+        spec, operator = self.identify(caller).spec, self.is_admin(caller)
+        allowed = spec.max_message_size or (largest if operator else STRANGERS_MESSAGE)
+        if allowed >= largest:
+            return Rights(operator, largest)
+        return Rights(operator, allowed, f"apps.{spec.name}.max_message_size")
 
     def _match(self, caller: Caller) -> Identity:
         for match in self._matches:

@@ -16,7 +16,7 @@ from meshd import messages
 from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.caller import Peer
+from meshd.core.caller import Caller, Peer
 from meshd.core.events import EventType
 from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import AppMatcher
@@ -25,7 +25,7 @@ from meshd.gateway.configured_hooks import hooks_of
 from meshd.gateway.connector_pool import ConnectorPool
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
-from meshd.gateway.frontends.admission import Admission, Limits, draining
+from meshd.gateway.frontends.admission import Admission, Limits, Rights, draining
 from meshd.gateway.frontends.exchange import Frontend, Request
 from meshd.gateway.frontends.inproc import InprocFrontend
 from meshd.gateway.frontends.ipc.server import IpcServer
@@ -96,7 +96,7 @@ class Router:
         self.cache = ResponseCache(actors.spawn)
         self._operations = by_path()
         self.dispatcher = Dispatcher(frozenset(self._operations), self._infer)
-        self.admission = Admission(self._begin, frozenset(self._operations), _limits(self._settings))
+        self.admission = Admission(self._begin, frozenset(self._operations), _limits(self._settings), self._rights)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.inproc = InprocFrontend(self.admission)
         self._frontends: tuple[Frontend, ...] = (self.server, self.inproc)
@@ -136,6 +136,9 @@ class Router:
 
         request.task = self._actors.spawn(self.dispatcher.run(request))
         request.task.add_done_callback(ended)
+
+    def _rights(self, caller: Caller) -> Rights:
+        return self.runtime.apps.rights(caller, self._settings.max_message_size)
 
     async def _infer(self, request: Request) -> None:
         operation = self._operations[request.path]

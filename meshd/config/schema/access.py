@@ -76,6 +76,13 @@ class AppConfig(Section):
     concurrency: Positive | None = Field(default=None, description="Requests at once.")
     priority: int = Field(default=0, description="Apps with a higher priority are served first.")
     weight: Weight = Field(default=1.0, description="Share under contention.")
+    max_message_size: Size | None = Field(
+        default=None,
+        description="Largest message, up to `daemon.max_message_size`.",
+        json_schema_extra={
+            "shown_default": "`1MiB`; `daemon.max_message_size` for root, the daemon's user and `admin`"
+        },
+    )
     admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
 
 

@@ -16,6 +16,8 @@ from meshd.core.caller import Caller
 from meshd.core.fair_eviction import Shares
 from meshd.core.text.durations import ASK_AGAIN_IN
 from meshd.gateway.frontends.exchange import Answer, Reply, Request
+from meshd.gateway.frontends.fair_share import FairShare
+from meshd.gateway.frontends.room import Room
 from modelmesh.errors import (
     InvalidRequestError,
     MeshError,
@@ -30,6 +32,8 @@ REMEMBERED_BYTES = 65536  # of one answer
 REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least its share
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
+_GENEROSITY = 3  # a user that is alone gets three quarters of the places
+STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,36 @@ class Limits:
     max_inflight: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Of a caller. operator: root, the daemon's own user, or an administrator, for whom places are reserved.
+    max_message_size: bytes. setting: the key that would allow more."""
+
+    operator: bool = False
+    max_message_size: int = STRANGERS_MESSAGE
+    setting: str = "daemon.max_message_size"
+
+
 class NotYours(Exception):
     """This request id is in use by another caller."""
 
 
 class Admission:
-    """begin: starts an admitted request. inference: the paths of requests to models. draining: only questions about the
-    daemon are admitted."""
+    """begin: starts an admitted request. inference: the paths of requests to models. rights: of a caller, by the
+    running configuration. draining: only questions about the daemon are admitted. room: for the bytes that users
+    have here."""
 
-    def __init__(self, begin: Callable[[Request], None], inference: Collection[str], limits: Limits) -> None:
+    def __init__(
+        self,
+        begin: Callable[[Request], None],
+        inference: Collection[str],
+        limits: Limits,
+        rights: Callable[[Caller], Rights],
+    ) -> None:
+        self.rights = rights
+        self.room = Room()
+        self._places = FairShare(limits.max_inflight, _GENEROSITY)
+        self._own_places = FairShare(OWN_OPERATIONS, _GENEROSITY)
         self.limits = limits
         self.draining = False
         self.in_flight: dict[bytes, Request] = {}
@@ -65,12 +90,30 @@ class Admission:
         self.remembered, self._shares = before.remembered, before._shares
         self._interrupted = before._interrupted
 
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._places.capacity = limits.max_inflight
+        self.room.resize(limits.max_message_size)
+
     # -- in -------------------------------------------------------------------------------------------
 
-    def admit(self, request: Request, size: int, largest: int) -> None:
-        """Begin a request, or refuse it. size: bytes that were sent; largest: the most that its front end accepts."""
-        refusal = self._refusal(request, size, largest)
+    def has_room(self, caller: Caller, rights: Rights, size: int) -> bool:
+        """Whether the daemon may hold so many more bytes for this user."""
+        return self.room.fits(caller.uid, size, operator=rights.operator, least=2 * rights.max_message_size)
+
+    def admit(self, request: Request, size: int, rights: Rights, *, crowded: bool = False) -> None:
+        """Begin a request, or refuse it. size: bytes that were sent. crowded: there was no room to read all of it."""
+        refusal = self._refusal(request, size, rights, crowded)
+        user = request.caller.uid
         self.in_flight[request.request_id] = request
+        self._places_for(request).take(user)
+        request.held = len(request.body)
+        self.room.take(user, request.held)
         if refusal is not None:
             request.reply.error(refusal)
         else:
@@ -86,16 +129,22 @@ class Admission:
         owner, answer = self.remembered.get(request_id, (None, None))
         return answer if resend and owner == caller else None
 
-    def _refusal(self, request: Request, size: int, largest: int) -> MeshError | None:
-        if size > largest:
+    def _refusal(self, request: Request, size: int, rights: Rights, crowded: bool) -> MeshError | None:
+        if size > rights.max_message_size:
             return InvalidRequestError(
-                f"The message has {size} bytes, and daemon.max_message_size is {largest}; send less, or raise it.",
+                f"The message has {size} bytes, and {rights.setting} is {rights.max_message_size}; "
+                "send less, or raise it.",
                 status_code=413,
                 code="message_too_large",
             )
+        if crowded:
+            return QueueFullError(
+                f"The daemon holds much for user {request.caller.user} already; ask again in a moment.",
+                retry_after=ASK_AGAIN_IN,
+            )
         if self.draining and request.method != "GET" and not request.own:
             return draining()
-        full = self._full(request)
+        full = self._full(request, rights)
         if full:
             return QueueFullError(full, retry_after=ASK_AGAIN_IN)
         if self.was_interrupted(request.request_id):
@@ -110,23 +159,21 @@ class Admission:
             )
         return None
 
-    def _full(self, request: Request) -> str:
-        """Why no more of these are accepted now, or "". A listener to events does not take a request's place."""
-        most, in_flight = self.limits.max_inflight, len(self.in_flight)
-        if in_flight < most and (in_flight < OWN_OPERATIONS or not request.own):
+    def _places_for(self, request: Request) -> FairShare:
+        """A listener to events does not take a request's place."""
+        return self._own_places if request.own else self._places
+
+    def _full(self, request: Request, rights: Rights) -> str:
+        """Why no more of these are accepted now, or ""."""
+        places, user = self._places_for(request), request.caller.uid
+        if places.fits(user, operator=rights.operator):
             return ""
-        own = sum(each.own for each in self.in_flight.values())
+        has, total = places.of(user), places.total
         if request.own:
-            return (
-                f"{own} event listeners and commands are in progress already; ask again in a moment."
-                if own >= OWN_OPERATIONS
-                else ""
-            )
-        others = in_flight - own
+            return f"{total} event listeners and commands are in progress, {has} of them yours; ask again in a moment."
         return (
-            f"{others} requests are in flight, as daemon.max_inflight allows; ask again in a moment."
-            if others >= most
-            else ""
+            f"{total} requests are in flight, {has} of them yours, and daemon.max_inflight is {places.capacity}; "
+            "ask again in a moment."
         )
 
     # -- out ------------------------------------------------------------------------------------------
@@ -136,7 +183,7 @@ class Admission:
         request = self.in_flight.get(request_id)
         if request is None or request.reply is not reply:  # its app has disconnected
             return
-        del self.in_flight[request_id]
+        self._leave(request)
         # An error after which a retry may succeed is not remembered: the request is begun again.
         if answer is None or request.stream or (answer.error is not None and answer.error.retryable):
             return
@@ -155,9 +202,15 @@ class Admission:
             return None
         if request.begun:
             self.interrupt((request_id,))
-        del self.in_flight[request_id]
+        self._leave(request)
         request.cancel()
         return request
+
+    def _leave(self, request: Request) -> None:
+        user = request.caller.uid
+        del self.in_flight[request.request_id]
+        self._places_for(request).give(user)
+        self.room.give(user, request.held)
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
         """Never begin these again, since they were sent to a provider and their outcome is unknown."""

@@ -93,7 +93,8 @@ class Request:
 
     arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
     something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
-    if not by the app. handed_on: the router's next life gets it, because its client sends it again.
+    if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
+    user's room that it takes.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class Request:
         "deadline",
         "handed_on",
         "headers",
+        "held",
         "label",
         "method",
         "path",
@@ -150,6 +152,7 @@ class Request:
         self.begun = False
         self.cut_off: MeshError | None = None
         self.handed_on = False
+        self.held = 0
         self.task: asyncio.Task[None] | None = None
 
     @property

@@ -136,7 +136,7 @@ class InprocFrontend:
             arrived=arrived,
             stream=stream,
         )
-        self._admission.admit(request, len(body), limits.max_message_size)
+        self._admission.admit(request, len(body), self._admission.rights(request.caller))
         return reply
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any], query: Mapping[str, str]) -> Any:

@@ -86,7 +86,8 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """What an app may do. pools, models: None: all. weight: share under contention."""
+    """What an app may do. pools, models: None: all. weight: share under contention. max_message_size: bytes; None: the
+    default for its user."""
 
     name: str
     pools: frozenset[str] | None = None
@@ -95,6 +96,7 @@ class AppSpec:
     priority: int = 0
     weight: float = 1.0
     admin: bool = False
+    max_message_size: int | None = None
 
 
 ANY_APP = AppSpec("")

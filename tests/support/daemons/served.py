@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import uvloop
 
-from meshd.gateway.frontends.admission import Admission, Limits
+from meshd.core.caller import Caller
+from meshd.gateway.frontends.admission import STRANGERS_MESSAGE, Admission, Limits, Rights
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.frontends.ipc.server import IpcServer
@@ -21,8 +23,9 @@ class Served:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str, limit: int, **options: Any) -> None:
         self.accepted: list[Request] = []
+        self.operators = {os.getuid()}
         self.events: list[tuple[str, str, int]] = []
-        self.admission = Admission(self.accept, ("/v1/chat/completions",), Limits(60.0, limit, 3))
+        self.admission = Admission(self.accept, ("/v1/chat/completions",), Limits(60.0, limit, 3), self.rights)
         self.server = IpcServer(
             self.admission,
             on_event=lambda type, reason, caller: self.events.append((type, reason, caller.pid)),
@@ -36,10 +39,17 @@ class Served:
         exchange.task = asyncio.ensure_future(asyncio.Event().wait())
         self.accepted.append(exchange)
 
+    def rights(self, caller: Caller) -> Rights:
+        operator, limit = caller.uid in self.operators, self.admission.limits.max_message_size
+        return Rights(operator, limit if operator else min(limit, STRANGERS_MESSAGE))
+
     def allow(self, message_size: int) -> None:
         """Another `max_message_size`, as by a reload."""
         self.admission.limits = replace(self.admission.limits, max_message_size=message_size)
         self.server.reloaded()
+
+    def allow_in_flight(self, requests: int) -> None:
+        self.admission.limits = replace(self.admission.limits, max_inflight=requests)
 
     @property
     def connections(self) -> list[Connection]:

@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from meshd.core.caller import Peer
+from meshd.gateway.frontends.admission import Limits, Rights
 from meshd.host.awake import ON_TIME
 from modelmesh import protocol as wire
 
 SILENT = "it fell silent"
+_STALLED = "it did not finish its message"
 
 
 class Connection(ABC):
@@ -35,10 +37,17 @@ class Connection(ABC):
         self.spoke = False  # it has ever sent a message
         self.full = False
         self.requests: set[bytes] = set()
+        self.rights = Rights()
+        self.limits: Limits | None = None  # those that its rights were asked for with
 
     @abstractmethod
     def send(self, frames: list[bytes]) -> str:
         """Returns why the connection cannot be used any more, or ""."""
+
+    @property
+    @abstractmethod
+    def stalled(self) -> bool:
+        """Whether it has begun a message, and nothing keeps it from sending the rest."""
 
     @abstractmethod
     def stop_receiving(self) -> None:
@@ -94,6 +103,8 @@ class Connections:
         for connection in [connection for connection in self.known if connection.seen < oldest]:
             if not connection.spoke:
                 self.lose(connection, SILENT)
+            elif connection.stalled:
+                self.lose(connection, _STALLED)
             elif connection.greeted:
                 # It stays open: a process that was stopped may continue, and what it sends then must not be lost.
                 connection.greeted = False

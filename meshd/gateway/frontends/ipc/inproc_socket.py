@@ -14,7 +14,7 @@ from typing import Any
 
 import zmq
 
-from meshd.gateway.frontends.ipc import multipart
+from meshd.gateway.frontends.ipc import multipart, zmtp
 from meshd.gateway.frontends.ipc.connections import Connection, Connections
 from meshd.gateway.frontends.ipc.zmtp_connection import Receiver
 from meshd.gateway.frontends.peer_identity import ourselves
@@ -33,6 +33,10 @@ class InprocConnection(Connection):
 
     def send(self, frames: list[bytes]) -> str:
         return self._socket.send(self.routing_id, frames)
+
+    @property
+    def stalled(self) -> bool:
+        return False
 
     def stop_receiving(self) -> None:
         """The socket stops for all of them."""
@@ -116,5 +120,5 @@ class InprocSocket:
                 connection = self._by_id[routing_id] = InprocConnection(routing_id, self)
                 self._connections.add(connection)
             connection.seen = time.monotonic()
-            self._receiver.receive(connection, frames, 0)
+            self._receiver.receive(connection, zmtp.Incoming(frames))
         self._schedule_drain()

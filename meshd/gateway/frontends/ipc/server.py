@@ -16,7 +16,7 @@ from typing import Any
 
 from meshd.core.caller import Peer
 from meshd.core.events import EventType
-from meshd.gateway.frontends.admission import Admission, NotYours
+from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.acceptor import Acceptor
@@ -24,6 +24,7 @@ from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connecti
 from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
+from meshd.gateway.frontends.turns import Turns
 from meshd.host import clock
 from modelmesh import protocol as wire
 from modelmesh.errors import MeshError, ProtocolError, RoutingError, StreamInterrupted
@@ -31,7 +32,7 @@ from modelmesh.version import VERSION
 
 logger = logging.getLogger("meshd.gateway")
 
-_HEADS = 4 * 65536  # bytes of a message's frames beside its body
+_HEADS = 3 * 65536  # bytes of a message's frames beside its body
 _DISCARDED = 1024**3  # bytes of a message that is too large, which are read so that its sender gets a 413
 _GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and cancelled its requests"
 
@@ -56,19 +57,17 @@ class IpcServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inproc: InprocSocket | None = None
         self._made: set[asyncio.Task[Any]] = set()
+        self._turns: Turns | None = None
 
     @property
     def addresses(self) -> list[str]:
         return self._acceptor.addresses + (self._inproc.addresses if self._inproc is not None else [])
 
-    @property
-    def _largest(self) -> int:
-        return self._admission.limits.max_message_size
-
     # -- life -----------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._turns = Turns(loop)
         self.connections.open(loop)
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
@@ -91,6 +90,8 @@ class IpcServer:
         self._acceptor.stop()
         if self._inproc is not None:
             self._inproc.stop_receiving()
+        if self._turns is not None:
+            self._turns.close()
         for connection in self.connections.known:
             connection.stop_receiving()
 
@@ -127,15 +128,25 @@ class IpcServer:
     def _connected(self, accepted: socket.socket, caller: Peer) -> None:
         """A client of a UNIX socket."""
         assert self._loop is not None
-        loop = self._loop
-        connection = ZmtpConnection(loop, caller, self, self._bounds)
+        assert self._turns is not None
+        loop, room = self._loop, self._admission.room
+        connection = ZmtpConnection(loop, caller, self, self._turns, room, self._bounds, self._fits)
         self.connections.add(connection)
         made = loop.create_task(loop.connect_accepted_socket(lambda: connection, accepted))
         self._made.add(made)
         made.add_done_callback(self._made.discard)
 
-    def _bounds(self) -> zmtp.Bounds:
-        return zmtp.Bounds(message=self._largest + _HEADS, discarded=_DISCARDED)
+    def _rights(self, connection: Connection) -> Rights:
+        limits = self._admission.limits
+        if connection.limits is not limits:  # of an earlier configuration
+            connection.rights, connection.limits = self._admission.rights(connection.caller), limits
+        return connection.rights
+
+    def _bounds(self, connection: Connection) -> zmtp.Bounds:
+        return zmtp.Bounds(message=self._rights(connection).max_message_size + _HEADS, discarded=_DISCARDED)
+
+    def _fits(self, connection: Connection, size: int) -> bool:
+        return self._admission.has_room(connection.caller, self._rights(connection), size)
 
     def gone(self, connection: Connection, why: str) -> None:
         self.connections.lose(connection, why)
@@ -146,27 +157,27 @@ class IpcServer:
             if reply is not None:
                 reply.wake()
 
-    def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
-        """A message of a client. discarded: bytes of frames that were too large to keep."""
+    def receive(self, connection: Connection, message: zmtp.Incoming) -> None:
+        """A message of a client."""
         if connection not in self.connections.known:  # lost by a message before this one
             return
         if not connection.greeted:
             connection.greeted = connection.spoke = True
             self._on_event(EventType.CLIENT_CONNECTED, "", connection.caller)
         try:
-            self._receive(connection, frames, discarded)
+            self._receive(connection, message)
         except Exception:
             logger.exception("a message could not be handled; it is dropped")
 
-    def _receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
+    def _receive(self, connection: Connection, incoming: zmtp.Incoming) -> None:
         try:
-            message = wire.decode(frames)
+            message = wire.decode(incoming.frames)
         except wire.MalformedMessage as error:
             self._malformed(connection, str(error), error.request_id)
             return
         kind = message.kind
         if kind == wire.REQUEST:
-            self._request(connection, message, discarded)
+            self._request(connection, message, incoming)
         elif kind == wire.CREDIT:
             reply = self._reply_of(connection, message.request_id)
             if reply is not None:
@@ -203,12 +214,12 @@ class IpcServer:
             daemon=f"meshd/{VERSION}",
             instance=self.instance,
             heartbeat_ms=int(self.connections.heartbeat * 1000),
-            max_message_size=self._largest,
+            max_message_size=self._rights(connection).max_message_size,
             draining=self._admission.draining,
         )
         self.send(connection, wire.encode(wire.WELCOME, b"", welcome))
 
-    def _request(self, connection: Connection, message: wire.Message, discarded: int) -> None:
+    def _request(self, connection: Connection, message: wire.Message, incoming: zmtp.Incoming) -> None:
         request_id, head = message.request_id, message.head
         if not request_id:
             self._malformed(connection, "a REQUEST needs a request id", b"")
@@ -246,8 +257,8 @@ class IpcServer:
             resend=head.resend,
         )
         connection.requests.add(request_id)
-        size = discarded + len(message.body) + sum(map(len, message.attachments))
-        self._admission.admit(request, size, self._largest)
+        size = incoming.discarded + len(message.body) + sum(map(len, message.attachments))
+        self._admission.admit(request, size, self._rights(connection), crowded=incoming.crowded)
 
     def _resumed(self, connection: Connection, request: Request) -> None:
         """The client has sent a request in flight again over a new connection, to which its answer goes now."""

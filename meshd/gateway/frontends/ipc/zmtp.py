@@ -33,31 +33,39 @@ class Violation(Exception):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Of one message. heads: frames in front of the body; head: bytes of each of these; message: bytes that are kept of
-    all frames; discarded: bytes that are read beyond that, so that the peer can be told; frames: how many."""
+    all frames; discarded: bytes that are read beyond that, so that the peer can be told; frames: how many; free: bytes
+    that need no room."""
 
     message: int
     discarded: int
     head: int = 65536
     heads: int = 3
     frames: int = 64
+    free: int = 16384
 
 
 @dataclass(slots=True)
 class Incoming:
-    """A multipart message. discarded: bytes of frames that were not kept, each of which is empty here."""
+    """A multipart message. discarded: bytes of frames that were not kept, each of which is empty here. crowded: one of
+    them was not kept because there was no room. held: bytes of room that it takes, which its receiver gives back."""
 
     frames: list[bytes]
     discarded: int = 0
+    crowded: bool = False
+    held: int = 0
 
 
 class Peer:
     """One peer's side of a connection. send: called with what has to leave at once. bounds: asked at each message.
+    take: asked for room in bytes for a frame, before any of it is kept; False: there is none now.
 
-    ready: the handshake is over. held: bytes of an unfinished message.
+    ready: the handshake is over. waits: for room; no byte is looked at until `receive` is called again. begun: a
+    message has begun. held: bytes of room that an unfinished message takes.
     """
 
     __slots__ = (
         "_bounds",
+        "_crowded",
         "_delimited",
         "_discarded",
         "_flags",
@@ -70,13 +78,21 @@ class Peer:
         "_part",
         "_rest",
         "_send",
+        "_take",
+        "held",
         "ready",
+        "waits",
     )
 
-    def __init__(self, bounds: Callable[[], Bounds], send: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, bounds: Callable[[], Bounds], send: Callable[[bytes], None], take: Callable[[int], bool]
+    ) -> None:
         self.ready = False
+        self.waits = False
+        self.held = 0
         self._bounds = bounds
         self._send = send
+        self._take = take
         self._greeted = False
         self._delimited = False  # REQ puts an empty frame in front of its messages, and expects one
         self._rest = b""  # the beginning of a greeting or of a frame's header
@@ -88,11 +104,12 @@ class Peer:
         self._frames: list[bytes] = []
         self._kept = 0
         self._discarded = 0
+        self._crowded = False  # whether frames of this message are not kept for want of room
         send(GREETING)
 
     @property
-    def held(self) -> int:
-        return self._kept + len(self._rest)
+    def begun(self) -> bool:
+        return bool(self._missing or self._frames or self._rest)
 
     def encode(self, frames: Sequence[bytes]) -> bytes:
         """A multipart message of at least one frame, as bytes for this peer."""
@@ -136,7 +153,9 @@ class Peer:
                     self._rest = data[at:]
                     break
                 size = int.from_bytes(data[at + 1 : start])
-                self._open(flags, size)
+                if not self._open(flags, size):
+                    self._rest = data[at:]
+                    break
                 if end - start < size:
                     self._missing = size
                     at = start
@@ -149,13 +168,18 @@ class Peer:
                 self._frames.append(body)
             else:
                 first = 1 if self._delimited and self._frames and not self._frames[0] else 0
-                found.append(Incoming([*self._frames[first:], body], self._discarded))
+                found.append(Incoming([*self._frames[first:], body], self._discarded, self._crowded, self.held))
                 self._frames.clear()
-                self._kept = self._discarded = 0
+                self._kept = self._discarded = self.held = 0
+                self._crowded = False
         return found
 
-    def _open(self, flags: int, size: int) -> None:
-        """A frame begins: whether its bytes are kept. Raises Violation."""
+    def stop_waiting(self) -> None:
+        """The frame that waits for room is not kept, and neither are this message's others."""
+        self._crowded = self.waits
+
+    def _open(self, flags: int, size: int) -> bool:
+        """A frame begins; False if it waits for room. Raises Violation."""
         self._flags = flags
         self._keeps = True
         if flags & _RESERVED:
@@ -163,7 +187,7 @@ class Peer:
         if flags & _COMMAND:
             if size > _LONGEST_COMMAND or flags & _MORE:
                 raise Violation(f"a command of {size} bytes")
-            return
+            return True
         if not self.ready:
             raise Violation("a message before READY")
         place = len(self._frames)
@@ -172,13 +196,22 @@ class Peer:
         limits = self._limits
         if place >= limits.frames:
             raise Violation(f"a message of more than {limits.frames} frames")
-        if self._kept + size > limits.message or (place < limits.heads and size > limits.head):
+        too_large = self._kept + size > limits.message or (place < limits.heads and size > limits.head)
+        if not too_large and not self._crowded:
+            wanted = self._kept + size - limits.free - self.held
+            self.waits = wanted > 0 and not self._take(wanted)
+            if self.waits:
+                return False
+            self.held += max(wanted, 0)
+        if too_large or self._crowded:
+            self.waits = False
             self._keeps = False
             self._discarded += size
             if self._discarded > limits.discarded:
                 raise Violation(f"a message of more than {self._kept + self._discarded} bytes")
         else:
             self._kept += size
+        return True
 
     def _obey(self, body: bytes) -> None:
         """A command. Those of other socket types are ignored. Raises Violation."""

@@ -1,7 +1,7 @@
 """A client's connection over a UNIX socket, read and written in the router's loop.
 
 Owns: the bytes of one connection, in both directions, within bounds.
-Must never: know what a message means, or keep more of what a client does not read than `UNREAD_BYTES` and one message.
+Must never: know what a message means, or read on while its user has taken his share of the room.
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from typing import Protocol, cast
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import Connection
+from meshd.gateway.frontends.room import Room
+from meshd.gateway.frontends.turns import Turns
 
-FULL_BYTES = 1024**2
-"""Sent and not read by the client, after which streams wait."""
+FULL_BYTES = 64 * 1024
+"""Sent and not read by the client, after which streams wait, and what is unread takes room."""
 UNREAD_BYTES = 8 * 1024**2
 """The same, after which any other message is one too many."""
-_AT_ONCE = 64  # messages of one connection before others have their turn
+UNREAD_REPLIES = 64 * 1024
+"""The same, for answers to PING and malformed messages, which a client could ask for without end."""
+ROOM_PATIENCE = 5.0
+"""Seconds that a message waits for room, before it is read and refused."""
 _LINGER = 0.5  # s that a closed connection's last bytes have to leave
 
 
 class Receiver(Protocol):
     """What a connection needs of the server."""
 
-    def receive(self, connection: Connection, frames: list[bytes], discarded: int) -> None:
-        """A message. discarded: bytes of frames that were too large to keep."""
+    def receive(self, connection: Connection, message: zmtp.Incoming) -> None:
+        """A message of the client."""
 
     def has_room(self, connection: Connection) -> None:
         """The client has read what was sent: its streams continue."""
@@ -38,51 +43,61 @@ class Receiver(Protocol):
 
 
 class ZmtpConnection(Connection, asyncio.Protocol):
+    """bounds: of its next message. fits: whether there is room for so many bytes of its user."""
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         caller: Peer,
         receiver: Receiver,
-        bounds: Callable[[], zmtp.Bounds],
+        turns: Turns,
+        room: Room,
+        bounds: Callable[[Connection], zmtp.Bounds],
+        fits: Callable[[Connection, int], bool],
     ) -> None:
         super().__init__(caller)
         self._loop = loop
         self._receiver = receiver
+        self._turns = turns
+        self._room = room
         self._bounds = bounds
-        self._waiting: deque[zmtp.Incoming] = deque()
+        self._fits = fits
+        self._messages: deque[zmtp.Incoming] = deque()  # to be handled when it is its turn
+        self._queued = False
         self._reads = True
+        self._unread = 0  # bytes of room that unread messages take
+        self._patience: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
         self._peer: zmtp.Peer
+
+    @property
+    def user(self) -> int:
+        return self.caller.uid
 
     # -- asyncio's -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._transport.set_write_buffer_limits(high=FULL_BYTES)
-        self._peer = zmtp.Peer(self._bounds, self._transport.write)
+        self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take)
         if not self._reads:  # closed meanwhile
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self.seen = time.monotonic()
-        try:
-            self._waiting.extend(self._peer.receive(data))
-        except zmtp.Violation as violation:
-            self._abort()
-            self._receiver.gone(self, f"it broke the protocol: {violation}")
-        else:
-            self._work()
+        self._read(data)
 
     def pause_writing(self) -> None:
         self.full = True
 
     def resume_writing(self) -> None:
         self.full = False
+        self._hold_unread(0)
         self._receiver.has_room(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
         self._transport = None
-        self._waiting.clear()
         self._receiver.gone(self, "it closed its connection")
 
     # -- the server's --------------------------------------------------------------------------------
@@ -93,20 +108,28 @@ class ZmtpConnection(Connection, asyncio.Protocol):
             return "it closed its connection"
         if not self._peer.ready:
             return ""
-        if transport.get_write_buffer_size() > UNREAD_BYTES:
+        data = self._peer.encode(frames)
+        if self.full and (transport.get_write_buffer_size() > UNREAD_BYTES or not self._fits(self, len(data))):
             self._abort()
             return "it does not read its messages"
-        transport.write(self._peer.encode(frames))
+        transport.write(data)
+        if self.full:
+            self._hold_unread(transport.get_write_buffer_size())
         return ""
+
+    @property
+    def stalled(self) -> bool:
+        """It has begun a message and could send the rest."""
+        return self._peer.begun and self._reads and not self._messages and not self._peer.waits
 
     def stop_receiving(self) -> None:
         self._reads = False
-        self._waiting.clear()
+        self._drop_messages()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def close(self) -> None:
-        self.stop_receiving()
+        self._end()
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.close()
@@ -114,21 +137,100 @@ class ZmtpConnection(Connection, asyncio.Protocol):
                 self._loop.call_later(_LINGER, transport.abort)
 
     def _abort(self) -> None:
-        self.stop_receiving()
+        self._end()
         if self._transport is not None:
             self._transport.abort()
 
-    def _work(self) -> None:
-        """Some messages now; the others when other connections had their turn."""
-        for _ in range(min(_AT_ONCE, len(self._waiting))):
-            if self._waiting:  # it may be lost by one of them
-                message = self._waiting.popleft()
-                self._receiver.receive(self, message.frames, message.discarded)
-        transport = self._transport
-        if transport is None or transport.is_closing() or not self._reads:
+    def _end(self) -> None:
+        """Nothing more is read or held."""
+        self.stop_receiving()
+        self._stop_waiting()
+        self._hold_unread(0)
+        peer = getattr(self, "_peer", None)
+        if peer is not None:
+            self._room.give(self.user, peer.held)
+            peer.held = 0
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._messages.extend(self._peer.receive(data))
+        except zmtp.Violation as violation:
+            self._abort()
+            self._receiver.gone(self, f"it broke the protocol: {violation}")
             return
-        if self._waiting:
-            transport.pause_reading()
-            self._loop.call_soon(self._work)
-        elif not transport.is_reading():
+        if self._messages and not self._queued:
+            self._queued = True
+            self._turns.ready(self.user, self._handle_next)
+        if self._peer.waits and self._patience is None:
+            self._room.wait(self)
+            self._patience = self._loop.call_later(ROOM_PATIENCE, self._lose_patience)
+        self._read_or_pause()
+
+    def _handle_next(self) -> bool:
+        """Called by `Turns`."""
+        if self._messages:  # it may be lost by one of them
+            message = self._messages.popleft()
+            self._room.give(self.user, message.held)
+            self._receiver.receive(self, message)
+        self._queued = bool(self._messages)
+        if not self._queued:
+            self._read_or_pause()
+        return self._queued
+
+    def _read_or_pause(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        reads = self._reads and not self._messages and not self._peer.waits
+        if reads and not transport.is_reading():
             transport.resume_reading()
+        elif not reads and transport.is_reading():
+            transport.pause_reading()
+
+    def _drop_messages(self) -> None:
+        while self._messages:
+            self._room.give(self.user, self._messages.pop().held)
+
+    # -- room -----------------------------------------------------------------------------------------
+
+    def _take(self, size: int) -> bool:
+        if not self._fits(self, size):
+            return False
+        self._room.take(self.user, size)
+        return True
+
+    def try_again(self) -> bool:
+        """Called by `Room`."""
+        if self._peer.waits:
+            self._read(b"")
+        if not self._peer.waits:
+            self._stop_waiting()
+        return self._peer.waits
+
+    def _lose_patience(self) -> None:
+        self._stop_waiting()
+        self._peer.stop_waiting()
+        self._read(b"")
+
+    def _stop_waiting(self) -> None:
+        self._room.stop_waiting(self)
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _hold_unread(self, size: int) -> None:
+        if size != self._unread:
+            self._room.take(self.user, size)
+            self._room.give(self.user, self._unread)
+            self._unread = size
+
+    def _reply(self, data: bytes) -> None:
+        """What the protocol itself sends."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > UNREAD_REPLIES:
+            raise zmtp.Violation("it asks and does not read")
+        transport.write(data)

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from meshd.gateway.frontends.admission import Admission, Limits
+from meshd.gateway.frontends.admission import Admission, Limits, Rights
 from meshd.gateway.frontends.exchange import ClientGone, Request
 from meshd.gateway.frontends.inproc import InprocFrontend
 from modelmesh import MeshError, NotFoundError, QueueFullError
@@ -20,7 +20,7 @@ class Served:
 
     def __init__(self) -> None:
         self.begun: list[Request] = []
-        self.admission = Admission(self.begun.append, (ASK,), Limits(60.0, 1024, 2))
+        self.admission = Admission(self.begun.append, (ASK,), Limits(60.0, 1024, 2), lambda caller: Rights(True, 1024))
         self.frontend = InprocFrontend(self.admission)
 
 

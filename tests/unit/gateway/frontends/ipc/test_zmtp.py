@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
 from meshd.gateway.frontends.ipc.zmtp import GREETING, Bounds, Peer, Violation
+from tests.support.apps.raw_peer import command, message, ready
 
-BOUNDS = Bounds(message=4096, discarded=100_000, head=300, heads=3, frames=8)
+BOUNDS = Bounds(message=4096, discarded=100_000, head=300, heads=3, frames=8, free=100)
 FRAMES = some.lists(some.binary(max_size=20) | some.just(b"x" * 256) | some.just(b"y" * 300), min_size=1, max_size=7)
 
 
-def command(name: bytes, data: bytes = b"") -> bytes:
-    body = bytes((len(name),)) + name + data
-    return bytes((4, len(body))) + body
+def peer(sent: list[bytes] | None = None, take: Callable[[int], bool] = lambda size: True) -> Peer:
+    return Peer(lambda: BOUNDS, [].append if sent is None else sent.append, take)
 
 
-def ready(kind: bytes = b"DEALER", identity: bytes = b"") -> bytes:
-    def written(name: bytes, value: bytes) -> bytes:
-        return bytes((len(name),)) + name + len(value).to_bytes(4) + value
-
-    return command(b"READY", written(b"Socket-Type", kind) + written(b"Identity", identity))
-
-
-def message(frames: list[bytes]) -> bytes:
-    written = b""
-    for place, frame in enumerate(frames):
-        more = place < len(frames) - 1
-        size = len(frame)
-        written += bytes((more, size)) if size < 256 else bytes((more | 2,)) + size.to_bytes(8)
-        written += frame
-    return written
-
-
-def peer(sent: list[bytes] | None = None) -> Peer:
-    return Peer(lambda: BOUNDS, [].append if sent is None else sent.append)
-
-
-def greeted(kind: bytes = b"DEALER", sent: list[bytes] | None = None) -> Peer:
-    made = peer(sent)
+def greeted(kind: bytes = b"DEALER", sent: list[bytes] | None = None, **room: Any) -> Peer:
+    made = peer(sent, **room)
     assert made.receive(GREETING + ready(kind)) == []
     assert made.ready
     return made
@@ -178,3 +159,43 @@ def test_any_bytes_are_messages_or_a_violation_and_bounded(parts: list[bytes], p
                 assert sum(map(len, read.frames)) <= BOUNDS.message
                 assert len(read.frames) <= BOUNDS.frames
             assert made.held <= BOUNDS.message + 37 + 64
+
+
+@given(some.lists(FRAMES, min_size=1, max_size=5), some.integers(1, 50), some.randoms(use_true_random=False))
+def test_a_message_waits_for_room_before_any_of_it_is_kept(sent: list[list[bytes]], size: int, random: Any) -> None:
+    """All the room that is taken comes back with the messages, whenever there is some."""
+    taken: list[int] = []
+
+    def take(wanted: int) -> bool:
+        assert wanted > 0
+        if random.random() < 0.5:
+            return False
+        taken.append(wanted)
+        return True
+
+    made = greeted(take=take)
+    stream = b"".join(map(message, sent))
+    found = []
+    while stream or made.waits:
+        piece, stream = (b"", stream) if made.waits else (stream[:size], stream[size:])
+        found += made.receive(piece)
+    assert [each.frames for each in found] == sent
+    assert sum(each.held for each in found) == sum(taken)
+    for each in found:
+        assert each.held == max(sum(map(len, each.frames)) - BOUNDS.free, 0)
+    assert made.held == 0
+
+
+def test_a_message_that_has_waited_in_vain_is_read_and_not_kept() -> None:
+    room = [True, False]
+    made = greeted(take=lambda size: room.pop(0))
+    stream = message([b"x", b"id", b"h" * 200, b"body" * 100, b"more" * 100])
+    assert made.receive(stream + message([b"next"])) == []
+    assert made.waits
+    assert made.held
+    made.stop_waiting()
+    refused, following = made.receive(b"")
+    assert [len(frame) for frame in refused.frames] == [1, 2, 200, 0, 0]
+    assert (refused.crowded, refused.discarded) == (True, 800)
+    assert (following.frames, following.crowded, following.held) == ([b"next"], False, 0)
+    assert not made.waits

@@ -1,0 +1,199 @@
+"""What a user cannot take from the others: places, room, and the daemon's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from meshd.core.caller import Peer
+from meshd.gateway.frontends import room
+from meshd.gateway.frontends.admission import STRANGERS_MESSAGE
+from meshd.gateway.frontends.ipc import acceptor, zmtp_connection
+from modelmesh import protocol as wire
+from tests.support.apps.raw_peer import RawPeer, command, header, message
+from tests.support.daemons.served import served_in, until
+
+LIMIT = 8 * 1024**2
+ANN, BOB = 1000, 2000
+
+
+@pytest.fixture
+def connect(monkeypatch, dial):
+    """`connect(address, uid)`: a client of that user; with `raw`, one that speaks ZMTP itself."""
+    uids: list[int] = []
+    raws = []
+    monkeypatch.setattr(acceptor, "of_socket", lambda connected: Peer(uid=uids.pop(0)))
+
+    async def make(address, uid, raw=False):
+        uids.append(uid)
+        made = RawPeer(address) if raw else dial(address, greet=False)
+        if raw:
+            raws.append(made)
+        await until(lambda: not uids)
+        return made
+
+    yield make
+    for each in raws:
+        each.close()
+
+
+async def came(line):
+    await until(lambda: line.socket.poll(0))
+    return line.receive()
+
+
+def request(size: int) -> bytes:
+    """Everything of a REQUEST but the body."""
+    head = wire.encode(wire.REQUEST, wire.new_request_id(), wire.RequestHead(path="/v1/chat/completions"))[:3]
+    return message([*head, b""])[:-2] + header(size)
+
+
+# -- places -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/mesh/v1/events"])
+def test_a_user_leaves_places_to_others_and_to_operators(short, connect, path):
+    async def test(served, address):
+        served.operators = {0}
+        served.allow_in_flight(32)
+        ann, bob, root = [await connect(address, uid) for uid in (ANN, BOB, 0)]
+        most = 21 if path.startswith("/v1") else 168
+        for _ in range(most):
+            ann.request(path)
+        await until(lambda: len(served.accepted) == most)
+        ann.request(path)
+        refusal = (await came(ann)).head
+        assert refusal.error["code"] == "queue_full"
+        assert f"{most} of them yours" in refusal.error["message"]
+        for other in (bob, root):
+            other.request(path)
+        await until(lambda: len(served.accepted) == most + 2)
+        served.accepted[0].reply.respond(b"", {})
+        await came(ann)
+        for _ in range(most):
+            bob.request(path)
+        assert (await came(bob)).head.error["code"] == "queue_full"
+        root.request(path)
+        await until(lambda: served.accepted[-1].caller.uid == 0)
+
+    served_in(short, LIMIT)(test)
+
+
+# -- messages ---------------------------------------------------------------------------------------------
+
+
+def test_strangers_send_small_messages(short, connect):
+    async def test(served, address):
+        served.operators = {0}
+        ann, root = await connect(address, ANN), await connect(address, 0)
+        for line, most in ((ann, STRANGERS_MESSAGE), (root, LIMIT)):
+            line.send(wire.HELLO)
+            assert (await came(line)).head.max_message_size == most
+            line.request(body=b"x" * (most + 1))
+            assert (await came(line)).head.error["code"] == "message_too_large"
+            line.request(body=b"x" * most)
+            await until(lambda line=line: served.accepted)
+            served.accepted.pop()
+
+    served_in(short, LIMIT)(test)
+
+
+@pytest.fixture
+def little_room(monkeypatch):
+    """Eight messages of the largest size; a user that is alone may take one eighth, or two messages of its own."""
+    monkeypatch.setattr(room, "_FEWEST", 8 * STRANGERS_MESSAGE)
+    monkeypatch.setattr(room, "_MESSAGES", 1)
+
+
+def test_unfinished_messages_take_room_from_their_own_user_alone(short, connect, little_room):
+    async def test(served, address):
+        served.operators = {0}
+        stalled = [await connect(address, ANN, raw=True) for _ in range(3)]
+        for each in stalled:
+            each.send(request(STRANGERS_MESSAGE) + b"begun")
+        ann, bob = await connect(address, ANN), await connect(address, BOB)
+        bob.request(body=b"x" * STRANGERS_MESSAGE)
+        await until(lambda: len(served.accepted) == 1)
+        ann.request(body=b"small")  # small messages need no room
+        await until(lambda: len(served.accepted) == 2)
+        ann.request(body=b"x" * STRANGERS_MESSAGE)
+        await asyncio.sleep(0.05)
+        assert len(served.accepted) == 2, "it waits"
+        for each in stalled:
+            each.close()
+        await until(lambda: len(served.accepted) == 3)
+        assert len(served.accepted[-1].body) == STRANGERS_MESSAGE
+
+    served_in(short, LIMIT)(test)
+
+
+def test_a_message_that_finds_no_room_is_refused_after_a_while(short, connect, little_room, monkeypatch):
+    monkeypatch.setattr(zmtp_connection, "ROOM_PATIENCE", 0.1)
+
+    async def test(served, address):
+        served.operators = {0}
+        line = await connect(address, ANN)
+        for _ in range(2):
+            line.request(body=b"x" * STRANGERS_MESSAGE)
+        await until(lambda: len(served.accepted) == 2)
+        refused = line.request(body=b"x" * STRANGERS_MESSAGE)
+        answer = await came(line)
+        assert (answer.request_id, answer.head.error["code"]) == (refused, "queue_full")
+        assert answer.head.mesh["retryable"]
+        served.accepted.pop().reply.respond(b"", {})
+        await came(line)
+        line.request(body=b"x" * STRANGERS_MESSAGE)
+        await until(lambda: len(served.accepted) == 2)
+
+    served_in(short, LIMIT)(test)
+
+
+def test_what_is_begun_has_to_be_finished(short, connect):
+    async def test(served, address):
+        slow, whole = [await connect(address, ANN, raw=True) for _ in range(2)]
+        for each in (slow, whole):
+            each.send(message(wire.encode(wire.HELLO)))
+        slow.send(request(1000) + b"x")
+        whole.send(request(0))
+        await until(slow.ended)
+        assert "it did not finish its message" in served.lost
+        assert not whole.ended()
+
+    served_in(short, LIMIT, heartbeat=0.05)(test)
+
+
+def test_what_never_ends_is_ended(short, connect):
+    """A message of endless frames, and questions whose answers are not read."""
+
+    async def test(served, address):
+        endless, asking = [await connect(address, ANN, raw=True) for _ in range(2)]
+
+        async with asyncio.timeout(10):
+            for peer, data in ((endless, b"\x01\x00"), (asking, command(b"PING", b"\0\0context"))):
+                peer.socket.setblocking(False)
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        await asyncio.get_running_loop().sock_sendall(peer.socket, data * 1000)
+        assert served.server.connections.known == set()
+        assert served.admission.room.total == 0
+
+    served_in(short, LIMIT)(test)
+
+
+def test_unread_answers_take_room_and_then_the_connection(short, connect, little_room):
+    async def test(served, address):
+        served.operators = {0}
+        deaf, bob = await connect(address, ANN, raw=True), await connect(address, BOB)
+        served.allow_in_flight(64)
+        deaf.send(b"".join(request(0) for _ in range(8)))
+        await until(lambda: len(served.accepted) == 8)
+        for each in served.accepted:
+            each.reply.respond(b"x" * STRANGERS_MESSAGE, {})
+        assert served.lost == ["it does not read its messages"]
+        bob.request(body=b"x" * STRANGERS_MESSAGE)
+        await until(lambda: len(served.accepted) == 9)
+        assert served.admission.room.total == STRANGERS_MESSAGE
+
+    served_in(short, LIMIT)(test)
