@@ -48,7 +48,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Of a caller. operator: root, the daemon's own user, or an administrator, for whom places are reserved.
+    """Of a caller. operator: root, the daemon's own user, or an administrator; some places are theirs alone.
     max_message_size: bytes. setting: the key that would allow more."""
 
     operator: bool = False

@@ -22,8 +22,10 @@ from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
-MOST_CONNECTIONS = 4096
-"""Of one user, and no more than his share of the descriptors."""
+MOST_CONNECTIONS = 512
+"""Of one user, and at most a quarter of the descriptors."""
+MOST_OF_OPERATORS = 4096
+"""The same for root and the daemon's own user, and at most half of the descriptors."""
 _BACKLOG = 4096  # connections that wait to be accepted
 _AT_ONCE = 64  # accepted before the loop may do something else
 _REST = 0.002  # s after a refusal: who is refused tries again at once
@@ -106,7 +108,7 @@ class Acceptor:
         """Root and the daemon's own user keep the last places."""
         limit, count = descriptors.limit(), self._count(uid)
         own = uid in (0, os.getuid())
-        most = min(MOST_CONNECTIONS, limit // 2 if own else limit // 4)
+        most = min(MOST_OF_OPERATORS, limit // 2) if own else min(MOST_CONNECTIONS, limit // 4)
         if count >= most:
             return f"it has {count} already"
         if not descriptors.left(descriptors.LAST if own else descriptors.reserve()):
@@ -114,15 +116,13 @@ class Acceptor:
         return ""
 
     def _shed(self, listening: socket.socket) -> None:
-        """No descriptor is left: the client that waits longest is turned away, so that the queue moves."""
+        """No descriptor is left: the client that has waited longest is turned away, so that the queue moves."""
         os.close(self._spare)
         with contextlib.suppress(OSError):
             listening.accept()[0].close()
         with contextlib.suppress(OSError):
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._tell(
-            "full", "new connections are refused: no file descriptors are left; raise LimitNOFILE= or `ulimit -n`"
-        )
+        self._tell("full", f"new connections are refused: {_NO_DESCRIPTORS}")
         self._rest(listening, _NO_ROOM_REST)
 
     def _rest(self, listening: socket.socket, seconds: float) -> None:

@@ -95,7 +95,7 @@ class InprocSocket:
                 return "it closed its connection"
             return "it does not read its messages" if error.errno == zmq.EAGAIN else str(error)
         finally:
-            # Sending, even if it fails, consumes the signal of messages that came meanwhile: the descriptor gives no
+            # Sending, even if it fails, consumes the signal of messages that came in: the descriptor gives no
             # other.
             if self._socket is not None and multipart.readable(self._socket):
                 self._schedule_drain()

@@ -239,7 +239,7 @@ def _check_greeting(data: bytes) -> None:
     if len(data) > 10 and data[10] < 3:
         raise Violation(f"ZMTP {data[10]}, older than 3.0")
     if len(data) >= 32 and data[12:32] != _MECHANISM:
-        raise Violation(f"the security mechanism {data[12:32].rstrip(bytes(1))!r}; only NULL is spoken here")
+        raise Violation(f"the security mechanism {data[12:32].rstrip(bytes(1))!r}; only NULL is supported")
 
 
 def _properties(data: bytes) -> dict[bytes, bytes]:

@@ -80,7 +80,7 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._transport.set_write_buffer_limits(high=FULL_BYTES)
         self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take)
-        if not self._reads:  # closed meanwhile
+        if not self._reads:  # closed before it was made
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
