@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from meshd import messages
@@ -95,6 +96,7 @@ class Router:
         self.health_reports = HealthReports(runtime, actors.tell)
         self.cache = ResponseCache(actors.spawn)
         self._operations = by_path()
+        self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
         self.dispatcher = Dispatcher(frozenset(self._operations), self._infer)
         self.admission = Admission(self._begin, frozenset(self._operations), _limits(self._settings), self._rights)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
@@ -142,6 +144,8 @@ class Router:
 
     async def _infer(self, request: Request) -> None:
         operation = self._operations[request.path]
+        if len(request.body) > arrival.LONG:
+            await arrival.read_ahead(self._reader, self.runtime, request, operation)
         if self.first_lists.expected:
             offers = partial(self._offers, request, operation)
             await self.first_lists.wait(request.arrived, request.deadline.at, offers)
@@ -234,7 +238,7 @@ class Router:
         runtime.keys.configure(_renewable(generation))
         runtime.publisher.configure(generation.table)
         self.cache.configure(generation.table)
-        self.admission.limits = _limits(self._settings)
+        self.admission.use(_limits(self._settings))
         for frontend in self._frontends:
             frontend.reloaded()
         self._announce_membership(before, generation.table)
@@ -300,6 +304,7 @@ class Router:
         self.runtime.room.close()
         for frontend in self._frontends:
             frontend.close()
+        self._reader.shutdown(wait=False, cancel_futures=True)
         await self.runtime.connectors.close()
         self.runtime.ledger.close(time.time())
 

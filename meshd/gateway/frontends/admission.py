@@ -76,7 +76,7 @@ class Admission:
         self.room = Room()
         self._places = FairShare(limits.max_inflight, _GENEROSITY)
         self._own_places = FairShare(OWN_OPERATIONS, _GENEROSITY)
-        self.limits = limits
+        self.use(limits)
         self.draining = False
         self.in_flight: dict[bytes, Request] = {}
         self._begin = begin
@@ -90,13 +90,9 @@ class Admission:
         self.remembered, self._shares = before.remembered, before._shares
         self._interrupted = before._interrupted
 
-    @property
-    def limits(self) -> Limits:
-        return self._limits
-
-    @limits.setter
-    def limits(self, limits: Limits) -> None:
-        self._limits = limits
+    def use(self, limits: Limits) -> None:
+        """Of another configuration, from now on."""
+        self.limits = limits
         self._places.capacity = limits.max_inflight
         self.room.resize(limits.max_message_size)
 
@@ -113,7 +109,8 @@ class Admission:
         self.in_flight[request.request_id] = request
         self._places_for(request).take(user)
         request.held = len(request.body)
-        self.room.take(user, request.held)
+        if request.held:
+            self.room.take(user, request.held)
         if refusal is not None:
             request.reply.error(refusal)
         else:
@@ -210,7 +207,8 @@ class Admission:
         user = request.caller.uid
         del self.in_flight[request.request_id]
         self._places_for(request).give(user)
-        self.room.give(user, request.held)
+        if request.held:
+            self.room.give(user, request.held)
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
         """Never begin these again, since they were sent to a provider and their outcome is unknown."""

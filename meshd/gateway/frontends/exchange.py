@@ -94,7 +94,8 @@ class Request:
     arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
     something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
     if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
-    user's room that it takes.
+    user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
+    was read of it in another thread (`requests/arrival.py`).
     """
 
     __slots__ = (
@@ -110,8 +111,10 @@ class Request:
         "held",
         "label",
         "method",
+        "own",
         "path",
         "query",
+        "read_ahead",
         "reply",
         "request_id",
         "resend",
@@ -139,6 +142,7 @@ class Request:
         self.request_id = request_id
         self.method = method
         self.path, _, self.query = path.partition("?")  # OpenAI clients may add a query to any path
+        self.own = path.startswith("/mesh/")
         self.body = body
         self.reply = self.way_back = reply
         self.headers = headers
@@ -153,12 +157,8 @@ class Request:
         self.cut_off: MeshError | None = None
         self.handed_on = False
         self.held = 0
+        self.read_ahead: tuple[bytes, Any] | None = None
         self.task: asyncio.Task[None] | None = None
-
-    @property
-    def own(self) -> bool:
-        """Whether it is for one of the mesh's own operations."""
-        return self.path.startswith("/mesh/")
 
     def cancel(self, reason: MeshError | None = None) -> None:
         """Stop the request, because the app cancelled it or for `reason`. Idempotent."""

@@ -17,10 +17,9 @@ _GENEROSITY = 1 / 7  # a user that is alone gets an eighth
 
 
 class Waiting(Protocol):
-    """Waits for room. user: whose share it is."""
+    """Waits for room. user: the one whose share it is."""
 
-    @property
-    def user(self) -> Hashable: ...
+    user: int
 
     def try_again(self) -> bool:
         """Called when somebody gave room back. Returns whether it still waits."""

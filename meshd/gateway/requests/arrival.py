@@ -1,11 +1,16 @@
 """Reads a request that arrives, resolves its `model` and checks it; or refuses it.
 
 Must never: reserve anything, or answer.
+
+A long body is read in another thread, because it can take a tenth of a second, in which other apps would wait. There is
+one such thread: several would leave the loop less of the interpreter.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
+from concurrent.futures import Executor
 from functools import partial
 
 from meshd.core.records import Outcome
@@ -29,10 +34,25 @@ FORMAT = OPENAI.app
 """The one that apps speak."""
 
 
+LONG = 128 * 1024
+"""Bytes of a body that is read in another thread."""
+
+
+async def read_ahead(executor: Executor, runtime: Runtime, request: Request, operation: OperationSpec) -> None:
+    """Read a long body, so that `begin` only has to use it."""
+    body = request.body
+    read = executor.submit(FORMAT.read, operation, body, budgeted=runtime.table.budgeted)
+    await asyncio.wait((asyncio.wrap_future(read),))
+    request.read_ahead = (body, read)
+
+
 def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> InferenceRequest:
     """Read a request and resolve its `model`. Raises MeshError."""
     table = runtime.table
-    asked, needs, fields, sent = FORMAT.read(operation, request.body, budgeted=table.budgeted)
+    if request.read_ahead is not None and request.read_ahead[0] is request.body:
+        asked, needs, fields, sent = request.read_ahead[1].result()
+    else:
+        asked, needs, fields, sent = FORMAT.read(operation, request.body, budgeted=table.budgeted)
     if request.stream and not needs.stream:
         raise InvalidRequestError('the frame asks for a stream but the body does not: set "stream": true in both')
     request.stream = needs.stream

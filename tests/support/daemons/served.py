@@ -45,11 +45,11 @@ class Served:
 
     def allow(self, message_size: int) -> None:
         """Another `max_message_size`, as by a reload."""
-        self.admission.limits = replace(self.admission.limits, max_message_size=message_size)
+        self.admission.use(replace(self.admission.limits, max_message_size=message_size))
         self.server.reloaded()
 
     def allow_in_flight(self, requests: int) -> None:
-        self.admission.limits = replace(self.admission.limits, max_inflight=requests)
+        self.admission.use(replace(self.admission.limits, max_inflight=requests))
 
     @property
     def connections(self) -> list[Connection]:

@@ -6,6 +6,8 @@ from meshd.gateway.frontends.ipc.connections import Connection
 
 
 class Silent(Connection):
+    stalled = False
+
     def send(self, frames: list[bytes]) -> str:
         return ""
 

@@ -30,6 +30,11 @@ _ELSEWHERE = 1_000_000
 """Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
 
 
+MOST_ITEMS = 10_000
+"""Messages, parts or tools in a list: more than any model takes, and few enough to be read in some milliseconds."""
+_MOST_FIELDS = 1_000
+_SMALLEST_ITEM = 3  # bytes, with its comma
+
 _ABSENT = msgspec.Raw(b"null")
 _NO_TEXT = msgspec.Raw(b"")
 
@@ -67,6 +72,7 @@ _parameters = msgspec.json.Decoder(_Parameters)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 _messages = msgspec.json.Decoder(list[_Message])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 _EMPTY = (b"null", b"[]", b"{}", b"")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -76,6 +82,7 @@ def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Ask
     whole = lenient.whole(body)
     try:
         fields = _object.decode(whole)
+        _check_counts(operation, fields)
         parameters = _read_parameters(fields)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request cannot be read: {error}") from None
@@ -89,6 +96,27 @@ def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Ask
         raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
     needs = load_body_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
     return Asked(model, needs, fields, fields if whole is body else _as_sent(body))
+
+
+def _check_counts(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> None:
+    """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
+    if len(fields) > _MOST_FIELDS:
+        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {_MOST_FIELDS} are read")
+    for name in (*operation.text[: operation.conversation], "tools", "functions"):
+        if name in fields:
+            _check_length(name, fields[name])
+
+
+def _check_length(name: str, listed: msgspec.Raw | bytes) -> None:
+    """Raises InvalidRequestError."""
+    if len(listed) <= MOST_ITEMS * _SMALLEST_ITEM:
+        return
+    try:
+        count = len(_items.decode(listed))
+    except msgspec.ValidationError:  # a text
+        return
+    if count > MOST_ITEMS:
+        raise InvalidRequestError(f"`{name}` has {count} items; send at most {MOST_ITEMS}", param=name)
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
@@ -119,7 +147,10 @@ def _contents(messages: msgspec.Raw) -> list[bytes]:
         read = _messages.decode(messages)
     except _UNREADABLE:
         raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
-    return [content for message in read if (content := bytes(message.content)).startswith(b"[")]
+    contents = [content for message in read if (content := bytes(message.content)).startswith(b"[")]
+    for content in contents:
+        _check_length("messages[].content", content)
+    return contents
 
 
 def _given(value: msgspec.Raw) -> bool:

@@ -38,7 +38,7 @@ class Connection(ABC):
         self.full = False
         self.requests: set[bytes] = set()
         self.rights = Rights()
-        self.limits: Limits | None = None  # those that its rights were asked for with
+        self.limits: Limits | None = None  # those of the configuration that its rights come from
 
     @abstractmethod
     def send(self, frames: list[bytes]) -> str:

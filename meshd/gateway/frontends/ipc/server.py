@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from meshd.core.caller import Peer
@@ -143,7 +144,7 @@ class IpcServer:
         return connection.rights
 
     def _bounds(self, connection: Connection) -> zmtp.Bounds:
-        return zmtp.Bounds(message=self._rights(connection).max_message_size + _HEADS, discarded=_DISCARDED)
+        return _bounds_of(self._rights(connection).max_message_size)
 
     def _fits(self, connection: Connection, size: int) -> bool:
         return self._admission.has_room(connection.caller, self._rights(connection), size)
@@ -286,6 +287,11 @@ class IpcServer:
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)
+
+
+@lru_cache(maxsize=64)
+def _bounds_of(largest: int) -> zmtp.Bounds:
+    return zmtp.Bounds(message=largest + _HEADS, discarded=_DISCARDED)
 
 
 def _given_up() -> MeshError:

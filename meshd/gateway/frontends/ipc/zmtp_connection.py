@@ -56,6 +56,7 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         fits: Callable[[Connection, int], bool],
     ) -> None:
         super().__init__(caller)
+        self.user = caller.uid
         self._loop = loop
         self._receiver = receiver
         self._turns = turns
@@ -69,10 +70,6 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         self._patience: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
         self._peer: zmtp.Peer
-
-    @property
-    def user(self) -> int:
-        return self.caller.uid
 
     # -- asyncio's -----------------------------------------------------------------------------------
 
@@ -172,7 +169,8 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         """Called by `Turns`."""
         if self._messages:  # it may be lost by one of them
             message = self._messages.popleft()
-            self._room.give(self.user, message.held)
+            if message.held:
+                self._room.give(self.user, message.held)
             self._receiver.receive(self, message)
         self._queued = bool(self._messages)
         if not self._queued:
