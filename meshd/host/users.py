@@ -10,6 +10,9 @@ import pwd
 from functools import lru_cache
 
 PASSWD = "/etc/passwd"
+LOGIN_DEFS = "/etc/login.defs"
+_SYSTEM = 999  # the highest uid of a system user, where LOGIN_DEFS has no SYS_UID_MAX
+_OVERFLOW = 65_534  # what the kernel shows for a uid of another user namespace
 
 
 def uid_of(name: str) -> int | None:
@@ -48,3 +51,21 @@ def user_name(uid: int) -> str:
     except OSError:
         pass
     return str(uid)
+
+
+@lru_cache(maxsize=256)
+def is_system_user(uid: int) -> bool:
+    """Whether it is root or a system user. `nobody` is none: its uid is shared, and stands for unknown users too."""
+    return uid == 0 or (0 < uid <= _highest_system_uid() and uid != _OVERFLOW and user_name(uid) != "nobody")
+
+
+def _highest_system_uid() -> int:
+    try:
+        with open(LOGIN_DEFS, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                match line.split():
+                    case ["SYS_UID_MAX", number, *_] if number.isdigit():
+                        return int(number)
+    except OSError:
+        pass
+    return _SYSTEM
