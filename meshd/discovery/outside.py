@@ -11,9 +11,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 from urllib.parse import urlsplit
 
+from meshd.core.listed_models import sound
 from meshd.core.text.exceptions import one_line
 from meshd.sdk.discovery import Discovery, FoundServer
 from meshd.sdk.provider import ModelListing
@@ -55,7 +57,8 @@ class _Asked:
             error = one_line(found)
         else:
             error = next(filter(None, (_fault_of(server, refuses) for server in found)), "")
-            self.last = found if not error else tuple(server for server in found if not _fault_of(server, refuses))
+            good = (server for server in found if not _fault_of(server, refuses))
+            self.last = tuple(replace(server, models=sound(server.models)) for server in good)
         if error and not self.error:
             logger.warning("discovery by %s failed: %s", self.id, error)
         self.error = error

@@ -11,13 +11,10 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.listed_models import MOST_MODELS, count, is_id
 from meshd.formats.openai.wire import Broken
 from meshd.sdk import lenient
 from meshd.sdk.provider import ModelListing
-
-MOST_MODELS = 10_000  # of one provider: the largest catalogues list some hundreds
-LONGEST_ID = 512
-LARGEST_COUNT = 10**12  # tokens
 
 # In this order: the first that matches decides.
 _CAPABILITY_BY_NAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
@@ -104,14 +101,14 @@ def _listing(entry: Any) -> ModelListing | None:
         return None
     names = (entry.get(key) for key in ("id", "name", "model"))
     model = next((name for name in names if isinstance(name, str) and name), "")
-    if not model or len(model) > LONGEST_ID or not model.isprintable():
+    if not is_id(model):
         return None
     return ModelListing(
         id=model,
         capabilities=_capabilities(model, entry),
         context_window=_context_window(entry),
-        max_output_tokens=_count(_dict(entry.get("top_provider")).get("max_completion_tokens"))
-        or _count(entry.get("max_completion_tokens") or entry.get("max_output_tokens")),
+        max_output_tokens=count(_dict(entry.get("top_provider")).get("max_completion_tokens"))
+        or count(entry.get("max_completion_tokens") or entry.get("max_output_tokens")),
         features=_features(entry),
         deprecated=bool(entry.get("deprecated") or entry.get("deprecation")) or entry.get("active") is False,
     )
@@ -162,16 +159,11 @@ def _features(entry: dict[str, Any]) -> tuple[str, ...]:
 
 def _context_window(entry: dict[str, Any]) -> int | None:
     for key in ("context_length", "max_model_len", "context_window", "max_context_length", "loaded_context_length"):
-        count = _count(entry.get(key))
-        if count:
-            return count
+        found = count(entry.get(key))
+        if found:
+            return found
     meta = _dict(entry.get("meta"))  # llama-server's
-    return _count(meta.get("n_ctx")) or _count(meta.get("n_ctx_train"))
-
-
-def _count(value: Any) -> int | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if number and 0 < value <= LARGEST_COUNT else None
+    return count(meta.get("n_ctx")) or count(meta.get("n_ctx_train"))
 
 
 def _dict(value: Any) -> dict[str, Any]:

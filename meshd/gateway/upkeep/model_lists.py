@@ -12,6 +12,7 @@ from typing import Any
 
 from meshd import messages
 from meshd.core.cause import Cause, Why
+from meshd.core.listed_models import sound
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -44,7 +45,7 @@ class ModelLists:
                     listed = await provider.list_models()
                 if message.details:
                     listed = await _detailed(provider, listed, message.timeout)
-            found = tuple(model.to_dict() for model in listed)
+            found = tuple(model.to_dict() for model in sound(listed))
         except ProviderFailure as failure:
             error = failure.message
         except TimeoutError:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.formats.openai.models import LARGEST_COUNT, MOST_MODELS, read_listing
+from meshd.core.listed_models import LARGEST_COUNT, MOST_MODELS
+from meshd.formats.openai.models import read_listing
 from meshd.formats.openai.wire import Broken
 
 JSON = st.recursive(
