@@ -10,11 +10,12 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshd.catalogue.known import ModelRow, load_models, provider_row
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
+from meshd.compilation.listed_names import ListedNames
 from meshd.compilation.output_limits import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
@@ -23,7 +24,7 @@ from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.prices import PRICES, Pricing
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
-from meshd.routing.table.specs import KeySpec, ModelSpec, ProviderSpec, RoutingTable
+from meshd.routing.table.specs import KeySpec, ModelSpec, Origin, ProviderSpec, RoutingTable
 from meshd.sdk.credentials import is_keyed
 from meshd.sdk.provider import ProviderSettings
 
@@ -64,6 +65,7 @@ def compile_config(
 
     missing_secrets: provider → why its key is missing; such a provider is disabled.
     """
+    found = {name for name, known in discovered.items() if known.settings is not None}
     tree = config.capability_tree()
     specs: dict[str, ProviderSpec] = {}
     settings: dict[str, ProviderSettings] = {}
@@ -71,13 +73,18 @@ def compile_config(
     for name, provider in config.providers.items():
         if not provider.enabled:
             continue
-        settings[name] = provider_settings(name, provider, registry, directories, config.secrets_of_provider(name))
+        settings[name] = replace(
+            provider_settings(name, provider, registry, directories, config.secrets_of_provider(name)),
+            found=name in found,
+        )
         disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
         if disabled:
             notes.append(f"provider {name} is left out: {disabled}")
         specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]))
-    models = list(_models(config, specs, settings, discovered, tree))
+    names = ListedNames(config.models, [name for name in config.providers if name not in found], found)
+    models = list(_models(config, specs, settings, discovered, tree, names))
     pools = list(compile_pools(config, models, tree))
+    notes += names.notes(models, [pool.name for pool in pools])
     apps = [compile_app(name, app) for name, app in config.apps.items()]
     allowances = compile_allowances(config, pools)
     table = RoutingTable(tree, models, specs.values(), pools, apps, allowances, config.daemon.timezone)
@@ -167,11 +174,11 @@ def _models(
     settings: Mapping[str, ProviderSettings],
     discovered: Mapping[str, Discovered],
     tree: CapabilityTree,
+    names: ListedNames,
 ) -> Iterable[ModelSpec]:
     """The configured models. Providers without configured models, and those with discovery, also have the discovered
     ones, or else the catalogue's."""
     taken: set[tuple[str, str]] = set()
-    ids = set(config.models)
     # A disabled entry removes only that model.
     with_models = {model.provider for model in config.models.values() if model.enabled}
     for id, model in config.models.items():
@@ -191,10 +198,9 @@ def _models(
         if listed is None:
             listed = [{"id": id} for id in known_models]
         for entry in listed:
-            spec = _discovered(name, entry, known_models.get(entry["id"]), provider, settings[name].connector, tree)
-            # Configured models stay as they are, and models listed twice appear once.
-            if (name, spec.upstream) not in taken and spec.id not in ids:
-                ids.add(spec.id)
+            spec = _discovered(settings[name], entry, known_models.get(entry["id"]), provider, tree)
+            # Configured models stay as they are.
+            if (name, spec.upstream) not in taken and names.take(spec):
                 yield spec
 
 
@@ -240,18 +246,18 @@ def _configured(
 
 
 def _discovered(
-    provider_name: str,
+    settings: ProviderSettings,
     entry: Mapping[str, Any],
     known: ModelRow | None,
     provider: ProviderConfig,
-    connector: str,
     tree: CapabilityTree,
 ) -> ModelSpec:
+    connector = settings.connector
     features = _known_features(known, entry.get("features") or ()) or None
     capabilities = (known.capabilities if known else ()) or entry.get("capabilities") or ("chat-completion",)
     return ModelSpec(
-        id=f"{provider_name}.{entry['id']}",
-        provider=provider_name,
+        id=f"{settings.name}.{entry['id']}",
+        provider=settings.name,
         upstream=entry["id"],
         capabilities=_leaves(capabilities, tree),
         features=features,
@@ -262,6 +268,7 @@ def _discovered(
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
+        origin=Origin.FOUND if settings.found else Origin.CATALOGUE if known else Origin.LISTED,
         **limit_of(connector, entry["id"]),
     )
 

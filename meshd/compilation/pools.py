@@ -50,7 +50,7 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
     for name, pool in config.pools.items():
         node = tree.resolve(pool.capability) if pool.capability else None
         yield _configured_pool(name, pool, node or "", matching(node) if node else [], models_by_id)
-    made = set(config.pools)
+    taken = {*config.pools, *config.models, *(model.model for model in config.models.values())}
     wanted = dict(PREDEFINED_POOLS)
     asked = dict.fromkeys(leaf for leaves in by_capabilities for leaf in leaves if answered(leaf))
     if not config.pools:
@@ -63,8 +63,8 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
             for model in matching(node)
             if any(leaf in asked and tree.covers(node, leaf) for leaf in model.capabilities)
         )
-        if members and name not in made:
-            yield PoolSpec(name=name, capability=node, members=members)
+        if members and name not in taken:
+            yield PoolSpec(name=name, capability=node, members=members, configured=False)
 
 
 def _configured_pool(

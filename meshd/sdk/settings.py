@@ -14,7 +14,7 @@ class ProviderSettings:
     api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own keys
     in the configuration. quirks: from the catalogue's row. secrets: all secret values in its section, written there or
     resolved from references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may
-    use.
+    use. found: discovery found the server, and the configuration does not name it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ProviderSettings:
     secrets: tuple[str, ...] = ()
     runtime_dir: str = ""
     data_dir: str = ""
+    found: bool = False
 
     def __repr__(self) -> str:  # without keys and headers
         return f"ProviderSettings(name={self.name!r}, connector={self.connector!r}, base_url={self.base_url!r})"

@@ -6,6 +6,7 @@ Must never: change after it was built (what changes is in `state.py`), or do I/O
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -102,6 +103,16 @@ class AppSpec:
 ANY_APP = AppSpec("")
 
 
+class Origin(enum.IntEnum):
+    """Who says that there is such a model. Where two models have one name at their providers, the lower counts: what a
+    provider or a server lists takes no name away."""
+
+    CONFIGURED = 0
+    CATALOGUE = 1  # the package's own rows, for this provider
+    LISTED = 2  # its provider, which is configured
+    FOUND = 3  # a server that discovery found
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model as configured or discovered. `features`: true: supported, false: not supported; missing or None: unknown
@@ -121,6 +132,7 @@ class ModelSpec:
     max_file_size: int | None = None  # bytes, of a file inside a request
     languages: tuple[str, ...] = ()
     batch: bool = False
+    origin: Origin = Origin.CONFIGURED
     pricing: Pricing = FREE
     priced: bool = True  # False: its prices are unknown, so no budget can pay for it
     vocabulary: str = ""  # the name of its tokenizer, "" where none is published (`routing/request/vocabularies.py`)
@@ -160,7 +172,8 @@ class Selector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """A pool with its members resolved. positions: of each member, for a fast lookup."""
+    """A pool with its members resolved. positions: of each member, for a fast lookup. configured: False for a pool that
+    exists because a model has its capability."""
 
     name: str
     capability: str  # a node id, "" for a pool of listed models only
@@ -185,6 +198,7 @@ class PoolSpec:
     deactivate_on_auth_failure: bool = True
     deactivate_on_outage: bool = True
     recover_on_probe: bool = True
+    configured: bool = True
     positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -234,7 +248,12 @@ class RoutingTable:
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in pools}
         self._by_upstream: dict[str, list[str]] = {}
         for model in self.models.values():
-            self._by_upstream.setdefault(model.upstream, []).append(model.id)
+            named = self._by_upstream.setdefault(model.upstream, [])
+            first = self.models[named[0]].origin if named else model.origin
+            if model.origin < first:
+                named.clear()
+            if model.origin <= first:
+                named.append(model.id)
         self._resolved: dict[str, Target] = {}
         self.misspelt: dict[str, list[str]] = {}
         # In the table's order, so that "the most specific pool" is decided once.
@@ -287,18 +306,23 @@ class RoutingTable:
         pool = self.pools.get(name)
         if pool is not None:
             return Target("pool", pool)
+        model = self._model(name)
         node = self.tree.resolve(name)
         if node is not None:
             pool = self._most_specific(node)
-            if pool is not None:
+            # A pool that a listed model brought about takes no configured model's name away.
+            if pool is not None and (pool.configured or model is None or model.origin is not Origin.CONFIGURED):
                 return Target("capability", pool)
-        model = self.models.get(name)
-        if model is None:
-            ids = self._by_upstream.get(name, ())
-            model = self.models[ids[0]] if len(ids) == 1 else None
         if model is not None:
             return Target("model", self._pool_of_one(model))
         raise UnknownModel(name, self.nearest(name))
+
+    def _model(self, name: str) -> ModelSpec | None:
+        """The model with this id or, where one alone counts, with this name at its provider."""
+        by_id, ids = self.models.get(name), self._by_upstream.get(name, ())
+        by_upstream = self.models[ids[0]] if len(ids) == 1 else None
+        found = [model for model in (by_id, by_upstream) if model is not None]
+        return min(found, key=lambda model: model.origin, default=None)
 
     def _most_specific(self, node: str) -> PoolSpec | None:
         """The pool whose target is `node` or its closest ancestor."""
