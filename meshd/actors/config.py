@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -193,7 +193,8 @@ class ConfigActor(MeshActor):
         """Make a generation from a valid configuration and run it; returns the objections, if any.
 
         fresh: read secrets from their stores again. secrets_only: do nothing if the secrets are those in use."""
-        merged = self._with_discovered(config)
+        discovered = self._applicable(config)
+        merged = _with_found(config, discovered)
         try:
             resolved, missing, problems = self._resolve_secrets(merged, fresh)
         except ActorUnavailable as error:
@@ -203,7 +204,7 @@ class ConfigActor(MeshActor):
         if secrets_only and self._current is not None and resolved == self._current.config:
             self.tell("secret", messages.Commit(self._numbers))  # another reload already has its findings
             return []
-        compiled = compile_config(resolved, self._registry, self._discovered, missing, self._directories)
+        compiled = compile_config(resolved, self._registry, discovered, missing, self._directories)
         running = RunningConfig(
             number=self._numbers + 1,
             config=resolved,
@@ -241,13 +242,14 @@ class ConfigActor(MeshActor):
         journal = self.directory.ask("state", messages.OpenJournal(), _READ)
         self.directory.ask("router", messages.RestoreState(restored, journal), _READ)
 
-    def _with_discovered(self, config: MeshConfig) -> MeshConfig:
-        found = {
-            name: dict(discovered.settings)
+    def _applicable(self, config: MeshConfig) -> dict[str, Discovered]:
+        """What discovery knows, without servers that have a configured provider's name: their models are not that
+        provider's."""
+        return {
+            name: discovered
             for name, discovered in self._discovered.items()
-            if discovered.settings is not None and name not in config.providers
+            if discovered.settings is None or name not in config.providers
         }
-        return config.merge({"providers": found}) if found else config
 
     def _resolve_secrets(self, config: MeshConfig, fresh: bool) -> tuple[MeshConfig, dict[str, str], list[Problem]]:
         """(the configuration with its secrets, provider → why its secret is missing, problems)."""
@@ -319,6 +321,12 @@ class ConfigActor(MeshActor):
             self._seen,
         )
         self._watch.start()
+
+
+def _with_found(config: MeshConfig, discovered: Mapping[str, Discovered]) -> MeshConfig:
+    """With the servers that were found."""
+    found = {name: dict(known.settings) for name, known in discovered.items() if known.settings is not None}
+    return config.merge({"providers": found}) if found else config
 
 
 def _says_nothing(config: MeshConfig) -> bool:

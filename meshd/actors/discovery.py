@@ -50,6 +50,7 @@ class DiscoveryActor(MeshActor):
         messages.ModelsListed: "models_listed",
         messages.LocalScanned: "local_scanned",
         messages.Tick: "ticked",
+        messages.DiscoveryRemarks: "remarks",
         Asked: "discover_now",
     }
 
@@ -89,7 +90,7 @@ class DiscoveryActor(MeshActor):
     def on_start(self) -> None:
         # Nothing to do in the first life; later ones resume the schedule.
         self._go_on()
-        if self._watch.enabled:
+        if self._watch.active:
             self.tick(_LOCAL, SHORTEST_TICK)
 
     def on_stop(self) -> None:
@@ -126,7 +127,7 @@ class DiscoveryActor(MeshActor):
         self._telling = False
         self._expecting = None
         self._go_on()
-        if not self._watch.enabled:
+        if not self._watch.active:
             self.cancel_tick(_LOCAL)
         elif changed:
             self.tick(_LOCAL, 0.0)
@@ -193,15 +194,27 @@ class DiscoveryActor(MeshActor):
     def local_scanned(self, message: messages.LocalScanned) -> None:
         self._scanning = False
         for change in self._watch.scanned(message.found):
+            if change.catalogue is None:
+                self._warn(change.name, change.reason)
+                continue
             self._tell_config(change.catalogue)
             self._announce(change.name, change.new, change.gone, change.reason)
         self._looked = True
         self._answered(_HERE, self._watch.rows())
         self._go_on()
-        if self._watch.enabled:
+        if self._watch.active:
             self.tick(_LOCAL, self._watch.pause())
 
     # -- reports ----------------------------------------------------------------------------------------
+
+    def remarks(self, message: messages.DiscoveryRemarks) -> list[str]:
+        return self._watch.remarks()
+
+    def _warn(self, name: str, reason: str) -> None:
+        ids = {"provider": name}
+        self.tell(
+            "telemetry", Event(EventType.LOCAL_SERVER_DISTRUSTED, time.time_ns(), "warning", ids=ids, reason=reason)
+        )
 
     def _announce(self, provider: str, new: tuple[str, ...], gone: tuple[str, ...], reason: str = "") -> None:
         event = Event(

@@ -22,6 +22,7 @@ class EventType(enum.StrEnum):
     HOOK_FAILED = "hook_failed"
     LIMIT_ALERT = "limit_alert"
     LIMIT_EXCEEDED = "limit_exceeded"
+    LOCAL_SERVER_DISTRUSTED = "local_server_distrusted"
     MODEL_ACTIVATED = "model_activated"
     MODEL_DEACTIVATED = "model_deactivated"
     MODEL_ROTATED = "model_rotated"

@@ -2,7 +2,7 @@
 
 Owns: where to look (the catalogue's local rows), and how servers are recognised by their answers.
 Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a server that does not answer like a
-known one is left alone.
+known one is left alone. So is one of another ordinary user (`meshd/host/local_trust.py`): it is not even asked.
 
 How they are recognised, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as `llamacpp`;
 vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers GET /readyz and
@@ -14,17 +14,20 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+from meshd.host.local_trust import distrust
 from meshd.sdk.discovery import FoundServer
 from meshd.sdk.provider import ModelListing
 
 CONNECT_TIMEOUT = 0.3  # s
-ANSWER_TIMEOUT = 1.0
+ANSWER_TIMEOUT = 1.0  # s without a byte
+WHOLE_ANSWER_TIMEOUT = 3.0
 SCAN_TIMEOUT = 5.0  # s for everything: a hanging server must not delay the rest
 LARGEST_ANSWER = 4 * 1024 * 1024
 
@@ -60,6 +63,19 @@ class Answer:
 
 Get = Callable[[str, int, str], Answer | None]
 """(host, port, path) → the answer, None if there is none."""
+Distrust = Callable[[str, int], str | None]
+"""(host, port) → why its server may not be used, "" if it may, None if nothing listens there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A server of a user who is not trusted. reason: "it is served by …". configured: it is used all the same, since
+    the configuration names it."""
+
+    name: str
+    base_url: str
+    reason: str
+    configured: bool = False
 
 
 NO_ANSWER = Answer(0, "", b"")
@@ -106,11 +122,13 @@ def find_local(
     known: Iterable[FoundServer] = (),
     get: Get | None = None,
     now: Callable[[], float] = time.monotonic,
-) -> list[FoundServer]:
-    """Every server of these rows that answers as expected. skip: addresses that are configured already. known: servers
-    of an earlier scan; one that accepts connections but gives no readable answer is reported without models."""
+    distrust: Distrust = distrust,
+) -> list[FoundServer | Refused]:
+    """Every server of these rows that answers as expected, and those that may not be used. skip: addresses that are
+    configured already. known: servers of an earlier scan; one that accepts connections but gives no readable answer is
+    reported without models."""
     ask = get or http_get
-    found: dict[tuple[str, int], FoundServer] = {}
+    found: dict[tuple[str, int], FoundServer | Refused] = {}
     asked: dict[tuple[str, int], str] = {}
     gone: set[tuple[str, int]] = set()
     until = now() + SCAN_TIMEOUT
@@ -126,6 +144,10 @@ def find_local(
             continue
         if now() > until:
             break
+        if reason := distrust(*address):
+            found[address] = Refused(row.name, _base_url(*address), reason)
+            asked[address] = row.name
+            continue
         listed = ask(*address, "/v1/models")
         asked[address] = ""
         if listed is None:
@@ -134,11 +156,20 @@ def find_local(
         kind = identify(listed, partial(ask, *address))
         asked[address] = kind
         if kind in by_name:
-            found[address] = _found(by_name[kind], address, listed, ask)
+            server = _found(by_name[kind], address, listed, ask)
+            # Another user may have taken the port while it was asked.
+            reason = distrust(*address)
+            if reason is None:
+                gone.add(address)
+            else:
+                found[address] = Refused(server.name, server.base_url, reason) if reason else server
     for server in known:
         address = parse_host(server.base_url, 80)
         if server.name in by_name and not asked.get(address) and address not in gone:
-            found.setdefault(address, replace(server, models=()))
+            reason = distrust(*address)
+            found.setdefault(
+                address, Refused(server.name, server.base_url, reason) if reason else replace(server, models=())
+            )
     return list(found.values())
 
 
@@ -174,14 +205,16 @@ def _says(answer: Answer | None, key: str) -> bool:
 
 
 def _found(row: LocalRow, address: tuple[str, int], listed: Answer, ask: Get) -> FoundServer:
-    host, port = address
     body = listed.body
     if row.name == "lmstudio":
         # Its own list has each model's kind and context.
-        native = ask(host, port, "/api/v0/models")
+        native = ask(*address, "/api/v0/models")
         body = native.body if native is not None and native.status == 200 else body
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return FoundServer(row.name, row.id, f"http://{place}/v1", _models(body))
+    return FoundServer(row.name, row.id, _base_url(*address), _models(body))
+
+
+def _base_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
 def _models(body: bytes) -> tuple[ModelListing, ...]:
@@ -195,8 +228,8 @@ def _models(body: bytes) -> tuple[ModelListing, ...]:
 
 
 def http_get(host: str, port: int, path: str) -> Answer | None:
-    """One GET on a new connection; NO_ANSWER if it connects but gets no readable answer. A refused connection costs
-    microseconds and imports nothing."""
+    """One GET on a new connection; NO_ANSWER if it connects but gets no readable answer in time. A refused connection
+    costs microseconds and imports nothing."""
     try:
         connection = socket.create_connection((host, port), CONNECT_TIMEOUT)
     except OSError:
@@ -207,6 +240,10 @@ def http_get(host: str, port: int, path: str) -> Answer | None:
         client = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT)
         connection.settimeout(ANSWER_TIMEOUT)
         client.sock = connection
+        # A server that sends a byte now and then never lets the socket's own timeout pass.
+        watchdog = threading.Timer(WHOLE_ANSWER_TIMEOUT, _end, (connection,))
+        watchdog.daemon = True
+        watchdog.start()
         try:
             client.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
             response = client.getresponse()
@@ -214,6 +251,13 @@ def http_get(host: str, port: int, path: str) -> Answer | None:
             return Answer(response.status, response.getheader("Server") or "", body)
         except (OSError, HTTPException, ValueError):
             return NO_ANSWER
+        finally:
+            watchdog.cancel()
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _uncoded(body: bytes, coding: str) -> bytes:

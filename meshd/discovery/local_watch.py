@@ -1,7 +1,8 @@
-"""Tracks which of the servers found are in use, and which appeared or disappeared.
+"""Tracks which of the servers found are in use, which appeared or disappeared, and which are another user's.
 
 Owns: the servers found so far, under their provider names.
-Must never: touch a configured server, or forget one because it was busy at a single scan.
+Must never: touch a configured server, forget one because it was busy at a single scan, or keep one for a moment whose
+user is no longer trusted.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-from meshd.discovery.local_servers import LocalRow, find_local, same_address
+from meshd.discovery.local_servers import LocalRow, Refused, find_local, same_address
 from meshd.discovery.outside import OutsideDiscovery
+from meshd.host.local_trust import UNKNOWN, distrust_url, is_here
 from meshd.messages import CatalogueChanged
 from meshd.sdk.discovery import FoundServer
 
@@ -21,15 +23,19 @@ SOMETHING_FOUND = 60.0  # s otherwise: a model pulled into a running server shou
 MISSED = 5.0  # s until a server that did not answer is looked for again
 MISSES = 2
 
-Find = Callable[..., list[FoundServer]]
+_ADVICE = "configure it as a provider to use it all the same"
+
+Find = Callable[..., list[FoundServer | Refused]]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalChange:
+    """catalogue: None if no provider changes, but somebody should know who runs a server."""
+
     name: str
-    catalogue: CatalogueChanged
-    new: tuple[str, ...]
-    gone: tuple[str, ...]
+    catalogue: CatalogueChanged | None
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -58,53 +64,78 @@ class LocalWatch:
         self._outside = OutsideDiscovery()
         self._interval = 3600.0
         self._configured: dict[str, tuple[str, str | None]] = {}  # name → connector, base URL
-        self._seen: list[FoundServer] = []
+        self._local: dict[str, str] = {}  # configured providers on this machine → base URL
+        self._seen: list[FoundServer | Refused] = []
+        self._refused: dict[tuple[str, str], Refused] = {}
+        self._dropped: set[str] = set()  # addresses of servers that were in use until another user took their port
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to scan for: servers, or the users behind configured ones."""
+        return self.enabled or bool(self._local)
 
     def configure(self, generation: Any, outside: OutsideDiscovery | None = None) -> bool:
         """Whether a scan is due: the first time, and when what to look for has changed. outside: the connectors of
         other packages that the configuration names."""
         local = generation.config.discovery.local
-        before = (self.enabled, self._servers, self._configured)
+        before = (self.enabled, self._servers, self._configured, self._local)
         self._servers = tuple(local.servers) if local.enabled else ()
+        settings = generation.providers
+        # Those that are disabled count too: neither their names nor their servers are free. Discovered providers are in
+        # `providers` but not in `stored`.
+        self._configured = {
+            name: (provider.connector, provider.base_url)
+            for name in generation.stored.providers
+            for provider in [settings.get(name) or generation.config.providers[name]]
+        }
+        self._local = {
+            name: url
+            for name, (_, url) in self._configured.items()
+            if name in settings and url is not None and is_here(url)
+        }
+        for name in self._configured:
+            self.found.pop(name, None)
         former, self._outside = self._outside, outside or OutsideDiscovery()
         for known in self.found.values():
-            if known.server.base_url in former.addresses:
-                known.misses = MISSES - 1  # the connector that found it may be gone: the next scan decides
-        self.enabled = bool(self._servers or self._outside or former)
+            if known.server.base_url in former.addresses or known.server.name not in self._servers:
+                known.misses = MISSES - 1  # it may not be looked for any more: the next scan decides
+        self.enabled = bool(self._servers or self._outside or former or self.found)
         self._interval = generation.config.discovery.sync.interval
-        # Discovered providers are in `providers` but not in `stored`.
-        self._configured = {
-            name: (settings.connector, settings.base_url)
-            for name, settings in generation.providers.items()
-            if name in generation.stored.providers
-        }
-        return bool(former or self._outside) or before != (self.enabled, self._servers, self._configured)
+        return bool(former or self._outside) or before != (self.enabled, self._servers, self._configured, self._local)
 
-    def look(self) -> list[FoundServer]:
+    def look(self) -> list[FoundServer | Refused]:
         """Blocks for up to some seconds, so never call it in an actor's thread."""
         rows = [row for row in self._rows() if row.name in self._servers]
         known = [each.server for each in self.found.values()]
         local = self._find(rows, self._environ, skip=self._is_configured, known=known) if self._servers else []
-        return [*local, *(server for server in self._outside.look() if not self._is_taken(server))]
+        outside = (_if_trusted(server) for server in self._outside.look() if not self._is_taken(server))
+        strange = ((name, url, distrust_url(url)) for name, url in self._local.items())
+        configured = (Refused(name, url, why, True) for name, url, why in strange if why and why != UNKNOWN)
+        return [*local, *outside, *configured]
 
-    def scanned(self, found: list[FoundServer] | None) -> list[LocalChange]:
+    def scanned(self, found: list[FoundServer | Refused] | None) -> list[LocalChange]:
         """The changes since the last scan. found: None if the scan failed, which says nothing about servers."""
-        if found is None or not self.enabled:
+        if found is None or not self.active:
             return []
         self._seen = found
         changes = []
         by_url: dict[str, FoundServer] = {}
+        refused = [server for server in found if isinstance(server, Refused)]
+        reasons = {server.base_url: server.reason for server in refused if not server.configured}
         for server in found:
-            by_url.setdefault(server.base_url, server)
+            if isinstance(server, FoundServer):
+                by_url.setdefault(server.base_url, server)
         for name, known in list(self.found.items()):
             there = by_url.pop(known.server.base_url, None)
+            why = reasons.get(known.server.base_url)
+            if why is not None:
+                self._dropped.add(known.server.base_url)
+                changes.append(self._forget(name, f"is not used any more: {why}"))
+                continue
             if there is None or there.connector != known.server.connector:
                 known.misses += 1
                 if known.misses >= MISSES or there is not None:
-                    del self.found[name]
-                    gone = tuple(model.id for model in known.server.models)
-                    reason = f"{name} at {known.server.base_url} does not answer any more"
-                    changes.append(LocalChange(name, CatalogueChanged(name, None), (), gone, reason))
+                    changes.append(self._forget(name, "does not answer any more"))
                 if there is not None:
                     by_url[there.base_url] = there
                 continue
@@ -120,7 +151,12 @@ class LocalWatch:
                 new = tuple(model.id for model in server.models)
                 reason = f"found {server.name} at {server.base_url} with {len(new)} models"
                 changes.append(LocalChange(name, _catalogue(name, server), new, (), reason))
-        return changes
+        return changes + self._news(refused)
+
+    def remarks(self) -> list[str]:
+        """What an operator should know at any time."""
+        told = [each for each in self._refused.values() if each.configured or each.base_url in self._dropped]
+        return [self._remark(each) for each in told]
 
     def pause(self) -> float:
         """Seconds until the next scan."""
@@ -136,13 +172,38 @@ class LocalWatch:
                 "provider": names.get(server.base_url, server.name),
                 "kind": "local",
                 "base_url": server.base_url,
-                "models": len(server.models),
+                "models": len(server.models) if isinstance(server, FoundServer) else 0,
                 "new": [],
                 "gone": [],
-                "error": "" if server.models else "it has no models yet",
+                "error": _fault(server),
             }
             for server in self._seen
+            if isinstance(server, FoundServer) or not server.configured
         ]
+
+    def _forget(self, name: str, why: str) -> LocalChange:
+        server = self.found.pop(name).server
+        gone = tuple(model.id for model in server.models)
+        return LocalChange(name, CatalogueChanged(name, None), (), gone, f"{name} at {server.base_url} {why}")
+
+    def _news(self, refused: Iterable[Refused]) -> list[LocalChange]:
+        """Those that were not refused before, or for another reason."""
+        before, self._refused = self._refused, {(each.name, each.base_url): each for each in refused}
+        self._dropped &= {each.base_url for each in self._refused.values()}
+        return [
+            LocalChange(each.name, None, reason=self._remark(each))
+            for key, each in self._refused.items()
+            if before.get(key) != each
+        ]
+
+    def _remark(self, refused: Refused) -> str:
+        where = f"at {refused.base_url}: {refused.reason}"
+        if refused.configured:
+            return (
+                f"provider {refused.name} is {where}, who can read every prompt; stop that server, or correct base_url"
+            )
+        used = "no longer used" if refused.base_url in self._dropped else "not used"
+        return f"the server {where}, so it is {used}; {_ADVICE}"
 
     def _is_configured(self, row: LocalRow, host: str, port: int) -> bool:
         for connector, base_url in self._configured.values():
@@ -161,6 +222,17 @@ class LocalWatch:
         numbers = chain((port,) if port.isdigit() else (), map(str, count(2)))
         names = chain((server.name,), (f"{server.name}-{number}" for number in numbers))
         return next(name for name in names if name not in self._configured and name not in self.found)
+
+
+def _if_trusted(server: FoundServer) -> FoundServer | Refused:
+    reason = distrust_url(server.base_url)
+    return Refused(server.name, server.base_url, reason) if reason else server
+
+
+def _fault(server: FoundServer | Refused) -> str:
+    if isinstance(server, Refused):
+        return f"not used: {server.reason}; {_ADVICE}"
+    return "" if server.models else "it has no models yet"
 
 
 def _catalogue(name: str, server: FoundServer) -> CatalogueChanged:

@@ -2,7 +2,7 @@
 
 from meshd.core.message import Message
 from meshd.messages.config import CatalogueChanged, GetConfig, LastReload, Reload, ReloadReport
-from meshd.messages.discovery import DiscoverNow, LocalScanned, ModelsListed
+from meshd.messages.discovery import DiscoverNow, DiscoveryRemarks, LocalScanned, ModelsListed
 from meshd.messages.every_actor import Beat, Commit, Discard, Tick
 from meshd.messages.health import Probed, ProbeNow, ProviderFailed
 from meshd.messages.router import (
@@ -51,6 +51,7 @@ __all__ = [
     "Commit",
     "Discard",
     "DiscoverNow",
+    "DiscoveryRemarks",
     "Drain",
     "Expecting",
     "ExportState",

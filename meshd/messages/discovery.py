@@ -21,3 +21,8 @@ class LocalScanned(Message, frozen=True):
 
 class DiscoverNow(Message, frozen=True):
     """`meshctl discover` → discovery. Answered with a list of maps: what was found, new and gone."""
+
+
+class DiscoveryRemarks(Message, frozen=True):
+    """→ discovery, for the status. Answered with a list of texts: whose servers are at addresses that are, or were, in
+    use."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import os
 import ssl
 from typing import Any
@@ -16,6 +17,7 @@ import aiohttp
 
 from meshd.host.awake import Timeout
 from meshd.host.descriptors import leave_reserve
+from meshd.host.local_trust import distrust_connection
 from meshd.net.names import Resolver
 from meshd.net.proxies import Proxy, ProxyRefused
 from meshd.net.tls import certificate_fault, tls_context
@@ -44,10 +46,12 @@ class PoolFull(TimeoutError):
 
 class _Opening:
     """A connector that marks requests that wait for a connection or got a new one, leaves the reserved descriptors
-    alone, and checks the CA file whenever it opens a connection."""
+    alone, and checks the CA file whenever it opens a connection. found: the configuration does not name the server, so
+    its user is checked before anything is sent."""
 
     _ssl: Any = None
     ca_file: str | None = None
+    found: bool = False
 
     async def _wait_for_available_connection(self, *args: Any, **kwargs: Any) -> None:
         queued.set(True)
@@ -63,7 +67,14 @@ class _Opening:
                 trusted.set(self._ssl)
         except OSError as error:  # otherwise it would look like an error after something was sent
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
-        return await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
+        protocol = await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
+        if self.found:
+            connected = protocol.transport.get_extra_info("socket")
+            reason = await asyncio.get_running_loop().run_in_executor(None, distrust_connection, connected)
+            if reason:
+                protocol.transport.abort()
+                raise aiohttp.ClientConnectorError(req.connection_key, PermissionError(errno.EACCES, reason))
+        return protocol
 
 
 class TCPConnector(_Opening, aiohttp.TCPConnector):
@@ -96,7 +107,14 @@ async def trusts_others(ca_file: str | None, refused: ssl.SSLContext | None) -> 
 
 
 async def tcp_connector(
-    *, secure: bool, ca_file: str | None, proxy: Proxy | None, limit: int, connect_timeout: float = 5.0, **reuse: Any
+    *,
+    secure: bool,
+    ca_file: str | None,
+    proxy: Proxy | None,
+    limit: int,
+    connect_timeout: float = 5.0,
+    found: bool = False,
+    **reuse: Any,
 ) -> aiohttp.TCPConnector:
     tls: ssl.SSLContext | bool = await current_context(ca_file) if secure else True
     options: dict[str, Any] = {"limit": limit, "ssl": tls, "ttl_dns_cache": 60, **reuse}
@@ -105,7 +123,7 @@ async def tcp_connector(
         connector = _socks_connector(proxy, options)
     else:
         connector = TCPConnector(resolver=Resolver(connect_timeout), **options)
-    connector.ca_file = ca_file
+    connector.ca_file, connector.found = ca_file, found
     opened_by: aiohttp.TCPConnector = connector
     return opened_by
 

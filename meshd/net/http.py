@@ -136,7 +136,8 @@ class BodyInHand:
 
 
 class Transport:
-    """One provider's connections. Created outside a loop, opened at the first request."""
+    """One provider's connections. Created outside a loop, opened at the first request. found: the user of its
+    server is checked at each connection."""
 
     def __init__(
         self,
@@ -150,8 +151,10 @@ class Transport:
         keepalive: float = 90.0,
         ca_file: str | None = None,
         environ: Mapping[str, str] | None = None,
+        found: bool = False,
     ) -> None:
         self._secure = secure
+        self._found = found
         self._uds = uds
         self._max_connections = max_connections
         self._keepalive = keepalive
@@ -229,13 +232,16 @@ class Transport:
         if self._refused is not None:
             raise ProxyRefused(*self._refused.args)
         if self._uds:
-            return UnixConnector(self._uds, limit=self._max_connections, **reuse)
+            by_socket = UnixConnector(self._uds, limit=self._max_connections, **reuse)
+            by_socket.found = self._found
+            return by_socket
         return await tcp_connector(
             secure=self._secure,
             ca_file=self._ca_file,
             proxy=self._by_proxy,
             limit=self._max_connections,
             connect_timeout=self._connect_timeout,
+            found=self._found,
             **reuse,
         )
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from meshd.cli import daemon
 from meshd.cli.control import answers
 from meshd.cli.screen import output as out
-from meshd.cli.show.standings import failing, of_its_key
+from meshd.cli.show.standings import failing, notes, of_its_key
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -140,6 +140,9 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
     for lack in status.get("lacks") or ():
         what, _, advice = str(lack).partition("; ")
         yield Finding("machine", PROBLEM, what, advice)
+    for note in notes(status):
+        what, _, advice = note.partition("; ")
+        yield Finding("note", WARNING, what, advice)
     if status.get("draining"):
         yield Finding("daemon", PROBLEM, "is draining: new requests are refused", "restart it")
 

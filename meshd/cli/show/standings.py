@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshd.cli import daemon
@@ -67,3 +67,11 @@ def the_one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
     if len(found) == 1:
         return found[0]
     raise daemon.Refused(f"No entry is called {name!r}; without a name, the command lists all.")
+
+
+def notes(status: Mapping[str, Any]) -> Iterator[str]:
+    """The notes of a status, without those of providers that are left out, which have a line of their own."""
+    left_out = tuple(f"provider {row.get('name')} is left out" for row in status.get("providers") or ())
+    for note in status.get("notes") or ():
+        if not str(note).startswith(left_out):
+            yield str(note)

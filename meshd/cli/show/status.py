@@ -14,7 +14,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
-from meshd.cli.show.standings import availability, failing, of_its_key
+from meshd.cli.show.standings import availability, failing, notes, of_its_key
 
 app = helping.Commands()
 
@@ -107,10 +107,8 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for sink in found.get("sinks") or ():
         if sink.get("error"):
             yield f"log {sink.get('sink')}: {sink['error']}", out.BAD
-    left_out = tuple(f"provider {row.get('name')} is left out" for row in found.get("providers") or ())
-    for note in found.get("notes") or ():
-        if not str(note).startswith(left_out):  # these have lines of their own above
-            yield f"note: {note}", "yellow"
+    for note in notes(found):
+        yield f"note: {note}", "yellow"
 
 
 def _about(provider: Mapping[str, Any], said: str) -> str:

@@ -50,7 +50,12 @@ class HealthConfig(Section):
 
 
 class LocalConfig(Section):
-    enabled: bool = Field(default=True, description="Look for servers on this machine.")
+    enabled: bool = Field(
+        default=False,
+        description="Look for servers on this machine, and use those of root, system users and the daemon's own user. "
+        "They join the pools whose capability they serve.",
+        json_schema_extra={"shown_default": "`false`; `true` without a configuration file"},
+    )
     servers: tuple[LocalServer, ...] = Field(default=LOCAL_SERVERS, description="Which ones to look for.")
 
 

@@ -89,6 +89,7 @@ class OpenAIProvider(Provider):
             max_connections=settings.max_connections,
             keepalive=settings.keepalive,
             ca_file=settings.options.get("ca_file"),
+            found=settings.found,
         )
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
 

@@ -63,11 +63,12 @@ class Status(Group):
         view = views.View(runtime.table, runtime.pipeline, now, app)
         pools = [view.pool(pool) for pool in allowed_pools(app, runtime.table)]
         providers = (await self._inventory.providers(Call(call.caller)))["data"]
-        supervisor, reload, sync, sinks = await asyncio.gather(
+        supervisor, reload, sync, sinks, remarks = await asyncio.gather(
             self.ask("supervisor", messages.Supervision(), {}),
             self.ask("config", messages.LastReload(), None),
             self.ask("state", messages.GetSyncStatus(), {}),
             self.ask("telemetry", messages.TelemetryStatus(), []),
+            self.ask("discovery", messages.DiscoveryRemarks(), []),
         )
         return {
             "version": VERSION,
@@ -94,7 +95,7 @@ class Status(Group):
             "malformed": server.malformed,
             "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
-            "notes": list(generation.notes) if generation else [],
+            "notes": [*(generation.notes if generation else ()), *remarks],
             "lacks": outcomes.shortages.lately(now),
         }
 

@@ -115,7 +115,8 @@ def test_discovery_lists_scans_and_answers(neighbours: Neighbours, start: Start)
     here = [FoundServer("ollama", "ollama.local.v1", "http://127.0.0.1:11434/v1", (ModelListing(id="a"),))]
     watch = LocalWatch({}, rows=list, find=lambda rows, environ, **_: list(here))
     actor = start(DiscoveryActor(neighbours.directory, watch=watch, run=lambda work: work()))
-    run(neighbours, "discovery", generation())
+    providers = {"p": {"connector": "modelmesh.scripted.v1"}}
+    run(neighbours, "discovery", generation({"providers": providers, "discovery": {"local": {"enabled": True}}}))
     assert neighbours.next("router", messages.ListModels).provider == "p"
     found = neighbours.next("config", messages.CatalogueChanged)
     assert (found.provider, found.settings["connector"]) == ("ollama", "ollama.local.v1")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from meshd.discovery import local_servers
 from meshd.discovery.local_servers import address_of, find_local, http_get, parse_host, same_address
 from meshd.discovery.local_watch import LocalWatch
 from meshd.sdk.discovery import FoundServer
@@ -273,3 +276,24 @@ def test_one_that_was_not_asked_for_want_of_time_stays() -> None:
 @pytest.mark.parametrize("written", ["10.0.0.5:1", '"10.0.0.5:1"', " '10.0.0.5:1'\r\n", '"http://10.0.0.5:1/"'])
 def test_quotes_around_a_servers_variable_are_not_part_of_it(written: str) -> None:
     assert address_of(row("ollama", 11434, "OLLAMA_HOST"), {"OLLAMA_HOST": written}) == ("10.0.0.5", 1)
+
+
+def test_one_that_sends_a_byte_now_and_then_ends_with_the_whole_answers_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_servers, "WHOLE_ANSWER_TIMEOUT", 0.3)
+
+    class Dripping(Handler):
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            for _ in range(100):
+                self.wfile.write(b" ")
+                threading.Event().wait(0.05)
+
+    server = LocalServer(Dripping)
+    began = time.monotonic()
+    try:
+        answer = http_get("127.0.0.1", server.port, "/v1/models")
+    finally:
+        server.close()
+    assert answer is not None
+    assert time.monotonic() - began < 3
+    assert answer.json() is None
