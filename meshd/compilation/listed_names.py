@@ -1,7 +1,7 @@
 """Which names the models of providers' lists may have.
 
 Owns: `PROVIDER.MODEL` for each of them, and what is said of those whose name is taken.
-Must never: let a list, whoever wrote it, take the name of a configured model, a configured provider or a pool.
+Must never: let any list take the name of a configured model, a configured provider or a pool.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a list of models may contain, whoever wrote it: a provider, a server that was found, a connector of another
+"""What a list of models may contain, be it of a provider, a server that was found, or a connector of another
 package."""
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ UNKNOWN = "the kernel does not say which user listens there"
 
 def distrust(host: str, port: int) -> str | None:
     """Why a server may not be used unasked: "" if it may, None if nothing listens there. A server on another machine
-    may, since whoever named that machine chose it."""
+    may, since the configuration or the environment names that machine."""
     reasons = [_of_listeners(address, port) for address in _own_addresses(host)]
     found = [reason for reason in reasons if reason is not None]
     return None if reasons and not found else next(filter(None, found), "")
@@ -38,7 +38,7 @@ def distrust_url(url: str) -> str | None:
 
 
 def distrust_connection(connected: Any) -> str:
-    """Why nothing may be sent to whoever is at the other end of this socket, "" if it may be. Blocks for some ten
+    """Why nothing may be sent to the other end of this socket, "" if it may be. Blocks for some ten
     microseconds, or as long as there are many sockets on this machine."""
     if connected.family == socket.AF_UNIX:
         return _of_users({_peer_uid(connected)})

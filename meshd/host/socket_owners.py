@@ -42,7 +42,7 @@ _MOST = 65_536  # bytes of one answer
 
 
 class Owner(NamedTuple):
-    """uid: of the user who created the socket (or whom it was given to). inode: names the socket in /proc/PID/fd."""
+    """uid: of the user who created the socket, or got it since. inode: names the socket in /proc/PID/fd."""
 
     uid: int
     inode: int

@@ -12,7 +12,9 @@ from functools import lru_cache
 PASSWD = "/etc/passwd"
 LOGIN_DEFS = "/etc/login.defs"
 _SYSTEM = 999  # the highest uid of a system user, where LOGIN_DEFS has no SYS_UID_MAX
-_OVERFLOW = 65_534  # what the kernel shows for a uid of another user namespace
+OVERFLOW_UID = "/proc/sys/kernel/overflowuid"
+"""What the kernel shows for a uid of another user namespace; systems give it to the user without rights."""
+_OVERFLOW = 65_534
 
 
 def uid_of(name: str) -> int | None:
@@ -55,8 +57,16 @@ def user_name(uid: int) -> str:
 
 @lru_cache(maxsize=256)
 def is_system_user(uid: int) -> bool:
-    """Whether it is root or a system user. `nobody` is none: its uid is shared, and stands for unknown users too."""
-    return uid == 0 or (0 < uid <= _highest_system_uid() and uid != _OVERFLOW and user_name(uid) != "nobody")
+    """Whether it is root or a system user. The uid that stands for users unknown here is neither."""
+    return uid == 0 or (0 < uid <= _highest_system_uid() and uid != _overflow_uid())
+
+
+def _overflow_uid() -> int:
+    try:
+        with open(OVERFLOW_UID, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return _OVERFLOW
 
 
 def _highest_system_uid() -> int:

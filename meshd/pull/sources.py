@@ -96,7 +96,7 @@ def _read(text: str, environ: Mapping[str, str]) -> Source | None:
 
 
 def is_safe(url: str) -> bool:
-    """Whether nobody on the way can change what comes from this address: it is encrypted, or on this machine."""
+    """Whether others cannot change what comes from this address: it is encrypted, or on this machine."""
     parts = urlsplit(url)
     return parts.scheme in ("https", "file") or (parts.scheme == "http" and is_loopback(parts.hostname))
 

@@ -129,7 +129,8 @@ The daemon uses what the machine offers, in this order of preference:
 
 1. every provider whose key is in the environment or in systemd's credentials:
 {providers}
-2. every local server that answers: {servers};
+2. every local server that answers ({servers}), if root, a system user or the daemon's own user runs it
+   ([operating.md](operating.md#servers-on-this-machine));
 3. the embedded models, if the extra `local` is installed.
 
 `meshctl config show` prints the resulting configuration, and `meshctl config init` writes it to a commented file that

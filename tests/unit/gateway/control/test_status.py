@@ -14,6 +14,7 @@ async def test_requests_are_in_flight_and_neither_listeners_nor_whoever_asks():
         messages.LastReload: None,
         messages.GetSyncStatus: {},
         messages.TelemetryStatus: [],
+        messages.DiscoveryRemarks: [],
     }
     assert (await gateway.get("/mesh/v1/status"))["in_flight"] == 0
     gateway.has_in_flight(VIM, "/v1/chat/completions")
@@ -26,6 +27,7 @@ async def test_a_model_that_fails_is_named_with_its_last_failure():
     gateway = Gateway()
     gateway.asks |= {messages.Supervision: {}, messages.LastReload: None, messages.GetSyncStatus: {}}
     gateway.asks[messages.TelemetryStatus] = []
+    gateway.asks[messages.DiscoveryRemarks] = []
     known = gateway.runtime.state.model("a.one")
     known.failing_since, known.last_failure = 10.0, 20.0
     known.last_failure_kind, known.last_failure_said = FailureKind.SERVER, "overloaded"
