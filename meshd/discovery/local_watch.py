@@ -100,6 +100,12 @@ class LocalWatch:
             if known.server.base_url in former.addresses or known.server.name not in self._servers:
                 known.misses = MISSES - 1  # it may not be looked for any more: the next scan decides
         self.enabled = bool(self._servers or self._outside or former or self.found)
+        # What nothing looks for any more is no news.
+        self._refused = {
+            key: each
+            for key, each in self._refused.items()
+            if (each.name in self._local if each.configured else bool(self._servers or self._outside))
+        }
         self._interval = generation.config.discovery.sync.interval
         return bool(former or self._outside) or before != (self.enabled, self._servers, self._configured, self._local)
 

@@ -8,6 +8,7 @@ trust.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -38,8 +39,8 @@ def distrust_url(url: str) -> str | None:
 
 
 def distrust_connection(connected: Any) -> str:
-    """Why nothing may be sent to the other end of this socket, "" if it may be. Blocks for some ten
-    microseconds, or as long as there are many sockets on this machine."""
+    """Why nothing may be sent to the other end of this socket, "" if it may be. Takes some ten
+    microseconds, or more if there are many sockets on this machine. Raises OSError."""
     if connected.family == socket.AF_UNIX:
         return _of_users({_peer_uid(connected)})
     local, remote = connected.getsockname(), connected.getpeername()
@@ -119,8 +120,8 @@ def _is_own(address: str) -> bool:
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind(place)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
     return True
 
 

@@ -55,7 +55,7 @@ class _Socket(NamedTuple):
     remote_port: int
     state: int
     owner: Owner
-    only_v6: bool
+    only_v6: bool | None  # of an IPv6 listener: it takes no IPv4; None: unknown
 
 
 def owners(port: int, address: str = "127.0.0.1") -> frozenset[Owner] | None:
@@ -68,7 +68,11 @@ def owners(port: int, address: str = "127.0.0.1") -> frozenset[Owner] | None:
             listening = [each for each in _read_proc() if each.state == _LISTENING and each.port == port]
         except OSError:
             return None
-    found = frozenset(each.owner for each in listening if _takes(each, wanted))
+    takes = [each for each in listening if _takes(each, wanted)]
+    if wanted.version == 4 and any(_plain(each.address).version == 4 for each in takes):
+        # An IPv6 wildcard that takes IPv4 as well could not share the port with another user's IPv4 socket.
+        takes = [each for each in takes if each.only_v6 is not None or _plain(each.address).version == 4]
+    found = frozenset(each.owner for each in takes)
     return found if all(owner.inode for owner in found) else None
 
 
@@ -182,7 +186,7 @@ def _read_table(path: Path) -> list[_Socket]:
         fields = line.split()
         (address, port), (remote, remote_port) = _endpoint(fields[1]), _endpoint(fields[2])
         owner = Owner(int(fields[7]), int(fields[9]))
-        found.append(_Socket(address, port, remote, remote_port, int(fields[3], 16), owner, only_v6=False))
+        found.append(_Socket(address, port, remote, remote_port, int(fields[3], 16), owner, only_v6=None))
     return found
 
 

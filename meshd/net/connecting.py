@@ -69,11 +69,13 @@ class _Opening:
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
         protocol = await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
         if self.found:
-            connected = protocol.transport.get_extra_info("socket")
-            reason = await asyncio.get_running_loop().run_in_executor(None, distrust_connection, connected)
-            if reason:
+            try:
+                await _check_user(protocol.transport.get_extra_info("socket"))
+            except BaseException as error:
                 protocol.transport.abort()
-                raise aiohttp.ClientConnectorError(req.connection_key, PermissionError(errno.EACCES, reason))
+                if isinstance(error, OSError):
+                    raise aiohttp.ClientConnectorError(req.connection_key, error) from error
+                raise
         return protocol
 
 
@@ -83,6 +85,13 @@ class TCPConnector(_Opening, aiohttp.TCPConnector):
 
 class UnixConnector(_Opening, aiohttp.UnixConnector):
     pass
+
+
+async def _check_user(connected: Any) -> None:
+    """Raises OSError if the server's user is not trusted. The kernel's answer may take a moment."""
+    reason = await asyncio.get_running_loop().run_in_executor(None, distrust_connection, connected)
+    if reason:
+        raise PermissionError(errno.EACCES, reason)
 
 
 async def current_context(ca_file: str | None) -> ssl.SSLContext:

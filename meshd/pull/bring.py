@@ -51,7 +51,7 @@ def pull(
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if why := unsafe(folder):
-            raise PullError(f"{folder} {why}", f"chmod go-w {folder}, or make it yours")
+            raise PullError(f"{folder} {why}", f"chmod go-w {folder}, or pull as its owner")
         with lock(folder, source.name):
             here = find(source.name, base)
             _must_not_replace(source, here, folder)

@@ -297,3 +297,33 @@ def test_one_that_sends_a_byte_now_and_then_ends_with_the_whole_answers_time(mon
     assert answer is not None
     assert time.monotonic() - began < 3
     assert answer.json() is None
+
+
+# -- other users -----------------------------------------------------------------------------------------
+
+
+def test_a_server_whose_user_is_not_trusted_is_told_until_nothing_looks_for_it() -> None:
+    watch = LocalWatch({})
+    watch.configure(generation())
+    watch.scanned([server("a")])
+    strange = local_servers.Refused("ollama", server().base_url, "it is served by the user eve")
+    gone, told = watch.scanned([strange])
+    assert (gone.catalogue.models, told.catalogue, told.reason in watch.remarks()) == (None, None, True)
+    assert watch.scanned([strange]) == []
+    assert "not used: it is served by the user eve" in watch.rows()[0]["error"]
+    assert watch.scanned([server("a")])[0].new == ("a",)
+    assert watch.remarks() == []
+    named = {"house": ("openai-compatible.v1", "http://127.0.0.1:9/v1")}
+    watch.configure(generation(**named))
+    (told,) = watch.scanned([local_servers.Refused("house", "http://127.0.0.1:9/v1", "eve", configured=True)])
+    assert watch.remarks() == [told.reason]
+    assert watch.rows() == []
+    watch.configure(generation())
+    assert watch.remarks() == []
+
+
+def test_one_that_another_user_took_while_it_was_asked_is_not_used() -> None:
+    listed = local_servers.Answer(200, "llama.cpp", json.dumps(models("m")).encode())
+    reasons = iter(["", "it is served by the user eve"])
+    found = find_local([row("llama-server", 1)], {}, get=lambda *_: listed, distrust=lambda *_: next(reasons))
+    assert [type(each) for each in found] == [local_servers.Refused]

@@ -105,6 +105,17 @@ def test_an_ipv6_wildcard_that_takes_no_ipv4_does_not_count_for_ipv4(listen: Cal
     assert owners(port, "::1")
 
 
+@as_root
+def test_another_users_ipv6_listener_takes_no_trust_from_an_ipv4_one(
+    source: str, listen: Callable[..., socket.socket]
+) -> None:
+    own = listen()
+    other = listen("::", port=port_of(own))
+    os.fchown(other.fileno(), OTHER, OTHER)
+    assert distrust("127.0.0.1", port_of(own)) == ""
+    assert "54321" in (distrust("::1", port_of(own)) or "")
+
+
 def test_nothing_listens_at_a_port_that_is_only_bound_or_connected(
     source: str, listen: Callable[..., socket.socket]
 ) -> None:
