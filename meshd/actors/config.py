@@ -16,9 +16,11 @@ from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.compile import Directories, Discovered, compile_config
+from meshd.compilation.posture import untrusted_config, untrusted_files
 from meshd.compilation.running_config import RunningConfig
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
+from meshd.config.advice import on_access
 from meshd.config.check.problems import Problem
 from meshd.config.read.watching import FileWatch, digest
 from meshd.config.source import ConfigSource
@@ -133,7 +135,7 @@ class ConfigActor(MeshActor):
         self._unseen = False
         if self._current is None:
             return
-        problems = self._switch(self._current.stored, self._current.source, dry_run=False, fresh=False)
+        problems = self._switch(self._current.stored, self._current.source, self._current.warnings)
         for problem in problems:
             logger.warning("what discovery found cannot be used: %s", problem)
 
@@ -162,9 +164,12 @@ class ConfigActor(MeshActor):
         faults = [] if message.secrets_only else config.validate(self._registry)
         if not faults and before is not None:
             faults = _unchangeable(before.stored, config)
+        warnings: tuple[str, ...] = ()
+        if not faults:
+            faults, warnings = self._posture(config)
         if not faults:
             only = message.secrets_only
-            faults = self._switch(config, source, message.dry_run, fresh=not only, secrets_only=only)
+            faults = self._switch(config, source, warnings, message.dry_run, fresh=not only, secrets_only=only)
         if faults:
             return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in faults))
         if message.config is None and not message.dry_run:
@@ -187,8 +192,25 @@ class ConfigActor(MeshActor):
         path = self._source.path
         return message.digest is not None and path is not None and digest(path) != message.digest
 
+    def _posture(self, config: MeshConfig) -> tuple[list[Problem], tuple[str, ...]]:
+        """(what others can change, warnings). `daemon.strict` of a file that others can change may be theirs: then the
+        running one counts, if there is one."""
+        itself = untrusted_config(config)
+        found = [itself] if itself is not None else []
+        found += untrusted_files(config, self._directories.data)
+        strict = config if itself is None or self._current is None else self._current.stored
+        if strict.daemon.strict and found:
+            return found, ()
+        return [], (*map(str, found), *on_access(config))
+
     def _switch(
-        self, config: MeshConfig, source: str, dry_run: bool, fresh: bool, secrets_only: bool = False
+        self,
+        config: MeshConfig,
+        source: str,
+        warnings: tuple[str, ...],
+        dry_run: bool = False,
+        fresh: bool = False,
+        secrets_only: bool = False,
     ) -> list[Problem]:
         """Make a generation from a valid configuration and run it; returns the objections, if any.
 
@@ -215,6 +237,7 @@ class ConfigActor(MeshActor):
             secret_names=_secrets_by_provider(merged),
             source=source,
             notes=tuple(compiled.notes),
+            warnings=warnings,
         )
         objections = self._ask_all(running)
         if objections or dry_run:
@@ -233,6 +256,9 @@ class ConfigActor(MeshActor):
                     return [Problem("", None, f"{error}; reload again")]
             else:
                 self.tell(name, messages.Commit(running.number))
+        for warning in warnings:
+            if self._current is None or warning not in self._current.warnings:
+                logger.warning("%s", warning)
         self._current = running
         return []
 

@@ -6,6 +6,7 @@ Must never: be waited for during a request.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from meshd.core.mailboxes import Directory
 from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.host import clock
+from meshd.host.trusted_paths import untrusted
 from meshd.state.directory import default_state_dir, state_dir_of
 from meshd.state.keeper import StateKeeper
 from meshd.state.lock import StateLocked
@@ -90,6 +92,10 @@ class StateActor(MeshActor):
         directory = state_dir_of(config, self._given_dir, self._private_dir)
         settings = StateSettings.of(config.storage, config.daemon.timezone)
         if self._keeper is None:
+            with contextlib.suppress(OSError):  # the keeper reports that
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if config.daemon.strict and (fault := untrusted(directory)) is not None:
+                return (f"others can change the state: {fault}",)
             try:
                 self._open(directory, settings)
             except StateLocked as error:

@@ -17,8 +17,11 @@ from typing import NoReturn
 
 from meshd.app.listen import ListenError
 from meshd.app.process import Process
+from meshd.compilation.posture import untrusted_packages
 from meshd.config import MeshConfig, find_config
+from meshd.config.mesh_config import configuration_error
 from meshd.config.source import ConfigSource
+from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.descriptors import FEWEST_FILES, raise_file_limit
 from meshd.host.standard_streams import open_standard_streams, release_standard_streams
@@ -53,7 +56,10 @@ def run(options: argparse.Namespace) -> int:
     logs = _logs(options.log_level)
     try:
         source = _source(options.config)
-        config = source.peek()[0].require_valid()
+        config = source.peek()[0]
+        _check_packages(config)
+        config.require_valid()
+        _check_packages(config, default_registry())
     except ConfigurationError as error:
         return _refused(error)
     if options.check:
@@ -136,6 +142,16 @@ def _logs(level: str | None) -> LogBridge:
 def _source(given: str | None) -> ConfigSource:
     path = Path("/dev/stdin") if given == "-" else find_config(given)
     return ConfigSource.of_file(path) if path is not None else ConfigSource.built_in()
+
+
+def _check_packages(config: MeshConfig, registry: ConnectorRegistry | None = None) -> None:
+    """Refuse packages that other users can change. Raises ConfigurationError. Without a registry, no package's
+    connector is loaded yet."""
+    found = list(untrusted_packages(registry))
+    if found and config.daemon.strict:
+        raise configuration_error(found)
+    for problem in found:
+        logger.warning("%s", problem)
 
 
 def _checked(config: MeshConfig, socket: str | None) -> int:

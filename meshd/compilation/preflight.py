@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.host.socket_path import default_socket
+from meshd.host.trusted_paths import untrusted
 from meshd.host.users import user_name
+from meshd.state.directory import state_dir_of
 
 _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY that are reported
@@ -25,7 +28,8 @@ _MOST_TOLD = 10  # entries of NO_PROXY that are reported
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """subject: secret, state or socket. fatal: a start fails; otherwise a warning. advice: what to do."""
+    """subject: posture, secret, proxy, state or socket. fatal: a start fails; otherwise a warning. advice: what to
+    do."""
 
     subject: str
     message: str
@@ -36,10 +40,27 @@ class Obstacle:
 
 def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: bool = False) -> Iterator[Obstacle]:
     """strict: a missing secret is fatal, unless the configuration says otherwise."""
+    yield from posture(config)
     yield from missing_secrets(config, strict)
     yield from proxies(config)
     yield from state_directory(config)
     yield from socket_place(config, socket_path)
+
+
+def posture(config: MeshConfig) -> Iterator[Obstacle]:
+    """What other users could change. The state directory is among it once it exists."""
+    from meshd.connectors.registry import default_registry
+
+    itself = untrusted_config(config)
+    found = [itself] if itself is not None else []
+    found += [*untrusted_files(config, None), *untrusted_packages(default_registry())]
+    fault = untrusted(state_dir_of(config, None, None))
+    if fault is not None:
+        why = f"others can change the state: {fault}"
+        found.append(config.problem_at(("daemon", "state_dir"), why))
+    advice = "" if config.daemon.strict else "daemon.strict is false"
+    for problem in found:
+        yield Obstacle("posture", str(problem), config.daemon.strict, advice, problem)
 
 
 def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstacle]:
@@ -89,10 +110,7 @@ def proxies(config: MeshConfig) -> Iterator[Obstacle]:
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
     """A warning only: a daemon that cannot write its state still serves, but forgets at a restart what it learnt and
     spent."""
-    from meshd.state.directory import default_state_dir
-
-    given = config.daemon.state_dir
-    directory = Path(given).expanduser() if given else default_state_dir()
+    directory = state_dir_of(config, None, None)
     place = next((each for each in (directory, *directory.parents) if each.exists()), Path("/"))
     advice = f"make {directory} writable for {_user()}, or set daemon.state_dir or XDG_STATE_HOME"
     if not place.is_dir():

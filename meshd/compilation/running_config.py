@@ -30,3 +30,4 @@ class RunningConfig:
     secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""  # the file, or "built-in"
     notes: tuple[str, ...] = ()  # for the user, such as which providers are disabled and why
+    warnings: tuple[str, ...] = ()  # for the user: what runs all the same but is not safe

@@ -8,26 +8,37 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.config.check.connectors import is_hosted
 from meshd.config.mesh_config import MeshConfig
+from meshd.config.schema import AppConfig
 from meshd.connectors.registry import default_registry
+from meshd.host.processes import sees_other_programs
 from meshd.host.program_names import is_interpreter
+from meshd.host.users import uid_of, user_name
+from meshd.net.proxies import is_loopback
+from meshd.routing.table.access import DEFAULT_APP
 
 
 def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """All remarks on a configuration."""
-    yield from of_matches(config)
+    yield from on_access(config, environ)
     yield from of_placeholders(config, environ)
+
+
+def on_access(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """What gives other users of the machine or of the network more than is probably meant."""
+    yield from of_matches(config)
+    yield from of_unknown_programs(config)
+    yield from of_plain_keys(config, environ)
 
 
 def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[str]:
     """Hosted providers whose key is a placeholder, in the file or in the environment."""
     registry = default_registry()
-    keys = ("providers", "api_key")
-    wanted = [(path, name) for name, paths in config.secret_paths().items() for path in paths]
-    variables = {path[1]: name for path, name in wanted if len(path) == 3 and (path[0], path[2]) == keys}
+    variables = _key_variables(config)
     for name, provider in config.providers.items():
         spec = registry.find(provider.connector, "provider")
         if spec is None or not provider.enabled or not is_hosted({"base_url": provider.base_url}, spec):
@@ -45,12 +56,69 @@ def of_matches(config: MeshConfig) -> Iterator[str]:
             continue
         at, real = f"apps.{name}.match.exe", os.path.realpath(match.exe)
         narrowed = any(each is not None for each in (match.uid, match.user, match.gid, match.group, match.unit))
+        runnable = not narrowed and not is_interpreter(real) and _mode(real) & stat.S_IXOTH
         if is_interpreter(real):
             yield f"{at}: {match.exe} is an interpreter: every script that it runs has these rights; match a unit"
         if writer := _writable_by_others(real):
             yield f"{at}: {writer} can be written by every user, who would then have these rights; chmod o-w {writer}"
-        elif not narrowed and not is_interpreter(real) and _mode(real) & stat.S_IXOTH:
+        elif runnable and app.admin:
+            yield (
+                f"{at}: every user can run {match.exe}, and make it give the daemon any command (LD_PRELOAD, a "
+                "debugger); name a user, group or unit with it"
+            )
+        elif runnable:
             yield f"{at}: {match.exe} can be run by every user; name a user, group or unit with it"
+        if not narrowed and _limited(app) and not _limited(config.apps.get(DEFAULT_APP)):
+            yield (
+                f"{at}: a copy of {match.exe} at another path has no limits; give apps.default limits, which bound "
+                "what no entry matches"
+            )
+
+
+def of_unknown_programs(config: MeshConfig) -> Iterator[str]:
+    """Each `exe` that matches no process of other users, because this process may not see which program they run."""
+    if sees_other_programs():
+        return
+    own = os.geteuid()
+    for name, app in config.apps.items():
+        match = app.match
+        users = {match.uid, uid_of(match.user) if match.user else None} - {None}
+        if match.exe and users != {own}:
+            yield (
+                f"apps.{name}.match.exe: matches processes of {user_name(own)} alone: without CAP_SYS_PTRACE, the "
+                "program of another user's process is not known; match a unit or user, or see "
+                "docs/operating.md#the-sandbox"
+            )
+
+
+def of_plain_keys(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[str]:
+    """Each key that anyone on the way to its provider can read."""
+    variables = _key_variables(config)
+    for name, provider in config.providers.items():
+        url = urlsplit(str(provider.base_url or ""))
+        written = environ.get(variables.get(name, ""), provider.api_key)
+        keys = [written, *(key if isinstance(key, str) else key.key for key in provider.api_keys)]
+        keyed = provider.auth.method != "none" and any(key and not is_placeholder(key) for key in keys)
+        if provider.enabled and keyed and url.scheme == "http" and url.hostname and not is_loopback(url.hostname):
+            yield (
+                f"providers.{name}.base_url: its key goes to {url.hostname} in plain text, for everyone on the way to "
+                "read; use https, or a tunnel that ends on this machine"
+            )
+
+
+def _key_variables(config: MeshConfig) -> dict[str, str]:
+    """Provider → the secret that is its `api_key`."""
+    wanted = [(path, name) for name, paths in config.secret_paths().items() for path in paths]
+    keys = ("providers", "api_key")
+    return {str(path[1]): name for path, name in wanted if len(path) == 3 and (path[0], path[2]) == keys}
+
+
+def _limited(app: AppConfig | None) -> bool:
+    if app is None:
+        return False
+    rate, budget = app.rate_limit, app.budget
+    limits = (app.concurrency, rate.rpm, rate.tpm, rate.concurrency, budget.daily_limit, budget.monthly_limit)
+    return any(limit is not None for limit in limits) or app.pools is not None or app.models is not None
 
 
 def _writable_by_others(path: str) -> str:

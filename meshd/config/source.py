@@ -46,7 +46,7 @@ class ConfigSource:
     def of_file(cls, path: Path) -> ConfigSource:
         """A file, which is read again each time; a pipe or a terminal is read now and never again. Reading raises
         ConfigurationError if it fails."""
-        if _gives_itself_once(path):
+        if gives_itself_once(path):
             return cls._of_stream(path)
         absolute = path.absolute()  # not resolved, because a symlink may point elsewhere later
         return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
@@ -64,7 +64,7 @@ class ConfigSource:
     def of_config(cls, config: MeshConfig) -> ConfigSource:
         """A given configuration. A reload reads its file, if it has one, although the file may contain less."""
         if config.file is not None:
-            if _gives_itself_once(Path(config.file)):
+            if gives_itself_once(Path(config.file)):
                 return cls(lambda: (config, "given"))
             of_file = cls.of_file(Path(config.file))
             return cls(of_file.read, of_file.path, (config, str(of_file.path)))
@@ -88,7 +88,7 @@ class ConfigSource:
         return source
 
 
-def _gives_itself_once(path: Path) -> bool:
+def gives_itself_once(path: Path) -> bool:
     """Whether it can be read only once: a pipe, a terminal, a descriptor that the shell opened (`--config <(…)`)."""
     if str(path).startswith(_DESCRIPTORS):
         return True

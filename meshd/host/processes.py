@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 
 PROC = "/proc"
+_CAP_SYS_PTRACE = 19
 
 
-def _read(pid: int, name: str) -> str:
+def _read(pid: int | str, name: str) -> str:
     try:
         with open(f"{PROC}/{pid}/{name}", encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -47,6 +48,14 @@ def executable(pid: int) -> str:
         return os.readlink(f"{PROC}/{pid}/exe").removesuffix(" (deleted)")
     except OSError:
         return ""
+
+
+def sees_other_programs() -> bool:
+    """Whether `executable` knows the programs of other users, which takes CAP_SYS_PTRACE."""
+    for line in _read("self", "status").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_PTRACE & 1)
+    return False
 
 
 def user_namespace(pid: int | str) -> tuple[int, int]:

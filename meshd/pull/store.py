@@ -55,6 +55,11 @@ def models_dir(base: str | Path | None = None) -> Path:
     return Path(base or data_dir()) / "models"
 
 
+def is_file(model: str) -> bool:
+    """Whether a model is named by the path of its weights, instead of by the name that it was pulled under."""
+    return os.sep in model or model.lower().endswith(".gguf")
+
+
 def list_models(base: str | Path | None = None) -> list[PulledModel]:
     """The models on this machine, by name. A manifest that cannot be read, or whose file is gone, does not count."""
     folder = models_dir(base)

@@ -228,7 +228,7 @@ def create_segment(path: str | os.PathLike[str]) -> None:
 
 def open_segment(path: str | os.PathLike[str]) -> int:
     """A descriptor for `JournalWriter`. Raises OSError."""
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Begin | Settle], int]:

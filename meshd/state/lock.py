@@ -5,8 +5,10 @@ Owns: STATE_DIR/lock. Must never: take the lock from its holder by force; the ke
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shlex
 from pathlib import Path
 
 
@@ -32,7 +34,13 @@ class StateLock:
         """Raises StateLocked, or OSError if the directory cannot be written."""
         if self._fd >= 0:
             return
-        fd = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self._directory / "lock"
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(error.errno, f"lock is a symbolic link: run `rm {shlex.quote(str(path))}`") from None
+            raise
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -241,11 +241,39 @@ def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
         yield Finding(found.subject, PROBLEM if found.fatal else WARNING, found.message, found.advice)
 
 
-def matches(config: Any) -> Iterator[Finding]:
+def access(config: Any) -> Iterator[Finding]:
+    """Without a daemon: what gives others more than is meant."""
+    from meshd.config.advice import on_access
+
+    for remark in on_access(config):
+        yield Finding(remark.partition(".")[0], WARNING, remark)
+
+
+def matches(config: Any, status: Mapping[str, Any]) -> Iterator[Finding]:
+    """With a daemon: the same, without what its status says already."""
     from meshd.config.advice import of_matches
 
     for remark in of_matches(config):
-        yield Finding("apps", WARNING, remark)
+        if remark not in (status.get("notes") or ()):
+            yield Finding("apps", WARNING, remark)
+
+
+def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
+    """What other users can change under the running daemon, and what it warned of when it read its configuration."""
+    from meshd.host.processes import users
+    from meshd.host.trusted_paths import untrusted
+
+    told = set()
+    places = ((status.get("config") or {}).get("source"), (status.get("state") or {}).get("directory"))
+    for uid in users(int(status.get("pid") or 0)):
+        for place in places:
+            fault = untrusted(place, uid) if place and str(place).startswith("/") else None
+            if fault is not None and fault not in told:
+                told.add(fault)
+                yield Finding("posture", PROBLEM, f"{fault.path} {fault.why}", fault.mend)
+    for note in status.get("notes") or ():
+        if not str(note).startswith("provider ") and not any(str(fault) in note for fault in told):
+            yield Finding(str(note).partition(".")[0] if note.startswith("apps.") else "posture", WARNING, note)
 
 
 def placeholders(config: Any, environ: Mapping[str, str]) -> Iterator[Finding]:

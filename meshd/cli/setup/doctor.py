@@ -88,7 +88,8 @@ def examine() -> Iterator[Finding]:
     yield from _safely("models", lambda: checks.failing_models(status, failing))
     models = {str(model.get("id")) for model in status.get("failing") or ()}
     yield from _safely("pools", lambda: checks.pools(daemon.ask("pools").get("data") or (), failing, models))
-    yield from _safely("apps", lambda: checks.matches(_running_config()))
+    yield from _safely("posture", lambda: checks.posture(status))
+    yield from _safely("apps", lambda: checks.matches(_running_config(), status))
 
 
 def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding]:
@@ -123,7 +124,7 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
         yield checks.Finding("configuration", checks.PROBLEM, str(fault), "fix it before meshd is started")
     yield from _safely("start", lambda: checks.start(config, daemon.settings.socket or os.environ.get("MESH_SOCKET")))
     yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
-    yield from _safely("apps", lambda: checks.matches(config))
+    yield from _safely("apps", lambda: checks.access(config))
     yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
 
 

@@ -48,6 +48,17 @@ class DaemonConfig(Section):
         description="Where state is kept.",
         json_schema_extra={"shown_default": "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/meshd`"},
     )
+    strict: bool = Field(
+        default=True,
+        description="Refuse to run with files that users other than root and the daemon's own can change: the "
+        "configuration, keys, weights, state, Python's packages. With `false`, each is a warning. A reload takes "
+        "`false` only from a file that others cannot change.",
+    )
+    dumpable: bool = Field(
+        default=False,
+        description="Let other processes of the daemon's user read its memory, for debuggers and profilers such as "
+        "py-spy. Keys and prompts are in it.",
+    )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="Lowest severity logged."
     )

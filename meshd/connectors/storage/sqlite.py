@@ -63,7 +63,7 @@ class SqliteStorage(Storage):
         fresh = not self.path.exists()
         if fresh:
             try:
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             except OSError as error:
                 raise sqlite3.OperationalError(error.strerror) from error
         # One thread uses it at a time, but not always the same one: the actor's next life takes it over.

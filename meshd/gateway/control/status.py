@@ -95,7 +95,7 @@ class Status(Group):
             "malformed": server.malformed,
             "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
-            "notes": [*(generation.notes if generation else ()), *remarks],
+            "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks],
             "lacks": outcomes.shortages.lately(now),
         }
 

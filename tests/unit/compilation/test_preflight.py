@@ -13,7 +13,7 @@ import pytest
 
 from meshd.compilation import preflight
 from meshd.config import MeshConfig
-from meshd.config.advice import of_matches
+from meshd.config.advice import of_matches, of_plain_keys, of_unknown_programs
 from meshd.host import start
 
 
@@ -80,12 +80,58 @@ def test_matches_that_give_more_than_they_seem_to(tmp_path: Path) -> None:
         "open": {"match": {"exe": str(open_), "uid": os.getuid()}},
         "all": {"match": {"exe": "/bin/ls"}},
         "narrow": {"match": {"exe": "/bin/ls", "uid": os.getuid()}},
+        "chief": {"match": {"exe": "/bin/ls"}, "admin": True},
+        "capped": {"match": {"exe": "/bin/ls"}, "rate_limit": {"rpm": 5}},
     }
     said = "\n".join(of_matches(MeshConfig({"apps": apps}, environ={})))
     assert "apps.script.match.exe: /usr/bin/python3 is an interpreter" in said
     assert "apps.open.match.exe" in said
     assert "apps.all.match.exe: /bin/ls can be run by every user" in said
     assert "apps.narrow" not in said
+    assert "apps.chief.match.exe: every user can run /bin/ls, and make it give the daemon any command" in said
+    copies = "apps.capped.match.exe: a copy of /bin/ls at another path has no limits"
+    assert copies in said
+    apps["default"] = {"budget": {"daily_limit": 1}}
+    assert copies not in "\n".join(of_matches(MeshConfig({"apps": apps}, environ={})))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"base_url": "http://10.0.0.5/v1", "api_key": "k-1"}, True),
+        ({"base_url": "http://gpu.lan:8000/v1", "api_key": "k-1"}, True),
+        ({"base_url": "http://gpu.lan/v1", "api_keys": ["k-1", "k-2"]}, True),
+        ({"base_url": "http://gpu.lan/v1", "api_key": "${secrets:K}"}, True),
+        ({"base_url": "https://gpu.lan/v1", "api_key": "k-1"}, False),
+        ({"base_url": "http://gpu.lan/v1"}, False),
+        ({"base_url": "http://gpu.lan/v1", "api_key": "EMPTY"}, False),
+        ({"base_url": "http://gpu.lan/v1", "api_key": "k-1", "auth": {"method": "none"}}, False),
+        ({"base_url": "http://gpu.lan/v1", "api_key": "k-1", "enabled": False}, False),
+        *[
+            ({"base_url": f"http://{host}/v1", "api_key": "k-1"}, False)
+            for host in ("localhost:80", "127.0.0.2", "[::1]:1", "x.localhost")
+        ],
+        ({"base_url": "unix:/run/x.sock", "api_key": "k-1"}, False),
+    ],
+)
+def test_a_key_that_others_on_the_network_can_read_is_told(settings: dict[str, Any], told: bool) -> None:
+    made = MeshConfig({"providers": {"p": {"connector": "openai-compatible.v1", **settings}}}, environ={})
+    assert bool(list(of_plain_keys(made, {}))) is told
+
+
+def test_programs_of_other_users_that_cannot_be_told_apart_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    apps = {
+        "own": {"match": {"exe": "/bin/ls", "uid": os.geteuid()}},
+        "other": {"match": {"exe": "/bin/ls"}},
+        "unit": {"match": {"unit": "a.service"}},
+    }
+    made = MeshConfig({"apps": apps}, environ={})
+    monkeypatch.setattr("meshd.config.advice.sees_other_programs", lambda: True)
+    assert not list(of_unknown_programs(made))
+    monkeypatch.setattr("meshd.config.advice.sees_other_programs", lambda: False)
+    (said,) = of_unknown_programs(made)
+    assert said.startswith("apps.other.match.exe: matches processes of ")
+    assert "CAP_SYS_PTRACE" in said
 
 
 @pytest.mark.parametrize("module", ["meshd", "meshd.cli"])

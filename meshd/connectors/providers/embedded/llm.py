@@ -7,7 +7,6 @@ Must never: fetch weights itself (`meshctl pull` does), or import xllamacpp into
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from meshd.catalogue.known import load_local_models
 from meshd.connectors.providers.embedded.provider import EmbeddedModel
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
-from meshd.pull.store import find, list_models, unsafe
+from meshd.pull.store import find, is_file, list_models, unsafe
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -120,7 +119,7 @@ class LocalLlmProvider(Provider):
 
     def _weights(self, name: str) -> Weights:
         """The weights by model. Files are checked, not read, which takes a few microseconds each."""
-        if _is_path(self._default) and name == _name_of(self._default):
+        if is_file(self._default) and name == _name_of(self._default):
             path = Path(self._default).expanduser()
             if path.is_file():
                 return self._described(name, path)
@@ -152,9 +151,5 @@ class LocalLlmProvider(Provider):
         return Weights(name, path, context, row.features if row else ())
 
 
-def _is_path(model: str) -> bool:
-    return os.sep in model or model.lower().endswith(".gguf")
-
-
 def _name_of(model: str) -> str:
-    return Path(model).stem.lower() if _is_path(model) else model
+    return Path(model).stem.lower() if is_file(model) else model

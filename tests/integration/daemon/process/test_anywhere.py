@@ -90,7 +90,7 @@ PLACES = {
     "few descriptors": "ulimit -n 64; exec $M",
     "closed streams": "exec $M 0<&- 1>&- 2>&-",
     "only standard error closed": "exec $M 2>&-",
-    "a user without a name": "chmod -R a+rwX $D; exec setpriv --reuid 54321 --regid 54321 --clear-groups $M",
+    "a user without a name": "chown -R 54321:54321 $D; exec setpriv --reuid 54321 --regid 54321 --clear-groups $M",
     "no path": "export PATH=; exec $M",
     "the plainest locale": "export LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0; unset TERM; exec $M",
     "a directory that is gone": "mkdir $D/gone; cd $D/gone; rmdir $D/gone; exec $M",

@@ -287,7 +287,7 @@ WORDS = [
 OWN = {
     "any server": {"connector": "openai-compatible.v1", "base_url": "http://127.0.0.1:9/v1"},
     "vLLM": {"connector": "vllm.local.v1"},
-    "LM Studio elsewhere": {"connector": "lmstudio.local.v1", "base_url": "http://10.0.0.5:1234/v1"},
+    "LM Studio elsewhere": {"connector": "lmstudio.local.v1", "base_url": "https://10.0.0.5:1234/v1"},
     "a gateway": {"connector": "openai.llm.v1", "base_url": "https://gateway.corp/v1"},
 }
 

@@ -1,0 +1,92 @@
+"""Finds what other users of the machine could change under a daemon: its configuration, keys, packages, weights, state.
+
+Must never: change anything, or show a secret's value.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from meshd.compilation.secret_sources import secret_sources
+from meshd.config import MeshConfig, Problem
+from meshd.config.source import gives_itself_once
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.connectors.secrets.stores import SecretStores
+from meshd.core.text.key_path import Path as KeyPath
+from meshd.host.trusted_paths import untrusted
+from meshd.pull.store import is_file, list_models, models_dir
+
+
+def untrusted_config(config: MeshConfig, uid: int | None = None) -> Problem | None:
+    """The configuration file, if others can change it. uid: the daemon's user; None: this process's."""
+    if config.file is None or gives_itself_once(Path(config.file)):
+        return None
+    fault = untrusted(config.file, uid)
+    return Problem("", None, f"others can change it: {fault}", None, config.file) if fault is not None else None
+
+
+def untrusted_files(config: MeshConfig, data_dir: str | Path | None, uid: int | None = None) -> Iterator[Problem]:
+    """Everything that the configuration leads to and that others can change, each once."""
+    told: set[str] = set()
+    for at, what, path in _files_of(config, data_dir):
+        fault = untrusted(path, uid)
+        if fault is not None and fault.path not in told:
+            told.add(fault.path)
+            yield config.problem_at(at, f"others can change {what}: {fault}")
+
+
+def untrusted_packages(registry: ConnectorRegistry | None = None) -> Iterator[Problem]:
+    """Places that Python imports from. registry: also the packages of its connectors."""
+    told: set[str] = set()
+    places = [path for path in sys.path if path]
+    for spec in registry.list_connectors() if registry is not None else ():
+        if spec.is_outside:
+            places += _places_of(spec.factory.partition(".")[0].partition(":")[0])
+    for path in dict.fromkeys(places):
+        fault = untrusted(path)
+        if fault is not None and fault.path not in told:
+            told.add(fault.path)
+            yield Problem("", None, f"others can change what is imported from {path}: {fault}", None, "packages")
+
+
+def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple[KeyPath, str, Path]]:
+    stores = SecretStores(secret_sources(config))
+    try:
+        for name, wanted in config.secret_paths().items():
+            for path in stores.files(name):
+                yield wanted[0], "its key", path
+    finally:
+        stores.close()
+    for name, provider in config.providers.items():
+        model = str(provider.settings.get("model") or "")
+        if provider.connector == "modelmesh.local-llm.v1" and is_file(model):
+            yield ("providers", name, "model"), "its weights", Path(model).expanduser()
+    yield (), "the weights of models", models_dir(data_dir)
+    for pulled in list_models(data_dir):
+        yield (), f"the weights of {pulled.name}", pulled.path
+    observed = config.observability
+    sinks = [
+        (("observability", section), {**given.settings, **entry.settings})
+        for section, given in (
+            ("routing", observed.routing),
+            ("logging", observed.logging),
+            ("statistics", observed.statistics),
+        )
+        for entry in given.connector
+    ]
+    for at, settings in (*sinks, (("storage",), config.storage.settings)):
+        if isinstance(settings.get("path"), str):
+            yield at, "what is written there", Path(settings["path"]).expanduser()
+
+
+def _places_of(module: str) -> list[str]:
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        return []
+    if found is None:
+        return []
+    return [*(found.submodule_search_locations or ()), *([found.origin] if found.has_location and found.origin else ())]
