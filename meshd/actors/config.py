@@ -361,10 +361,10 @@ def _says_nothing(config: MeshConfig) -> bool:
 
 
 def _unchangeable(before: MeshConfig, after: MeshConfig) -> list[Problem]:
-    """Changed settings of the socket, which is created only once, so that a reload cannot apply them."""
+    """Changed settings that are applied only once, at the start."""
     return [
         after.problem_at(("daemon", key), "cannot change while running; restart the daemon")
-        for key in ("socket", "socket_mode", "socket_group")
+        for key in ("socket", "socket_mode", "socket_group", "dumpable")
         if getattr(before.daemon, key) != getattr(after.daemon, key)
     ]
 

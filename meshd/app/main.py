@@ -24,6 +24,7 @@ from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.descriptors import FEWEST_FILES, raise_file_limit
+from meshd.host.dumpable import set_dumpable
 from meshd.host.standard_streams import open_standard_streams, release_standard_streams
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     os.umask(0o077)
+    set_dumpable(False)  # before any key is read
     logs = _logs(options.log_level)
     try:
         source = _source(options.config)
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         return _refused(error)
     if options.check:
         return _checked(config, options.socket)
+    set_dumpable(config.daemon.dumpable)
     files, warning = raise_file_limit()
     if files < FEWEST_FILES:
         _complain(str(warning))

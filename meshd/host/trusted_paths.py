@@ -1,6 +1,6 @@
 """Whether only root and one user can change what is at a path: what sshd calls StrictModes.
 
-Owns: the rule, and the command that mends what breaks it.
+Owns: the rule, and the command that repairs what breaks it.
 Must never: change anything, or read a file's content.
 
 Every step of the path counts, with the links on it: who may write to a directory may put another file there. Other
@@ -31,14 +31,14 @@ _ACL = "system.posix_acl_access"
 
 @dataclass(frozen=True, slots=True)
 class Untrusted:
-    """What others can change. mend: the command that ends that."""
+    """What others can change. repair: the command that ends that."""
 
     path: str
     why: str
-    mend: str
+    repair: str
 
     def __str__(self) -> str:
-        return f"{self.path} {self.why}: run `{self.mend}`"
+        return f"{self.path} {self.why}: run `{self.repair}`"
 
 
 def untrusted(path: str | os.PathLike[str], uid: int | None = None) -> Untrusted | None:
@@ -74,7 +74,7 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result, bool]]:
                 return
             here = "/" if target.startswith("/") else os.path.dirname(here)
             left += target.split("/")[::-1]
-    except OSError:  # whoever uses the path finds that out
+    except OSError:  # an error for the code that uses the path
         return
 
 
@@ -86,8 +86,8 @@ def _owner_fault(place: str, found: os.stat_result, last: bool, own: int) -> Unt
     if not _has_account(found.st_uid) and not _is_namespace("pid", _INITIAL_PID_NAMESPACE):
         return None  # a file from outside of a container, in which no process can have that uid
     command = "chown -h" if stat.S_ISLNK(found.st_mode) else "chown"
-    mend = f"{command} {user_name(own)} {shlex.quote(place)}"
-    return Untrusted(place, f"belongs to {user_name(found.st_uid)}", mend if os.geteuid() == 0 else f"sudo {mend}")
+    repair = f"{command} {user_name(own)} {shlex.quote(place)}"
+    return Untrusted(place, f"belongs to {user_name(found.st_uid)}", repair if os.geteuid() == 0 else f"sudo {repair}")
 
 
 def _mode_fault(place: str, found: os.stat_result, last: bool, own: int) -> Untrusted | None:
@@ -101,9 +101,9 @@ def _mode_fault(place: str, found: os.stat_result, last: bool, own: int) -> Untr
     group = bool(mode & stat.S_IWGRP) and not _is_private(found.st_gid, place, own)
     if not others and not group:
         return None
-    whom = "everybody" if others else f"the group {_group_name(found.st_gid)}"
+    writers = "everybody" if others else f"the group {_group_name(found.st_gid)}"
     bits = ("g" if group else "") + ("o" if others else "")
-    return Untrusted(place, f"can be written by {whom}", f"chmod {bits}-w {shlex.quote(place)}")
+    return Untrusted(place, f"can be written by {writers}", f"chmod {bits}-w {shlex.quote(place)}")
 
 
 def _is_private(gid: int, place: str, own: int) -> bool:
@@ -113,7 +113,7 @@ def _is_private(gid: int, place: str, own: int) -> bool:
     except OSError:
         pass
     else:
-        return False  # the group's bits may be those of somebody whom the list names
+        return False  # the group's bits may be those of somebody writers the list names
     try:
         members: set[int | None] = {uid_of(name) for name in grp.getgrgid(gid).gr_mem}
     except KeyError:

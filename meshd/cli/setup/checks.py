@@ -270,7 +270,7 @@ def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
             fault = untrusted(place, uid) if place and str(place).startswith("/") else None
             if fault is not None and fault not in told:
                 told.add(fault)
-                yield Finding("posture", PROBLEM, f"{fault.path} {fault.why}", fault.mend)
+                yield Finding("posture", PROBLEM, f"{fault.path} {fault.why}", fault.repair)
     for note in status.get("notes") or ():
         if not str(note).startswith("provider ") and not any(str(fault) in note for fault in told):
             yield Finding(str(note).partition(".")[0] if note.startswith("apps.") else "posture", WARNING, note)

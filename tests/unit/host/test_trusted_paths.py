@@ -28,11 +28,11 @@ def place(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o755)
 
 
-def mended(path: Path) -> str:
+def repaired(path: Path) -> str:
     """Run the command that a fault names, which has to leave none."""
     fault = untrusted(path)
     assert fault is not None
-    subprocess.run(fault.mend, shell=True, check=True)
+    subprocess.run(fault.repair, shell=True, check=True)
     assert untrusted(path) is None
     return fault.why
 
@@ -62,7 +62,7 @@ def test_each_step_counts_also_behind_a_link(
     os.chown(steps[depth], -1, STRANGER if os.geteuid() == 0 else -1)
     steps[depth].chmod(0o700 | bits)
     if os.geteuid() == 0 or bits & 0o002:
-        assert "can be written by" in mended(path)
+        assert "can be written by" in repaired(path)
 
 
 def test_a_directory_with_the_sticky_bit_may_lie_above_but_not_be_used_itself(place: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_directory_with_the_sticky_bit_may_lie_above_but_not_be_used_itself(pl
     assert untrusted(place / "file") is None
     fault = untrusted(place)
     assert fault is not None
-    assert fault.mend.endswith(f"o-w '{place}'")
+    assert fault.repair.endswith(f"o-w '{place}'")
 
 
 def test_what_is_not_there_is_not_judged_but_the_way_to_it_is(place: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_group_may_write_if_nobody_else_is_in_it(place: Path, monkeypatch: pyt
     fault = untrusted(place / "file")
     assert fault is not None
     assert fault.why == "can be written by the group own"
-    assert fault.mend.startswith("chmod g-w")
+    assert fault.repair.startswith("chmod g-w")
 
 
 @root_only
@@ -126,7 +126,7 @@ def test_a_list_of_access_rights_may_name_somebody_else(place: Path) -> None:
 def test_another_owner_is_named_with_the_command_that_changes_it(place: Path, step: str) -> None:
     (place / "link").symlink_to("file")
     os.chown(place / step, STRANGER, -1, follow_symlinks=False)
-    why = mended(place / (step or "file"))
+    why = repaired(place / (step or "file"))
     assert why == f"belongs to {STRANGER}"
 
 
@@ -139,7 +139,7 @@ def test_a_daemon_of_another_user_trusts_him_and_root(place: Path) -> None:
     os.chown(place / "file", STRANGER + 1, -1)
     fault = untrusted(place / "file", uid=STRANGER)
     assert fault is not None
-    assert fault.mend == f"chown {STRANGER} '{place}/file'"
+    assert fault.repair == f"chown {STRANGER} '{place}/file'"
 
 
 @root_only

@@ -1,4 +1,4 @@
-"""A daemon whose files others can change: it refuses them, with the command that mends it, or warns."""
+"""A daemon whose files others can change: it refuses them, with the command that repairs it, or warns."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_what_others_may_write_is_refused_until_the_command_that_is_named_has_ru
     said = daemon.log()
     assert f"{short / place} can be written by everybody".replace("/ can", " can") in said
     assert not daemon.socket.exists()
-    mend = said.partition("run `")[2].partition("`")[0]
-    subprocess.run(mend, shell=True, check=True)
+    repair = said.partition("run `")[2].partition("`")[0]
+    subprocess.run(repair, shell=True, check=True)
     try:
         assert daemon.start().say().choices[0].message.content == "here"
     finally:
