@@ -1,7 +1,7 @@
 """What the processes of all embedded models share: they end with the daemon, and report when they serve.
 
-Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends, `ready` is the only line on
-stdout, everything else goes to stderr.
+Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends, `ready`, with the names of
+what confines it, is the only line on stdout, everything else goes to stderr.
 Must never: import the daemon. A child holds its model and little more.
 """
 
@@ -12,6 +12,9 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterable
+
+from meshd.connectors.providers.embedded.confinement import confine
 
 READY = "ready"
 NICENESS = 5  # a desktop stays usable while the model thinks
@@ -27,9 +30,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
-def settle(socket: str) -> None:
+def settle(socket: str, weights: str = "") -> list[str]:
     """Before the model's package is imported: lower the priority, let threads wait asleep, remove a stale socket,
-    watch stdin."""
+    confine the process, watch stdin. Returns how it is confined, for `announce`."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
@@ -38,15 +41,17 @@ def settle(socket: str) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(socket)
+    confined = confine(os.path.dirname(socket), weights)
     threading.Thread(target=_die_with_the_daemon, args=(socket,), daemon=True).start()
+    return confined
 
 
 def threads(asked: int) -> int:
     return asked if asked > 0 else len(os.sched_getaffinity(0))
 
 
-def announce() -> None:
-    print(READY, flush=True)
+def announce(confined: Iterable[str]) -> None:
+    print(READY, *confined, flush=True)
 
 
 def wait_for_ever() -> None:

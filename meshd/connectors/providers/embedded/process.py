@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
+import logging
 import os
 import re
 import secrets
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from meshd.connectors.providers.embedded.child import READY
+from meshd.connectors.providers.embedded.confinement import ALL
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 START_TIMEOUT = 60.0
@@ -31,6 +34,7 @@ LAST_WORDS = 30  # lines of stderr kept
 # The kernel's limit for the path of a UNIX socket is 108 bytes including the final zero.
 LONGEST_PATH = 100
 
+logger = logging.getLogger("meshd.embedded")
 _numbers = itertools.count(1)
 
 
@@ -75,6 +79,8 @@ class ChildServer:
         self._ended = asyncio.Event()  # the process has ended, its files may still be there
         self._stderr: deque[str] = deque(maxlen=LAST_WORDS)
         self._rest = b""
+        self._line = b""  # of its standard output
+        self.confined: list[str] = []
         self._users = 0
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
@@ -110,7 +116,12 @@ class ChildServer:
         state = "running" if self._ready else "starting" if self._starting is not None else "stopped"
         seen: dict[str, Any] = {"state": state, "starts": self.starts, "in_use": self._users}
         if process is not None and self._ready:
-            seen |= {"pid": process.pid, "socket": self.socket, "resident_memory": _resident_memory(process.pid)}
+            seen |= {
+                "pid": process.pid,
+                "confined": self.confined,
+                "socket": self.socket,
+                "resident_memory": _resident_memory(process.pid),
+            }
         return seen
 
     async def aclose(self) -> None:
@@ -160,6 +171,7 @@ class ChildServer:
         loop = asyncio.get_running_loop()
         self._said, self._ended = asyncio.Event(), asyncio.Event()
         self._stderr.clear()
+        self._line = b""
         try:
             # In a thread, because fork and exec of a large process take milliseconds.
             process = await asyncio.shield(spawning := loop.run_in_executor(None, self._spawn))
@@ -208,7 +220,10 @@ class ChildServer:
         if said is None:
             return
         if said:
-            if READY.encode() in said and process is self._process:
+            self._line += said
+            if self._line.startswith(READY.encode()) and self._line.endswith(b"\n") and process is self._process:
+                self.confined = self._line.decode().split()[1:]
+                _tell_what_is_missing(self.confined)
                 self._ready = True
                 self._said.set()
             return
@@ -285,6 +300,17 @@ class ChildServer:
         # Created with the child. Its name cannot be guessed, and mkdir refuses an existing directory.
         self._own_dir = os.path.join(tempfile.gettempdir(), f"meshd-{secrets.token_hex(8)}")
         return os.path.join(self._own_dir, "model.sock")
+
+
+@functools.cache  # one line a daemon, not one a start
+def _tell(missing: tuple[str, ...]) -> None:
+    logger.info("embedded models run without %s, which the kernel or the container refuses", " and ".join(missing))
+
+
+def _tell_what_is_missing(confined: list[str]) -> None:
+    missing = tuple(what for name, what in ALL.items() if name not in confined)
+    if missing:
+        _tell(missing)
 
 
 def _read(fd: int) -> bytes | None:
