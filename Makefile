@@ -41,9 +41,11 @@ test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 conformance: $(VENV)-conformance/.installed ## the frameworks that people use, over the socket
 	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks
 
-lint: $(VENV)/.installed-dev ## check style, types, spelling and wording
+lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m bandit --quiet --recursive --configfile pyproject.toml meshd client/modelmesh
+	@$(PY) -m tests.lint.advisories
 	@$(PY) client/sync_twins.py --check
 	@mkdir -p .cache
 	@$(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter >.cache/imports.txt || { cat .cache/imports.txt; exit 1; }

@@ -302,7 +302,7 @@ class ChildServer:
         return os.path.join(self._own_dir, "model.sock")
 
 
-@functools.cache  # one line a daemon, not one a start
+@functools.cache  # told once, however often models start
 def _tell(missing: tuple[str, ...]) -> None:
     logger.info("embedded models run without %s, which the kernel or the container refuses", " and ".join(missing))
 
