@@ -101,7 +101,7 @@ def _mode_fault(place: str, found: os.stat_result, last: bool, own: int) -> Untr
     group = bool(mode & stat.S_IWGRP) and not _is_private(found.st_gid, place, own)
     if not others and not group:
         return None
-    writers = "everybody" if others else f"the group {_group_name(found.st_gid)}"
+    writers = "every user" if others else f"the group {_group_name(found.st_gid)}"
     bits = ("g" if group else "") + ("o" if others else "")
     return Untrusted(place, f"can be written by {writers}", f"chmod {bits}-w {shlex.quote(place)}")
 

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from meshd.host.trusted_paths import untrusted
 from meshd.pull import fetch, sources
 from meshd.pull.errors import PullError, Unreachable, Unverified
 from meshd.pull.fetch import Progress
 from meshd.pull.sources import HUB, Source
-from meshd.pull.store import PulledModel, create, find, lock, models_dir, save, sync_directory, unsafe
+from meshd.pull.store import PulledModel, create, find, lock, models_dir, save, sync_directory
 
 GGUF = b"GGUF"
 
@@ -50,8 +51,8 @@ def pull(
     folder = models_dir(base)
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if why := unsafe(folder):
-            raise PullError(f"{folder} {why}", f"chmod go-w {folder}, or pull as its owner")
+        if fault := untrusted(folder):
+            raise PullError(f"{fault.path} {fault.why}", fault.repair)
         with lock(folder, source.name):
             here = find(source.name, base)
             _must_not_replace(source, here, folder)

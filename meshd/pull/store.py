@@ -17,7 +17,6 @@ from typing import IO
 
 import msgspec
 
-from meshd.host.users import user_name
 from meshd.pull.errors import PullError
 
 
@@ -112,14 +111,6 @@ def create(path: Path, mode: str = "wb") -> IO[bytes]:
 
 def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-
-
-def unsafe(path: Path) -> str:
-    """Why other users could change this file or folder, "" if they cannot."""
-    there = path.stat()
-    if there.st_uid not in (0, os.geteuid()):
-        return f"belongs to {user_name(there.st_uid)}"
-    return f"can be written by other users (mode {stat.S_IMODE(there.st_mode):04o})" if there.st_mode & 0o022 else ""
 
 
 @contextlib.contextmanager

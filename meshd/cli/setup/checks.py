@@ -324,14 +324,13 @@ def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterato
 
 def weights(models: Iterable[Any]) -> Iterator[Finding]:
     """models: what `meshd.pull.store.list_models` found."""
-    from meshd.pull.store import unsafe
+    from meshd.host.trusted_paths import untrusted
 
     models = list(models)
     pulled = [model.name for model in models]
     for model in models:
-        for path in (model.path.parent, model.path):
-            if why := unsafe(path):
-                yield Finding("weights", PROBLEM, f"{path} {why}", f"chmod go-w {path}, or make it yours")
+        if fault := untrusted(model.path):
+            yield Finding("weights", PROBLEM, f"{fault.path} {fault.why}", fault.repair)
     if pulled:
         yield Finding("weights", OK, ", ".join(pulled))
     else:

@@ -15,9 +15,10 @@ from typing import Any
 
 from meshd.catalogue.known import load_local_models
 from meshd.connectors.providers.embedded.provider import EmbeddedModel
+from meshd.host.trusted_paths import untrusted
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
-from meshd.pull.store import find, is_file, list_models, unsafe
+from meshd.pull.store import find, is_file, list_models
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -126,10 +127,8 @@ class LocalLlmProvider(Provider):
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is no file {path}", status=404)
         pulled = find(name, self.settings.data_dir or None)
         if pulled is not None:
-            if why := unsafe(pulled.path) or unsafe(pulled.path.parent):
-                message = (
-                    f"the weights {pulled.path} are not used: it {why}; run: chmod go-w {pulled.folder} {pulled.path}"
-                )
+            if fault := untrusted(pulled.path):
+                message = f"the weights {pulled.path} are not used: {fault}"
                 raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, message, status=404)
             return self._described(name, pulled.path)
         known = {row.name for row in load_local_models()}
@@ -141,7 +140,7 @@ class LocalLlmProvider(Provider):
         with suppress(ProviderFailure):
             first.append(self._weights(_name_of(self._default)))
         pulled = list_models(self.settings.data_dir or None)
-        safe = (model for model in pulled if not unsafe(model.path))
+        safe = (model for model in pulled if not untrusted(model.path))
         return first + [self._described(model.name, model.path) for model in safe]
 
     def _described(self, name: str, path: Path) -> Weights:

@@ -50,7 +50,7 @@ def test_what_others_may_write_is_refused_until_the_command_that_is_named_has_ru
     assert daemon.spawn().wait(30) == EX_CONFIG
     assert "Traceback" not in daemon.log()
     said = daemon.log()
-    assert f"{short / place} can be written by everybody".replace("/ can", " can") in said
+    assert f"{short / place} can be written by every user".replace("/ can", " can") in said
     assert not daemon.socket.exists()
     repair = said.partition("run `")[2].partition("`")[0]
     subprocess.run(repair, shell=True, check=True)
@@ -73,7 +73,7 @@ def test_a_reload_that_brings_one_is_refused_and_doctor_tells_it(short: Path, on
         (problem,) = report["problems"]
         assert problem["message"].endswith(f"run `chmod o-w {daemon.config}`")
         assert daemon.say().choices[0].message.content == "here"
-        assert f"{daemon.config} can be written by everybody" in doctor(daemon)
+        assert f"{daemon.config} can be written by every user" in doctor(daemon)
     finally:
         daemon.close()
 
@@ -88,7 +88,7 @@ def test_a_reload_of_a_file_that_says_so_is_only_a_warning(short: Path, one: Any
         daemon.write(changed)
         assert daemon.ask("POST", "/mesh/v1/reload")["ok"]
         (note,) = daemon.status()["notes"]
-        assert note.endswith(f"/keys can be written by everybody: run `chmod o-w {short}/keys`")
+        assert note.endswith(f"/keys can be written by every user: run `chmod o-w {short}/keys`")
         assert note in doctor(daemon)
         eventually(lambda: note in (short / "logs/log").read_text())
     finally:
@@ -109,7 +109,7 @@ def test_packages_that_others_may_write_are_not_imported_from(short: Path, one: 
     daemon.environment = {"PYTHONPATH": str(short / "lib")}
     arguments, daemon.arguments = daemon.arguments, ("--check",)
     assert daemon.spawn().wait(30) == (EX_CONFIG if strict else 0)
-    assert f"{short / 'lib'} can be written by everybody: run `chmod" in daemon.log()
+    assert f"{short / 'lib'} can be written by every user: run `chmod" in daemon.log()
     daemon.arguments = arguments
     if strict:
         assert daemon.spawn().wait(30) == EX_CONFIG
