@@ -25,6 +25,7 @@ from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.descriptors import FEWEST_FILES, raise_file_limit
 from meshd.host.dumpable import set_dumpable
+from meshd.host.plain_text import harmless, one_line
 from meshd.host.standard_streams import open_standard_streams, release_standard_streams
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
@@ -170,7 +171,7 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
     for remark in remarks(config):
         _complain(f"note: {remark}")
     if code == EX_OK:
-        print(f"{config.file or 'the built-in configuration'}: valid")
+        print(f"{one_line(config.file or 'the built-in configuration')}: valid")
     return code
 
 
@@ -185,7 +186,7 @@ def _warn_of_proxies(config: MeshConfig) -> None:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError):  # a full disk; the exit status tells as well
-        print(f"meshd: {text}", file=sys.stderr)
+        print(f"meshd: {harmless(text)}", file=sys.stderr)
 
 
 def _refused(error: ConfigurationError) -> int:

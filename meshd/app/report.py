@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from meshd.app.notify import Notifier
 from meshd.core.mailboxes import ActorUnavailable
 from meshd.host import clock
+from meshd.host.plain_text import harmless
 from modelmesh.errors import MeshError
 from modelmesh.version import VERSION
 
@@ -44,7 +45,7 @@ def greet(status: dict[str, Any], path: Path) -> None:
     lines.append(f"  pools      {', '.join(pools) or 'none'}")
     lines += [f"  note       {note}" for note in status["notes"]]
     lines.append("Next: meshctl chat, meshctl status, meshctl doctor. Ctrl-C ends.")
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join(harmless(line).replace("\n", " ") for line in lines), file=sys.stderr)
 
 
 def summary(status: dict[str, Any]) -> str:

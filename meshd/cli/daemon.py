@@ -7,7 +7,6 @@ that `--help` and the completion of options stay fast.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -19,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
+
+from meshd.cli.screen import output as out
 
 if TYPE_CHECKING:
     from modelmesh import MeshError, OpenAIClient
@@ -123,7 +124,6 @@ def waiting(what: str = "") -> Iterator[None]:
 
 
 def _tell_wait(over: threading.Event, what: str) -> None:
-    from meshd.cli.screen import cells
     from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
 
     patience = _PATIENCE
@@ -140,8 +140,7 @@ def _tell_wait(over: threading.Event, what: str) -> None:
         except MeshError as error:  # a daemon that drains is healthy
             text = text or str(error).partition("\n")[0]
         if text and not over.is_set():
-            sys.stderr.write(cells.harmless(f"meshctl: {text} Ctrl-C ends this.") + "\n")
-            sys.stderr.flush()
+            out.remark(f"meshctl: {text} Ctrl-C ends this.")
             return
         patience = _AGAIN
 
@@ -167,7 +166,6 @@ def _map(answer: Any) -> dict[str, Any]:
 
 def report(error: Exception) -> int:
     """Print to stderr what went wrong, as text or, with --json, as JSON. Returns the exit code."""
-    from meshd.cli.screen import cells
     from modelmesh.errors import DaemonUnavailableError, MeshError
 
     found: dict[str, Any]
@@ -188,9 +186,9 @@ def report(error: Exception) -> int:
         lines, code = _unexpected(error), INTERNAL
         found = {"message": "; ".join(lines), "code": "internal_error"}
     if settings.json:
-        sys.stderr.write(json.dumps({"error": found}, ensure_ascii=False, default=str) + "\n")
+        sys.stderr.write(out.as_json({"error": found}) + "\n")
     else:
-        sys.stderr.write(cells.harmless("meshctl: " + "\n".join(lines)) + "\n")
+        out.complain("\n".join(lines))
     return code
 
 

@@ -18,7 +18,8 @@ _PATIENCE = 1.0
 def _names(*sources: tuple[str, str]) -> Iterator[str]:
     with daemon.Daemon(_PATIENCE) as line:
         for path, key in sources:
-            yield from (str(entry[key]) for entry in line.get(path).get("data") or () if entry.get(key))
+            names = (str(entry[key]) for entry in line.get(path).get("data") or () if entry.get(key))
+            yield from (name for name in names if name.isprintable())  # a shell shows them as they are
 
 
 def everything() -> list[str]:

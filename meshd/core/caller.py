@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from meshd.host.program_names import is_interpreter, printable
+from meshd.host.plain_text import printable
+from meshd.host.program_names import is_interpreter
 from meshd.host.users import user_name
 
 

@@ -11,8 +11,9 @@ import os
 import re
 import threading
 
+from meshd.host.plain_text import printable
+
 _MOST_READ = 4096  # bytes of a command line
-_MOST_SHOWN = 64  # characters of a name
 PATIENCE = 0.02  # s
 MOST_STUCK = 4  # hanging readers, after which no more are started
 
@@ -70,12 +71,6 @@ def script_in(line: bytes) -> str:
         elif word and not word.startswith("-"):
             return printable(_file_name(word))
     return ""
-
-
-def printable(text: str) -> str:
-    """For terminals and tables: no control characters, no line breaks, of bounded length."""
-    shown = "".join(character for character in text[: _MOST_SHOWN * 2] if character.isprintable()).strip()
-    return shown[: _MOST_SHOWN - 1] + "…" if len(shown) > _MOST_SHOWN else shown
 
 
 def _file_name(path: str) -> str:

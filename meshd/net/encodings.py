@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from meshd.host.plain_text import one_line
+
 _NAMES = {
     "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "x-deflate": "deflate", "zlib": "deflate",
     "br": "br", "brotli": "br", "x-br": "br", "zstd": "zstd", "x-zstd": "zstd", "zstandard": "zstd",
@@ -257,8 +259,7 @@ def _coding(name: str) -> _Coding:
     if known in ("gzip", "deflate"):
         return _Zlib(gzip=known == "gzip")
     if known is None:
-        shown = "".join(character if character.isprintable() else "?" for character in name[:_SHOWN])
-        raise UnknownEncoding(f"has the content encoding `{shown}`, which is not known here")
+        raise UnknownEncoding(f"has the content encoding `{one_line(name[:_SHOWN])}`, which is not known here")
     try:
         return _Brotli(_brotli()) if known == "br" else _Zstd(zstd_module())
     except (ImportError, AttributeError):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from meshd.host.plain_text import one_line
+
 Address = IPv4Address | IPv6Address
 _Covers = Callable[[str, Address | None], bool]
 
@@ -161,5 +163,4 @@ def _shown(written: str) -> str:
     """For a log: without credentials and terminal control characters."""
     before, at, after = written.rpartition("@")
     text = f"…@{after}" if at and before else written
-    text = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return one_line(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -12,11 +12,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from meshd.host.plain_text import one_line
+
 SEVERITIES = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One thing to write. Secrets are redacted before an entry is made.
+    """One thing to write. Secrets are redacted before an entry is made; what controls a terminal is written as escapes.
 
     stream: `event`, `request`, `log` or `statistics`. message: one line for people. fields: all details, JSON-like;
     `pool`, `model`, `provider`, `request`, `app` are ids if present.
@@ -27,6 +29,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     severity: str
     message: str
     fields: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        # It may repeat what any program or provider wrote.
+        msgspec.structs.force_setattr(self, "message", one_line(self.message))
 
     @property
     def level(self) -> int:

@@ -98,7 +98,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         f"{outcome.tokens_in}+{outcome.tokens_out} tokens, {outcome.total_time * 1e3:.0f} ms"
     )
     if "error" in fields:
-        message += f": {' '.join(str(fields['error']).split())}"
+        message += f": {fields['error']}"
     # An answered request is routine; a failed one belongs in the system's journal.
     severity = "warning" if outcome.status >= 500 else "debug"
     return Entry("request", int(outcome.at * 1e9), severity, message, fields)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meshd.cli import daemon, helping, names
-from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
+from meshd.host.plain_text import one_line
 from meshd.operations.chat import CHAT
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Map
     if as_json:
         out.print_json({**reply.to_dict(), "mesh": mesh, "total_time": round(total, 6)})
     else:
-        sys.stdout.write(_shown(text if text.endswith("\n") else text + "\n"))
-        sys.stdout.flush()
+        out.write(text if text.endswith("\n") else text + "\n")
         _footer(mesh, reply.model, usage, None, total)
     return text
 
@@ -137,8 +136,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
                     first = time.monotonic() - began
                     spinner.set()
                 parts.append(piece)
-                sys.stdout.write(_shown(piece))
-                sys.stdout.flush()
+                out.write(piece)
     text = "".join(parts)
     if text and not text.endswith("\n"):
         sys.stdout.write("\n")
@@ -146,11 +144,6 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
     mesh = stream.mesh.to_dict() if stream.mesh else {}
     _footer(mesh, real, stream.usage, first, time.monotonic() - began)
     return text
-
-
-def _shown(text: str) -> str:
-    """The text without terminal control characters, as a prompt may make a model write any; unchanged in a pipe."""
-    return cells.harmless(text) if out.on_terminal() else text
 
 
 def _footer(
@@ -169,7 +162,7 @@ def _footer(
         f"{tries} attempts" if tries > 1 else "1 attempt",
         out.usd(mesh["cost"]) if isinstance(mesh.get("cost"), int | float) and mesh["cost"] else None,
     ]
-    line = cells.one_line(" · ".join(str(part) for part in parts if part))
+    line = one_line(" · ".join(str(part) for part in parts if part))
     sys.stderr.write(f"{_DIM}{line}{_RESET}\n" if _coloured() else f"{line}\n")
     sys.stderr.flush()
 
@@ -215,7 +208,7 @@ def _converse(client: OpenAIClient, model: str, history: list[Message], given: M
 
     from modelmesh import MeshError
 
-    sys.stderr.write(f"talking to {model}; Ctrl-D ends, Ctrl-C stops an answer\n")
+    out.remark(f"talking to {model}; Ctrl-D ends, Ctrl-C stops an answer")
     while True:
         try:
             text = input("> ").strip()

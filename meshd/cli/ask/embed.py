@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -43,6 +42,6 @@ def embed(
         more = ", …" if len(vector) > _SHOWN else ""
         out.say(f"{len(vector)} dimensions: [{head}{more}]")
         who = " · ".join(str(part) for part in (mesh.get("model") or reply.model, mesh.get("provider")) if part)
-        sys.stderr.write(f"{who}\n")
+        out.remark(who)
     if not vector:
         raise daemon.Refused("the model gave an empty answer")

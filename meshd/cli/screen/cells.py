@@ -1,6 +1,6 @@
-"""Texts for a terminal: without control characters, measured in columns, wrapped between words.
+"""Texts for a terminal: measured in columns, wrapped between words.
 
-Owns: which characters control a terminal, and how wide the others are.
+Owns: how wide characters are. (`host/plain_text.py` knows which of them control a terminal.)
 Must never: print.
 """
 
@@ -9,24 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_STEERING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, with the escape of every sequence
-    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"  # text direction, invisible characters
-    "\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-
-
-def harmless(text: str) -> str:
-    """The text with control characters and invisible ones written as Python escapes."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = _LINE_ENDS.sub("\n", text).expandtabs(4)
-    return _STEERING.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
-
-
-def one_line(text: str) -> str:
-    return " ".join(harmless(text).split())
+from meshd.host.plain_text import one_line
 
 
 def width_of(text: str) -> int:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from meshd.cli.screen import cells
+from meshd.host import plain_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,28 +56,35 @@ def on_terminal() -> bool:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(_as_json(value, indent=2) + "\n")
+    sys.stdout.write(as_json(value, indent=2) + "\n")
 
 
 def print_json_line(value: Any) -> None:
     """One JSON document on one line, at once: for streams."""
-    sys.stdout.write(_as_json(value, separators=(",", ":")) + "\n")
+    sys.stdout.write(as_json(value, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
-_UNWRITTEN: Final = re.compile("[\x7f-\x9f\ud800-\udfff]")
+def as_json(value: Any, **form: Any) -> str:
+    return plain_text.in_json(json.dumps(value, ensure_ascii=False, default=str, **form))
 
 
-def _as_json(value: Any, **form: Any) -> str:
-    """Escapes characters that control a terminal or cannot be encoded; in JSON they occur only in strings."""
-    text = json.dumps(value, ensure_ascii=False, default=str, **form)
-    return _UNWRITTEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+def write(text: str) -> None:
+    """Print a text that has its own lines, such as a file, unchanged except on a terminal."""
+    sys.stdout.write(plain_text.harmless(text) if on_terminal() else text)
+    sys.stdout.flush()
+
+
+def remark(text: str) -> None:
+    """Print one line beside the output, on stderr."""
+    sys.stderr.write(plain_text.one_line(text) + "\n")
+    sys.stderr.flush()
 
 
 def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
     """Print lines for people. On a terminal, a long line is wrapped between words, and its continuation indented; in a
     pipe it stays one line."""
-    text = cells.harmless(text)
+    text = _indented(plain_text.harmless(text))
     if not on_terminal():
         sys.stdout.write(f"{text}\n")
         return
@@ -89,7 +97,12 @@ def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
 def complain(text: str) -> None:
     """Print a line about what went wrong, on stderr."""
     sys.stdout.flush()
-    sys.stderr.write(f"meshctl: {cells.harmless(text)}\n")
+    sys.stderr.write(f"meshctl: {_indented(plain_text.harmless(text))}\n")
+
+
+def _indented(text: str) -> str:
+    """Continuation lines are indented, so that no value's line looks like one of the command's own."""
+    return re.sub(r"\n(?=\S)", "\n  ", text)
 
 
 Line = Sequence[tuple[str, str]]
@@ -97,6 +110,7 @@ Line = Sequence[tuple[str, str]]
 
 
 def print_lines(lines: Iterable[Line]) -> None:
+    lines = [[(plain_text.harmless(text).replace("\n", " "), style) for text, style in line] for line in lines]
     if not on_terminal():
         sys.stdout.write("".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines))
         return
@@ -131,7 +145,14 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, number
     """The lines that `print_table` prints: the header, then one or more for each row."""
     from meshd.cli.screen import tables
 
-    shown = [[(cells.harmless(cell_text(cell)), _style(cell)) for cell in row] for row in rows]
+    last = len(columns) - 1  # its words may have lines
+    shown = [
+        [
+            ((plain_text.harmless if at == last else plain_text.one_line)(cell_text(cell)), _style(cell))
+            for at, cell in enumerate(row)
+        ]
+        for row in rows
+    ]
     width = console().width if on_terminal() else None
     return tables.lines(columns, shown, frozenset(numbers), width)
 
@@ -143,14 +164,14 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
 
 def field_lines(fields: Iterable[tuple[str, Any]]) -> list[Line]:
     shown = [
-        (name, cells.harmless(cell_text(value)), _style(value))
+        (name, plain_text.harmless(cell_text(value)), _style(value))
         for name, value in fields
         if value is not None and cell_text(value) != ""
     ]
     space = max((len(name) for name, _, _ in shown), default=0) + 2
     lines: list[Line] = []
     for name, text, style in shown:
-        parts = cells.wrapped(text, console().width - space) if on_terminal() else [cells.one_line(text)]
+        parts = cells.wrapped(text, console().width - space) if on_terminal() else [plain_text.one_line(text)]
         lines += [[(name.ljust(space), FAINT), (parts[0], style)]]
         lines += [[(" " * space, ""), (part, style)] for part in parts[1:]]
     return lines

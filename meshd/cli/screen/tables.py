@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from meshd.cli.screen import cells
+from meshd.host.plain_text import one_line
 
 Cell = tuple[str, str]  # text, style
 Line = Sequence[Cell]
@@ -34,7 +35,7 @@ def lines(
 
 def _piped(heads: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[bool]) -> list[Line]:
     """For programs that read lines: each row is one line of any length; two or more spaces separate columns."""
-    texts = [list(heads), *([cells.one_line(text) or "-" for text, _ in row] for row in rows)]
+    texts = [list(heads), *([one_line(text) or "-" for text, _ in row] for row in rows)]
     widths = [max(cells.width_of(row[at]) for row in texts) for at in range(len(heads))]
     return [[("  ".join(map(_set, row, widths, right)).rstrip(), "")] for row in texts]
 

@@ -6,7 +6,6 @@ Must never: show a secret's value, or overwrite a file unless told to.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
+from meshd.host.plain_text import one_line
 
 if TYPE_CHECKING:
     from meshd.config import MeshConfig, Problem
@@ -57,8 +57,8 @@ def show(
     from meshd.config.write.dumping import dump_yaml
 
     generation = f"generation {answer.get('generation')}" if answer.get("generation") else "no daemon is running"
-    sys.stdout.write(f"# {answer.get('source') or 'built-in'}, {generation}\n")
-    sys.stdout.write(dump_yaml(answer.get("config") or {}))
+    out.write(f"# {one_line(str(answer.get('source') or 'built-in'))}, {generation}\n")
+    out.write(dump_yaml(answer.get("config") or {}))
 
 
 def at_hand() -> tuple[MeshConfig, str]:
@@ -109,7 +109,7 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
         out.print_json({"file": name, "valid": not problems, "problems": [problem.asdict() for problem in problems]})
     elif problems:
         for problem in problems:
-            sys.stdout.write(f"{problem}\n")
+            out.write(f"{one_line(str(problem))}\n")
         out.complain(f"{name}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     else:
         out.say(f"{name} is valid", out.GOOD)
@@ -179,7 +179,7 @@ def convert(
         raise daemon.Refused("\n".join(str(problem) for problem in loaded.problems))
     text = dump(loaded.raw, "yaml" if str(target) == "-" else format_of(str(target)))
     if str(target) == "-":
-        sys.stdout.write(text)
+        out.write(text)
         return
     _write(target, text, force)
     _wrote(target, as_json)
@@ -206,7 +206,7 @@ def init(
         )
     text = commented_yaml(zero_config(os.environ))
     if str(path) == "-":
-        sys.stdout.write(text)
+        out.write(text)
         return
     target = path or user_file(os.environ)
     _write(target, text, force)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from meshd.cli import daemon, helping
-from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
+from meshd.host.plain_text import one_line
 
 if TYPE_CHECKING:
     from meshd.pull.store import PulledModel
@@ -198,7 +198,7 @@ def _bar(name: str) -> Iterator[Tell]:
             progress.TimeRemainingColumn(compact=True, table_column=whole),
         ]
     with progress.Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task(cells.one_line(name), total=None)
+        task = bar.add_task(one_line(name), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -213,7 +213,6 @@ def told_by_lines(name: str) -> Tell:
         if time.monotonic() - said >= _EVERY:
             said = time.monotonic()
             of = f" of {out.size(total)}, {done * 100 // total} %" if total else ""
-            sys.stderr.write(f"{name}: {out.size(done)}{of}\n")
-            sys.stderr.flush()
+            out.remark(f"{name}: {out.size(done)}{of}")
 
     return tell

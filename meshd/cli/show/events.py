@@ -11,6 +11,7 @@ from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
 from meshd.core.events import EventType
 from meshd.core.text.durations import format_duration
+from meshd.host.plain_text import one_line
 from modelmesh.wording import no_such
 
 app = helping.Commands()
@@ -128,5 +129,5 @@ def _print(event: dict[str, Any]) -> None:
         str(event.get("reason") or ""),
         _changes(event, at),
     ]
-    out.say("  ".join(part for part in parts if part), _STYLES.get(str(event.get("severity"))))
+    out.say("  ".join(one_line(part) for part in parts if part), _STYLES.get(str(event.get("severity"))))
     sys.stdout.flush()

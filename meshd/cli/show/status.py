@@ -15,6 +15,7 @@ from meshd.cli import daemon, helping
 from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
 from meshd.cli.show.standings import availability, failing, notes, of_its_key
+from meshd.host.plain_text import harmless, one_line
 
 app = helping.Commands()
 
@@ -139,9 +140,9 @@ def _wrong(found: Mapping[str, Any], most: int | None) -> list[out.Line]:
 def _trouble(text: str, whole: bool) -> list[str]:
     """At most two lines, unless --all is given."""
     if not out.on_terminal():
-        return [cells.one_line(text)]
+        return [one_line(text)]
     width = out.console().width - 2
-    parts = cells.wrapped(cells.one_line(text) if not whole else cells.harmless(text), width)
+    parts = cells.wrapped(one_line(text) if not whole else harmless(text), width)
     return parts if whole or len(parts) <= 2 else [parts[0], cells.clipped(" ".join(parts[1:]), width)]
 
 

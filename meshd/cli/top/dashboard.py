@@ -25,6 +25,7 @@ from meshd.cli.top import lines, model, tables
 from meshd.cli.top.model import History, Row, Snapshot, Table
 from meshd.cli.top.screens import Answer, Help
 from meshd.cli.top.source import Source
+from meshd.host.plain_text import one_line
 from modelmesh.errors import MeshError
 
 TABS = ("pools", "models", "apps", "budget", "events")
@@ -119,7 +120,7 @@ class Top(App[None]):
             try:
                 self._snapshot = await self._source.snapshot()
             except MeshError as error:
-                self._lost = model.plain(error.message)
+                self._lost = error.message
             else:
                 self._lost = ""
                 self._history.add(self._snapshot)
@@ -242,7 +243,7 @@ class Top(App[None]):
     # -- drawing --------------------------------------------------------------------------------------
 
     def _say(self, what: str, tone: str = "") -> None:
-        self._said = (model.plain(what), tone)
+        self._said = (what, tone)
         self._draw()
 
     def _draw(self) -> None:
@@ -263,6 +264,8 @@ class Top(App[None]):
         return self.screen_stack[0].query_one(selector, kind)
 
     def _put(self, id: str, text: Text) -> None:
+        if (plain := one_line(text.plain)) != " ".join(text.plain.split()):
+            text = Text(plain)
         text.truncate(max(1, self.size.width - 2), overflow="ellipsis")
         self._find(f"#{id}", Static).update(text)
 

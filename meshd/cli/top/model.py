@@ -16,6 +16,7 @@ from typing import Any
 
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget
+from meshd.host.plain_text import one_line
 
 GOOD, BAD, WARN, FAINT = "good", "bad", "warn", "faint"
 """Tones of a cell. A tone only emphasises; the text says the same."""
@@ -150,17 +151,8 @@ class Table:
         return Table(self.columns, (*have, *rest), self.empty)
 
 
-_CONTROL = {code: " " if code in (9, 10, 13) else None for code in (*range(32), *range(127, 160))}
-
-
-def plain(value: Any) -> str:
-    """Text without terminal control characters, since apps choose their names and providers the text of their
-    errors."""
-    return str(value).translate(_CONTROL)
-
-
 def text(value: Any, tone: str = "") -> Cell:
-    shown = "" if value is None else plain(value)
+    shown = "" if value is None else one_line(str(value))
     return Cell(shown, tone, shown.lower())
 
 
@@ -213,10 +205,10 @@ TONES = {"debug": FAINT, "warning": WARN, "error": BAD, "critical": BAD}
 def event_parts(event: Row) -> tuple[str, str, str, str]:
     """(time, type, what it concerns and why, tone)."""
     at = datetime.fromtimestamp((event.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S")
-    ids = plain(" ".join(str(value) for value in (event.get("ids") or {}).values()))
-    reason = plain(event.get("reason") or "")
+    ids = one_line(" ".join(str(value) for value in (event.get("ids") or {}).values()))
+    reason = one_line(str(event.get("reason") or ""))
     concerned = f"{ids}: {reason}" if ids and reason else ids or reason
-    return at, str(event.get("type") or ""), concerned, TONES.get(str(event.get("severity")), "")
+    return at, one_line(str(event.get("type") or "")), concerned, TONES.get(str(event.get("severity")), "")
 
 
 def tightest(budgets: Sequence[Row] | None) -> Row | None:

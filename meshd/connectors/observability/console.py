@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, TextIO
 
+from meshd.host.plain_text import harmless
 from meshd.sdk.observability import Entry, Sink
 
 _COLOURS = {"debug": "2", "info": "", "warning": "33", "error": "31", "critical": "1;31"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_CONTROL = {code: None for code in range(32) if code not in (9, 10)} | {127: None}
+_INDENT = "    "
+"""Before each line of a traceback, so that no exception's text looks like an entry."""
 
 
 class ConsoleSink(Sink):
@@ -28,11 +31,10 @@ class ConsoleSink(Sink):
         self._to_journal = stream is None and bool(os.environ.get("JOURNAL_STREAM")) and not self._stream.isatty()
 
     def write(self, entry: Entry) -> None:
-        # A provider's error text must not move the cursor of an operator's terminal.
-        text = entry.message.translate(_CONTROL)
+        text = entry.message
         traceback = entry.fields.get("traceback")
         if traceback:
-            text += "\n" + str(traceback).rstrip().translate(_CONTROL)
+            text += "\n" + textwrap.indent(harmless(str(traceback)).rstrip(), _INDENT)
         if self._to_journal:
             lines = "\n".join(f"<{_PRIORITIES.get(entry.severity, 6)}>{line}" for line in text.split("\n"))
         else:

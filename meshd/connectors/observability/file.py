@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from meshd.host.plain_text import in_json
 from meshd.sdk.observability import Entry, Sink
 
 
@@ -35,7 +36,8 @@ class FileSink(Sink):
     def write(self, entry: Entry) -> None:
         when = datetime.fromtimestamp(entry.at_ns / 1e9, UTC).isoformat(timespec="microseconds")
         line = {"time": when, "stream": entry.stream, "severity": entry.severity, "message": entry.message}
-        self._lines.append(self._encode(line | entry.fields) + b"\n")
+        # A log is also read on terminals.
+        self._lines.append(in_json(self._encode(line | entry.fields).decode()).encode() + b"\n")
 
     def flush(self) -> None:
         if self._lines:

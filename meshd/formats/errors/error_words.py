@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.host.plain_text import stripped
 from meshd.sdk import lenient
 
 MAX_MESSAGE = 600  # characters
@@ -32,7 +33,6 @@ _TITLE = re.compile(r"<(title|h1|message)[^>]{0,200}>([^<]{1,600})<", re.I)
 _NOT_SHOWN = re.compile(r"<(script|style)\b[^>]{0,200}>[^<]{0,20000}</\1>", re.I)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _SENTENCE = re.compile(r'"[^"]{0,200}\w \w')
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _WORDED = re.compile(
     r"(?:(?:try again|retry|available|resets?|wait)[^.\d]{0,40}?\b(?:in|after|for|about)\s{0,3}(?:about\s)?|wait\s)"
@@ -331,5 +331,5 @@ def _of_page(page: str) -> str:
 
 def _shown(text: str) -> str:
     """Text of bounded length, without terminal control characters."""
-    text = _CONTROL.sub("", text[:65536].replace("\r", "")).strip()
+    text = stripped(text[:65536]).strip()
     return "\n".join(" ".join(line.split()) for line in text.split("\n") if line.strip())[: 4 * MAX_MESSAGE]

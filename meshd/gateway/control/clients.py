@@ -16,7 +16,7 @@ from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.ipc.connections import Connection, Connections
 from meshd.gateway.runtime import Runtime
-from meshd.host.program_names import printable
+from meshd.host.plain_text import printable
 
 
 class Clients(Group):

@@ -40,7 +40,7 @@ def test_console_colours_only_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     for stream in (plain, terminal):
         ConsoleSink(stream=stream).write(entry("it \x1b[2Jbroke", severity="error", traceback="Traceback\n  x"))
     assert "\x1b" not in plain.getvalue()
-    assert "it [2Jbroke\nTraceback\n  x\n" in plain.getvalue()
+    assert "it \\x1b[2Jbroke\n    Traceback\n      x\n" in plain.getvalue()
     assert terminal.getvalue().startswith("\x1b[31m")
     monkeypatch.setenv("NO_COLOR", "1")
     dull = Terminal()
@@ -62,10 +62,29 @@ def journald(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_journal_fields(journald: socket.socket) -> None:
     sink = JournalSink()
-    sink.write(entry("two\nlines", "event", "warning", pool="chat", model="p/m", request="ab", attempts=[1], none=None))
+    sink.write(
+        entry(
+            "two\nlines",
+            "event",
+            "warning",
+            pool="chat",
+            why="two\nlines",
+            model="p/m",
+            request="ab",
+            attempts=[1],
+            none=None,
+        )
+    )
     data = journald.recv(65536)
-    assert b"MESSAGE\n" + (9).to_bytes(8, "little") + b"two\nlines\n" in data
-    for line in (b"PRIORITY=4", b"MESH_POOL=chat", b"MESH_MODEL=p/m", b"MESH_REQUEST=ab", b"MESH_ATTEMPTS=[1]"):
+    assert b"MESH_WHY\n" + (9).to_bytes(8, "little") + b"two\nlines\n" in data
+    for line in (
+        b"MESSAGE=two lines",
+        b"PRIORITY=4",
+        b"MESH_POOL=chat",
+        b"MESH_MODEL=p/m",
+        b"MESH_REQUEST=ab",
+        b"MESH_ATTEMPTS=[1]",
+    ):
         assert line + b"\n" in data
     assert b"NONE" not in data
     sink.close()

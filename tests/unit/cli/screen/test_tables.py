@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from meshd.cli.screen import cells, tables
 from meshd.cli.screen import output as out
+from meshd.host.plain_text import harmless, one_line
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\rc\x9b31md\x00\u202eevil\u2066\ud83c\u2028e\u200bf\x7f"
 STEERING = ("Cc", "Cs", "Zl", "Zp")
@@ -31,7 +32,7 @@ def steers(text: str) -> bool:
 
 
 def shown(rows: list[Any], width: int | None) -> list[str]:
-    clean = [[(cells.harmless(text), "") for text in row] for row in rows]
+    clean = [[(harmless(text), "") for text in row] for row in rows]
     laid = tables.lines(["model", "state", "requests", "reason"], clean, {"requests"}, width)
     return ["".join(text for text, _ in line) for line in laid]
 
@@ -43,7 +44,7 @@ def test_on_a_terminal_every_line_fits_and_every_word_is_whole(rows: list[Any], 
     assert max(map(cells.width_of, lines)) <= width
     parts = [part for line in lines for part in line.split()]
     for row in rows:
-        for each in " ".join(map(cells.harmless, row)).split():
+        for each in " ".join(map(harmless, row)).split():
             if each.isascii() and cells.width_of(each) <= width - 4:
                 assert each in parts, each
 
@@ -54,13 +55,13 @@ def test_in_a_pipe_a_row_is_a_line_and_nothing_is_lost(rows: list[Any]) -> None:
     assert len(lines) == len(rows) + 1
     assert not any(map(steers, lines))
     for row, line in zip(rows, lines[1:], strict=True):
-        assert all(cells.one_line(cell) in line for cell in row)
+        assert all(one_line(cell) in line for cell in row)
 
 
 @given(st.text(), st.integers(10, 100))
 @example("000\x1f\x08➕", 10)
 def test_a_wrapped_text_is_the_same_text(text: str, width: int) -> None:
-    clean = cells.harmless(text)
+    clean = harmless(text)
     lines = cells.wrapped(clean, width, "  ")
     assert max(map(cells.width_of, lines)) <= max(width, 4)
     assert "".join("".join(lines).split()) == "".join(clean.split())

@@ -130,7 +130,7 @@ def test_pools_models_and_apps() -> None:
     assert row == ["chat", "1/2", "p/m", "2", "1.2", "500 ms", "", "", "2", "round-robin"]
     models = shown(tables.models_table(look))
     assert models[0][:6] == ["p/m", "active", "2", "9", "", "500 ms"]
-    assert models[1][-1] == "quota[2J used up"
+    assert models[1][-1] == "quota\\x1b[2J used up"
     assert [line.key for line in tables.models_table(look, "chat").lines] == ["p/m"]
     assert tables.models_table(look, "none").empty == "none has no models"
     apps = {row[0]: row for row in shown(tables.apps_table(look, history))}
