@@ -189,6 +189,7 @@ def _number(text: str) -> float | None:
 
 def _wait(text: str, raw: RawHeaders, now: float | None) -> float | None:
     """Seconds from now, from `1.5`, `6m0s`, `12ms`, an epoch (seconds or milliseconds) or a date."""
+    text = text[:_LONGEST_DATE]
     number = _number(text)
     if number is not None:
         if number > _EPOCH_SECONDS * 1000:

@@ -30,7 +30,7 @@ _DEEPEST = 3  # escapes inside escapes
 _PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "lm-studio", "not-needed", "no-key",
                            "bearer", "basic", "token", "true", "false"})  # fmt: skip
 _SECRET_NAME = re.compile(r"(?i)key|token|auth|secret|passw|passphrase|cookie|credential|signature|session|jwt|bearer")
-_RANDOM = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])[A-Za-z0-9_+=.~-]{16,}")
+_LONG = re.compile(r"[A-Za-z0-9_+=.~-]{16,}")
 _PLAIN_HEADER = re.compile(r"(?i)accept|agent|content|version|beta|title|referer|trace")
 _NO_SECRET = re.compile(r"[\d.\-]{0,12}(?:-?preview)?|v\d[\w.]{0,6}", re.I)  # an API's version
 _ESCAPE = re.compile(
@@ -201,11 +201,16 @@ def _beside_the_key(settings: ProviderSettings) -> set[str]:
     """Secrets in its headers and its address."""
     found: set[str] = set()
     for name, value in settings.headers.items():
-        if _SECRET_NAME.search(name) or (_RANDOM.search(value) and not _PLAIN_HEADER.search(name)):
+        if _SECRET_NAME.search(name) or (_looks_random(value) and not _PLAIN_HEADER.search(name)):
             found |= {value, *value.split()}
     if settings.base_url and "://" in settings.base_url:
         found |= _of_address(settings.base_url)
     return found
+
+
+def _looks_random(text: str) -> bool:
+    """Whether one of its words is long, and has letters and digits."""
+    return any(_LONG.search(word) and re.search("[0-9]", word) and re.search("[A-Za-z]", word) for word in text.split())
 
 
 def _of_address(url: str, path: bool = False) -> set[str]:
@@ -221,7 +226,7 @@ def _of_address(url: str, path: bool = False) -> set[str]:
     if user and password:
         found.add(f"{user}:{password}")
         found.add(f"{unquote(user)}:{unquote(password)}")
-    found |= {each for each in parts.path.split("/") if path and _RANDOM.fullmatch(each)}
+    found |= {each for each in parts.path.split("/") if path and _LONG.fullmatch(each) and _looks_random(each)}
     return found | {value for _, value in query if len(value) >= _WHOLE_WORDS and not _NO_SECRET.fullmatch(value)}
 
 
@@ -316,9 +321,13 @@ _PATTERNS = (
     r"[-_][A-Za-z0-9_\-]{12,}"
     r"|AIza[A-Za-z0-9_\-]{30,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
 )
 _KEYS = re.compile(rf"(?<![A-Za-z0-9])(?:{_PATTERNS})")
+# A JSON web token. Only the first `eyJ` of a run of its letters is tried: a search from each would take quadratic time.
+_JWT = re.compile(
+    r"(?<![A-Za-z0-9_\-])((?>(?:[A-Za-z0-9_\-]*?[_\-])??(?=eyJ)))"
+    r"eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]*"
+)
 # "Missing bearer or basic authentication" is not one, nor are "bearer tokens".
 _BEARER = re.compile(
     r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)"
@@ -336,5 +345,7 @@ def without_keys(text: str) -> str:
     """The text without anything that looks like a key, a token or a password."""
     text = _BEARER.sub(rf"\1 {MASK}", text)
     text = _KEYS.sub(MASK, text)
+    if "eyJ" in text:
+        text = _JWT.sub(rf"\1{MASK}", text)
     text = _FIELD.sub(rf"\1{MASK}", text)
     return _USERINFO.sub(rf"\1{MASK}", text) if "://" in text else text

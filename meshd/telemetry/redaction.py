@@ -15,6 +15,10 @@ from meshd.sdk.credentials import MASK, secrets_of, without_keys
 SHORTEST_KNOWN = 6
 """Shorter known values are not masked: that would hide half of every text and protect nothing."""
 MOST_KNOWN = 1024
+LONGEST = 64 * 1024
+"""Characters of a text; the rest is dropped, so that none keeps a thread busy."""
+_CUT = 512
+"""Characters before the cut that are dropped as well: they may be the beginning of a secret."""
 
 _SECRET_FIELDS = re.compile(r"(?i)(?:^|[-_])(?:api[-_]?keys?|secrets?|passwords?|authorization|access[-_]?tokens?)$")
 
@@ -38,9 +42,11 @@ class Redactor:
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def text(self, text: str) -> str:
+        cut, text = len(text) > LONGEST, text[:LONGEST]
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        return without_keys(text)
+        text = without_keys(text)
+        return f"{text[:-_CUT]}…" if cut else text
 
     def value(self, value: Any, name: str = "") -> Any:
         """The same structure of maps, lists and scalars, redacted."""

@@ -53,7 +53,7 @@ def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
     return lines
 
 
-_WORDS = re.compile(r"( *)((?:meshctl|pip) \S+|\S+)")  # a command is copied as a whole
+_WORDS = re.compile(r"(?<! )( *+)((?:meshctl|pip) \S+|\S+)")  # a command is copied as a whole
 
 
 def _pieces(line: str, columns: int) -> Iterator[tuple[str, str]]:

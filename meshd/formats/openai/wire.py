@@ -75,7 +75,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-_EMPTY = re.compile(rb'\s*(\[\s*\]|\{\s*\}|"")?\s*|\s*[^\s\["{].*', re.S)
+_EMPTY = re.compile(rb'\s*+(\[\s*+\]|\{\s*+\}|"")?\s*+|\s*+[^\s\["{].*', re.S)
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
 _BROKEN_OFF = re.compile(r"error|abort|fail|time[d_ -]*out|overload|malformed|cancel|interrupt|unavailable", re.I)
 _WORDS = re.compile(r"[:.\s]+")

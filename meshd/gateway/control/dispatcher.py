@@ -71,6 +71,8 @@ class Dispatcher:
     async def run(self, request: Request) -> None:
         """Answer a request, whatever happens."""
         try:
+            if len(request.headers) > MOST_FIELDS:
+                raise _too_many("headers", len(request.headers))
             if request.path in self._inference_paths:
                 if request.method != "POST":
                     raise _not_allowed(request.path, ("POST",))
@@ -91,7 +93,7 @@ class Dispatcher:
     # -- inside ---------------------------------------------------------------------------------------
 
     async def _call(self, request: Request) -> None:
-        path, call = request.path, Call(request.caller, query=dict(parse_qsl(request.query)))
+        path, call = request.path, Call(request.caller, query=_query(request.query))
         operation = self._find(request.method, path, call)  # before the body is read, which may be a form
         self._authorize(operation, request.caller, path)
         _require_json(request)
@@ -156,6 +158,8 @@ class Dispatcher:
         return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
 
 
+MOST_FIELDS = 100
+"""Of headers, and of fields in a query."""
 _OWN_PREFIX = "/mesh/"
 _VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
 _LIKE_A_PATH = 0.75
@@ -206,6 +210,20 @@ def _require_json(request: Request) -> None:
 
 
 _JSON = {"content-type": "application/json"}
+
+
+def _query(text: str) -> dict[str, str]:
+    if (fields := text.count("&") + 1) > MOST_FIELDS:
+        raise _too_many("fields in its query", fields)
+    return dict(parse_qsl(text))
+
+
+def _too_many(what: str, count: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"The request has {count} {what}, and {MOST_FIELDS} are allowed; send fewer.",
+        status_code=431,
+        code="too_many_fields",
+    )
 
 
 def _object(body: bytes) -> dict[str, Any]:

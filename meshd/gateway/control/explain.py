@@ -20,7 +20,7 @@ from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
-from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.control.dispatcher import MOST_FIELDS, Call, Dispatcher
 from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.arrival import FORMAT
 from meshd.gateway.requests.hedging import hedge_delay
@@ -244,8 +244,12 @@ class Explanation:
 def _headers(body: dict[str, Any]) -> dict[str, str]:
     """The request's headers: they may name its session, and control the cache."""
     found = body.pop("headers", None) or {}
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise InvalidRequestError("`headers` is a map of names to strings", param="headers")
+    if (
+        not isinstance(found, dict)
+        or len(found) > MOST_FIELDS
+        or not all(isinstance(value, str) for value in found.values())
+    ):
+        raise InvalidRequestError(f"`headers` is a map of at most {MOST_FIELDS} names to strings", param="headers")
     return found
 
 

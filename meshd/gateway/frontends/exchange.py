@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from meshd.core.caller import Caller
 from meshd.host import clock
+from meshd.host.plain_text import printable
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 
@@ -149,7 +150,7 @@ class Request:
         self.caller = caller
         self.deadline = deadline
         self.stream = stream
-        self.label = label
+        self.label = printable(label)
         self.resend = resend
         self.arrived = clock.now() if arrived is None else arrived
         self.arrived_at = time.time()

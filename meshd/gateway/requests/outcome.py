@@ -14,6 +14,8 @@ from meshd.gateway.frontends.exchange import Request
 from meshd.host import clock
 from meshd.sdk.provider import OperationSpec
 
+_LONGEST_NAME = 256  # characters
+
 
 def outcome(
     request: Request, operation: OperationSpec, identity: Identity, asked: str, status: int, **rest: Any
@@ -24,7 +26,7 @@ def outcome(
         request_id=request.request_id.hex(),
         at=request.arrived_at,
         operation=operation.name,
-        asked=asked,
+        asked=asked[:_LONGEST_NAME],
         status=status,
         app=identity.label,
         account=identity.account,

@@ -58,6 +58,7 @@ class Asked(Request):
         stream: bool = False,
         headers: dict[str, str] | None = None,
         request_id: bytes = bytes(16),
+        label: str = "",
     ) -> None:
         arrived = clock.now()
         deadline = Deadline.after(arrived, timeout, first_chunk)
@@ -72,6 +73,7 @@ class Asked(Request):
             deadline=deadline,
             arrived=arrived,
             stream=stream,
+            label=label,
         )
 
     def on_respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None) -> None: ...

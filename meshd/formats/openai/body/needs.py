@@ -21,7 +21,7 @@ from modelmesh.errors import InvalidRequestError
 _PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document",
                     "document_url", "video_url", "input_video"})  # fmt: skip
 _IMAGES = frozenset({"image_url", "input_image", "image"})
-_DATA_URL = re.compile(r"\s*data:([a-z]*)[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\s*data:([a-z]*+)[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
 _BARE_KEYS = {"data": "audio", "file_data": "file"}
 _AUDIO_BYTES = 32

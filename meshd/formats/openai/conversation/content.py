@@ -24,7 +24,7 @@ from modelmesh.errors import InvalidRequestError
 
 FORMAT = "openai"
 
-_DATA_URL = re.compile(r"data:([^;,]*)[^,]{0,200};\s*base64\s*,(.*)", re.IGNORECASE | re.DOTALL)
+_DATA_URL = re.compile(r"data:([^;,]*+)[^,]{0,200};\s*base64\s*,(.*)", re.IGNORECASE | re.DOTALL)
 
 
 def read_content(fields: Fields, *, assistant: bool) -> list[Part]:

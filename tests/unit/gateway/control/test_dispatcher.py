@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
@@ -230,3 +231,25 @@ async def test_a_body_that_is_not_json_is_reported_as_such(dispatcher, path, hea
 def test_only_a_path_that_was_meant_is_advised(path, meant):
     known = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/…"]
     assert path_meant(path, known) == meant
+
+
+@pytest.mark.parametrize("many", [101, 1_000_000])
+async def test_fields_are_counted_before_they_are_read(dispatcher, many):
+    for options in ({"path": "/a?" + "a=1&" * (many - 1)}, {"headers": {str(number): "" for number in range(many)}}):
+        recorded = Recorded(**options)
+        began = time.process_time()
+        await dispatcher.run(recorded)
+        assert recorded.said == [("error", 431, "too_many_fields")]
+        assert time.process_time() - began < 0.1
+
+
+async def test_a_hundred_are_read(dispatcher):
+    recorded = Recorded(path="/a?" + "&".join(f"a{number}=1" for number in range(100)))
+    await dispatcher.run(recorded)
+    assert len(recorded.said[0][1]["query"]) == 100
+
+
+@pytest.mark.parametrize("label", ["x" * 400_000, "\x1b]0;" + "eyJaaaaaaaa-" * 40_000, "two\nlines"])
+def test_a_label_is_short_and_plain(label):
+    assert len(Recorded(label=label).label) <= 64
+    assert Recorded(label=label).label.isprintable()
