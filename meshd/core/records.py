@@ -79,3 +79,5 @@ class Event(Message, frozen=True):
     reason: str = ""  # for people
     changed: dict[str, Any] = {}
     cause: Cause | None = None  # of `reason`: why something was set aside, came back or was replaced
+    uid: int = -1  # of the caller that it is about
+    account: str = ""  # of that caller; "": it is about no caller

@@ -183,7 +183,8 @@ class Router:
         if type == EventType.CLIENT_CONNECTED:
             self.runtime.outcomes.clients.met(caller)
         ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
-        self.runtime.publisher.event(type, "debug", ids, reason)
+        owner = caller.uid, self.runtime.apps.identify(caller).account
+        self.runtime.publisher.event(type, "debug", ids, reason, owner=owner)
 
     def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
         self.runtime.publisher.event(EventType.STRATEGY_SET_ASIDE, "error", {"pool": pool}, why, {"strategy": strategy})

@@ -13,33 +13,37 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.cause import Cause
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
 from meshd.core.text.redaction import redact_url
 from meshd.gateway.reports.state_publisher import amount_of
+from meshd.gateway.rights import Reader, without_words
 from meshd.operations.known import usual
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, STANDBY
-from meshd.routing.availability.state import ProviderState
+from meshd.routing.availability.state import ProviderState, availabilities
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.stages.base import ModelStatus
 from meshd.routing.rates.headroom import Headroom
 from meshd.routing.request.question import Question
-from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
+from meshd.routing.table.access import allowed_models, may_use_pool
+from meshd.routing.table.specs import ANY_APP, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 
 _ANY = RequestNeeds(usual())
 
 
 class View:
-    """What one caller sees at one instant. app: its rules filter the lists."""
+    """What one caller sees at one instant. reader: None for the daemon itself."""
 
-    def __init__(self, table: RoutingTable, pipeline: Pipeline, now: float, app: AppSpec = ANY_APP) -> None:
+    def __init__(self, table: RoutingTable, pipeline: Pipeline, now: float, reader: Reader | None = None) -> None:
         self.table = table
         self.pipeline = pipeline
         self.state = pipeline.state
         self.now = now
-        self.app = app
+        self.app = ANY_APP if reader is None else reader.app
+        self._reader = reader
 
     def status(self, pool: PoolSpec, model: ModelSpec) -> ModelStatus:
         """Whether the model can be asked in the pool, by the stages that decide it for requests."""
@@ -58,18 +62,32 @@ class View:
             "standby": standby,
             "current": known.current if known.current in (member["id"] for member in members) else None,
             "rotations": known.rotations,
-            "fallback_pools": list(pool.fallback_pools),
+            "fallback_pools": [name for name in pool.fallback_pools if self._may_use(name)],
             "models": members,
         }
+
+    def _may_use(self, pool: str) -> bool:
+        return pool not in self.table.pools or may_use_pool(self.app, self.table.pools[pool])
+
+    def _shown(self, kind: str, found: dict[str, Any]) -> dict[str, Any]:
+        return found if self._reader is None else self._reader.shown(kind, found)
+
+    def _reason(self, found: ModelStatus, pool: str, model: ModelSpec) -> str:
+        """Without a provider's words, for those who are not operators."""
+        if self._reader is None or self._reader.operator or found.cause is Cause.OPERATOR:
+            return found.reason
+        known = availabilities(self.state, pool, model.id, model.provider)
+        whys = [each.why for each in known if each.why is not None and each.why.cause is found.cause]
+        return without_words(whys[0]) if whys else str(found.cause or "").replace("_", " ")
 
     def _member(self, pool: PoolSpec, id: str) -> dict[str, Any]:
         model, known = self.table.models[id], self.state.member(pool.name, id)
         found = self.status(pool, model)
-        return {
+        member = {
             "id": id,
             "provider": model.provider,
             "status": found.status,
-            "reason": found.reason,
+            "reason": self._reason(found, pool.name, model),
             "cause": found.cause,
             "recovers_in": found.recovers if found.status != ACTIVE or found.reason else None,
             "failures": known.failures,
@@ -77,6 +95,7 @@ class View:
             "headroom": self._headroom(pool, model).fraction,
             "in_flight": self.state.model(id).in_flight,
         }
+        return self._shown("member", member)
 
     def model(self, model: ModelSpec) -> dict[str, Any]:
         known = self.state.model(model.id)
@@ -85,10 +104,11 @@ class View:
         asked_in = [self.table.pools[name] for name in pools] or [by_itself]
         standings = [self.status(pool, model) for pool in asked_in]
         standing = next((found for found in standings if found.status == ACTIVE), standings[0])
+        shown_in = asked_in[standings.index(standing)].name
         rates = [self.state.member(pool, model.id).outcomes.rate(self.now).fraction for pool in pools]
         delivery = (("synchronous", model.synchronous), ("streaming", model.streaming))
         headroom = self._headroom(by_itself, model)
-        return {
+        found = {
             "id": model.id,
             "provider": model.provider,
             "model": model.upstream,
@@ -100,7 +120,7 @@ class View:
             "delivery": [mode for mode, has in delivery if has],
             "pools": pools,
             "status": standing.status,
-            "reason": standing.reason,
+            "reason": self._reason(standing, shown_in, model),
             "cause": standing.cause,
             "deactivated": known.deactivated,
             "in_flight": known.in_flight,
@@ -119,11 +139,12 @@ class View:
                 {("model", model.id), *(("member", member_key(pool, model.id)) for pool in pools)}
             ),
         }
+        return self._shown("model", found)
 
     def failing(self, models: Iterable[ModelSpec]) -> list[dict[str, Any]]:
         """The models among these whose recent requests have all failed."""
         return [
-            {"id": model.id, "provider": model.provider, **self._failures(model)}
+            self._shown("failing", {"id": model.id, "provider": model.provider, **self._failures(model)})
             for model in models
             if self.state.model(model.id).failing_since is not None
         ]
@@ -142,7 +163,7 @@ class View:
         spec, known = self.table.providers[name], self.state.provider(name)
         status = recovery.status(known.availability, self.now)
         resting, ahead = self.state.rates.resting_keys(name, self.now), self.state.ahead
-        return {
+        found = {
             "name": name,
             "connector": spec.connector,
             "base_url": redact_url(base_url) if base_url else base_url,
@@ -151,13 +172,13 @@ class View:
             "auth_valid": known.auth_valid,
             "key": _key(known, spec),
             "answering": known.answering,
-            "reason": spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known),
+            "reason": self._reason_of_provider(spec, known),
             "cause": known.availability.cause,
             "said": known.probe_error if known.availability.why is None else known.availability.why.said,
             "score": round(known.score, 3),
             "last_probe": known.last_probe,
             "latency": known.latency,
-            "models": sum(model.provider == name for model in self.table.models.values()),
+            "models": sum(model.provider == name for model in allowed_models(self.app, self.table)),
             "in_flight": known.in_flight,
             "requests": known.requests,
             "cost": dollars(known.cost),
@@ -175,6 +196,13 @@ class View:
             "limits": self.allowances_of({("provider", name)}),
             "details": details,
         }
+        return self._shown("provider", found)
+
+    def _reason_of_provider(self, spec: ProviderSpec, known: ProviderState) -> str:
+        why = known.availability.why
+        if self._reader is not None and not self._reader.operator:
+            return "it is disabled" if spec.disabled else "" if why is None else without_words(why)
+        return spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known)
 
     # -- limits ---------------------------------------------------------------------------------------
 
@@ -182,11 +210,10 @@ class View:
         """The state of the limits of these (scope, name)."""
         return [allowance_map(row) for row in self._standing if (row["scope"], row["name"]) in scopes]
 
-    def allowances(self, own: str | None) -> list[dict[str, Any]]:
-        """The state of all limits; for apps only the account `own`, if given."""
-        return [
-            allowance_map(row) for row in self._standing if own is None or row["scope"] != "app" or row["name"] == own
-        ]
+    def allowances(self) -> list[dict[str, Any]]:
+        """The state of the limits that apply to the reader."""
+        rows = [allowance_map(row) for row in self._standing]
+        return rows if self._reader is None else self._reader.limits(rows)
 
     @cached_property
     def _standing(self) -> list[dict[str, Any]]:

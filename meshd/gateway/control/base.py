@@ -14,6 +14,7 @@ from meshd.core.mailboxes import ActorUnavailable
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.requests import arrival
+from meshd.gateway.rights import Reader
 from meshd.gateway.runtime import Runtime
 from meshd.routing.table.specs import ANY_APP, AppSpec, Target, UnknownModel
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
@@ -32,9 +33,9 @@ class Group:
     def is_admin(self, call: Call) -> bool:
         return self.runtime.apps.is_admin(call.caller)
 
-    def viewer(self, call: Call) -> AppSpec:
-        """The rules that filter the answer: the caller's own; an administrator sees everything."""
-        return ANY_APP if self.is_admin(call) else self.runtime.apps.identify(call.caller).spec
+    def reader(self, call: Call) -> Reader:
+        """The caller, and what it may see."""
+        return Reader.of(call.caller, self.runtime.apps, self.runtime.table)
 
     def resolve(self, name: str, app: AppSpec = ANY_APP) -> Target:
         """Raises NotFoundError. app: the caller's."""
@@ -46,7 +47,7 @@ class Group:
 
     def visible(self, call: Call, name: str) -> Target:
         """What `name` stands for. Raises NotFoundError, AccessDeniedError."""
-        target = self.resolve(name, self.viewer(call))
+        target = self.resolve(name, self.reader(call).app)
         if not self.is_admin(call):
             self.runtime.apps.check(self.runtime.apps.identify(call.caller), target)
         return target

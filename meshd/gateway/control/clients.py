@@ -30,10 +30,10 @@ class Clients(Group):
 
     async def clients(self, call: Call) -> dict[str, Any]:
         """One entry per process, those connected longest first."""
-        all_of_them = self.is_admin(call)
+        reader = self.reader(call)
         by_process: dict[Peer, list[Connection]] = {}
         for each in self._connections.known:
-            if all_of_them or (each.caller.uid == call.caller.uid and each.caller.uid >= 0):
+            if reader.owns(each.caller.uid, self.runtime.apps.identify(each.caller).account):
                 by_process.setdefault(each.caller, []).append(each)
         wall, now = time.time(), time.monotonic()
         rows = [self._row(caller, connected, wall, now) for caller, connected in by_process.items()]

@@ -59,7 +59,7 @@ class Inventory(Group):
     # -- the mesh's own lists -------------------------------------------------------------------------
 
     async def describe(self, call: Call) -> dict[str, Any]:
-        table, app = self.runtime.table, self.viewer(call)
+        table, app = self.runtime.table, self.reader(call).app
         return {
             "daemon": f"meshd/{VERSION}",
             "instance": self._instance,
@@ -70,14 +70,14 @@ class Inventory(Group):
         }
 
     async def pools(self, call: Call) -> dict[str, Any]:
-        view, app = self._view(call), self.viewer(call)
+        view, app = self._view(call), self.reader(call).app
         return {"data": [view.pool(pool) for pool in allowed_pools(app, view.table)]}
 
     async def pool(self, call: Call) -> dict[str, Any]:
         return self._view(call).pool(self.visible(call, call.rest).pool)
 
     async def models(self, call: Call) -> dict[str, Any]:
-        view, app, wanted = self._view(call), self.viewer(call), call.query.get("id")
+        view, app, wanted = self._view(call), self.reader(call).app, call.query.get("id")
         if wanted is None:
             return {"data": [view.model(model) for model in allowed_models(app, view.table)]}
         if wanted not in view.table.models:
@@ -85,7 +85,7 @@ class Inventory(Group):
         return {"data": [view.model(view.table.models[self.visible(call, wanted).pool.members[0]])]}
 
     async def providers(self, call: Call) -> dict[str, Any]:
-        wanted, names = call.query.get("name"), self._providers_of(self.viewer(call))
+        wanted, names = call.query.get("name"), self._providers_of(self.reader(call).app)
         if wanted is not None and wanted not in names:
             raise NotFoundError(no_such("provider", wanted, names))
         return {"data": self.provider_maps(call, names if wanted is None else [wanted])}
@@ -102,7 +102,7 @@ class Inventory(Group):
     async def capabilities(self, call: Call) -> dict[str, Any]:
         table = self.runtime.table
         counts: dict[str, int] = {}
-        for model in allowed_models(self.viewer(call), table):
+        for model in allowed_models(self.reader(call).app, table):
             for leaf in model.capabilities:
                 for node in [leaf, *table.tree.get_ancestors(leaf)]:
                     counts[node] = counts.get(node, 0) + 1
@@ -132,7 +132,7 @@ class Inventory(Group):
 
     def _view(self, call: Call) -> views.View:
         runtime = self.runtime
-        return views.View(runtime.table, runtime.pipeline, clock.now(), self.viewer(call))
+        return views.View(runtime.table, runtime.pipeline, clock.now(), self.reader(call))
 
     def _providers_of(self, app: AppSpec) -> list[str]:
         table = self.runtime.table

@@ -29,7 +29,6 @@ from modelmesh.errors import InvalidRequestError
 from modelmesh.version import VERSION
 
 _EVENT_BACKLOG = 1000  # events kept for a slow listener
-_PERSONAL = frozenset({"app", "user", "unit"})  # dimensions that reveal other apps' usage
 
 
 class Status(Group):
@@ -59,8 +58,8 @@ class Status(Group):
     async def status(self, call: Call) -> dict[str, Any]:
         runtime, server, now = self.runtime, self._server, clock.now()
         generation, outcomes = runtime.config, runtime.outcomes
-        app = self.viewer(call)
-        view = views.View(runtime.table, runtime.pipeline, now, app)
+        reader = self.reader(call)
+        app, view = reader.app, views.View(runtime.table, runtime.pipeline, now, reader)
         pools = [view.pool(pool) for pool in allowed_pools(app, runtime.table)]
         providers = (await self._inventory.providers(Call(call.caller)))["data"]
         supervisor, reload, sync, sinks, remarks = await asyncio.gather(
@@ -70,7 +69,7 @@ class Status(Group):
             self.ask("telemetry", messages.TelemetryStatus(), []),
             self.ask("discovery", messages.DiscoveryRemarks(), []),
         )
-        return {
+        found = {
             "version": VERSION,
             "pid": supervisor.get("pid", 0),
             "uptime": now - self._started,
@@ -98,17 +97,17 @@ class Status(Group):
             "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks],
             "lacks": outcomes.shortages.lately(now),
         }
+        return reader.shown("status", found)
 
     async def stats(self, call: Call) -> dict[str, Any]:
         by = call.query.get("by", "model")
         try:
-            dimensions = parse_by(by)
+            parse_by(by)
         except ValueError as error:
             raise InvalidRequestError(str(error), param="by") from None
         since, until = number(call.query, "since"), number(call.query, "until")
         where = {name: value for name, value in call.query.items() if name in DIMENSIONS}
-        if not _PERSONAL.isdisjoint({*dimensions, *where}) and not self.is_admin(call):
-            where["app"] = self.runtime.apps.identify(call.caller).label
+        where |= self.reader(call).own_use
         self.runtime.outcomes.flush()
         query = messages.QueryStatistics(by, call.query.get("name"), since, until, where)
         rows = await self.need("telemetry", query)
@@ -121,15 +120,18 @@ class Status(Group):
         wanted = call.query.get("type")
         # Minor events, such as clients coming and going, are left out unless asked for.
         kept = [event for event in recent if (event.severity != "debug" if wanted is None else event.type == wanted)]
-        return {"data": [msgspec.to_builtins(event) for event in kept[-limit:]]}
+        reader = self.reader(call)
+        shown = [found for event in kept if (found := reader.event(event)) is not None]
+        return {"data": shown[-limit:] if limit else []}
 
     async def follow_events(self, call: Call) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[Event] = asyncio.Queue(_EVENT_BACKLOG)
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_EVENT_BACKLOG)
 
         def put(event: Event) -> None:
-            if not queue.full():
-                queue.put_nowait(event)
+            found = self.reader(call).event(event)  # by the rules of the moment
+            if found is not None and not queue.full():
+                queue.put_nowait(found)
 
         def listener(event: Event) -> None:  # called in telemetry's thread
             loop.call_soon_threadsafe(put, event)
@@ -139,6 +141,6 @@ class Status(Group):
         self.actors.tell("telemetry", messages.Subscribe(listener, types))
         try:
             while True:
-                yield msgspec.to_builtins(await queue.get())
+                yield await queue.get()
         finally:
             self.actors.tell("telemetry", messages.Unsubscribe(listener))

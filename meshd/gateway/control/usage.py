@@ -20,6 +20,7 @@ from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.ipc.connections import Connections
+from meshd.gateway.rights import Reader
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import DEFAULT_APP
@@ -43,17 +44,17 @@ class Usage(Group):
 
     async def budget(self, call: Call) -> dict[str, Any]:
         runtime = self.runtime
-        own = None if self.is_admin(call) else runtime.apps.identify(call.caller).account
-        view = views.View(runtime.table, runtime.pipeline, clock.now())
-        return {"timezone": runtime.table.timezone, "data": view.allowances(own)}
+        view = views.View(runtime.table, runtime.pipeline, clock.now(), self.reader(call))
+        return {"timezone": runtime.table.timezone, "data": view.allowances()}
 
     async def apps(self, call: Call) -> dict[str, Any]:
         """The configured apps in matching order, `default` with the sums of all others, then those others."""
         now, wanted = time.time(), call.query.get("name")
-        rows = await self._rows(now)
-        if not self.is_admin(call):
-            own = self.runtime.apps.identify(call.caller)
-            rows = {name: row for name, row in rows.items() if name in (own.label, own.account)}
+        reader = self.reader(call)
+        rows = await self._rows(now, reader)
+        if not reader.operator:
+            own = reader.identity
+            rows = {name: reader.shown("app", rows[name]) for name in rows if name in (own.label, own.account)}
         if wanted is None:
             return {"data": list(rows.values())}
         if wanted not in rows:
@@ -62,14 +63,19 @@ class Usage(Group):
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    async def _rows(self, now: float) -> dict[str, dict[str, Any]]:
+    async def _rows(self, now: float, reader: Reader) -> dict[str, dict[str, Any]]:
+        """reader: only what its user has used, unless it is an operator."""
         runtime = self.runtime
-        used = await self._used(now)
-        connected = Counter(self._identity(each).label for each in self._connections.known)
+        used = await self._used(now, reader)
+        connected = Counter(
+            self._identity(each).label
+            for each in self._connections.known
+            if reader.owns(each.caller.uid, self._identity(each).account)
+        )
         in_flight = Counter(
             self._identity(each).label
             for id, each in self._admission.in_flight.items()
-            if self._admission.asks_a_model(id)
+            if self._admission.asks_a_model(id) and reader.owns(each.caller.uid, self._identity(each).account)
         )
         waiting = runtime.room.queue.waiting()
         view = views.View(runtime.table, runtime.pipeline, clock.now())
@@ -106,14 +112,17 @@ class Usage(Group):
         whole["last_seen"] = max(times, default=None)
         return {name: row(name, spec) for name, spec in configured.items()} | {DEFAULT_APP: whole} | rest
 
-    async def _used(self, now: float) -> dict[str, dict[str, Any]]:
+    async def _used(self, now: float, reader: Reader) -> dict[str, dict[str, Any]]:
         """Label → its usage in total, and today in the configured time zone."""
         midnight = datetime.fromtimestamp(now, ZoneInfo(self.runtime.table.timezone)).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
         self.runtime.outcomes.flush()
-        ever = await self.need("telemetry", messages.QueryStatistics("app"))
-        today = await self.need("telemetry", messages.QueryStatistics("app", since=now - midnight.timestamp()))
+        own = reader.own_use
+        ever = await self.need("telemetry", messages.QueryStatistics("app", where=own))
+        today = await self.need(
+            "telemetry", messages.QueryStatistics("app", since=now - midnight.timestamp(), where=own)
+        )
         costs = {row["name"]: dollars(row["cost_total"]) for row in today}
         return {
             row["name"]: {

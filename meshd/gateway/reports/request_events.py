@@ -11,9 +11,12 @@ from meshd.routing.attempts.book import AttemptStep
 
 
 class RequestEvents:
-    def __init__(self, publisher: StatePublisher, request_id: bytes) -> None:
+    """owner: uid and account of the app."""
+
+    def __init__(self, publisher: StatePublisher, request_id: bytes, owner: tuple[int, str]) -> None:
         self._publisher = publisher
         self._request_id = request_id
+        self._owner = owner
 
     def rotated(self, step: AttemptStep, before: str) -> None:
         after = step.model.id
@@ -30,16 +33,20 @@ class RequestEvents:
             ids={"pool": first.pool.name, "model": second.model.id, "request": self._request_id.hex()},
             reason=f"{first.model.id} has not answered yet",
             changed={"from": first.model.id, "to": second.model.id},
+            owner=self._owner,
         )
 
     def continued(self, broken: AttemptStep, why: str, pieces: int) -> None:
         """A stream broke after so many pieces, and another model is to continue it."""
-        self._publisher.event(EventType.STREAM_CONTINUED, "warning", self._ids(broken), why, {"pieces": pieces})
+        changed = {"pieces": pieces}
+        self._publisher.event(EventType.STREAM_CONTINUED, "warning", self._ids(broken), why, changed, owner=self._owner)
 
     def usage_replaced(self, step: AttemptStep, replaced: str) -> None:
         """A provider reported implausible usage."""
         counted = {"tokens_in": step.usage.input_tokens, "tokens_out": step.usage.output_tokens}
-        self._publisher.event(EventType.USAGE_REPLACED, "warning", self._ids(step), replaced, counted)
+        self._publisher.event(
+            EventType.USAGE_REPLACED, "warning", self._ids(step), replaced, counted, owner=self._owner
+        )
 
     def _ids(self, step: AttemptStep) -> dict[str, str]:
         return {

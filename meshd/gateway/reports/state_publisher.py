@@ -57,8 +57,10 @@ class StatePublisher:
         reason: str = "",
         changed: dict[str, Any] | None = None,
         cause: Cause | None = None,
+        owner: tuple[int, str] = (-1, ""),
     ) -> None:
-        self._tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}, cause))
+        """owner: uid and account of the caller that it is about."""
+        self._tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}, cause, *owner))
 
     # -- availability ---------------------------------------------------------------------------------
 

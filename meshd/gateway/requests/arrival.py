@@ -24,7 +24,7 @@ from meshd.gateway.runtime import Runtime
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
-from meshd.routing.table.access import allowed_pools
+from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.routing.table.specs import AppSpec, RoutingTable, UnknownModel
 from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
@@ -74,20 +74,22 @@ def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> Infer
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
-    """app: the caller's. The message names no pool that it may not use."""
+    """app: the caller's. The error names nothing that it may not use."""
+    usable = {pool.name for pool in allowed_pools(app, table)} | {model.id for model in allowed_models(app, table)}
+    nearest = [name for name in unknown.nearest if name in usable or name not in {*table.pools, *table.models}]
     if table.tree.resolve(unknown.name) is not None:
         text = f"No model here has the capability {unknown.name}; add a provider that serves it."
     else:
-        near = f"did you mean {' or '.join(map(short, unknown.nearest[:1]))}?" if unknown.nearest else ""
+        near = f"did you mean {' or '.join(map(short, nearest[:1]))}?" if nearest else ""
         names = [pool.name for pool in allowed_pools(app, table)]
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         text = told(
             f"No pool, capability or model is called {short(repr(unknown.name))}; "
             f"{near or 'see `meshctl pools` and `meshctl models`.'}",
-            f"nearest: {', '.join(unknown.nearest)}" if len(unknown.nearest) > 1 else "",
+            f"nearest: {', '.join(nearest)}" if len(nearest) > 1 else "",
             f"pools are: {', '.join(map(short, names[:MOST_NAMES]))}{more}" if names else "",
         )
-    return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
+    return NotFoundError(text, code="model_not_found", param="model", nearest=nearest)
 
 
 def refused(runtime: Runtime, request: Request, operation: OperationSpec, error: MeshError) -> Outcome:

@@ -80,7 +80,8 @@ class InferenceRequest:
 
     @property
     def events(self) -> RequestEvents:
-        return RequestEvents(self.runtime.publisher, self.request_id)
+        owner = self.request.caller.uid, self.identity.account
+        return RequestEvents(self.runtime.publisher, self.request_id, owner)
 
     # -- life -----------------------------------------------------------------------------------------
 

@@ -128,12 +128,14 @@ async def test_without_any_configuration():
 async def test_statistics_of_apps_are_their_own(core):
     core.asks[messages.QueryStatistics] = [statistic("x", 1, 1.5)]
     answer = await core.get("/mesh/v1/stats", MAIL, by="app,model", since="60", until="10", status="200", name="x")
-    assert core.asked[-1] == messages.QueryStatistics("app,model", "x", 60.0, 10.0, {"status": "200", "app": "mail"})
+    assert core.asked[-1] == messages.QueryStatistics(
+        "app,model", "x", 60.0, 10.0, {"status": "200", "app": "mail", "user": MAIL.user}
+    )
     assert answer["data"][0]["cost_total"] == 1.5
     await core.get("/mesh/v1/stats", VIM, by="model", user="root", app="mail")
-    assert core.asked[-1].where == {"user": "root", "app": "vim"}
+    assert core.asked[-1].where == {"user": VIM.user, "app": "vim"}
     await core.get("/mesh/v1/stats", VIM, by="model")
-    assert core.asked[-1].where == {}
+    assert core.asked[-1].where == {"user": VIM.user, "app": "vim"}
     await core.get("/mesh/v1/stats", ROOT, by="app", app="mail")
     assert core.asked[-1].where == {"app": "mail"}
 

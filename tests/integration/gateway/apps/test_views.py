@@ -1,0 +1,131 @@
+"""What each user sees of the others: nothing that they used, asked or were told. Operators see all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from meshd.gateway.rights import OF_OPERATORS
+from tests.support.apps.other_user import App
+from tests.support.daemons.pool_rule_cases import MESSAGES, Cases
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+
+ANN, BOB, OPERATOR = range(61001, 61004)  # users that this machine does not know
+SECRET = "the prompt of ann"
+
+
+@pytest.fixture
+def world(meshd: Any, upstream: Any) -> Iterator[Any]:
+    """(daemon, ann, bob, operator), after Ann's requests, one of which failed with her words in the error."""
+    cases = Cases(
+        upstream(),
+        apps={
+            "ann": {"match": {"uid": ANN}, "budget": {"daily_limit": 5.0}},
+            "bob": {"match": {"uid": BOB}, "pools": ["chat"], "budget": {"daily_limit": 7.0}},
+            "operator": {"match": {"uid": OPERATOR}, "admin": True},
+        },
+        daemon={"socket_mode": "0666"},
+    )
+    cent = {"pricing": {"per_request": 0.01}}
+    failing = {"error": 500, "message": f"cannot handle {SECRET!r}"}
+    chat = [cases.model("one", failing, **cent), cases.model("two", **cent)]
+    cases.pool("chat", *chat, strategy="priority-selection", model_priority=chat, retry={"max_attempts": 1},
+               deactivation={"retry_limit": 1})  # fmt: skip
+    cases.pool("private", cases.model("three", **cent))
+    cases.config["providers"]["p-three"]["budget"] = {"daily_limit": 9.0}
+    cases.play()
+    daemon = meshd(cases.config)
+    for directory in (daemon.directory.parent, daemon.directory, daemon.socket.parent):
+        directory.chmod(0o755)
+    apps = [App(daemon.socket, uid) for uid in (ANN, BOB, OPERATOR)]
+    ann, bob, operator = apps
+    try:
+        for pool in ("chat", "chat", "private"):
+            ann.say(pool)
+        bob.say("chat")
+        until(lambda: operator.ask("apps?name=ann")["data"][0]["requests"] == 3)
+        yield daemon, ann, bob, operator
+    finally:
+        for app in apps:
+            app.close()
+
+
+READ = ("status", "describe", "pools", "pools/chat", "models", "providers", "capabilities", "apps", "clients", "budget",
+        "stats", "stats?by=minute", "stats?by=app", "stats?by=user", "stats?by=model,user", "stats?by=app&app=ann",
+        "stats?by=provider&user=", "events", "events?type=client_connected", "events?type=model_deactivated")  # fmt: skip
+
+
+def test_what_a_user_sees(world: Any) -> None:
+    daemon, ann, bob, operator = world
+    mine = {path: bob.ask(path) for path in READ}
+    everything = {path: operator.ask(path) for path in READ}
+    said = json.dumps(mine)
+    for hidden in (SECRET, "three", "private", str(ANN), "9.0", str(daemon.directory), "127.0.0.1"):
+        assert hidden not in said, hidden
+        assert hidden in json.dumps(everything), hidden
+    assert not OF_OPERATORS["status"] & mine["status"].keys()
+    for path, kind in (("models", "model"), ("providers", "provider"), ("apps", "app")):
+        assert [row.keys() & OF_OPERATORS[kind] for row in mine[path]["data"]] == [set()] * len(mine[path]["data"])
+        assert all(row.keys() >= OF_OPERATORS[kind] for row in everything[path]["data"])
+    # What he used, what limits him, and how the models are.
+    assert [(row["name"], row["requests"], row["cost"]) for row in mine["apps"]["data"]] == [("bob", 1, 0.01)]
+    assert sum(row["requests_total"] for row in mine["stats"]["data"]) == 1
+    assert sum(row["requests_total"] for row in mine["stats?by=user"]["data"]) == 1
+    assert mine["stats?by=app&app=ann"]["data"][0]["name"] == "bob"
+    assert {row["name"] for row in mine["budget"]["data"]} == {"bob"}
+    assert {row["name"] for row in everything["budget"]["data"]} == {"ann", "bob", "p-three"}
+    [one] = [row for row in mine["pools/chat"]["models"] if row["id"] == "one"]
+    assert (one["status"], one["cause"], one["reason"]) == ("standby", "failures", "1 failures in a row")
+    [down] = mine["events?type=model_deactivated"]["data"]
+    assert (down["ids"]["model"], down["cause"], down["reason"]) == ("one", "failures", "")
+    [whole] = everything["events?type=model_deactivated"]["data"]
+    assert SECRET in whole["reason"]
+    assert whole.keys() == down.keys()
+    connected = [event["ids"] for event in mine["events?type=client_connected"]["data"]]
+    assert [ids["pid"] for ids in connected] == [str(bob.process.pid)]
+    assert len(everything["events?type=client_connected"]["data"]) >= 3
+
+
+def test_names_that_he_may_not_use_are_not_guessed_for_him(world: Any) -> None:
+    _, _, bob, operator = world
+    for name in ("thre", "privat", "p-thre"):
+        assert "three" not in json.dumps(bob.say(name))
+        assert "private" not in json.dumps(bob.say(name))
+    assert "three" in json.dumps(operator.say("thre"))
+
+
+def test_a_name_is_not_enough_to_see_anothers_use(meshd: Any, upstream: Any) -> None:
+    """Two users run a program of the same name, without entries in `apps`."""
+    cases = Cases(upstream(), daemon={"socket_mode": "0666"})
+    cases.pool("chat", cases.model("one"))
+    cases.play()
+    daemon = meshd(cases.config)
+    for directory in (daemon.directory.parent, daemon.directory, daemon.socket.parent):
+        directory.chmod(0o755)
+    apps = [App(daemon.socket, uid) for uid in (ANN, BOB)]
+    try:
+        for app in apps[:1] * 3 + apps[1:]:
+            app.say("chat")
+        assert apps[0].you["app"] == apps[1].you["app"]
+        daemon_row = {row["name"]: row for row in daemon.ask("GET", "/mesh/v1/apps")["data"]}[apps[0].you["app"]]
+        assert daemon_row["requests"] == 4
+        for app, used in zip(apps, (3, 1), strict=True):
+            rows = {row["name"]: row["requests"] for row in app.ask("apps")["data"]}
+            assert rows == {app.you["app"]: used, "default": used}
+            assert [row["requests_total"] for row in app.ask("stats?by=app")["data"]] == [used]
+    finally:
+        for app in apps:
+            app.close()
+
+
+def test_explain_asks_for_oneself(world: Any) -> None:
+    _, _, bob, _ = world
+    explained = bob.tell("explain", model="chat", messages=MESSAGES)
+    assert explained["app"]["name"] == "bob"
+    assert {row["name"] for row in explained["budgets"]} == {"bob"}
