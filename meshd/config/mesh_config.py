@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from meshd.config.check.problems import Problem, line_of
-from meshd.config.check.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
+from meshd.config.check.references import (
+    env_names,
+    reference_problems,
+    resolve_env,
+    resolve_secrets,
+    secret_names,
+    strings,
+)
 from meshd.config.inferred import complete, implied_keys
 from meshd.config.read.loading import Lines, is_content, load_file, load_text
 from meshd.config.read.normalise import canonical, with_full_strategies
@@ -29,7 +36,7 @@ from meshd.config.schema_walk import prune
 from meshd.config.write import dumping
 from meshd.config.write.difference import describe_difference
 from meshd.core.text.key_path import Path, dotted
-from meshd.core.text.redaction import is_secret_path, redact
+from meshd.core.text.redaction import is_secret_key, is_secret_path, redact
 from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -239,10 +246,20 @@ class MeshConfig:
 
     def secrets_of_provider(self, name: str) -> set[str]:
         """The values in its section that are secret by their key, and those of referenced secrets."""
-        section, path = self._flat.get("providers", {}).get(name), ("providers", name)
-        found = {value for at, value in strings(resolve_secrets(section, self._secrets), path) if is_secret_path(at)}
-        for _, text in strings(section, path):
+        return self._secrets_at(("providers", name))
+
+    def secret_values(self) -> set[str]:
+        """The same of the whole configuration."""
+        return self._secrets_at(())
+
+    def _secrets_at(self, path: tuple[str, ...]) -> set[str]:
+        """Those of variables, too, if the variable's name says that it holds one."""
+        flat, written = _inside(self._flat, path), _inside(self._written, path)
+        found = {value for at, value in strings(resolve_secrets(flat, self._secrets), path) if is_secret_path(at)}
+        for _, text in strings(flat):
             found |= {self._secrets[secret] for secret in secret_names(text) if secret in self._secrets}
+        for _, text in strings(written):
+            found |= {self._environ.get(name, "") for name in env_names(text) if is_secret_key(name)}
         return {value for value in found if value and "${" not in value}
 
     def problem_at(self, path: str | Path, message: str) -> Problem:
@@ -340,3 +357,9 @@ def _is_value_in(tree: Any, path: Path) -> bool:
             return False
         tree = tree[part]
     return not isinstance(tree, dict)
+
+
+def _inside(section: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        section = section.get(key) if isinstance(section, dict) else None
+    return section

@@ -139,6 +139,11 @@ def secret_names(text: str) -> list[str]:
     return [found.body for found in _references(text) if found.kind == "secrets" and found.body]
 
 
+def env_names(text: str) -> list[str]:
+    bodies = (_ENV_BODY.fullmatch(found.body) for found in _references(text) if found.kind == "env")
+    return [body[1] for body in bodies if body is not None]
+
+
 def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Path, str], Problem]) -> list[Problem]:
     """What is wrong with the references themselves. at: makes a problem for a path."""
     found = []

@@ -19,9 +19,11 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"\$\{(secrets|env):([^}]*)\}")
-_USERINFO = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
-_TOKEN_ALONE = re.compile(r"(?<=://)[^/@\s:]+(?=@)")
+_USERINFO = re.compile(
+    r"(?<=://)(?P<user>(?:\$\{[^}]*\}|[^/@\s:])*+)(?::(?P<password>(?:\$\{[^}]*\}|[^/@\s])*+))?(?=@)"
+)
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/?#]*@)?(?P<rest>[^?#]*)(?P<query>\?[^#]*)?")
+_QUERY_VALUE = re.compile(r"(?<=[?&])(?!api-version=)([^=&#?\s]{1,200})=(?!\$\{[^}]*\}(?:[&#\s]|$))([^&#\s]+)")
 _NAMED = frozenset({"providers", "models", "pools", "apps"})
 """Sections whose second-level keys are names that users choose, which say nothing about the content."""
 
@@ -88,11 +90,24 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
     if isinstance(value, list | tuple):
         return [redact(item, (*path, index), secret=secret) for index, item in enumerate(value)]
     if isinstance(value, str):
-        return mask_secret(value) if secret else _TOKEN_ALONE.sub(MASK, _USERINFO.sub(rf"\1:{MASK}", value))
+        return mask_secret(value) if secret else _without_credentials(value)
     # A number under "tokens" is a limit (`max_output_tokens`).
     if secret and isinstance(value, int | float) and not isinstance(value, bool) and not _counts_tokens(path):
         return MASK
     return value
+
+
+def _without_credentials(text: str) -> str:
+    """A text of a configuration, with the secret parts of an address masked; a reference is shown as written."""
+    if "://" not in text:
+        return text
+    return _QUERY_VALUE.sub(rf"\1={MASK}", _USERINFO.sub(_masked_userinfo, text))
+
+
+def _masked_userinfo(found: re.Match[str]) -> str:
+    """A name alone is a token."""
+    user, password = found["user"], found["password"]
+    return mask_secret(user) if password is None else f"{user}:{mask_secret(password)}"
 
 
 def _counts_tokens(path: Path) -> bool:
