@@ -1,7 +1,7 @@
 """What each caller may see of the mesh's answers.
 
 Owns: the only list of what operators alone see. An operator is root, the daemon's own user, or an app with
-`admin: true`; everybody else sees what its rules allow, and of what was used only its own.
+`admin: true`; every other caller sees what its rules allow, and of what was used only its own.
 Must never: change anything, or ask another actor.
 """
 
@@ -57,7 +57,7 @@ _OF_STANDING = frozenset(
         EventType.PROVIDER_RECOVERED,
     }
 )
-"""What became of a model: for every app that may use it, without details."""
+"""What happened to a model: for every app that may use it, without details."""
 _OF_LIMITS = frozenset(
     {EventType.BUDGET_ALERT, EventType.BUDGET_EXCEEDED, EventType.LIMIT_ALERT, EventType.LIMIT_EXCEEDED}
 )

@@ -96,7 +96,7 @@ class Request:
     something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
     if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
     user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
-    was read of it in another thread (`requests/arrival.py`).
+    was read of it in another thread (`gateway/requests/arrival.py`).
     """
 
     __slots__ = (
