@@ -115,7 +115,7 @@ class Reader:
 
     def _may_use(self, ids: Mapping[str, str]) -> bool:
         usable = {"pool": self.pools, "model": self.models, "provider": self.providers}
-        return all(value in usable[scope]() for scope, value in ids.items() if scope in usable)
+        return all(scope in usable and value in usable[scope]() for scope, value in ids.items())
 
     def limits(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of `views.allowance_map` that apply to it."""
@@ -139,8 +139,8 @@ class Reader:
         if self.operator:
             return found
         if event.type in _OF_LIMITS:
-            account = event.ids.get("app", self.identity.account)
-            return found if account == self.identity.account and self._may_use(event.ids) else None
+            account, of = event.ids.get("app"), {key: value for key, value in event.ids.items() if key != "app"}
+            return found if account in (None, self.identity.account) and self._may_use(of) else None
         if event.type in _OF_STANDING:
             kept = {"until": event.changed["until"]} if "until" in event.changed else {}
             return {**found, "reason": "", "changed": kept} if self._may_use(event.ids) else None

@@ -1,0 +1,82 @@
+"""Who may see which event, and that the page lists what is for operators."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from meshd.core.caller import Peer
+from meshd.core.cause import Cause, Why
+from meshd.core.events import EventType
+from meshd.core.records import Event
+from meshd.gateway.app_identity import Identity
+from meshd.gateway.rights import OF_OPERATORS, Reader, without_words
+from meshd.routing.table.specs import AppSpec, RoutingTable
+
+PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
+NOTHING = AppSpec("bob", pools=frozenset({"chat"}))
+
+
+def reader(uid: int = 1001, *, operator: bool = False, spec: AppSpec = NOTHING) -> Reader:
+    return Reader(Peer(uid=uid), Identity(spec, "bob", "bob"), operator, RoutingTable.empty())
+
+
+@pytest.mark.parametrize("type", EventType)
+def test_no_event_of_another_is_shown(type: EventType) -> None:
+    for ids in (
+        {"app": "ann"},
+        {"pool": "private"},
+        {"model": "m"},
+        {"provider": "p"},
+        {"request": "ab", "model": "m"},
+    ):
+        event = Event(type, 1, ids=ids, reason="said", changed={"from": "m"}, uid=1002, account="ann")
+        assert reader().event(event) is None
+        assert reader(operator=True).event(event)["reason"] == "said"
+
+
+@pytest.mark.parametrize(
+    ("type", "shown"),
+    [
+        (EventType.STREAM_CONTINUED, True),
+        (EventType.REQUEST_HEDGED, True),
+        (EventType.CLIENT_LOST, True),
+        (EventType.CONFIG_REJECTED, False),
+        (EventType.SECRET_ROTATED, False),
+        (EventType.ACTOR_RESTARTED, False),
+    ],
+)
+def test_ones_own_are(type: EventType, shown: bool) -> None:
+    about = {"uid": 1001, "account": "bob"} if shown else {}
+    found = reader().event(Event(type, 1, ids={"request": "ab"}, reason="said", **about))
+    assert (found is not None) == shown
+    if found is not None:
+        assert (found["reason"], found.keys() & {"uid", "account"}) == ("said", set())
+
+
+def test_a_limit_is_told_to_its_app() -> None:
+    for account, shown in (("bob", True), ("ann", False)):
+        found = reader().event(Event(EventType.BUDGET_ALERT, 1, ids={"app": account}, reason="said"))
+        assert (found is not None) == shown
+
+
+def test_a_holder_of_a_token_is_told_apart_by_its_app() -> None:
+    assert reader(-1).owns(-1, "bob")
+    assert not reader(-1).owns(-1, "ann")
+    assert not reader(-1).owns(1001, "bob")
+    assert not reader(1001).owns(-1, "bob")
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_reason_without_the_providers_words(cause: Cause) -> None:
+    why = Why(cause, said="the prompt of ann", count=3, of=4, provider="p", behind=Why(Cause.FAILURES, said="of ann"))
+    assert ("of ann" in without_words(why)) == (cause is Cause.OPERATOR)  # an operator's words are for everybody
+    assert without_words(why)
+
+
+def test_the_page_lists_them() -> None:
+    section = PAGE.partition("### What operators alone see")[2].partition("\n- A `reason`")[0]
+    named = set(re.findall(r"`(\w+)`", section.partition("left out")[2])) - {"status"}
+    assert named == set().union(*OF_OPERATORS.values())
