@@ -57,7 +57,7 @@ _OF_STANDING = frozenset(
         EventType.PROVIDER_RECOVERED,
     }
 )
-"""What happened to a model: for every app that may use it, without details."""
+"""Changes of models, pools and providers: for every app that may use them, without details."""
 _OF_LIMITS = frozenset(
     {EventType.BUDGET_ALERT, EventType.BUDGET_EXCEEDED, EventType.LIMIT_ALERT, EventType.LIMIT_EXCEEDED}
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,9 @@ def hostile(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_every_command(words: str, hostile: Any, meshctl: Any) -> None:
     found = meshctl(*words.split())
     check(found.stderr)
-    answer = "" if words.startswith("chat") else found.stdout
-    check(answer)  # an answer's own lines are lines
-    assert STEERS.findall(found.stdout) == []
+    check(
+        found.stdout.replace("\n", " ") if words.startswith("chat") else found.stdout
+    )  # an answer has lines of its own
     assert found.stdout or found.stderr
 
 
@@ -96,12 +97,8 @@ def test_as_json(words: str, hostile: Any, meshctl: Any) -> None:
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_an_error(words: str, form: list[str], hostile: Any, meshctl: Any) -> None:
     error = MeshError("It failed" + HOSTILE, code="x" + HOSTILE, status_code=400, attempts=[{"message": HOSTILE}])
-    hostile.answers.clear()
-    hostile.answers.update(
-        {f"{method} {path.partition(' ')[2]}": error for path in SHAPES for method in ("GET", "POST")}
-    )
+    hostile.answers = defaultdict(lambda: error)
     hostile.pieces, hostile.live = [error], [error]
-    type(hostile.answers).__missing__ = lambda self, key: error  # type: ignore[attr-defined]
     found = meshctl(*words.split(), *form)
     check(found.stderr)
     check(found.stdout)
