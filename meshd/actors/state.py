@@ -7,6 +7,7 @@ Must never: be waited for during a request.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from meshd.state.keeper import StateKeeper
 from meshd.state.lock import StateLocked
 from meshd.state.settings import StateSettings
 
+logger = logging.getLogger("meshd.state")
 _SYNC = "sync"
 
 
@@ -94,8 +96,11 @@ class StateActor(MeshActor):
         if self._keeper is None:
             with contextlib.suppress(OSError):  # the keeper reports that
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if config.daemon.strict and (fault := untrusted(directory)) is not None:
+            fault = untrusted(directory)
+            if fault is not None and config.daemon.strict:
                 return (f"others can change the state: {fault}",)
+            if fault is not None:
+                logger.warning("others can change the state: %s", fault)
             try:
                 self._open(directory, settings)
             except StateLocked as error:

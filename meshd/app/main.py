@@ -149,8 +149,8 @@ def _source(given: str | None) -> ConfigSource:
 
 
 def _check_packages(config: MeshConfig, registry: ConnectorRegistry | None = None) -> None:
-    """Refuse packages that other users can change. Raises ConfigurationError. Without a registry, no package's
-    connector is loaded yet."""
+    """Refuse what is imported if other users can change it. Raises ConfigurationError. registry: the packages of its
+    connectors; without it, none of them is imported yet."""
     found = list(untrusted_packages(registry))
     if found and config.daemon.strict:
         raise configuration_error(found)

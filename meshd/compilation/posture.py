@@ -20,36 +20,39 @@ from meshd.host.trusted_paths import untrusted
 from meshd.pull.store import is_file, list_models, models_dir
 
 
-def untrusted_config(config: MeshConfig, uid: int | None = None) -> Problem | None:
-    """The configuration file, if others can change it. uid: the daemon's user; None: this process's."""
+def untrusted_config(config: MeshConfig) -> Problem | None:
+    """The configuration file, if others can change it."""
     if config.file is None or gives_itself_once(Path(config.file)):
         return None
-    fault = untrusted(config.file, uid)
+    fault = untrusted(config.file)
     return Problem("", None, f"others can change it: {fault}", None, config.file) if fault is not None else None
 
 
-def untrusted_files(config: MeshConfig, data_dir: str | Path | None, uid: int | None = None) -> Iterator[Problem]:
+def untrusted_files(config: MeshConfig, data_dir: str | Path | None) -> Iterator[Problem]:
     """Everything that the configuration leads to and that others can change, each once."""
     told: set[str] = set()
     for at, what, path in _files_of(config, data_dir):
-        fault = untrusted(path, uid)
+        fault = untrusted(path)
         if fault is not None and fault.path not in told:
             told.add(fault.path)
             yield config.problem_at(at, f"others can change {what}: {fault}")
 
 
 def untrusted_packages(registry: ConnectorRegistry | None = None) -> Iterator[Problem]:
-    """Places that Python imports from. registry: also the packages of its connectors."""
+    """Places that Python imports from. registry: the packages of its connectors instead."""
     told: set[str] = set()
     places = [path for path in sys.path if path]
-    for spec in registry.list_connectors() if registry is not None else ():
-        if spec.is_outside:
-            places += _places_of(spec.factory.partition(".")[0].partition(":")[0])
+    if registry is not None:
+        outside = [spec.factory.partition(":")[0] for spec in registry.list_connectors() if spec.is_outside]
+        places = [place for module in outside for place in _places_of(module.partition(".")[0])]
     for path in dict.fromkeys(places):
         fault = untrusted(path)
         if fault is not None and fault.path not in told:
             told.add(fault.path)
-            yield Problem("", None, f"others can change what is imported from {path}: {fault}", None, "packages")
+            why = f"others can change what is imported from {path}: {fault}"
+            if path == sys.path[0] and registry is None:  # python -m puts the current directory there
+                why += ", or start the command `meshd` instead of `python -m meshd`"
+            yield Problem("", None, why, None, "packages")
 
 
 def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple[KeyPath, str, Path]]:

@@ -53,7 +53,7 @@ def posture(config: MeshConfig) -> Iterator[Obstacle]:
 
     itself = untrusted_config(config)
     found = [itself] if itself is not None else []
-    found += [*untrusted_files(config, None), *untrusted_packages(default_registry())]
+    found += [*untrusted_files(config, None), *untrusted_packages(), *untrusted_packages(default_registry())]
     fault = untrusted(state_dir_of(config, None, None))
     if fault is not None:
         why = f"others can change the state: {fault}"

@@ -102,6 +102,9 @@ def _mode_fault(place: str, found: os.stat_result, last: bool, own: int) -> Untr
     if not others and not group:
         return None
     writers = "every user" if others else f"the group {_group_name(found.st_gid)}"
+    if stat.S_ISDIR(mode) and mode & stat.S_ISVTX:  # such as /tmp, which has to stay as it is
+        own_place = shlex.quote(os.path.join(place, "meshd"))
+        return Untrusted(place, f"can be written by {writers}; use a directory in it", f"mkdir -m 700 {own_place}")
     bits = ("g" if group else "") + ("o" if others else "")
     return Untrusted(place, f"can be written by {writers}", f"chmod {bits}-w {shlex.quote(place)}")
 
@@ -113,7 +116,7 @@ def _is_private(gid: int, place: str, own: int) -> bool:
     except OSError:
         pass
     else:
-        return False  # the group's bits may be those of somebody writers the list names
+        return False  # the group's bits may be those of a user that the list names
     try:
         members: set[int | None] = {uid_of(name) for name in grp.getgrgid(gid).gr_mem}
     except KeyError:
