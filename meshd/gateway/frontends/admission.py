@@ -32,6 +32,7 @@ REMEMBERED_BYTES = 65536  # of one answer
 REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least its share
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
+MOST_HEADERS = 128  # of a request; as objects, they take ten times the bytes that were sent
 _GENEROSITY = 3  # a user that is alone gets three quarters of the places
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
@@ -134,6 +135,10 @@ class Admission:
                 status_code=413,
                 code="message_too_large",
             )
+        if len(request.headers) > MOST_HEADERS:
+            most = f"The request has {len(request.headers)} headers; send at most {MOST_HEADERS}."
+            request.headers = {}
+            return InvalidRequestError(most, status_code=431, code="too_many_headers")
         if crowded:
             return QueueFullError(
                 f"The daemon holds much for user {request.caller.user} already; ask again in a moment.",
@@ -186,6 +191,8 @@ class Admission:
             return
         size = answer.size
         if size <= REMEMBERED_BYTES:
+            if answer.error is not None:  # the frames of its traceback hold the request
+                answer.error.__traceback__ = answer.error.__context__ = answer.error.__cause__ = None
             self.remembered[request_id] = (request.caller, answer)
             share = REMEMBERED_SIZE // REMEMBERED_ANSWERS
             self._shares.put(request_id, request.caller.uid, max(size, share))

@@ -32,17 +32,43 @@ def message(frames: list[bytes]) -> bytes:
 
 
 class RawPeer:
-    """Connected, and with `greet` also ready. blocking: with a time limit."""
+    """Connected, and with `greet` also ready. path: or a socket that is connected. Waits have an end."""
 
     def __init__(self, path: Any, greet: bool = True, identity: bytes = b"") -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
+        connected = isinstance(path, socket.socket)
+        self.socket = path if connected else socket.socket(socket.AF_UNIX)
         self.socket.settimeout(WAIT)
-        self.socket.connect(str(path).removeprefix("ipc://"))
+        self._read = b""
+        self._greeted = False  # by the other side
+        if not connected:
+            self.socket.connect(str(path).removeprefix("ipc://"))
         if greet:
             self.send(GREETING + ready(identity=identity))
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def receive(self) -> list[bytes]:
+        """The frames of the next message."""
+        frames: list[bytes] = []
+        if not self._greeted:
+            self._greeted = bool(self._take(len(GREETING)))
+        while True:
+            flags = self._take(1)[0]
+            size = int.from_bytes(self._take(8 if flags & 2 else 1))
+            frame = self._take(size)
+            if not flags & 4:
+                frames.append(frame)
+                if not flags & 1:
+                    return frames
+
+    def _take(self, size: int) -> bytes:
+        while len(self._read) < size:
+            more = self.socket.recv(262144)
+            assert more, "the other side closed the connection"
+            self._read += more
+        taken, self._read = self._read[:size], self._read[size:]
+        return taken
 
     def ended(self) -> bool:
         """Whether the other side has closed the connection; reads what there is."""

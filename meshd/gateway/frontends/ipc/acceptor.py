@@ -27,8 +27,9 @@ MOST_CONNECTIONS = 512
 MOST_OF_OPERATORS = 4096
 """The same for root and the daemon's own user, and at most half of the descriptors."""
 _BACKLOG = 4096  # connections that wait to be accepted
-_AT_ONCE = 64  # accepted before the loop may do something else
-_REST = 0.002  # s after a refusal: who is refused tries again at once
+_AT_ONCE = 0.001  # s of accepting before the loop may do something else for as long
+_BURST = 256  # connections that a user may make at once,
+_PACE = 64.0  # and a second: to look up who connects takes ten times as long as to refuse it
 _NO_ROOM_REST = 0.05  # s without a free descriptor
 _TELL_EVERY = 60.0  # s between two warnings
 _NO_DESCRIPTORS = "no file descriptors are left; raise LimitNOFILE= or `ulimit -n`"
@@ -46,6 +47,7 @@ class Acceptor:
         self._timers: set[asyncio.TimerHandle] = set()
         self._spare = -1  # a descriptor, to accept and close a connection with when there is no other
         self._told = {"": 0.0}
+        self._due: dict[int, float] = {}  # user → when all of its connections have been within the pace, monotonic s
 
     def listen(
         self, loop: asyncio.AbstractEventLoop, path: str, fd: int | None, mode: int | None, gid: int | None
@@ -82,11 +84,14 @@ class Acceptor:
             self._spare = -1
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
+        """The queue is common to all users, so a refusal has to be quick, and the loop has to have time for others."""
+        began = time.monotonic()
+        now, refused = began, False
+        while now - began < _AT_ONCE:
             try:
                 accepted, _ = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
-                return
+                break
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
                     self._shed(listening)
@@ -95,16 +100,19 @@ class Acceptor:
                 self._rest(listening, _NO_ROOM_REST)
                 return
             uid = user_of(accepted)
-            refusal = self._refusal(uid)
+            refusal = self._refusal(uid, now)
             if refusal:
                 accepted.close()
                 self._tell(f"{uid}", f"a connection of user {uid} is refused: {refusal}")
-                self._rest(listening, _REST)
-                return
-            accepted.setblocking(False)
-            self._connected(accepted, of_socket(accepted))
+                refused = True
+            else:
+                accepted.setblocking(False)
+                self._connected(accepted, of_socket(accepted))
+            now = time.monotonic()
+        if refused or now - began >= _AT_ONCE:  # who is refused tries again at once
+            self._rest(listening, max(now - began, _AT_ONCE / 2))
 
-    def _refusal(self, uid: int) -> str:
+    def _refusal(self, uid: int, now: float) -> str:
         """Root and the daemon's own user keep the last places."""
         limit, count = descriptors.limit(), self._count(uid)
         own = uid in (0, os.getuid())
@@ -113,7 +121,17 @@ class Acceptor:
             return f"it has {count} already"
         if not descriptors.left(descriptors.LAST if own else descriptors.reserve()):
             return _NO_DESCRIPTORS
-        return ""
+        return "" if own or self._paced(uid, now) else f"it makes too many, more than {_PACE:g} a second"
+
+    def _paced(self, uid: int, now: float) -> bool:
+        """Whether the user makes no more connections than it may (the generic cell rate algorithm)."""
+        due = max(self._due.get(uid, now), now) + 1 / _PACE
+        if due - now > _BURST / _PACE:
+            return False
+        if len(self._due) > 256:
+            self._due = {each: until for each, until in self._due.items() if until > now}
+        self._due[uid] = due
+        return True
 
     def _shed(self, listening: socket.socket) -> None:
         """No descriptor is left: the client that has waited longest is turned away, so that the queue moves."""

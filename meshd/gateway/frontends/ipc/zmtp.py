@@ -59,13 +59,18 @@ class Peer:
     """One peer's side of a connection. send: called with what has to leave at once. bounds: asked at each message.
     take: asked for room in bytes for a frame, before any of it is kept; False: there is none now.
 
-    ready: the handshake is over. waits: for room; no byte is looked at until `receive` is called again. begun: a
-    message has begun. held: bytes of room that an unfinished message takes.
+    What has come is looked at one message or command at a time, by `next`, so that a peer with many small ones takes
+    neither much memory nor the loop.
+
+    ready: the handshake is over. pending: `next` may find something. waits: for room; no byte is looked at until `next`
+    is called again. begun: a message has begun. held: bytes of room that an unfinished message takes.
     """
 
     __slots__ = (
+        "_at",
         "_bounds",
         "_crowded",
+        "_data",
         "_delimited",
         "_discarded",
         "_flags",
@@ -75,11 +80,12 @@ class Peer:
         "_kept",
         "_limits",
         "_missing",
+        "_open",
         "_part",
-        "_rest",
         "_send",
         "_take",
         "held",
+        "pending",
         "ready",
         "waits",
     )
@@ -88,6 +94,7 @@ class Peer:
         self, bounds: Callable[[], Bounds], send: Callable[[bytes], None], take: Callable[[int], bool]
     ) -> None:
         self.ready = False
+        self.pending = False
         self.waits = False
         self.held = 0
         self._bounds = bounds
@@ -95,11 +102,13 @@ class Peer:
         self._take = take
         self._greeted = False
         self._delimited = False  # REQ puts an empty frame in front of its messages, and expects one
-        self._rest = b""  # the beginning of a greeting or of a frame's header
+        self._data = b""  # what has come
+        self._at = 0  # what of it has been looked at
+        self._open = False  # a frame's header has been read, and not all of the frame
         self._flags = 0  # of the current frame
         self._missing = 0  # bytes of it
         self._keeps = True  # whether its bytes are kept
-        self._part = bytearray()  # what has come of it
+        self._part = bytearray()  # of its whole size, if they are
         self._limits = bounds()
         self._frames: list[bytes] = []
         self._kept = 0
@@ -109,7 +118,7 @@ class Peer:
 
     @property
     def begun(self) -> bool:
-        return bool(self._missing or self._frames or self._rest)
+        return bool(self._open or self._frames or self._data)
 
     def encode(self, frames: Sequence[bytes]) -> bytes:
         """A multipart message of at least one frame, as bytes for this peer."""
@@ -122,63 +131,104 @@ class Peer:
             parts.append(frame)
         return b"".join(parts)
 
-    def receive(self, data: bytes) -> list[Incoming]:
-        """The messages that are complete with these bytes. Raises Violation."""
-        if self._rest:
-            data, self._rest = self._rest + data, b""
-        at, end = 0, len(data)
-        found: list[Incoming] = []
+    def missing(self) -> memoryview | None:
+        """Where the rest of the current frame may be read into directly; then call `filled`. None: use `receive`."""
+        if self._open and self._keeps and not self._data:
+            return memoryview(self._part)[len(self._part) - self._missing :]
+        return None
+
+    @property
+    def discards(self) -> bool:
+        """Whether what comes next is a frame that is not kept."""
+        return self._open and not self._keeps
+
+    def filled(self, size: int) -> None:
+        """So many bytes were read into `missing`."""
+        self._missing -= size
+        self.pending = not self._missing
+
+    def receive(self, data: bytes) -> None:
+        """Bytes that have come, for `next`."""
+        self._data = self._data[self._at :] + data if self._data else data
+        self._at = 0
+        self.pending = True
+
+    def next(self) -> Incoming | None:
+        """The next message; None if a command came, or more has to come (`pending` is False). Raises Violation."""
+        data, at, end = self._data, self._at, len(self._data)
         if not self._greeted:
             _check_greeting(data)
             if end < len(GREETING):
-                self._rest = data
-                return found
+                self.pending = False
+                return None
             self._greeted = True
             self._send(_READY)
             at = len(GREETING)
-        while at < end:
-            if self._missing:
-                taken = min(self._missing, end - at)
-                if self._keeps:
-                    self._part += memoryview(data)[at : at + taken]
-                self._missing -= taken
-                at += taken
+        while True:
+            if self._open:
+                if self._missing and at < end:
+                    taken = min(self._missing, end - at)
+                    if self._keeps:
+                        place = len(self._part) - self._missing
+                        self._part[place : place + taken] = memoryview(data)[at : at + taken]
+                    self._missing -= taken
+                    at += taken
                 if self._missing:
                     break
                 body, self._part = bytes(self._part), bytearray()
+                self._open = False
             else:
+                if at == end:
+                    break
                 flags = data[at]
                 start = at + (9 if flags & _LONG else 2)
                 if end < start:
-                    self._rest = data[at:]
                     break
                 size = int.from_bytes(data[at + 1 : start])
-                if not self._open(flags, size):
-                    self._rest = data[at:]
+                if not self._begin(flags, size):
                     break
-                if end - start < size:
+                at = start
+                if end - at < size:
+                    self._open = True
                     self._missing = size
-                    at = start
+                    self._part = bytearray(size if self._keeps else 0)
                     continue
-                at = start + size
+                at += size
                 body = data[start:at] if self._keeps else b""
             if self._flags & _COMMAND:
+                self._looked_at(data, at)
                 self._obey(body)
-            elif self._flags & _MORE:
+                return None
+            if self._flags & _MORE:
                 self._frames.append(body)
-            else:
-                first = 1 if self._delimited and self._frames and not self._frames[0] else 0
-                found.append(Incoming([*self._frames[first:], body], self._discarded, self._crowded, self.held))
-                self._frames.clear()
-                self._kept = self._discarded = self.held = 0
-                self._crowded = False
-        return found
+                continue
+            first = 1 if self._delimited and self._frames and not self._frames[0] else 0
+            found = Incoming([*self._frames[first:], body], self._discarded, self._crowded, self.held)
+            self._frames.clear()
+            self._kept = self._discarded = self.held = 0
+            self._crowded = False
+            self._looked_at(data, at)
+            return found
+        self._looked_at(data[at:], 0)
+        self.pending = False
+        return None
+
+    def _looked_at(self, data: bytes, at: int) -> None:
+        self.pending = at < len(data)
+        self._data, self._at = (data, at) if self.pending else (b"", 0)
 
     def stop_waiting(self) -> None:
         """The frame that waits for room is not kept, and neither are this message's others."""
         self._crowded = self.waits
 
-    def _open(self, flags: int, size: int) -> bool:
+    def drop(self) -> None:
+        """Hold nothing of what has come."""
+        self._data, self._at, self._part, self._open = b"", 0, bytearray(), False
+        self._frames.clear()
+        self.held = 0
+        self.pending = self.waits = False
+
+    def _begin(self, flags: int, size: int) -> bool:
         """A frame begins; False if it waits for room. Raises Violation."""
         self._flags = flags
         self._keeps = True

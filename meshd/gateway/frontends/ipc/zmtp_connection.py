@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -18,15 +17,20 @@ from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.frontends.room import Room
 from meshd.gateway.frontends.turns import Turns
 
-FULL_BYTES = 64 * 1024
+FULL_BYTES = 16 * 1024
 """Sent and not read by the client, after which streams wait, and what is unread takes room."""
 UNREAD_BYTES = 8 * 1024**2
 """The same, after which any other message is one too many."""
-UNREAD_REPLIES = 64 * 1024
+UNREAD_REPLIES = 2 * 1024
 """The same, for answers to PING and malformed messages, which a client could ask for without end."""
 ROOM_PATIENCE = 5.0
 """Seconds that a message waits for room, before it is read and refused."""
+_PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as there is
 _LINGER = 0.5  # s that a closed connection's last bytes have to leave
+
+
+# What is read into it is taken out before anything else is read.
+_buffer = memoryview(bytearray(16 * _PIECE))
 
 
 class Receiver(Protocol):
@@ -42,7 +46,7 @@ class Receiver(Protocol):
         """Nothing more comes, and nothing can be sent."""
 
 
-class ZmtpConnection(Connection, asyncio.Protocol):
+class ZmtpConnection(Connection, asyncio.BufferedProtocol):
     """bounds: of its next message. fits: whether there is room for so many bytes of its user."""
 
     def __init__(
@@ -63,8 +67,8 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         self._room = room
         self._bounds = bounds
         self._fits = fits
-        self._messages: deque[zmtp.Incoming] = deque()  # to be handled when it is its turn
-        self._queued = False
+        self._queued = False  # for its turn
+        self._direct = False  # what is read now goes into a message
         self._reads = True
         self._unread = 0  # bytes of room that unread messages take
         self._patience: asyncio.TimerHandle | None = None
@@ -80,9 +84,19 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         if not self._reads:  # closed before it was made
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
-        self.seen = time.monotonic()
-        self._read(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        found = self._peer.missing()
+        self._direct = found is not None
+        return found if found is not None else _buffer if self._peer.discards else _buffer[:_PIECE]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._peer.ready:  # until then, a few bytes now and then are silence
+            self.seen = time.monotonic()
+        if self._direct:
+            self._peer.filled(nbytes)
+        else:
+            self._peer.receive(bytes(_buffer[:nbytes]))
+        self._proceed()
 
     def pause_writing(self) -> None:
         self.full = True
@@ -117,11 +131,10 @@ class ZmtpConnection(Connection, asyncio.Protocol):
     @property
     def stalled(self) -> bool:
         """It has begun a message and could send the rest."""
-        return self._peer.begun and self._reads and not self._messages and not self._peer.waits
+        return self._peer.begun and self._reads and not self._queued and not self._peer.waits
 
     def stop_receiving(self) -> None:
         self._reads = False
-        self._drop_messages()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
@@ -146,33 +159,34 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         peer = getattr(self, "_peer", None)
         if peer is not None:
             self._room.give(self.user, peer.held)
-            peer.held = 0
+            peer.drop()  # connection and peer refer to each other, so they are freed late
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def _read(self, data: bytes) -> None:
-        try:
-            self._messages.extend(self._peer.receive(data))
-        except zmtp.Violation as violation:
-            self._abort()
-            self._receiver.gone(self, f"it broke the protocol: {violation}")
-            return
-        if self._messages and not self._queued:
+    def _proceed(self) -> None:
+        """Look at what has come, now or when it is its user's turn."""
+        if not self._queued:
             self._queued = True
-            self._turns.ready(self.user, self._handle_next)
-        if self._peer.waits and self._patience is None:
-            self._room.wait(self)
-            self._patience = self._loop.call_later(ROOM_PATIENCE, self._lose_patience)
-        self._read_or_pause()
+            self._turns.ready(self.user, self._take_turn)
+            self._read_or_pause()
 
-    def _handle_next(self) -> bool:
-        """Called by `Turns`."""
-        if self._messages:  # it may be lost by one of them
-            message = self._messages.popleft()
-            if message.held:
-                self._room.give(self.user, message.held)
-            self._receiver.receive(self, message)
-        self._queued = bool(self._messages)
+    def _take_turn(self) -> bool:
+        """Called by `Turns`, for one message or command."""
+        if self._reads:
+            try:
+                message = self._peer.next()
+            except zmtp.Violation as violation:
+                self._abort()
+                self._receiver.gone(self, f"it broke the protocol: {violation}")
+            else:
+                if message is not None:
+                    if message.held:
+                        self._room.give(self.user, message.held)
+                    self._receiver.receive(self, message)
+                elif self._peer.waits and self._patience is None:
+                    self._room.wait(self)
+                    self._patience = self._loop.call_later(ROOM_PATIENCE, self._lose_patience)
+        self._queued = self._reads and self._peer.pending
         if not self._queued:
             self._read_or_pause()
         return self._queued
@@ -181,15 +195,11 @@ class ZmtpConnection(Connection, asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        reads = self._reads and not self._messages and not self._peer.waits
+        reads = self._reads and not self._queued and not self._peer.waits
         if reads and not transport.is_reading():
             transport.resume_reading()
         elif not reads and transport.is_reading():
             transport.pause_reading()
-
-    def _drop_messages(self) -> None:
-        while self._messages:
-            self._room.give(self.user, self._messages.pop().held)
 
     # -- room -----------------------------------------------------------------------------------------
 
@@ -202,15 +212,18 @@ class ZmtpConnection(Connection, asyncio.Protocol):
     def try_again(self) -> bool:
         """Called by `Room`."""
         if self._peer.waits:
-            self._read(b"")
-        if not self._peer.waits:
-            self._stop_waiting()
-        return self._peer.waits
+            self._take_turn()
+        if self._peer.waits:
+            return True
+        self._stop_waiting()
+        if self._queued:
+            self._turns.ready(self.user, self._take_turn)
+        return False
 
     def _lose_patience(self) -> None:
         self._stop_waiting()
         self._peer.stop_waiting()
-        self._read(b"")
+        self._proceed()
 
     def _stop_waiting(self) -> None:
         self._room.stop_waiting(self)

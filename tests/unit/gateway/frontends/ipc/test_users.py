@@ -81,6 +81,25 @@ def test_a_user_leaves_places_to_others_and_to_operators(short, connect, path):
     served_in(short, LIMIT)(test)
 
 
+def test_a_user_that_connects_again_and_again_is_slowed_down(short, connect, monkeypatch):
+    monkeypatch.setattr(acceptor, "user_of", lambda connected: ANN)
+    monkeypatch.setattr(acceptor, "_BURST", 8)
+    monkeypatch.setattr(acceptor, "_PACE", 0.001)
+
+    async def test(served, address):
+        for _ in range(8):
+            (await connect(address, ANN, raw=True)).close()
+        refused = RawPeer(address, greet=False)
+        await until(refused.ended)
+        refused.close()
+        monkeypatch.setattr(acceptor, "user_of", lambda connected: 0)
+        operator = await connect(address, 0)
+        operator.request()
+        await until(lambda: served.accepted)
+
+    served_in(short, LIMIT)(test)
+
+
 # -- messages ---------------------------------------------------------------------------------------------
 
 
@@ -96,6 +115,17 @@ def test_strangers_send_small_messages(short, connect):
             line.request(body=b"x" * most)
             await until(lambda line=line: served.accepted)
             served.accepted.pop()
+
+    served_in(short, LIMIT)(test)
+
+
+def test_many_headers_are_refused(short, connect):
+    async def test(served, address):
+        line = await connect(address, ANN)
+        line.request(headers={f"x-{number}": "" for number in range(129)})
+        assert (await came(line)).head.error["code"] == "too_many_headers"
+        line.request(headers={f"x-{number}": "" for number in range(128)})
+        await until(lambda: served.accepted)
 
     served_in(short, LIMIT)(test)
 

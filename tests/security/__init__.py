@@ -1,0 +1,1 @@
+"""What other users of the machine cannot do: a real daemon, and processes that are really theirs."""
