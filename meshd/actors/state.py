@@ -22,7 +22,7 @@ from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.host import clock
 from meshd.host.trusted_paths import untrusted
-from meshd.state.directory import default_state_dir, state_dir_of
+from meshd.state.directory import default_state_dir, make_private, state_dir_of
 from meshd.state.keeper import StateKeeper
 from meshd.state.lock import StateLocked
 from meshd.state.settings import StateSettings
@@ -95,7 +95,7 @@ class StateActor(MeshActor):
         settings = StateSettings.of(config.storage, config.daemon.timezone)
         if self._keeper is None:
             with contextlib.suppress(OSError):  # the keeper reports that
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(directory)
             fault = untrusted(directory)
             if fault is not None and config.daemon.strict:
                 return (f"others can change the state: {fault}",)

@@ -18,6 +18,15 @@ def default_state_dir() -> Path:
     return Path(home) / "meshd"
 
 
+def make_private(directory: Path) -> None:
+    """Create it and what is missing above it, for this user alone, whatever the umask is. Raises OSError."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
 def state_dir_of(config: Any, given: Path | None, private: Path | None) -> Path:
     """Where a mesh keeps its state: `given`, else `daemon.state_dir`, else the default. Instead of the default, which
     another mesh may use, a mesh that keeps state only in memory uses `private`, if given."""

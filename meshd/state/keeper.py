@@ -32,6 +32,7 @@ from meshd.state.codec import (
     stored_key,
     table_key,
 )
+from meshd.state.directory import make_private
 from meshd.state.lock import StateLock
 from meshd.state.lost_attempts import lost_attempts
 from meshd.state.outage import Outage, Report
@@ -137,7 +138,7 @@ class StateKeeper:
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._begin_anew()
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.directory)
             self._lock.acquire()
             self._segments.make()
         except OSError as error:
