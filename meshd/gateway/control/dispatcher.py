@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from meshd.core.caller import Caller
+from meshd.gateway.frontends.admission import MOST_FIELDS, too_many
 from meshd.gateway.frontends.exchange import ClientGone, Request, not_read
 from meshd.host.users import user_name
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
@@ -71,8 +72,6 @@ class Dispatcher:
     async def run(self, request: Request) -> None:
         """Answer a request, whatever happens."""
         try:
-            if len(request.headers) > MOST_FIELDS:
-                raise _too_many("headers", len(request.headers))
             if request.path in self._inference_paths:
                 if request.method != "POST":
                     raise _not_allowed(request.path, ("POST",))
@@ -158,8 +157,6 @@ class Dispatcher:
         return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
 
 
-MOST_FIELDS = 100
-"""Of headers, and of fields in a query."""
 _OWN_PREFIX = "/mesh/"
 _VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
 _LIKE_A_PATH = 0.75
@@ -214,16 +211,8 @@ _JSON = {"content-type": "application/json"}
 
 def _query(text: str) -> dict[str, str]:
     if (fields := text.count("&") + 1) > MOST_FIELDS:
-        raise _too_many("fields in its query", fields)
+        raise too_many("fields in its query", fields)
     return dict(parse_qsl(text))
-
-
-def _too_many(what: str, count: int) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"The request has {count} {what}, and {MOST_FIELDS} are allowed; send fewer.",
-        status_code=431,
-        code="too_many_fields",
-    )
 
 
 def _object(body: bytes) -> dict[str, Any]:

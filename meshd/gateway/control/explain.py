@@ -20,7 +20,8 @@ from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
-from meshd.gateway.control.dispatcher import MOST_FIELDS, Call, Dispatcher
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.frontends.admission import MOST_FIELDS
 from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.arrival import FORMAT
 from meshd.gateway.requests.hedging import hedge_delay

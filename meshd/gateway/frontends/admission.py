@@ -32,7 +32,7 @@ REMEMBERED_BYTES = 65536  # of one answer
 REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least its share
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
-MOST_HEADERS = 128  # of a request; as objects, they take ten times the bytes that were sent
+MOST_FIELDS = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
 _GENEROSITY = 3  # a user that is alone gets three quarters of the places
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
@@ -135,10 +135,9 @@ class Admission:
                 status_code=413,
                 code="message_too_large",
             )
-        if len(request.headers) > MOST_HEADERS:
-            most = f"The request has {len(request.headers)} headers; send at most {MOST_HEADERS}."
+        if (headers := len(request.headers)) > MOST_FIELDS:
             request.headers = {}
-            return InvalidRequestError(most, status_code=431, code="too_many_headers")
+            return too_many("headers", headers)
         if crowded:
             return QueueFullError(
                 f"The daemon holds much for user {request.caller.user} already; ask again in a moment.",
@@ -266,6 +265,15 @@ class Admission:
             error = _cut_off(request)
             request.cancel(error)
             reply.error(error)
+
+
+def too_many(what: str, count: int) -> MeshError:
+    """what: fields of a request."""
+    return InvalidRequestError(
+        f"The request has {count} {what}, and {MOST_FIELDS} are allowed; send fewer.",
+        status_code=431,
+        code="too_many_fields",
+    )
 
 
 def draining() -> MeshError:

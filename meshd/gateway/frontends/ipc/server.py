@@ -27,6 +27,7 @@ from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
 from meshd.gateway.frontends.turns import Turns
 from meshd.host import clock
+from meshd.host.plain_text import printable
 from modelmesh import protocol as wire
 from modelmesh.errors import MeshError, ProtocolError, RoutingError, StreamInterrupted
 from modelmesh.version import VERSION
@@ -206,8 +207,8 @@ class IpcServer:
         self.send(connection, wire.encode(wire.ERROR, request_id, wire.ErrorHead(status, body, mesh)))
 
     def _welcome(self, connection: Connection, head: wire.HelloHead) -> None:
-        connection.label = head.app
-        connection.client = head.client
+        connection.label = printable(head.app)
+        connection.client = printable(head.client)
         if head.version != wire.VERSION:
             self._malformed(connection, f"protocol version {head.version}; this daemon speaks {wire.VERSION}", b"")
             return

@@ -235,12 +235,11 @@ def test_only_a_path_that_was_meant_is_advised(path, meant):
 
 @pytest.mark.parametrize("many", [101, 1_000_000])
 async def test_fields_are_counted_before_they_are_read(dispatcher, many):
-    for options in ({"path": "/a?" + "a=1&" * (many - 1)}, {"headers": {str(number): "" for number in range(many)}}):
-        recorded = Recorded(**options)
-        began = time.process_time()
-        await dispatcher.run(recorded)
-        assert recorded.said == [("error", 431, "too_many_fields")]
-        assert time.process_time() - began < 0.1
+    recorded = Recorded(path="/a?" + "a=1&" * (many - 1))
+    began = time.process_time()
+    await dispatcher.run(recorded)
+    assert recorded.said == [("error", 431, "too_many_fields")]
+    assert time.process_time() - began < 0.1
 
 
 async def test_a_hundred_are_read(dispatcher):
