@@ -73,6 +73,7 @@ def test_a_daemon_bears_mutated_bytes(door: Any, count: int) -> None:
     with door.watched() as figures:
         for number in range(count):
             peer = RawPeer(door.daemon.socket, greet=False)
+            assert peer.socket.recv(64)  # its greeting: it is accepted
             with contextlib.suppress(ConnectionError):  # closed before all of it was sent
                 peer.send(mutated(random.Random(number)))
                 peer.ended()

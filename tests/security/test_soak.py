@@ -25,8 +25,9 @@ def test_a_flood_is_hardly_noticed(door: Any, attack: Any, flood: str) -> None:
         each.close()
     print(
         f"\n{flood:20} memory +{figures.memory / MIB:3.0f} MiB, median {quiet.share(0.5) * 1e3:5.1f} → "
-        f"{figures.share(0.5) * 1e3:5.1f} ms, p99 {quiet.share(0.99) * 1e3:5.1f} → {figures.share(0.99) * 1e3:5.1f} ms, "
-        f"status {max(figures.statuses) * 1e3:4.0f} ms, {[each.told for each in attackers]}"
+        f"{figures.share(0.5) * 1e3:5.1f} ms, "
+        f"p99 {quiet.share(0.99) * 1e3:5.1f} → {figures.share(0.99) * 1e3:5.1f} ms, "
+        f"status {max(figures.statuses) * 1e3:.0f} ms, {[each.told for each in attackers]}"
     )
     assert door.running()
     assert figures.memory < 64 * MIB

@@ -132,7 +132,7 @@ def test_many_headers_are_refused(short, connect):
 
 @pytest.fixture
 def little_room(monkeypatch):
-    """Eight messages of the largest size; a user that is alone may take one eighth, or two messages of its own."""
+    """Eight messages of the largest size; a user that is alone may take a twelfth, or two messages of its own."""
     monkeypatch.setattr(room, "_FEWEST", 8 * STRANGERS_MESSAGE)
     monkeypatch.setattr(room, "_MESSAGES", 1)
 
