@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        from meshd.host.start import is_ours, what_to_install
+        from meshd.host.process.start import is_ours, what_to_install
 
         if is_ours(error):
             raise

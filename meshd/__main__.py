@@ -1,6 +1,6 @@
 """`python -m meshd`."""
 
-from meshd.host.start import daemon
+from meshd.host.process.start import daemon
 
 if __name__ == "__main__":
     daemon()

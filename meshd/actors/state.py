@@ -21,7 +21,7 @@ from meshd.core.mailboxes import Directory
 from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.host import clock
-from meshd.host.trusted_paths import untrusted
+from meshd.host.trust.paths import untrusted
 from meshd.state.directory import default_state_dir, make_private, state_dir_of
 from meshd.state.keeper import StateKeeper
 from meshd.state.lock import StateLocked

@@ -23,10 +23,10 @@ from meshd.config.mesh_config import configuration_error
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
-from meshd.host.descriptors import FEWEST_FILES, raise_file_limit
-from meshd.host.dumpable import set_dumpable
 from meshd.host.plain_text import harmless, one_line
-from meshd.host.standard_streams import open_standard_streams, release_standard_streams
+from meshd.host.process.descriptors import FEWEST_FILES, raise_file_limit
+from meshd.host.process.dumpable import set_dumpable
+from meshd.host.process.standard_streams import open_standard_streams, release_standard_streams
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
 from modelmesh.version import VERSION

@@ -1,5 +1,5 @@
 """`python -m meshd.cli`: meshctl when its script is not on PATH."""
 
-from meshd.host.start import command
+from meshd.host.process.start import command
 
 command()

@@ -297,7 +297,7 @@ def problem_line(problem: Mapping[str, Any]) -> str:
 
 def _unexpected(error: Exception) -> list[str]:
     if isinstance(error, ModuleNotFoundError):
-        from meshd.host.start import what_to_install
+        from meshd.host.process.start import what_to_install
 
         return [what_to_install(error)]
     if isinstance(error, OSError) and error.strerror:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 import typer
 
 from meshd.cli import daemon, helping
-from meshd.host.standard_streams import open_standard_streams
+from meshd.host.process.standard_streams import open_standard_streams
 
 # command → its module in this folder, in the order of `meshctl --help`.
 COMMANDS: Final[dict[str, str]] = {

@@ -16,7 +16,7 @@ from meshd.config.source import gives_itself_once
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.connectors.secrets.stores import SecretStores
 from meshd.core.text.key_path import Path as KeyPath
-from meshd.host.trusted_paths import untrusted
+from meshd.host.trust.paths import untrusted
 from meshd.pull.store import is_file, list_models, models_dir
 
 

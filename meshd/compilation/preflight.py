@@ -18,7 +18,7 @@ from meshd.compilation.posture import untrusted_config, untrusted_files, untrust
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.host.socket_path import default_socket
-from meshd.host.trusted_paths import untrusted
+from meshd.host.trust.paths import untrusted
 from meshd.host.users import user_name
 from meshd.state.directory import state_dir_of
 

@@ -15,8 +15,8 @@ from meshd.config.check.connectors import is_hosted
 from meshd.config.mesh_config import MeshConfig
 from meshd.config.schema import AppConfig
 from meshd.connectors.registry import default_registry
-from meshd.host.processes import sees_other_programs
-from meshd.host.program_names import is_interpreter
+from meshd.host.process.processes import sees_other_programs
+from meshd.host.process.program_names import is_interpreter
 from meshd.host.users import uid_of, user_name
 from meshd.net.proxies import is_loopback
 from meshd.routing.table.access import DEFAULT_APP

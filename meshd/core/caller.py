@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 
 from meshd.host.plain_text import printable
-from meshd.host.program_names import is_interpreter
+from meshd.host.process.program_names import is_interpreter
 from meshd.host.users import user_name
 
 

@@ -2,7 +2,7 @@
 
 Owns: where to look (the catalogue's local rows), and how servers are recognised by their answers.
 Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a server that does not answer like a
-known one is left alone. So is one of another ordinary user (`meshd/host/local_trust.py`): it is not even asked.
+known one is left alone. So is one of another ordinary user (`meshd/host/trust/local_servers.py`): it is not even asked.
 
 How they are recognised, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as `llamacpp`;
 vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers GET /readyz and
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from meshd.host.local_trust import distrust
+from meshd.host.trust.local_servers import distrust
 from meshd.sdk.discovery import FoundServer
 from meshd.sdk.provider import ModelListing
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from meshd.discovery.local_servers import LocalRow, Refused, find_local, same_address
 from meshd.discovery.outside import OutsideDiscovery
-from meshd.host.local_trust import UNKNOWN, distrust_url, is_here
+from meshd.host.trust.local_servers import UNKNOWN, distrust_url, is_here
 from meshd.messages import CatalogueChanged
 from meshd.sdk.discovery import FoundServer
 

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 
 from meshd.host.awake import Timeout
-from meshd.host.descriptors import leave_reserve
-from meshd.host.local_trust import distrust_connection
+from meshd.host.process.descriptors import leave_reserve
+from meshd.host.trust.local_servers import distrust_connection
 from meshd.net.names import Resolver
 from meshd.net.proxies import Proxy, ProxyRefused
 from meshd.net.tls import certificate_fault, tls_context

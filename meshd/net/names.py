@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from meshd.host.awake import Timeout
-from meshd.host.shortages import ThisNameOnly
+from meshd.host.process.shortages import ThisNameOnly
 
 _MOST = 1024
 

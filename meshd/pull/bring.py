@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from meshd.host.trusted_paths import untrusted
+from meshd.host.trust.paths import untrusted
 from meshd.pull import fetch, sources
 from meshd.pull.errors import PullError, Unreachable, Unverified
 from meshd.pull.fetch import Progress

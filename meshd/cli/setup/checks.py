@@ -260,8 +260,8 @@ def matches(config: Any, status: Mapping[str, Any]) -> Iterator[Finding]:
 
 def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
     """What other users can change under the running daemon, and what it warned of when it read its configuration."""
-    from meshd.host.processes import users
-    from meshd.host.trusted_paths import untrusted
+    from meshd.host.process.processes import users
+    from meshd.host.trust.paths import untrusted
 
     told = set()
     places = ((status.get("config") or {}).get("source"), (status.get("state") or {}).get("directory"))
@@ -324,7 +324,7 @@ def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterato
 
 def weights(models: Iterable[Any]) -> Iterator[Finding]:
     """models: what `meshd.pull.store.list_models` found."""
-    from meshd.host.trusted_paths import untrusted
+    from meshd.host.trust.paths import untrusted
 
     models = list(models)
     pulled = [model.name for model in models]

@@ -38,7 +38,7 @@ from meshd.formats.protocol import Format, Opened, StreamReader
 from meshd.formats.sse import begins_as_events
 from meshd.host import clock
 from meshd.host.awake import Timeout
-from meshd.host.shortages import lack_of
+from meshd.host.process.shortages import lack_of
 from meshd.net.connecting import PoolFull, queued
 from meshd.net.encodings import EncodingError
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody

@@ -10,7 +10,7 @@ import ssl
 import aiohttp
 
 from meshd.formats.errors.wrong_address import is_alert, speaks_no_tls
-from meshd.host.shortages import lack_of
+from meshd.host.process.shortages import lack_of
 from meshd.net.connecting import PoolFull
 from meshd.net.encodings import EncodingError
 from meshd.sdk.provider import FailureKind, ProviderFailure

@@ -34,6 +34,7 @@ REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
 MOST_FIELDS = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
 _GENEROSITY = 3  # a user that is alone gets three quarters of the places
+_OWN_GENEROSITY = 1 / 13  # and 16 of those for listeners and commands, as each of its events goes to all its listeners
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
 
@@ -76,7 +77,7 @@ class Admission:
         self.rights = rights
         self.room = Room()
         self._places = FairShare(limits.max_inflight, _GENEROSITY)
-        self._own_places = FairShare(OWN_OPERATIONS, _GENEROSITY)
+        self._own_places = FairShare(OWN_OPERATIONS, _OWN_GENEROSITY)
         self.use(limits)
         self.draining = False
         self.in_flight: dict[bytes, Request] = {}

@@ -20,8 +20,8 @@ import struct
 from functools import lru_cache
 
 from meshd.core.caller import Peer
-from meshd.host import processes
-from meshd.host.program_names import script_of
+from meshd.host.process import processes
+from meshd.host.process.program_names import script_of
 
 _SO_PEERGROUPS = 59
 _SO_PEERPIDFD = 77

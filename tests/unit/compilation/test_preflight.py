@@ -14,7 +14,7 @@ import pytest
 from meshd.compilation import preflight
 from meshd.config import MeshConfig
 from meshd.config.advice import of_matches, of_plain_keys, of_unknown_programs
-from meshd.host import start
+from meshd.host.process import start
 
 
 def config(tmp_path: Path, **sections: Any) -> MeshConfig:

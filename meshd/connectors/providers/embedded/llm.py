@@ -15,7 +15,7 @@ from typing import Any
 
 from meshd.catalogue.known import load_local_models
 from meshd.connectors.providers.embedded.provider import EmbeddedModel
-from meshd.host.trusted_paths import untrusted
+from meshd.host.trust.paths import untrusted
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.pull.store import find, is_file, list_models

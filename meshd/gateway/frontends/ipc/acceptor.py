@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.peer_identity import of_socket, user_of
-from meshd.host import descriptors
+from meshd.host.process import descriptors
 from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")

@@ -17,7 +17,7 @@ from typing import Any
 
 from meshd.gateway.frontends.exchange import ClientGone, not_read
 from meshd.gateway.requests.streams.delivery import Delivery
-from meshd.host.shortages import lack_of
+from meshd.host.process.shortages import lack_of
 from meshd.sdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
 from modelmesh.errors import MeshError
 

@@ -12,7 +12,7 @@ import pytest
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.peer_identity import of_socket, ourselves, user_of
-from meshd.host import processes
+from meshd.host.process import processes
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_a_user_leaves_places_to_others_and_to_operators(short, connect, path):
         served.operators = {0}
         served.allow_in_flight(32)
         ann, bob, root = [await connect(address, uid) for uid in (ANN, BOB, 0)]
-        most = 21 if path.startswith("/v1") else 168
+        most = 21 if path.startswith("/v1") else 16
         for _ in range(most):
             ann.request(path)
         await until(lambda: len(served.accepted) == most)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.core.caller import Peer
-from meshd.host import program_names
-from meshd.host.program_names import is_interpreter, script_in, script_of
+from meshd.host.process import program_names
+from meshd.host.process.program_names import is_interpreter, script_in, script_of
 
 
 @pytest.mark.parametrize(

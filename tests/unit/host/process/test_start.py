@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+USES = ["from meshd import ModelMesh", "from meshd.host.process.start import daemon; daemon()"]
 LACKING = "import sys; sys.modules['pykka'] = None; sys.argv = ['meshd']; "
 
 
-@pytest.mark.parametrize("use", ["from meshd import ModelMesh", "from meshd.host.start import daemon; daemon()"])
+@pytest.mark.parametrize("use", USES)
 def test_a_missing_package_is_told_with_what_to_install(use: str) -> None:
     done = subprocess.run([sys.executable, "-c", LACKING + use], capture_output=True, text=True, timeout=40)
     assert done.returncode != 0
@@ -28,7 +29,7 @@ class Interrupt:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupt())
-from meshd.host import start
+from meshd.host.process import start
 start.%s()
 """
 

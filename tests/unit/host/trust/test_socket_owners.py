@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from meshd.host import socket_owners
-from meshd.host.local_trust import UNKNOWN, distrust, distrust_connection, distrust_url, is_here
-from meshd.host.socket_owners import Owner, owners, peer_of
+from meshd.host.trust import socket_owners
+from meshd.host.trust.local_servers import UNKNOWN, distrust, distrust_connection, distrust_url, is_here
+from meshd.host.trust.socket_owners import Owner, owners, peer_of
 from meshd.host.users import is_system_user
 from tests.support.apps.posing import Posing
 

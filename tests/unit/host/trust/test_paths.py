@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshd.host.trusted_paths import untrusted
+from meshd.host.trust.paths import untrusted
 
 STRANGER = 65533
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to another user")
@@ -148,7 +148,7 @@ def test_in_a_container_a_file_may_belong_to_a_user_of_outside(place: Path) -> N
     os.chown(place / "file", STRANGER, STRANGER)
     (place / "file").chmod(0o664)
     assert untrusted(place / "file") is not None
-    code = f"from meshd.host.trusted_paths import untrusted; print(untrusted({str(place / 'file')!r}))"
+    code = f"from meshd.host.trust.paths import untrusted; print(untrusted({str(place / 'file')!r}))"
     said = subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code],
         capture_output=True, text=True, check=False,

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshd.host.socket_owners import owners, peer_of
+from meshd.host.trust.socket_owners import owners, peer_of
 from meshd.host.users import is_system_user, user_name
 
 UNKNOWN = "the kernel does not say which user listens there"

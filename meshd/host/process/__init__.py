@@ -1,0 +1,1 @@
+"""This process and others, as the kernel shows them."""
