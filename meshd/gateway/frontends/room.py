@@ -25,29 +25,20 @@ class Waiting(Protocol):
         """Called when somebody gave room back. Returns whether it still waits."""
 
 
-class Room:
+class Room(FairShare):
+    __slots__ = ("_waiting", "_wake_scheduled")
+
     def __init__(self) -> None:
-        self._share = FairShare(_FEWEST, _GENEROSITY)
+        super().__init__(_FEWEST, _GENEROSITY)
         self._waiting: dict[Waiting, None] = {}
         self._wake_scheduled = False
 
-    @property
-    def total(self) -> int:
-        return self._share.total
-
     def resize(self, largest: int) -> None:
         """largest: bytes of the largest message that is allowed."""
-        self._share.capacity = max(_FEWEST, _MESSAGES * largest)
+        self.capacity = max(_FEWEST, _MESSAGES * largest)
 
-    def fits(self, user: Hashable, size: int, *, operator: bool, least: int) -> bool:
-        """As `FairShare.fits`. An operator may take all of it."""
-        return self._share.fits(user, size, operator=operator, least=least)
-
-    def take(self, user: Hashable, size: int) -> None:
-        self._share.take(user, size)
-
-    def give(self, user: Hashable, size: int) -> None:
-        self._share.give(user, size)
+    def give(self, user: Hashable, amount: int = 1) -> None:
+        super().give(user, amount)
         if self._waiting and not self._wake_scheduled:
             self._wake_scheduled = True
             asyncio.get_running_loop().call_soon(self._wake)

@@ -1,7 +1,7 @@
 """A client's connection over a UNIX socket, read and written in the router's loop.
 
 Owns: the bytes of one connection, in both directions, within bounds.
-Must never: know what a message means, or read on while its user has taken his share of the room.
+Must never: know what a message means, or read on while its user has taken its share of the room.
 """
 
 from __future__ import annotations
