@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import stat
-import struct
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from meshd.cli.screen import output as out
+from meshd.host.process.processes import peer_credentials
 
 if TYPE_CHECKING:
     from modelmesh import MeshError, OpenAIClient
@@ -230,7 +230,7 @@ def held_by(path: str) -> str | None:
         line.setblocking(False)
         try:
             line.connect(path)
-            pid, _, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            pid, _, _ = peer_credentials(line)
         except BlockingIOError:  # the queue of connections is full
             return "its process"
         except OSError:

@@ -25,35 +25,32 @@ from meshd.host.process.program_names import script_of
 
 _SO_PEERGROUPS = 59
 _SO_PEERPIDFD = 77
-_UCRED = struct.Struct("3i")
 _FEW_GROUPS = 64  # asked for at first
 _MOST_GROUPS = 65536  # NGROUPS_MAX
 
 
 def ourselves() -> Peer:
-    pid = os.getpid()
+    return _of_own(os.getpid())
+
+
+@lru_cache(maxsize=1)  # each request of an embedding program asks
+def _of_own(pid: int) -> Peer:
     return _look_up(os.getuid(), os.getgid(), pid, processes.start_time(pid), processes.groups(pid))
 
 
 def user_of(connected: socket.socket) -> int:
     """The uid of the process at the other end of a UNIX socket."""
-    return _credentials(connected)[1]
+    return processes.peer_credentials(connected)[1]
 
 
 def of_socket(connected: socket.socket) -> Peer:
     """The process at the other end of a UNIX socket; if it has ended, only its user and groups."""
-    pid, uid, gid = _credentials(connected)
+    pid, uid, gid = processes.peer_credentials(connected)
     groups = _groups(connected)
     started = processes.start_time(pid)
     found = _look_up(uid, gid, pid, started, groups)
     unchanged = started and processes.start_time(pid) == started and uid in processes.users(pid)
     return found if unchanged and not _has_ended(connected) else Peer(uid, gid, pid, groups=groups)
-
-
-def _credentials(connected: socket.socket) -> tuple[int, int, int]:
-    """(pid, uid, gid)."""
-    pid, uid, gid = _UCRED.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return pid, uid, gid
 
 
 def _groups(connected: socket.socket) -> frozenset[int]:

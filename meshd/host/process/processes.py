@@ -7,8 +7,20 @@ empty.
 from __future__ import annotations
 
 import os
+import socket
+import struct
+from typing import Any
 
 PROC = "/proc"
+_UCRED = struct.Struct("3i")
+
+
+def peer_credentials(connected: Any) -> tuple[int, int, int]:
+    """(pid, uid, gid) of the process that connected, or that listens, at the other end of a UNIX socket."""
+    pid, uid, gid = _UCRED.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return pid, uid, gid
+
+
 _CAP_SYS_PTRACE = 19
 
 

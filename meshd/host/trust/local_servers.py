@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from meshd.host.process.processes import peer_credentials
 from meshd.host.trust.socket_owners import owners, peer_of
 from meshd.host.users import is_system_user, user_name
 
@@ -42,7 +42,7 @@ def distrust_connection(connected: Any) -> str:
     """Why nothing may be sent to the other end of this socket, "" if it may be. Takes some ten
     microseconds, or more if there are many sockets on this machine. Raises OSError."""
     if connected.family == socket.AF_UNIX:
-        return _of_users({_peer_uid(connected)})
+        return _of_users({peer_credentials(connected)[1]})
     local, remote = connected.getsockname(), connected.getpeername()
     if not _is_own(remote[0]):
         return ""
@@ -81,13 +81,7 @@ def _of_socket_file(path: str) -> str | None:
             asked.connect(path)
         except OSError:
             return None
-        return _of_users({_peer_uid(asked)})
-
-
-def _peer_uid(connected: Any) -> int:
-    """The uid of the process that listens at a UNIX socket."""
-    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])
+        return _of_users({peer_credentials(asked)[1]})
 
 
 def _of_users(uids: set[int]) -> str:

@@ -16,13 +16,12 @@ import fcntl
 import os
 import socket
 import stat
-import struct
 from pathlib import Path
 
+from meshd.host.process.processes import peer_credentials
 from modelmesh.errors import MeshError
 
 _LONGEST_PATH = 107  # bytes of sockaddr_un.sun_path, less the final zero
-_UCRED = struct.Struct("3i")
 
 
 class SocketTaken(MeshError):
@@ -103,7 +102,7 @@ class Claim:
         except OSError as error:
             raise SocketTaken(f"{self.path} exists but cannot be used as a socket: {error.strerror}") from None
         else:
-            pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            pid, _, _ = peer_credentials(probe)
             raise SocketTaken(f"process {pid} serves {self.path} already; stop it, or use another --socket")
         finally:
             probe.close()
