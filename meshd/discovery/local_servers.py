@@ -162,14 +162,11 @@ def find_local(
             if reason is None:
                 gone.add(address)
             else:
-                found[address] = Refused(server.name, server.base_url, reason) if reason else server
+                found[address] = judged(server, reason)
     for server in known:
         address = parse_host(server.base_url, 80)
         if server.name in by_name and not asked.get(address) and address not in gone:
-            reason = distrust(*address)
-            found.setdefault(
-                address, Refused(server.name, server.base_url, reason) if reason else replace(server, models=())
-            )
+            found.setdefault(address, judged(replace(server, models=()), distrust(*address)))
     return list(found.values())
 
 
@@ -211,6 +208,11 @@ def _found(row: LocalRow, address: tuple[str, int], listed: Answer, ask: Get) ->
         native = ask(*address, "/api/v0/models")
         body = native.body if native is not None and native.status == 200 else body
     return FoundServer(row.name, row.id, _base_url(*address), _models(body))
+
+
+def judged(server: FoundServer, reason: str | None) -> FoundServer | Refused:
+    """The server, if there is no reason not to use it."""
+    return Refused(server.name, server.base_url, reason) if reason else server
 
 
 def _base_url(host: str, port: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-from meshd.discovery.local_servers import LocalRow, Refused, find_local, same_address
+from meshd.discovery.local_servers import LocalRow, Refused, find_local, judged, same_address
 from meshd.discovery.outside import OutsideDiscovery
 from meshd.host.trust.local_servers import UNKNOWN, distrust_url, is_here
 from meshd.messages import CatalogueChanged
@@ -114,7 +114,8 @@ class LocalWatch:
         rows = [row for row in self._rows() if row.name in self._servers]
         known = [each.server for each in self.found.values()]
         local = self._find(rows, self._environ, skip=self._is_configured, known=known) if self._servers else []
-        outside = (_if_trusted(server) for server in self._outside.look() if not self._is_taken(server))
+        free = (server for server in self._outside.look() if not self._is_taken(server))
+        outside = (judged(server, distrust_url(server.base_url)) for server in free)
         strange = ((name, url, distrust_url(url)) for name, url in self._local.items())
         configured = (Refused(name, url, why, True) for name, url, why in strange if why and why != UNKNOWN)
         return [*local, *outside, *configured]
@@ -228,11 +229,6 @@ class LocalWatch:
         numbers = chain((port,) if port.isdigit() else (), map(str, count(2)))
         names = chain((server.name,), (f"{server.name}-{number}" for number in numbers))
         return next(name for name in names if name not in self._configured and name not in self.found)
-
-
-def _if_trusted(server: FoundServer) -> FoundServer | Refused:
-    reason = distrust_url(server.base_url)
-    return Refused(server.name, server.base_url, reason) if reason else server
 
 
 def _fault(server: FoundServer | Refused) -> str:
