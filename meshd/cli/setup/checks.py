@@ -259,7 +259,7 @@ def matches(config: Any, status: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
-    """What other users can change under the running daemon, and what it warned of when it read its configuration."""
+    """What other users can change under the running daemon now. What it warned of before is in its notes."""
     from meshd.host.process.processes import users
     from meshd.host.trust.paths import untrusted
 
@@ -271,9 +271,6 @@ def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
             if fault is not None and fault not in told:
                 told.add(fault)
                 yield Finding("posture", PROBLEM, f"{fault.path} {fault.why}", fault.repair)
-    for note in status.get("notes") or ():
-        if not str(note).startswith("provider ") and not any(str(fault) in note for fault in told):
-            yield Finding(str(note).partition(".")[0] if note.startswith("apps.") else "posture", WARNING, note)
 
 
 def placeholders(config: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
