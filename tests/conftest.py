@@ -1,4 +1,4 @@
-"""Real daemons, real upstreams and bare sockets for tests: the fixtures `short`, `meshd`, `upstream`, `dial`.
+"""Real daemons, real upstreams and bare sockets for tests: the fixtures `short`, `meshd`, `upstream`, `dial`, `pose`.
 
 Everything that is started here is stopped here, and every wait has an end.
 """
@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.apps.line import Line
+from tests.support.apps.posing import Posing
 from tests.support.daemons.daemon import Daemon
 from tests.support.providers.upstream import Upstream
 from tests.support.waiting import until
@@ -122,3 +124,16 @@ def dial() -> Iterator[Callable[..., Line]]:
 def eventually() -> Callable[..., Any]:
     """`eventually(condition)`: its value, as soon as it is true."""
     return until
+
+
+@pytest.fixture
+def pose() -> Iterator[Callable[..., Posing]]:
+    """`pose(uid, port)`: a server that another user runs."""
+    with ExitStack() as opened:
+
+        def make(*arguments: Any, **options: Any) -> Posing:
+            made = Posing(*arguments, **options)
+            opened.callback(made.close)
+            return made
+
+        yield make

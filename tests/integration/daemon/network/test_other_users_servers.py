@@ -1,12 +1,11 @@
-"""A server that another user of the machine runs, with real users: it is found by nobody, and gets no prompt."""
+"""A server that another user of the machine runs, with real users: no daemon finds it, and it gets no prompt."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,18 +16,6 @@ from tests.support.daemons.pool_rule_cases import events
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
 OTHER, SYSTEM = 54_321, 33
-
-
-@pytest.fixture
-def pose() -> Iterator[Callable[..., Posing]]:
-    with ExitStack() as opened:
-
-        def make(*arguments: Any, **options: Any) -> Posing:
-            made = Posing(*arguments, **options)
-            opened.callback(made.close)
-            return made
-
-        yield make
 
 
 def config(*servers: str, **providers: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def levels(findings: Any) -> list[str]:
 
 
 def weights(folder: Path) -> SimpleNamespace:
-    """Weights that nobody else may write."""
+    """Weights that no other user may write."""
     file = folder / "smollm2-135m.gguf"
     file.touch()
     file.chmod(0o600)

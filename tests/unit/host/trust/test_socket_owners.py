@@ -56,18 +56,6 @@ def listen() -> Iterator[Callable[..., socket.socket]]:
         yield make
 
 
-@pytest.fixture
-def pose() -> Iterator[Callable[..., Posing]]:
-    with ExitStack() as opened:
-
-        def make(*arguments: Any, **options: Any) -> Posing:
-            made = Posing(*arguments, **options)
-            opened.callback(made.close)
-            return made
-
-        yield make
-
-
 def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
