@@ -71,6 +71,8 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         self._direct = False  # what is read now goes into a message
         self._reads = True
         self._unread = 0  # bytes of room that unread messages take
+        self._leaving: list[bytes] = []  # messages that are written together
+        self._leaving_size = 0
         self._patience: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
         self._peer: zmtp.Peer
@@ -123,10 +125,23 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         if self.full and (transport.get_write_buffer_size() > UNREAD_BYTES or not self._fits(self, len(data))):
             self._abort()
             return "it does not read its messages"
-        transport.write(data)
+        self._leaving.append(data)
+        self._leaving_size += len(data)
+        if not self.requests or self._leaving_size > FULL_BYTES:  # nothing follows soon, or enough has come together
+            self._write()
+        elif len(self._leaving) == 1:
+            self._loop.call_soon(self._write)
+        return ""
+
+    def _write(self) -> None:
+        """Each write wakes the client up, so that what is sent in one turn of the loop leaves together."""
+        leaving, self._leaving, self._leaving_size = self._leaving, [], 0
+        transport = self._transport
+        if not leaving or transport is None or transport.is_closing():
+            return
+        transport.writelines(leaving)
         if self.full:
             self._hold_unread(transport.get_write_buffer_size())
-        return ""
 
     @property
     def stalled(self) -> bool:
@@ -140,6 +155,7 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
 
     def close(self) -> None:
         self._end()
+        self._write()
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.close()
