@@ -1,97 +1,207 @@
-"""How a provider's connections are opened: directly, by a UNIX socket, or through a SOCKS proxy.
+"""How a provider's connections are opened: directly, over a UNIX socket, or through a proxy.
 
-Owns: the aiohttp connectors, and the mark that a request got a fresh connection.
-Must never: know a request.
+Must never: know a request, or send anything to a server that is not trusted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import base64
+import contextlib
 import errno
 import os
+import socket
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
-import aiohttp
+import aiohappyeyeballs
 
 from meshd.host.awake import Timeout
 from meshd.host.process.descriptors import leave_reserve
 from meshd.host.trust.local_servers import distrust_connection
+from meshd.net.failures import (
+    CertificateRefused,
+    ConnectTimeout,
+    NotConnected,
+    ProxyAnswered,
+    ProxyUnreachable,
+    TransportError,
+)
+from meshd.net.http1 import HttpConnection
 from meshd.net.names import Resolver
 from meshd.net.proxies import Proxy, ProxyRefused
 from meshd.net.tls import certificate_fault, tls_context
 
-opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
-"""Whether this request got a new connection, so that its failure is not that of a stale one."""
-trusted: contextvars.ContextVar[ssl.SSLContext | None] = contextvars.ContextVar("connection_trusted", default=None)
-"""The TLS context that verified this request's connection."""
-
-queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued", default=False)
-"""Whether this request waits for a connection because all are in use."""
-
-# At its import, aiohttp reads the system's certificate authorities twice and keeps them, which is slow. Every
-# connection here has a context from `tls` instead; one without would trust no server.
-_TRUSTS_NONE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-aiohttp.connector._SSL_CONTEXT_VERIFIED = aiohttp.connector._SSL_CONTEXT_UNVERIFIED = _TRUSTS_NONE
-
 _REPLACING = 1.5  # s for which an empty or missing CA file counts as being replaced
 _AGAIN = 0.05
-_CLOSING = 1.0  # s for closing a SOCKS connection that failed
+_NEXT_ADDRESS = 0.25  # s before the next of a name's addresses is tried beside the first
 
 
-class PoolFull(TimeoutError):
-    """No connection was free in time: the request was not sent."""
+class Connector:
+    """Opens connections to one server. host: as in DNS. ca_file: authorities besides the system's. found: the
+    configuration does not name the server, so its user is checked before anything is sent. timeout: seconds for the
+    name, the connection and TLS, each."""
 
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        secure: bool,
+        uds: str | None = None,
+        proxy: Proxy | None = None,
+        ca_file: str | None = None,
+        found: bool = False,
+        timeout: float = 5.0,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._secure = secure
+        self._uds = uds
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._found = found
+        self._timeout = timeout
+        self._resolver = Resolver(timeout)
 
-class _Opening:
-    """A connector that marks requests that wait for a connection or got a new one, leaves the reserved descriptors
-    alone, and checks the CA file whenever it opens a connection. found: the configuration does not name the server, so
-    its user is checked before anything is sent."""
-
-    _ssl: Any = None
-    ca_file: str | None = None
-    found: bool = False
-
-    async def _wait_for_available_connection(self, *args: Any, **kwargs: Any) -> None:
-        queued.set(True)
-        await super()._wait_for_available_connection(*args, **kwargs)  # type: ignore[misc]
-        queued.set(False)  # a cancelled request keeps the mark: it was still waiting
-
-    async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> Any:
-        opened.set(True)
+    async def open(self, connection: HttpConnection) -> None:
+        """Raises NotConnected, ProxyRefused."""
+        tls: ssl.SSLContext | None = None
         try:
             leave_reserve()
-            if isinstance(self._ssl, ssl.SSLContext):
-                self._ssl = await current_context(self.ca_file)
-                trusted.set(self._ssl)
-        except OSError as error:  # otherwise it would look like an error after something was sent
-            raise aiohttp.ClientConnectorError(req.connection_key, error) from error
-        protocol = await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
-        if self.found:
-            try:
-                await _check_user(protocol.transport.get_extra_info("socket"))
-            except BaseException as error:
-                protocol.transport.abort()
-                if isinstance(error, OSError):
-                    raise aiohttp.ClientConnectorError(req.connection_key, error) from error
-                raise
-        return protocol
+            if self._secure:
+                tls = await current_context(self._ca_file)
+            await self._connect(connection, tls)
+            if self._found:
+                await self._check_user(connection)
+        except (TransportError, ProxyRefused):
+            raise
+        except ssl.CertificateError as error:
+            raise CertificateRefused(error, tls) from error
+        except OSError as error:  # with ssl.SSLError
+            raise NotConnected(cause=error) from error
+
+    async def _connect(self, connection: HttpConnection, tls: ssl.SSLContext | None) -> None:
+        loop, proxy = connection.loop, self._proxy
+        if self._uds:
+            with self._in_time():
+                await loop.create_unix_connection(lambda: connection, self._uds)
+        elif proxy is None:
+            sock = await self._socket(self._host, self._port)
+            await self._take_over(connection, sock, tls, self._host)
+        elif proxy.socks:
+            await self._take_over(connection, await self._by_socks(proxy), tls, self._host)
+        elif tls is not None:
+            await self._tunnel(connection, proxy, tls)
+        else:
+            await self._reach(connection, proxy)
+
+    async def _socket(self, host: str, port: int) -> socket.socket:
+        """A TCP connection to the first address that answers."""
+        addresses: Any = await self._resolver.resolve(host, port)
+        try:
+            with self._in_time():
+                return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
+        except BaseException:
+            self._resolver.forget(host, port)
+            raise
+
+    async def _take_over(
+        self, connection: HttpConnection, sock: socket.socket, tls: ssl.SSLContext | None, name: str
+    ) -> None:
+        try:
+            with self._in_time():
+                secured: dict[str, Any] = {"ssl": tls, "server_hostname": name.rstrip(".")} if tls is not None else {}
+                await connection.loop.create_connection(lambda: connection, sock=sock, **secured)
+        except BaseException:
+            connection.abort()
+            sock.close()
+            raise
+
+    async def _reach(self, connection: HttpConnection, proxy: Proxy) -> None:
+        """Connect to an HTTP proxy."""
+        tls = await current_context(self._ca_file) if proxy.scheme == "https" else None
+        try:
+            await self._take_over(connection, await self._socket(proxy.host, proxy.port), tls, proxy.host)
+        except ssl.CertificateError:
+            raise
+        except (NotConnected, OSError) as error:
+            raise ProxyUnreachable(cause=error.__cause__ or error) from error
+
+    async def _tunnel(self, connection: HttpConnection, proxy: Proxy, tls: ssl.SSLContext) -> None:
+        outer = HttpConnection(connection.loop)
+        await self._reach(outer, proxy)
+        try:
+            with self._in_time():
+                where = f"[{self._host}]" if ":" in self._host else self._host
+                lines = [f"CONNECT {where}:{self._port} HTTP/1.1", f"Host: {where}:{self._port}"]
+                lines += [f"{name}: {value}" for name, value in proxy_authorization(proxy).items()]
+                answer = outer.ask("\r\n".join([*lines, "", ""]).encode(), None)
+                try:
+                    await answer.head()
+                except TransportError as error:
+                    raise ProxyUnreachable(cause=error) from error
+                if answer.status != 200:
+                    raise ProxyAnswered(answer.status, answer.reason)
+                name = self._host.rstrip(".")
+                loop, plain = connection.loop, outer.release_transport()
+                try:
+                    secured = await loop.start_tls(plain, connection, tls, server_hostname=name)
+                except BaseException:
+                    plain.abort()
+                    raise
+                if secured is None:
+                    raise NotConnected("the proxy closed the tunnel")
+                connection.connection_made(secured)
+        except BaseException:
+            outer.abort()
+            raise
+
+    async def _by_socks(self, proxy: Proxy) -> socket.socket:
+        try:
+            from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, ProxyType
+            from python_socks.async_.asyncio import Proxy as Socks
+        except ImportError:
+            raise ProxyRefused('a SOCKS proxy needs a package that is missing: pip install "python-socks"') from None
+        kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
+        socks = Socks(kind, proxy.host, proxy.port, proxy.user, proxy.password, proxy.remote_names)
+        where = f"the SOCKS proxy {proxy.host}:{proxy.port}"
+        try:
+            with self._in_time():
+                connected: socket.socket = await socks.connect(self._host, self._port, timeout=self._timeout)
+                return connected
+        except ProxyError as error:
+            cause = _of_proxy(f"{where} refused: {error}")
+        except ProxyConnectionError as error:
+            number = getattr(error.__cause__, "errno", None)
+            cause = _of_proxy(f"{where} cannot be reached: {os.strerror(number) if number else error}", number)
+        except (ProxyTimeoutError, ConnectTimeout):
+            cause = _of_proxy(f"{where} gave no connection in time")
+        raise NotConnected(cause=cause)
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        try:
+            with Timeout(self._timeout):
+                yield
+        except TimeoutError as error:
+            raise ConnectTimeout(cause=error.__cause__) from error
+
+    async def _check_user(self, connection: HttpConnection) -> None:
+        """The kernel's answer may take a moment."""
+        connected = connection.socket
+        reason = await connection.loop.run_in_executor(None, distrust_connection, connected)
+        if reason:
+            connection.abort()
+            raise PermissionError(errno.EACCES, reason)
 
 
-class TCPConnector(_Opening, aiohttp.TCPConnector):
-    pass
-
-
-class UnixConnector(_Opening, aiohttp.UnixConnector):
-    pass
-
-
-async def _check_user(connected: Any) -> None:
-    """Raises OSError if the server's user is not trusted. The kernel's answer may take a moment."""
-    reason = await asyncio.get_running_loop().run_in_executor(None, distrust_connection, connected)
-    if reason:
-        raise PermissionError(errno.EACCES, reason)
+def proxy_authorization(proxy: Proxy) -> dict[str, str]:
+    if proxy.user is None or proxy.socks:
+        return {}
+    said = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {said}"}
 
 
 async def current_context(ca_file: str | None) -> ssl.SSLContext:
@@ -113,69 +223,6 @@ async def trusts_others(ca_file: str | None, refused: ssl.SSLContext | None) -> 
         if fault is None or loop.time() > until:
             return False
         await asyncio.sleep(_AGAIN)
-
-
-async def tcp_connector(
-    *,
-    secure: bool,
-    ca_file: str | None,
-    proxy: Proxy | None,
-    limit: int,
-    connect_timeout: float = 5.0,
-    found: bool = False,
-    **reuse: Any,
-) -> aiohttp.TCPConnector:
-    tls: ssl.SSLContext | bool = await current_context(ca_file) if secure else True
-    options: dict[str, Any] = {"limit": limit, "ssl": tls, "ttl_dns_cache": 60, **reuse}
-    connector: Any
-    if proxy is not None and proxy.socks:
-        connector = _socks_connector(proxy, options)
-    else:
-        connector = TCPConnector(resolver=Resolver(connect_timeout), **options)
-    connector.ca_file, connector.found = ca_file, found
-    opened_by: aiohttp.TCPConnector = connector
-    return opened_by
-
-
-def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
-    try:
-        from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
-    except ImportError:
-        raise ProxyRefused('a SOCKS proxy needs a package that is missing: pip install "aiohttp-socks"') from None
-    where = f"the SOCKS proxy {proxy.host}:{proxy.port}"
-
-    class SocksConnector(_Opening, ProxyConnector):
-        async def _wrap_create_connection(self, *args: Any, req: Any, **kwargs: Any) -> Any:
-            """Raise aiohttp's own errors for a connection that could not be opened, since nothing was sent."""
-            cause: OSError
-            try:
-                with Timeout(kwargs["timeout"].sock_connect + _CLOSING):  # its own does not end a TLS handshake
-                    return await super()._wrap_create_connection(*args, req=req, **kwargs)
-            except ssl.CertificateError as error:
-                raise aiohttp.ClientConnectorCertificateError(req.connection_key, error) from error
-            except ssl.SSLError as error:
-                raise aiohttp.ClientConnectorSSLError(req.connection_key, error) from error
-            except ProxyError as error:
-                cause = _of_proxy(f"{where} refused: {error}")
-            except ProxyConnectionError as error:
-                number = getattr(error.__cause__, "errno", None)
-                cause = _of_proxy(f"{where} cannot be reached: {os.strerror(number) if number else error}", number)
-            except (ProxyTimeoutError, TimeoutError):
-                cause = _of_proxy(f"{where} gave no connection in time")
-            except OSError as error:
-                cause = error
-            raise aiohttp.ClientConnectorError(req.connection_key, cause) from None
-
-    kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
-    return SocksConnector(
-        host=proxy.host,
-        port=proxy.port,
-        proxy_type=kind,
-        username=proxy.user,
-        password=proxy.password,
-        rdns=proxy.remote_names,
-        **options,
-    )
 
 
 def _of_proxy(text: str, number: int | None = None) -> OSError:

@@ -1,26 +1,22 @@
-"""The HTTP transport of every provider: an aiohttp session, and the body of an answer.
+"""The HTTP transport of every provider, and the body of an answer.
 
-Owns: connections (reuse, limits, TLS, proxies, UNIX sockets) and the one transparent retry on a connection that the
-server had just closed.
+Owns: the pool of connections, and the one transparent retry on a connection that the server had just closed.
 Must never: interpret a body, follow a redirect, or switch TLS verification off.
-
-The caller passes a parsed URL and finished headers: `httpx_aiohttp.AiohttpTransport` costs twice as much, as it parses
-the URL again and rebuilds headers and timeouts for every call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Mapping
-from typing import Any
 
-import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.net.connecting import UnixConnector, opened, queued, tcp_connector, trusted, trusts_others
+from meshd.net.connecting import Connector, proxy_authorization, trusts_others
 from meshd.net.encodings import Decoder, decoder
+from meshd.net.failures import CertificateRefused, ConnectionLost, Disconnected
+from meshd.net.http1 import Answer
+from meshd.net.pool import Pool, queued
 from meshd.net.proxies import Proxy, ProxyRefused, find_proxy
 
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
@@ -38,23 +34,23 @@ class UpstreamBody:
     """The body of an answer, still on its connection. It is decompressed piece by piece, so that a bound on reading
     bounds memory. Reading may raise EncodingError."""
 
-    __slots__ = ("_coded", "_content", "_decoder", "_failed", "_response")
+    __slots__ = ("_answer", "_coded", "_decoder", "_failed")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._content = response.content
-        self._coded = "content-encoding" in response.headers
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._coded = answer.header(b"content-encoding")
         self._decoder: Decoder | None = None
         self._failed: Exception | None = None
 
     async def read(self, limit: int) -> bytes:
         """The whole body."""
-        length = self._response.content_length
-        # This is the compressed length: a megabyte may become gigabytes.
-        if length is not None and length <= limit and not self._coded:
-            return await self._response.read()
-        body = bytearray()
         try:
+            if not self._coded:
+                whole = await self._answer.read_whole(limit)
+                if len(whole) > limit:
+                    raise BodyTooLarge(f"more than {limit} bytes")
+                return whole
+            body = bytearray()  # a compressed megabyte may become gigabytes
             while chunk := await self.read_some():
                 body += chunk
                 if len(body) > limit:
@@ -68,12 +64,8 @@ class UpstreamBody:
         """The bytes that have come, at least one; b"" at the end. An error is raised only after all bytes before it
         were read."""
         if self._coded:
-            if self._decoder is not None:
-                return await self._read_decoded(self._decoder)
-            self._decoder = decoder(",".join(self._response.headers.getall("content-encoding")))
-            self._coded = self._decoder is not None
-            return await self.read_some()
-        return await self._read_raw()
+            self._decoder, self._coded = decoder(self._coded), ""
+        return await (self._answer.read() if self._decoder is None else self._read_decoded(self._decoder))
 
     async def _read_decoded(self, decoder: Decoder) -> bytes:
         waited = False
@@ -86,36 +78,26 @@ class UpstreamBody:
                 waited = False
                 if piece := decoder.read():
                     return piece
-            data = await self._read_raw()
+            data = await self._answer.read()
             waited = True
             if not data:
                 decoder.finish()
                 return b""
             decoder.feed(data)
 
-    async def _read_raw(self) -> bytes:
-        try:
-            return await self._content.readany()
-        except Exception:
-            # What came before the connection broke is content that has to be paid for; aiohttp would drop it.
-            rest = self._content._read_nowait(-1)
-            if not rest:
-                raise
-            return rest
-
     def fail(self, reason: Exception) -> None:
         """Wake a waiting `read_some` with `reason`."""
         self._failed = reason
-        self._content.set_exception(reason)
+        self._answer.fail(reason)
 
     def abort(self) -> None:
         """Close the connection now, unless the answer was read to its end."""
-        self._response.close()
+        self._answer.abort()
 
     def linger(self, loop: asyncio.AbstractEventLoop) -> None:
         """The reader is done: keep the connection for reuse if the body ends at once."""
-        if not self._content.is_eof():
-            loop.call_later(LINGER, self._response.close)
+        if not self._answer.done:
+            loop.call_later(LINGER, self._answer.abort)
 
 
 class BodyInHand:
@@ -153,118 +135,95 @@ class Transport:
         environ: Mapping[str, str] | None = None,
         found: bool = False,
     ) -> None:
-        self._secure = secure
-        self._found = found
-        self._uds = uds
         self._max_connections = max_connections
         self._keepalive = keepalive
         self._ca_file = ca_file
-        self._session: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None  # never reuses a connection; for the retry after a stale one
-        self._opening: asyncio.Lock | None = None
-        self._connect_timeout = connect_timeout
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
-        self._by_proxy: Proxy | None = None
+        self._pool: Pool | None = None
+        self._forward: Proxy | None = None  # is asked for the server's addresses, without a tunnel
         self._refused: ProxyRefused | None = None  # raised when something is sent
+        proxy = None
         try:
-            self._by_proxy = None if uds else find_proxy(secure, host, port, environ)
+            proxy = None if uds else find_proxy(secure, host, port, environ)
         except ProxyRefused as refused:
             self._refused = refused
-        self._proxy = proxy_arguments(self._by_proxy, secure)
+        if proxy is not None and not proxy.socks and not secure:
+            self._forward = proxy
+        self._connector = Connector(
+            URL.build(scheme="http", host=host).raw_host or "",
+            port or (443 if secure else 80),
+            secure=secure,
+            uds=uds,
+            proxy=proxy,
+            ca_file=ca_file,
+            found=found,
+            timeout=connect_timeout,
+        )
 
-    async def send(
-        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None = None
-    ) -> aiohttp.ClientResponse:
-        """The answer, with its body still to read (`UpstreamBody`)."""
-        if not self._secure and self._by_proxy is not None and (who := proxy_authorization(self._by_proxy)):
-            headers = CIMultiDict(headers)
-            headers.update(who)
-        session = self._session or await self._open()
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        opened.set(False)
-        queued.set(False)
+    def head(self, method: str, target: URL, headers: Mapping[str, str]) -> bytes:
+        """The bytes that requests begin with, but for their length. Raises ValueError for a header that would be
+        several."""
+        all: CIMultiDict[str] = CIMultiDict({"Host": target.host_port_subcomponent or ""})
+        if self._forward is not None:
+            all.update(proxy_authorization(self._forward))
+        all.update(headers)
+        for own in ("Content-Length", "Transfer-Encoding", "Connection"):
+            all.popall(own, None)
+        lines = [f"{method} {target if self._forward is not None else target.raw_path_qs} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in all.items()]
+        if any(sign in line for line in lines for sign in "\r\n\0"):
+            raise ValueError("a header contains a line break")
+        return "\r\n".join([*lines, ""]).encode("utf-8")
+
+    async def send(self, head: bytes, body: bytes | None = None) -> Answer:
+        """The answer, with its body still to read (`UpstreamBody`). head: from `head`."""
+        head += b"\r\n" if body is None else b"Content-Length: %d\r\n\r\n" % len(body)
+        pool = self._pool or self._open()
+        started = pool.loop.time()
         try:
-            return await session.request(
-                method, target, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, **self._proxy
-            )
-        except aiohttp.ClientConnectorCertificateError:
-            if not await trusts_others(self._ca_file, trusted.get()):
+            answer, opened = await self._ask(pool, head, body)
+        except CertificateRefused as refused:
+            if not await trusts_others(self._ca_file, refused.context):
                 raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
-            if (
-                opened.get()
-                or isinstance(exc, aiohttp.ClientConnectorError)
-                or loop.time() - started > STALE_WITHIN
-                or session.closed
-            ):
+            answer, opened = await self._ask(pool, head, body)
+        try:
+            await answer.head()
+        except (Disconnected, ConnectionLost):
+            if opened or pool.loop.time() - started > STALE_WITHIN:
                 raise
             # The server closed an idle connection while the request was being sent, so it cannot have read it. Retry
             # once on a new connection: others in the pool may be stale as well.
-            if self._fresh is None:
-                self._fresh = self._make_session(await self._connector(force_close=True))
-            session = self._fresh
-        return await session.request(
-            method, target, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, **self._proxy
-        )
+            answer, _ = await self._ask(pool, head, body, fresh=True)
+            await self._begun(answer)
+        except BaseException:
+            answer.abort()
+            raise
+        return answer
+
+    @staticmethod
+    async def _begun(answer: Answer) -> None:
+        try:
+            await answer.head()
+        except BaseException:
+            answer.abort()
+            raise
+
+    async def _ask(self, pool: Pool, head: bytes, body: bytes | None, *, fresh: bool = False) -> tuple[Answer, bool]:
+        """The answer that is to come, and whether its connection is new."""
+        queued.set(False)
+        connection, opened = await pool.take(fresh=fresh)
+        return connection.ask(head, body), opened
 
     @property
     def full(self) -> str:
         return f"all {self._max_connections} connections are in use; raise max_connections"
 
-    async def _open(self) -> aiohttp.ClientSession:
-        if self._opening is None:
-            self._opening = asyncio.Lock()
-        async with self._opening:
-            if self._session is None:
-                self._session = self._make_session(await self._connector(force_close=False))
-            return self._session
-
-    @staticmethod
-    def _make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        # Cookies are off: requests of different apps are unrelated.
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=65536, auto_decompress=False
-        )
-
-    async def _connector(self, *, force_close: bool) -> aiohttp.BaseConnector:
-        reuse: dict[str, Any] = {"force_close": True} if force_close else {"keepalive_timeout": self._keepalive}
+    def _open(self) -> Pool:
         if self._refused is not None:
             raise ProxyRefused(*self._refused.args)
-        if self._uds:
-            by_socket = UnixConnector(self._uds, limit=self._max_connections, **reuse)
-            by_socket.found = self._found
-            return by_socket
-        return await tcp_connector(
-            secure=self._secure,
-            ca_file=self._ca_file,
-            proxy=self._by_proxy,
-            limit=self._max_connections,
-            connect_timeout=self._connect_timeout,
-            found=self._found,
-            **reuse,
-        )
+        self._pool = Pool(self._connector.open, self._max_connections, self._keepalive)
+        return self._pool
 
     async def aclose(self) -> None:
-        sessions, self._session, self._fresh = (self._session, self._fresh), None, None
-        for session in sessions:
-            if session is not None:
-                await session.close()
-
-
-def proxy_arguments(proxy: Proxy | None, secure: bool) -> dict[str, Any]:
-    """aiohttp's arguments for an HTTP proxy. Credentials go with the opening of a tunnel, or, without a tunnel, with
-    every request."""
-    if proxy is None or proxy.socks:
-        return {}
-    arguments: dict[str, Any] = {"proxy": proxy.url}
-    if secure and (who := proxy_authorization(proxy)):
-        arguments["proxy_headers"] = who
-    return arguments
-
-
-def proxy_authorization(proxy: Proxy) -> dict[str, str]:
-    if proxy.user is None or proxy.socks:
-        return {}
-    said = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
-    return {"Proxy-Authorization": f"Basic {said}"}
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import socket
 import threading
 import time
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-import aiohttp
-
 from meshd.host.awake import Timeout
 from meshd.host.process.shortages import ThisNameOnly
 
 _MOST = 1024
+_REMEMBERED = 60.0  # s
+
+AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 class Names:
@@ -57,29 +59,9 @@ class Names:
 _names = Names()
 
 
-class _Lookups:
-    """`getaddrinfo` for aiohttp. A dead name server blocks each lookup for half a minute, and the loop has few threads.
-    Here no lookup waits for another, and the daemon's end waits for none."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
-        self._loop = loop
-        self._timeout = timeout
-
-    async def getaddrinfo(self, *of: Any, **options: Any) -> list[Any]:
-        found = asyncio.wrap_future(_look_up(of, tuple(options.items())), loop=self._loop)
-        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # no caller may be waiting any more
-        try:
-            with Timeout(self._timeout):
-                return await asyncio.shield(found)
-        except TimeoutError:
-            raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer") from None
-
-    async def getnameinfo(self, *of: Any) -> Any:
-        return await self._loop.getnameinfo(*of)
-
-
 def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Future[list[Any]]:
-    """Runs in a thread of its own, shared by all callers that look up the same name."""
+    """`getaddrinfo` in a thread of its own, shared by all callers that look up the same name. A dead name server blocks
+    each lookup for half a minute: here no lookup waits for another, and the daemon's end waits for none."""
     key = (of, options)
     with _lock:
         if key in _under_way:
@@ -113,19 +95,50 @@ _lock = threading.Lock()
 _under_way: dict[Any, Future[list[Any]]] = {}
 
 
-class Resolver(aiohttp.ThreadedResolver):
-    """timeout: seconds."""
+class Resolver:
+    """timeout: seconds. What is found is remembered for a minute, as a request should not wait for it."""
 
     def __init__(self, timeout: float) -> None:
-        super().__init__()
-        self._loop: Any = _Lookups(self._loop, timeout)
+        self._timeout = timeout
+        self._known: dict[tuple[str, int], tuple[float, list[AddrInfo]]] = {}
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[Any]:
+    async def resolve(self, host: str, port: int) -> list[AddrInfo]:
+        """As of `getaddrinfo`. Raises OSError."""
+        if (family := _family_of(host)) is not None:
+            return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+        until, known = self._known.get((host, port), (0.0, []))
+        if time.monotonic() < until:
+            return known
         try:
-            found: list[Any] = await super().resolve(host, port, family)
+            found = await self._look_up(host, port)
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN and _names.failed(host, time.monotonic()):
                 raise ThisNameOnly(*error.args) from None
             raise
         _names.found(host, time.monotonic())
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[host, port] = time.monotonic() + _REMEMBERED, found
         return found
+
+    def forget(self, host: str, port: int) -> None:
+        """Its addresses do not answer: look it up again."""
+        self._known.pop((host, port), None)
+
+    async def _look_up(self, host: str, port: int) -> list[AddrInfo]:
+        options = (("type", socket.SOCK_STREAM), ("flags", socket.AI_ADDRCONFIG))
+        found = asyncio.wrap_future(_look_up((host, port), options))
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # no caller may be waiting any more
+        try:
+            with Timeout(self._timeout):
+                return await asyncio.shield(found)
+        except TimeoutError:
+            raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer") from None
+
+
+def _family_of(host: str) -> int | None:
+    """Of a numeric address without a zone; None for a name."""
+    try:
+        return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
+    except ValueError:
+        return None

@@ -20,7 +20,7 @@ from meshd.formats.openai.quota import QuotaQuirk
 from meshd.formats.protocol import Address, ProviderSide
 from meshd.net.encodings import readable
 from meshd.operations.known import OPERATIONS
-from meshd.sdk.provider import ProviderCall, ProviderSettings
+from meshd.sdk.provider import ProviderSettings
 from modelmesh.version import VERSION
 
 USER_AGENT = f"meshd/{VERSION}"
@@ -56,10 +56,10 @@ class HttpRequests:
         target = self.models.with_path(f"{self.models.raw_path}/{quote(id)}", encoded=True)
         return target.with_query(self.models.query)
 
-    def headers_for(self, call: ProviderCall) -> CIMultiDict[str]:
-        # A reload may have removed the named key; then use any.
-        unary, of_events = self._by_key.get(call.key, (self.headers, self._event_headers))
-        return of_events if call.stream else unary
+    def headers_for(self, key: str, *, stream: bool) -> CIMultiDict[str]:
+        """key: its id; "" for the one that is not named."""
+        unary, of_events = self._by_key.get(key, (self.headers, self._event_headers))
+        return of_events if stream else unary
 
 
 def shown(target: URL) -> str:

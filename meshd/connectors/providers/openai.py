@@ -21,8 +21,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import ClassVar
 
-import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers.http_requests import HttpRequests, shown
@@ -39,12 +37,15 @@ from meshd.formats.sse import begins_as_events
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.host.process.shortages import lack_of
-from meshd.net.connecting import PoolFull, queued
 from meshd.net.encodings import EncodingError
+from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, TransportError
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
+from meshd.net.http1 import Answer
+from meshd.net.pool import queued
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
+    OperationSpec,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -65,7 +66,7 @@ RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 _A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
 
-_TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, EncodingError)
+_TRANSPORT_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
 
 
 class OpenAIProvider(Provider):
@@ -91,6 +92,7 @@ class OpenAIProvider(Provider):
             ca_file=settings.options.get("ca_file"),
             found=settings.found,
         )
+        self._heads = self._render_heads()
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
@@ -98,7 +100,7 @@ class OpenAIProvider(Provider):
         try:
             with Timeout(call.timeout):
                 response = await self._open(call)
-                streamed = "event-stream" in response.headers.get("content-type", "")
+                streamed = "event-stream" in response.header(b"content-type")
                 if streamed and call.operation.streamed:
                     body = await self._assembled(UpstreamBody(response), call)
                 else:
@@ -107,7 +109,7 @@ class OpenAIProvider(Provider):
                         body = await self._assembled(BodyInHand(body), call)
         except TimeoutError:
             raise self._out_of_time(call.timeout) from None
-        raw = response.raw_headers
+        raw = response.headers
         try:
             answer = self._side.read(body, call, self._requests.addresses[call.operation])
         except ProviderFailure as failure:
@@ -124,8 +126,8 @@ class OpenAIProvider(Provider):
                 response = await self._open(call)
         except TimeoutError:
             raise self._out_of_time(patience) from None
-        kind = response.headers.get("content-type", "")
-        reader = self._reader(UpstreamBody(response), call, started, kind, rate_limits(response.raw_headers))
+        kind = response.header(b"content-type")
+        reader = self._reader(UpstreamBody(response), call, started, kind, rate_limits(response.headers))
         try:
             while not reader.done:
                 for event in await reader.more():
@@ -206,18 +208,18 @@ class OpenAIProvider(Provider):
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _open(self, call: ProviderCall) -> aiohttp.ClientResponse:
+    async def _open(self, call: ProviderCall) -> Answer:
         """Send the request, with retries before the first byte. Returns a 2xx answer whose body is still to come."""
         requests = self._requests
-        target, headers, body = requests.targets[call.operation], requests.headers_for(call), self._side.write(call)
+        target, head, body = requests.targets[call.operation], self._head_for(call), self._side.write(call)
         retries = self.settings.max_retries
         if not retries:
-            return await self._send("POST", target, headers, body, call.timeout)
+            return await self._send(target, head, body, call.timeout)
         deadline = clock.now() + call.timeout
         unsent = True
         for attempt in range(retries + 1):
             try:
-                return await self._send("POST", target, headers, body, call.timeout)
+                return await self._send(target, head, body, call.timeout)
             except ProviderFailure as failure:
                 failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
                 delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
@@ -228,14 +230,27 @@ class OpenAIProvider(Provider):
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")
 
-    async def _send(
-        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
-    ) -> aiohttp.ClientResponse:
+    def _render_heads(self) -> dict[tuple[OperationSpec, str, bool], bytes]:
+        """By operation, key and whether it is a stream. Raises ValueError."""
+        requests, keys = self._requests, ("", *self.settings.api_keys)
+        return {
+            (operation, key, stream): self._transport.head("POST", target, requests.headers_for(key, stream=stream))
+            for operation, target in requests.targets.items()
+            for key in keys
+            for stream in (False, True)
+        }
+
+    def _head_for(self, call: ProviderCall) -> bytes:
+        # A reload may have removed the named key; then use any.
+        head = self._heads.get((call.operation, call.key, call.stream))
+        return self._heads[call.operation, "", call.stream] if head is None else head
+
+    async def _send(self, target: URL, head: bytes, body: bytes | None, timeout: float) -> Answer:
         began, slept = clock.now(), clock.slept()
         try:
-            response = await self._transport.send(method, target, headers, body)
+            response = await self._transport.send(head, body)
         except _TRANSPORT_ERRORS as exc:
-            if isinstance(exc, aiohttp.ConnectionTimeoutError) and clock.slept() > slept:
+            if isinstance(exc, ConnectTimeout) and clock.slept() > slept:
                 message = f"meshd was stopped while it connected to {self._where}; ask again"
                 raise ProviderFailure(FailureKind.LOCAL, message, unsent=True) from None
             raise self._failure(exc, timeout) from None
@@ -255,9 +270,9 @@ class OpenAIProvider(Provider):
             pass  # the status alone is enough
         finally:
             stream.abort()
-        raise self._scrub(failure_from_response(response.status, said, response.raw_headers, shown(target)))
+        raise self._scrub(failure_from_response(response.status, said, response.headers, shown(target)))
 
-    async def _body(self, response: aiohttp.ClientResponse, timeout: float, limit: int = MAX_BODY) -> bytes:
+    async def _body(self, response: Answer, timeout: float, limit: int = MAX_BODY) -> bytes:
         try:
             return await UpstreamBody(response).read(limit)
         except BodyTooLarge as exc:
@@ -269,7 +284,9 @@ class OpenAIProvider(Provider):
         queued.set(False)
         try:
             with Timeout(timeout):
-                response = await self._send("GET", target, self._requests.headers, None, timeout)
+                response = await self._send(
+                    target, self._transport.head("GET", target, self._requests.headers), None, timeout
+                )
                 return await self._body(response, timeout, MAX_LIST)
         except TimeoutError:
             raise self._out_of_time(timeout) from None
@@ -288,7 +305,7 @@ class OpenAIProvider(Provider):
 
     def _failure(self, exc: BaseException, timeout: float) -> ProviderFailure:
         failure = failure_from_exception(exc, self._where, timeout)
-        if isinstance(exc, aiohttp.ServerDisconnectedError) and not self._spoken:
+        if isinstance(exc, Disconnected) and not self._spoken:
             failure = ProviderFailure(failure.kind, no_words(self._where, self._secure), unsent=failure.unsent)
         return self._scrub(failure)
 

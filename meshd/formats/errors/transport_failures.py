@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import ssl
 
-import aiohttp
-
 from meshd.formats.errors.wrong_address import is_alert, speaks_no_tls
 from meshd.host.process.shortages import lack_of
-from meshd.net.connecting import PoolFull
 from meshd.net.encodings import EncodingError
+from meshd.net.failures import (
+    CertificateRefused,
+    ConnectTimeout,
+    Cut,
+    Disconnected,
+    NotConnected,
+    NotHttp,
+    PoolFull,
+    ProxyAnswered,
+    ProxyUnreachable,
+    TransportError,
+)
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 
 def failure_from_exception(exc: BaseException, where: str, timeout: float) -> ProviderFailure:
     """An exception of the transport, with a message that says where to look. `where` is host:port or a path."""
     # DNS, refusal and TLS fail before the request; after that it is unknown how much was read.
-    unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
+    unsent = isinstance(exc, NotConnected)
     lack = _lack(exc)
     if lack is not None:
-        # These are aiohttp's errors for an open connection; any other came before there was one.
-        open_before = isinstance(exc, aiohttp.ClientError) and not unsent
+        open_before = isinstance(exc, TransportError) and not unsent
         message = f"{lack} (for {where})"
         return ProviderFailure(FailureKind.LOCAL, message, unsent=not open_before, lack=lack, where=where)
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+    if isinstance(exc, ConnectTimeout):
         return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time", unsent=True)
     if isinstance(exc, TimeoutError):
         return ProviderFailure(FailureKind.TIMEOUT, f"no answer from {where} within {timeout:g} s")
     if isinstance(exc, EncodingError):
         return ProviderFailure(FailureKind.BAD_ANSWER, f"the answer of {where} {exc}", status=200)
     # Something answered, but not in HTTP: the server is reachable, but the address is wrong.
-    no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
-    kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
+    kind = FailureKind.BAD_ANSWER if isinstance(exc, NotHttp) else FailureKind.CONNECTION
     return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)
 
 
 def _lack(exc: BaseException) -> str | None:
     if isinstance(exc, PoolFull):
         return str(exc)
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+    if isinstance(exc, CertificateRefused):
         try:  # OpenSSL opens an authority's file when it needs it, and treats one that it cannot open as missing
             os.close(os.dup(0))
         except OSError as error:
@@ -51,14 +57,14 @@ def _lack(exc: BaseException) -> str | None:
 
 
 def _connection_message(exc: BaseException, where: str) -> str:
-    cause: BaseException = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return f"TLS certificate of {where} not accepted: {exc.certificate_error}"
-    if isinstance(exc, aiohttp.ClientProxyConnectionError):
+    cause: BaseException = exc.__cause__ or exc if isinstance(exc, TransportError) else exc
+    if isinstance(exc, CertificateRefused):
+        return f"TLS certificate of {where} not accepted: {cause}"
+    if isinstance(exc, ProxyUnreachable):
         return f"the proxy cannot be reached: {cause}"
-    if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return f"the proxy refused to connect to {where}: {exc.status} {exc.message}"
-    if isinstance(cause, socket.gaierror) or isinstance(exc, aiohttp.ClientConnectorDNSError):
+    if isinstance(exc, ProxyAnswered):
+        return f"the proxy refused to connect to {where}: {exc}"
+    if isinstance(cause, socket.gaierror):
         return f"the name {where} cannot be resolved: {getattr(cause, 'strerror', None) or cause}"
     if isinstance(cause, ssl.SSLError) and speaks_no_tls(cause):
         return f"{where} does not speak TLS: base_url has to begin with http://"
@@ -69,15 +75,15 @@ def _connection_message(exc: BaseException, where: str) -> str:
         return f"connection refused by {where}"
     if isinstance(cause, FileNotFoundError):
         return f"nothing listens at {where}"
+    if isinstance(exc, Cut):
+        return f"{where} closed the connection in the middle of its answer"
     if isinstance(cause, ConnectionResetError | BrokenPipeError):
         return f"connection reset by {where}"
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
+    if isinstance(exc, Disconnected):
         return f"{where} closed the connection without an answer"
-    if isinstance(cause, aiohttp.ClientPayloadError | asyncio.IncompleteReadError):
-        return f"{where} closed the connection in the middle of its answer"
-    if isinstance(cause, aiohttp.ClientResponseError) and is_alert(cause.message):
+    if isinstance(exc, NotHttp) and is_alert(str(exc)):
         return f"{where} needs TLS: base_url has to begin with https://"
-    if isinstance(cause, aiohttp.ClientResponseError):
-        return f"{where} does not speak HTTP: {cause.message}"
+    if isinstance(exc, NotHttp):
+        return f"{where} does not speak HTTP: {exc}"
     detail = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return f"connection to {where} failed: {detail}"

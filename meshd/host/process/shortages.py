@@ -80,9 +80,6 @@ def _causes(error: BaseException, depth: int) -> Iterator[int]:
 def _inside(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return list(error.exceptions)
-    wrapped = getattr(error, "os_error", None)  # aiohttp's
-    if isinstance(wrapped, BaseException):
-        return [wrapped]
     if error.__cause__ is not None:
         return [error.__cause__]
     says = isinstance(error, OSError) and error.errno is not None

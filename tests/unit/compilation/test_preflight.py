@@ -135,11 +135,11 @@ def test_programs_of_other_users_that_cannot_be_told_apart_are_named(monkeypatch
 
 
 @pytest.mark.parametrize("module", ["meshd", "meshd.cli"])
-@pytest.mark.parametrize("package", ["pydantic", "typer", "pykka", "aiohttp"])
+@pytest.mark.parametrize("package", ["pydantic", "typer", "pykka", "httptools"])
 def test_a_missing_package_is_said_in_one_line(module: str, package: str, tmp_path: Path) -> None:
     """As after `pip install .` without the daemon's extra."""
     barred = tmp_path / "sitecustomize.py"
-    names = "pydantic typer pykka aiohttp httpx rich uvloop yaml".split()  # noqa: SIM905
+    names = "pydantic typer pykka httptools httpx rich uvloop yaml".split()  # noqa: SIM905
     barred.write_text(
         "import sys\nclass Barred:\n"
         "    def find_spec(self, name, path=None, target=None):\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshd.connectors.providers.http_requests import HttpRequests
-from meshd.net.http import proxy_arguments
+from meshd.net.connecting import proxy_authorization
 from meshd.net.proxies import find_proxy, is_loopback
 from meshd.operations.chat import CHAT
 from meshd.sdk import ProviderSettings
@@ -28,10 +28,10 @@ PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80",
     ],
 )
 def test_proxies(secure, host, proxy):
-    found = proxy_arguments(find_proxy(secure, host, None, PROXIES), secure)
-    assert str(found["proxy"]) == proxy if proxy else found == {}
-    if proxy == "http://proxy:3128":
-        assert found["proxy_headers"] == {"Proxy-Authorization": "Basic dXNlcjpwdw=="}
+    found = find_proxy(secure, host, None, PROXIES)
+    assert (None if found is None else str(found.url)) == proxy
+    if found is not None and proxy == "http://proxy:3128":
+        assert proxy_authorization(found) == {"Proxy-Authorization": "Basic dXNlcjpwdw=="}
     assert find_proxy(secure, host, None, {}) is None
 
 

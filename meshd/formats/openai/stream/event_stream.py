@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from meshd.formats.errors import error_answers
@@ -24,6 +23,7 @@ from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, 
 from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
 from meshd.host import clock
 from meshd.net.encodings import EncodingError
+from meshd.net.failures import TransportError
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, RateLimits, StreamEvent, Usage
@@ -148,7 +148,7 @@ class EventReader:
         self._clock.start(deadline)
         try:
             return await self._body.read_some()
-        except (aiohttp.ClientError, OSError, EncodingError) as exc:
+        except (TransportError, OSError, EncodingError) as exc:
             if self._ending.certain:
                 return b""  # everything has come; how the connection ended does not matter
             failure = self._failed(exc)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import socket
 import ssl
 
-import aiohttp
 import msgspec
 import pytest
-import yarl
 from hypothesis import given
 from hypothesis import strategies as st
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from meshd.formats.errors.error_words import read_error
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_response, is_error_list
 from meshd.formats.errors.transport_failures import failure_from_exception
+from meshd.net.failures import (
+    CertificateRefused,
+    ConnectionLost,
+    ConnectTimeout,
+    Cut,
+    Disconnected,
+    NotConnected,
+    NotHttp,
+    ProxyAnswered,
+    ProxyUnreachable,
+)
 from meshd.sdk import FailureKind as Kind
 from meshd.sdk import RateLimits
 
@@ -136,35 +144,24 @@ def test_an_error_inside_a_200_says_how_long_to_wait(error, waits):
     assert failure_from_error_object(msgspec.json.encode({"error": error})).retry_after == waits
 
 
-def connector_error(error: OSError) -> aiohttp.ClientConnectorError:
-    key = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
-    return aiohttp.ClientConnectorError(key, error)
-
-
-KEY = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
-URL = yarl.URL("http://h:1")
-REQUEST = aiohttp.RequestInfo(URL, "POST", CIMultiDictProxy(CIMultiDict()), URL)
-
-
 @pytest.mark.parametrize(
     ("exc", "unsent"),
     [
-        (connector_error(ConnectionRefusedError(111, "x")), True),
-        (connector_error(FileNotFoundError(2, "x")), True),
-        (aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, "x")), True),
-        (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError("handshake")), True),
-        (aiohttp.ClientConnectorCertificateError(KEY, ssl.CertificateError("expired")), True),
-        (aiohttp.ClientProxyConnectionError(KEY, ConnectionRefusedError(111, "x")), True),
-        (aiohttp.ClientHttpProxyError(REQUEST, (), status=403, message="no"), True),
-        (aiohttp.ConnectionTimeoutError(), True),
-        (aiohttp.SocketTimeoutError(), False),
+        (NotConnected(cause=ConnectionRefusedError(111, "x")), True),
+        (NotConnected(cause=FileNotFoundError(2, "x")), True),
+        (NotConnected(cause=socket.gaierror(-2, "x")), True),
+        (NotConnected(cause=ssl.SSLError("handshake")), True),
+        (CertificateRefused(ssl.CertificateError("expired")), True),
+        (ProxyUnreachable(cause=ConnectionRefusedError(111, "x")), True),
+        (ProxyAnswered(403, "no"), True),
+        (ConnectTimeout(), True),
         (TimeoutError(), False),
         (ConnectionResetError(104, "x"), False),
         (BrokenPipeError(32, "x"), False),
-        (aiohttp.ClientOSError(104, "x"), False),
-        (aiohttp.ServerDisconnectedError(), False),
-        (aiohttp.ClientPayloadError("x"), False),
-        (aiohttp.ClientResponseError(REQUEST, (), status=400, message="no HTTP"), False),
+        (ConnectionLost(cause=ConnectionResetError(104, "x")), False),
+        (Disconnected(), False),
+        (Cut("x"), False),
+        (NotHttp("no HTTP"), False),
     ],
 )
 def test_only_what_failed_before_it_could_be_sent_was_not_sent(exc, unsent):
@@ -195,14 +192,14 @@ def test_limits_come_with_a_429_in_its_headers_or_inside_its_body():
 @pytest.mark.parametrize(
     ("exc", "kind", "words"),
     [
-        (connector_error(ConnectionRefusedError(111, "x")), Kind.CONNECTION, "connection refused by h:1"),
-        (connector_error(socket.gaierror(-2, "Name or service not known")), Kind.CONNECTION, "cannot be resolved"),
+        (NotConnected(cause=ConnectionRefusedError(111, "x")), Kind.CONNECTION, "connection refused by h:1"),
+        (NotConnected(cause=socket.gaierror(-2, "Name or service not known")), Kind.CONNECTION, "cannot be resolved"),
         (ConnectionResetError(104, "x"), Kind.CONNECTION, "connection reset by h:1"),
-        (aiohttp.ServerDisconnectedError(), Kind.CONNECTION, "closed the connection without an answer"),
-        (aiohttp.ClientPayloadError("x"), Kind.CONNECTION, "in the middle of its answer"),
-        (aiohttp.ConnectionTimeoutError(), Kind.CONNECTION, "no connection to h:1 in time"),
+        (Disconnected(), Kind.CONNECTION, "closed the connection without an answer"),
+        (Cut("x"), Kind.CONNECTION, "in the middle of its answer"),
+        (ConnectTimeout(), Kind.CONNECTION, "no connection to h:1 in time"),
         (TimeoutError(), Kind.TIMEOUT, "within 5 s"),
-        (connector_error(OSError(113, "No route to host")), Kind.CONNECTION, "No route to host"),
+        (NotConnected(cause=OSError(113, "No route to host")), Kind.CONNECTION, "No route to host"),
     ],
 )
 def test_exceptions_of_the_transport(exc, kind, words):

@@ -8,7 +8,6 @@ import socket
 import ssl
 from typing import Any
 
-import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -16,11 +15,11 @@ from hypothesis import strategies as some
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.host.process.shortages import ThisNameOnly, lack_of
+from meshd.net.failures import ConnectionLost, NotConnected, ProxyUnreachable
 from meshd.net.names import Names
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
-KEY = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
 OURS = {
     errno.EMFILE: "LimitNOFILE=",
     errno.ENFILE: "fs.file-max",
@@ -40,23 +39,23 @@ DNS_THEIRS = (socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_FAIL, socket.EAI_
 
 @pytest.mark.parametrize(("number", "words"), [*OURS.items()])
 def test_our_own_lack(number: int, words: str) -> None:
-    failure = failure_from_exception(aiohttp.ClientConnectorError(KEY, OSError(number, "x")), "h:1", 5.0)
+    failure = failure_from_exception(NotConnected(cause=OSError(number, "x")), "h:1", 5.0)
     assert (failure.kind, failure.unsent) == (FailureKind.LOCAL, True)
     assert words in failure.message
     assert "h:1" in failure.message
     assert failure_from_exception(OSError(number, "x"), "h:1", 5.0).unsent  # before there was a connection
-    assert not failure_from_exception(aiohttp.ClientOSError(number, "x"), "h:1", 5.0).unsent  # on an open one
+    assert not failure_from_exception(ConnectionLost(cause=OSError(number, "x")), "h:1", 5.0).unsent  # on an open one
 
 
 @pytest.mark.parametrize("number", THEIRS)
 def test_everything_else_is_the_providers(number: int) -> None:
-    for error in (OSError(number, "x"), aiohttp.ClientConnectorError(KEY, OSError(number, "x"))):
+    for error in (OSError(number, "x"), NotConnected(cause=OSError(number, "x"))):
         assert failure_from_exception(error, "h:1", 5.0).kind is not FailureKind.LOCAL
 
 
 @pytest.mark.parametrize(("code", "words"), DNS_OURS.items())
 def test_a_name_server_that_does_not_answer_is_ours(code: int, words: str) -> None:
-    failure = failure_from_exception(aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(code, "x")), "h", 5.0)
+    failure = failure_from_exception(NotConnected(cause=socket.gaierror(code, "x")), "h", 5.0)
     assert failure.kind is FailureKind.LOCAL
     assert words in failure.message
 
@@ -66,7 +65,7 @@ def test_a_name_server_that_does_not_answer_is_ours(code: int, words: str) -> No
     [*(socket.gaierror(code, "x") for code in DNS_THEIRS), ThisNameOnly(socket.EAI_AGAIN, "x")],
 )
 def test_a_name_that_does_not_exist_is_the_providers(error: OSError) -> None:
-    failure = failure_from_exception(aiohttp.ClientConnectorDNSError(KEY, error), "h", 5.0)
+    failure = failure_from_exception(NotConnected(cause=error), "h", 5.0)
     assert failure.kind is FailureKind.CONNECTION
     assert "cannot be resolved" in failure.message
 
@@ -107,8 +106,8 @@ def several(*errors: BaseException) -> OSError:
 
 
 WRAPS: dict[str, Any] = {
-    "aiohttp": lambda error: aiohttp.ClientConnectorError(KEY, error) if isinstance(error, OSError) else error,
-    "a proxy's": lambda error: aiohttp.ClientProxyConnectionError(KEY, error) if isinstance(error, OSError) else error,
+    "not connected": lambda error: NotConnected(cause=error) if isinstance(error, OSError) else error,
+    "a proxy's": lambda error: ProxyUnreachable(cause=error) if isinstance(error, OSError) else error,
     "cause": lambda error: caused(RuntimeError("failed"), error),
     "caused, with a number of its own": lambda error: caused(OSError(errno.ECONNRESET, "x"), error),
     "context": lambda error: in_context(ValueError("failed"), error),

@@ -1,0 +1,310 @@
+"""HTTP/1.1 over one connection: a request, and its answer as it comes.
+
+Owns: the bytes of one exchange at a time, within bounds; `httptools` (llhttp) parses them.
+Must never: know a pool, a proxy or a provider, or read on while a body is not taken.
+
+An HTTP client for any program costs five times as much for each request (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+
+from meshd.net.failures import ConnectionLost, Cut, Disconnected, NotHttp, TransportError
+
+MOST_HEAD = 256 * 1024
+"""Bytes of an answer's status line and headers."""
+HIGH = 128 * 1024
+"""Bytes of a body that wait to be read before the connection is not read any more."""
+_SHOWN = 64  # bytes of what is not HTTP, in its error
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Answer:
+    """An answer, whose body may still come. headers: as they came. keeps: the connection may be used again.
+
+    content_length: None if the body ends otherwise.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_error",
+        "_fields",
+        "_head_size",
+        "_informational",
+        "_most",
+        "_parser",
+        "_parts",
+        "_paused",
+        "_size",
+        "_waiter",
+        "_whole",
+        "begun",
+        "content_length",
+        "done",
+        "extra",
+        "headers",
+        "keeps",
+        "reason",
+        "status",
+    )
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self.status = 0
+        self.reason = ""
+        self.headers: Headers = []
+        self._fields: dict[bytes, bytes] = {}  # the same, by name in lower case
+        self.content_length: int | None = None
+        self.begun = False  # its head has come
+        self.done = False
+        self.keeps = False
+        self.extra = False  # something came after it
+        self._connection = connection
+        self._parser = httptools.HttpResponseParser(self)
+        # As servers are, and as browsers and other clients take them.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        self._informational = False
+        self._head_size = 0
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._most = HIGH
+        self._whole = False  # it is waited for until it is done
+        self._paused = False
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    # -- read -----------------------------------------------------------------------------------------
+
+    def header(self, name: bytes) -> str:
+        """name: in lower case. Several values are joined by commas; "" if there is none."""
+        return self._fields.get(name, b"").decode("latin-1")
+
+    async def head(self) -> None:
+        """Wait for status and headers. Raises TransportError."""
+        while not self.begun:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """What has come of the body, at least a byte; b"" at its end. An error is raised only after all bytes before
+        it were read."""
+        while not self._parts:
+            if self._error is not None:
+                raise self._error
+            if self.done:
+                return b""
+            await self._wait()
+        return self._taken()
+
+    async def read_whole(self, most: int) -> bytes:
+        """The body, or more than `most` bytes of it."""
+        self._most, self._whole = most, True
+        while not self.done and self._error is None and self._size <= most:
+            await self._wait()
+        if self._error is not None and self._size <= most:
+            raise self._error
+        return self._taken()
+
+    def fail(self, reason: BaseException) -> None:
+        """Wake whoever reads with an error."""
+        if self._error is None:
+            self._error = reason
+        self._wake()
+
+    def abort(self) -> None:
+        """Close the connection, unless the answer is complete."""
+        if not self.done:
+            self._connection.abort()
+
+    def _taken(self) -> bytes:
+        parts, self._parts, self._size = self._parts, [], 0
+        if self._paused:
+            self._paused = False
+            self._connection.resume()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _wait(self) -> None:
+        self._waiter = self._connection.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- come -----------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Raises TransportError, if that is the end of the connection."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise NotHttp("it switches to another protocol") from None
+        except httptools.HttpParserError as error:
+            if self.begun:
+                raise Cut(f"its answer is malformed: {error}") from None
+            raise NotHttp(f"{error}: {data[:_SHOWN]!r}") from None
+        if not self.begun:
+            self._head_size += len(data)
+            if self._head_size > MOST_HEAD:
+                raise NotHttp(f"the headers of its answer have more than {MOST_HEAD} bytes")
+
+    def lost(self, error: BaseException | None) -> None:
+        """The connection has ended."""
+        if self.done:
+            return
+        if not self.begun:
+            self.fail(Disconnected() if error is None else ConnectionLost(cause=error))
+        elif error is None and self.content_length is None and not self._chunked():
+            self._complete()
+        else:
+            self.fail(error if isinstance(error, TransportError) else Cut(cause=error))
+
+    def on_message_begin(self) -> None:
+        self.extra = self.done
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.begun:  # and not those after a chunked body
+            self.headers.append((name, value))
+            name, fields = name.lower(), self._fields
+            fields[name] = fields[name] + b"," + value if name in fields else value
+
+    def on_headers_complete(self) -> None:
+        status: int = self._parser.get_status_code()
+        self._informational = status < 200
+        if self._informational:
+            self.headers, self._fields, self.reason = [], {}, ""
+            return
+        self.status = status
+        length = self.header(b"content-length")
+        self.content_length = int(length) if length.isdecimal() and not self._chunked() else None
+        self.begun = True
+        self._wake()
+
+    def on_body(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > self._most:
+            if not self._paused:
+                self._paused = True
+                self._connection.pause()
+            self._wake()
+        elif not self._whole:
+            self._wake()
+
+    def on_message_complete(self) -> None:
+        if not self._informational:
+            self.keeps = self._parser.should_keep_alive()
+            self._complete()
+
+    def _complete(self) -> None:
+        self.done = True
+        self._wake()
+
+    def _chunked(self) -> bool:
+        return self.header(b"transfer-encoding").lower().rpartition(",")[2].strip() == "chunked"
+
+
+class HttpConnection(asyncio.Protocol):
+    """freed: called when it may be used again. closed: called once, when it cannot any more. idle_since: loop time."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        freed: Callable[[HttpConnection], None] = lambda _: None,
+        closed: Callable[[HttpConnection], None] = lambda _: None,
+    ) -> None:
+        self.loop = loop
+        self.freed = freed
+        self.closed = closed
+        self.idle_since = 0.0
+        self._answer: Answer | None = None  # of the exchange under way
+        self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def socket(self) -> Any:
+        """For asking the kernel about it."""
+        return None if self._transport is None else self._transport.get_extra_info("socket")
+
+    def ask(self, head: bytes, body: bytes | None) -> Answer:
+        """Send a request; wait for its answer's `head`."""
+        assert self._answer is None, "an exchange is under way"
+        answer = self._answer = Answer(self)
+        if self._transport is None:
+            answer.fail(Disconnected())
+        elif body:
+            self._transport.writelines((head, body))
+        else:
+            self._transport.write(head)
+        return answer
+
+    def release_transport(self) -> asyncio.Transport:
+        """Give up the connection without closing it."""
+        transport, self._transport, self._answer = self._transport, None, None
+        if transport is None:
+            raise Disconnected
+        return transport
+
+    def pause(self) -> None:
+        if self.usable:
+            cast(asyncio.Transport, self._transport).pause_reading()
+
+    def resume(self) -> None:
+        if self.usable:
+            cast(asyncio.Transport, self._transport).resume_reading()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- asyncio's -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:  # nothing was asked
+            self.abort()
+            return
+        try:
+            answer.receive(data)
+        except TransportError as error:
+            if not answer.done:
+                answer.fail(error)
+            self.abort()
+            return
+        if answer.done:
+            self._answer = None
+            transport = self._transport
+            if answer.keeps and not answer.extra and transport is not None and not transport.get_write_buffer_size():
+                self.freed(self)
+            else:
+                self.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        answer, self._answer, self._transport = self._answer, None, None
+        if answer is not None:
+            answer.lost(exc)
+        self.closed(self)
