@@ -143,10 +143,13 @@ class AppSide(Protocol):
     """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
     format sent.
 
-    immaterial: parameters that say who asks, or what the provider keeps, and do not change the answer.
+    immaterial: parameters that say who asks, or what the provider keeps, and do not change the answer. last: what
+    follows the last event of a stream. ping: what keeps a silent stream open.
     """
 
     immaterial: frozenset[str]
+    last: bytes
+    ping: bytes
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
@@ -183,6 +186,12 @@ class AppSide(Protocol):
 
     def error(self, error: MeshError) -> bytes:
         """The body of an error."""
+
+    def event(self, data: bytes) -> bytes:
+        """A chunk as a server-sent event."""
+
+    def stream_error(self, error: MeshError) -> list[bytes]:
+        """The chunks that tell an error inside a stream."""
 
 
 class RecordReader(Protocol):

@@ -109,6 +109,8 @@ class OpenAIProviderSide:
 
 class OpenAIAppSide:
     immaterial = meaning.IMMATERIAL
+    last = b"data: [DONE]\n\n"
+    ping = b": keepalive\n\n"
 
     read = staticmethod(read)
     count = staticmethod(count)
@@ -131,6 +133,12 @@ class OpenAIAppSide:
 
     def error(self, error: MeshError) -> bytes:
         return lenient.plain({"error": error.to_wire()[1]})
+
+    def event(self, data: bytes) -> bytes:
+        return b"data: %b\n\n" % data
+
+    def stream_error(self, error: MeshError) -> list[bytes]:
+        return [self.error(error)]
 
 
 def _translator() -> Translator:

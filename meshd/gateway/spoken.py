@@ -1,0 +1,35 @@
+"""Which operation and format a path means.
+
+Owns: the formats that apps may speak. Must never: know who speaks one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from meshd.formats.openai.format import OPENAI
+from meshd.formats.protocol import Format
+from meshd.operations.known import OPERATIONS
+from meshd.sdk.provider import OperationSpec
+
+FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An operation, as it is asked for at one path."""
+
+    operation: OperationSpec
+    format: Format
+
+
+@cache
+def spoken_at() -> dict[str, Spoken]:
+    """By path."""
+    return {
+        path: Spoken(operation, FORMATS[name])
+        for operation in OPERATIONS.values()
+        for name, path in operation.paths.items()
+        if name in FORMATS
+    }
