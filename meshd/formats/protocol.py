@@ -143,10 +143,11 @@ class AppSide(Protocol):
     """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
     format sent.
 
-    immaterial: parameters that say who asks, or what the provider keeps, and do not change the answer. last: what
-    follows the last event of a stream. ping: what keeps a silent stream open.
+    name: the format's. immaterial: parameters that say who asks, or what the provider keeps, and do not change the
+    answer. last: what follows the last event of a stream. ping: what keeps a silent stream open.
     """
 
+    name: str
     immaterial: frozenset[str]
     last: bytes
     ping: bytes

@@ -38,6 +38,7 @@ from meshd.gateway.requests import arrival
 from meshd.gateway.requests.first_lists import FirstLists
 from meshd.gateway.requests.hooks.chain import HookChain, HookedRequest
 from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import Spoken, spoken_at
 from meshd.gateway.upkeep import wall_clock
 from meshd.gateway.upkeep.health_reports import HealthReports
 from meshd.gateway.upkeep.model_lists import ModelLists
@@ -45,14 +46,12 @@ from meshd.gateway.upkeep.probes import Probes
 from meshd.gateway.upkeep.spend_segments import SpendSegments, not_written
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.operations.known import by_path
 from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.hooks import Hook
-from meshd.sdk.provider import OperationSpec
 from meshd.spend.journal import JournalWriter
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
 
@@ -95,10 +94,10 @@ class Router:
         self.model_lists = ModelLists(runtime, actors.tell)
         self.health_reports = HealthReports(runtime, actors.tell)
         self.cache = ResponseCache(actors.spawn)
-        self._operations = by_path()
+        self._spoken = spoken_at()
         self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
-        self.dispatcher = Dispatcher(frozenset(self._operations), self._infer)
-        self.admission = Admission(self._begin, frozenset(self._operations), _limits(self._settings), self._rights)
+        self.dispatcher = Dispatcher(frozenset(self._spoken), self._infer)
+        self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.inproc = InprocFrontend(self.admission)
         self._frontends: tuple[Frontend, ...] = (self.server, self.inproc)
@@ -143,19 +142,19 @@ class Router:
         return self.runtime.apps.rights(caller, self._settings.max_message_size)
 
     async def _infer(self, request: Request) -> None:
-        operation = self._operations[request.path]
+        spoken = self._spoken[request.path]
         if len(request.body) > arrival.LONG:
-            await arrival.read_ahead(self._reader, self.runtime, request, operation)
+            await arrival.read_ahead(self._reader, self.runtime, request, spoken)
         if self.first_lists.expected:
-            offers = partial(self._offers, request, operation)
+            offers = partial(self._offers, request, spoken)
             await self.first_lists.wait(request.arrived, request.deadline.at, offers)
         if self.hooks is None:
-            await self._ask(request, operation)
+            await self._ask(request, spoken)
         else:
-            await HookedRequest(self.hooks, request).run(partial(self._ask, request, operation))
+            await HookedRequest(self.hooks, request).run(partial(self._ask, request, spoken))
 
-    async def _ask(self, request: Request, operation: OperationSpec, hooked: HookedRequest | None = None) -> None:
-        begin = partial(arrival.begin, self.runtime, request, operation)
+    async def _ask(self, request: Request, spoken: Spoken, hooked: HookedRequest | None = None) -> None:
+        begin = partial(arrival.begin, self.runtime, request, spoken)
         try:
             inference = begin()
             if hooked is not None:
@@ -165,17 +164,17 @@ class Router:
                 inference = hooked_on
             lookup = inference.lookup()
         except MeshError as error:
-            self.runtime.outcomes.request_ended(arrival.refused(self.runtime, request, operation, error))
+            self.runtime.outcomes.request_ended(arrival.refused(self.runtime, request, spoken.operation, error))
             raise
         if lookup is None:
             await inference.run()
         else:
             await self.cache.answer(request, inference.target.pool, lookup, inference.answer, inference.served)
 
-    def _offers(self, request: Request, operation: OperationSpec) -> bool:
+    def _offers(self, request: Request, spoken: Spoken) -> bool:
         """Whether the table has a model for it, or another error than a missing model."""
         try:
-            return any(pool.members for pool in arrival.begin(self.runtime, request, operation).plan.pools)
+            return any(pool.members for pool in arrival.begin(self.runtime, request, spoken).plan.pools)
         except MeshError as error:
             return not isinstance(error, NotFoundError)
 

@@ -1,6 +1,6 @@
-"""Which operation and format a path means.
+"""Which operation and format a path means, and a provider for apps of that format.
 
-Owns: the formats that apps may speak. Must never: know who speaks one.
+Owns: the formats there are. Must never: know who speaks one.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from meshd.formats.bridge import Bridge
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import Format
 from meshd.operations.known import OPERATIONS
-from meshd.sdk.provider import OperationSpec
+from meshd.sdk.provider import OperationSpec, Provider
 
 FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI,)}
 
@@ -33,3 +34,10 @@ def spoken_at() -> dict[str, Spoken]:
         for name, path in operation.paths.items()
         if name in FORMATS
     }
+
+
+def in_format(provider: Provider, format: Format) -> Provider | Bridge:
+    """The provider, to be asked in an app's format."""
+    if provider.speaks == format.name:
+        return provider
+    return Bridge(provider, format, FORMATS[provider.speaks])

@@ -18,8 +18,9 @@ def usual() -> OperationSpec:
     return next(iter(OPERATIONS.values()))
 
 
-def by_path() -> dict[str, OperationSpec]:
-    return {path: operation for operation in OPERATIONS.values() for path in operation.paths.values()}
+def by_path(format: str = "openai") -> dict[str, OperationSpec]:
+    """Those that are spoken in this format."""
+    return {path: each for each in OPERATIONS.values() if (path := each.paths.get(format)) is not None}
 
 
 def of_body(fields: Container[str]) -> OperationSpec:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -129,6 +129,9 @@ class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Provider(ABC):
     """A connector instance: lives on the router's loop from the first use until `aclose`."""
+
+    speaks: ClassVar[str] = "openai"
+    """The wire format of its calls and answers, by name. The mesh translates for apps that speak another."""
 
     credentials = Credentials()
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that

@@ -73,6 +73,7 @@ class OpenAIProvider(Provider):
     """One provider, its base URL and its key; any number of models."""
 
     format: ClassVar[Format] = OPENAI
+    speaks = format.name
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)

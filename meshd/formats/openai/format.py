@@ -108,6 +108,7 @@ class OpenAIProviderSide:
 
 
 class OpenAIAppSide:
+    name = _NAME
     immaterial = meaning.IMMATERIAL
     last = b"data: [DONE]\n\n"
     ping = b": keepalive\n\n"

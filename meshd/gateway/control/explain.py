@@ -15,6 +15,8 @@ import msgspec
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
+from meshd.formats.openai.format import OPENAI
+from meshd.formats.protocol import AppSide
 from meshd.gateway import views
 from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import Identity
@@ -23,11 +25,11 @@ from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.frontends.admission import MOST_FIELDS
 from meshd.gateway.requests import token_counting
-from meshd.gateway.requests.arrival import FORMAT
 from meshd.gateway.requests.hedging import hedge_delay
 from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import Spoken, spoken_at
 from meshd.host import clock
-from meshd.operations.known import by_path, of_body
+from meshd.operations.known import of_body
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.waiting import Wait, wait_of
 from meshd.routing.decision import pipeline
@@ -54,21 +56,21 @@ class Explain(Group):
         runtime, body = self.runtime, dict(call.body)
         identity = self._asked_for(call, body)
         headers = _headers(body)
-        asked, target, needs, fields = await self._read(body, identity)
+        asked, target, needs, fields, app = await self._read(body, identity)
         denied = None
         try:
-            runtime.apps.check(identity, target, FORMAT.names(fields, needs.operation.text))
+            runtime.apps.check(identity, target, app.names(fields, needs.operation.text))
         except AccessDeniedError as error:
             if not self.is_admin(call):
                 raise
             denied = error
-        session = session_of(target.pool, headers, partial(FORMAT.session, fields), identity.label)
+        session = session_of(target.pool, headers, partial(app.session, fields), identity.label)
         requester = Requester(identity.spec, identity.account, identity.label, session)
         now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, runtime.table)
         questions = [Question(runtime.table, pool, needs, now, requester) for pool in pools]
         explained = Explanation(runtime, identity, asked, target, questions, denied).as_map()
-        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid, FORMAT)
+        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid, app)
         explained["cache"] = self._cache(target.pool, found)
         return explained
 
@@ -100,18 +102,19 @@ class Explain(Group):
 
     async def _read(
         self, body: dict[str, Any], identity: Identity
-    ) -> tuple[str, Target, RequestNeeds, Mapping[str, msgspec.Raw]]:
-        """(the name asked for, what it stands for, its needs, its fields). Raises InvalidRequestError,
+    ) -> tuple[str, Target, RequestNeeds, Mapping[str, msgspec.Raw], AppSide]:
+        """(the name asked for, what it stands for, its needs, its fields, their format). Raises InvalidRequestError,
         NotFoundError."""
         path = body.pop("path", "")
-        operation = by_path().get(str(path)) if path else of_body(body)
-        if operation is None:
-            raise InvalidRequestError(f"path is one of {', '.join(by_path())}", param="path")
-        asked, needs, fields, _ = FORMAT.read(operation, msgspec.json.encode(body))
+        spoken = spoken_at().get(str(path)) if path else Spoken(of_body(body), OPENAI)
+        if spoken is None:
+            raise InvalidRequestError(f"path is one of {', '.join(spoken_at())}", param="path")
+        app = spoken.format.app
+        asked, needs, fields, _ = app.read(spoken.operation, msgspec.json.encode(body))
         target = self.resolve(asked)
         wanted = vocabularies_wanted(self.runtime.table, target.pool, identity.spec)
-        counted = await token_counting.count_all(needs, token_counting.Body(FORMAT, fields), wanted)
-        return asked, target, counted, fields
+        counted = await token_counting.count_all(needs, token_counting.Body(app, fields), wanted)
+        return asked, target, counted, fields, app
 
 
 class Explanation:

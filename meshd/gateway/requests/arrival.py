@@ -14,13 +14,13 @@ from concurrent.futures import Executor
 from functools import partial
 
 from meshd.core.records import Outcome
-from meshd.formats.openai.format import OPENAI
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.gateway.requests.request import InferenceRequest
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.token_counting import Body
 from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import Spoken
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
@@ -30,29 +30,25 @@ from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import MOST_NAMES, short, told
 
-FORMAT = OPENAI.app
-"""The one that apps speak."""
-
-
 LONG = 128 * 1024
 """Bytes of a body that is read in another thread."""
 
 
-async def read_ahead(executor: Executor, runtime: Runtime, request: Request, operation: OperationSpec) -> None:
+async def read_ahead(executor: Executor, runtime: Runtime, request: Request, spoken: Spoken) -> None:
     """Read a long body, so that `begin` only has to use it."""
     body = request.body
-    read = executor.submit(FORMAT.read, operation, body, budgeted=runtime.table.budgeted)
+    read = executor.submit(spoken.format.app.read, spoken.operation, body, budgeted=runtime.table.budgeted)
     await asyncio.wait((asyncio.wrap_future(read),))
     request.read_ahead = (body, read)
 
 
-def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> InferenceRequest:
+def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceRequest:
     """Read a request and resolve its `model`. Raises MeshError."""
-    table = runtime.table
+    table, operation, app = runtime.table, spoken.operation, spoken.format.app
     if request.read_ahead is not None and request.read_ahead[0] is request.body:
         asked, needs, fields, sent = request.read_ahead[1].result()
     else:
-        asked, needs, fields, sent = FORMAT.read(operation, request.body, budgeted=table.budgeted)
+        asked, needs, fields, sent = app.read(operation, request.body, budgeted=table.budgeted)
     if request.stream and not needs.stream:
         raise InvalidRequestError('the frame asks for a stream but the body does not: set "stream": true in both')
     request.stream = needs.stream
@@ -61,15 +57,15 @@ def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> Infer
     except UnknownModel as unknown:
         raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
     identity = runtime.apps.identify(request.caller, request.arrived_at)
-    runtime.apps.check(identity, target, FORMAT.names(fields, operation.text))
-    session = session_of(target.pool, request.headers, partial(FORMAT.session, fields), identity.label)
+    runtime.apps.check(identity, target, app.names(fields, operation.text))
+    session = session_of(target.pool, request.headers, partial(app.session, fields), identity.label)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
     reply = request.way_back
-    body, delivery = Body(FORMAT, fields), Delivery(reply, operation, needs, FORMAT)
+    body, delivery = Body(app, fields), Delivery(reply, operation, needs, app)
     return InferenceRequest(
-        runtime, request, operation, table, asked, target, plan, sent, identity, body, reply, delivery
+        runtime, request, operation, spoken.format, table, asked, target, plan, sent, identity, body, reply, delivery
     )
 
 

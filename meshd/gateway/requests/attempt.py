@@ -22,11 +22,13 @@ import msgspec
 from meshd.core.needs import OUTPUT_LIMITS, RequestNeeds
 from meshd.core.prices import units_of
 from meshd.core.records import Outcome
+from meshd.formats.protocol import Format
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.streams.relay import Broken, failure_of_bug, relay
 from meshd.gateway.requests.usage_meter import UsageMeter
 from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import in_format
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.book import AttemptStep
@@ -95,11 +97,12 @@ class Hooks(Protocol):
 
 
 class AttemptContext(Protocol):
-    """What an attempt needs from the request or probe that makes it. request_id, latest: for the journal. delivery:
-    where its stream goes; None if it is not a stream. hooks: None if there are none."""
+    """What an attempt needs from the request or probe that makes it. format: that of its fields. request_id, latest:
+    for the journal. delivery: where its stream goes; None if it is not a stream. hooks: None if there are none."""
 
     runtime: Runtime
     operation: OperationSpec
+    format: Format
 
     @property
     def plan(self) -> Plan: ...
@@ -223,6 +226,7 @@ class UpstreamAttempt:
         """Record that it is sent, and send it."""
         with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
+            asked = in_format(provider, self.context.format)
             self._write_down()
             call = self._call()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
@@ -232,9 +236,9 @@ class UpstreamAttempt:
                     if call.stream:
                         delivery = self.context.delivery
                         assert delivery is not None, "nothing takes the stream"
-                        await relay(provider, call, delivery, self.meter.count_event, self.commit)
+                        await relay(asked, call, delivery, self.meter.count_event, self.commit)
                         return
-                    answer = await provider.execute(call)
+                    answer = await asked.execute(call)
             except TimeoutError:
                 patience = call.timeout if self.first_token is not None else patience
                 failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {patience:g} s")

@@ -18,6 +18,7 @@ from meshd.core.events import EventType
 from meshd.core.money import dollars
 from meshd.core.needs import of_the_rest
 from meshd.core.records import Outcome
+from meshd.formats.protocol import Format
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.reports.request_events import RequestEvents
@@ -49,12 +50,14 @@ _NOTHING = Usage()
 
 @dataclass(slots=True)
 class InferenceRequest:
-    """One request in flight. fields: of its body, as they are sent. body: the same, as they are read. answered_by: the
-    model of the last attempt. queue_time, routing_time: seconds. hooks: None if there are none."""
+    """One request in flight. format: the app's. fields: of its body, as they are sent. body: the same, as they are
+    read. answered_by: the model of the last attempt. queue_time, routing_time: seconds. hooks: None if there are
+    none."""
 
     runtime: Runtime
     request: Request
     operation: OperationSpec
+    format: Format
     table: RoutingTable
     asked: str
     target: Target

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.needs import RequestNeeds
-from meshd.gateway.requests.arrival import FORMAT
+from meshd.formats.openai.format import OPENAI
 from meshd.gateway.requests.attempt import UpstreamAttempt
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -45,6 +45,7 @@ async def ask_one_token(runtime: Runtime, pool: PoolSpec, model: ModelSpec, time
 class TokenProbe:
     """The context of the attempt. Raises NotSent if there is no room for it, with nothing reserved."""
 
+    format = OPENAI
     delivery = None
     hooks = None
 
@@ -59,7 +60,7 @@ class TokenProbe:
         if self.operation.output and limit:
             asked[limit] = 1
         body = msgspec.json.encode({"model": model.upstream, **asked})
-        _, needs, self._fields, _ = FORMAT.read(self.operation, body)
+        _, needs, self._fields, _ = OPENAI.app.read(self.operation, body)
         state, now = runtime.state, clock.now()
         question = Question(runtime.table, pool, needs, now)
         no_room = state.accounts.refusal(question, model) or state.rates.no_room(question, model)

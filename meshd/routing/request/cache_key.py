@@ -28,8 +28,11 @@ LONGEST = 1024**2
 class Parameters(Protocol):
     """What a wire format's parameters mean for an answer.
 
-    immaterial: those that say who asks, or what the provider keeps, and do not change the answer.
+    name: of the format. immaterial: those that say who asks, or what the provider keeps, and do not change the answer.
     """
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def immaterial(self) -> frozenset[str]: ...
@@ -88,7 +91,7 @@ def lookup(
         left_out = format.immaterial | _APART
         body = {name: _read(value) for name, value in fields.items() if name not in left_out}
         # As JSON, which has only one reading: one part cannot look like two.
-        parts = [str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
+        parts = [format.name, str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
         return None

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
+from meshd.formats.openai.format import OPENAI
 from meshd.gateway.requests import arrival
+from meshd.gateway.spoken import Spoken
 from meshd.host import clock
 from meshd.operations import chat
 from meshd.routing.table.specs import NO_RATES, ModelSpec, PoolSpec, ProviderSpec, RateSpec
@@ -160,7 +162,7 @@ class World:
     async def ask(self, timeout: float = 60.0) -> Asked:
         exchange = Asked(timeout)
         self.asked.append(exchange)
-        await arrival.begin(self.runtime, exchange, chat.CHAT).run()
+        await arrival.begin(self.runtime, exchange, Spoken(chat.CHAT, OPENAI)).run()
         return exchange
 
     async def ask_at(self, at: float, timeout: float = 60.0) -> Asked:

@@ -11,17 +11,25 @@ reads no event reads no event before the last one is sent. Rule: docs/routing.md
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from meshd.gateway.frontends.exchange import ClientGone, not_read
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.host.process.shortages import lack_of
-from meshd.sdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, StreamEvent
 from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
+
+
+class Streaming(Protocol):
+    """The part of a provider that is used here."""
+
+    name: str
+
+    def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]: ...
 
 
 class Broken(Exception):
@@ -36,7 +44,7 @@ class Broken(Exception):
 
 
 async def relay(
-    provider: Provider,
+    provider: Streaming,
     call: ProviderCall,
     delivery: Delivery,
     note: Callable[[StreamEvent], None],
@@ -91,7 +99,7 @@ async def relay(
         raise ProviderFailure(FailureKind.BAD_ANSWER, "the stream ended without any content", status=200)
 
 
-def _events(provider: Provider, call: ProviderCall) -> Any:
+def _events(provider: Streaming, call: ProviderCall) -> Any:
     """A provider's stream is an async generator by contract, though typed only as an iterator."""
     stream: Any = provider.stream(call)
     return stream

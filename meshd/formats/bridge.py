@@ -1,0 +1,85 @@
+"""A provider that speaks another format than the app, as if it spoke the app's.
+
+Owns: the translation of one call, both ways, through neutral records.
+Must never: stand between an app and a provider of one format, whose bytes pass unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace as changed
+
+from meshd.formats.conversation.reading import Unreadable
+from meshd.formats.conversation.request import Conversation
+from meshd.formats.protocol import Format, Translator
+from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent
+from modelmesh.errors import InvalidRequestError
+
+_encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Bridge:
+    """Has `execute` and `stream` of a provider. app, spoken: the app's format, and the provider's."""
+
+    def __init__(self, provider: Provider, app: Format, spoken: Format) -> None:
+        self.name = provider.name
+        self._provider = provider
+        self._spoken = spoken
+        self._ours: Translator = app.translator()
+        self._theirs: Translator = spoken.translator()
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        """Raises ProviderFailure."""
+        asked, call = self._translated(call)
+        answer = await self._provider.execute(call)
+        try:
+            answer.body = self._ours.write_answer(self._theirs.read_answer(answer.body), asked)
+        except Unreadable as error:
+            raise self._unreadable(error, answer.body) from None
+        return answer
+
+    async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+        """Raises ProviderFailure."""
+        asked, call = self._translated(call)
+        reader, writer = self._theirs.event_reader(), self._ours.event_writer(asked)
+        finish_reason: str | None = None  # of an event that the app's format tells later
+        events: Any = self._provider.stream(call)
+        async with aclosing(events):
+            async for event in events:
+                try:
+                    payloads = [payload for each in reader.read(event.data) for payload in writer.write(each)]
+                except Unreadable as error:
+                    raise self._unreadable(error, event.data) from None
+                finish_reason = finish_reason or event.finish_reason
+                if not payloads:
+                    yield changed(event, data=b"", hidden=True, finish_reason=None)
+                    continue
+                for payload in payloads[:-1]:
+                    yield StreamEvent(payload)
+                yield changed(event, data=payloads[-1], hidden=False, finish_reason=finish_reason)
+                finish_reason = None
+        for payload in writer.end():
+            yield StreamEvent(payload, finish_reason=finish_reason)
+            finish_reason = None
+
+    def _translated(self, call: ProviderCall) -> tuple[Conversation, ProviderCall]:
+        """What the app asks, and the same for the provider."""
+        try:
+            asked = self._ours.read_request(_encode(call.fields))
+            parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
+            body = self._theirs.write_request(changed(asked, parameters=parameters))
+        except InvalidRequestError as error:
+            # Another member may speak a format that can say it.
+            message = f"{error.message} (for a provider of the format {self._spoken.name})"
+            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None
+        return asked, replace(call, fields=_fields(body))
+
+    def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
+        message = f"{self.name} answered what cannot be translated: {error}"
+        return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096])
