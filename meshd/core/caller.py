@@ -6,6 +6,7 @@ Owns: the records. Must never: read anything about a process (`meshd/gateway/fro
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from meshd.host.plain_text import printable
@@ -40,6 +41,11 @@ class Peer:
         return user_name(self.uid)
 
     @property
+    def owner(self) -> Hashable:
+        """Whose its requests are: the process, also when it has changed its name between two connections."""
+        return self.uid, self.pid, self.started
+
+    @property
     def app(self) -> str:
         """The name for statistics: the service, else the program's name, else the user.
 
@@ -67,6 +73,11 @@ class Token:
     unit: str = field(default="", init=False)
     system_unit: str = field(default="", init=False)
     user: str = field(default="", init=False)
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose its requests are."""
+        return self.digest
 
     @property
     def app(self) -> str:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,25 @@ from tests.support.daemons.attacked import Attacked
 @pytest.fixture(scope="package")
 def door() -> Iterator[Attacked]:
     """A daemon that every user may connect to, and another user's app. No test leaves a mark on it."""
+    with _attacked() as made:
+        yield made
+
+
+@pytest.fixture
+def few_files() -> Iterator[Attacked]:
+    """The same, which may have 128 files open."""
+    few = (128, 128)
+    with _attacked(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few)) as made:
+        yield made
+
+
+@contextmanager
+def _attacked(**options: Any) -> Iterator[Attacked]:
     if os.getuid():
         pytest.skip("only root can be other users")
     directory = Path(tempfile.mkdtemp(prefix="mm"))
     directory.chmod(0o755)
-    made = Attacked(directory)
+    made = Attacked(directory, **options)
     try:
         yield made
     finally:
@@ -30,12 +46,13 @@ def door() -> Iterator[Attacked]:
 
 
 @pytest.fixture
-def stranger(door: Attacked) -> Iterator[Callable[[int], Stranger]]:
-    """`stranger(uid)`: a process of that user."""
+def stranger(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stranger]]:
+    """`stranger(uid)`: a process of that user; of another daemon than `door` by `at`."""
     made: list[Any] = []
 
-    def make(uid: int) -> Stranger:
-        made.append(Stranger(door.daemon.socket, uid))
+    def make(uid: int, at: Attacked | None = None) -> Stranger:
+        attacked = at or request.getfixturevalue("door")
+        made.append(Stranger(attacked.daemon.socket, uid))
         return made[-1]
 
     yield make
@@ -44,12 +61,13 @@ def stranger(door: Attacked) -> Iterator[Callable[[int], Stranger]]:
 
 
 @pytest.fixture
-def attack(door: Attacked) -> Iterator[Callable[..., Attacker]]:
-    """`attack("flood", uid)`: a process of that user, which has begun."""
+def attack(request: pytest.FixtureRequest) -> Iterator[Callable[..., Attacker]]:
+    """`attack("flood", uid)`: a process of that user, which has begun; of another daemon than `door` by `at`."""
     made: list[Attacker] = []
 
-    def make(flood: str, uid: int) -> Attacker:
-        made.append(Attacker(door.daemon.socket, uid, flood))
+    def make(flood: str, uid: int, at: Attacked | None = None, **how: bool) -> Attacker:
+        attacked = at or request.getfixturevalue("door")
+        made.append(Attacker(attacked.daemon.socket, uid, flood, **how))
         made[-1].begun()
         return made[-1]
 

@@ -20,13 +20,3 @@ def test_a_flood_takes_neither_memory_nor_the_others_time(door: Any, attack: Any
     assert figures.memory < 64 * MIB
     assert min(figures.statuses) < 1.0
     assert figures.share(0.5) < 0.25
-
-
-def test_users_up_to_the_limit_of_descriptors_leave_the_operators_theirs(door: Any, attack: Any) -> None:
-    """Each takes the connections that it may have, and others can still connect."""
-    for uid in range(7001, 7005):
-        attack("idle", uid)
-    with door.watched() as figures:
-        door.measure(figures, 0.3)
-    assert door.running()
-    assert min(figures.statuses) < 1.0

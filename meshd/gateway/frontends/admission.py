@@ -110,9 +110,8 @@ class Admission:
         user = request.caller.uid
         self.in_flight[request.request_id] = request
         self._places_for(request).take(user)
-        request.held = len(request.body)
-        if request.held:
-            self.room.take(user, request.held)
+        request.held = request.size
+        self.room.take(user, request.held)
         if refusal is not None:
             request.reply.error(refusal)
         else:
@@ -122,11 +121,11 @@ class Admission:
         """The request of this id in flight, or the answer that it has had; None if it is new. Raises NotYours."""
         request = self.in_flight.get(request_id)
         if request is not None:
-            if request.caller != caller:
+            if request.caller.owner != caller.owner:
                 raise NotYours
             return request
-        owner, answer = self.remembered.get(request_id, (None, None))
-        return answer if resend and owner == caller else None
+        asked, answer = self.remembered.get(request_id, (None, None))
+        return answer if resend and asked is not None and asked.owner == caller.owner else None
 
     def _refusal(self, request: Request, size: int, rights: Rights, crowded: bool) -> MeshError | None:
         if size > rights.max_message_size:
@@ -214,8 +213,7 @@ class Admission:
         user = request.caller.uid
         del self.in_flight[request.request_id]
         self._places_for(request).give(user)
-        if request.held:
-            self.room.give(user, request.held)
+        self.room.give(user, request.held)
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
         """Never begin these again, since they were sent to a provider and their outcome is unknown."""

@@ -6,8 +6,8 @@ Must never: trust what a message says about its sender.
 The kernel names the process that connected (SO_PEERCRED, SO_PEERGROUPS). The rest is read from /proc by its pid when
 the connection is accepted, and counts only if that process still runs: otherwise its pid may be another's by now. The
 kernel's descriptor of the process (SO_PEERPIDFD, Linux 6.5) makes this certain; without it, the start time is compared.
-Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. A process that executes
-another program later keeps its identity on that connection.
+Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. Identity belongs to the
+connection: a process that executes another program keeps it on the connections that it has, and only on those.
 """
 
 from __future__ import annotations
@@ -79,7 +79,6 @@ def _has_ended(connected: socket.socket) -> bool:
         os.close(descriptor)
 
 
-@lru_cache(maxsize=1024)
 def _look_up(uid: int, gid: int, pid: int, started: int, groups: frozenset[int]) -> Peer:
     system_unit, unit = processes.units(pid)
     name, exe = processes.name(pid), processes.executable(pid)

@@ -44,14 +44,18 @@ def reserve() -> int:
 
 
 def left(wanted: int) -> bool:
-    """Whether `wanted` descriptors are left. The kernel gives out the lowest free number, so all below it are in
-    use."""
+    """Whether `wanted` descriptors are left."""
+    return in_use() + wanted < limit()
+
+
+def in_use() -> int:
+    """How many are open, at least: the kernel gives out the lowest free number, so all below it are in use."""
     try:
         lowest = os.dup(0)
     except OSError as error:
-        return error.errno not in (errno.EMFILE, errno.ENFILE)
+        return limit() if error.errno in (errno.EMFILE, errno.ENFILE) else 0
     os.close(lowest)
-    return lowest + wanted < limit()
+    return lowest
 
 
 def leave_reserve() -> None:

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[3]
 @dataclass(frozen=True)
 class Flood:
     """What each of its connections sends, once or without end. makes: whole messages, new each time. reads: what
-    is answered. greets: before anything else. drips: bytes at a time, ten times a second."""
+    is answered. greets: before anything else. drips: bytes at a time, ten times a second. tries: connections that it
+    makes in all; 0: it makes another one for each that is refused or closed."""
 
     connections: int
     makes: Callable[[], bytes] = bytes
@@ -37,6 +38,7 @@ class Flood:
     reads: bool = False
     greets: bool = True
     drips: int = 0
+    tries: int = 0
 
 
 def _request(path: str, body: bytes = b"", method: str = "POST", **head: Any) -> bytes:
@@ -61,7 +63,7 @@ _MIB = 1024**2
 _HEADS = {f"x-{number}": "y" * 4 for number in range(4000)}  # some 50 kB on the wire
 FLOODS = {
     "idle": Flood(10_000, once=True, greets=False),
-    "half-open": Flood(1000, lambda: GREETING, greets=False, drips=1),
+    "half-open": Flood(1000, lambda: GREETING[:-1], once=True, greets=False, drips=1, tries=1000),
     "slow-writers": Flood(200, lambda: _chat(b'"x"') * 50, drips=1),
     "slow-readers": Flood(200, _gets),
     "churn": Flood(64, lambda: b"no greeting", greets=False),
@@ -86,13 +88,14 @@ FLOODS = {
 
 
 class Attacker:
-    """told: what it counted, after `close`."""
+    """told: what it counted, after `close`. persists: it makes its connections again and again until it has all."""
 
-    def __init__(self, path: Path, uid: int, attack: str) -> None:
+    def __init__(self, path: Path, uid: int, attack: str, persists: bool = False) -> None:
         self.attack = attack
         self.told: dict[str, int] = {}
         self.process = subprocess.Popen(
-            ["nice", "-n", "10", sys.executable, "-m", __name__, str(path), str(uid), attack],
+            ["nice", "-n", "10", sys.executable, "-m", __name__, str(path), str(uid), attack,
+             *["persists"] * persists],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
 
@@ -114,6 +117,7 @@ class _Peer:
         self.socket = socket.socket(socket.AF_UNIX)
         self.left = GREETING + ready() if flood.greets else b""
         self.sent = False
+        self.accepted = False
         self.socket.setblocking(False)
         try:
             self.socket.connect(path)
@@ -122,7 +126,7 @@ class _Peer:
             raise
 
 
-def _attack(path: str, flood: Flood, over: threading.Event) -> Counter[str]:
+def _attack(path: str, flood: Flood, over: threading.Event, persists: bool) -> Counter[str]:
     counted: Counter[str] = Counter()
     peers: dict[_Peer, None] = {}
     watched = selectors.DefaultSelector()
@@ -130,7 +134,7 @@ def _attack(path: str, flood: Flood, over: threading.Event) -> Counter[str]:
     begun = False
     while not over.is_set():
         for _ in range(64):
-            if len(peers) >= flood.connections:
+            if len(peers) >= flood.connections or (flood.tries and counted["connections"] >= flood.tries):
                 break
             try:
                 peer = _Peer(path, flood)
@@ -140,7 +144,14 @@ def _attack(path: str, flood: Flood, over: threading.Event) -> Counter[str]:
             peers[peer] = None
             counted["connections"] += 1
             watched.register(peer.socket, events, peer)
-        if not begun and (len(peers) >= flood.connections or counted["closed"] or counted["BlockingIOError"] > 100):
+        if persists:
+            enough = counted["accepted"] >= flood.connections
+        elif flood.tries:
+            enough = counted["accepted"] + counted["refused"] == flood.tries
+        else:
+            refused = counted["refused"] or counted["closed"] or counted["BlockingIOError"] > 100
+            enough = refused or len(peers) >= flood.connections
+        if enough and not begun:
             begun = True
             print("begun", flush=True)
         if flood.drips:
@@ -156,6 +167,9 @@ def _attack(path: str, flood: Flood, over: threading.Event) -> Counter[str]:
                         gone = not peer.socket.recv(262144)
                     if gone:
                         raise ConnectionError
+                    if not peer.accepted:
+                        peer.accepted = True
+                        counted["accepted"] += 1
                 if mask & selectors.EVENT_WRITE:
                     if not peer.left:
                         if flood.once and peer.sent:
@@ -168,7 +182,7 @@ def _attack(path: str, flood: Flood, over: threading.Event) -> Counter[str]:
             except BlockingIOError:
                 pass
             except OSError:
-                counted["closed"] += 1
+                counted["closed" if peer.accepted else "refused"] += 1
                 watched.unregister(peer.socket)
                 peer.socket.close()
                 del peers[peer]
@@ -177,7 +191,8 @@ def _attack(path: str, flood: Flood, over: threading.Event) -> Counter[str]:
 
 
 def _main() -> None:
-    path, uid, attack = sys.argv[1:]
+    path, uid, attack, *persists = sys.argv[1:]
+    flood = replace(FLOODS[attack], tries=0) if persists else FLOODS[attack]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.setgroups([])
@@ -185,7 +200,7 @@ def _main() -> None:
     os.setuid(int(uid))
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    print("\n" + json.dumps(_attack(path, FLOODS[attack], over)), flush=True)
+    print("\n" + json.dumps(_attack(path, flood, over, bool(persists))), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,18 +35,20 @@ class Figures:
 
 
 class Attacked:
-    def __init__(self, directory: Path) -> None:
+    """options: of the daemon's process."""
+
+    def __init__(self, directory: Path, **options: Any) -> None:
         # Each with a server of its own: what a user does to a provider is another matter.
         steps = {"fast": {"reply": "x"}, "slow": {"reply": "x", "delay": 3600}}
-        self._upstreams = {name: Upstream(directory, [step]).start() for name, step in steps.items()}
+        self.upstreams = {name: Upstream(directory, [step]).start() for name, step in steps.items()}
         off = {"enabled": False}
         config = {
             "daemon": {"socket_mode": "0666"},
-            "providers": {name: server.provider() for name, server in self._upstreams.items()},
+            "providers": {name: server.provider() for name, server in self.upstreams.items()},
             "models": {name: {"provider": name, "model": name, "capabilities": ["chat-completion"]} for name in steps},
             "discovery": {"health": off, "sync": off, "local": off},
         }
-        self.daemon = Daemon(directory, config).start()
+        self.daemon = Daemon(directory, config, **options).start()
         self.daemon.socket.parent.chmod(0o755)
         assert self.daemon.process is not None
         self._process = psutil.Process(self.daemon.process.pid)
@@ -56,7 +58,7 @@ class Attacked:
     def close(self) -> None:
         self.victim.close()
         self.daemon.close()
-        for server in self._upstreams.values():
+        for server in self.upstreams.values():
             server.kill()
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Accepts the connections to the daemon's UNIX sockets, and asks the kernel who connected.
 
-Owns: the listening sockets, and how many connections each user may have.
-Must never: read from a connection, or let one user take the last descriptors or places.
+Owns: the listening sockets, and who may connect now.
+Must never: read from a connection, or let users take the descriptors that others, files and providers need.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import time
 from collections.abc import Callable
 
 from meshd.core.caller import Peer
+from meshd.gateway.frontends.fair_share import FairShare
 from meshd.gateway.frontends.peer_identity import of_socket, user_of
 from meshd.host.process import descriptors
 from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
-MOST_CONNECTIONS = 512
-"""Of one user, and at most a quarter of the descriptors."""
-MOST_OF_OPERATORS = 4096
-"""The same for root and the daemon's own user, and at most half of the descriptors."""
+MOST_CONNECTIONS = 8192
+"""Of all users, and at most half of the descriptors; the other half is for providers and files."""
+_OPERATORS_FEW = 4  # connections of an operator, which the other one cannot take from it
 _BACKLOG = 4096  # connections that wait to be accepted
 _AT_ONCE = 0.001  # s of accepting before the loop may do something else for as long
 _BURST = 256  # connections that a user may make at once,
@@ -36,12 +36,13 @@ _NO_DESCRIPTORS = "no file descriptors are left; raise LimitNOFILE= or `ulimit -
 
 
 class Acceptor:
-    """connected: called with a socket and who is at its other end. count: the connections of a user."""
+    """connected: called with a socket and who is at its other end. share: of the connections of all users."""
 
-    def __init__(self, connected: Callable[[socket.socket, Peer], None], count: Callable[[int], int]) -> None:
+    def __init__(self, connected: Callable[[socket.socket, Peer], None], share: FairShare) -> None:
         self.addresses: list[str] = []
         self._connected = connected
-        self._count = count
+        self._share = share
+        self._others = 0  # descriptors that were open before there were connections
         self._listening: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: set[asyncio.TimerHandle] = set()
@@ -57,6 +58,7 @@ class Acceptor:
         self._loop = loop
         if self._spare < 0:
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            self._others = descriptors.in_use()
         made = _listening(path) if fd is None else socket.socket(fileno=os.dup(fd))
         made.setblocking(False)
         self._listening.append(made)
@@ -79,9 +81,7 @@ class Acceptor:
         for made in self._listening:
             made.close()
         self._listening.clear()
-        if self._spare >= 0:
-            os.close(self._spare)
-            self._spare = -1
+        self._close_spare()
 
     def _accept(self, listening: socket.socket) -> None:
         """The queue is common to all users, so a refusal has to be quick, and the loop has to have time for others."""
@@ -114,12 +114,13 @@ class Acceptor:
 
     def _refusal(self, uid: int, now: float) -> str:
         """Root and the daemon's own user keep the last places."""
-        limit, count = descriptors.limit(), self._count(uid)
-        own = uid in (0, os.getuid())
-        most = min(MOST_OF_OPERATORS, limit // 2) if own else min(MOST_CONNECTIONS, limit // 4)
-        if count >= most:
-            return f"it has {count} already"
-        if not descriptors.left(descriptors.LAST if own else descriptors.reserve()):
+        share, own = self._share, uid in (0, os.getuid())
+        free = descriptors.limit() - self._others - descriptors.LAST
+        share.capacity = max(min(MOST_CONNECTIONS, free // 2), 0)  # the limit may have been changed from outside
+        has = share.of(uid)
+        if not share.fits(uid, operator=own) and not (own and has < _OPERATORS_FEW):
+            return f"it has {has} already, and all users together {share.total}"
+        if not descriptors.left(descriptors.LAST if own else descriptors.LAST + descriptors.reserve() // 2):
             return _NO_DESCRIPTORS
         return "" if own or self._paced(uid, now) else f"it makes too many, more than {_PACE:g} a second"
 
@@ -135,13 +136,18 @@ class Acceptor:
 
     def _shed(self, listening: socket.socket) -> None:
         """No descriptor is left: the client that has waited longest is turned away, so that the queue moves."""
-        os.close(self._spare)
+        self._close_spare()
         with contextlib.suppress(OSError):
             listening.accept()[0].close()
         with contextlib.suppress(OSError):
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._tell("full", f"new connections are refused: {_NO_DESCRIPTORS}")
         self._rest(listening, _NO_ROOM_REST)
+
+    def _close_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1  # its number may soon be another file's
 
     def _rest(self, listening: socket.socket, seconds: float) -> None:
         assert self._loop is not None

@@ -1,6 +1,6 @@
 """The connections of clients, and how each is lost: it is closed, falls silent, or does not read.
 
-Owns: the connections, how many each user has, and their heartbeats.
+Owns: the connections, each user's share of them, and their heartbeats.
 Must never: read a message, or end a request (`server.py`).
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.admission import Limits, Rights
+from meshd.gateway.frontends.fair_share import FairShare
 from meshd.host.awake import ON_TIME
 from modelmesh import protocol as wire
 
 SILENT = "it fell silent"
+UNREAD = "it does not read its messages"
+_GENEROSITY = 1 / 3  # a user that is alone gets a fifth of the connections
 _STALLED = "it did not finish its message"
 
 
@@ -25,7 +27,8 @@ class Connection(ABC):
     """One client's connection. Who calls belongs to it: nothing that a client sends changes it.
 
     seen, since: monotonic s. label, client: what the client says of itself. requests: ids of those in flight.
-    greeted: it has sent a message, and has not fallen silent since. full: the client has much to read.
+    greeted: it has sent a message, and has not fallen silent since. full: the client has much to read. held_back: it
+    asks without reading the answers, so nothing more of it is read until it does.
     """
 
     def __init__(self, caller: Peer) -> None:
@@ -36,6 +39,7 @@ class Connection(ABC):
         self.greeted = False
         self.spoke = False  # it has ever sent a message
         self.full = False
+        self.held_back = False
         self.requests: set[bytes] = set()
         self.rights = Rights()
         self.limits: Limits | None = None  # those of the configuration that its rights come from
@@ -43,6 +47,10 @@ class Connection(ABC):
     @abstractmethod
     def send(self, frames: list[bytes]) -> str:
         """Returns why the connection cannot be used any more, or ""."""
+
+    @abstractmethod
+    def reads(self) -> bool:
+        """Whether it has read some of what it has to read since this was asked."""
 
     @property
     @abstractmethod
@@ -63,7 +71,7 @@ class Connections:
 
     def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float) -> None:
         self.known: set[Connection] = set()
-        self.by_user: Counter[int] = Counter()
+        self.share = FairShare(0, _GENEROSITY)  # its capacity is the acceptor's
         self.heartbeat = heartbeat
         self._lost = lost
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +91,7 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         self.known.add(connection)
-        self.by_user[connection.caller.uid] += 1
+        self.share.take(connection.caller.uid)
 
     def lose(self, connection: Connection, why: str) -> None:
         if connection in self.known:
@@ -101,8 +109,12 @@ class Connections:
                 connection.seen += slept
         oldest = now - self.heartbeat * wire.MISSED_HEARTBEATS
         for connection in [connection for connection in self.known if connection.seen < oldest]:
-            if not connection.spoke:
+            if connection.reads():
+                connection.seen = now
+            elif not connection.spoke:
                 self.lose(connection, SILENT)
+            elif connection.held_back:
+                self.lose(connection, UNREAD)
             elif connection.stalled:
                 self.lose(connection, _STALLED)
             elif connection.greeted:
@@ -116,7 +128,4 @@ class Connections:
 
     def _forget(self, connection: Connection) -> None:
         self.known.discard(connection)
-        uid = connection.caller.uid
-        self.by_user[uid] -= 1
-        if not self.by_user[uid]:
-            del self.by_user[uid]
+        self.share.give(connection.caller.uid)

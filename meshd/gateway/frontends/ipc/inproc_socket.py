@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from meshd.gateway.frontends.ipc import multipart, zmtp
-from meshd.gateway.frontends.ipc.connections import Connection, Connections
+from meshd.gateway.frontends.ipc.connections import UNREAD, Connection, Connections
 from meshd.gateway.frontends.ipc.zmtp_connection import Receiver
 from meshd.gateway.frontends.peer_identity import ourselves
 
@@ -33,6 +33,9 @@ class InprocConnection(Connection):
 
     def send(self, frames: list[bytes]) -> str:
         return self._socket.send(self.routing_id, frames)
+
+    def reads(self) -> bool:
+        return False
 
     @property
     def stalled(self) -> bool:
@@ -93,7 +96,7 @@ class InprocSocket:
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return "it closed its connection"
-            return "it does not read its messages" if error.errno == zmq.EAGAIN else str(error)
+            return UNREAD if error.errno == zmq.EAGAIN else str(error)
         finally:
             # Sending, even if it fails, consumes the signal of messages that came in: the descriptor gives no
             # other.

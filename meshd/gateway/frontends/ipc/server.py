@@ -35,7 +35,7 @@ from modelmesh.version import VERSION
 logger = logging.getLogger("meshd.gateway")
 
 _HEADS = 3 * 65536  # bytes of a message's frames beside its body
-_DISCARDED = 1024**3  # bytes of a message that is too large, which are read so that its sender gets a 413
+_DISCARDED = 64 * 1024**2  # bytes of a message that is too large, which are read so that its sender gets a 413
 _GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and cancelled its requests"
 
 
@@ -53,7 +53,7 @@ class IpcServer:
         self.instance = secrets.token_hex(8)
         self.malformed = 0
         self.connections = Connections(self._lost, heartbeat)
-        self._acceptor = Acceptor(self._connected, lambda uid: self.connections.by_user[uid])
+        self._acceptor = Acceptor(self._connected, self.connections.share)
         self._admission = admission
         self._on_event = on_event
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -13,16 +13,14 @@ from typing import Protocol, cast
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.ipc import zmtp
-from meshd.gateway.frontends.ipc.connections import Connection
+from meshd.gateway.frontends.ipc.connections import UNREAD, Connection
 from meshd.gateway.frontends.room import Room
 from meshd.gateway.frontends.turns import Turns
 
 FULL_BYTES = 16 * 1024
 """Sent and not read by the client, after which streams wait, and what is unread takes room."""
-UNREAD_BYTES = 8 * 1024**2
-"""The same, after which any other message is one too many."""
-UNREAD_REPLIES = 2 * 1024
-"""The same, for answers to PING and malformed messages, which a client could ask for without end."""
+UNREAD_BYTES = 2 * 1024**2
+"""The same, after which nothing more is read from the client until it has read."""
 ROOM_PATIENCE = 5.0
 """Seconds that a message waits for room, before it is read and refused."""
 _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as there is
@@ -106,7 +104,11 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.full = False
         self._hold_unread(0)
+        self.seen = time.monotonic()
         self._receiver.has_room(self)
+        if self.held_back:
+            self.held_back = False
+            self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
@@ -122,9 +124,9 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         if not self._peer.ready:
             return ""
         data = self._peer.encode(frames)
-        if self.full and (transport.get_write_buffer_size() > UNREAD_BYTES or not self._fits(self, len(data))):
+        if (self.full or len(data) > UNREAD_BYTES) and not self._fits(self, 1):
             self._abort()
-            return "it does not read its messages"
+            return UNREAD
         self._leaving.append(data)
         self._leaving_size += len(data)
         if not self.requests or self._leaving_size > FULL_BYTES:  # nothing follows soon, or enough has come together
@@ -142,11 +144,25 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         transport.writelines(leaving)
         if self.full:
             self._hold_unread(transport.get_write_buffer_size())
+            if self._unread > UNREAD_BYTES:
+                self.held_back = True
+                self._read_or_pause()
+
+    def reads(self) -> bool:
+        before = self._unread
+        if before and self._transport is not None:
+            self._hold_unread(self._transport.get_write_buffer_size())
+        return self._unread < before
 
     @property
     def stalled(self) -> bool:
         """It has begun a message and could send the rest."""
-        return self._peer.begun and self._reads and not self._queued and not self._peer.waits
+        return self._peer.begun and self._looks and not self._queued and not self._peer.waits
+
+    @property
+    def _looks(self) -> bool:
+        """Whether what it sends is read and looked at."""
+        return self._reads and not self.held_back
 
     def stop_receiving(self) -> None:
         self._reads = False
@@ -188,7 +204,7 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
 
     def _take_turn(self) -> bool:
         """Called by `Turns`, for one message or command."""
-        if self._reads:
+        if self._looks:
             try:
                 message = self._peer.next()
             except zmtp.Violation as violation:
@@ -202,7 +218,7 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
                 elif self._peer.waits and self._patience is None:
                     self._room.wait(self)
                     self._patience = self._loop.call_later(ROOM_PATIENCE, self._lose_patience)
-        self._queued = self._reads and self._peer.pending
+        self._queued = self._looks and self._peer.pending
         if not self._queued:
             self._read_or_pause()
         return self._queued
@@ -211,7 +227,7 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        reads = self._reads and not self._queued and not self._peer.waits
+        reads = self._looks and not self._queued and not self._peer.waits
         if reads and not transport.is_reading():
             transport.resume_reading()
         elif not reads and transport.is_reading():
@@ -256,8 +272,6 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
     def _reply(self, data: bytes) -> None:
         """What the protocol itself sends."""
         transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if transport.get_write_buffer_size() > UNREAD_REPLIES:
-            raise zmtp.Violation("it asks and does not read")
-        transport.write(data)
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+            self.held_back = self.held_back or self.full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -52,6 +53,34 @@ def test_the_process_that_connected(connected):
     assert caller.groups == frozenset(os.getgroups())
     assert user_of(ours) == os.getuid()
     assert len({caller, of_socket(ours)}) == 1
+
+
+CONNECTING = """
+import os, socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+if sys.stdin.readline() and sys.argv[2:]:
+    os.execve(sys.argv[2], [sys.argv[2], "-c", sys.orig_argv[2], sys.argv[1]], {"PYTHONHOME": sys.base_prefix})
+"""
+
+
+def test_a_process_that_executes_another_program_is_that_one_from_then_on(short):
+    """The kernel sees the same process: neither its pid nor its start time changes."""
+    other, address = short / "another", str(short / "s")
+    shutil.copy(os.path.realpath(sys.executable), other)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen()
+        listening.settimeout(20)
+        command = [sys.executable, "-c", CONNECTING, address, str(other)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process, listening.accept()[0] as first:
+            before = of_socket(first)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            with listening.accept()[0] as second:
+                after = of_socket(second)
+    assert (before.exe, after.exe) == (os.path.realpath(sys.executable), str(other))
+    assert before.owner == after.owner
 
 
 def test_ourselves():

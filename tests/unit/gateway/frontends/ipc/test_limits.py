@@ -11,9 +11,9 @@ import pytest
 import zmq
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends import admission
+from meshd.gateway.frontends import admission, room
 from meshd.gateway.frontends.credit import MOST_CREDIT
-from meshd.gateway.frontends.ipc import acceptor, multipart, zmtp_connection
+from meshd.gateway.frontends.ipc import acceptor, multipart
 from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 from modelmesh import protocol as wire
 from tests.support.daemons.served import served_in, until
@@ -81,6 +81,24 @@ def test_what_a_lost_peer_is_answered_is_not_remembered(run, line):
         served.server.connections.lose(peer, "gone")
         served.accepted[0].reply.error(RequestCancelledError("cancelled"))
         assert served.admission.known(request_id, peer.caller, resend=True) is None
+
+    run(test)
+
+
+def test_a_process_that_has_changed_its_name_keeps_its_requests(run, line, monkeypatch):
+    names = iter(("python3", "worker"))
+    monkeypatch.setattr(acceptor, "of_socket", lambda connected: Peer(uid=1000, pid=7, started=7, name=next(names)))
+
+    async def test(served, address):
+        first, second = line(address), line(address)
+        request_id = first.request()
+        await until(lambda: served.accepted)
+        second.request(id=request_id, resend=True)
+        await until(lambda: served.accepted[0].reply.connection.caller.name == "worker")
+        served.accepted[0].reply.respond(b"answer", {})
+        assert (await came(second)).body == b"answer"
+        first.request(id=request_id, resend=True)
+        assert (await came(first)).body == b"answer"
 
     run(test)
 
@@ -202,7 +220,7 @@ def test_a_changed_limit_holds_from_the_next_message(run, line):
 
 
 def test_a_peer_that_takes_nothing_is_lost(run, line, monkeypatch):
-    monkeypatch.setattr(zmtp_connection, "UNREAD_BYTES", 100_000)
+    monkeypatch.setattr(room, "_FEWEST", 4 * LIMIT)
 
     async def test(served, address):
         first = line(address, RCVHWM=1)

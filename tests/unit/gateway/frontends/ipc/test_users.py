@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support.apps.raw_peer import RawPeer, command, header, message
 from tests.support.daemons.served import served_in, until
 
 LIMIT = 8 * 1024**2
-ANN, BOB = 1000, 2000
+ANN, BOB, OWN = 1000, 2000, 3000
 
 
 @pytest.fixture
@@ -100,6 +101,48 @@ def test_a_user_that_connects_again_and_again_is_slowed_down(short, connect, mon
     served_in(short, LIMIT)(test)
 
 
+@pytest.fixture
+def lets_in(monkeypatch):
+    """`lets_in(address, uid)`: another connection of that user, or None if it is refused. There are 64 in all."""
+    monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 64)
+    monkeypatch.setattr(os, "getuid", lambda: OWN)
+    made = []
+
+    async def connect(address, uid):
+        monkeypatch.setattr(acceptor, "user_of", lambda connected: uid)
+        monkeypatch.setattr(acceptor, "of_socket", lambda connected: Peer(uid=uid))
+        made.append(RawPeer(address, greet=False))
+        made[-1].socket.setblocking(False)
+        greeting = await asyncio.get_running_loop().sock_recv(made[-1].socket, 64)
+        return made[-1] if greeting else None
+
+    yield connect
+    for each in made:
+        each.close()
+
+
+def test_users_share_the_connections_and_leave_some_to_operators(short, lets_in):
+    async def test(served, address):
+        has = {}
+        for uid in (*range(1001, 1010), OWN):
+            has[uid] = []
+            while peer := await lets_in(address, uid):
+                has[uid].append(peer)
+        counts = list(map(len, has.values()))
+        assert counts[:9] == sorted(counts[:9], reverse=True)
+        assert counts[0] == 14
+        assert counts[8] > 0
+        assert sum(counts) == 64
+        assert await lets_in(address, 0), "the daemon's own user cannot take all from root"
+        for uid in range(1001, 1005):
+            for each in has[uid]:
+                each.close()
+        await until(lambda: len(served.server.connections.known) == 65 - sum(counts[:4]))
+        assert await lets_in(address, 1001)
+
+    served_in(short, LIMIT)(test)
+
+
 # -- messages ---------------------------------------------------------------------------------------------
 
 
@@ -159,6 +202,31 @@ def test_unfinished_messages_take_room_from_their_own_user_alone(short, connect,
     served_in(short, LIMIT)(test)
 
 
+@pytest.mark.parametrize(
+    "head", [{"headers": {"x-long": "x" * 60_000}}, {"path": "/v1/" + "x" * 15_000 + "\N{SLIGHTLY SMILING FACE}"}]
+)
+def test_heads_of_requests_in_flight_take_room(short, connect, little_room, head):
+    """Also small ones, whose texts take four times as much memory as bytes on the wire."""
+
+    async def test(served, address):
+        served.allow_in_flight(128)
+        ann, bob = await connect(address, ANN), await connect(address, BOB)
+        for _ in range(30):
+            ann.request(**head)
+        await until(lambda: len(served.accepted) == 30)
+        waits = ann.request(body=b"x" * STRANGERS_MESSAGE)
+        for _ in range(2):
+            bob.request(body=b"x" * STRANGERS_MESSAGE)
+        await until(lambda: len(served.accepted) == 32)
+        assert waits not in {each.request_id for each in served.accepted}
+        for each in served.accepted[:30]:
+            each.reply.respond(b"", {})
+        await until(lambda: served.accepted[-1].request_id == waits)
+        assert served.admission.room.total == sum(each.size for each in served.accepted[30:])
+
+    served_in(short, LIMIT)(test)
+
+
 def test_a_message_that_finds_no_room_is_refused_after_a_while(short, connect, little_room, monkeypatch):
     monkeypatch.setattr(zmtp_connection, "ROOM_PATIENCE", 0.1)
 
@@ -209,7 +277,7 @@ def test_what_never_ends_is_ended(short, connect):
         assert served.server.connections.known == set()
         assert served.admission.room.total == 0
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, heartbeat=0.1)(test)
 
 
 def test_unread_answers_take_room_and_then_the_connection(short, connect, little_room):
@@ -224,6 +292,6 @@ def test_unread_answers_take_room_and_then_the_connection(short, connect, little
         assert served.lost == ["it does not read its messages"]
         bob.request(body=b"x" * STRANGERS_MESSAGE)
         await until(lambda: len(served.accepted) == 9)
-        assert served.admission.room.total == STRANGERS_MESSAGE
+        assert served.admission.room.total == served.accepted[-1].size
 
     served_in(short, LIMIT)(test)
