@@ -7,6 +7,7 @@ step: no request is refused or waits while a model is free for it, and what was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import availabilities
 from meshd.routing.table.policies import DeactivationPolicy, PacingPolicy, RecoveryPolicy, RetryPolicy
-from meshd.routing.table.specs import Allowance, AppSpec, KeySpec, PoolSpec, ProviderSpec, RateSpec
+from meshd.routing.table.specs import Allowance, AppSpec, KeySpec, ModelSpec, PoolSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, Usage
 from modelmesh import BudgetExceededError, MeshError
 from tests.support.routing.routing_builders import (
@@ -79,7 +80,7 @@ class Judge(VirtualGateway):
         assert self.now + step.wait <= plan.deadline
         assert self.state.model(id).deactivated is None
         if id in self.down:  # no other is left
-            left = self.still_to_ask(request, self.free) - request.failed_at - {id}
+            left = self.still_to_ask(request, self.free, self.scope) - request.failed_at - {id}
             assert id in request.failed_at or not left, f"{id} is on standby, and {left} could be asked"
             assert not self.tested[id], "another request tests it"
         elif id not in self.free:  # a back-off, or room that is to be there when it is over
@@ -92,15 +93,13 @@ class Judge(VirtualGateway):
             return
         if plan.fatal or plan.late or self.now >= plan.deadline:
             return
-        assert not self.still_to_ask(request, self.free), f"{self.free} could be asked: {error}"
+        assert not self.still_to_ask(request, self.free, self.scope), f"{self.free} could be asked: {error}"
 
-    def still_to_ask(self, request: Request, models: set[str]) -> set[str]:
-        """Of these the ones that the request may still ask."""
-        plan, scope = request.plan, self.scope
+    def still_to_ask(self, request: Request, models: set[str], scope: Callable[[ModelSpec], bool] | None) -> set[str]:
+        """Of these the ones that the request may still ask, within that scope."""
+        plan = request.plan
         resting = {id for id, ready in plan.not_before.items() if ready > self.now}
-        return {
-            id for id in models - plan.given_up - resting if scope is None or scope(self.table.models[id])
-        }  # fmt: skip
+        return {id for id in models - plan.given_up - resting if scope is None or scope(self.table.models[id])}
 
     def _is_down(self, request: Request, id: str) -> bool:
         """In every pool that it could be asked in: on standby, or told to be left alone for so long, or without a key
@@ -259,14 +258,15 @@ class Crowds(RuleBasedStateMachine):
     # -- and what must hold ---------------------------------------------------------------------------
 
     @invariant()
-    def nobody_waits_while_a_model_is_free_for_it(self) -> None:
+    def no_request_waits_while_a_model_is_free_for_it(self) -> None:
         if not hasattr(self, "gateway"):
             return
         gateway = self.gateway
         for request in gateway.waiting():
-            free = gateway.still_to_ask(request, gateway.free_for(request.plan))
-            if gateway.still_to_ask(request, gateway.crowded_for(request.plan)):  # it comes before a second attempt
-                free -= request.plan.spent
+            plan, scope = request.plan, request.plan.scope()
+            free = gateway.still_to_ask(request, gateway.free_for(plan), scope)
+            if gateway.still_to_ask(request, gateway.crowded_for(plan), scope):  # it comes before a second attempt
+                free -= plan.spent
             assert not free, f"{free} is free, and a request waits"
 
     @invariant()
@@ -332,3 +332,17 @@ Crowds.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestCrowds = pytest.mark.timeout(120)(Crowds.TestCase)
+
+
+def test_a_request_waits_within_its_own_scope_though_another_finds_a_free_model() -> None:
+    crowds = Crowds()
+    scope = {"retry": RetryPolicy(scope="same_model"), "deactivation": DeactivationPolicy(retry_limit=1)}
+    pool = {"strategy": STICK, "recovery": RecoveryPolicy(cooldown=0.0), **scope}
+    crowds.begin(["k.d", "k.e"], [], (None, None, None), None, None, None, (), pool)
+    crowds.requests_come(NEEDS[0], APPS[0], timeout=5.0, spare=False, several=1)
+    crowds.an_attempt_fails(which=0, kind=FailureKind.RATE_LIMIT, after=90.0, unsent=False)
+    crowds.requests_come(NEEDS[0], APPS[0], timeout=5.0, spare=False, several=1)
+    first, second = crowds.gateway.requests
+    assert (first.waiter is not None, [step.model.id for step in second.steps]) == (True, ["k.e"])
+    crowds.no_request_waits_while_a_model_is_free_for_it()
+    crowds.teardown()
