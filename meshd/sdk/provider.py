@@ -174,7 +174,8 @@ class Provider(ABC):
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} cannot be probed")
 
     def describe(self) -> dict[str, Any]:
-        """What `meshctl providers NAME` shows about the connector: endpoint, child process, …"""
+        """What `meshctl providers NAME` shows about the connector: endpoint, child process, … The status notes a
+        `remark`: what an operator should know and, after "; ", what to do about it."""
         return {"base_url": self.settings.base_url}
 
     async def aclose(self) -> None:  # noqa: B027 - many connectors have nothing to close

@@ -258,21 +258,6 @@ def matches(config: Any, status: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("apps", WARNING, remark)
 
 
-def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
-    """What other users can change under the running daemon now. What it warned of before is in its notes."""
-    from meshd.host.process.processes import users
-    from meshd.host.trust.paths import untrusted
-
-    told = set()
-    places = ((status.get("config") or {}).get("source"), (status.get("state") or {}).get("directory"))
-    for uid in users(int(status.get("pid") or 0)):
-        for place in places:
-            fault = untrusted(place, uid) if place and str(place).startswith("/") else None
-            if fault is not None and fault not in told:
-                told.add(fault)
-                yield Finding("posture", PROBLEM, f"{fault.path} {fault.why}", fault.repair)
-
-
 def placeholders(config: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
     from meshd.config.advice import of_placeholders
 

@@ -62,7 +62,7 @@ def print_finding(finding: Finding) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    from meshd.cli.setup import checks
+    from meshd.cli.setup import checks, posture_checks
 
     yield from _safely("python", checks.python_and_packages)
     yield from _safely("packages", checks.packages)
@@ -70,6 +70,7 @@ def examine() -> Iterator[Finding]:
     yield from _safely("weights", lambda: checks.weights(weights_here()))
     yield from _safely("units", checks.units)
     status, unreachable = _status()
+    yield from _safely("embedded models", lambda: posture_checks.embedded_models(status or {}))
     socket = list(_safely("socket", lambda: checks.sockets(daemon.paths())))
     if status is None:
         yield from _without_daemon(socket, unreachable)
@@ -88,7 +89,7 @@ def examine() -> Iterator[Finding]:
     yield from _safely("models", lambda: checks.failing_models(status, failing))
     models = {str(model.get("id")) for model in status.get("failing") or ()}
     yield from _safely("pools", lambda: checks.pools(daemon.ask("pools").get("data") or (), failing, models))
-    yield from _safely("posture", lambda: checks.posture(status))
+    yield from _safely("posture", lambda: posture_checks.posture(status))
     yield from _safely("apps", lambda: checks.matches(_running_config(), status))
 
 

@@ -69,6 +69,7 @@ class Status(Group):
             self.ask("telemetry", messages.TelemetryStatus(), []),
             self.ask("discovery", messages.DiscoveryRemarks(), []),
         )
+        said = dict.fromkeys(str(row["details"]["remark"]) for row in providers if row.get("details", {}).get("remark"))
         found = {
             "version": VERSION,
             "pid": supervisor.get("pid", 0),
@@ -94,7 +95,7 @@ class Status(Group):
             "malformed": server.malformed,
             "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
-            "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks],
+            "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks, *said],
             "lacks": outcomes.shortages.lately(now),
         }
         return reader.shown("status", found)

@@ -2,7 +2,7 @@
 
 Owns: what such a process may do: read Python, the system's libraries and its weights, and serve one UNIX socket.
 Must never: import the daemon or anything but the standard library, or fail: what the kernel or a container refuses is
-left out, and reported.
+left out, and `remark` says so.
 
 Weights come from others, and the code that reads them is large and not written for enemies.
 """
@@ -17,12 +17,17 @@ import site
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 NETWORK, FILES, CALLS = "network", "files", "calls"
-ALL: Final = {NETWORK: "a network of their own", FILES: "Landlock", CALLS: "a filter of system calls"}
+ALL: Final = {NETWORK: "isolation from networks", FILES: "Landlock", CALLS: "a filter of system calls"}
+_NEEDED: Final = {
+    NETWORK: "user and network namespaces (sysctl user.max_user_namespaces, RestrictNamespaces= in a unit)",
+    FILES: "a kernel from Linux 5.13 on, with landlock in its parameter lsm=",
+    CALLS: "libseccomp (the package libseccomp2) and a kernel with seccomp",
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,6 +41,16 @@ def confine(runtime_dir: str, weights: str = "") -> list[str]:
     _drop_capabilities()
     calls = _filter_calls()
     return [name for name, held in ((NETWORK, apart or calls), (FILES, files), (CALLS, calls)) if held]
+
+
+def remark(held: Collection[str]) -> str:
+    """What an operator should know, and do, of a process of which `confine` returned this; "" if nothing is missing."""
+    missing = [name for name in ALL if name not in held]
+    if not missing:
+        return ""
+    without, inside = (", ".join(ALL[name] for name in names) for names in (missing, [n for n in ALL if n in held]))
+    needed = ", and ".join(_NEEDED[name] for name in missing)
+    return f"embedded models run without {without} (in force: {inside or 'nothing'}); needed: {needed}"
 
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
@@ -86,14 +101,12 @@ def _restrict_files(runtime_dir: str, weights: str) -> bool:
     ruleset = _libc.syscall(_CREATE_RULESET, given, ctypes.c_size_t(len(given)), 0)
     if ruleset < 0:
         return False
+    allowed = [(path, _EXECUTE | _READ | _LIST) for path in _readable(weights)]
+    allowed += [(path, _READ | _WRITE | _LIST | _DEVICE) for pattern in _GRAPHICS for path in glob.glob(pattern)]
+    allowed += [("/dev/null", _READ | _WRITE), (runtime_dir, _MAKE_SOCKET | _REMOVE)]
     try:
-        for path in _readable(weights):
-            _allow(ruleset, path, (_EXECUTE | _READ | _LIST) & rights)
-        _allow(ruleset, "/dev/null", (_READ | _WRITE) & rights)
-        for pattern in _GRAPHICS:
-            for path in glob.glob(pattern):
-                _allow(ruleset, path, (_READ | _WRITE | _LIST | _DEVICE) & rights)
-        _allow(ruleset, runtime_dir, (_MAKE_SOCKET | _REMOVE) & rights)
+        if not all(_allow(ruleset, path, access & rights) for path, access in allowed):
+            return False  # without its rules, the model could not even be read
         return bool(_libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
     finally:
         os.close(ruleset)
@@ -110,17 +123,16 @@ def _readable(weights: str) -> Iterator[str]:
     yield weights
 
 
-def _allow(ruleset: int, path: str, access: int) -> None:
-    if not path:
-        return
+def _allow(ruleset: int, path: str, access: int) -> bool:
+    """Whether the kernel took the rule, if there is something at the path."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return
+        return True
     try:
         if not os.path.isdir(path):
             access &= _OF_FILES
-        _libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0)
+        return bool(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0) == 0)
     finally:
         os.close(fd)
 
@@ -175,19 +187,19 @@ def _filter_calls() -> bool:
     if not rules:
         return False
     try:
-        for name in _REFUSED:
-            _refuse(lib, rules, name, errno.EPERM)
-        _refuse(lib, rules, "clone3", errno.ENOSYS)  # its flags cannot be seen; libc then calls clone
-        for name, error, condition in _conditional():
-            _refuse(lib, rules, name, error, condition)
-        return bool(lib.seccomp_load(rules) == 0)
+        complete = [_refuse(lib, rules, name, errno.EPERM) for name in _REFUSED]
+        complete += [_refuse(lib, rules, "clone3", errno.ENOSYS)]  # its flags cannot be seen; libc then calls clone
+        complete += [_refuse(lib, rules, name, error, condition) for name, error, condition in _conditional()]
+        return bool(lib.seccomp_load(rules) == 0) and all(complete)
     finally:
         lib.seccomp_release(rules)
 
 
-def _refuse(lib: ctypes.CDLL, rules: ctypes.c_void_p, name: str, error: int, *conditions: _Condition) -> None:
-    """Does nothing for a call that this architecture or version does not have."""
+def _refuse(lib: ctypes.CDLL, rules: ctypes.c_void_p, name: str, error: int, *conditions: _Condition) -> bool:
+    """Whether the call is refused, or one that this architecture or version does not have."""
     number = lib.seccomp_syscall_resolve_name(name.encode())
-    if number >= 0:
-        given = (_Condition * len(conditions))(*conditions)
-        lib.seccomp_rule_add_array(rules, ctypes.c_uint32(_REFUSE | error), number, len(conditions), given)
+    if number < 0:
+        return True
+    given = (_Condition * len(conditions))(*conditions)
+    added = lib.seccomp_rule_add_array(rules, ctypes.c_uint32(_REFUSE | error), number, len(conditions), given)
+    return bool(added == 0)

@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from meshd.connectors.providers.embedded.provider import EmbeddedModel
+from meshd.connectors.providers.embedded.provider import EmbeddedModel, described
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import (
     FailureKind,
@@ -58,7 +58,7 @@ class LocalEmbeddingsProvider(Provider):
         return 0.0
 
     def describe(self) -> dict[str, Any]:
-        return {"embedded": PACKAGE, "model": MODEL, "children": {MODEL: self._model.describe()}}
+        return described(PACKAGE, MODEL, {MODEL: self._model})
 
     async def aclose(self) -> None:
         await self._model.aclose()

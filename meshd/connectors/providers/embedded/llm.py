@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meshd.catalogue.known import load_local_models
-from meshd.connectors.providers.embedded.provider import EmbeddedModel
+from meshd.connectors.providers.embedded.provider import EmbeddedModel, described
 from meshd.host.trust.paths import untrusted
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
@@ -83,11 +83,7 @@ class LocalLlmProvider(Provider):
         return 0.0
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "embedded": PACKAGE,
-            "model": _name_of(self._default),
-            "children": {name: model.describe() for name, model in self._models.items()},
-        }
+        return described(PACKAGE, _name_of(self._default), self._models)
 
     async def aclose(self) -> None:
         models, self._models = self._models, {}

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from meshd.connectors.providers.embedded.child import READY
-from meshd.connectors.providers.embedded.confinement import ALL
+from meshd.connectors.providers.embedded.confinement import remark
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 START_TIMEOUT = 60.0
@@ -81,6 +81,7 @@ class ChildServer:
         self._rest = b""
         self._line = b""  # of its standard output
         self.confined: list[str] = []
+        self.remark = ""  # what is missing of it, once a process has said so
         self._users = 0
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
@@ -199,7 +200,7 @@ class ChildServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         Path(self.socket).parent.mkdir(mode=0o700, parents=True, exist_ok=self._own_dir is None or self.starts > 0)
         return subprocess.Popen(
-            [sys.executable, *self._command(self.socket)],
+            [sys.executable, "-P", *self._command(self.socket)],  # nothing is imported from the current directory
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -223,7 +224,9 @@ class ChildServer:
             self._line += said
             if self._line.startswith(READY.encode()) and self._line.endswith(b"\n") and process is self._process:
                 self.confined = self._line.decode().split()[1:]
-                _tell_what_is_missing(self.confined)
+                self.remark = remark(self.confined)
+                if self.remark:
+                    _tell(self.remark)
                 self._ready = True
                 self._said.set()
             return
@@ -303,14 +306,8 @@ class ChildServer:
 
 
 @functools.cache  # told once, however often models start
-def _tell(missing: tuple[str, ...]) -> None:
-    logger.info("embedded models run without %s, which the kernel or the container refuses", " and ".join(missing))
-
-
-def _tell_what_is_missing(confined: list[str]) -> None:
-    missing = tuple(what for name, what in ALL.items() if name not in confined)
-    if missing:
-        _tell(missing)
+def _tell(remark: str) -> None:
+    logger.info("%s", remark)
 
 
 def _read(fd: int) -> bytes | None:

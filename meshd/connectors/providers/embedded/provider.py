@@ -7,7 +7,7 @@ Must never: start a child only to describe it (`list_models`, `probe`, `describe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -71,6 +71,13 @@ class EmbeddedModel:
 
     def _started(self, call: ProviderCall) -> _Started:
         return _Started(self.child, call.timeout)
+
+
+def described(package: str, model: str, models: Mapping[str, EmbeddedModel]) -> dict[str, Any]:
+    """`Provider.describe` of a provider with these models."""
+    seen = {"embedded": package, "model": model, "children": {name: each.describe() for name, each in models.items()}}
+    remarks = [each.child.remark for each in models.values() if each.child.remark]
+    return seen | {"remark": remarks[0]} if remarks else seen
 
 
 class _Started:

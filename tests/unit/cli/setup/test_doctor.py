@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from meshd.cli import daemon
-from meshd.cli.setup import checks, doctor
+from meshd.cli.setup import checks, doctor, posture_checks
+from meshd.connectors.providers.embedded.confinement import remark
 from modelmesh import AccessDeniedError, DaemonUnavailableError
 
 STATUS = {
@@ -47,6 +48,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "weights_here", lambda: [weights(tmp_path)])
     monkeypatch.setattr(daemon, "paths", lambda: [str(tmp_path / "mesh.sock")])
     monkeypatch.setattr(checks, "has_systemd", lambda: False)
+    monkeypatch.setattr(posture_checks, "output_of", lambda *_: "held network files calls")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(5e9))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
         made.bind(str(tmp_path / "mesh.sock"))
@@ -244,3 +246,27 @@ def test_a_wrong_base_url_is_reported_as_such() -> None:
     (found,) = checks.providers([{"provider": "p", "error": "", "latency": 0.1, "ok": True}], {"p": shown})
     assert (found.level, "base_url" in found.advice) == (checks.PROBLEM, True)
     assert "http://127.0.0.1:1/v2" in found.message
+
+
+@pytest.mark.parametrize(
+    ("held", "notes", "level", "said"),
+    [
+        ("held network files calls", [], ["ok"], "confined"),
+        ("held calls network", [], ["warning"], "embedded models run without Landlock (in force: "),
+        ("held", [], ["warning"], "(in force: nothing)"),
+        ("held", ["embedded models run without Landlock (in force: nothing)"], ["warning"], "isolation"),
+        ("", [], ["warning"], "could not be tried"),
+        ("held calls network", None, [], ""),
+    ],
+)
+def test_what_confines_embedded_models(
+    monkeypatch: pytest.MonkeyPatch, held: str, notes: list[str] | None, level: list[str], said: str
+) -> None:
+    monkeypatch.setattr(posture_checks, "find_spec", lambda _: True)
+    monkeypatch.setattr(posture_checks, "output_of", lambda *_: held)
+    if notes is None:  # the daemon has told the same
+        notes = [remark(held.split()[1:])]
+    found = list(posture_checks.embedded_models({"notes": notes}))
+    assert levels(found) == level
+    assert all(said in each.message for each in found)
+    assert [bool(each.advice) for each in found] == ["without" in each.message for each in found]
