@@ -186,7 +186,7 @@ class Wheel:
 
 def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
     """Where pip would get the wheel, by its own index, mirror and certificate configuration."""
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--report", "-", "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "install", "--dry-run", "--report", "-", "--no-deps"]
     command += ["--ignore-installed", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check", package]
     try:
         done = subprocess.run(

@@ -60,7 +60,7 @@ class MeshProcess:
         state = os.path.join(self.directory, "state")
         os.makedirs(state, exist_ok=True)
         os.makedirs(os.path.dirname(self.socket), exist_ok=True)
-        command = [sys.executable, "-m", "meshd", "--config", self.config_path, "--socket", self.socket]
+        command = [sys.executable, "-P", "-m", "meshd", "--config", self.config_path, "--socket", self.socket]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command,

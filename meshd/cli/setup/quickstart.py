@@ -36,7 +36,7 @@ import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
-os.execv(sys.executable, [sys.executable, "-m", "meshd", *sys.argv[2:]])
+os.execv(sys.executable, [sys.executable, "-P", "-m", "meshd", *sys.argv[2:]])
 """
 
 
@@ -118,8 +118,8 @@ def _installer(package: str) -> list[str]:
     """uv, if `make` could install it, since it is several times as fast; else pip, which shows its progress."""
     wanted = next((line.partition(";")[0] for line in requires("modelmesh") or () if line.startswith(package)), package)
     if find_spec("uv") is not None:
-        return [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, wanted]
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", wanted]
+        return [sys.executable, "-P", "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, wanted]
+    return [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "install", wanted]
 
 
 class Server:
@@ -131,7 +131,7 @@ class Server:
         _step("starting meshd" + (f" on {named}" if named else ""))
         # In its own process group: Ctrl-C reaches only this process, which then stops the daemon in an orderly way.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _TIED, str(os.getpid()), *options],
+            [sys.executable, "-P", "-c", _TIED, str(os.getpid()), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -214,7 +214,7 @@ def _ask(prompt: str, *options: str) -> bool:
 def _run(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run meshctl as a user would, because the daemon identifies a program by its file."""
     script = os.path.join(os.path.dirname(sys.executable), "meshctl")
-    program = [script] if os.path.exists(script) else [sys.executable, "-m", "meshd.cli"]
+    program = [script] if os.path.exists(script) else [sys.executable, "-P", "-m", "meshd.cli"]
     return subprocess.run([*program, *words], stdin=subprocess.DEVNULL, timeout=timeout, check=False)
 
 
