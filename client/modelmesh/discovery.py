@@ -1,7 +1,8 @@
 """Finds the daemon's socket.
 
 Must never: create a directory or connect. Looks, in this order, at an explicit address, `MESH_SOCKET`, the
-profile `~/.config/meshd/client.toml` (keys `socket`, `pool`), the user's runtime directory, `/run/meshd`.
+profile `~/.config/meshd/client.toml` (keys `socket`, `pool`), the user's runtime directory, `/run/meshd`. Of the last
+two, a socket is left out if another ordinary user could have put it there: it would be sent the app's prompts.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ def find(socket: str | os.PathLike[str] | None = None) -> str:
         return address_of(configured)
     paths = candidates()
     for path in paths:
-        if os.path.exists(path):
+        if os.path.exists(path) and not untrusted(path):
             return address_of(path)
     if closed := next((path for path in paths if barred(path)), None):
         raise unavailable(address_of(closed), "not permitted")
     raise _no_daemon(
         "No daemon answers; start one with `meshd`, or name its socket with MESH_SOCKET.",
-        *(f"tried {path}: no such socket" for path in paths),
+        *(f"tried {path}: {untrusted(path) or 'no such socket'}" for path in paths),
         *how_to_start(),
         paths=paths,
     )
@@ -168,3 +169,28 @@ def is_private(directory: str, uid: int) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(info.st_mode) and info.st_uid == uid and stat.S_IMODE(info.st_mode) == 0o700
+
+
+def untrusted(path: str) -> str:
+    """Why another user than root and this one could have put a socket there; "" if none could, or none is there. What
+    only those two can place, as root in /run, may belong to the service's user."""
+    directory = os.path.dirname(path)
+    above = os.path.dirname(directory)
+    try:
+        here, parent = os.lstat(directory), os.stat(above)
+    except OSError:
+        return ""
+    ours, shared = (0, os.geteuid()), bool(parent.st_mode & _OTHERS_WRITE)
+    if parent.st_uid not in (*ours, _UNMAPPED):
+        return f"{above} belongs to another user"
+    if shared and not parent.st_mode & stat.S_ISVTX:
+        return f"{above} can be written by other users"
+    if shared and here.st_uid not in ours:
+        return f"{directory} belongs to another user"
+    if not stat.S_ISDIR(here.st_mode):
+        return f"{directory} is not a directory"
+    return f"{directory} can be written by other users" if here.st_mode & _OTHERS_WRITE else ""
+
+
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_UNMAPPED: Final = 65534  # what root is in a sandbox with a user namespace of its own

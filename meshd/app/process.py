@@ -22,9 +22,11 @@ from meshd.app.listen import listeners, socket_path, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.app.report import dump, first_status, greet, say_alive, summary
 from meshd.app.signals import ENDING, Signals
+from meshd.compilation.posture import untrusted_socket
 from meshd.config import MeshConfig
+from meshd.config.mesh_config import configuration_error
 from meshd.config.source import ConfigSource
-from meshd.gateway.frontends.ipc.socket_claim import Claim
+from meshd.gateway.frontends.ipc.socket_claim import Claim, make_directory
 from meshd.host import clock
 from meshd.host.socket_path import default_socket
 from meshd.telemetry.logs import LogBridge
@@ -64,6 +66,9 @@ class Process:
         self._signals = Signals()
         sockets = listeners(self._path, self._handed_in, self._config.daemon)
         if not self._handed_in:
+            make_directory(self._path)
+        self._check_place()
+        if not self._handed_in:
             self._claim = Claim(self._path)
         self._children = self._runtime_directory()
         mesh = ModelMesh(
@@ -90,6 +95,16 @@ class Process:
                 if self._children is not None:
                     with contextlib.suppress(OSError):  # a child still uses it
                         self._children.rmdir()
+
+    def _check_place(self) -> None:
+        """Refuse a socket that another user could replace. Raises ConfigurationError."""
+        if str(self._path).startswith("@"):
+            return  # an abstract socket has no place
+        found = untrusted_socket(self._path)
+        if found is not None and self._config.daemon.strict:
+            raise configuration_error([found])
+        if found is not None:
+            logger.warning("%s", found)
 
     def _runtime_directory(self) -> Path | None:
         """For the sockets of child processes: our socket's own directory if the daemon owns it, else a temporary one

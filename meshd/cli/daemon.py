@@ -239,6 +239,10 @@ def held_by(path: str) -> str | None:
 
 
 def what_is_there(path: str) -> str:
+    from modelmesh.discovery import untrusted
+
+    if settings.socket is None and "MESH_SOCKET" not in os.environ and (why := untrusted(path)):
+        return why
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -1,4 +1,5 @@
-"""Finds what other users of the machine could change under a daemon: its configuration, keys, packages, weights, state.
+"""Finds what other users of the machine could change under a daemon: its configuration, keys, packages, weights, state,
+the place of its socket.
 
 Must never: change anything, or show a secret's value.
 """
@@ -36,6 +37,14 @@ def untrusted_files(config: MeshConfig, data_dir: str | Path | None) -> Iterator
         if fault is not None and fault.path not in told:
             told.add(fault.path)
             yield config.problem_at(at, f"others can change {what}: {fault}")
+
+
+def untrusted_socket(path: Path) -> Problem | None:
+    """The place of the mesh socket, if another user could put a socket of their own there."""
+    fault = untrusted(path.parent)
+    if fault is None:
+        return None
+    return Problem("", None, f"others can put another socket in the place of {path}: {fault}", None, "socket")
 
 
 def untrusted_packages(registry: ConnectorRegistry | None = None) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages
+from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages, untrusted_socket
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.host.socket_path import default_socket
@@ -40,15 +40,15 @@ class Obstacle:
 
 def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: bool = False) -> Iterator[Obstacle]:
     """strict: a missing secret is fatal, unless the configuration says otherwise."""
-    yield from posture(config)
+    yield from posture(config, _socket(config, socket_path))
     yield from missing_secrets(config, strict)
     yield from proxies(config)
     yield from state_directory(config)
     yield from socket_place(config, socket_path)
 
 
-def posture(config: MeshConfig) -> Iterator[Obstacle]:
-    """What other users could change. The state directory is among it once it exists."""
+def posture(config: MeshConfig, socket_path: Path) -> Iterator[Obstacle]:
+    """What other users could change. The state directory and the socket's are among it once they exist."""
     from meshd.connectors.registry import default_registry
 
     itself = untrusted_config(config)
@@ -58,6 +58,8 @@ def posture(config: MeshConfig) -> Iterator[Obstacle]:
     if fault is not None:
         why = f"others can change the state: {fault}"
         found.append(config.problem_at(("daemon", "state_dir"), why))
+    place = untrusted_socket(socket_path)
+    found += [place] if place is not None else []
     advice = "" if config.daemon.strict else "daemon.strict is false"
     for problem in found:
         yield Obstacle("posture", str(problem), config.daemon.strict, advice, problem)
@@ -121,7 +123,7 @@ def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
 
 
 def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obstacle]:
-    path = Path((given or config.daemon.socket or str(default_socket())).removeprefix("ipc://")).expanduser().absolute()
+    path = _socket(config, given)
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -149,6 +151,10 @@ def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obsta
                        "stop that one, or give another path with --socket")  # fmt: skip
     finally:
         probe.close()
+
+
+def _socket(config: MeshConfig, given: str | None) -> Path:
+    return Path((given or config.daemon.socket or str(default_socket())).removeprefix("ipc://")).expanduser().absolute()
 
 
 def _user() -> str:

@@ -8,11 +8,20 @@ from pathlib import Path
 
 def default_socket() -> Path:
     """`$RUNTIME_DIRECTORY/mesh.sock` (systemd), `$XDG_RUNTIME_DIR/meshd/mesh.sock`, else a directory of the
-    user's own below /tmp: where the client looks too."""
+    user's own below /tmp: where the client looks too. A runtime directory of another user, which `su` leaves in the
+    environment, does not count."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if runtime:
         return Path(runtime) / "mesh.sock"
     xdg = os.environ.get("XDG_RUNTIME_DIR")
-    if xdg:
+    if xdg and _is_own(xdg):
         return Path(xdg) / "meshd" / "mesh.sock"
     return Path(f"/tmp/meshd-{os.getuid()}") / "mesh.sock"
+
+
+def _is_own(directory: str) -> bool:
+    """Whether it belongs to this user, or is still to be made."""
+    try:
+        return os.stat(directory).st_uid == os.geteuid()
+    except OSError:
+        return True

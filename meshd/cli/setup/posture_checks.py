@@ -5,6 +5,7 @@ Must never: change anything.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -19,7 +20,8 @@ def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
     from meshd.host.trust.paths import untrusted
 
     told = set()
-    places = ((status.get("config") or {}).get("source"), (status.get("state") or {}).get("directory"))
+    sockets = [os.path.dirname(str(each).removeprefix("ipc://")) for each in status.get("sockets") or ()]
+    places = (*sockets, (status.get("config") or {}).get("source"), (status.get("state") or {}).get("directory"))
     for uid in users(int(status.get("pid") or 0)):
         for place in places:
             fault = untrusted(place, uid) if place and str(place).startswith("/") else None

@@ -51,8 +51,8 @@ class DaemonConfig(Section):
     strict: bool = Field(
         default=True,
         description="Refuse to run with files that users other than root and the daemon's own can change: the "
-        "configuration, keys, weights, state, Python's packages. With `false`, each is a warning. A reload takes "
-        "`false` only from a file that others cannot change.",
+        "configuration, keys, weights, state, the place of the socket, Python's packages. With `false`, each is a "
+        "warning. A reload takes `false` only from a file that others cannot change.",
     )
     dumpable: bool = Field(
         default=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -87,3 +88,61 @@ def test_a_directory_in_tmp_is_trusted_only_if_no_other_user_can_write(tmp_path,
     link = tmp_path.parent / f"{tmp_path.name}-link"
     link.symlink_to(tmp_path)
     assert not discovery.is_private(str(link), os.getuid())
+
+
+@pytest.mark.parametrize(
+    ("above", "directory", "why"),
+    [
+        (0o700, 0o700, ""),
+        (0o755, 0o755, ""),
+        (0o1777, 0o755, ""),
+        (0o777, 0o700, "user can be written by other users"),
+        (0o770, 0o700, "user can be written by other users"),
+        (0o700, 0o777, "user/meshd can be written by other users"),
+        (0o755, 0o775, "user/meshd can be written by other users"),
+        (0o1777, 0o1777, "user/meshd can be written by other users"),
+    ],
+)
+def test_a_default_socket_that_others_could_replace_is_left_out(nowhere, monkeypatch, above, directory, why):
+    user = nowhere / "user" / "meshd" / "mesh.sock"
+    user.parent.mkdir(parents=True)
+    user.touch()
+    user.parent.chmod(directory)
+    user.parent.parent.chmod(above)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(nowhere / "user"))
+    if not why:
+        assert discovery.find() == f"ipc://{user}"
+        return
+    with pytest.raises(modelmesh.DaemonUnavailableError, match=f"tried {user}: {nowhere}/{why}"):
+        discovery.find()
+    assert discovery.find(user) == f"ipc://{user}", "an address that is given counts as it is"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to another user")
+@pytest.mark.parametrize(
+    ("above", "owners", "why"),
+    [
+        (0o1777, (0, 1000), "meshd belongs to another user"),
+        (0o755, (1000, 1000), "user belongs to another user"),
+        (0o755, (1000, 0), "user belongs to another user"),
+        (0o755, (0, 1000), ""),  # as /run/meshd, which root gave to the service's user
+    ],
+)
+def test_a_default_socket_of_another_user_is_left_out(nowhere, monkeypatch, above, owners, why):
+    directory = nowhere / "user" / "meshd"
+    directory.mkdir(parents=True)
+    directory.parent.chmod(above)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory.parent))
+    for path, owner in zip((directory.parent, directory), owners, strict=True):
+        os.chown(path, owner, owner)
+    with socket.socket(socket.AF_UNIX) as posing:
+        posing.bind(str(directory / "mesh.sock"))
+        posing.listen()
+        posing.setblocking(False)
+        if not why:
+            assert discovery.find() == f"ipc://{directory}/mesh.sock"
+            return
+        with pytest.raises(modelmesh.DaemonUnavailableError, match=f"{why}$|{why}\n"):
+            modelmesh.OpenAIClient().models.list()
+        with pytest.raises(BlockingIOError):
+            posing.accept()

@@ -37,7 +37,7 @@ class Claim:
         self.path = path
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise SocketTaken(f"the socket's path is longer than {_LONGEST_PATH} bytes: {path}")
-        self._prepare_directory()
+        make_directory(path)
         self._lock = self._take_lock()
         try:
             self._remove_stale()
@@ -52,15 +52,6 @@ class Claim:
                 os.unlink(f"{self.path}.lock")
             os.close(self._lock)
             self._lock = -1
-
-    def _prepare_directory(self) -> None:
-        directory = self.path.parent
-        try:
-            _make_private(directory)
-            if directory.parent == Path("/tmp"):
-                _require_private(directory)
-        except OSError as error:
-            raise SocketTaken(f"cannot make {directory}: {error.strerror}") from None
 
     def _take_lock(self) -> int:
         try:
@@ -106,6 +97,17 @@ class Claim:
             raise SocketTaken(f"process {pid} serves {self.path} already; stop it, or use another --socket")
         finally:
             probe.close()
+
+
+def make_directory(path: Path) -> None:
+    """Make a socket's directory if it is missing. Raises SocketTaken."""
+    directory = path.parent
+    try:
+        _make_private(directory)
+        if directory.parent == Path("/tmp"):
+            _require_private(directory)
+    except OSError as error:
+        raise SocketTaken(f"cannot make {directory}: {error.strerror}") from None
 
 
 def _still_there(fd: int, path: str) -> bool:

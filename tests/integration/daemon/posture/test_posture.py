@@ -22,7 +22,7 @@ def of(directory: Path, one: Any, **daemon: Any) -> Daemon:
     config["providers"]["one"]["api_key"] = "${secrets:ONE}"
     config["secrets"] = {"store": [{"connector": "modelmesh.dotenv.v1", "path": "keys/.env"}]}
     config["observability"] = {"logging": {"connector": "modelmesh.file.v1", "path": str(directory / "logs/log")}}
-    for folder in ("keys", "logs", "state", "state/models"):
+    for folder in ("keys", "logs", "state", "state/models", "run"):
         (directory / folder).mkdir(mode=0o700)
     (directory / "keys/.env").write_text("ONE=a-key\n")
     (directory / "keys/.env").chmod(0o600)
@@ -38,6 +38,7 @@ PLACES = {
     "the state directory": "state",
     "the weights' directory": "state/models",
     "the log's directory": "logs",
+    "the socket's directory": "run",
 }
 
 
@@ -142,3 +143,47 @@ def test_a_lock_that_is_a_link_changes_nothing_elsewhere(short: Path, one: Any) 
     finally:
         daemon.close()
     assert victim.read_text() == "precious"
+
+
+def test_a_socket_beside_the_files_of_all_users_is_refused(short: Path, one: Any) -> None:
+    daemon = of(short, one)
+    shared = short / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    daemon.socket = shared / "mesh.sock"
+    assert daemon.spawn().wait(30) == EX_CONFIG
+    said = daemon.log()
+    assert (
+        f"others can put another socket in the place of {daemon.socket}: {shared} can be written by every user" in said
+    )
+    assert list(shared.iterdir()) == []
+    repair = said.partition("run `")[2].partition("`")[0]
+    subprocess.run(repair, shell=True, check=True)
+    daemon.socket = shared / "meshd/mesh.sock"
+    try:
+        assert daemon.start().say().choices[0].message.content == "here"
+        assert "can be written" not in doctor(daemon)
+        (shared / "meshd").chmod(0o777)
+        assert f"{shared}/meshd can be written by every user" in doctor(daemon)
+    finally:
+        daemon.close()
+
+
+def test_a_socket_that_others_could_replace_is_only_a_warning_if_the_file_says_so(short: Path, one: Any) -> None:
+    daemon = of(short, one, strict=False)
+    (short / "run").chmod(0o777)
+    try:
+        daemon.start()
+        assert f"others can put another socket in the place of {daemon.socket}" in daemon.log()
+    finally:
+        daemon.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a directory to another user")
+def test_a_directory_that_another_user_made_first_is_refused(short: Path, one: Any) -> None:
+    daemon = of(short, one)
+    short.chmod(0o1777)
+    os.chown(short / "run", 1000, 1000)
+    assert daemon.spawn().wait(30) == EX_CONFIG
+    assert f"{short / 'run'} belongs to" in daemon.log()
+    assert list((short / "run").iterdir()) == []

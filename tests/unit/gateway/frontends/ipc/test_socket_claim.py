@@ -82,6 +82,15 @@ def test_where_the_socket_is_by_default(monkeypatch):
     assert str(default_socket()) == f"/tmp/meshd-{os.getuid()}/mesh.sock"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a directory to another user")
+def test_a_runtime_directory_of_another_user_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert default_socket() == tmp_path / "meshd/mesh.sock"
+    os.chown(tmp_path, 1000, 1000)
+    assert str(default_socket()) == f"/tmp/meshd-{os.getuid()}/mesh.sock"
+
+
 # -- who else could be there ------------------------------------------------------------------------------
 
 
