@@ -33,7 +33,7 @@ REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least 
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
 MOST_FIELDS = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
-_GENEROSITY = 3  # a user that is alone gets three quarters of the places
+_GENEROSITY = 3  # a user that is alone gets three quarters of the places that are not the operators'
 _OWN_GENEROSITY = 1 / 13  # and 16 of those for listeners and commands, as each of its events goes to all its listeners
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 

@@ -13,7 +13,7 @@ from meshd.gateway.frontends.fair_share import FairShare
 
 _FEWEST = 256 * 1024**2  # bytes of all users
 _MESSAGES = 4  # of the largest size, for which there is room in any case
-_GENEROSITY = 1 / 11  # a user that is alone gets a twelfth; a body is held twice while it is sent to a provider
+_GENEROSITY = 1 / 11  # a user that is alone gets a twelfth, as a body is held twice while it is sent to a provider
 
 
 class Waiting(Protocol):
