@@ -19,11 +19,12 @@ from typing import Protocol
 
 import msgspec
 
-from meshd.core.needs import OUTPUT_LIMITS, RequestNeeds
+from meshd.core.needs import OUTPUT_LIMITS
 from meshd.core.prices import units_of
 from meshd.core.records import Outcome
 from meshd.formats.protocol import Format
 from meshd.gateway.frontends.exchange import ClientGone
+from meshd.gateway.requests.attempt_plan import Plan
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.streams.relay import Broken, failure_of_bug, relay
 from meshd.gateway.requests.usage_meter import UsageMeter
@@ -40,7 +41,6 @@ from meshd.sdk.provider import (
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
-    RateLimits,
     Usage,
 )
 
@@ -58,32 +58,6 @@ class Fate(enum.Enum):
     AGAIN = "again"  # it failed, and the request continues
     CONTINUES = "continues"  # its stream broke, and another attempt may continue it
     OVER = "over"  # it failed, and the request with it
-
-
-class Plan(Protocol):
-    """Settles what an attempt reserved, and judges how it ended. Times are those of `clock.now()`."""
-
-    deadline: float
-    latest: float
-    needs: RequestNeeds
-
-    def start(self, step: AttemptStep, now: float) -> bool: ...
-
-    def note_begun(self) -> None: ...
-
-    def succeeded(
-        self, now: float, duration: float, *, step: AttemptStep, usage: Usage, limits: RateLimits | None
-    ) -> None: ...
-
-    def failed(
-        self, failure: ProviderFailure, now: float, duration: float, *, step: AttemptStep, usage: Usage, begun: bool
-    ) -> object: ...
-
-    def cancelled(self, now: float, duration: float, *, step: AttemptStep, usage: Usage, sent: bool) -> None: ...
-
-    def lost(self, now: float, duration: float, *, step: AttemptStep, usage: Usage, sent: bool) -> None: ...
-
-    def ran_out(self, now: float, duration: float, *, step: AttemptStep, usage: Usage) -> None: ...
 
 
 class Hooks(Protocol):
