@@ -79,17 +79,20 @@ def find(socket: str | os.PathLike[str] | None = None) -> str:
         return address_of(named)
     if isinstance(configured := profile().get("socket"), str) and configured:
         return address_of(configured)
-    paths = candidates()
+    left_out = {path: why for path in candidates() if (why := untrusted(path))}
+    paths = [path for path in candidates() if path not in left_out]
     for path in paths:
-        if os.path.exists(path) and not untrusted(path):
+        if os.path.exists(path):
             return address_of(path)
     if closed := next((path for path in paths if barred(path)), None):
         raise unavailable(address_of(closed), "not permitted")
     raise _no_daemon(
         "No daemon answers; start one with `meshd`, or name its socket with MESH_SOCKET.",
-        *(f"tried {path}: {untrusted(path) or 'no such socket'}" for path in paths),
+        *(f"tried {path}: no such socket" for path in paths),
+        *(f"left out {path}: {why}" for path, why in left_out.items()),
         *how_to_start(),
         paths=paths,
+        left_out=left_out,
     )
 
 

@@ -175,7 +175,8 @@ def report(error: Exception) -> int:
         lines, code, found = [str(error)], REFUSED, {"message": str(error), "code": "refused"}
     elif isinstance(error, DaemonUnavailableError):
         paths = list(error.extra.get("paths", ()))
-        lines, code = no_daemon(str(error), paths, error.extra.get("permitted", True)), NO_DAEMON
+        permitted, left_out = error.extra.get("permitted", True), error.extra.get("left_out")
+        lines, code = no_daemon(str(error), paths, permitted, left_out), NO_DAEMON
         found = {"message": str(error), "code": error.code, "paths": paths}
     elif isinstance(error, MeshError):
         lines, code = _refusal(error), REFUSED
@@ -192,7 +193,7 @@ def report(error: Exception) -> int:
     return code
 
 
-def no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
+def no_daemon(message: str, paths: list[Any], permitted: bool, left_out: Mapping[str, str] | None = None) -> list[str]:
     from modelmesh.discovery import how_to_start, services
 
     if not permitted or not paths:
@@ -211,6 +212,7 @@ def no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
     return [
         f"No daemon answers; start one with `{called('meshd')}`.",
         *(f"  tried {path}: {what_is_there(path)}" for path in map(str, paths)),
+        *(f"  left out {path}: {why}" for path, why in (left_out or {}).items()),
         *(f"  {each}" for each in how_to_start()),
         "  one at another place: --socket PATH, or MESH_SOCKET",
     ]
@@ -239,10 +241,6 @@ def held_by(path: str) -> str | None:
 
 
 def what_is_there(path: str) -> str:
-    from modelmesh.discovery import untrusted
-
-    if settings.socket is None and "MESH_SOCKET" not in os.environ and (why := untrusted(path)):
-        return why
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -71,6 +71,7 @@ def examine() -> Iterator[Finding]:
     yield from _safely("units", checks.units)
     status, unreachable = _status()
     yield from _safely("embedded models", lambda: posture_checks.embedded_models(status or {}))
+    yield from _safely("posture", posture_checks.default_sockets)
     socket = list(_safely("socket", lambda: checks.sockets(daemon.paths())))
     if status is None:
         yield from _without_daemon(socket, unreachable)

@@ -30,6 +30,16 @@ def posture(status: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding("posture", PROBLEM, f"{fault.path} {fault.why}", fault.repair)
 
 
+def default_sockets() -> Iterator[Finding]:
+    """Default places of the socket that clients do not use."""
+    from modelmesh.discovery import candidates, untrusted
+
+    for path in candidates():
+        if why := untrusted(path):
+            advice = f"remove {os.path.dirname(path)}, or have its owner do it; the daemon makes it again"
+            yield Finding("posture", PROBLEM, f"clients leave out {path}: {why}", advice)
+
+
 def embedded_models(status: Mapping[str, Any]) -> Iterator[Finding]:
     """What would confine a model's process that is started here. What the running daemon has found is in its notes."""
     from meshd.connectors.providers.embedded.confinement import confine, remark

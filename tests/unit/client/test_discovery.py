@@ -113,8 +113,9 @@ def test_a_default_socket_that_others_could_replace_is_left_out(nowhere, monkeyp
     if not why:
         assert discovery.find() == f"ipc://{user}"
         return
-    with pytest.raises(modelmesh.DaemonUnavailableError, match=f"tried {user}: {nowhere}/{why}"):
+    with pytest.raises(modelmesh.DaemonUnavailableError, match=f"left out {user}: {nowhere}/{why}") as raised:
         discovery.find()
+    assert str(user) not in raised.value.paths
     assert discovery.find(user) == f"ipc://{user}", "an address that is given counts as it is"
 
 

@@ -48,6 +48,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "weights_here", lambda: [weights(tmp_path)])
     monkeypatch.setattr(daemon, "paths", lambda: [str(tmp_path / "mesh.sock")])
     monkeypatch.setattr(checks, "has_systemd", lambda: False)
+    monkeypatch.setattr(posture_checks, "default_sockets", tuple)
     monkeypatch.setattr(posture_checks, "output_of", lambda *_: "held network files calls")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(5e9))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
@@ -270,3 +271,14 @@ def test_what_confines_embedded_models(
     assert levels(found) == level
     assert all(said in each.message for each in found)
     assert [bool(each.advice) for each in found] == ["without" in each.message for each in found]
+
+
+def test_default_sockets_that_clients_leave_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    directory = tmp_path / "meshd"
+    directory.mkdir()
+    directory.chmod(0o777)
+    said = f"clients leave out {directory}/mesh.sock: {directory} can be written by other users"
+    assert said in [found.message for found in posture_checks.default_sockets()]
+    directory.chmod(0o700)
+    assert said not in [found.message for found in posture_checks.default_sockets()]

@@ -38,6 +38,10 @@ def test_what_is_advised_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(discovery, "SYSTEMD", str(tmp_path / "none"))
+    left_out = no_daemon(
+        "", ["/nowhere/mesh.sock"], True, {"/tmp/meshd/mesh.sock": "/tmp/meshd belongs to another user"}
+    )
+    assert "  left out /tmp/meshd/mesh.sock: /tmp/meshd belongs to another user" in left_out
     assert no_daemon("", ["/nowhere/mesh.sock"], permitted=True) == [
         "No daemon answers; start one with `meshd`.",
         "  tried /nowhere/mesh.sock: no such file",
