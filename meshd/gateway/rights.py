@@ -14,13 +14,11 @@ from typing import Any
 import msgspec
 
 from meshd.core.caller import Caller
-from meshd.core.cause import Cause, Why
 from meshd.core.events import EventType
 from meshd.core.records import Event
 from meshd.gateway.app_identity import AppMatcher, Identity
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.routing.table.specs import ANY_APP, AppSpec, RoutingTable
-from meshd.routing.words import words
 
 OF_OPERATORS: Mapping[str, frozenset[str]] = {
     "status": frozenset(
@@ -145,11 +143,3 @@ class Reader:
             kept = {"until": event.changed["until"]} if "until" in event.changed else {}
             return {**found, "reason": "", "changed": kept} if self._may_use(event.ids) else None
         return found if event.account and self.owns(event.uid, event.account) else None
-
-
-def without_words(why: Why) -> str:
-    """Why something was set aside, without the provider's words, which may repeat another's request or a key."""
-    if why.cause is Cause.OPERATOR:
-        return words(why)
-    behind = None if why.behind is None else msgspec.structs.replace(why.behind, said="", text="")
-    return words(msgspec.structs.replace(why, said="", text="", behind=behind))

@@ -13,21 +13,20 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.cause import Cause
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
 from meshd.core.text.redaction import redact_url
 from meshd.gateway.reports.state_publisher import amount_of
-from meshd.gateway.rights import Reader, without_words
+from meshd.gateway.rights import Reader
 from meshd.operations.known import usual
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, STANDBY
-from meshd.routing.availability.state import ProviderState, availabilities
+from meshd.routing.availability.state import ProviderState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.stages.base import ModelStatus
 from meshd.routing.rates.headroom import Headroom
-from meshd.routing.request.question import Question
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.access import allowed_models, may_use_pool
 from meshd.routing.table.specs import ANY_APP, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 
@@ -44,6 +43,7 @@ class View:
         self.now = now
         self.app = ANY_APP if reader is None else reader.app
         self._reader = reader
+        self._requester = Requester(operator=reader is None or reader.operator)
 
     def status(self, pool: PoolSpec, model: ModelSpec) -> ModelStatus:
         """Whether the model can be asked in the pool, by the stages that decide it for requests."""
@@ -72,14 +72,6 @@ class View:
     def _shown(self, kind: str, found: dict[str, Any]) -> dict[str, Any]:
         return found if self._reader is None else self._reader.shown(kind, found)
 
-    def _reason(self, found: ModelStatus, pool: str, model: ModelSpec) -> str:
-        """Without a provider's words, for those who are not operators."""
-        if self._reader is None or self._reader.operator or found.cause is Cause.OPERATOR:
-            return found.reason
-        known = availabilities(self.state, pool, model.id, model.provider)
-        whys = [each.why for each in known if each.why is not None and each.why.cause is found.cause]
-        return without_words(whys[0]) if whys else str(found.cause or "").replace("_", " ")
-
     def _member(self, pool: PoolSpec, id: str) -> dict[str, Any]:
         model, known = self.table.models[id], self.state.member(pool.name, id)
         found = self.status(pool, model)
@@ -87,7 +79,7 @@ class View:
             "id": id,
             "provider": model.provider,
             "status": found.status,
-            "reason": self._reason(found, pool.name, model),
+            "reason": found.reason,
             "cause": found.cause,
             "recovers_in": found.recovers if found.status != ACTIVE or found.reason else None,
             "failures": known.failures,
@@ -104,7 +96,6 @@ class View:
         asked_in = [self.table.pools[name] for name in pools] or [by_itself]
         standings = [self.status(pool, model) for pool in asked_in]
         standing = next((found for found in standings if found.status == ACTIVE), standings[0])
-        shown_in = asked_in[standings.index(standing)].name
         rates = [self.state.member(pool, model.id).outcomes.rate(self.now).fraction for pool in pools]
         delivery = (("synchronous", model.synchronous), ("streaming", model.streaming))
         headroom = self._headroom(by_itself, model)
@@ -120,7 +111,7 @@ class View:
             "delivery": [mode for mode, has in delivery if has],
             "pools": pools,
             "status": standing.status,
-            "reason": self._reason(standing, shown_in, model),
+            "reason": standing.reason,
             "cause": standing.cause,
             "deactivated": known.deactivated,
             "in_flight": known.in_flight,
@@ -199,9 +190,8 @@ class View:
         return self._shown("provider", found)
 
     def _reason_of_provider(self, spec: ProviderSpec, known: ProviderState) -> str:
-        why = known.availability.why
-        if self._reader is not None and not self._reader.operator:
-            return "it is disabled" if spec.disabled else "" if why is None else without_words(why)
+        if not self._requester.operator:
+            return "it is disabled" if spec.disabled else known.availability.reason_for(operator=False)
         return spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known)
 
     # -- limits ---------------------------------------------------------------------------------------
@@ -223,7 +213,7 @@ class View:
         return self.state.rates.headroom(self._any_request(pool), model)
 
     def _any_request(self, pool: PoolSpec) -> Question:
-        return Question(self.table, pool, _ANY, self.now)
+        return Question(self.table, pool, _ANY, self.now, self._requester)
 
 
 def _nothing_there(known: ProviderState) -> str:

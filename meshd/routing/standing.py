@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshd.core.cause import Cause, Why
-from meshd.routing.words import words
+from meshd.routing.words import without_words, words
 from meshd.sdk.provider import FailureKind
 
 INDEFINITELY = float("inf")
@@ -50,7 +50,13 @@ class Availability:
     @property
     def reason(self) -> str:
         """Why it is on standby, in words; "" if it is not."""
-        return "" if self.why is None else words(self.why)
+        return self.reason_for(operator=True)
+
+    def reason_for(self, *, operator: bool) -> str:
+        """operator: whether one reads it; others are not shown a provider's words."""
+        if self.why is None:
+            return ""
+        return words(self.why) if operator else without_words(self.why)
 
     @property
     def cause(self) -> Cause | None:

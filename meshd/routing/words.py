@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from meshd.core.cause import Cause, UsedLimit, Why
 from meshd.core.money import dollars
 from meshd.core.text.durations import format_duration
@@ -15,6 +17,14 @@ from meshd.core.text.durations import format_duration
 def words(why: Why) -> str:
     """A clause without a full stop."""
     return why.text or _WORDS[why.cause](why)
+
+
+def without_words(why: Why) -> str:
+    """The same without a provider's words, which may repeat another's request or a key. An operator's are for all."""
+    if why.cause is Cause.OPERATOR:
+        return words(why)
+    behind = None if why.behind is None else msgspec.structs.replace(why.behind, said="", text="")
+    return words(msgspec.structs.replace(why, said="", text="", behind=behind))
 
 
 def _last(why: Why) -> str:

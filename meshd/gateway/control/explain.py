@@ -65,7 +65,7 @@ class Explain(Group):
                 raise
             denied = error
         session = session_of(target.pool, headers, partial(app.session, fields), identity.label)
-        requester = Requester(identity.spec, identity.account, identity.label, session)
+        requester = Requester(identity.spec, identity.account, identity.label, session, operator=self.is_admin(call))
         now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, runtime.table)
         questions = [Question(runtime.table, pool, needs, now, requester) for pool in pools]

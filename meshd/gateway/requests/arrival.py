@@ -56,10 +56,12 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
         target = table.resolve(asked)
     except UnknownModel as unknown:
         raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
-    identity = runtime.apps.identify(request.caller, request.arrived_at)
+    caller = request.caller
+    identity = runtime.apps.identify(caller, request.arrived_at)
     runtime.apps.check(identity, target, app.names(fields, operation.text))
     session = session_of(target.pool, request.headers, partial(app.session, fields), identity.label)
-    requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)
+    operator = runtime.apps.is_admin(caller)
+    requester = Requester(identity.spec, identity.account, identity.label, session, random.random, caller.uid, operator)
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
     reply = request.way_back

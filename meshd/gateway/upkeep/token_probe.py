@@ -21,7 +21,7 @@ from meshd.operations.known import OPERATIONS, serves
 from meshd.routing.attempts.book import AttemptBook, AttemptStep
 from meshd.routing.attempts.counters import LocalCounters
 from meshd.routing.rates.key_ring import OF_A_KEY
-from meshd.routing.request.question import Question
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, RateLimits, Usage
 
@@ -62,7 +62,7 @@ class TokenProbe:
         body = msgspec.json.encode({"model": model.upstream, **asked})
         _, needs, self._fields, _ = OPENAI.app.read(self.operation, body)
         state, now = runtime.state, clock.now()
-        question = Question(runtime.table, pool, needs, now)
+        question = Question(runtime.table, pool, needs, now, Requester(operator=True))
         no_room = state.accounts.refusal(question, model) or state.rates.no_room(question, model)
         if no_room is not None:
             raise NotSent(no_room.reason)

@@ -73,17 +73,18 @@ def status(availability: Availability, now: float) -> str:
     return PROBATION if availability.probation else ACTIVE
 
 
-def objection(availability: Availability, now: float) -> str | None:
-    """Why no request may go there now, None when one may."""
+def objection(availability: Availability, now: float, *, operator: bool) -> str | None:
+    """Why no request may go there now, None when one may. operator: see `Availability.reason_for`."""
     if not availability.standby:
         return None
+    reason = availability.reason_for(operator=operator)
     if now < availability.until:
         if availability.until == INDEFINITELY:
-            return availability.reason
+            return reason
         back = "tried again" if availability.probation else "back"
-        return then(availability.reason, f"{back} in {format_duration(availability.until - now)}")
+        return then(reason, f"{back} in {format_duration(availability.until - now)}")
     if availability.probation and availability.tester is not None:
-        return f"on probation, and one request is testing it ({availability.reason})"
+        return f"on probation, and one request is testing it ({reason})"
     return None
 
 

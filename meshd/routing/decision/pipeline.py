@@ -26,6 +26,7 @@ from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.decision.strategies.scored import Scored
 from meshd.routing.request.features import used
 from meshd.routing.request.question import Question
+from meshd.routing.table.access import allowed_models
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from modelmesh.errors import MeshError
 
@@ -249,10 +250,10 @@ class Pipeline:
         return next((error for stage in self.stages if (error := stage.error(drops)) is not None), None)
 
     def able(self, question: Question, limit: int = 10) -> list[str]:
-        """Models in any pool that could serve the request, for the error that lists them."""
+        """Models in any pool that the app may use and that could serve the request, for the error that lists them."""
         could = (
             model.id
-            for model in question.table.models.values()
+            for model in allowed_models(question.requester.app, question.table)
             if all(stage.objection(model, question) is None for stage in self.permanent)
         )
         ordered = features.declared_first(could, question, used(question.needs), self.state.models)

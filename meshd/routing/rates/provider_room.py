@@ -18,6 +18,7 @@ from meshd.routing.rates.headroom import (
 from meshd.routing.rates.records import Holder, ModelRecord, Pace
 from meshd.routing.rates.sliding_window import SlidingWindow
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
+from meshd.routing.words import without_words
 
 
 def no_room_with_keys(
@@ -28,8 +29,10 @@ def no_room_with_keys(
     tokens: int,
     now: float,
     resting: bool,
+    operator: bool,
 ) -> NoRoom | None:
-    """None while one key has room, else that of the key that has room first."""
+    """None while one key has room, else that of the key that has room first. operator: whether one reads the reason;
+    others are not shown the key, or the provider's words."""
     ring = provider.keys if provider is not None else None
     if ring is not None and not resting:
         all_rest = ring.all_rest(now)
@@ -43,9 +46,8 @@ def no_room_with_keys(
             if no_room is None:
                 return None
         else:
-            no_room = NoRoom(
-                f"no key of {spec.name} can be used now: {key.id} is set aside ({rest.reason})", rest.until - now
-            )
+            why = f"{key.id} is set aside ({rest.reason})" if operator else without_words(rest.why)
+            no_room = NoRoom(f"no key of {spec.name} can be used now: {why}", rest.until - now)
         if first is None or frees_at_best(no_room) < frees_at_best(first):
             first = no_room
     assert first is not None

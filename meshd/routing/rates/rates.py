@@ -105,7 +105,8 @@ class Rates:
             if no_room is not None:
                 return no_room
         if spec.keys:
-            return no_room_with_keys(spec, provider, model, record, tokens, question.now, resting)
+            operator = question.requester.operator
+            return no_room_with_keys(spec, provider, model, record, tokens, question.now, resting, operator)
         if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
             return None  # no limit is known
         return no_room_with_key("", spec, provider, model, record, tokens, question.now)

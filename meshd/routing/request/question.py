@@ -18,7 +18,7 @@ from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, Rou
 class Requester(msgspec.Struct, frozen=True):
     """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
     the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
-    uid: the user's, by the kernel, -1: unknown.
+    uid: the user's, by the kernel, -1: unknown. operator: whether it may read what providers said to others.
     """
 
     app: AppSpec = ANY_APP
@@ -27,6 +27,7 @@ class Requester(msgspec.Struct, frozen=True):
     session: str = ""
     random: Callable[[], float] = lambda: 0.5
     uid: int = -1
+    operator: bool = False
 
     @property
     def owner(self) -> int | str:

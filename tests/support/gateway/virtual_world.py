@@ -31,7 +31,7 @@ from meshd.sdk.provider import (
     Usage,
 )
 from tests.support.gateway import asked
-from tests.support.gateway.builder import CHAT, SCRIPTED, Gateway
+from tests.support.gateway.builder import CHAT, ROOT, SCRIPTED, Gateway
 
 START = 1_000_000.0
 QUEUE_TIMEOUT = 30.0
@@ -111,7 +111,7 @@ class Asked(asked.Asked):
 
     def __init__(self, timeout: float) -> None:
         body = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9})
-        super().__init__(body.encode(), timeout=timeout)
+        super().__init__(body.encode(), timeout=timeout, caller=ROOT)
         self.at = time.monotonic() - START
         self.ended: float | None = None
         self.failed: Any = None

@@ -26,7 +26,7 @@ class Room:
     def question(self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app") -> Question:
         question = self.mesh.question(RequestNeeds(CHAT, most=tokens, max_output=output))
         question.now = NOW + at
-        question.requester = Requester(self.app, account)
+        question.requester = Requester(self.app, account, operator=True)
         return question
 
     def no_room(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> NoRoom | None:

@@ -67,10 +67,10 @@ class Mesh:
         self.pipeline = Pipeline(self.state)
 
     def question(self, needs: RequestNeeds = CHAT_NEEDS) -> Question:
-        return Question(self.table, self.pool, needs, self.now)
+        return Question(self.table, self.pool, needs, self.now, Requester(operator=True))
 
     def plan(self, needs: RequestNeeds = CHAT_NEEDS, timeout: float = 1000.0, random: float = 0.0) -> RequestPlan:
-        question = structs.replace(self.question(needs), requester=Requester(random=lambda: random))
+        question = structs.replace(self.question(needs), requester=Requester(random=lambda: random, operator=True))
         return RequestPlan(self.pipeline, question, self.now + timeout)
 
     def decide(self, needs: RequestNeeds = CHAT_NEEDS) -> str | None:

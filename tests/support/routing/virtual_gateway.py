@@ -72,7 +72,7 @@ class VirtualGateway:
     # -- requests -------------------------------------------------------------------------------------
 
     def ask(self, pool: str, needs: RequestNeeds, app: AppSpec, timeout: float = 1000.0) -> Request:
-        requester = Requester(app, app.name, app.name)
+        requester = Requester(app, app.name, app.name, operator=True)
         spec, deadline = self.table.pools[pool], self.now + timeout
         plan = RequestPlan(self.pipeline, Question(self.table, spec, needs, self.now, requester), deadline)
         request = Request(plan)

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.core.cause import Cause, Why
 from meshd.core.events import EventType
 from meshd.core.records import Event
 from meshd.gateway.app_identity import Identity
-from meshd.gateway.rights import OF_OPERATORS, Reader, without_words
+from meshd.gateway.rights import OF_OPERATORS, Reader
 from meshd.routing.table.specs import AppSpec, RoutingTable
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -67,13 +66,6 @@ def test_a_holder_of_a_token_is_told_apart_by_its_app() -> None:
     assert not reader(-1).owns(-1, "ann")
     assert not reader(-1).owns(1001, "bob")
     assert not reader(1001).owns(-1, "bob")
-
-
-@pytest.mark.parametrize("cause", Cause)
-def test_a_reason_without_the_providers_words(cause: Cause) -> None:
-    why = Why(cause, said="the prompt of ann", count=3, of=4, provider="p", behind=Why(Cause.FAILURES, said="of ann"))
-    assert ("of ann" in without_words(why)) == (cause is Cause.OPERATOR)  # an operator's words are for everybody
-    assert without_words(why)
 
 
 def test_the_page_lists_them() -> None:

@@ -29,7 +29,8 @@ def nothing_left(course: Course, consulted: list[Consulted], now: float) -> Mesh
     if course.told_by is not None:
         model, availability = course.told_by
         rests_for = recovery.recovers_in(availability, now)
-        return as_another_was_refused(model, course.provider_of(model), availability, rests_for)
+        operator = course.requester.operator
+        return as_another_was_refused(model, course.provider_of(model), availability, rests_for, operator)
     return none_left(consulted, course.pipeline)
 
 

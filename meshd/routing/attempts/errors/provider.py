@@ -140,12 +140,15 @@ def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshErr
 
 
 def as_another_was_refused(
-    model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None
+    model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None, operator: bool
 ) -> MeshError:
-    """The error of a request that waited for another one's test: the same as if it had been refused itself."""
+    """The error of a request that waited for another one's test: the same as if it had been refused itself, though only
+    an operator is shown what the other was told."""
     assert availability.kind is not None, "it refuses"
-    failure = ProviderFailure(availability.kind, availability.reason)
+    failure = ProviderFailure(availability.kind, availability.reason_for(operator=operator))
     if failure.kind is FailureKind.MODEL_NOT_FOUND:
+        if not operator:
+            failure.message = f"Provider {short(provider.name)} does not know {short(model.id)}; see `meshctl models`."
         return passed_on(failure, [])
     attempt = Attempt(model.id, model.provider, False, failure.kind, failure.message, 0, 0.0)
     return of_one_provider(failure, attempt, provider, [], rests_for if failure.kind is FailureKind.QUOTA else None)

@@ -28,7 +28,7 @@ class LimitStage(Stage):
         alone = self._rates.left_alone(model.id, question.now)
         if alone is None or not question.pool.retry.honor_retry_after:
             return None
-        why = f"{model.provider} asked us to pause: {alone.reason}"
+        why = f"{model.provider} asked us to pause" + (f": {alone.reason}" if question.requester.operator else "")
         return ModelStatus(STANDBY if alone.longer else ACTIVE, why, alone.left(question.now), Cause.RATE_LIMITED)
 
     def clears_in(

@@ -21,24 +21,26 @@ class StateStage(Stage):
         self._state = state
 
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        state, now = self._state, question.now
+        state, now, operator = self._state, question.now, question.requester.operator
         provider = question.table.providers.get(model.provider)
         if provider is not None and provider.disabled:
-            return f"provider {model.provider} is disabled: {provider.disabled}"
+            return f"provider {model.provider} is disabled" + (f": {provider.disabled}" if operator else "")
         known = state.model(model.id)
         if known.deactivated is not None:
             return f"deactivated by hand: {known.deactivated}"
-        why = objection(state.provider(model.provider).availability, now)
+        why = objection(state.provider(model.provider).availability, now, operator=operator)
         if why is not None:
             return f"provider {model.provider}: {why}"
-        return objection(known.availability, now) or objection(
-            state.member(question.pool.name, model.id).availability, now
+        member = state.member(question.pool.name, model.id)
+        return objection(known.availability, now, operator=operator) or objection(
+            member.availability, now, operator=operator
         )
 
     def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
-        provider = question.table.providers.get(model.provider)
+        provider, operator = question.table.providers.get(model.provider), question.requester.operator
         if provider is not None and provider.disabled:
-            return ModelStatus(STANDBY, provider.disabled, None)
+            reason = provider.disabled if operator else f"provider {model.provider} is disabled"
+            return ModelStatus(STANDBY, reason, None)
         manual = self._state.model(model.id).deactivated
         if manual is not None:
             return ModelStatus(STANDBY, f"deactivated by hand: {manual}", None, Cause.OPERATOR)
@@ -49,7 +51,8 @@ class StateStage(Stage):
             if found == ACTIVE:
                 continue
             rests = recovers_in(availability, question.now)
-            standing = ModelStatus(found, about + availability.reason, rests, availability.cause)
+            reason = about + availability.reason_for(operator=operator)
+            standing = ModelStatus(found, reason, rests, availability.cause)
             if found == STANDBY:
                 return standing
             on_probation = standing

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshd.gateway.rights import OF_OPERATORS
-from tests.support.apps.other_user import App
+from tests.support.apps.other_user import WAIT, App
 from tests.support.daemons.pool_rule_cases import MESSAGES, Cases
 from tests.support.waiting import until
 
@@ -92,6 +92,74 @@ def test_what_a_user_sees(world: Any) -> None:
     connected = [event["ids"] for event in mine["events?type=client_connected"]["data"]]
     assert [ids["pid"] for ids in connected] == [str(bob.process.pid)]
     assert len(everything["events?type=client_connected"]["data"]) >= 3
+
+
+FAILURES: dict[str, dict[str, Any]] = {
+    "500": {"error": 500},
+    "401": {"error": 401},
+    "403": {"error": 403},
+    "404": {"error": 404, "code": "model_not_found"},
+    "402": {"error": 402},
+    "quota": {"error": 429, "code": "insufficient_quota"},
+    "429": {"error": 429, "retry_after": 30},
+    "long": {"error": 429, "retry_after": 300},
+    "inside": {"fault": "error_event"},
+}
+
+
+@pytest.fixture
+def failing(meshd: Any, upstream: Any) -> Iterator[Any]:
+    """(ann, bob, operator, pools), after each pool has failed Ann with her words."""
+    cases = Cases(
+        upstream(),
+        apps={"operator": {"match": {"uid": OPERATOR}, "admin": True}},
+        daemon={"socket_mode": "0666", "queue_timeout": 0.2},
+    )
+    ways: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "once": ({}, {"retry": {"max_attempts": 1}}),
+        "twice": ({}, {"retry": {"max_attempts": 2}}),
+        "keys": ({"auth": {}, "api_keys": ["first-key-of-two", "second-key-of-two"]}, {"retry": {"max_attempts": 1}}),
+        "held": ({}, {"retry": {"max_attempts": 1}, "provider_recovery": "on_manual"}),
+    }
+    pools = []
+    for name, failure in FAILURES.items():
+        for way, (provider, rules) in ways.items():
+            told, then = ({**failure, "message": f"cannot {words}"} for words in (SECRET, "serve this"))
+            model = cases.model(f"{name}-{way}", *[told] * 2, then, provider=provider)
+            cases.pool(f"pool-{model}", model, **{"deactivation": {"retry_limit": 1}} | rules)
+            pools.append(f"pool-{model}")
+    cases.play()
+    daemon = meshd(cases.config)
+    for directory in (daemon.directory.parent, daemon.directory, daemon.socket.parent):
+        directory.chmod(0o755)
+    apps = [App(daemon.socket, uid) for uid in (ANN, BOB, OPERATOR)]
+    try:
+        for answer in [apps[0].chat(pool, timeout=5) for pool in pools * 2]:
+            answer.result(WAIT)
+        yield (*apps, pools)
+    finally:
+        for app in apps:
+            app.close()
+
+
+def test_what_another_was_told_is_told_to_nobody_else(failing: Any) -> None:
+    _, bob, operator, pools = failing
+
+    def all_that_is_told(app: App) -> dict[str, str]:
+        told = {path: app.ask(path) for path in ("status", "pools", "models", "providers", "events?limit=1000")}
+        for pool in pools:
+            told[f"explain {pool}"] = app.tell("explain", model=pool, messages=MESSAGES)
+        return {path: json.dumps(found) for path, found in told.items()}
+
+    everything, mine = all_that_is_told(operator), all_that_is_told(bob)
+    answers = {pool: bob.chat(pool, timeout=5) for pool in pools}
+    mine |= {pool: json.dumps(answer.result(WAIT)) for pool, answer in answers.items()}
+    assert [path for path, found in mine.items() if SECRET in found] == []
+    assert not [path for path, found in mine.items() if "key-of-two" in found]
+    explained = [path for path in everything if path.startswith("explain") and SECRET in everything[path]]
+    assert len(explained) >= len(pools) / 2, "most of the pools keep words that are not shown"
+    for path in ("status", "pools", "models", "providers", "events?limit=1000"):
+        assert SECRET in everything[path], path
 
 
 def test_names_that_he_may_not_use_are_not_guessed_for_him(world: Any) -> None:

@@ -109,7 +109,7 @@ class Judge(VirtualGateway):
         return bool(questions) and all(
             self.state.model(id).deactivated is not None
             or any(
-                recovery.objection(each, self.now)
+                recovery.objection(each, self.now, operator=True)
                 for each in availabilities(self.state, question.pool.name, id, model.provider)
             )
             or self.state.rates.rests(question, model)

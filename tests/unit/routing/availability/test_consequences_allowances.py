@@ -62,7 +62,10 @@ def test_a_member_that_used_up_its_rule_rests_until_the_reset_and_comes_back_unt
     assert change == Change("member", False, why, "chat", "p.a", "p", TOMORROW)
     assert change.reason == reason
     assert made.decide() == "p.b"
-    assert recovery.objection(made.member("p.a"), NOW) == f"{reason}; back in {format_duration(TOMORROW - NOW)}"
+    assert (
+        recovery.objection(made.member("p.a"), NOW, operator=True)
+        == f"{reason}; back in {format_duration(TOMORROW - NOW)}"
+    )
     made.now = TOMORROW
     assert recovery.status(made.member("p.a"), made.now) == recovery.ACTIVE
     assert made.decide() == "p.a"

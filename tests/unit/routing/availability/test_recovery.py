@@ -31,14 +31,14 @@ def down(availability: Availability, now: float, tester: object | None = None, a
 def test_it_is_active_then_on_standby_then_on_probation() -> None:
     availability = Availability()
     assert recovery.status(availability, NOW) == ACTIVE
-    assert recovery.objection(availability, NOW) is None
+    assert recovery.objection(availability, NOW, operator=True) is None
     assert recovery.recovers_in(availability, NOW) == 0.0
     assert down(availability, NOW)
     assert recovery.status(availability, NOW + 59.9) == STANDBY
-    assert recovery.objection(availability, NOW + 20) == "it fails; tried again in 40 s"
+    assert recovery.objection(availability, NOW + 20, operator=True) == "it fails; tried again in 40 s"
     assert recovery.recovers_in(availability, NOW + 20) == 40.0
     assert recovery.status(availability, NOW + 60) == PROBATION
-    assert recovery.objection(availability, NOW + 60) is None
+    assert recovery.objection(availability, NOW + 60, operator=True) is None
     assert recovery.recovers_in(availability, NOW + 70) == 0.0
 
 
@@ -102,11 +102,11 @@ def test_one_request_at_a_time_tests() -> None:
     recovery.begin_probation(availability, first)
     recovery.begin_probation(availability, second)
     assert availability.tester is first
-    assert "one request is testing it" in str(recovery.objection(availability, NOW + 60))
+    assert "one request is testing it" in str(recovery.objection(availability, NOW + 60, operator=True))
     recovery.end_probation(availability, second)
     assert availability.tester is first, "only its holder gives the place back"
     recovery.end_probation(availability, first)
-    assert recovery.objection(availability, NOW + 60) is None
+    assert recovery.objection(availability, NOW + 60, operator=True) is None
 
 
 def test_what_is_active_needs_no_tester() -> None:
@@ -128,7 +128,7 @@ def test_standby_without_end_waits_for_a_probe_or_an_operator() -> None:
     availability = Availability()
     recovery.stand_by_indefinitely(availability, PROBE_FAILED, NOW)
     assert recovery.status(availability, NOW + 10**9) == STANDBY
-    assert recovery.objection(availability, NOW + 10**9) == "it does not answer probes: refused"
+    assert recovery.objection(availability, NOW + 10**9, operator=True) == "it does not answer probes: refused"
     assert recovery.recovers_in(availability, NOW) is None
     assert not down(availability, NOW + 1)
     assert availability.until == INDEFINITELY, "a late failure must not shorten it"
@@ -151,7 +151,7 @@ def test_a_cooldown_is_always_within_its_bounds(events: list[tuple[str, float]])
         now += pause
         if event == "recover":
             recovery.recover(availability, now, BACK)
-        elif event == "test" and recovery.objection(availability, now) is None:
+        elif event == "test" and recovery.objection(availability, now, operator=True) is None:
             tester = object()
             recovery.begin_probation(availability, tester)
             recovery.end_probation(availability, tester)
@@ -175,7 +175,7 @@ def test_a_model_set_aside_by_the_calendar_is_not_tested() -> None:
     assert recovery.stand_by_until(availability, USED_UP, NOW + 60, NOW)
     recovery.begin_probation(availability, object())
     assert availability.tester is None
-    assert recovery.objection(availability, NOW + 60) is None
+    assert recovery.objection(availability, NOW + 60, operator=True) is None
 
 
 def test_a_failure_after_the_rest_is_over_is_a_first_failure() -> None:
