@@ -132,6 +132,9 @@ class Router:
         wall_clock.follow(self.runtime.state, request.arrived_at - request.arrived)
 
         def ended(task: asyncio.Task[None]) -> None:
+            request.task = (
+                None  # its exception's frames hold the request: many of these would stop the loop to be freed
+            )
             if task.cancelled():  # perhaps before it began
                 request.reply.error(RequestCancelledError("The request was cancelled."))
 

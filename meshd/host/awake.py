@@ -118,7 +118,9 @@ class Timeout:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._handle.cancel()
         self._awake.end()
-        if self._over and self._task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
+        task = self._task
+        del self._task  # the frames of a cancelled task's exception may hold this: it would be freed late
+        if self._over and task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def extend(self, seconds: float) -> None:

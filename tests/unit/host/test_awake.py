@@ -4,8 +4,10 @@ ends it."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -155,3 +157,31 @@ def test_a_loop_that_was_closed_does_not_stop_the_clock() -> None:
         right.end()
     finally:
         other.close()
+
+
+@EVERY_LOOP
+def test_who_was_cancelled_is_freed_at_once(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Thousands of these would otherwise be garbage at the same time, and its collection stops the loop."""
+
+    class Asking:
+        async def ask(self) -> None:
+            self.limit = Timeout(60)
+            with self.limit:
+                await asyncio.sleep(60)
+
+    async def main() -> weakref.ref[Asking]:
+        asking = Asking()
+        task = asyncio.get_running_loop().create_task(asking.ask())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return weakref.ref(asking)
+
+    loop = make_loop()
+    gc.disable()
+    try:
+        found = loop.run_until_complete(main())
+        assert found() is None
+    finally:
+        gc.enable()
+        loop.close()

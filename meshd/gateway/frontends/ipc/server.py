@@ -12,7 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from meshd.core.caller import Peer
@@ -92,8 +92,6 @@ class IpcServer:
         self._acceptor.stop()
         if self._inproc is not None:
             self._inproc.stop_receiving()
-        if self._turns is not None:
-            self._turns.close()
         for connection in self.connections.known:
             connection.stop_receiving()
 
@@ -102,6 +100,8 @@ class IpcServer:
         self.stop_receiving()
         self._acceptor.close()
         self.connections.close()
+        if self._turns is not None:
+            self._turns.close()
         if self._inproc is not None:
             self._inproc.close()
 
@@ -282,12 +282,23 @@ class IpcServer:
     # -- peers ----------------------------------------------------------------------------------------
 
     def _lost(self, connection: Connection, why: str) -> None:
-        for request_id in list(connection.requests):
+        assert self._turns is not None
+        if connection.requests:
+            give_up = partial(self._give_up, connection, list(connection.requests), why)
+            self._turns.ready(connection.caller.uid, give_up)
+        self._on_event(EventType.CLIENT_LOST, why, connection.caller)
+
+    def _give_up(self, connection: Connection, request_ids: list[bytes], why: str) -> bool:
+        """Cancel one of a lost connection's requests, unless it has ended or another connection has taken it over.
+        Called by `Turns`: a user may have thousands."""
+        request_id = request_ids.pop()
+        if request_id in connection.requests:
             request = self._admission.lost(request_id)
+            connection.requests.discard(request_id)
             if request is not None and why == SILENT:  # the client may only have slept, and would keep waiting
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
-        self._on_event(EventType.CLIENT_LOST, why, connection.caller)
+        return bool(request_ids)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import uvloop
@@ -93,5 +96,87 @@ def test_a_flood_among_others_gets_every_other_turn_of_the_loop() -> None:
                 await asyncio.sleep(0)
                 laps += 1
         assert laps >= 2 * (400 - 64) / 4 - 2
+
+    run(test)
+
+
+class Costly(Client):
+    """Each of its messages takes the loop that long, in seconds."""
+
+    def __init__(self, user: str, count: int, log: list[tuple[str, int]], takes: float) -> None:
+        super().__init__(user, count, log)
+        self.takes = takes
+
+    def work(self) -> bool:
+        until = time.monotonic() + self.takes
+        while time.monotonic() < until:
+            pass
+        return super().work()
+
+
+@pytest.mark.parametrize("connections", [1, 20])
+def test_a_user_whose_messages_cost_more_gets_fewer_of_them(connections: int) -> None:
+    async def test(turns: Turns) -> None:
+        log: list[tuple[str, int]] = []
+        for _ in range(connections):
+            turns.ready("dear", Costly("dear", 10_000, log, 0.001).work)
+            turns.ready("cheap", Costly("cheap", 10_000, log, 0.00002).work)
+        await finish(log, 300)
+        handled = Counter(user for user, _ in log)
+        assert 0 < handled["dear"] < handled["cheap"] / 5
+
+    run(test)
+
+
+def test_a_turn_ends_when_its_time_is_over() -> None:
+    async def test(turns: Turns) -> None:
+        log: list[tuple[str, int]] = []
+        turns.ready("alone", Costly("alone", 1000, log, 0.001).work)
+        assert len(log) < 10
+        turns.ready("other", Client("other", 1, log).work)
+        for _ in range(20):
+            before = len(log)
+            await asyncio.sleep(0)
+            assert len(log) - before < 10
+
+    run(test)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_messages_that_come_one_by_one_take_half_of_the_loop(at_once: int) -> None:
+    """Each connection of the user has one message at a time, so that none of them ever waits for its turn."""
+
+    async def test(turns: Turns) -> None:
+        log: list[tuple[str, int]] = []
+        waiting: set[Costly] = set()
+
+        def work(client: Costly) -> bool:
+            client.work()
+            waiting.discard(client)
+            return False
+
+        clients = [Costly("dear", 10_000, log, 0.001) for _ in range(at_once)]
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < 0.2:
+            turns.ready("other", Client("other", 1, []).work)
+            for client in clients:
+                if client not in waiting:
+                    waiting.add(client)
+                    turns.ready("dear", partial(work, client))
+            await asyncio.sleep(0)
+        assert 0.001 * len(log) < 0.6 * passed
+
+    run(test)
+
+
+def test_who_has_used_less_is_not_behind_who_has_used_more() -> None:
+    async def test(turns: Turns) -> None:
+        log: list[tuple[str, int]] = []
+        turns.ready("dear", Costly("dear", 1000, log, 0.001).work)
+        await finish(log, 20)
+        at = len(log)
+        turns.ready("other", Client("other", 40, log).work)
+        await finish(log, at + 60)
+        assert [user for user, _ in log[at : at + 60]].count("other") == 40
 
     run(test)
