@@ -19,6 +19,7 @@ class EventType(enum.StrEnum):
     CONFIG_REJECTED = "config_rejected"
     CONFIG_RELOADED = "config_reloaded"
     DISCOVERY_MODELS_UPDATED = "discovery_models_updated"
+    EVENTS_MISSED = "events_missed"
     HOOK_FAILED = "hook_failed"
     LIMIT_ALERT = "limit_alert"
     LIMIT_EXCEEDED = "limit_exceeded"

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
 from meshd import messages
-from meshd.core.records import Event
 from meshd.gateway import views
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number
 from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.control.event_feed import EventFeed
 from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.ipc.server import IpcServer
@@ -27,8 +28,6 @@ from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
 from meshd.telemetry.statistics.measures import in_usd
 from modelmesh.errors import InvalidRequestError
 from modelmesh.version import VERSION
-
-_EVENT_BACKLOG = 1000  # events kept for a slow listener
 
 
 class Status(Group):
@@ -48,6 +47,7 @@ class Status(Group):
         self._server = server
         self._inventory = inventory
         self._started = started
+        self._feed = EventFeed(actors.tell, lambda caller: self.reader(Call(caller)))
 
     def add_to(self, table: Dispatcher) -> None:
         add = table.add
@@ -126,22 +126,8 @@ class Status(Group):
         return {"data": shown[-limit:] if limit else []}
 
     async def follow_events(self, call: Call) -> AsyncIterator[Any]:
-        loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_EVENT_BACKLOG)
-
-        def put(event: Event) -> None:
-            found = self.reader(call).event(event)  # by the rules of the moment
-            if found is not None and not queue.full():
-                queue.put_nowait(found)
-
-        def listener(event: Event) -> None:  # called in telemetry's thread
-            loop.call_soon_threadsafe(put, event)
-
         wanted = call.query.get("type")
         types = frozenset(wanted.split(",")) if wanted else frozenset()
-        self.actors.tell("telemetry", messages.Subscribe(listener, types))
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self.actors.tell("telemetry", messages.Unsubscribe(listener))
+        async with aclosing(self._feed.follow(call.caller, types)) as events:
+            async for event in events:
+                yield event
