@@ -42,6 +42,7 @@ TOGETHER = 2.0
 it."""
 _LONG_DRAIN = 5.0  # s: for a longer drain, the service manager is asked for that time plus this
 _HURRIED = 0.1  # s between two checks for another signal while requests in flight end
+_FULL_COLLECTION = 1000  # collections of younger garbage before one of everything, while the loop stands still
 
 
 class Process:
@@ -179,6 +180,8 @@ def _settle_memory() -> None:
     and again. What the start no longer needs goes back to the system, which glibc does not do by itself."""
     gc.collect()
     gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, _FULL_COLLECTION)
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -112,6 +112,17 @@ class Attacker:
         self.process.wait(10)
 
 
+class Bystander:
+    """A process that uses a processor as an attacker does, and has nothing to do with the daemon."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(["nice", "-n", "10", sys.executable, "-c", "while True: pass"])
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
 class _Peer:
     def __init__(self, path: str, flood: Flood) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
