@@ -1,4 +1,4 @@
-"""How each server of `servers.toml` is started, and what it can do."""
+"""How each server of `packages.toml` is started, and what it can do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.upstreams.install import ROOT, directory, installed
+from tests.conformance import install
+from tests.conformance.install import ROOT, directory
 from tests.support.providers.weather_tool import CALL, WIRE_CALL
 
 START_SECONDS = 60.0
@@ -223,8 +224,6 @@ class Server:
 
 def missing(name: str) -> str:
     """Why it cannot be tested here, "" when it can."""
-    if not installed(name):
-        return f"{name} is not installed: python -m tests.conformance.upstreams.install"
     if name == "xllamacpp" and not WEIGHTS.is_file():
         return "the weights of smollm2-135m are not here: meshctl pull"
-    return ""
+    return install.missing(name)

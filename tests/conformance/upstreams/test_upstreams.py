@@ -1,6 +1,6 @@
 """What the OpenAI SDK gets from a server directly, it gets through the mesh.
 
-Servers that others wrote, as real processes, at the versions of `servers.toml`.
+Servers that others wrote, as real processes, at the versions of `packages.toml`.
 """
 
 from __future__ import annotations

@@ -19,20 +19,14 @@ def answers(path: Any, seconds: float = 0.5) -> bool:
 
 
 class Line:
-    """A bare DEALER: what a client in another language is made of. `options`: of the zmq socket, before it dials."""
+    """A bare DEALER: what a client in another language is made of. `options`: of the zmq socket, before it dials.
+    socket: to use instead, which has dialled."""
 
-    def __init__(self, path: Any, greet: bool = True, **options: Any) -> None:
-        import zmq
-
+    def __init__(self, path: Any, greet: bool = True, socket: Any = None, **options: Any) -> None:
         from modelmesh import protocol
 
         self.wire = protocol
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.set(zmq.LINGER, 0)
-        self.socket.set(zmq.RCVHWM, 0)
-        for name, value in options.items():
-            self.socket.set(getattr(zmq, name), value)
-        self.socket.connect(str(path) if "://" in str(path) else f"ipc://{path}")
+        self.socket = _dialled(path, options) if socket is None else socket
         if greet:
             self.send(protocol.HELLO)
             self.welcome = self.receive(protocol.WELCOME).head
@@ -78,3 +72,15 @@ class Line:
 
     def close(self) -> None:
         self.socket.close(0)
+
+
+def _dialled(path: Any, options: dict[str, Any]) -> Any:
+    import zmq
+
+    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.RCVHWM, 0)
+    for name, value in options.items():
+        socket.set(getattr(zmq, name), value)
+    socket.connect(str(path) if "://" in str(path) else f"ipc://{path}")
+    return socket

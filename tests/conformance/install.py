@@ -1,4 +1,4 @@
-"""Install the servers of `servers.toml`, each by itself: `python -m tests.conformance.upstreams.install`.
+"""Install what `packages.toml` names, each by itself: `python -m tests.conformance.install`.
 
 What cannot be installed is said, and its tests are skipped.
 """
@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
+ROOT = HERE.parents[1]
 INSTALLED = ROOT / ".cache" / "upstreams"
-SERVERS: dict[str, dict[str, str]] = tomllib.loads((HERE / "servers.toml").read_text())
+PACKAGES: dict[str, dict[str, Any]] = tomllib.loads((HERE / "packages.toml").read_text())
 SECONDS = 600.0
 
 
@@ -23,14 +24,19 @@ def directory(name: str) -> Path:
 
 
 def installed(name: str) -> bool:
-    """At the version of `servers.toml`."""
+    """At the version of `packages.toml`."""
     stamp = directory(name) / ".installed"
-    wanted = SERVERS[name]
+    wanted = PACKAGES[name]
     return not wanted or (stamp.is_file() and stamp.read_text() == str(sorted(wanted.items())))
 
 
+def missing(name: str) -> str:
+    """Why it cannot be tested here, "" if it can."""
+    return "" if installed(name) else f"{name} is not installed: python -m tests.conformance.install"
+
+
 def install(name: str) -> None:
-    place, wanted = directory(name), SERVERS[name]
+    place, wanted = directory(name), PACKAGES[name]
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     for command in _commands(place, wanted):
@@ -40,24 +46,28 @@ def install(name: str) -> None:
     (place / ".installed").write_text(str(sorted(wanted.items())))
 
 
-def _commands(place: Path, wanted: dict[str, str]) -> list[list[str]]:
+def _commands(place: Path, wanted: dict[str, Any]) -> list[list[str]]:
     if "npm" in wanted:
-        return [["npm", "install", "--no-audit", "--no-fund", "--silent", wanted["npm"]]]
+        # Without its scripts, which would compile for minutes where there is no binary for this machine.
+        options = ("--no-audit", "--no-fund", "--silent", "--ignore-scripts")
+        loads = ["node", "-e", f"require({wanted['loads']!r})"] if "loads" in wanted else []
+        return [["npm", "install", *options, wanted["npm"]], *([loads] if loads else [])]
     python = str(place / "bin" / "python")
+    requirements = [wanted["pip"]] if isinstance(wanted["pip"], str) else wanted["pip"]
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin") or shutil.which("uv")
     if uv:
         return [
             [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(place)],
-            [uv, "pip", "install", "--quiet", "--python", python, wanted["pip"]],
+            [uv, "pip", "install", "--quiet", "--python", python, *requirements],
         ]
     return [
         [sys.executable, "-m", "venv", str(place)],
-        [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", wanted["pip"]],
+        [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *requirements],
     ]
 
 
 def main() -> int:
-    for name in SERVERS:
+    for name in PACKAGES:
         if installed(name):
             continue
         print(f"== installing {name} for its tests", flush=True)
