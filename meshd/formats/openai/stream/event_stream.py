@@ -1,41 +1,31 @@
-"""One event stream from its first byte to its end, and whether that end is regular.
-
-Owns: a stream's timeouts (first token, silence, whole call), ignoring signs of life, and that an unreadable chunk
-breaks the stream, as it may have held text.
-Must never: hold events back, or read ahead of the consumer (that is the flow control); distinguish an end from a cut
-(`ending.py`).
-"""
+"""One stream of chunks in OpenAI's format, however oddly a server writes them."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
+from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
-from meshd.formats.openai.stream.stream_clock import Clock, Silence
 from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, has_message
-from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
+from meshd.formats.stream import event_reader
+from meshd.formats.stream.event_reader import MAX_BODY
 from meshd.host import clock
-from meshd.net.encodings import EncodingError
-from meshd.net.failures import TransportError
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
-from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, RateLimits, StreamEvent, Usage
+from meshd.sdk.provider import OperationSpec, ProviderFailure, RateLimits, StreamEvent
 
-MAX_BODY = 64 * 1024 * 1024
-# After the last finish reason only usage and [DONE] may come; a server that keeps the connection open must not delay
-# the end of the answer.
-LAST_WORDS = 5.0
+__all__ = ["MAX_BODY", "EventReader"]
 
 
-class EventReader:
-    """`more` gives the next events until `done`; a failure comes only after the events before it."""
+class EventReader(event_reader.EventReader):
+    member = b"choices"
+
+    _ending: Ending
 
     def __init__(
         self,
@@ -54,151 +44,26 @@ class EventReader:
         limits: RateLimits | None,
         failed: Callable[[BaseException], ProviderFailure],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._body = body
-        self._clock = Clock(self._loop, body)
-        self._parser = EventParser()
-        self._first_deadline = started + first_token
-        self._total_deadline = started + total
-        self._first_token, self._idle, self._total = first_token, idle, total
-        self._where = where
-        self._url = url or where
-        self._event_stream = event_stream
+        super().__init__(
+            body,
+            Ending(choices),
+            started=started,
+            first_token=first_token,
+            idle=idle,
+            total=total,
+            where=where,
+            url=url,
+            event_stream=event_stream,
+            limits=limits,
+            failed=failed,
+        )
         self._hide_usage = hide_usage
         self._operation = operation
         self._completion = not operation.conversation
-        self._limits = limits
-        self._failed = failed
-        self._events = 0
-        self._ending = Ending(choices)
-        self._since = started  # of the last content, not counting the app's time
-        self._left = started  # when the app got the last events
-        self._usage = False
         self._usual = False  # text has come where it is due, in a chunk that is passed on as it is
         self._messages: Messages | None = None  # if whole messages come instead of deltas
-        self._more: list[StreamEvent] = []  # from these, to be given next
-        self.plain: bytes | None = None  # the body, if it was a unary answer
-        self._failure: ProviderFailure | None = None
-        self.done = False
 
-    async def more(self) -> list[StreamEvent]:
-        if self._failure is not None:
-            raise self._failure
-        self._since += clock.now() - self._left
-        if not self._event_stream:
-            events = await self._settle_what_it_is()
-            if events or self.done:
-                return self._given(events)
-            if self._failure is not None:
-                raise self._failure
-        while True:
-            try:
-                # Only content is progress: not bytes, comments, half an event or signs of life.
-                chunk = await self._read(self._deadline())
-                received = self._parser.feed(chunk) if chunk else self._parser.finish()
-            except EventTooLarge as exc:
-                raise self._cut(f"sent no event that ends: {exc}") from None
-            except Silence:
-                if self._ends_in_silence():
-                    self._rest()
-                    self.done = True
-                    return self._given(self._more)
-                raise self._silence() from None
-            events = self._take(received)
-            if not chunk and not self.done and self._failure is None:
-                self._end(done=False)
-                events += self._more
-            if events or self.done:
-                return self._given(events)
-            if self._failure is not None:
-                raise self._failure
-
-    def _given(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        self._left = clock.now()
-        return events
-
-    def close(self) -> None:
-        """Release the connection if the stream ended regularly, close it at once otherwise."""
-        self._clock.stop()
-        if self.done:
-            self._body.linger(self._loop)
-        else:
-            self._body.abort()
-
-    @property
-    def _content(self) -> bool:
-        return self._ending.content
-
-    def _deadline(self) -> float:
-        if not self._content:
-            deadline = self._first_deadline
-        else:
-            patience = min(self._idle, LAST_WORDS) if self._ending.certain else self._idle
-            deadline = self._since + patience
-        return min(deadline, self._total_deadline)
-
-    def _ends_in_silence(self) -> bool:
-        if self._ending.certain:
-            return True
-        # A finish reason that came too soon proves nothing while text still comes; without any text it needs its usage.
-        in_time = clock.now() < self._total_deadline
-        return in_time and self._ending.is_regular(done=False) and (self._content or self._usage)
-
-    async def _read(self, deadline: float) -> bytes:
-        self._clock.start(deadline)
-        try:
-            return await self._body.read_some()
-        except (TransportError, OSError, EncodingError) as exc:
-            if self._ending.certain:
-                return b""  # everything has come; how the connection ended does not matter
-            failure = self._failed(exc)
-            before = FailureKind.BAD_ANSWER if isinstance(exc, EncodingError) else FailureKind.CONNECTION
-            before = FailureKind.LOCAL if failure.kind is FailureKind.LOCAL else before
-            kind = FailureKind.STREAM_CUT if self._events else before
-            raise ProviderFailure(kind, failure.message) from None
-        finally:
-            self._clock.pause()
-
-    def _take(self, received: list[ServerEvent]) -> list[StreamEvent]:
-        events: list[StreamEvent] = []
-        for data, name, bare in received:
-            if data[:1] != b"{":
-                data = data.strip().removeprefix(b"\xef\xbb\xbf")
-                if error_answers.is_done(data):
-                    self._end(done=True)
-                    events += self._more
-                    self._more = []
-                    break
-            if (pieces := _run_together(data)) is not None:
-                events += self._take([ServerEvent(piece, name, bare) for piece in pieces])
-            elif (
-                bare
-                and b"\n" in data
-                and error_answers.of_words(data) is error_answers.Sign.BROKEN
-                and not _is_json(data)
-            ):
-                lines = [ServerEvent(line, name, bare=True) for line in data.split(b"\n")]
-                events += self._take(lines)
-            else:
-                event = self._read_one(data, name, bare)
-                if event is not None:
-                    events.append(event)
-                elif self._more:
-                    events += self._more
-                    self._more = []
-            if self._failure is not None or self.done:
-                break
-        return events
-
-    def _read_one(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
-        """An event for the app; None if there is nothing for it. An error is set as the stream's failure."""
-        if (name and error_answers.names_error(name)) or (data[:1] != b"{" and self._of_words(data, name, bare)):
-            self._failure = failure_from_error_object(_plain(data))
-            return None
-        if data[:1] != b"{":
-            if name and error_answers.is_done(name):
-                self._end(done=True)
-            return None
+    def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
             if bare and not self._content and answer.is_whole(data):
                 data = answer.as_stream(data)
@@ -218,15 +83,8 @@ class EventReader:
             return None
         if not event.content and chunk.choices and b'"message"' in event.data and self._of_messages(event.data):
             return None
-        self._events += 1
         self._usual = self._usual or (event.data is data and bool(event.text))
-        self._usage = self._usage or event.usage is not None
-        if self._ending.note(chunk, event):
-            self._since = clock.now()
-        if self._limits is not None:
-            event = msgspec.structs.replace(event, limits=self._limits)
-            self._limits = None
-        return event
+        return self._passed(event, self._ending.note(chunk, event))
 
     def _of_messages(self, data: bytes) -> bool:
         """Read whole messages instead of deltas; False if there are none."""
@@ -244,91 +102,18 @@ class EventReader:
 
     def _tell(self, documents: list[dict[str, Any]]) -> None:
         for document in documents:
-            event = self._read_one(lenient.encode(document), b"", bare=False)
+            event = self.read_object(lenient.encode(document), b"", bare=False)
             if event is not None:
                 self._more.append(event)
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         if self._messages is not None:
             try:
                 self._tell(self._messages.rest())
             except Contradiction as why:
                 self._failure = self._cut(f"sent chunks that cannot be read: {why}")
 
-    def _of_words(self, data: bytes, name: bytes, bare: bool) -> bool:
-        """Whether data that is not an object is an error."""
-        sign = error_answers.of_lines(data) if bare else error_answers.of_words(data)
-        if sign is error_answers.Sign.BROKEN:
-            self._lose(data)
-        elif sign is error_answers.Sign.DOUBTFUL and not (
-            name and error_answers.of_words(name) is error_answers.Sign.ALIVE
-        ):
-            self._ending.doubt = True
-        return sign is error_answers.Sign.ERROR
-
-    def _lose(self, data: bytes) -> None:
-        """A chunk cannot be read. It may have held text, unless all text came before, or it is certainly not a
-        chunk."""
-        if self._ending.certain:
-            self._ending.lost = True
-        elif not error_answers.is_beat(data):
-            self._failure = self._cut("sent a chunk that cannot be read")
-
-    def _end(self, *, done: bool) -> None:
-        """The upstream ended the stream, by [DONE] or by closing."""
-        self._rest()
-        if self._failure is not None:
-            return
-        if self._ending.is_regular(done=done):
-            self.done = True
-        elif not self._content:
-            self._failure = ProviderFailure(FailureKind.BAD_ANSWER, f"{self._where} sent an empty stream", status=200)
-        elif self._ending.missed:
-            self._failure = self._cut("sent a chunk that cannot be read")
-        else:
-            self._failure = self._cut("ended its stream without a finish reason")
-
-    def _bad(self, what: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
-        message = f"{self._where} {what}"
-        return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)
-
-    def _cut(self, what: str) -> ProviderFailure:
-        kind = FailureKind.STREAM_CUT if self._content else FailureKind.BAD_ANSWER
-        return ProviderFailure(kind, f"{self._where} {what}", status=200)
-
-    def _silence(self) -> ProviderFailure:
-        if clock.now() >= self._total_deadline:
-            kind = FailureKind.STREAM_CUT if self._content else FailureKind.TIMEOUT
-            return ProviderFailure(kind, f"{self._where} did not finish within {self._total:g} s")
-        if self._content:
-            message = f"{self._where} fell silent for {self._idle:g} s in its stream"
-            return ProviderFailure(FailureKind.STREAM_CUT, message)
-        return ProviderFailure(FailureKind.TIMEOUT, f"no first token from {self._where} within {self._first_token:g} s")
-
-    async def _settle_what_it_is(self) -> list[StreamEvent]:
-        """A 200 without the content type of an event stream: one by its first bytes, a unary answer, or neither."""
-        body = bytearray()
-        while True:
-            try:
-                chunk = await self._read(self._deadline())
-            except Silence:
-                raise self._silence() from None
-            body += chunk
-            beginning = bytes(body[:16]).lstrip(BLANK)
-            if begins_as_events(body):
-                self._event_stream = True
-                return self._take(self._parser.feed(bytes(body)))
-            if not chunk:
-                break
-            if len(body) > MAX_BODY:
-                raise self._bad(f"sent more than {MAX_BODY} bytes where a stream was due", b"")
-            if len(beginning) > 6 and not beginning.startswith((b"{", b"[")):
-                break
-        return self._plain(bytes(body))
-
-    def _plain(self, body: bytes) -> list[StreamEvent]:
-        """The server ignored `stream` and sent a unary answer."""
-        self.plain = body
+    def read_unary(self, body: bytes) -> StreamEvent:
         try:
             body, usage, _ = answer.read_answer(body, self._operation)
         except wire.Broken:
@@ -337,41 +122,5 @@ class EventReader:
             raise told.failure() from None
         except answer.Unanswered as why:
             raise self._bad(f"answered {why}", body, why.usage) from None
-        self.done = True
         event, _ = wire.read_event(answer.as_stream(body), hide_usage=False, completion=self._completion)
-        return [msgspec.structs.replace(event, content=True, usage=usage, limits=self._limits)]
-
-
-def _plain(data: bytes) -> bytes:
-    """An error as readable JSON, or as its text."""
-    try:
-        return lenient.plain(lenient.decode(data))
-    except lenient.NotJSON:
-        return data
-
-
-def _run_together(data: bytes) -> list[bytes] | None:
-    """The chunks of an event with several (no blank line between them, a list), or with one split into two `data:`;
-    else None."""
-    if data[:1] == b"{" and b"\n" not in data and b"}{" not in data:
-        return None
-    if data[:5] == b"data:":
-        return [data[5:].strip()]
-    if data[:2] == b'"{' and b"choices" in data and _is_json(data):  # inside a string
-        return [lenient.decode(data).encode(errors="replace")]
-    if data[:1] == b"[" and b'"choices"' in data and _is_json(data):
-        chunks = lenient.decode(data)
-        return [lenient.encode(chunk) for chunk in chunks] if all(isinstance(each, dict) for each in chunks) else None
-    if data[:1] != b"{" or _is_json(data):
-        return None
-    pieces = [line.strip() for line in data.replace(b"}{", b"}\n{").split(b"\n") if line.strip()]
-    whole = len(pieces) > 1 and all(_is_json(piece) or error_answers.is_done(piece) for piece in pieces)
-    return pieces if whole else None
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        lenient.decode(data)
-    except lenient.NotJSON:
-        return False
-    return True
+        return msgspec.structs.replace(event, usage=usage)

@@ -1,0 +1,350 @@
+"""One event stream from its first byte to its end, and whether that end is regular.
+
+Owns: a stream's timeouts (first token, silence, whole call), ignoring signs of life, and that an unreadable event
+breaks the stream, as it may have held text.
+Must never: hold events back, or read ahead of the consumer (that is the flow control); know what an event means (each
+format's reader does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from meshd.formats.errors import error_answers
+from meshd.formats.errors.response_failures import failure_from_error_object
+from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
+from meshd.formats.stream.stream_clock import Clock, Silence
+from meshd.host import clock
+from meshd.net.encodings import EncodingError
+from meshd.net.failures import TransportError
+from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.sdk import lenient
+from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, StreamEvent, Usage
+
+MAX_BODY = 64 * 1024 * 1024
+# After the last finish reason only usage and the end may come; a server that keeps the connection open must not delay
+# the end of the answer.
+LAST_WORDS = 5.0
+
+
+class Ending(Protocol):
+    """Whether a format's stream is whole, by what has come.
+
+    lost: an event after the end of the content could not be read. missed: an unreadable one before it. doubt: text
+    since the last content may have been an error. content: some has come. certain: all of it has, and its end.
+    """
+
+    lost: bool
+    missed: bool
+    doubt: bool
+    content: bool
+
+    @property
+    def certain(self) -> bool: ...
+
+    def is_regular(self, *, done: bool) -> bool:
+        """Whether that is the end. done: a mark of the end came; otherwise the connection was closed, or is silent."""
+
+
+class EventReader:
+    """`more` gives the next events until `done`; a failure comes only after the events before it.
+
+    A format's reader has `read_object`, and adds what it knows of streams that are odd in its own way.
+    """
+
+    member: ClassVar[bytes]
+    """The name that every event has in it, to recognise several in one."""
+    names: ClassVar[frozenset[bytes]] = frozenset()
+    """Of events that are no errors."""
+
+    def __init__(
+        self,
+        body: UpstreamBody | BodyInHand,
+        ending: Ending,
+        *,
+        started: float,
+        first_token: float,
+        idle: float,
+        total: float,
+        where: str,
+        url: str = "",
+        event_stream: bool,
+        limits: RateLimits | None,
+        failed: Callable[[BaseException], ProviderFailure],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._body = body
+        self._ending = ending
+        self._clock = Clock(self._loop, body)
+        self._parser = EventParser()
+        self._first_deadline = started + first_token
+        self._total_deadline = started + total
+        self._first_token, self._idle, self._total = first_token, idle, total
+        self._where = where
+        self._url = url or where
+        self._event_stream = event_stream
+        self._limits = limits
+        self._failed = failed
+        self._events = 0
+        self._since = started  # of the last content, not counting the app's time
+        self._left = started  # when the app got the last events
+        self._usage = False
+        self._more: list[StreamEvent] = []  # to be given next
+        self.plain: bytes | None = None  # the body, if it was a unary answer
+        self._failure: ProviderFailure | None = None
+        self.done = False
+
+    def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+        """An event for the app; None if there is nothing for it. An error is set as the stream's failure."""
+        raise NotImplementedError
+
+    def read_unary(self, body: bytes) -> StreamEvent:
+        """The event for a unary answer, from a server that ignored `stream`. Raises ProviderFailure."""
+        raise NotImplementedError
+
+    def rest(self) -> None:
+        """The stream ends: what is still held is added to `_more`."""
+
+    async def more(self) -> list[StreamEvent]:
+        if self._failure is not None:
+            raise self._failure
+        self._since += clock.now() - self._left
+        if not self._event_stream:
+            events = await self._settle_what_it_is()
+            if events or self.done:
+                return self._given(events)
+            if self._failure is not None:
+                raise self._failure
+        while True:
+            try:
+                # Only content is progress: not bytes, comments, half an event or signs of life.
+                chunk = await self._read(self._deadline())
+                received = self._parser.feed(chunk) if chunk else self._parser.finish()
+            except EventTooLarge as exc:
+                raise self._cut(f"sent no event that ends: {exc}") from None
+            except Silence:
+                if self._ends_in_silence():
+                    self.rest()
+                    self.done = True
+                    return self._given(self._more)
+                raise self._silence() from None
+            events = self._take(received)
+            if not chunk and not self.done and self._failure is None:
+                self._end(done=False)
+                events += self._more
+            if events or self.done:
+                return self._given(events)
+            if self._failure is not None:
+                raise self._failure
+
+    def _given(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        self._left = clock.now()
+        return events
+
+    def close(self) -> None:
+        """Release the connection if the stream ended regularly, close it at once otherwise."""
+        self._clock.stop()
+        if self.done:
+            self._body.linger(self._loop)
+        else:
+            self._body.abort()
+
+    @property
+    def _content(self) -> bool:
+        return self._ending.content
+
+    def _deadline(self) -> float:
+        if not self._content:
+            deadline = self._first_deadline
+        else:
+            patience = min(self._idle, LAST_WORDS) if self._ending.certain else self._idle
+            deadline = self._since + patience
+        return min(deadline, self._total_deadline)
+
+    def _ends_in_silence(self) -> bool:
+        if self._ending.certain:
+            return True
+        # A finish reason that came too soon proves nothing while text still comes; without any text it needs its usage.
+        in_time = clock.now() < self._total_deadline
+        return in_time and self._ending.is_regular(done=False) and (self._content or self._usage)
+
+    async def _read(self, deadline: float) -> bytes:
+        self._clock.start(deadline)
+        try:
+            return await self._body.read_some()
+        except (TransportError, OSError, EncodingError) as exc:
+            if self._ending.certain:
+                return b""  # everything has come; how the connection ended does not matter
+            failure = self._failed(exc)
+            before = FailureKind.BAD_ANSWER if isinstance(exc, EncodingError) else FailureKind.CONNECTION
+            before = FailureKind.LOCAL if failure.kind is FailureKind.LOCAL else before
+            kind = FailureKind.STREAM_CUT if self._events else before
+            raise ProviderFailure(kind, failure.message) from None
+        finally:
+            self._clock.pause()
+
+    def _take(self, received: list[ServerEvent]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for data, name, bare in received:
+            if data[:1] != b"{":
+                data = data.strip().removeprefix(b"\xef\xbb\xbf")
+                if error_answers.is_done(data):
+                    self._end(done=True)
+                    events += self._more
+                    self._more = []
+                    break
+            if (pieces := _run_together(data, self.member)) is not None:
+                events += self._take([ServerEvent(piece, name, bare) for piece in pieces])
+            elif (
+                bare
+                and b"\n" in data
+                and error_answers.of_words(data) is error_answers.Sign.BROKEN
+                and not _is_json(data)
+            ):
+                lines = [ServerEvent(line, name, bare=True) for line in data.split(b"\n")]
+                events += self._take(lines)
+            else:
+                event = self._read_one(data, name, bare)
+                if event is not None:
+                    events.append(event)
+                elif self._more:
+                    events += self._more
+                    self._more = []
+            if self._failure is not None or self.done:
+                break
+        return events
+
+    def _read_one(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+        """The same as `read_object`, of anything."""
+        told = bool(name) and name not in self.names and error_answers.names_error(name)
+        if data[:1] == b"{" and not told:
+            return self.read_object(data, name, bare)
+        if told or self._of_words(data, name, bare):
+            self._failure = failure_from_error_object(_plain(data))
+        elif name and error_answers.is_done(name):
+            self._end(done=True)
+        return None
+
+    def _passed(self, event: StreamEvent, progress: bool) -> StreamEvent:
+        """An event that was read, as it is given. progress: something of the answer came."""
+        self._events += 1
+        self._usage = self._usage or event.usage is not None
+        if progress:
+            self._since = clock.now()
+        if self._limits is not None:
+            event = msgspec.structs.replace(event, limits=self._limits)
+            self._limits = None
+        return event
+
+    def _of_words(self, data: bytes, name: bytes, bare: bool) -> bool:
+        """Whether data that is not an object is an error."""
+        sign = error_answers.of_lines(data) if bare else error_answers.of_words(data)
+        if sign is error_answers.Sign.BROKEN:
+            self._lose(data)
+        elif sign is error_answers.Sign.DOUBTFUL and not (
+            name and error_answers.of_words(name) is error_answers.Sign.ALIVE
+        ):
+            self._ending.doubt = True
+        return sign is error_answers.Sign.ERROR
+
+    def _lose(self, data: bytes) -> None:
+        """An event cannot be read. It may have held text, unless all text came before, or it is certainly only a sign
+        of life."""
+        if self._ending.certain:
+            self._ending.lost = True
+        elif not error_answers.is_beat(data):
+            self._failure = self._cut("sent a chunk that cannot be read")
+
+    def _end(self, *, done: bool) -> None:
+        """The upstream ended the stream, by a mark of its end or by closing."""
+        self.rest()
+        if self._failure is not None:
+            return
+        if self._ending.is_regular(done=done):
+            self.done = True
+        elif not self._content:
+            self._failure = ProviderFailure(FailureKind.BAD_ANSWER, f"{self._where} sent an empty stream", status=200)
+        elif self._ending.missed:
+            self._failure = self._cut("sent a chunk that cannot be read")
+        else:
+            self._failure = self._cut("ended its stream without a finish reason")
+
+    def _bad(self, what: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
+        message = f"{self._where} {what}"
+        return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)
+
+    def _cut(self, what: str) -> ProviderFailure:
+        kind = FailureKind.STREAM_CUT if self._content else FailureKind.BAD_ANSWER
+        return ProviderFailure(kind, f"{self._where} {what}", status=200)
+
+    def _silence(self) -> ProviderFailure:
+        if clock.now() >= self._total_deadline:
+            kind = FailureKind.STREAM_CUT if self._content else FailureKind.TIMEOUT
+            return ProviderFailure(kind, f"{self._where} did not finish within {self._total:g} s")
+        if self._content:
+            message = f"{self._where} fell silent for {self._idle:g} s in its stream"
+            return ProviderFailure(FailureKind.STREAM_CUT, message)
+        return ProviderFailure(FailureKind.TIMEOUT, f"no first token from {self._where} within {self._first_token:g} s")
+
+    async def _settle_what_it_is(self) -> list[StreamEvent]:
+        """A 200 without the content type of an event stream: one by its first bytes, a unary answer, or neither."""
+        body = bytearray()
+        while True:
+            try:
+                chunk = await self._read(self._deadline())
+            except Silence:
+                raise self._silence() from None
+            body += chunk
+            beginning = bytes(body[:16]).lstrip(BLANK)
+            if begins_as_events(body):
+                self._event_stream = True
+                return self._take(self._parser.feed(bytes(body)))
+            if not chunk:
+                break
+            if len(body) > MAX_BODY:
+                raise self._bad(f"sent more than {MAX_BODY} bytes where a stream was due", b"")
+            if len(beginning) > 6 and not beginning.startswith((b"{", b"[")):
+                break
+        self.plain = bytes(body)
+        event = self.read_unary(self.plain)
+        self.done = True
+        return [msgspec.structs.replace(event, content=True, limits=self._limits)]
+
+
+def _plain(data: bytes) -> bytes:
+    """An error as readable JSON, or as its text."""
+    try:
+        return lenient.plain(lenient.decode(data))
+    except lenient.NotJSON:
+        return data
+
+
+def _run_together(data: bytes, member: bytes) -> list[bytes] | None:
+    """The chunks of an event with several (no blank line between them, a list), or with one split into two `data:`;
+    else None. member: of each."""
+    if data[:1] == b"{" and b"\n" not in data and b"}{" not in data:
+        return None
+    if data[:5] == b"data:":
+        return [data[5:].strip()]
+    if data[:2] == b'"{' and member in data and _is_json(data):  # inside a string
+        return [lenient.decode(data).encode(errors="replace")]
+    if data[:1] == b"[" and b'"%s"' % member in data and _is_json(data):
+        chunks = lenient.decode(data)
+        return [lenient.encode(chunk) for chunk in chunks] if all(isinstance(each, dict) for each in chunks) else None
+    if data[:1] != b"{" or _is_json(data):
+        return None
+    pieces = [line.strip() for line in data.replace(b"}{", b"}\n{").split(b"\n") if line.strip()]
+    whole = len(pieces) > 1 and all(_is_json(piece) or error_answers.is_done(piece) for piece in pieces)
+    return pieces if whole else None
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        lenient.decode(data)
+    except lenient.NotJSON:
+        return False
+    return True
