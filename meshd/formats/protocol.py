@@ -138,6 +138,10 @@ class Seam(Protocol):
     def text(self, text: str) -> bytes:
         """An event with only this text."""
 
+    def before(self) -> list[bytes]:
+        """What has to be sent before the event that was made last: the end of a part, and the beginning of the next,
+        in formats that mark them (Anthropic, Responses)."""
+
 
 class AppSide(Protocol):
     """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
@@ -179,8 +183,9 @@ class AppSide(Protocol):
     def with_output_limit(self, fields: Mapping[str, msgspec.Raw], limit: int, name: str) -> Mapping[str, msgspec.Raw]:
         """The body with that output limit: under the name it already has, else `name`."""
 
-    def seam(self, first: bytes, operation: OperationSpec) -> Seam:
-        """first: the event of the stream that has its id."""
+    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"") -> Seam:
+        """first: the event of the stream that has its id. last: the one that the app got last, for formats that number
+        the parts of an answer."""
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """In the format's names."""
@@ -230,7 +235,8 @@ class Translator(Protocol):
 
     def event_reader(self) -> RecordReader: ...
 
-    def event_writer(self, asked: Conversation | None = None) -> RecordWriter: ...
+    def event_writer(self, asked: Conversation | None = None, input_tokens: int = 0) -> RecordWriter:
+        """input_tokens: of the request, as the mesh counts them, for formats that tell them first (Anthropic)."""
 
 
 @dataclass(frozen=True, slots=True)

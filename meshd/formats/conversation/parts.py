@@ -119,6 +119,7 @@ class ToolCall(Record, frozen=True):
     arguments: str = ""
     custom: bool = False
     signature: str = ""
+    cache: CacheMark | None = None
 
 
 class ToolResult(Record, frozen=True):

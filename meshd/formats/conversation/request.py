@@ -102,6 +102,7 @@ class Parameters(Record, frozen=True):
     top_logprobs: int | None = None
     reasoning_effort: str = ""
     reasoning_budget: int | None = None
+    reasoning_adaptive: bool = False  # the model decides how much (Anthropic's `adaptive`)
     reasoning_shown: bool | None = None
     verbosity: str = ""
     response_format: ResponseFormat | None = None

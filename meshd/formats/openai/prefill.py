@@ -25,7 +25,7 @@ PREFILLS = ("assistant", "prefix", "final_message", "instruct")
 DEFAULT = "instruct"
 
 # With its turn no longer than what is reserved for it (`core/needs.py`: GOING_ON).
-_GO_ON = {
+GO_ON = {
     "role": "user",
     "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "
     "nothing, and say nothing about the interruption.",
@@ -55,7 +55,7 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_fa
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}
     if how == "prefix":
         turn["prefix"] = True
-    added = [turn, _GO_ON] if how == "instruct" else [turn]
+    added = [turn, GO_ON] if how == "instruct" else [turn]
     changed: dict[str, Any] = {**fields, "messages": [*_messages(whole(bytes(fields["messages"]))), *added]}
     if how == "final_message":
         changed |= {"continue_final_message": True, "add_generation_prompt": False}

@@ -42,6 +42,10 @@ class ChunkSeam:
         said: dict[str, Any] = {"text": text} if self._completion else {"delta": {"content": text}}
         return lenient.encode({**self._identity, "choices": [{"index": 0, **said, "finish_reason": None}]})
 
+    def before(self) -> list[bytes]:
+        """Nothing: a chunk stands by itself."""
+        return []
+
 
 def _set_text(chunk: dict[str, Any], text: str) -> None:
     for choice in choices_of(chunk):

@@ -53,7 +53,7 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
         details = wire.completion_tokens_details
         return Usage(prompt, output, reasoning_tokens=0 if details is None else details.get("reasoning_tokens", 0))
     if type(prompt) is not int or type(output) is not int:
-        prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
+        prompt, output = first_count(prompt, wire.input_tokens), first_count(output, wire.output_tokens)
     units = _units(wire)
     if prompt is None and output is None:
         return Usage(units=units) if units else None
@@ -61,28 +61,28 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     details = wire.prompt_tokens_details
     cached = details.get("cached_tokens") if type(details) is dict else None
     if cached is None:
-        cached = _count(wire.prompt_cache_hit_tokens, wire.cache_read_input_tokens)
-    cached = _within(cached if type(cached) is int else _count(cached) or 0)
+        cached = first_count(wire.prompt_cache_hit_tokens, wire.cache_read_input_tokens)
+    cached = within(cached if type(cached) is int else first_count(cached) or 0)
     written = _written(wire)
     if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
-        prompt = _within(prompt + written + cached)  # Anthropic's counts: not included in the prompt's
+        prompt = within(prompt + written + cached)  # Anthropic's counts: not included in the prompt's
     return Usage(prompt, output, cached, written, units, min(max(_thought(wire), 0), max(output, 0)))
 
 
 def _units(wire: WireUsage) -> tuple[tuple[str, int], ...]:
     """What is not a token, as far as it is reported."""
-    counts = ((name, _count(getattr(wire, field))) for field, name in _UNITS.items())
-    return tuple((name, _within(count)) for name, count in counts if count is not None)
+    counts = ((name, first_count(getattr(wire, field))) for field, name in _UNITS.items())
+    return tuple((name, within(count)) for name, count in counts if count is not None)
 
 
 def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
     """A missing half is the rest of the total, and so is reasoning that `completion_tokens` leaves out (xAI, Gemini).
     Perplexity's total leaves out reasoning and citations; SGLang's `reasoning_tokens` are part of `completion_tokens`,
     like OpenAI's."""
-    total = _within(_count(wire.total_tokens) or 0)
+    total = within(first_count(wire.total_tokens) or 0)
     if (prompt is None or prompt < 0) and output is not None and 0 <= output < total:
         prompt = total - output
-    prompt, told = _within(prompt or 0), _within(output or 0)
+    prompt, told = within(prompt or 0), within(output or 0)
     output = told
     if prompt >= 0 and 0 < total - prompt - max(told, 0) <= _MOST_HIDDEN:
         output = total - prompt
@@ -92,15 +92,15 @@ def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[in
     )
     if thought and told >= 0 and (beside or thought > told):
         output = max(output, told + thought)
-    cited = _count(wire.citation_tokens) or 0
-    return (_within(prompt + cited) if prompt >= 0 and 0 < cited <= _MOST_HIDDEN else prompt), _within(output)
+    cited = first_count(wire.citation_tokens) or 0
+    return (within(prompt + cited) if prompt >= 0 and 0 < cited <= _MOST_HIDDEN else prompt), within(output)
 
 
 def _thought(wire: WireUsage) -> int:
     """Reasoning tokens, 0 if no plausible count is given."""
     details = (wire.completion_tokens_details, wire.output_tokens_details)
     said = [each.get(name) for each in details if type(each) is dict for name in _THINKING]
-    counts = [_count(value) or 0 for value in (wire.reasoning_tokens, *said)]
+    counts = [first_count(value) or 0 for value in (wire.reasoning_tokens, *said)]
     return max((count for count in counts if count <= _MOST_HIDDEN), default=0)
 
 
@@ -142,11 +142,11 @@ def _written(wire: WireUsage) -> int | None:
     """Tokens written to a cache, None if not reported."""
     details = wire.prompt_tokens_details
     said = [details.get(name) for name in _WRITTEN] if type(details) is dict else []
-    count = _count(wire.cache_creation_input_tokens, *said)
-    return None if count is None or count < 0 else _within(count)
+    count = first_count(wire.cache_creation_input_tokens, *said)
+    return None if count is None or count < 0 else within(count)
 
 
-def _count(*values: Any) -> int | None:
+def first_count(*values: Any) -> int | None:
     """The first that is a number, in JSON or as text."""
     for value in values:
         if isinstance(value, str) and len(value) <= _MOST_DIGITS:
@@ -162,7 +162,7 @@ def _count(*values: Any) -> int | None:
     return None
 
 
-def _within(count: int) -> int:
+def within(count: int) -> int:
     return max(-1, min(count, MOST_COUNTED))
 
 

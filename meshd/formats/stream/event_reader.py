@@ -102,8 +102,8 @@ class EventReader:
         """An event for the app; None if there is nothing for it. An error is set as the stream's failure."""
         raise NotImplementedError
 
-    def read_unary(self, body: bytes) -> StreamEvent:
-        """The event for a unary answer, from a server that ignored `stream`. Raises ProviderFailure."""
+    def read_unary(self, body: bytes) -> list[StreamEvent]:
+        """The events for a unary answer, from a server that ignored `stream`. Raises ProviderFailure."""
         raise NotImplementedError
 
     def rest(self) -> None:
@@ -310,9 +310,9 @@ class EventReader:
             if len(beginning) > 6 and not beginning.startswith((b"{", b"[")):
                 break
         self.plain = bytes(body)
-        event = self.read_unary(self.plain)
+        first, *more = self.read_unary(self.plain)
         self.done = True
-        return [msgspec.structs.replace(event, content=True, limits=self._limits)]
+        return [msgspec.structs.replace(first, limits=self._limits), *more]
 
 
 def _plain(data: bytes) -> bytes:

@@ -26,13 +26,13 @@ _BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
 _BARE_KEYS = {"data": "audio", "file_data": "file"}
 _AUDIO_BYTES = 32
 """Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
-_ELSEWHERE = 1_000_000
+ELSEWHERE = 1_000_000
 """Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
 
 
 MOST_ITEMS = 10_000
 """Messages, parts or tools in a list: more than any model takes, and few enough to be read in some milliseconds."""
-_MOST_FIELDS = 1_000
+MOST_FIELDS = 1_000
 _SMALLEST_ITEM = 3  # bytes, with its comma
 
 _ABSENT = msgspec.Raw(b"null")
@@ -44,7 +44,7 @@ class _ResponseFormat(msgspec.Struct):
 
 
 # No model gives more; and estimates made with them stay finite.
-_Tokens = Annotated[int, msgspec.Meta(le=10**8)]
+Tokens = Annotated[int, msgspec.Meta(le=10**8)]
 _Choices = Annotated[int, msgspec.Meta(le=10**4)]
 
 
@@ -59,8 +59,8 @@ class _Parameters(msgspec.Struct):
 
     stream: bool | None = None
     response_format: _ResponseFormat | None = None
-    max_tokens: _Tokens | None = None
-    max_completion_tokens: _Tokens | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
     logprobs: bool | int | None = None
     n: _Choices | None = None
     best_of: _Choices | None = None
@@ -74,7 +74,7 @@ _string = msgspec.json.Decoder(str)
 _messages = msgspec.json.Decoder(list[_Message])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _EMPTY = (b"null", b"[]", b"{}", b"")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
@@ -86,28 +86,28 @@ def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Ask
         parameters = _read_parameters(fields)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request cannot be read: {error}") from None
-    except _UNREADABLE as error:
-        raise _not_json(error) from None
+    except UNREADABLE as error:
+        raise not_json(error) from None
     try:
         model = _string.decode(fields.get("model", _ABSENT))
-    except _UNREADABLE:
+    except UNREADABLE:
         model = ""
     if not model:
         raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
     needs = load_body_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
-    return Asked(model, needs, fields, fields if whole is body else _as_sent(body))
+    return Asked(model, needs, fields, fields if whole is body else as_sent(body))
 
 
 def _check_counts(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> None:
     """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
-    if len(fields) > _MOST_FIELDS:
-        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {_MOST_FIELDS} are read")
+    if len(fields) > MOST_FIELDS:
+        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {MOST_FIELDS} are read")
     for name in (*operation.text[: operation.conversation], "tools", "functions"):
         if name in fields:
-            _check_length(name, fields[name])
+            check_length(name, fields[name])
 
 
-def _check_length(name: str, listed: msgspec.Raw | bytes) -> None:
+def check_length(name: str, listed: msgspec.Raw | bytes) -> None:
     """Raises InvalidRequestError."""
     if len(listed) <= MOST_ITEMS * _SMALLEST_ITEM:
         return
@@ -125,18 +125,18 @@ def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
     return _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
 
 
-def _as_sent(body: bytes) -> dict[str, msgspec.Raw]:
+def as_sent(body: bytes) -> dict[str, msgspec.Raw]:
     """The top level of a body with halves of surrogate pairs, as JavaScript leaves them, which msgspec refuses."""
     try:
         found = lenient.members(body)
     except lenient.NotJSON as error:
-        raise _not_json(error) from None
+        raise not_json(error) from None
     if any(lenient.well_formed(name) != name for name in found):
         raise InvalidRequestError("the name of a field has half a surrogate pair in it", code="invalid_json")
     return {name: msgspec.Raw(value) for name, value in found.items()}
 
 
-def _not_json(error: Exception) -> InvalidRequestError:
+def not_json(error: Exception) -> InvalidRequestError:
     return InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json")
 
 
@@ -145,15 +145,15 @@ def _contents(messages: msgspec.Raw) -> list[bytes]:
     against them."""
     try:
         read = _messages.decode(messages)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
     contents = [content for message in read if (content := bytes(message.content)).startswith(b"[")]
     for content in contents:
-        _check_length("messages[].content", content)
+        check_length("messages[].content", content)
     return contents
 
 
-def _given(value: msgspec.Raw) -> bool:
+def has_any(value: msgspec.Raw) -> bool:
     """Whether a list or map has anything in it."""
     if value is _ABSENT:
         return False
@@ -169,13 +169,13 @@ def _needs(
     operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: _Parameters, length: int
 ) -> RequestNeeds:
     about = fields.get(operation.text[0], _NO_TEXT)
-    carried = _NOTHING_CARRIED
+    attached = NOTHING_CARRIED
     if operation.conversation and about:
         contents = _contents(about)
         if contents:
-            carried = _carried(contents)
+            attached = carried(contents)
     kind = parameters.response_format.type if parameters.response_format else ""
-    tools = _given(fields.get("tools", _ABSENT)) or _given(fields.get("functions", _ABSENT))
+    tools = has_any(fields.get("tools", _ABSENT)) or has_any(fields.get("functions", _ABSENT))
     choices = max(parameters.n or 1, parameters.best_of or 1, 1)
     if operation.each:
         choices *= _prompts(about)
@@ -183,28 +183,28 @@ def _needs(
     for name in operation.text:
         if name in fields:
             size += len(fields[name])
-    text = max(size - carried.size, 0) // BYTES_PER_TOKEN
+    text = max(size - attached.size, 0) // BYTES_PER_TOKEN
     return RequestNeeds(
         operation=operation,
         stream=bool(parameters.stream),
         tools=tools,
         structured=kind == "json_schema",
         json_mode=kind == "json_object",
-        images=carried.images,
+        images=attached.images,
         logprobs=bool(parameters.logprobs),
-        tokens=text + carried.tokens + TOKENS_PER_IMAGE * carried.images,
+        tokens=text + attached.tokens + TOKENS_PER_IMAGE * attached.images,
         # Of two limits the provider may use either; -1 and the like mean no limit.
         max_output=_larger(parameters.max_tokens, parameters.max_completion_tokens),
         choices=choices,
         # A token is at least a byte of text, and JSON adds to it: a message's braces are more bytes than any template's
         # tokens around it.
-        most=length - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
-        attached=carried.tokens,
+        most=length - attached.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
+        attached=attached.tokens,
         units=operation.units(fields) if operation.units is not None else {},
     )
 
 
-class _Carried(NamedTuple):
+class Carried(NamedTuple):
     """What a chat has besides text. size: its bytes in the body. tokens: at most, of all but images."""
 
     images: int = 0
@@ -212,16 +212,16 @@ class _Carried(NamedTuple):
     tokens: int = 0
 
 
-_NOTHING_CARRIED = _Carried()
+NOTHING_CARRIED = Carried()
 
 
-def _carried(contents: list[bytes]) -> _Carried:
+def carried(contents: list[bytes]) -> Carried:
     """Found in what the JSON says, however it is written: escaped, in any order, with white space."""
     images = parts = size = tokens = inline = 0
     for content in contents:
         try:
             listed = msgspec.json.decode(content)
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
         for part in listed:
             kind = part.get("type") if isinstance(part, dict) else None
@@ -235,7 +235,7 @@ def _carried(contents: list[bytes]) -> _Carried:
                     inline += 1
                     tokens += length // _AUDIO_BYTES if media == "audio" else length
     elsewhere = max(parts - images - inline, 0)
-    return _Carried(images, size, tokens + elsewhere * _ELSEWHERE)
+    return Carried(images, size, tokens + elsewhere * ELSEWHERE)
 
 
 def _inside(value: object, key: str = "", media: object = None) -> Iterator[tuple[str, int]]:

@@ -27,5 +27,5 @@ class OpenAITranslator:
     def event_reader(self) -> ChunkReader:
         return ChunkReader()
 
-    def event_writer(self, asked: Conversation | None = None) -> ChunkWriter:
+    def event_writer(self, asked: Conversation | None = None, input_tokens: int = 0) -> ChunkWriter:
         return ChunkWriter(asked)

@@ -113,7 +113,7 @@ class EventReader(event_reader.EventReader):
             except Contradiction as why:
                 self._failure = self._cut(f"sent chunks that cannot be read: {why}")
 
-    def read_unary(self, body: bytes) -> StreamEvent:
+    def read_unary(self, body: bytes) -> list[StreamEvent]:
         try:
             body, usage, _ = answer.read_answer(body, self._operation)
         except wire.Broken:
@@ -123,4 +123,4 @@ class EventReader(event_reader.EventReader):
         except answer.Unanswered as why:
             raise self._bad(f"answered {why}", body, why.usage) from None
         event, _ = wire.read_event(answer.as_stream(body), hide_usage=False, completion=self._completion)
-        return msgspec.structs.replace(event, usage=usage)
+        return [msgspec.structs.replace(event, content=True, usage=usage)]

@@ -1,0 +1,1 @@
+"""What the body of a request says: its needs, its tokens, its parameters."""

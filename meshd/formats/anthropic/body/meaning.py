@@ -1,0 +1,63 @@
+"""What parameters mean beyond the request itself: whether its answer repeats, and which session it is of.
+
+Owns: the names of these parameters. Must never: read a header, or decide what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+IMMATERIAL = frozenset({"cache_control", "metadata"})
+"""They say who asks, or what the provider keeps, and do not change the answer."""
+
+_ELSEWHERE = ("container", "mcp_servers")
+"""What a request with these reads may be different each time."""
+_SESSION = "_session_"
+_LONGEST = 500  # characters
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def repeatable(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the parameters make the answer repeatable: with a `temperature` of 0, and no tool that the provider
+    runs."""
+    if any(_value(fields, name) for name in _ELSEWHERE):
+        return False
+    tools = _value(fields, "tools")
+    if isinstance(tools, list) and any(isinstance(tool, dict) and _runs_elsewhere(tool) for tool in tools):
+        return False
+    temperature = _value(fields, "temperature")
+    return isinstance(temperature, int | float) and not isinstance(temperature, bool) and temperature == 0
+
+
+def _runs_elsewhere(tool: dict[str, Any]) -> bool:
+    kind = tool.get("type")
+    return isinstance(kind, str) and kind.startswith(("web_", "code_execution", "mcp"))
+
+
+def session(fields: Mapping[str, msgspec.Raw]) -> str:
+    """The session that `metadata.user_id` names; "" if it names none. Claude Code writes it into that, as
+    `user_…_account_…_session_ID` or, since 2.1.78, as JSON with a `session_id`. Anything else is a user."""
+    metadata = _value(fields, "metadata")
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
+    if not isinstance(user, str) or not user:
+        return ""
+    if user.startswith("{"):
+        try:
+            told = msgspec.json.decode(user)
+        except _UNREADABLE:
+            told = None
+        id = told.get("session_id") if isinstance(told, dict) else None
+        if isinstance(id, str) and id:
+            return id[:_LONGEST]
+    _, mark, id = user.rpartition(_SESSION)
+    return (id if mark and id else user)[:_LONGEST]
+
+
+def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+    try:
+        return msgspec.json.decode(fields[name])
+    except (KeyError, *_UNREADABLE):
+        return None

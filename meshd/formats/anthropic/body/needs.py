@@ -1,0 +1,175 @@
+"""What a request of the Messages API needs of a model, read from its body once.
+
+Must never: change the body; its values stay raw bytes that pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.formats.openai.body.known_fields import load_body_fields
+from meshd.formats.openai.body.needs import (
+    ELSEWHERE,
+    MOST_FIELDS,
+    UNREADABLE,
+    Carried,
+    Tokens,
+    as_sent,
+    check_length,
+    has_any,
+    not_json,
+)
+from meshd.formats.protocol import Asked
+from meshd.sdk import lenient
+from meshd.sdk.operation import OperationSpec
+from modelmesh.errors import InvalidRequestError
+
+_LISTS = ("messages", "tools", "system")
+_PROMPT = ("system", "messages", "tools")
+_ABSENT = msgspec.Raw(b"null")
+_DEEPEST = 4  # an image in a document in a tool's result
+
+
+class _Message(msgspec.Struct):
+    """Any map; if its content is a list, it has blocks."""
+
+    content: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Format(msgspec.Struct):
+    type: str = ""
+
+
+class _OutputConfig(msgspec.Struct):
+    format: _Format | None = None
+
+
+class _Parameters(msgspec.Struct):
+    """Those that routing reads. output_format: as it was called in beta."""
+
+    stream: bool | None = None
+    max_tokens: Tokens | None = None
+    output_config: _OutputConfig | None = None
+    output_format: _Format | None = None
+
+
+_MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
+_parameters = msgspec.json.Decoder(_Parameters)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string = msgspec.json.Decoder(str)
+_messages = msgspec.json.Decoder(list[_Message])
+_any = msgspec.json.Decoder()
+
+
+def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
+    """Raises InvalidRequestError."""
+    whole = lenient.whole(body)
+    try:
+        fields = _object.decode(whole)
+        _check_counts(fields)
+        given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
+        parameters = _parameters.decode(b"{%s}" % b",".join(given))
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"the request cannot be read: {error}") from None
+    except UNREADABLE as error:
+        raise not_json(error) from None
+    try:
+        model = _string.decode(fields.get("model", _ABSENT))
+    except UNREADABLE:
+        model = ""
+    if not model:
+        raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
+    needs = load_body_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
+    return Asked(model, needs, fields, fields if whole is body else as_sent(body))
+
+
+def _check_counts(fields: Mapping[str, msgspec.Raw]) -> None:
+    """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
+    if len(fields) > MOST_FIELDS:
+        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {MOST_FIELDS} are read")
+    for name in _LISTS:
+        if name in fields:
+            check_length(name, fields[name])
+
+
+def _needs(
+    operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: _Parameters, length: int
+) -> RequestNeeds:
+    carried = _carried(_contents(fields["messages"])) if "messages" in fields else Carried()
+    tools = has_any(fields.get("tools", _ABSENT))
+    size = sum(len(fields[name]) for name in _PROMPT if name in fields)
+    config, limit = parameters.output_config, parameters.max_tokens
+    wanted = (config.format if config else None) or parameters.output_format
+    return RequestNeeds(
+        operation=operation,
+        stream=bool(parameters.stream),
+        tools=tools,
+        structured=wanted is not None and wanted.type == "json_schema",
+        images=carried.images,
+        tokens=max(size - carried.size, 0) // BYTES_PER_TOKEN + carried.tokens + TOKENS_PER_IMAGE * carried.images,
+        # 0 only fills a cache, which is no answer of any length.
+        max_output=None if limit is None or limit < 0 else max(limit, 1),
+        # A token is at least a byte of text: see OpenAI's `needs.py`.
+        most=length - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
+        attached=carried.tokens,
+    )
+
+
+def _contents(messages: msgspec.Raw) -> list[bytes]:
+    """The contents that are lists of blocks. Raises InvalidRequestError: a body that makes servers fail must not count
+    against them."""
+    try:
+        read = _messages.decode(messages)
+    except UNREADABLE:
+        raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
+    contents = [content for message in read if (content := bytes(message.content)).startswith(b"[")]
+    for content in contents:
+        check_length("messages[].content", content)
+    return contents
+
+
+class _Source(NamedTuple):
+    """An image or a document. size: bytes of base64 in the body. named: it is somewhere else."""
+
+    image: bool
+    size: int = 0
+    named: bool = False
+
+
+def _carried(contents: list[bytes]) -> Carried:
+    images = size = tokens = 0
+    for content in contents:
+        if b"source" not in content and b"\\" not in content:
+            continue
+        try:
+            blocks = _any.decode(content)
+        except UNREADABLE:
+            continue
+        for source in _sources(blocks, 0):
+            images += source.image
+            size += source.size
+            if not source.image:
+                tokens += ELSEWHERE if source.named else source.size
+    return Carried(images, size, tokens)
+
+
+def _sources(blocks: Any, depth: int) -> Iterator[_Source]:
+    """Of blocks, and of the blocks in a tool's result and in a document. A document's own text is text."""
+    for block in blocks if isinstance(blocks, list) and depth < _DEEPEST else ():
+        if not isinstance(block, dict):
+            continue
+        kind, source = block.get("type"), block.get("source")
+        if kind == "tool_result":
+            yield from _sources(block.get("content"), depth + 1)
+        elif kind in ("image", "document") and isinstance(source, dict):
+            data, how = source.get("data"), source.get("type")
+            if how == "content":
+                yield from _sources(source.get("content"), depth + 1)
+            elif how == "base64" and isinstance(data, str):
+                yield _Source(kind == "image", len(data))
+            elif how != "text":
+                yield _Source(kind == "image", named=True)

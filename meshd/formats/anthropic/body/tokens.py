@@ -1,0 +1,77 @@
+"""Counting the tokens of a request of the Messages API with its model's vocabulary.
+
+Owns: which text of a body is counted, and what the format adds.
+Must never: load a vocabulary (`meshd/gateway/requests/token_counting.py`), or count fewer tokens than the provider
+will. What the format adds is not published, except for tools (`core/needs.py`: TOOLS_PREAMBLE): OpenAI's published
+counts are used, and anything but plain text is counted as the JSON in which it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.core.needs import TOOLS_PREAMBLE
+from meshd.formats.openai.body.tokens import PER_FORMAT, PER_MESSAGE, PER_TOOL, PRIMING
+from meshd.formats.protocol import Count
+from meshd.sdk.operation import OperationSpec
+
+_PER_BLOCK = 3
+_NOT_TEXT = frozenset({"base64", "url", "file"})
+
+
+def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
+    """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest."""
+    total = PRIMING + _content(_read(fields, "system"), tokens)
+    messages = _read(fields, "messages")
+    for message in messages if isinstance(messages, list) else ():
+        total += PER_MESSAGE
+        total += _content(message.get("content"), tokens) if isinstance(message, dict) else _json(message, tokens)
+    tools = _read(fields, "tools")
+    if tools:
+        each = len(tools) if isinstance(tools, list) else 1
+        total += TOOLS_PREAMBLE + PER_TOOL * each + _json(tools, tokens)
+    for name in ("output_config", "output_format"):
+        value = _read(fields, name)
+        if isinstance(value, dict):
+            total += PER_FORMAT + _json(value, tokens)
+    return total
+
+
+def _content(content: Any, tokens: Count) -> int:
+    if content is None:
+        return 0
+    if isinstance(content, str):
+        return tokens(content)
+    if not isinstance(content, list):
+        return _json(content, tokens)
+    return sum(_PER_BLOCK + _block(block, tokens) for block in content)
+
+
+def _block(block: Any, tokens: Count) -> int:
+    kind = block.get("type") if isinstance(block, dict) else None
+    match kind:
+        case "text" if isinstance(block.get("text"), str):
+            return tokens(block["text"])
+        case "image" | "document":
+            source = block.get("source")
+            how = source.get("type") if isinstance(source, dict) else None
+            rest = {name: value for name, value in block.items() if name != "source"}
+            if how == "content":
+                return _json(rest, tokens) + _content(source.get("content"), tokens)
+            if isinstance(how, str) and how in _NOT_TEXT:
+                return _json(rest, tokens)
+        case "tool_result":
+            rest = {name: value for name, value in block.items() if name != "content"}
+            return _json(rest, tokens) + _content(block.get("content"), tokens)
+    return _json(block, tokens)
+
+
+def _json(value: Any, tokens: Count) -> int:
+    return tokens(msgspec.json.encode(value).decode())
+
+
+def _read(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+    return msgspec.json.decode(fields[name]) if name in fields else None

@@ -1,0 +1,1 @@
+"""Messages as conversation records, in both directions."""

@@ -1,0 +1,104 @@
+"""A message as an answer, and an answer as a message.
+
+What a provider sends is read as far as it goes: `formats/anthropic/answer.py` has judged whether it is an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from meshd.formats.anthropic.conversation.content import FORMAT, read_block, written_blocks
+from meshd.formats.anthropic.usage import usage_in, usage_map
+from meshd.formats.conversation.answer import Answer, Choice, Finish
+from meshd.formats.conversation.parts import Part, Refusal, ToolCall
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came
+from meshd.formats.conversation.request import Conversation
+from meshd.sdk.provider import Usage
+
+_FINISHES = {
+    "end_turn": Finish.STOP,
+    "stop_sequence": Finish.SEQUENCE,
+    "max_tokens": Finish.LENGTH,
+    "model_context_window_exceeded": Finish.CONTEXT,
+    "tool_use": Finish.TOOL_CALLS,
+    "refusal": Finish.REFUSAL,
+    "pause_turn": Finish.PAUSE,
+}
+_WRITTEN = {
+    **{finish: name for name, finish in _FINISHES.items()},
+    Finish.FILTER: "refusal",
+    Finish.OTHER: "end_turn",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def read_answer(body: bytes) -> Answer:
+    """Raises Unreadable."""
+    document = answer_of(body)
+    try:
+        return _read(Fields(document, "", FORMAT, strict=False))
+    except RecursionError:
+        raise Unreadable("it is nested too deeply") from None
+
+
+def _read(fields: Fields) -> Answer:
+    if (fields.take("type"), fields.take("role")) != ("message", "assistant"):
+        fields.odd()
+    id, model = fields.text("id", always=True), fields.text("model", always=True)
+    content = fields.take("content")
+    if not isinstance(content, list):
+        fields.odd()
+        content = []
+    parts = tuple(read_block(Fields.of(block, "", FORMAT, strict=False)) for block in content)
+    finish, sequence = read_finish(fields)
+    usage = usage_in(fields.left.get("usage"))
+    if usage is not None and fields.left.get("usage") == usage_map(usage):
+        del fields.left["usage"]
+    elif "usage" not in fields.left:
+        fields.odd()
+    if fields.left.get("stop_reason") != written_finish(finish, parts) or "stop_sequence" not in fields.left:
+        fields.odd()
+    for name in ("stop_reason", "stop_sequence"):
+        fields.left.pop(name, None)
+    return Answer((Choice(parts, finish, 0, sequence),), id, model, None, usage, original=fields.original())
+
+
+def read_finish(fields: Fields) -> tuple[Finish | None, str]:
+    """Why an answer ended, and the stop text that ended it; nothing is taken."""
+    reason, sequence = fields.left.get("stop_reason"), fields.left.get("stop_sequence")
+    finish = _FINISHES.get(reason, Finish.OTHER) if isinstance(reason, str) and reason else None
+    if sequence is not None and (not isinstance(sequence, str) or not sequence):
+        fields.odd()
+        sequence = None
+    return finish, sequence or ""
+
+
+def written_finish(finish: Finish | None, parts: tuple[Part, ...] = ()) -> str:
+    """An app looks for calls of tools only where this says that there are some."""
+    if any(isinstance(part, Refusal) for part in parts):
+        return "refusal"
+    if finish in (None, Finish.STOP, Finish.OTHER) and any(isinstance(part, ToolCall) for part in parts):
+        return "tool_use"
+    return "end_turn" if finish is None else _WRITTEN[finish]
+
+
+def message_head(id: str, model: str) -> dict[str, Any]:
+    """The fields of a message without content. An app may tell messages apart by their ids."""
+    return {"id": id or f"msg_{uuid4().hex}", "type": "message", "role": "assistant", "model": model}
+
+
+def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
+    """The body: of the first choice, as only one can be asked for. Left out is what the API has no word for: sound,
+    images, likelihoods."""
+    choice = min(answer.choices, key=lambda choice: choice.index, default=Choice())
+    made = {
+        **message_head(answer.id, answer.model),
+        "content": written_blocks(choice.parts, answer=True),
+        "stop_reason": written_finish(choice.finish, choice.parts),
+        "stop_sequence": choice.sequence or None,
+        "usage": usage_map(answer.usage or Usage()),
+    }
+    return _encode(as_it_came(answer, made, FORMAT, _read))

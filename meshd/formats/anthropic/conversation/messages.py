@@ -1,0 +1,160 @@
+"""Messages and the system prompt as turns, and turns as these.
+
+One message is one turn; a user's message with results of tools in it is a turn of the role TOOL. Instructions stand
+apart from the messages: those that other formats have between the turns are added to them, at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from meshd.formats.anthropic.conversation.content import (
+    FORMAT,
+    read_content,
+    refused,
+    written_blocks,
+    written_content,
+)
+from meshd.formats.conversation.parts import Part, Refusal, Text, ToolCall, ToolResult
+from meshd.formats.conversation.reading import Fields, as_it_came
+from meshd.formats.conversation.request import Role, Turn
+
+_ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
+_INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_NOT_OF_AN_ID = re.compile(r"[^A-Za-z0-9_-]")
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def read_turn(fields: Fields) -> Turn:
+    """A message. Raises InvalidRequestError if the fields are strict."""
+    role = fields.take("role")
+    known = _ROLES.get(role) if isinstance(role, str) else None
+    if known is None:
+        fields.refuse("role", f"one of {', '.join(_ROLES)}")
+        known = Role.ASSISTANT
+    parts = read_content(fields)
+    if any(isinstance(part, ToolResult) for part in parts):
+        if known is Role.USER:
+            known = Role.TOOL
+        else:
+            fields.odd()
+    if known is Role.SYSTEM:
+        fields.odd()  # to tell it from the system prompt
+    return Turn(known, tuple(parts), original=fields.original())
+
+
+def read_system(fields: Fields) -> Turn:
+    """The system prompt, as the only field of an object."""
+    parts = read_content(fields, "system")
+    if not all(isinstance(part, Text) for part in parts):
+        fields.odd()
+    return Turn(Role.SYSTEM, tuple(parts), original=fields.original())
+
+
+def written_turns(turns: Sequence[Turn]) -> dict[str, Any]:
+    """`system`, if there is one, and `messages`. Raises InvalidRequestError for what cannot be said."""
+    turns = _with_ids(turns)
+    system = [turn for turn in turns if turn.role in _INSTRUCTS and not _is_message(turn)]
+    made: dict[str, Any] = {}
+    if len(system) == 1:
+        written = as_it_came(system[0], _system(system), FORMAT, read_system)
+        made |= _object(written) if isinstance(written, msgspec.Raw) else written
+    elif system:
+        made |= _system(system)
+    made["messages"] = _messages([turn for turn in turns if turn.role not in _INSTRUCTS or _is_message(turn)])
+    return made
+
+
+def _is_message(turn: Turn) -> bool:
+    """Whether instructions came as a message, between others."""
+    original = turn.original
+    return original is not None and original.format == FORMAT and "role" in _object(original.json)
+
+
+def _system(turns: Sequence[Turn]) -> dict[str, Any]:
+    parts = [part for turn in turns for part in turn.parts]
+    if any(not isinstance(part, Text | Refusal) for turn in turns if not _is_ours(turn) for part in turn.parts):
+        raise refused("anything but text in a system prompt", "messages")
+    content = written_content(parts)
+    return {"system": content} if content else {}
+
+
+def _messages(turns: Sequence[Turn]) -> list[Any]:
+    """Results of parallel calls, which other formats have a message each for, belong into one."""
+    messages: list[Any] = []
+    at = 0
+    while at < len(turns):
+        turn, end = turns[at], at + 1
+        while turn.role is Role.TOOL and end < len(turns) and turns[end].role is Role.TOOL:
+            end += 1
+        if end - at > 1:
+            parts = [part for each in turns[at:end] for part in each.parts]
+            messages.append({"role": "user", "content": written_blocks(_results_first(parts))})
+        else:
+            last = end == len(turns)
+            content = written_content(_without_end(turn) if last else turn.parts)
+            made = {"role": _role(turn), "content": content}
+            if content or _is_ours(turn):
+                messages.append(as_it_came(turn, made, FORMAT, read_turn))
+        at = end
+    return messages
+
+
+def _is_ours(turn: Turn) -> bool:
+    return turn.original is not None and turn.original.format == FORMAT
+
+
+def _role(turn: Turn) -> str:
+    if turn.role in _INSTRUCTS:
+        return "system"
+    return "assistant" if turn.role is Role.ASSISTANT else "user"
+
+
+def _results_first(parts: Sequence[Part]) -> list[Part]:
+    results = [part for part in parts if isinstance(part, ToolResult)]
+    return [*results, *(part for part in parts if not isinstance(part, ToolResult))]
+
+
+def _without_end(turn: Turn) -> tuple[Part, ...]:
+    """An assistant's turn at the end may not end in white space."""
+    if turn.role is not Role.ASSISTANT or not turn.parts or not isinstance(last := turn.parts[-1], Text):
+        return turn.parts
+    return (*turn.parts[:-1], replace(last, text=last.text.rstrip())) if last.original is None else turn.parts
+
+
+def _with_ids(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Turns whose calls have ids of the kind that is accepted; the same if all have. A call without one gets one, which
+    the next result without one answers, of the same tool where that is named."""
+    calls = [part for turn in turns for part in turn.parts if isinstance(part, ToolCall)]
+    results = [part for turn in turns for part in turn.parts if isinstance(part, ToolResult)]
+    if all(_ID.fullmatch(id) for id in (*(call.id for call in calls), *(result.call for result in results))):
+        return turns
+    numbers, waiting = count(1), list[ToolCall]()
+
+    def identified(part: Part) -> Part:
+        if isinstance(part, ToolCall):
+            call = replace(part, id=_valid(part.id) or f"call_{next(numbers)}")
+            if not part.id:
+                waiting.append(call)
+            return call
+        if isinstance(part, ToolResult):
+            if part.call:
+                return replace(part, call=_valid(part.call))
+            answered = next((call for call in waiting if call.name == part.name), waiting[0] if waiting else None)
+            if answered is not None:
+                waiting.remove(answered)
+            return replace(part, call=answered.id if answered else f"call_{next(numbers)}")
+        return part
+
+    return [replace(turn, parts=tuple(map(identified, turn.parts))) for turn in turns]
+
+
+def _valid(id: str) -> str:
+    return _NOT_OF_AN_ID.sub("_", id)

@@ -1,0 +1,69 @@
+"""A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
+
+The rest of a broken answer is asked for with the text so far as the assistant's turn. Claude up to 4.5 continues it.
+Later versions, and all that think, want a user's turn at the end: for them, and for servers of which nothing is known,
+an instruction follows it. The quirk `prefill` (`assistant`, `instruct`) says otherwise; others are `rename` and `drop`,
+as for OpenAI's format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.formats.anthropic.versions import continues_prefill
+from meshd.formats.openai.prefill import GO_ON
+from meshd.sdk.lenient import whole
+from meshd.sdk.provider import ProviderCall, ProviderSettings
+
+_PREFILLS = ("assistant", "instruct")
+_TRUE = msgspec.Raw(b"true")
+_encode = msgspec.json.Encoder().encode
+_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class RequestWriter:
+    """Raises ValueError for an unknown `prefill`."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        quirks = settings.quirks
+        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
+        self._drop = frozenset(quirks.get("drop") or ())
+        self._prefill = quirks.get("prefill")
+        if self._prefill not in (None, *_PREFILLS):
+            raise ValueError(
+                f"provider {settings.name}: prefill {self._prefill!r} is not one of {', '.join(_PREFILLS)}"
+            )
+
+    def write(self, call: ProviderCall) -> bytes:
+        fields: dict[str, Any] = {**call.fields, "model": call.model}
+        if call.so_far.strip():
+            fields["messages"] = self._continued(call)
+        if call.stream:
+            fields["stream"] = _TRUE
+        else:
+            fields.pop("stream", None)
+        if self._rename or self._drop:
+            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
+        return _encode(fields)
+
+    def _continued(self, call: ProviderCall) -> list[Any]:
+        messages: list[Any] = _messages(whole(bytes(call.fields.get("messages", b"[]"))))
+        messages.append({"role": "assistant", "content": call.so_far})
+        how = self._prefill or ("assistant" if continues_prefill(call.model) else "instruct")
+        # White space at its end is refused in a turn that is continued.
+        if how == "instruct" or call.so_far[-1].isspace() or thinks(call.fields):
+            messages.append(GO_ON)
+        return messages
+
+
+def thinks(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether a request asks for reasoning."""
+    try:
+        thinking = _object(fields.get("thinking", b"{}"))
+        return bytes(thinking.get("type", b"")) not in (b"", b'"disabled"')
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

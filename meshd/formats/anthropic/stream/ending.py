@@ -1,0 +1,44 @@
+"""Whether an ended stream is whole: a stop reason comes after all of the content, `message_stop` after everything.
+
+Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes.
+"""
+
+from __future__ import annotations
+
+from meshd.formats.anthropic.wire import ReadEvent
+
+
+class Ending:
+    """See `meshd/formats/stream/event_reader.py`. stopped: the last event has come."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.missed = False
+        self.doubt = False
+        self.content = False
+        self.stopped = False
+        self._reason = False  # a stop reason has come, and no content after it
+
+    def note(self, read: ReadEvent) -> bool:
+        """An event came; whether it was progress."""
+        event = read.event
+        if event.content:
+            self.content = True
+            self.doubt = False
+            self.missed = self.missed or self.lost
+            self._reason = False
+        elif event.finish_reason is not None:
+            self._reason = True
+        elif read.type == "message_stop":
+            self.stopped = True
+        return event.content or event.finish_reason is not None or read.type == "content_block_start"
+
+    @property
+    def certain(self) -> bool:
+        return self._reason and self.content and not self.missed
+
+    def is_regular(self, *, done: bool) -> bool:
+        """Without a stop reason, only `message_stop` is an end: what else marks one says nothing of the answer."""
+        if self.missed or (self.doubt and not self.content):
+            return False
+        return self._reason or (self.stopped and self.content)

@@ -1,0 +1,94 @@
+"""One stream of a message's events.
+
+Owns: telling when it is whole. A server that leaves out the last event is not told apart from one that was cut after
+the stop reason: all of the answer has come, and the app gets the event that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshd.formats.anthropic import answer, wire
+from meshd.formats.anthropic.stream.ending import Ending
+from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
+from meshd.formats.openai.wire import Broken
+from meshd.formats.stream import event_reader
+from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.sdk.provider import ProviderFailure, RateLimits, StreamEvent, Usage
+
+_STOP = b'{"type":"message_stop"}'
+
+
+class EventReader(event_reader.EventReader):
+    member = b"type"
+    names = frozenset(name.encode() for name in wire.EVENTS)
+
+    _ending: Ending
+
+    def __init__(
+        self,
+        body: UpstreamBody | BodyInHand,
+        *,
+        started: float,
+        first_token: float,
+        idle: float,
+        total: float,
+        where: str,
+        url: str = "",
+        event_stream: bool,
+        limits: RateLimits | None,
+        failed: Callable[[BaseException], ProviderFailure],
+    ) -> None:
+        super().__init__(
+            body,
+            Ending(),
+            started=started,
+            first_token=first_token,
+            idle=idle,
+            total=total,
+            where=where,
+            url=url,
+            event_stream=event_stream,
+            limits=limits,
+            failed=failed,
+        )
+        self._reported: Usage | None = None
+
+    def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+        try:
+            read = wire.read_event(data, name, self._reported)
+        except Broken:
+            self._lose(data)
+            return None
+        except wire.Told as told:
+            self._failure = failure_from_error_object(told.error, told.usage or self._reported)
+            return None
+        except wire.Nothing as nothing:
+            self._ending.doubt = self._ending.doubt or nothing.doubtful
+            if nothing.end:
+                self._end(done=True)
+            return None
+        event = read.event
+        self._reported = event.usage or self._reported
+        progress = self._ending.note(read)
+        if self._ending.stopped:
+            self._end(done=True)
+            if self._failure is not None:
+                return None
+        return self._passed(event, progress)
+
+    def rest(self) -> None:
+        if not self._ending.stopped and self._ending.is_regular(done=False):
+            self._ending.stopped = True
+            self._more.append(StreamEvent(_STOP))
+
+    def read_unary(self, body: bytes) -> list[StreamEvent]:
+        try:
+            reading = answer.read_answer(body)
+        except Broken:
+            raise failure_from_no_answer(self._url, body) from None
+        except wire.Told as told:
+            raise failure_from_error_object(told.error, told.usage, told.said) from None
+        except answer.Unanswered as why:
+            raise self._bad(f"answered {why}", body, why.usage) from None
+        return [wire.read_event(data).event for data in answer.as_stream(reading.body)]
