@@ -228,7 +228,7 @@ def _written(part: Part, *, answer: bool) -> dict[str, Any] | None:
             made: dict[str, Any] | None = {"type": "text", "text": part.text} if part.text else None
         case Reasoning():
             made = _written_reasoning(part, answer=answer)
-        case ToolCall(custom=False):
+        case ToolCall() if answer or not part.custom:
             made = {"type": "tool_use", "id": part.id, "name": part.name, "input": as_input(part.arguments)}
         case ToolResult():
             made = {"type": "tool_result", "tool_use_id": part.call}
@@ -236,7 +236,7 @@ def _written(part: Part, *, answer: bool) -> dict[str, Any] | None:
                 made["content"] = written_content(part.parts)
             if part.failed:
                 made["is_error"] = True
-        case Image() if answer:
+        case Image() | File() if answer:
             made = None
         case Image(source=source) if source.url or source.id or (source.data and source.media_type):
             made = {"type": "image", "source": _written_source(source)}
@@ -246,7 +246,7 @@ def _written(part: Part, *, answer: bool) -> dict[str, Any] | None:
                 made["title"] = source.name
         case Audio() if part.transcript or answer:
             made = {"type": "text", "text": part.transcript} if part.transcript else None
-        case _ if is_ours(part) or (answer and isinstance(part, Other)):
+        case _ if is_ours(part) or answer:
             made = None
         case _:
             raise refused(f"a part of the type {type(part).__name__.lower()}", "messages")
