@@ -1,6 +1,6 @@
 """What Claude's versions take, by the version in a model's name.
 
-Owns: reading a version from a name, and which version changed what. A name without one is a compatible server's model.
+Owns: reading a version from a name, and which version changed what. Other names are those of compatible servers' models.
 
 Sources (2026-11-28): docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html (4.6 thinks
 adaptively, earlier ones by a budget, later ones only adaptively); openrouter.ai/docs/guides/evaluate-and-optimize/
@@ -13,16 +13,21 @@ from __future__ import annotations
 import functools
 import re
 
-_CLAUDE = re.compile(r"claude(?:[._-][a-z]+)*?[._-](\d{1,2})(?:[._-](\d{1,2}))?(?!\d)", re.I)
+_CLAUDE = re.compile(r"claude(?:[._-][a-z]+)*?[._-](\d{1,2})(?:[._-](\d{1,2}))?(?!\d)")
+_LONGEST = 200  # characters
+_NEWEST = (999, 0)  # a Claude without a version: a preview
 _ADAPTIVE = (4, 6)
 _UNSAMPLED = (4, 7)
 
 
 @functools.lru_cache(256)
 def version_of(model: str) -> tuple[int, int] | None:
-    """`claude-opus-4-8`, `anthropic/claude-3.7-sonnet`, `claude-sonnet-4-20250514`; None if it has none."""
-    found = _CLAUDE.search(model[:200])
-    return None if found is None else (int(found[1]), int(found[2] or 0))
+    """`claude-opus-4-8`, `anthropic/claude-3.7-sonnet`, `claude-sonnet-4-20250514`; None if it is no Claude."""
+    name = model[:_LONGEST].lower()
+    found = _CLAUDE.search(name)
+    if found is not None:
+        return int(found[1]), int(found[2] or 0)
+    return _NEWEST if "claude" in name else None
 
 
 def continues_prefill(model: str) -> bool:

@@ -61,7 +61,7 @@ class EventReader(event_reader.EventReader):
             self._lose(data)
             return None
         except wire.Told as told:
-            self._failure = failure_from_error_object(told.error, told.usage or self._reported)
+            self._failure = failure_from_error_object(told.error, told.usage)
             return None
         except wire.Nothing as nothing:
             self._ending.doubt = self._ending.doubt or nothing.doubtful
