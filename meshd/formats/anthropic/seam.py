@@ -1,6 +1,6 @@
 """Where another attempt continues a stream of a message's events: its blocks become the rest of the first one's.
 
-The app's stream may break off in a block or between two. The rest of the text continues the block that is open, if it
+The app's stream may end early in a block or between two. The rest of the text continues the block that is open, if it
 is of text; otherwise a block of text is opened for it. Later blocks, such as a tool call, get the next numbers.
 """
 

@@ -1,6 +1,6 @@
 """What Claude's versions take, by the version in a model's name.
 
-Owns: reading a version from a name, and which version changed what. Other names are those of compatible servers' models.
+Owns: reading a version from a name, and which version changed what. Other names are of compatible servers' models.
 
 Sources (2026-11-28): docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html (4.6 thinks
 adaptively, earlier ones by a budget, later ones only adaptively); openrouter.ai/docs/guides/evaluate-and-optimize/
@@ -20,10 +20,13 @@ _ADAPTIVE = (4, 6)
 _UNSAMPLED = (4, 7)
 
 
-@functools.lru_cache(256)
 def version_of(model: str) -> tuple[int, int] | None:
-    """`claude-opus-4-8`, `anthropic/claude-3.7-sonnet`, `claude-sonnet-4-20250514`; None if it is no Claude."""
-    name = model[:_LONGEST].lower()
+    """`claude-opus-4-8`, `anthropic/claude-3.7-sonnet`, `claude-sonnet-4-20250514`; None for another model."""
+    return _version_of(model[:_LONGEST].lower())
+
+
+@functools.lru_cache(256)
+def _version_of(name: str) -> tuple[int, int] | None:
     found = _CLAUDE.search(name)
     if found is not None:
         return int(found[1]), int(found[2] or 0)

@@ -68,7 +68,7 @@ class Told(Exception):
 
 
 class Nothing(Exception):
-    """An object that is no event. doubtful: its words might be an error. end: it marks the end."""
+    """An object that is not an event. doubtful: its words might be an error. end: it marks the end."""
 
     def __init__(self, *, doubtful: bool = False, end: bool = False) -> None:
         super().__init__("no event")
@@ -196,7 +196,7 @@ def said_in(block: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def failed_in(document: Mapping[str, Any]) -> bytes | None:
-    """The error in a message that is one, or was broken off; None if it is neither."""
+    """The error in a message that is one, or ended early; None if it is neither."""
     if document.get("type") == "error" or error_answers.is_flagged(document):
         return lenient.plain(document)
     reason = document.get("stop_reason")

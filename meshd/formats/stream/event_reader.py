@@ -59,7 +59,7 @@ class EventReader:
     member: ClassVar[bytes]
     """The name that every event has in it, to recognise several in one."""
     names: ClassVar[frozenset[bytes]] = frozenset()
-    """Of events that are no errors."""
+    """Of events that are not errors."""
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ def _needs(
         structured=wanted is not None and wanted.type == "json_schema",
         images=carried.images,
         tokens=max(size - carried.size, 0) // BYTES_PER_TOKEN + carried.tokens + TOKENS_PER_IMAGE * carried.images,
-        # 0 only fills a cache, which is no answer of any length.
+        # 0 only fills a cache, while None means that there is no limit.
         max_output=None if limit is None or limit < 0 else max(limit, 1),
         # A token is at least a byte of text: see OpenAI's `needs.py`.
         most=length - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),

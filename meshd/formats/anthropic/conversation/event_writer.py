@@ -37,8 +37,8 @@ _Key = tuple[str, object]
 
 
 class _Block:
-    """key: which events belong to it. deltas: that wait. arguments: of a call; as_one: they are no object, and are
-    written as one when it closes."""
+    """key: which events belong to it. deltas: that wait. arguments: of a call; as_one: they are something
+    else than an object, and are written as one when it closes."""
 
     def __init__(self, key: _Key, start: dict[str, Any]) -> None:
         self.key = key

@@ -118,6 +118,8 @@ def _stop(fields: Fields) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in texts):
         fields.refuse("stop_sequences", "a list of texts")
         return ()
+    if not all(text.strip() for text in texts):
+        fields.odd()
     return tuple(texts)
 
 

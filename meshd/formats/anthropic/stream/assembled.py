@@ -79,7 +79,7 @@ def _input(text: str, begun: Any) -> Any:
 
 
 def invalid_input(text: str) -> dict[str, str]:
-    """Arguments that are no object, in the form that Anthropic documents for them."""
+    """Arguments other than an object, in the form that Anthropic documents for them."""
     return {"INVALID_JSON": text}
 
 
