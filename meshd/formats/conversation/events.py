@@ -41,13 +41,14 @@ class TextDelta(msgspec.Struct, frozen=True):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True):
-    """Also Anthropic's `signature_delta`, and encrypted reasoning, which comes whole."""
+    """Also Anthropic's `signature_delta`, and encrypted reasoning, which comes whole. id: of a Responses item."""
 
     text: str = ""
     signature: str = ""
     encrypted: str = ""
     choice: int = 0
     block: int = 0
+    id: str = ""
 
 
 class RefusalDelta(msgspec.Struct, frozen=True):
@@ -167,11 +168,12 @@ class _Building:
 
     def _think(self, event: ReasoningDelta) -> None:
         self._part(("reasoning", event.block), Reasoning()).append(event.text)
-        if event.signature or event.encrypted:
+        if event.signature or event.encrypted or event.id:
             kind, part, text = self._parts[-1]
             assert isinstance(part, Reasoning), "it was added just now"
             signature, encrypted = part.signature + event.signature, part.encrypted + event.encrypted
-            self._parts[-1] = (kind, replace(part, signature=signature, encrypted=encrypted), text)
+            thought = replace(part, signature=signature, encrypted=encrypted, id=event.id or part.id)
+            self._parts[-1] = (kind, thought, text)
 
     def _hear(self, event: AudioDelta) -> None:
         place = next((n for n, (kind, _, _) in enumerate(self._parts) if kind == "audio"), None)

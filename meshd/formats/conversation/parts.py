@@ -135,7 +135,13 @@ class ToolResult(Record, frozen=True):
 
 class Other(Record, frozen=True):
     """Something that only its own format has, such as a hosted tool or a search result; the original contains it. A
-    writer of another format refuses it or leaves it out."""
+    writer of another format refuses it or leaves it out (`portable.py`).
+
+    kind: in its format's words. spare: the conversation means the same without it.
+    """
+
+    kind: str = ""
+    spare: bool = False
 
 
 Part = Text | Image | Audio | File | Refusal | Reasoning | ToolCall | ToolResult | Other

@@ -30,9 +30,18 @@ class Turn(Record, frozen=True):
     name: str = ""
 
 
+class Namespace(msgspec.Struct, frozen=True):
+    """A group of tools (Responses)."""
+
+    name: str
+    description: str = ""
+
+
 class Tool(Record, frozen=True):
-    """A tool that the app runs. schema: JSON Schema of its arguments (OpenAI's and Gemini's `parameters`, Anthropic's
-    `input_schema`). custom: it takes any text, or text of that grammar (OpenAI)."""
+    """A tool that the app runs. name: it is the only one of the request with that name. schema: JSON Schema of its
+    arguments (OpenAI's and Gemini's `parameters`, Anthropic's `input_schema`). custom: it takes any text, or text of
+    that grammar (OpenAI; as its chat format writes it). namespace, local: the group that it is in, and its name there;
+    `name` is made of both (`tool_names.py`), for formats without groups."""
 
     name: str
     description: str = ""
@@ -41,6 +50,8 @@ class Tool(Record, frozen=True):
     custom: bool = False
     grammar: Json | None = None
     cache: CacheMark | None = None
+    namespace: Namespace | None = None
+    local: str = ""
 
 
 class ToolMode(enum.StrEnum):
@@ -83,7 +94,8 @@ class Parameters(Record, frozen=True):
     Gemini's `thinkingLevel`. reasoning_budget: tokens (Anthropic's `budget_tokens`, Gemini's `thinkingBudget`), 0:
     none. reasoning_shown: Gemini's `includeThoughts`, Responses' `reasoning.summary`. stream_usage: the app wants the
     usage at the end of its stream (OpenAI's `stream_options`; the others always send it). previous: the answer that
-    this continues, which only its provider knows (Responses' `previous_response_id`).
+    this continues, which only its provider knows (Responses' `previous_response_id`). bound: fields of the original
+    without which the request would mean something else, and which no other format has.
 
     OpenAI's `logit_bias`, `modalities`, `prediction`, `metadata` and the like have no counterpart and stay in the
     original; so do Gemini's `safetySettings` and Anthropic's `container`.
@@ -112,6 +124,7 @@ class Parameters(Record, frozen=True):
     stream: bool = False
     stream_usage: bool = False
     previous: str = ""
+    bound: tuple[str, ...] = ()
 
 
 class Conversation(msgspec.Struct, frozen=True):

@@ -93,13 +93,13 @@ def _read_url(fields: Fields, name: str) -> Source:
     url = fields.text(name)
     if not url:
         fields.refuse(name, "a URL")
-    source = _source(url)
+    source = source_of(url)
     if source.url != url and data_url(source) != url:
         fields.odd()
     return source
 
 
-def _source(url: str) -> Source:
+def source_of(url: str) -> Source:
     data = _DATA_URL.fullmatch(url)
     return Source(url=url) if data is None else Source(data=data[2], media_type=data[1].lower())
 
@@ -119,7 +119,7 @@ def _read_audio(fields: Fields) -> Audio:
 def _read_file(fields: Fields) -> File:
     inner = fields.inner("file")
     data, id, name = inner.text("file_data"), inner.text("file_id"), inner.text("filename")
-    source = _source(data) if data[:5].lower() == "data:" else Source(data=data)
+    source = source_of(data) if data[:5].lower() == "data:" else Source(data=data)
     if source.url:  # an odd data URL
         source = Source(data=data)
     if data_url(source) != data:

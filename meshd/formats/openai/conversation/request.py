@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.parts import Original, Other
+from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, as_it_came, request_of
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.openai.conversation.content import FORMAT
@@ -60,6 +61,7 @@ def _read(document: dict[str, Any]) -> Conversation:
 
 def write_request(conversation: Conversation) -> bytes:
     """The body. Raises InvalidRequestError for what OpenAI's format cannot say."""
+    conversation = portable(conversation, FORMAT)
     parameters = conversation.parameters
     try:
         top = as_it_came(parameters, written_parameters(parameters), FORMAT, read_parameters)

@@ -1,0 +1,59 @@
+"""What a conversation has that only its own format can say: left out where it can be spared, else refused.
+
+Every writer begins with it, so that nothing is lost silently.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from meshd.formats.conversation.parts import Other, Part, Record
+from meshd.formats.conversation.request import Conversation, Tool
+from modelmesh.errors import InvalidRequestError
+
+
+def portable(conversation: Conversation, format: str) -> Conversation:
+    """The conversation for a writer of that format. Raises InvalidRequestError, which names the field."""
+    parameters = conversation.parameters
+    if not _is_of(parameters, format):
+        if parameters.previous:
+            raise _refused("previous_response_id")
+        for name in parameters.bound:
+            raise _refused(name)
+    tools = tuple(tool for tool in conversation.tools if _is_kept(tool, format, "tools"))
+    turns = []
+    for turn in conversation.turns:
+        parts = tuple(part for part in turn.parts if _is_kept(part, format, "input"))
+        if len(parts) == len(turn.parts):
+            turns.append(turn)
+        elif parts:
+            turns.append(replace(turn, parts=parts))
+    if len(tools) == len(conversation.tools) and turns == list(conversation.turns):
+        return conversation
+    return replace(conversation, tools=tools, turns=tuple(turns))
+
+
+def _is_of(record: Record, format: str) -> bool:
+    return record.original is None or record.original.format == format
+
+
+def _is_kept(part: Part | Tool, format: str, where: str) -> bool:
+    if not isinstance(part, Other) or (part.original is not None and part.original.format == format):
+        return True
+    if part.spare:
+        return False
+    kind = f"`{part.kind}`" if part.kind else "an item"
+    raise InvalidRequestError(
+        f"`{where}` has {kind} in it, which the API of this model does not have; leave it out, or ask a model whose"
+        " provider has it",
+        param=where,
+        code="unsupported_parameter",
+    )
+
+
+def _refused(name: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"`{name}` is not possible with this model, as only the provider that keeps it knows what it stands for",
+        param=name,
+        code="unsupported_parameter",
+    )

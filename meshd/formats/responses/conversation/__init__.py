@@ -1,0 +1,1 @@
+"""The Responses API as conversation records, in both directions."""

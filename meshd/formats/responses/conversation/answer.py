@@ -1,0 +1,214 @@
+"""A response as an answer, and an answer as a response.
+
+What a provider sends is read as far as it goes: `formats/responses/answer.py` has judged whether it is an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.freeform import custom_again
+from meshd.formats.conversation.parts import Original, Part, Reasoning, Refusal, Text, ToolCall
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
+from meshd.formats.conversation.request import Conversation, Tool
+from meshd.formats.conversation.tool_names import by_name
+from meshd.formats.openai.conversation.answer import read_logprobs, written_logprobs
+from meshd.formats.responses.conversation.content import FORMAT
+from meshd.formats.responses.conversation.items import call_item, parts_of, read_items, reasoning_item, said_part
+from meshd.formats.responses.conversation.request import echoed
+from meshd.formats.responses.usage import usage_in, usage_map
+
+_INCOMPLETE = {
+    "max_output_tokens": Finish.LENGTH,
+    "content_filter": Finish.FILTER,
+}
+_REASONS = {
+    Finish.LENGTH: "max_output_tokens",
+    Finish.CONTEXT: "max_output_tokens",
+    Finish.FILTER: "content_filter",
+    Finish.REFUSAL: "content_filter",
+}
+_LONGEST_ID = 64  # characters, that OpenAI takes back
+_encode = msgspec.json.Encoder().encode
+_raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def read_answer(body: bytes) -> Answer:
+    """Raises Unreadable."""
+    document = answer_of(body)
+    try:
+        return read_response(document)
+    except RecursionError:
+        raise Unreadable("it is nested too deeply") from None
+
+
+def read_response(document: dict[str, Any]) -> Answer:
+    given = document.get("output")
+    output = json_of(given if isinstance(given, list) else [])
+    parts = _said_in(output)
+    finish = finish_of(document, parts)
+    choice = Choice(parts, finish, 0, "", logprobs_of(given), original=Original(FORMAT, output))
+    rest = {name: value for name, value in document.items() if name != "output"}
+    return replace(_read_top(rest), choices=(choice,))
+
+
+def _read_top(document: dict[str, Any]) -> Answer:
+    """Everything but its output."""
+    fields = Fields(document, "", FORMAT, strict=False)
+    id, model, created = fields.text("id"), fields.text("model"), fields.number("created_at")
+    created = None if created is None else int(created)
+    return Answer((), id, model, created, usage_in(document), original=Original(FORMAT, json_of(document)))
+
+
+def finish_of(response: Mapping[str, Any], parts: tuple[Part, ...]) -> Finish | None:
+    status, details = response.get("status"), response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    if status == "incomplete":
+        return _INCOMPLETE.get(reason, Finish.OTHER) if isinstance(reason, str) else Finish.OTHER
+    if status in ("failed", "cancelled"):
+        return Finish.OTHER
+    if status in ("in_progress", "queued"):
+        return None
+    return Finish.TOOL_CALLS if any(isinstance(part, ToolCall) for part in parts) else Finish.STOP
+
+
+def logprobs_of(output: Any) -> tuple[TokenLogprob, ...]:
+    """Of all texts."""
+    found: list[TokenLogprob] = []
+    for item in output if isinstance(output, list) else ():
+        content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("logprobs"):
+                found += read_token_logprobs(part["logprobs"])
+    return tuple(found)
+
+
+def read_token_logprobs(value: Any) -> tuple[TokenLogprob, ...]:
+    """They are written as in the chat format, without the map around them."""
+    return read_logprobs(Fields({"logprobs": {"content": value}}, "", FORMAT, strict=False)) if value else ()
+
+
+def written_token_logprobs(logprobs: tuple[TokenLogprob, ...]) -> list[Any]:
+    made = written_logprobs(logprobs)
+    return [] if made is None else [_with_bytes(each) for each in made["content"]]
+
+
+def _with_bytes(entry: dict[str, Any]) -> dict[str, Any]:
+    """Here they always have them."""
+    made = {**entry, "bytes": entry["bytes"] if entry["bytes"] is not None else list(entry["token"].encode())}
+    return made | ({"top_logprobs": list(map(_with_bytes, entry["top_logprobs"]))} if "top_logprobs" in entry else {})
+
+
+def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
+    """The body. asked: the request, which a response repeats in part."""
+    return _encode(written_response(answer, asked))
+
+
+def written_response(answer: Answer, asked: Conversation | None = None) -> dict[str, Any]:
+    whole = custom_again(answer, asked)
+    choice = whole.choices[0] if whole.choices else Choice()
+    base = response_id(answer.id)
+    made = skeleton(base, answer.model, answer.created, asked) | closing(choice.finish, answer.usage)
+    original = answer.original
+    if original is not None and original.format == FORMAT:
+        came = msgspec.json.decode(original.json)
+        same = _read_top(came) == replace(answer, choices=()) and finish_of(came, choice.parts) is choice.finish
+        made = came if same else {**came, **made}
+    return {**made, "output": _output(choice, base, asked)}
+
+
+def _output(choice: Choice, base: str, asked: Conversation | None) -> Any:
+    original = choice.original
+    if original is not None and original.format == FORMAT and _said_in(original.json) == choice.parts:
+        return msgspec.Raw(original.json)
+    tools = {} if asked is None else by_name(asked.tools)
+    return written_output(choice, base, tools)
+
+
+def _said_in(output: bytes) -> tuple[Part, ...]:
+    return parts_of(read_items(_raw_items(output), "", strict=False))
+
+
+def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list[Any]:
+    """The items of an answer. base: the id that theirs are made of."""
+    items: list[Any] = []
+    content: list[Any] = []
+    status = item_status(choice.finish)
+    logprobs = choice.logprobs
+    for part in choice.parts:
+        if isinstance(part, Text | Refusal):
+            if not content:
+                message = {"type": "message", "id": item_id("msg", base, len(items)), "role": "assistant"}
+                items.append({**message, "status": "completed", "content": content})
+            content.append(said_part(part, written_token_logprobs(logprobs) if isinstance(part, Text) else None))
+            logprobs = () if isinstance(part, Text) else logprobs
+            continue
+        content = []
+        if isinstance(part, Reasoning):
+            items.append(reasoning_item(part, part.id or item_id("rs", base, len(items))))
+        elif isinstance(part, ToolCall):
+            items.append(written_call(part, base, len(items), tools))
+        elif part.original is not None and part.original.format == FORMAT:
+            items.append(msgspec.Raw(part.original.json))
+    if items and isinstance(items[-1], dict) and "status" in items[-1]:
+        items[-1]["status"] = status
+    return items
+
+
+def written_call(part: ToolCall, base: str, index: int, tools: Mapping[str, Tool]) -> dict[str, Any]:
+    call = replace(part, id=part.id or item_id("call", base, index))
+    id = item_id("ctc" if part.custom else "fc", base, index)
+    return {"id": id, **call_item(call, tools)} | ({} if part.custom else {"status": "completed"})
+
+
+def skeleton(id: str, model: str, created: int | None, asked: Conversation | None) -> dict[str, Any]:
+    """A response that has just begun."""
+    return {
+        "id": id,
+        "object": "response",
+        "created_at": int(time.time()) if created is None else created,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "model": model,
+        "output": [],
+        **echoed(asked),
+        "usage": None,
+    }
+
+
+def closing(finish: Finish | None, usage: Any) -> dict[str, Any]:
+    """What has changed at the end."""
+    reason = _REASONS.get(finish) if finish is not None else None
+    return {
+        "status": "completed" if reason is None else "incomplete",
+        "incomplete_details": None if reason is None else {"reason": reason},
+        "usage": None if usage is None else usage_map(usage),
+    }
+
+
+def item_status(finish: Finish | None) -> str:
+    return "incomplete" if finish in _REASONS else "completed"
+
+
+def response_id(id: str) -> str:
+    """An id as this API has them, made of the provider's."""
+    if id.startswith("resp_") and len(id) <= _LONGEST_ID:
+        return id
+    return f"resp_{_digest(id) if id else uuid.uuid4().hex}"
+
+
+def item_id(kind: str, base: str, index: int) -> str:
+    return f"{kind}_{_digest(f'{base}/{index}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:40]

@@ -1,0 +1,175 @@
+"""The events of a streamed response as neutral events.
+
+What an event repeats at the end of a part, an item or the answer is only read where its deltas did not come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.events import (
+    Began,
+    CallBegan,
+    CallDelta,
+    Event,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Unread,
+    Used,
+)
+from meshd.formats.conversation.parts import Original, Other, Part, Reasoning, Refusal, Text, ToolCall
+from meshd.formats.conversation.reading import Unreadable, answer_of, json_of
+from meshd.formats.responses.conversation.answer import finish_of, logprobs_of, read_token_logprobs
+from meshd.formats.responses.conversation.content import FORMAT
+from meshd.formats.responses.conversation.items import PARAGRAPH, parts_of, read_items
+from meshd.formats.responses.usage import usage_in
+
+_LAST = {"response.completed", "response.incomplete", "response.failed"}
+_FIRST = {"response.created", "response.in_progress", "response.queued"}
+_ARGUMENTS = {"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"}
+_THOUGHTS = {"response.reasoning_summary_text.delta", "response.reasoning_text.delta"}
+_REPEATED = {
+    "response.content_part.added", "response.content_part.done", "response.output_text.done", "response.refusal.done",
+    "response.reasoning_summary_part.done", "response.reasoning_summary_text.done", "response.reasoning_text.done",
+    "response.function_call_arguments.done", "response.custom_tool_call_input.done",
+}  # fmt: skip
+
+
+class EventReader:
+    """Of one stream: `read` its payloads in order."""
+
+    def __init__(self) -> None:
+        self._began = False
+        self._blocks: dict[tuple[int, int], int] = {}  # of texts, by output and content index
+        self._calls: dict[int, int] = {}  # by output index
+        self._said: dict[tuple[int, str], int] = {}  # characters that have come, by output index and kind
+        self._thinking: dict[int, str] = {}  # which of its two forms an item's reasoning has come in
+        self._done: set[int] = set()
+
+    def read(self, data: bytes) -> list[Event]:
+        """Raises Unreadable."""
+        document = answer_of(data)
+        try:
+            return list(self._events(document))
+        except RecursionError:
+            raise Unreadable("it is nested too deeply") from None
+
+    def _events(self, event: dict[str, Any]) -> Iterator[Event]:
+        kind = event.get("type")
+        kind = kind if isinstance(kind, str) else ""
+        index = _whole(event.get("output_index"))
+        response, item = event.get("response"), event.get("item")
+        if isinstance(response, dict) and (kind in _FIRST or kind in _LAST):
+            yield from self._begin(response)
+            if kind in _LAST:
+                yield from self._end(response)
+        elif kind == "response.output_text.delta":
+            text, logprobs = _text(event.get("delta")), read_token_logprobs(event.get("logprobs"))
+            if text or logprobs:
+                yield TextDelta(text, 0, self._block(index, _whole(event.get("content_index"))), logprobs)
+                self._count(index, "text", text)
+        elif kind == "response.refusal.delta":
+            yield RefusalDelta(_text(event.get("delta")))
+            self._count(index, "refusal", _text(event.get("delta")))
+        elif kind in _THOUGHTS:
+            yield from self._think(index, kind, _text(event.get("delta")), _text(event.get("item_id")))
+        elif kind == "response.reasoning_summary_part.added":
+            if _whole(event.get("summary_index")) and self._said.get((index, "reasoning")):
+                yield ReasoningDelta(PARAGRAPH, block=index)
+                self._count(index, "reasoning", PARAGRAPH)
+        elif kind == "response.output_item.added" and isinstance(item, dict):
+            yield from self._begin_item(index, item)
+        elif kind in _ARGUMENTS:
+            yield from self._argue(index, _text(event.get("delta")))
+        elif kind == "response.output_item.done" and isinstance(item, dict):
+            yield from self._end_item(index, item)
+        elif kind not in _REPEATED:
+            yield Unread(Original(FORMAT, json_of(event)))
+
+    def _begin(self, response: dict[str, Any]) -> Iterator[Event]:
+        if not self._began:
+            self._began = True
+            created = response.get("created_at")
+            created = int(created) if isinstance(created, int | float) and abs(created) < 2**53 else None
+            yield Began(_text(response.get("id")), _text(response.get("model")), created)
+
+    def _end(self, response: dict[str, Any]) -> Iterator[Event]:
+        output = response.get("output")
+        items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+        for index, item in enumerate(items):
+            yield from self._end_item(index, item)
+        parts = tuple(part for item in items for part in _parts(item))
+        if (usage := usage_in(response)) is not None:
+            yield Used(usage)
+        finish = finish_of(response, parts)
+        if finish is Finish.STOP and self._calls:
+            finish = Finish.TOOL_CALLS  # some servers leave the output of the last event empty
+        if finish is not None:
+            yield Finished(finish)
+
+    def _block(self, index: int, content: int) -> int:
+        return self._blocks.setdefault((index, content), len(self._blocks))
+
+    def _count(self, index: int, kind: str, text: str) -> None:
+        self._said[index, kind] = self._said.get((index, kind), 0) + len(text)
+
+    def _think(self, index: int, kind: str, text: str, id: str = "") -> Iterator[Event]:
+        if text and self._thinking.setdefault(index, kind) == kind:
+            yield ReasoningDelta(text, block=index, id=id)
+            self._count(index, "reasoning", text)
+
+    def _begin_item(self, index: int, item: dict[str, Any]) -> Iterator[Event]:
+        if item.get("type") not in ("function_call", "custom_tool_call") or index in self._calls:
+            return
+        for part in _parts(item):
+            if isinstance(part, ToolCall):
+                self._calls[index] = len(self._calls)
+                yield CallBegan(self._calls[index], part.id, part.name, part.custom, part.signature)
+
+    def _argue(self, index: int, text: str) -> Iterator[Event]:
+        if index not in self._calls:
+            self._calls[index] = len(self._calls)
+            yield CallBegan(self._calls[index])
+        if text:
+            yield CallDelta(self._calls[index], text)
+            self._count(index, "arguments", text)
+
+    def _end_item(self, index: int, item: dict[str, Any]) -> Iterator[Event]:
+        """What an item has that its deltas did not say."""
+        if index in self._done:
+            return
+        self._done.add(index)
+        for content, part in enumerate(_parts(item)):
+            match part:
+                case Text() if not self._said.get((index, "text")) and part.text:
+                    yield TextDelta(part.text, 0, self._block(index, content), logprobs_of([item]))
+                case Refusal() if not self._said.get((index, "refusal")):
+                    yield RefusalDelta(part.text)
+                case Reasoning():
+                    text = "" if self._said.get((index, "reasoning")) else part.text
+                    if text or part.encrypted or part.signature or part.id:
+                        yield ReasoningDelta(text, part.signature, part.encrypted, 0, index, part.id)
+                case ToolCall():
+                    yield from self._begin_item(index, item)
+                    if not self._said.get((index, "arguments")):
+                        yield from self._argue(index, part.arguments)
+                case Other() if part.original is not None:
+                    yield Unread(part.original, 0)
+
+
+def _parts(item: dict[str, Any]) -> tuple[Part, ...]:
+    return parts_of(read_items([msgspec.Raw(json_of(item))], "", strict=False))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else 0

@@ -1,0 +1,244 @@
+"""Items of input and output as turns, and turns as items.
+
+What the model said in one go, which is several items here (reasoning, a message, calls), is one turn of the assistant.
+Every turn keeps its items as its original, because their ids and states have no place in the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from meshd.formats.conversation.parts import (
+    Original,
+    Other,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from meshd.formats.conversation.reading import Fields, json_of
+from meshd.formats.conversation.request import Role, Tool, Turn
+from meshd.formats.conversation.tool_names import joined
+from meshd.formats.openai.conversation.messages import signature_in
+from meshd.formats.responses.conversation.content import FORMAT, read_content, written_input
+from meshd.formats.responses.conversation.tools import named_in
+from modelmesh.errors import InvalidRequestError
+
+SIGNED = "mesh.signature:"
+"""Before a signature of another provider's reasoning, in the place of the encrypted text."""
+PARAGRAPH = "\n\n"
+"""Between the parts of a summary."""
+
+_ROLES = {role: Role(role) for role in ("system", "developer", "user", "assistant")}
+_decode = msgspec.json.Decoder().decode
+_SPARE = frozenset(
+    {"web_search_call", "file_search_call", "image_generation_call", "code_interpreter_call", "mcp_list_tools",
+     "mcp_call", "tool_search_call", "tool_search_output", "additional_tools"}
+)  # fmt: skip
+"""What the provider did for a message that follows, and what other items repeat: `additional_tools` are tools."""
+_OF_MODEL = frozenset(
+    {"computer_call", "local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request", "program"}
+)
+_BRINGS_TOOLS = ("additional_tools", "tool_search_output")
+
+
+def read_items(items: Sequence[msgspec.Raw], where: str, *, strict: bool) -> list[Turn]:
+    """Raises InvalidRequestError if strict."""
+    turns: list[tuple[Role, list[Part], list[bytes]]] = []
+    for n, raw in enumerate(items):
+        role, parts = _read_item(Fields.of(_decode(raw), f"{where}[{n}]", FORMAT, strict=strict))
+        if role is not Role.ASSISTANT or not turns or turns[-1][0] is not role:
+            turns.append((role, [], []))
+        turns[-1][1].extend(parts)
+        turns[-1][2].append(bytes(raw))
+    return [
+        Turn(role, tuple(parts), original=Original(FORMAT, b"[" + b",".join(came) + b"]"))
+        for role, parts, came in turns
+    ]
+
+
+def tools_in(items: Iterable[msgspec.Raw]) -> list[Any]:
+    """The tools that items bring along."""
+    found: list[Any] = []
+    for raw in items:
+        if not any(kind.encode() in bytes(raw) for kind in _BRINGS_TOOLS):
+            continue
+        item = _decode(raw)
+        if isinstance(item, dict) and item.get("type") in _BRINGS_TOOLS and isinstance(item.get("tools"), list):
+            found += item["tools"]
+    return found
+
+
+def _read_item(fields: Fields) -> tuple[Role, list[Part]]:
+    value = dict(fields.left)
+    kind = fields.take("type")
+    if kind is None and "role" in fields.left:
+        kind = "message"
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    if reader is not None:
+        return reader(fields)
+    kind = kind if isinstance(kind, str) else "item_reference" if kind is None and "id" in value else ""
+    other = Other(kind=kind, spare=kind in _SPARE, original=Original(FORMAT, json_of(value)))
+    if kind in _OF_MODEL or (kind in _SPARE and kind not in _BRINGS_TOOLS):
+        return Role.ASSISTANT, [other]
+    return (Role.TOOL if kind.endswith("_output") else Role.USER), [other]
+
+
+def _read_message(fields: Fields) -> tuple[Role, list[Part]]:
+    role = fields.take("role")
+    known = _ROLES.get(role) if isinstance(role, str) else None
+    if known is None:
+        fields.refuse("role", f"one of {', '.join(_ROLES)}")
+        known = Role.ASSISTANT
+    return known, read_content(fields, "content")
+
+
+def _read_reasoning(fields: Fields) -> tuple[Role, list[Part]]:
+    id, encrypted, signature = fields.text("id"), fields.text("encrypted_content"), ""
+    text = "".join(_texts(fields, "content")) or PARAGRAPH.join(_texts(fields, "summary"))
+    if encrypted.startswith(SIGNED):
+        encrypted, signature = "", encrypted.removeprefix(SIGNED)
+    return Role.ASSISTANT, [Reasoning(text, signature, encrypted, id)]
+
+
+def _texts(fields: Fields, name: str) -> list[str]:
+    parts = fields.entries(name)
+    return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+
+
+def _read_call(fields: Fields) -> tuple[Role, list[Part]]:
+    arguments = fields.left.get("arguments")
+    text = fields.text("arguments") if isinstance(arguments, str | None) else json_of(fields.take("arguments")).decode()
+    return Role.ASSISTANT, [ToolCall(_call_id(fields), _name(fields), text, False, signature_in(fields.left))]
+
+
+def _read_custom_call(fields: Fields) -> tuple[Role, list[Part]]:
+    return Role.ASSISTANT, [ToolCall(_call_id(fields), _name(fields), fields.text("input"), True)]
+
+
+def _call_id(fields: Fields) -> str:
+    id = fields.text("call_id")
+    if not id:
+        fields.refuse("call_id", "the id of the call")
+    return id
+
+
+def _name(fields: Fields) -> str:
+    name, namespace = fields.text("name"), fields.text("namespace")
+    if not name:
+        fields.refuse("name", "the name of a tool")
+    return joined(namespace, name)
+
+
+def _read_result(fields: Fields) -> tuple[Role, list[Part]]:
+    return Role.TOOL, [ToolResult(_call_id(fields), tuple(read_content(fields, "output")))]
+
+
+_READERS: dict[str, Callable[[Fields], tuple[Role, list[Part]]]] = {
+    "message": _read_message,
+    "reasoning": _read_reasoning,
+    "function_call": _read_call,
+    "custom_tool_call": _read_custom_call,
+    "function_call_output": _read_result,
+    "custom_tool_call_output": _read_result,
+}
+
+
+class ItemWriter:
+    """Of a request, in order, because an output is written like its call."""
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self._tools = tools
+        self._custom: set[str] = set()  # ids of calls of custom tools
+
+    def write(self, turn: Turn) -> list[Any]:
+        """Raises InvalidRequestError for what cannot be said."""
+        self._custom |= {part.id for part in turn.parts if isinstance(part, ToolCall) and part.custom}
+        original = turn.original
+        if original is not None and original.format == FORMAT:
+            items = _decode(original.json)
+            raws = msgspec.json.decode(original.json, type=list[msgspec.Raw]) if isinstance(items, list) else []
+            if read_items(raws, "", strict=False) == [turn]:
+                return list(raws)
+        return list(self._items(turn))
+
+    def _items(self, turn: Turn) -> Iterable[Any]:
+        said: list[Part] = []
+        for part in turn.parts:
+            if isinstance(part, Text | Refusal) or (
+                turn.role is not Role.ASSISTANT and not isinstance(part, ToolCall | ToolResult | Reasoning | Other)
+            ):
+                said.append(part)
+                continue
+            if said:
+                yield _message(turn.role, said)
+                said = []
+            yield from self._item(part)
+        if said or not turn.parts:
+            yield _message(turn.role, said)
+
+    def _item(self, part: Part) -> Iterable[Any]:
+        match part:
+            case Reasoning():
+                # Only its own provider can read it, and refuses an id that it does not know.
+                if part.encrypted and part.id:
+                    yield reasoning_item(part, part.id)
+            case ToolCall():
+                yield call_item(part, self._tools)
+            case ToolResult():
+                custom = part.call in self._custom
+                kind = "custom_tool_call_output" if custom else "function_call_output"
+                yield {"type": kind, "call_id": part.call, "output": written_input(part.parts)}
+            case Other() if part.original is not None and part.original.format == FORMAT:
+                yield msgspec.Raw(part.original.json)
+            case _:
+                what = type(part).__name__.lower()
+                raise InvalidRequestError(f"an {what} in an answer cannot be sent to the Responses API", param="input")
+
+
+def _message(role: Role, parts: list[Part]) -> dict[str, Any]:
+    if role is not Role.ASSISTANT:
+        role = Role.USER if role is Role.TOOL else role
+        return {"type": "message", "role": str(role), "content": written_input(parts)}
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return {"type": "message", "role": "assistant", "content": parts[0].text}
+    content = [said_part(part) for part in parts if isinstance(part, Text | Refusal)]
+    return {"type": "message", "role": "assistant", "content": content}
+
+
+def said_part(part: Text | Refusal, logprobs: Any = None) -> dict[str, Any]:
+    """A part of an answer's message."""
+    if isinstance(part, Refusal):
+        return {"type": "refusal", "refusal": part.text}
+    return {"type": "output_text", "text": part.text, "annotations": [], "logprobs": logprobs or []}
+
+
+def reasoning_item(part: Reasoning, id: str) -> dict[str, Any]:
+    summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+    made: dict[str, Any] = {"type": "reasoning", "id": id, "summary": summary}
+    if part.signature:
+        made["encrypted_content"] = SIGNED + part.signature
+    elif part.encrypted:
+        made["encrypted_content"] = part.encrypted
+    return made
+
+
+def call_item(part: ToolCall, tools: Mapping[str, Tool]) -> dict[str, Any]:
+    """tools: of the request, by name."""
+    named = named_in(tools, part.name)
+    if part.custom:
+        return {"type": "custom_tool_call", "call_id": part.id, **named, "input": part.arguments}
+    made: dict[str, Any] = {"type": "function_call", "call_id": part.id, **named, "arguments": part.arguments}
+    if part.signature:
+        made["extra_content"] = {"google": {"thought_signature": part.signature}}
+    return made
+
+
+def parts_of(turns: Iterable[Turn]) -> tuple[Part, ...]:
+    """All that an answer's items say."""
+    return tuple(part for turn in turns for part in turn.parts)

@@ -1,0 +1,1 @@
+"""Streams of the Responses API: reading, judging and assembling their events."""

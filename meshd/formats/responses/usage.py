@@ -1,0 +1,34 @@
+"""The usage report of a response, in the names of the Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.formats.openai.usage import WireUsage, usage_of
+from meshd.sdk.provider import Usage
+
+_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
+
+
+def usage_in(response: Mapping[str, Any]) -> Usage | None:
+    """Its report; None unless the provider counted something. A figure of another type is dropped."""
+    report = response.get("usage")
+    if not isinstance(report, Mapping):
+        return None
+    counts = {name: report[name] for name in _COUNTS if name in report}
+    details = report.get("input_tokens_details"), report.get("output_tokens_details")
+    return usage_of(WireUsage(**counts, prompt_tokens_details=details[0], output_tokens_details=details[1]))
+
+
+def usage_map(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.written_tokens or 0,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
