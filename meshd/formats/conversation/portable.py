@@ -11,6 +11,8 @@ from meshd.formats.conversation.parts import Other, Part, Record
 from meshd.formats.conversation.request import Conversation, Tool
 from modelmesh.errors import InvalidRequestError
 
+_APIS = {"openai": "OpenAI's chat API", "responses": "the Responses API", "anthropic": "Anthropic's API"}
+
 
 def portable(conversation: Conversation, format: str) -> Conversation:
     """The conversation for a writer of that format. Raises InvalidRequestError, which names the field."""
@@ -23,7 +25,7 @@ def portable(conversation: Conversation, format: str) -> Conversation:
     tools = tuple(tool for tool in conversation.tools if _is_kept(tool, format, "tools"))
     turns = []
     for turn in conversation.turns:
-        parts = tuple(part for part in turn.parts if _is_kept(part, format, "input"))
+        parts = tuple(part for part in turn.parts if _is_kept(part, format, "messages"))
         if len(parts) == len(turn.parts):
             turns.append(turn)
         elif parts:
@@ -42,10 +44,11 @@ def _is_kept(part: Part | Tool, format: str, where: str) -> bool:
         return True
     if part.spare:
         return False
-    kind = f"`{part.kind}`" if part.kind else "an item"
+    where = "input" if where == "messages" and part.original and part.original.format == "responses" else where
+    kind = f"`{part.kind}`" if part.kind else "something"
     raise InvalidRequestError(
-        f"`{where}` has {kind} in it, which the API of this model does not have; leave it out, or ask a model whose"
-        " provider has it",
+        f"`{where}` has {kind} in it that {_APIS.get(format, format)} lacks, which this model's provider speaks; leave"
+        " it out, or ask another model",
         param=where,
         code="unsupported_parameter",
     )

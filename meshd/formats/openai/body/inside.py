@@ -21,12 +21,12 @@ _SHORT = (None, "5m")
 _MOST_NAMES = 16
 _LONGEST = 60  # characters
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_maps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+maps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _any = msgspec.json.Decoder()
 _NULL = b"null"
 _TEXT = msgspec.Raw(b'""')
-_LIST, _MAP = b"[{"
+LIST, MAP = b"[{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,52 +51,53 @@ class Inside:
             self._of_messages(fields["messages"], found)
         for name in ("tools", "functions", "system"):
             if name in fields:
-                self._mark_each(fields[name], found)
+                self.mark_each(fields[name], found)
         return found
 
     def _of_messages(self, raw: msgspec.Raw, found: Found) -> None:
         try:
-            messages = _maps.decode(raw)
-        except _UNREADABLE:
+            messages = maps.decode(raw)
+        except UNREADABLE:
             found.fixed.append("messages")
             return
         for message in messages:
-            self._mark(message, found)
+            self.mark(message, found)
             if "tool_calls" in message:
-                self._mark_each(message["tool_calls"], found)
+                self.mark_each(message["tool_calls"], found)
             if not message.keys() <= self.message:
-                found.unknown += [f"messages[].{name}" for name in message if self._counts(name, message)]
+                found.unknown += [f"messages[].{name}" for name in message if self.counts(name, message)]
             content = message.get("content", _TEXT)
             first = memoryview(content)[0]
-            if first == _LIST:
-                self._of_parts(bytes(content), found)
-            elif first == _MAP:
+            if first == LIST:
+                self.of_parts(bytes(content), found, "messages[].content")
+            elif first == MAP:
                 found.fixed.append("messages[].content")
 
-    def _counts(self, name: str, values: Mapping[str, msgspec.Raw], known: frozenset[str] | None = None) -> bool:
+    def counts(self, name: str, values: Mapping[str, msgspec.Raw], known: frozenset[str] | None = None) -> bool:
         known = self.message if known is None else known
         return name not in known and name not in self.marks and bytes(values[name]) != _NULL
 
-    def _of_parts(self, content: bytes, found: Found) -> None:
+    def of_parts(self, content: bytes, found: Found, place: str) -> None:
+        """place: what the list is called in messages."""
         try:
-            parts = _maps.decode(content)
-        except _UNREADABLE:
+            parts = maps.decode(content)
+        except UNREADABLE:
             parts = _read(content)
             if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
-                found.fixed.append("messages[].content")
+                found.fixed.append(place)
             return
         for part in parts:
-            kind = _text(part["type"]) if "type" in part else "text"
+            kind = text_of(part["type"]) if "type" in part else "text"
             known = self.parts.get(kind)
             if known is None:
-                found.fixed.append(f"messages[].content[].{kind[:_LONGEST] or 'type'}")
+                found.fixed.append(f"{place}[].{kind[:_LONGEST] or 'type'}")
                 continue
-            self._mark(part, found)
+            self.mark(part, found)
             found.files = found.files or kind in self.files
             if not part.keys() <= known:
-                found.unknown += [f"messages[].content[].{name}" for name in part if self._counts(name, part, known)]
+                found.unknown += [f"{place}[].{name}" for name in part if self.counts(name, part, known)]
             if kind in self.images and not _is_picture(part):
-                found.fixed.append(f"messages[].content[].{kind}")
+                found.fixed.append(f"{place}[].{kind}")
 
     def own_tools(self, raw: msgspec.Raw) -> tuple[bool, list[msgspec.Raw]]:
         """(whether the app runs all of them, the ones that it runs)."""
@@ -104,7 +105,7 @@ class Inside:
             return True, []
         try:
             tools = msgspec.json.decode(raw, type=list[msgspec.Raw])
-        except _UNREADABLE:
+        except UNREADABLE:
             return False, []
         own = [tool for tool in tools if self._is_own(tool)]
         return len(own) == len(tools), own
@@ -113,44 +114,44 @@ class Inside:
         tool = _mapped(raw)
         if not tool:
             return False
-        if "type" in tool and bytes(tool["type"]) != _NULL and _text(tool["type"]) not in self.tool_kinds:
+        if "type" in tool and bytes(tool["type"]) != _NULL and text_of(tool["type"]) not in self.tool_kinds:
             return False
-        return not any(self._counts(name, tool, self.tool) for name in tool)
+        return not any(self.counts(name, tool, self.tool) for name in tool)
 
-    def _mark(self, values: Mapping[str, msgspec.Raw], found: Found) -> None:
+    def mark(self, values: Mapping[str, msgspec.Raw], found: Found) -> None:
         for name in self.marks & values.keys():
             if bytes(values[name]) != _NULL:
                 found.caches = longer(found.caches, _read(bytes(values[name])))
 
-    def _mark_each(self, raw: msgspec.Raw | None, found: Found) -> None:
+    def mark_each(self, raw: msgspec.Raw | None, found: Found) -> None:
         """Of a list of tools or of their calls, and of the function that each has in it."""
         for values in _listed(raw):
-            self._mark(values, found)
+            self.mark(values, found)
             if "function" in values:
-                self._mark(_mapped(values["function"]), found)
+                self.mark(_mapped(values["function"]), found)
 
     # -- leaving out ----------------------------------------------------------------------------------
 
     def known_messages(self, raw: msgspec.Raw) -> msgspec.Raw:
         """The same without unknown names."""
-        messages = _maps.decode(whole(bytes(raw)))
+        messages = maps.decode(whole(bytes(raw)))
         for message in messages:
-            for name in [name for name in message if self._counts(name, message)]:
+            for name in [name for name in message if self.counts(name, message)]:
                 del message[name]
             content = message.get("content")
             if content is not None and bytes(content).startswith(b"["):
-                message["content"] = self._known_parts(content)
+                message["content"] = self.known_parts(content)
         return msgspec.Raw(msgspec.json.encode(messages))
 
-    def _known_parts(self, content: msgspec.Raw) -> msgspec.Raw:
+    def known_parts(self, content: msgspec.Raw) -> msgspec.Raw:
         try:
-            parts = _maps.decode(content)
-        except _UNREADABLE:
+            parts = maps.decode(content)
+        except UNREADABLE:
             return content
         for part in parts:
-            known = self.parts.get(_text(part["type"]) if "type" in part else "text")
+            known = self.parts.get(text_of(part["type"]) if "type" in part else "text")
             if known is not None:
-                for name in [name for name in part if self._counts(name, part, known)]:
+                for name in [name for name in part if self.counts(name, part, known)]:
                     del part[name]
         return msgspec.Raw(msgspec.json.encode(parts))
 
@@ -208,23 +209,23 @@ def _is_picture(part: Mapping[str, msgspec.Raw]) -> bool:
 def _listed(raw: msgspec.Raw | None) -> list[dict[str, msgspec.Raw]]:
     """The elements of a list that are maps."""
     try:
-        return _maps.decode(raw) if raw is not None else []
-    except _UNREADABLE:
+        return maps.decode(raw) if raw is not None else []
+    except UNREADABLE:
         pass
     try:
         return [_mapped(each) for each in msgspec.json.decode(raw or b"[]", type=list[msgspec.Raw])]
-    except _UNREADABLE:
+    except UNREADABLE:
         return []
 
 
 def _mapped(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
     try:
         return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except _UNREADABLE:
+    except UNREADABLE:
         return {}
 
 
-def _text(raw: msgspec.Raw) -> str:
+def text_of(raw: msgspec.Raw) -> str:
     value = _read(bytes(raw))
     return value if isinstance(value, str) else ""
 
@@ -232,5 +233,5 @@ def _text(raw: msgspec.Raw) -> str:
 def _read(text: bytes) -> Any:
     try:
         return _any.decode(text)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None

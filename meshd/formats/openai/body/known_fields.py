@@ -23,10 +23,11 @@ class FieldRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """of: where these names occur: in a message; in a part of its content, of these kinds; in a tool, of these kinds;
-    or in a cache mark. does: `images`: the part is a picture; `files`: some providers charge for it by the page."""
+    """of: where these names occur: in a message; in a part of its content, of these kinds; in a tool, of these
+    kinds; in an item or a tool (`own_tool`) of the Responses API, of these kinds; or in a cache mark. does:
+    `images`: the part is a picture; `files`: some providers charge for it by the page."""
 
-    of: Literal["message", "part", "tool", "mark"]
+    of: Literal["message", "part", "tool", "item", "own_tool", "mark"]
     kinds: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     does: Literal["pass", "images", "files"] = "pass"
@@ -36,14 +37,22 @@ class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 @functools.cache
 def load_body_fields() -> BodyFields:
+    return BodyFields(load_rules(), Inside(**known_inside("message", "tool")), carrying_names())
+
+
+def load_rules() -> dict[str, Rule]:
     rows = msgspec.convert(read_data("body_fields.toml")["field"], tuple[FieldRow, ...])
+    return {name: Rule(row.does, row.harmless) for row in rows for name in row.names}
+
+
+def carrying_names() -> re.Pattern[str]:
     names = "|".join(read_data("body_fields.toml")["carries_names"]["words"])
-    rules = {name: Rule(row.does, row.harmless) for row in rows for name in row.names}
-    return BodyFields(rules, _inside(), re.compile(rf"(?:{names})$", re.IGNORECASE))
+    return re.compile(rf"(?:{names})$", re.IGNORECASE)
 
 
-def _inside() -> Inside:
-    rows = msgspec.convert(read_data("body_fields.toml")["inside"], tuple[InsideRow, ...])
+def known_inside(message: str, tool: str) -> dict[str, Any]:
+    """The fields of `Inside`. message, tool: the rows that say what is in a message and in a tool."""
+    rows = inside_rows()
 
     def of(kind: str, does: str = "") -> list[InsideRow]:
         return [row for row in rows if row.of == kind and does in ("", row.does)]
@@ -52,12 +61,16 @@ def _inside() -> Inside:
         return frozenset(name for each in sets for name in each)
 
     marks = joined(row.names for row in of("mark"))
-    return Inside(
-        message=joined(row.names for row in of("message")) | marks,
-        parts={kind: marks | {"type", *row.names} for row in of("part") for kind in row.kinds},
-        files=joined(row.kinds for row in of("part", "files")),
-        images=joined(row.kinds for row in of("part", "images")),
-        tool=joined(row.names for row in of("tool")) | marks,
-        tool_kinds=joined(row.kinds for row in of("tool")),
-        marks=marks,
-    )
+    return {
+        "message": joined(row.names for row in of(message)) | marks,
+        "parts": {kind: marks | {"type", *row.names} for row in of("part") for kind in row.kinds},
+        "files": joined(row.kinds for row in of("part", "files")),
+        "images": joined(row.kinds for row in of("part", "images")),
+        "tool": joined(row.names for row in of(tool)) | marks,
+        "tool_kinds": joined(row.kinds for row in of(tool)),
+        "marks": marks,
+    }
+
+
+def inside_rows() -> tuple[InsideRow, ...]:
+    return msgspec.convert(read_data("body_fields.toml")["inside"], tuple[InsideRow, ...])

@@ -5,7 +5,7 @@ Owns: the names of these parameters. Must never: read a header, or decide what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -42,7 +42,12 @@ def repeatable(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 def session(fields: Mapping[str, msgspec.Raw]) -> str:
     """The session that the body names, as JSON; "" if it names none."""
-    values = (bytes(fields[field]).decode() for field in _SESSION if field in fields)
+    return named(fields, _SESSION)
+
+
+def named(fields: Mapping[str, msgspec.Raw], names: Iterable[str]) -> str:
+    """The first of these fields that is given, as JSON."""
+    values = (bytes(fields[field]).decode() for field in names if field in fields)
     return next((value for value in values if value not in _NO_NAME), "")
 
 

@@ -47,41 +47,43 @@ def _chat(fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
         for message in messages:
             total += PER_MESSAGE + _message(message, tokens)
     else:
-        total += _json(messages, tokens)
+        total += json_tokens(messages, tokens)
     for name in ("tools", "functions"):
         listed = _read(fields.get(name, msgspec.Raw(b"null")))
         if listed:
-            total += PER_TOOLS + PER_TOOL * (len(listed) if isinstance(listed, list) else 1) + _json(listed, tokens)
+            total += (
+                PER_TOOLS + PER_TOOL * (len(listed) if isinstance(listed, list) else 1) + json_tokens(listed, tokens)
+            )
     for name in ("response_format", "prediction", "function_call", "tool_choice", "web_search_options"):
         value = _read(fields.get(name, msgspec.Raw(b"null")))
         if isinstance(value, dict):
-            total += PER_FORMAT + _json(value, tokens)
+            total += PER_FORMAT + json_tokens(value, tokens)
     return total
 
 
 def _message(message: Any, tokens: Count) -> int:
     if not isinstance(message, dict):
-        return _json(message, tokens)
+        return json_tokens(message, tokens)
     total = 0
     for name, value in message.items():
         if value is None:
             continue
         if name == "content":
-            total += _content(value, tokens)
+            total += content_tokens(value, tokens)
         elif isinstance(value, str):
             total += tokens(value) + (PER_NAME if name != "role" else 0)
         elif name == "audio":  # an earlier answer's, by its id
             total += PER_NAME
         else:
-            total += PER_CALLS + _json(value, tokens)
+            total += PER_CALLS + json_tokens(value, tokens)
     return total
 
 
-def _content(content: Any, tokens: Count) -> int:
+def content_tokens(content: Any, tokens: Count) -> int:
     if isinstance(content, str):
         return tokens(content)
     if not isinstance(content, list):
-        return _json(content, tokens)
+        return json_tokens(content, tokens)
     total = 0
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
@@ -89,7 +91,7 @@ def _content(content: Any, tokens: Count) -> int:
         if kind in _NOT_TEXT:
             continue
         text = part.get("text", part.get("refusal")) if kind in _TEXT else None
-        total += tokens(text) if isinstance(text, str) else _json(part, tokens)
+        total += tokens(text) if isinstance(text, str) else json_tokens(part, tokens)
     return total
 
 
@@ -101,10 +103,10 @@ def _texts(value: Any, tokens: Count) -> int:
         return 1
     if isinstance(value, list):
         return sum(_texts(entry, tokens) for entry in value)
-    return 0 if value is None else _json(value, tokens)
+    return 0 if value is None else json_tokens(value, tokens)
 
 
-def _json(value: Any, tokens: Count) -> int:
+def json_tokens(value: Any, tokens: Count) -> int:
     return tokens(msgspec.json.encode(value).decode())
 
 

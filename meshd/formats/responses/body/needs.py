@@ -1,0 +1,136 @@
+"""What a request to the Responses API needs of a model, read from its body once.
+
+Must never: change the body; its values stay raw bytes that pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.formats.openai.body.needs import (
+    MOST_FIELDS,
+    UNREADABLE,
+    Tokens,
+    as_sent,
+    carried,
+    check_length,
+    has_any,
+    not_json,
+)
+from meshd.formats.protocol import Asked
+from meshd.formats.responses.body.known_items import load_item_fields
+from meshd.sdk import lenient
+from meshd.sdk.operation import OperationSpec
+from modelmesh.errors import InvalidRequestError
+
+_LOGPROBS = "message.output_text.logprobs"
+_ABSENT = msgspec.Raw(b"null")
+_NO_TEXT = msgspec.Raw(b'""')
+
+
+class _Format(msgspec.Struct):
+    type: str = ""
+
+
+class _Text(msgspec.Struct):
+    format: _Format | None = None
+
+
+class _Parameters(msgspec.Struct):
+    """Those that routing reads."""
+
+    stream: bool | None = None
+    text: _Text | None = None
+    max_output_tokens: Tokens | None = None
+    include: list[Any] | None = None
+
+
+class _Item(msgspec.Struct):
+    """Any map; if its content or output is a list, it has parts."""
+
+    content: msgspec.Raw = _NO_TEXT
+    output: msgspec.Raw = _NO_TEXT
+
+
+_NONE = _Parameters()
+_MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
+_parameters = msgspec.json.Decoder(_Parameters)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string = msgspec.json.Decoder(str)
+_items = msgspec.json.Decoder(list[_Item])
+
+
+def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
+    """Raises InvalidRequestError."""
+    whole = lenient.whole(body)
+    try:
+        fields = _object.decode(whole)
+        _check_counts(fields)
+        given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
+        parameters = _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"the request cannot be read: {error}") from None
+    except UNREADABLE as error:
+        raise not_json(error) from None
+    try:
+        model = _string.decode(fields.get("model", _ABSENT))
+    except UNREADABLE:
+        model = ""
+    if not model:
+        raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
+    needs = load_item_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
+    return Asked(model, needs, fields, fields if whole is body else as_sent(body))
+
+
+def _check_counts(fields: Mapping[str, msgspec.Raw]) -> None:
+    """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
+    if len(fields) > MOST_FIELDS:
+        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {MOST_FIELDS} are read")
+    for name in ("input", "tools", "include"):
+        if name in fields:
+            check_length(name, fields[name])
+
+
+def _contents(given: msgspec.Raw) -> list[bytes]:
+    """The contents and outputs that are lists of parts. Raises InvalidRequestError: a body that makes servers fail must
+    not count against them."""
+    if bytes(given).startswith((b'"', b"null")):
+        return []
+    try:
+        items = _items.decode(given)
+    except UNREADABLE:
+        raise InvalidRequestError(
+            "`input` has to be text, or a list of items, each of them a map", param="input"
+        ) from None
+    lists = [raw for item in items for raw in (bytes(item.content), bytes(item.output)) if raw.startswith(b"[")]
+    for raw in lists:
+        check_length("input[].content", raw)
+    return lists
+
+
+def _needs(
+    operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: _Parameters, length: int
+) -> RequestNeeds:
+    attached = carried(_contents(fields.get("input", _ABSENT)))
+    kind = parameters.text.format.type if parameters.text is not None and parameters.text.format is not None else ""
+    tools = has_any(fields.get("tools", _ABSENT))
+    size = sum(len(fields[name]) for name in ("instructions", "input") if name in fields)
+    limit = parameters.max_output_tokens
+    return RequestNeeds(
+        operation=operation,
+        stream=bool(parameters.stream),
+        tools=tools,
+        structured=kind == "json_schema",
+        json_mode=kind == "json_object",
+        images=attached.images,
+        logprobs=_LOGPROBS in (parameters.include or ()),
+        tokens=max(size - attached.size, 0) // BYTES_PER_TOKEN + attached.tokens + TOKENS_PER_IMAGE * attached.images,
+        max_output=limit if limit is not None and limit > 0 else None,
+        # A token is at least a byte of text, as in `formats/openai/body/needs.py`.
+        most=length - attached.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
+        attached=attached.tokens,
+    )
