@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.formats.responses.wire import FAILED
+from meshd.sdk import lenient
 from modelmesh.errors import InvalidRequestError, MeshError, RateLimitError
 
 _CODES = frozenset(
@@ -23,6 +25,23 @@ def failed_response(response: dict[str, Any], error: MeshError) -> dict[str, Any
     return {**response, "status": "failed", "error": {"code": code, "message": error.message}}
 
 
-def error_event(error: MeshError, sequence: int) -> dict[str, Any]:
-    made = {"code": error.code, "message": error.message, "param": error.param}
-    return {"type": "error", "sequence_number": sequence, **made}
+def stream_error(error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
+    """The event that reports an error inside a stream. first, last: the first and last events that the app has got. The
+    response that has begun has failed; if none has, only the error is told."""
+    sequence = _map(last or first).get("sequence_number")
+    number = sequence + 1 if type(sequence) is int else 0
+    response = _map(first).get("response")
+    if isinstance(response, dict):
+        event = {"type": FAILED, "sequence_number": number, "response": failed_response(response, error)}
+    else:
+        told = {"code": error.code, "message": error.message, "param": error.param}
+        event = {"type": "error", "sequence_number": number, **told}
+    return [lenient.plain(event)]
+
+
+def _map(data: bytes) -> dict[str, Any]:
+    try:
+        value = lenient.decode(data) if data else {}
+    except lenient.NotJSON:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -6,7 +6,7 @@ turns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from meshd.formats.conversation.events import (
 )
 from meshd.formats.conversation.freeform import CustomCalls
 from meshd.formats.conversation.parts import ToolCall
-from meshd.formats.conversation.request import Conversation
+from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.conversation.tool_names import by_name
 from meshd.formats.responses.conversation.answer import closing, item_id, item_status, response_id, skeleton
 from meshd.formats.responses.conversation.open_items import Call, Item, Message, Thought
@@ -37,18 +37,27 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EventWriter:
-    """Of one stream to an app. asked: its request."""
+    """Of one stream to an app. asked: its request. tools: by name, if there is none."""
 
-    def __init__(self, asked: Conversation | None = None) -> None:
+    def __init__(self, asked: Conversation | None = None, tools: Mapping[str, Tool] | None = None) -> None:
         self._asked = asked
-        self._tools = {} if asked is None else by_name(asked.tools)
+        self._tools = ({} if tools is None else tools) if asked is None else by_name(asked.tools)
         self._custom = CustomCalls(asked)
         self._sequence = 0
         self._response: dict[str, Any] | None = None
+        self._before = 0  # items of the output that another writer has written
         self._items: list[Item] = []
         self._calls: dict[int, Call] = {}
         self._finish: Finish | None = None
         self._usage: Usage | None = None
+
+    def resume(self, response: dict[str, Any], sequence: int, items: int, open: Item | None) -> None:
+        """Continue a stream that has begun. response: as it was when it began. sequence: of the next event. items: how
+        many have begun, with the one that is open."""
+        self._response = {**skeleton(response_id(""), "", None, None), **response, "output": []}
+        self._sequence = sequence
+        self._before = items - (open is not None)
+        self._items = [] if open is None else [open]
 
     def write(self, event: Event) -> list[bytes]:
         payloads: list[bytes] = []
@@ -105,6 +114,11 @@ class EventWriter:
         id: str = self._response["id"]
         return id
 
+    @property
+    def _index(self) -> int:
+        """Of the next item."""
+        return self._before + len(self._items)
+
     def _open(self, item: Item) -> Iterable[dict[str, Any]]:
         yield from self._close_last()
         self._items.append(item)
@@ -117,7 +131,7 @@ class EventWriter:
     def _said(self, kind: str, block: int, text: str, logprobs: Any = ()) -> Iterable[dict[str, Any]]:
         message = self._items[-1] if self._items else None
         if not isinstance(message, Message):
-            index = len(self._items)
+            index = self._index
             message = Message(item_id("msg", self._base, index), index)
             yield from self._open(message)
         yield from message.add(kind, block, text, logprobs)
@@ -125,13 +139,13 @@ class EventWriter:
     def _thought(self, event: ReasoningDelta) -> Iterable[dict[str, Any]]:
         thought = self._items[-1] if self._items else None
         if not isinstance(thought, Thought) or thought.block != event.block:
-            index = len(self._items)
+            index = self._index
             thought = Thought(event.id or item_id("rs", self._base, index), index, event.block)
             yield from self._open(thought)
         yield from thought.add(event)
 
     def _called(self, event: CallBegan) -> Iterable[dict[str, Any]]:
-        index = len(self._items)
+        index = self._index
         part = ToolCall(event.id, event.name, "", event.custom, event.signature)
         call = Call(part, self._base, index, self._tools)
         self._calls[event.call] = call

@@ -22,7 +22,7 @@ from meshd.formats.conversation.parts import (
     ToolResult,
 )
 from meshd.formats.conversation.reading import Fields, json_of
-from meshd.formats.conversation.request import Role, Tool, Turn
+from meshd.formats.conversation.request import Namespace, Role, Tool, Turn
 from meshd.formats.conversation.tool_names import joined
 from meshd.formats.openai.conversation.messages import signature_in
 from meshd.formats.responses.conversation.content import FORMAT, read_content, written_input
@@ -237,6 +237,18 @@ def call_item(part: ToolCall, tools: Mapping[str, Tool]) -> dict[str, Any]:
     if part.signature:
         made["extra_content"] = {"google": {"thought_signature": part.signature}}
     return made
+
+
+def called(items: Iterable[Any]) -> dict[str, Tool]:
+    """The tools of namespaces that an answer's items call."""
+    found = {}
+    for item in items:
+        if isinstance(item, dict) and isinstance(name := item.get("name"), str):
+            namespace = item.get("namespace")
+            if isinstance(namespace, str) and namespace:
+                flat = joined(namespace, name)
+                found[flat] = Tool(flat, namespace=Namespace(namespace), local=name)
+    return found
 
 
 def parts_of(turns: Iterable[Turn]) -> tuple[Part, ...]:

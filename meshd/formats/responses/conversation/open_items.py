@@ -52,6 +52,11 @@ class Message(Item):
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
 
+    def resume(self, text: str, content_index: int) -> None:
+        """A part of its content is open, and this is its text. What came before that part is not known."""
+        self.item = {**self.item, "content": [said_part(Text("")) for _ in range(content_index)]}
+        self._kind, self._text = ("output_text", 0), [text]
+
     def add(self, kind: str, block: int, text: str, logprobs: tuple[TokenLogprob, ...] = ()) -> Made:
         """kind: `output_text` or `refusal`. block: another one begins another part."""
         if self._kind != (kind, block):

@@ -1,0 +1,39 @@
+"""A unary response: its validity and its usage.
+
+Owns: distinguishing a response from an error, and from one that says nothing.
+Must never: change a byte that an app can read, or refuse a response for a field it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.formats.errors import error_answers
+from meshd.formats.openai.answer import Unanswered
+from meshd.formats.openai.wire import document_of
+from meshd.formats.protocol import Reading
+from meshd.formats.responses import wire
+from meshd.formats.responses.usage import usage_in
+from meshd.sdk import lenient
+
+
+def read_answer(body: bytes) -> Reading:
+    """Raises Broken, Told, Unanswered."""
+    document, body = document_of(body)
+    output = document.get("output")
+    usage = usage_in(document)
+    if not isinstance(output, list):
+        if error_answers.is_error({**document, "usage": None}) or _is_doubtful(document):
+            raise wire.Told(lenient.plain(document), usage)
+        raise Unanswered("without output", document)
+    said = wire.said_in(wire.output_of(document))
+    if wire.is_failed(document):
+        raise wire.Told(wire.error_of(document), usage, said.text + said.reasoning)
+    if not any(said) and not output and document.get("status") in (None, "completed"):
+        raise Unanswered("with output that says nothing", document)
+    return Reading(body, usage, sum(map(len, said)))
+
+
+def _is_doubtful(document: Mapping[str, Any]) -> bool:
+    return error_answers.of_object(document) is not error_answers.Sign.ALIVE

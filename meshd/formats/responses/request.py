@@ -1,0 +1,53 @@
+"""A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
+
+The provider's differences are quirks (`meshd/catalogue/providers.toml`): `rename`, `drop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.formats.openai.prefill import GO_ON
+from meshd.sdk.lenient import whole
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
+
+_TRUE = msgspec.Raw(b"true")
+_encode = msgspec.json.Encoder().encode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class RequestWriter:
+    def __init__(self, settings: ProviderSettings) -> None:
+        quirks = settings.quirks
+        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
+        self._drop = frozenset(quirks.get("drop") or ())
+
+    def write(self, call: ProviderCall) -> bytes:
+        """Raises ProviderFailure if the rest of an answer cannot be asked for."""
+        fields: dict[str, Any] = {**call.fields, "model": call.model}
+        if call.so_far:
+            fields["input"] = _continued(call.fields, call.so_far)
+        if call.stream:
+            fields["stream"] = _TRUE
+        else:
+            fields.pop("stream", None)
+            fields.pop("stream_options", None)
+        if self._rename or self._drop:
+            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
+        return _encode(fields)
+
+
+def _continued(fields: Mapping[str, msgspec.Raw], so_far: str) -> list[Any]:
+    """The input, asking for the rest of an answer: this API has no prefill."""
+    given = bytes(fields.get("input", b'""'))
+    said = {"type": "message", "role": "assistant", "content": so_far}
+    if given.startswith(b'"'):
+        return [{"type": "message", "role": "user", "content": msgspec.Raw(given)}, said, GO_ON]
+    try:
+        return [*_items(whole(given)), said, GO_ON]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        message = "the input is not a list of items, so no answer can follow it"
+        raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None

@@ -1,0 +1,103 @@
+"""Where another attempt continues a stream of events: its events look like the rest of the first one's.
+
+They are read as neutral events and written again, so that ids and numbers continue, and the last events hold the whole
+text. The reasoning of the attempt that broke is not repeated in the last event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from meshd.formats.conversation.events import Began, Event, ReasoningDelta, TextDelta, Used
+from meshd.formats.conversation.reading import Unreadable
+from meshd.formats.conversation.request import Tool
+from meshd.formats.responses.conversation.event_reader import EventReader
+from meshd.formats.responses.conversation.event_writer import EventWriter
+from meshd.formats.responses.conversation.items import called
+from meshd.formats.responses.conversation.open_items import Item, Message, Thought
+from meshd.formats.responses.wire import COMPLETED, INCOMPLETE
+from meshd.sdk import lenient
+from meshd.sdk.provider import StreamEvent, Usage
+
+_IN_TEXT = ("response.content_part.added", "response.output_text.delta", "response.output_text.annotation.added")
+
+
+class EventSeam:
+    """first: the event with the response's id. last: the last event that the app has got. text: what it has got of the
+    message that this ends in."""
+
+    def __init__(self, first: bytes, last: bytes = b"", text: str = "") -> None:
+        opening, before = _object(first), _object(last or first)
+        response = opening.get("response")
+        self._tools: dict[str, Tool] = {}
+        self._reader = EventReader()
+        self._writer = EventWriter(tools=self._tools)
+        self._writer.resume(
+            response if isinstance(response, dict) else {},
+            _whole(before, "sequence_number") + 1,
+            _whole(before, "output_index") + ("output_index" in before),
+            _open_item(before, text),
+        )
+        self._queue: list[bytes] = []
+
+    def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
+        """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
+        nothing for the app in it. `rest` has what follows: the end of a stream takes several events."""
+        payload = _object(event.data)
+        self._tools.update(called([payload.get("item")]))
+        try:
+            read = self._reader.read(event.data)
+        except Unreadable:
+            read = []
+        for each in [*_said(text), *filter(_is_new, read)]:
+            if isinstance(each, Used) and usage is not None:
+                each = replace(each, usage=usage)
+            self._queue += self._writer.write(each)
+        if payload.get("type") in (COMPLETED, INCOMPLETE):
+            self._queue += self._writer.end()
+        return self._queue.pop(0) if self._queue else None
+
+    def text(self, text: str) -> bytes:
+        """An event with only that text."""
+        for each in _said(text):
+            self._queue += self._writer.write(each)
+        return self._queue.pop(0)
+
+    def rest(self) -> list[bytes]:
+        """What follows the event that was given last."""
+        queue, self._queue = self._queue, []
+        return queue
+
+
+def _said(text: str) -> list[Event]:
+    return [TextDelta(text)] if text else []
+
+
+def _is_new(event: Event) -> bool:
+    """The text is given apart; the app's stream has begun, and has had reasoning."""
+    return not isinstance(event, Began | TextDelta | ReasoningDelta)
+
+
+def _open_item(before: dict[str, Any], text: str) -> Item | None:
+    """The item that a stream ends in."""
+    kind, id, index = before.get("type"), before.get("item_id"), _whole(before, "output_index")
+    if not isinstance(id, str) or not isinstance(kind, str):
+        return None
+    if kind in _IN_TEXT:
+        message = Message(id, index)
+        message.resume(text, _whole(before, "content_index"))
+        return message
+    return Thought(id, index, block=-1) if kind.startswith("response.reasoning") else None
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """An event, however oddly it is written."""
+    value = lenient.decode(data)
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(event: dict[str, Any], name: str) -> int:
+    value = event.get(name)
+    return value if type(value) is int else 0
