@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from meshd.formats.conversation.parts import (
     Original,
@@ -155,6 +156,8 @@ class ItemWriter:
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = tools
         self._custom: set[str] = set()  # ids of calls of custom tools
+        self._made: list[tuple[str, str]] = []  # of calls without an id, not answered yet: the tool and an id
+        self._count = 0
 
     def write(self, turn: Turn) -> list[Any]:
         """Raises InvalidRequestError for what cannot be said."""
@@ -189,16 +192,33 @@ class ItemWriter:
                 if part.encrypted and part.id:
                     yield reasoning_item(part, part.id)
             case ToolCall():
+                if not part.id:
+                    self._made.append((part.name, self._new_id()))
+                    part = replace(part, id=self._made[-1][1])
                 yield call_item(part, self._tools)
             case ToolResult():
                 custom = part.call in self._custom
                 kind = "custom_tool_call_output" if custom else "function_call_output"
-                yield {"type": kind, "call_id": part.call, "output": written_input(part.parts)}
+                id = part.call or self._made_for(part.name)
+                yield {"type": kind, "call_id": id, "output": written_input(part.parts)}
             case Other() if part.original is not None and part.original.format == FORMAT:
                 yield msgspec.Raw(part.original.json)
             case _:
                 what = type(part).__name__.lower()
                 raise InvalidRequestError(f"an {what} in an answer cannot be sent to the Responses API", param="input")
+
+
+    def _new_id(self) -> str:
+        self._count += 1
+        return f"call_{self._count}"
+
+    def _made_for(self, name: str) -> str:
+        """The id of the call that a result without one answers: the first of its tool."""
+        found = next((made for made in self._made if not name or made[0] == name), None)
+        if found is None:
+            return self._new_id()
+        self._made.remove(found)
+        return found[1]
 
 
 def _message(role: Role, parts: list[Part]) -> dict[str, Any]:

@@ -1,0 +1,400 @@
+"""A request to the Responses API as a conversation, and back; and through the chat format."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from meshd.formats.conversation.freeform import with_functions
+from meshd.formats.conversation.parts import Image, Other, Reasoning, Refusal, Source, Text, ToolCall, ToolResult
+from meshd.formats.conversation.request import (
+    AnswerKind,
+    Conversation,
+    Namespace,
+    Parameters,
+    ResponseFormat,
+    Role,
+    Tool,
+    ToolChoice,
+    ToolMode,
+    Turn,
+)
+from meshd.formats.openai.conversation import request as chat
+from meshd.formats.responses.conversation.request import read_request, write_request
+from modelmesh.errors import InvalidRequestError
+from tests.support.formats import openai_chats, responses_api
+
+PATCH = {
+    "type": "custom",
+    "name": "apply_patch",
+    "description": "Edit files.",
+    "format": {"type": "grammar", "syntax": "lark", "definition": 'start: "*"'},
+}
+GROUP = {
+    "type": "namespace",
+    "name": "mcp__shop",
+    "description": "A shop.",
+    "tools": [{"type": "function", "name": "order", "parameters": {"type": "object"}, "strict": False}],
+}
+
+
+def read(**fields: Any) -> Conversation:
+    return read_request(json.dumps({"model": "m", "input": "Hello?", **fields}).encode())
+
+
+def written(conversation: Conversation) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(write_request(conversation))
+    return document
+
+
+def as_chat(conversation: Conversation) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(chat.write_request(conversation))
+    return document
+
+
+def said(*items: dict[str, Any], **fields: Any) -> tuple[Turn, ...]:
+    turns = read(input=list(items), **fields).turns
+    return tuple(replace(turn, original=None) for turn in turns)
+
+
+def given_fields(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if value is not None and (name, value) != ("tools", [])}
+
+
+@given(responses_api.requests())
+def test_nothing_is_lost_on_the_way_through_records(request: dict[str, Any]) -> None:
+    body = msgspec.json.encode(request)
+    conversation = read_request(body)
+    assert given_fields(msgspec.json.decode(write_request(conversation))) == given_fields(msgspec.json.decode(body))
+    assert read_request(write_request(conversation)) == conversation
+    assert hash(conversation) == hash(read_request(body))
+
+
+def plain(conversation: Conversation) -> Conversation:
+    """Without what only one of the formats keeps: originals, names of participants, reasoning that no other provider
+    reads, and what is not said is off."""
+    tools = []
+    for tool in conversation.tools:
+        if isinstance(tool, Tool):
+            tools.append(replace(tool, original=None, strict=None if tool.custom else bool(tool.strict), cache=None))
+    turns: list[Turn] = []
+    for turn in conversation.turns:
+        parts = tuple(_bare(part) for part in turn.parts if not isinstance(part, Reasoning))
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        texts = [part for part in parts if not isinstance(part, ToolCall)]
+        bare = Turn(turn.role, tuple(texts + calls))
+        if turns and turns[-1].role is bare.role is Role.ASSISTANT:
+            turns[-1] = replace(turns[-1], parts=turns[-1].parts + bare.parts)
+        else:
+            turns.append(bare)
+    parameters = replace(conversation.parameters, original=None, stream_usage=False)
+    dropped = {"seed": None, "top_k": None, "reasoning_budget": None}
+    penalties = {"frequency_penalty": None, "presence_penalty": None, "choices": None}
+    parameters = replace(parameters, **dropped, **penalties)
+    if parameters.response_format is not None and parameters.response_format.kind is not AnswerKind.SCHEMA:
+        parameters = replace(parameters, response_format=ResponseFormat(parameters.response_format.kind))
+    return Conversation(conversation.model, tuple(turn for turn in turns if turn.parts), tuple(tools), parameters)
+
+
+def _bare(part: Any) -> Any:
+    if isinstance(part, ToolResult):
+        parts = tuple(map(_bare, part.parts))
+        return ToolResult("" if part.call.startswith("call_") else part.call, parts)
+    if isinstance(part, ToolCall) and part.id.startswith("call_"):  # it had none
+        part = replace(part, id="")
+    known = {name: None for name in ("original", "cache") if hasattr(part, name)}
+    return replace(part, **known)
+
+
+@given(openai_chats.requests())
+def test_a_chat_means_the_same_as_a_response(request: dict[str, Any]) -> None:
+    for name in ("stop", "n", "frequency_penalty", "presence_penalty"):
+        request.pop(name, None)
+    asked = chat.read_request(msgspec.json.encode(request))
+    try:
+        body = write_request(asked)
+    except InvalidRequestError as error:
+        assert error.param in ("input", "messages", "tools")  # a part or a tool that only a chat has
+        return
+    again = read_request(body)
+    assert plain(again) == plain(asked)
+
+
+@given(openai_chats.values | st.binary(max_size=60))
+def test_what_is_not_a_request_is_refused(value: Any) -> None:
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    with pytest.raises(InvalidRequestError):
+        read_request(body)
+
+
+names = st.sampled_from(
+    ["model", "input", "instructions", "tools", "tool_choice", "type", "role", "content", "text", "output", "call_id",
+     "name", "namespace", "arguments", "summary", "encrypted_content", "reasoning", "format", "schema", "include", "id",
+     "image_url", "input_audio", "file_data", "grammar", "definition", "max_output_tokens", "previous_response_id"]
+)  # fmt: skip
+kinds = st.sampled_from(
+    ["message", "function_call", "custom_tool_call", "function_call_output", "reasoning", "item_reference", "namespace",
+     "input_text", "output_text", "input_image", "input_file", "input_audio", "refusal", "user", "assistant", "function",
+     "custom", "json_schema", "allowed_tools", "additional_tools", "tool_search_output", "local_shell_call", "\ud83d"]
+)  # fmt: skip
+nested = st.recursive(
+    openai_chats.scalars | kinds,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(names, nested, max_size=6), nested)
+def test_an_odd_request_is_read_or_refused(fields: dict[str, Any], given: Any) -> None:
+    try:
+        conversation = read_request(json.dumps({"model": "m", "input": given, **fields}).encode())
+    except InvalidRequestError:
+        return
+    hash(conversation)
+    for write in (write_request, chat.write_request, lambda asked: chat.write_request(with_functions(asked))):
+        try:
+            write(conversation)
+        except InvalidRequestError as error:
+            assert error.message
+
+
+def test_instructions_and_a_text_are_two_turns() -> None:
+    conversation = read(instructions="Be brief.", stream=True, max_output_tokens=50)
+    assert [(turn.role, turn.parts) for turn in conversation.turns] == [
+        (Role.SYSTEM, (Text("Be brief."),)),
+        (Role.USER, (Text("Hello?"),)),
+    ]
+    assert written(conversation)["input"] == "Hello?"
+    assert as_chat(conversation)["max_completion_tokens"] == 50
+    assert as_chat(conversation)["stream_options"] == {"include_usage": True}
+
+
+def test_what_the_model_said_in_one_go_is_one_turn() -> None:
+    turns = said(
+        {"role": "user", "content": [{"type": "input_text", "text": "Both?"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm"}], "encrypted_content": "e"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Yes."}]},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "b", "name": "g", "input": "x"},
+        {"type": "function_call_output", "call_id": "a", "output": "1"},
+        {"type": "custom_tool_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "2"}]},
+    )
+    assert turns == (
+        Turn(Role.USER, (Text("Both?"),)),
+        Turn(
+            Role.ASSISTANT,
+            (Reasoning("Hm", "", "e", "rs_1"), Text("Yes."), ToolCall("a", "f", "{}"), ToolCall("b", "g", "x", True)),
+        ),
+        Turn(Role.TOOL, (ToolResult("a", (Text("1"),)),)),
+        Turn(Role.TOOL, (ToolResult("b", (Text("2"),)),)),
+    )
+
+
+def test_the_output_of_a_custom_tool_is_written_as_one() -> None:
+    turns = (
+        Turn(Role.ASSISTANT, (ToolCall("a", "f", "{}"), ToolCall("b", "g", "x", custom=True))),
+        Turn(Role.TOOL, (ToolResult("b", (Text("2"),)), ToolResult("a", (Text("1"), Image(Source(id="file_1")))))),
+    )
+    assert written(Conversation("m", turns))["input"] == [
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "b", "name": "g", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "b", "output": "2"},
+        {
+            "type": "function_call_output",
+            "call_id": "a",
+            "output": [{"type": "input_text", "text": "1"}, {"type": "input_image", "file_id": "file_1"}],
+        },
+    ]
+
+
+def test_reasoning_goes_back_only_to_who_can_read_it() -> None:
+    parts = (Reasoning("shown"), Reasoning("", "signed"), Reasoning("", "", "secret", "rs_1"), Text("Yes."))
+    assert written(Conversation("m", (Turn(Role.ASSISTANT, parts),)))["input"] == [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "secret"},
+        {"type": "message", "role": "assistant", "content": "Yes."},
+    ]
+
+
+def test_a_refusal_stays_one() -> None:
+    assert written(Conversation("m", (Turn(Role.ASSISTANT, (Refusal("No."),)),)))["input"][0]["content"] == [
+        {"type": "refusal", "refusal": "No."}
+    ]
+
+
+def test_a_tool_of_a_namespace_has_one_name_in_a_chat_and_its_own_again() -> None:
+    call = {"type": "function_call", "call_id": "a", "name": "order", "namespace": "mcp__shop", "arguments": "{}"}
+    conversation = read(tools=[GROUP], input=[call], tool_choice={"type": "function", "name": "mcp__shop__order"})
+    [tool] = conversation.tools
+    assert isinstance(tool, Tool)
+    assert (tool.name, tool.namespace, tool.local) == ("mcp__shop__order", Namespace("mcp__shop", "A shop."), "order")
+    sent = as_chat(conversation)
+    assert sent["tools"][0]["function"]["name"] == "mcp__shop__order"
+    assert sent["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__shop__order"
+    bare = replace(conversation, turns=tuple(replace(turn, original=None) for turn in conversation.turns))
+    assert written(bare)["input"] == [call]
+    assert written(bare)["tools"] == [GROUP]
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_every_joined_name_is_one_that_providers_accept(namespace: str, name: str) -> None:
+    tool = {"type": "function", "name": name or "f"}
+    conversation = read(tools=[{"type": "namespace", "name": namespace or "n", "description": "", "tools": [tool]}])
+    [made] = conversation.tools
+    assert isinstance(made, Tool)
+    assert 0 < len(made.name) <= 64
+    assert all(each.isascii() and (each.isalnum() or each in "_-") for each in made.name)
+
+
+def test_a_custom_tool_is_one_in_a_chat_or_a_function() -> None:
+    call = {"type": "custom_tool_call", "call_id": "a", "name": "apply_patch", "input": '*** "x"\n'}
+    conversation = read(tools=[PATCH], input=[call])
+    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: "*"'}}
+    assert as_chat(conversation)["tools"][0]["custom"]["format"] == grammar
+    assert as_chat(conversation)["messages"][0]["tool_calls"][0]["custom"]["input"] == '*** "x"\n'
+    sent = as_chat(with_functions(conversation))
+    function = sent["tools"][0]["function"]
+    assert function["parameters"]["required"] == ["input"]
+    assert 'start: "*"' in function["description"]
+    arguments = sent["messages"][0]["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(arguments) == {"input": '*** "x"\n'}
+
+
+def test_tools_that_items_bring_are_tools() -> None:
+    item = {"type": "additional_tools", "role": "developer", "tools": [PATCH]}
+    found = {"type": "tool_search_output", "call_id": "s", "tools": [GROUP]}
+    conversation = read(tools=[{"type": "function", "name": "f"}], input=[item, found, {"role": "user", "content": "?"}])
+    assert [tool.name for tool in conversation.tools if isinstance(tool, Tool)] == [
+        "f",
+        "apply_patch",
+        "mcp__shop__order",
+    ]
+    assert [message["role"] for message in as_chat(conversation)["messages"]] == ["user"]
+
+
+def test_a_schema_of_a_chat_is_not_taken_as_strict() -> None:
+    sent = written(Conversation("m", (), (Tool("f", schema=b'{"type":"object"}'),)))
+    assert sent["tools"][0] == {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required"])
+def test_a_hosted_tool_is_left_out_while_there_are_others(choice: str) -> None:
+    conversation = read(tools=[{"type": "web_search"}, PATCH], tool_choice=choice)
+    assert [tool["type"] for tool in as_chat(conversation)["tools"]] == ["custom"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [{"type": "file_search"}, PATCH], "tool_choice": {"type": "file_search"}}, "tools"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
+        ({"input": [{"id": "msg_1"}]}, "input"),
+        ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input"),
+        ({"input": [{"type": "local_shell_call", "id": "l", "call_id": "c", "action": {}}]}, "input"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"prompt": {"id": "p1"}}, "prompt"),
+        ({"background": True}, "background"),
+    ],
+)
+def test_what_only_this_api_has_is_refused_for_a_chat(fields: dict[str, Any], param: str) -> None:
+    conversation = read(**fields)
+    with pytest.raises(InvalidRequestError, match=param) as caught:
+        chat.write_request(conversation)
+    assert caught.value.param == param
+    assert written(conversation)["model"] == "m"
+
+
+def test_what_the_provider_did_by_itself_is_left_out_for_a_chat() -> None:
+    items = [
+        {"role": "user", "content": "News?"},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}},
+        {"type": "message", "role": "assistant", "content": "None."},
+    ]
+    messages = as_chat(read(input=items))["messages"]
+    assert messages == [{"role": "user", "content": "News?"}, {"role": "assistant", "content": "None."}]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        (Parameters(stop=("x",)), "stop"),
+        (Parameters(choices=2), "n"),
+        (Parameters(frequency_penalty=0.5), "frequency_penalty"),
+        (Parameters(presence_penalty=-1), "presence_penalty"),
+    ],
+)
+def test_what_this_api_lacks_is_refused(parameters: Parameters, param: str) -> None:
+    with pytest.raises(InvalidRequestError, match=param) as caught:
+        write_request(Conversation("m", (), (), parameters))
+    assert caught.value.param == param
+
+
+def test_parameters_have_their_names() -> None:
+    parameters = Parameters(
+        logprobs=True,
+        top_logprobs=2,
+        reasoning_effort="low",
+        reasoning_shown=True,
+        verbosity="low",
+        response_format=ResponseFormat(AnswerKind.SCHEMA, b'{"type":"object"}'),
+        tool_choice=ToolChoice(ToolMode.REQUIRED, ("g",)),
+        parallel_tool_calls=False,
+        choices=1,
+        frequency_penalty=0,
+        seed=1,
+    )
+    sent = written(Conversation("m", (), (Tool("g", custom=True),), parameters))
+    assert sent == {
+        "model": "m",
+        "input": [],
+        "tools": [{"type": "custom", "name": "g"}],
+        "include": ["message.output_text.logprobs"],
+        "top_logprobs": 2,
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "text": {
+            "format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}},
+            "verbosity": "low",
+        },
+        "tool_choice": {"type": "custom", "name": "g"},
+        "parallel_tool_calls": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": 5}, "model"),
+        ({"input": 5}, "input"),
+        ({"input": [5]}, "input[0]"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+        ({"input": [{"role": "user", "content": 5}]}, "input[0].content"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].image_url"),
+        ({"input": [{"type": "function_call", "name": "f"}]}, "input[0].call_id"),
+        ({"tools": "f"}, "tools"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]}, "tools[0].tools[0].name"),
+        ({"tool_choice": "sometimes"}, "tool_choice"),
+        ({"text": {"format": {"type": "yaml"}}}, "text.format.type"),
+        ({"reasoning": "much"}, "reasoning"),
+        ({"temperature": "hot"}, "temperature"),
+    ],
+)
+def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read(**fields)
+    assert caught.value.param == param
+
+
+def test_parts_of_an_unknown_kind_are_kept() -> None:
+    part = {"type": "input_video", "video_url": "https://example.com/v.mp4"}
+    conversation = read(input=[{"role": "user", "content": [part]}])
+    assert isinstance(conversation.turns[0].parts[0], Other)
+    with pytest.raises(InvalidRequestError, match="input_video"):
+        chat.write_request(conversation)
