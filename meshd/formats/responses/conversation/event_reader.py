@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.answer import Finish, TokenLogprob
 from meshd.formats.conversation.events import (
     Began,
     CallBegan,
@@ -25,7 +25,7 @@ from meshd.formats.conversation.events import (
 )
 from meshd.formats.conversation.parts import Original, Other, Part, Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.reading import Unreadable, answer_of, json_of
-from meshd.formats.responses.conversation.answer import finish_of, logprobs_of, read_token_logprobs
+from meshd.formats.responses.conversation.answer import finish_of, read_token_logprobs
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import PARAGRAPH, parts_of, read_items
 from meshd.formats.responses.usage import usage_in
@@ -73,7 +73,7 @@ class EventReader:
             text, logprobs = _text(event.get("delta")), read_token_logprobs(event.get("logprobs"))
             if text or logprobs:
                 yield TextDelta(text, 0, self._block(index, _whole(event.get("content_index"))), logprobs)
-                self._count(index, "text", text)
+                self._count(index, "text", text or "\0")
         elif kind == "response.refusal.delta":
             yield RefusalDelta(_text(event.get("delta")))
             self._count(index, "refusal", _text(event.get("delta")))
@@ -147,8 +147,10 @@ class EventReader:
         self._done.add(index)
         for content, part in enumerate(_parts(item)):
             match part:
-                case Text() if not self._said.get((index, "text")) and part.text:
-                    yield TextDelta(part.text, 0, self._block(index, content), logprobs_of([item]))
+                case Text() if not self._said.get((index, "text")):
+                    logprobs = _logprobs(item, content)
+                    if part.text or logprobs:
+                        yield TextDelta(part.text, 0, self._block(index, content), logprobs)
                 case Refusal() if not self._said.get((index, "refusal")):
                     yield RefusalDelta(part.text)
                 case Reasoning():
@@ -165,6 +167,12 @@ class EventReader:
 
 def _parts(item: dict[str, Any]) -> tuple[Part, ...]:
     return parts_of(read_items([msgspec.Raw(json_of(item))], "", strict=False))
+
+
+def _logprobs(item: dict[str, Any], content: int) -> tuple[TokenLogprob, ...]:
+    parts = item.get("content")
+    part = parts[content] if isinstance(parts, list) and content < len(parts) else None
+    return read_token_logprobs(part.get("logprobs")) if isinstance(part, dict) else ()
 
 
 def _text(value: Any) -> str:

@@ -65,7 +65,12 @@ def meaning(answer: Answer, *, calls: bool = False) -> Any:
     """Without originals, sounds, ids that other formats lack, and what is empty. calls: a chat's answer with a call may
     say that it ended for another reason."""
     choice = answer.choices[0] if answer.choices else Choice()
-    parts = tuple(part for each in choice.parts if (part := _bare(each)) is not None)
+    parts: tuple[Any, ...] = ()
+    for part in filter(None, map(_bare, choice.parts)):
+        if isinstance(part, Refusal) and parts and isinstance(parts[-1], Refusal):  # a stream has no border there
+            parts = (*parts[:-1], Refusal(parts[-1].text + part.text))
+        else:
+            parts = (*parts, part)
     finish = choice.finish
     if any(isinstance(part, ToolCall) for part in parts) and finish in (Finish.STOP, Finish.TOOL_CALLS):
         finish = Finish.TOOL_CALLS
