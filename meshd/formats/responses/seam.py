@@ -23,6 +23,9 @@ from meshd.sdk.provider import StreamEvent, Usage
 
 _IN_TEXT = ("response.content_part.added", "response.output_text.delta", "response.output_text.annotation.added")
 
+_AFTER_TEXT = ("response.output_text.done", "response.content_part.done")
+_ADDED = "response.output_item.added"
+
 
 class EventSeam:
     """first: the event with the response's id. last: the last event that the app has got. text: what it has got of the
@@ -82,13 +85,16 @@ def _is_new(event: Event) -> bool:
 
 def _open_item(before: dict[str, Any], text: str) -> Item | None:
     """The item that a stream ends in."""
-    kind, id, index = before.get("type"), before.get("item_id"), _whole(before, "output_index")
+    item, index = before.get("item"), _whole(before, "output_index")
+    kind, id = before.get("type"), item.get("id") if isinstance(item, dict) else before.get("item_id")
     if not isinstance(id, str) or not isinstance(kind, str):
         return None
-    if kind in _IN_TEXT:
+    if kind in (*_IN_TEXT, *_AFTER_TEXT):
         message = Message(id, index)
-        message.resume(text, _whole(before, "content_index"))
+        message.resume(text, _whole(before, "content_index"), open=kind in _IN_TEXT)
         return message
+    if kind == _ADDED and isinstance(item, dict):
+        return Message(id, index) if item.get("type") == "message" else Thought(id, index, block=-1)
     return Thought(id, index, block=-1) if kind.startswith("response.reasoning") else None
 
 

@@ -143,6 +143,7 @@ def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list
     content: list[Any] = []
     status = item_status(choice.finish)
     logprobs = choice.logprobs
+    ids = Ids()
     for part in choice.parts:
         if isinstance(part, Text | Refusal):
             if not content:
@@ -153,9 +154,9 @@ def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list
             continue
         content = []
         if isinstance(part, Reasoning):
-            items.append(reasoning_item(part, part.id or item_id("rs", base, len(items))))
+            items.append(reasoning_item(part, ids.own(part.id, "rs", base, len(items))))
         elif isinstance(part, ToolCall):
-            items.append(written_call(part, base, len(items), tools))
+            items.append(written_call(part, base, len(items), tools, ids))
         elif part.original is not None and part.original.format == FORMAT:
             items.append(msgspec.Raw(part.original.json))
     if items and isinstance(items[-1], dict) and "status" in items[-1]:
@@ -163,8 +164,22 @@ def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list
     return items
 
 
-def written_call(part: ToolCall, base: str, index: int, tools: Mapping[str, Tool]) -> dict[str, Any]:
-    call = replace(part, id=part.id or item_id("call", base, index))
+class Ids:
+    """Of one answer: an app tells items apart by them."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def own(self, id: str, kind: str, base: str, index: int) -> str:
+        """The provider's id, or a new one if it gave none, or gave it twice."""
+        if not id or id in self._used:
+            id = item_id(kind, base, index)
+        self._used.add(id)
+        return id
+
+
+def written_call(part: ToolCall, base: str, index: int, tools: Mapping[str, Tool], ids: Ids) -> dict[str, Any]:
+    call = replace(part, id=ids.own(part.id, "call", base, index))
     id = item_id("ctc" if part.custom else "fc", base, index)
     return {"id": id, **call_item(call, tools)} | ({} if part.custom else {"status": "completed"})
 

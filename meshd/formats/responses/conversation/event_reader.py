@@ -35,7 +35,8 @@ _FIRST = {"response.created", "response.in_progress", "response.queued"}
 _ARGUMENTS = {"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"}
 _THOUGHTS = {"response.reasoning_summary_text.delta", "response.reasoning_text.delta"}
 _REPEATED = {
-    "response.content_part.added", "response.content_part.done", "response.output_text.done", "response.refusal.done",
+    "response.content_part.added", "response.content_part.done",
+    "response.reasoning_summary_part.added", "response.output_text.done", "response.refusal.done",
     "response.reasoning_summary_part.done", "response.reasoning_summary_text.done", "response.reasoning_text.done",
     "response.function_call_arguments.done", "response.custom_tool_call_input.done",
 }  # fmt: skip
@@ -49,7 +50,7 @@ class EventReader:
         self._blocks: dict[tuple[int, int], int] = {}  # of texts, by output and content index
         self._calls: dict[int, int] = {}  # by output index
         self._said: dict[tuple[int, str], int] = {}  # characters that have come, by output index and kind
-        self._thinking: dict[int, str] = {}  # which of its two forms an item's reasoning has come in
+        self._thinking: dict[int, tuple[str, Any]] = {}  # which of its forms an item's reasoning comes in, and its part
         self._done: set[int] = set()
 
     def read(self, data: bytes) -> list[Event]:
@@ -78,11 +79,7 @@ class EventReader:
             yield RefusalDelta(_text(event.get("delta")))
             self._count(index, "refusal", _text(event.get("delta")))
         elif kind in _THOUGHTS:
-            yield from self._think(index, kind, _text(event.get("delta")), _text(event.get("item_id")))
-        elif kind == "response.reasoning_summary_part.added":
-            if _whole(event.get("summary_index")) and self._said.get((index, "reasoning")):
-                yield ReasoningDelta(PARAGRAPH, block=index)
-                self._count(index, "reasoning", PARAGRAPH)
+            yield from self._think(index, event)
         elif kind == "response.output_item.added" and isinstance(item, dict):
             yield from self._begin_item(index, item)
         elif kind in _ARGUMENTS:
@@ -119,10 +116,16 @@ class EventReader:
     def _count(self, index: int, kind: str, text: str) -> None:
         self._said[index, kind] = self._said.get((index, kind), 0) + len(text)
 
-    def _think(self, index: int, kind: str, text: str, id: str = "") -> Iterator[Event]:
-        if text and self._thinking.setdefault(index, kind) == kind:
-            yield ReasoningDelta(text, block=index, id=id)
-            self._count(index, "reasoning", text)
+    def _think(self, index: int, event: dict[str, Any]) -> Iterator[Event]:
+        text, kind, part = _text(event.get("delta")), event["type"], event.get("summary_index")
+        before, last = self._thinking.setdefault(index, (kind, part))
+        if not text or before != kind:
+            return
+        if last != part:
+            self._thinking[index] = (kind, part)
+            text = PARAGRAPH + text
+        yield ReasoningDelta(text, block=index, id=_text(event.get("item_id")))
+        self._count(index, "reasoning", text)
 
     def _begin_item(self, index: int, item: dict[str, Any]) -> Iterator[Event]:
         if item.get("type") not in ("function_call", "custom_tool_call") or index in self._calls:

@@ -27,7 +27,7 @@ from meshd.formats.conversation.freeform import CustomCalls
 from meshd.formats.conversation.parts import ToolCall
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.conversation.tool_names import by_name
-from meshd.formats.responses.conversation.answer import closing, item_id, item_status, response_id, skeleton
+from meshd.formats.responses.conversation.answer import Ids, closing, item_id, item_status, response_id, skeleton
 from meshd.formats.responses.conversation.open_items import Call, Item, Message, Thought
 from meshd.formats.responses.errors import failed_response
 from meshd.sdk.provider import Usage
@@ -48,6 +48,7 @@ class EventWriter:
         self._before = 0  # items of the output that another writer has written
         self._items: list[Item] = []
         self._calls: dict[int, Call] = {}
+        self._ids = Ids()
         self._finish: Finish | None = None
         self._usage: Usage | None = None
 
@@ -140,14 +141,15 @@ class EventWriter:
         thought = self._items[-1] if self._items else None
         if not isinstance(thought, Thought) or thought.block != event.block:
             index = self._index
-            thought = Thought(event.id or item_id("rs", self._base, index), index, event.block)
+            id = self._ids.own(event.id, "rs", self._base, index)
+            thought = Thought(id, index, event.block)
             yield from self._open(thought)
         yield from thought.add(event)
 
     def _called(self, event: CallBegan) -> Iterable[dict[str, Any]]:
         index = self._index
         part = ToolCall(event.id, event.name, "", event.custom, event.signature)
-        call = Call(part, self._base, index, self._tools)
+        call = Call(part, self._base, index, self._tools, self._ids)
         self._calls[event.call] = call
         yield from self._open(call)
 

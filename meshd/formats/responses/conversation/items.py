@@ -101,7 +101,7 @@ def _read_message(fields: Fields) -> tuple[Role, list[Part]]:
 
 def _read_reasoning(fields: Fields) -> tuple[Role, list[Part]]:
     id, encrypted, signature = fields.text("id"), fields.text("encrypted_content"), ""
-    text = "".join(_texts(fields, "content")) or PARAGRAPH.join(_texts(fields, "summary"))
+    text = "".join(_texts(fields, "content")) or PARAGRAPH.join(filter(None, _texts(fields, "summary")))
     if encrypted.startswith(SIGNED):
         encrypted, signature = "", encrypted.removeprefix(SIGNED)
     return Role.ASSISTANT, [Reasoning(text, signature, encrypted, id)]
@@ -206,7 +206,6 @@ class ItemWriter:
             case _:
                 what = type(part).__name__.lower()
                 raise InvalidRequestError(f"an {what} in an answer cannot be sent to the Responses API", param="input")
-
 
     def _new_id(self) -> str:
         self._count += 1

@@ -11,9 +11,10 @@ from meshd.formats.conversation.answer import TokenLogprob
 from meshd.formats.conversation.events import ReasoningDelta
 from meshd.formats.conversation.parts import Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.request import Tool
-from meshd.formats.responses.conversation.answer import written_call, written_token_logprobs
+from meshd.formats.responses.conversation.answer import Ids, written_call, written_token_logprobs
 from meshd.formats.responses.conversation.items import reasoning_item, said_part
 
+_MOST_PARTS = 100  # of a message; more is a mistake of its server
 Made = Iterable[dict[str, Any]]
 
 
@@ -52,10 +53,14 @@ class Message(Item):
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
 
-    def resume(self, text: str, content_index: int) -> None:
-        """A part of its content is open, and this is its text. What came before that part is not known."""
-        self.item = {**self.item, "content": [said_part(Text("")) for _ in range(content_index)]}
-        self._kind, self._text = ("output_text", 0), [text]
+    def resume(self, text: str, content_index: int, *, open: bool) -> None:
+        """It has a part with this text, which is open or not. What came before that part is not known."""
+        content = [said_part(Text("")) for _ in range(min(content_index, _MOST_PARTS))]
+        if open:
+            self._kind, self._text = ("output_text", 0), [text]
+        else:
+            content.append(said_part(Text(text)))
+        self.item = {**self.item, "content": content}
 
     def add(self, kind: str, block: int, text: str, logprobs: tuple[TokenLogprob, ...] = ()) -> Made:
         """kind: `output_text` or `refusal`. block: another one begins another part."""
@@ -134,8 +139,8 @@ def _summary(text: str) -> dict[str, Any]:
 
 
 class Call(Item):
-    def __init__(self, part: ToolCall, base: str, index: int, tools: Mapping[str, Tool]) -> None:
-        super().__init__({**written_call(part, base, index, tools), "status": "in_progress"}, index)
+    def __init__(self, part: ToolCall, base: str, index: int, tools: Mapping[str, Tool], ids: Ids) -> None:
+        super().__init__({**written_call(part, base, index, tools, ids), "status": "in_progress"}, index)
         self._custom = part.custom
         self._name = "input" if part.custom else "arguments"
         self._event = "custom_tool_call_input" if part.custom else "function_call_arguments"

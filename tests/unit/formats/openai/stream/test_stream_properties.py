@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.host import clock
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import ProviderFailure
+from tests.support.formats.pieces import Body
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -38,34 +38,11 @@ TEXTS = st.lists(st.text(max_size=6).filter(bool), min_size=1, max_size=6)  # ha
 ENDS = st.sampled_from(["[DONE]", "[DONE] ", " [DONE]", "[done]"])
 
 
-class Body:
-    """Pieces of bytes, then the end, or a broken connection."""
-
-    def __init__(self, pieces: list[bytes], breaks: bool) -> None:
-        self._pieces = [piece for piece in pieces if piece]
-        self._breaks = breaks
-
-    async def read_some(self) -> bytes:
-        if self._pieces:
-            return self._pieces.pop(0)
-        if self._breaks:
-            raise ConnectionResetError
-        return b""
-
-    def fail(self, reason: Exception) -> None:
-        raise AssertionError(reason)
-
-    def abort(self) -> None: ...
-
-    def linger(self, loop: Any) -> None: ...
-
-
 def read(stream: bytes, cuts: list[int], breaks: bool = False) -> tuple[str, bool]:
     """The text, and whether it was told as whole."""
 
     async def collect() -> tuple[str, bool]:
-        edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-        body: Any = Body([stream[a:b] for a, b in pairwise(edges)], breaks)
+        body: Any = Body(stream, cuts, breaks=breaks)
         reader = EventReader(
             body,
             started=clock.now(),

@@ -183,7 +183,10 @@ def test_why_an_answer_ended_is_its_status(finish: Finish, status: str, reason: 
 
 def test_a_signature_of_another_provider_comes_back() -> None:
     made = written(said(Reasoning("Hm", "sig"), ToolCall("a", "f", "{}")))
-    request = {"model": "m", "input": [*made["output"], {"type": "function_call_output", "call_id": "a", "output": "1"}]}
+    request = {
+        "model": "m",
+        "input": [*made["output"], {"type": "function_call_output", "call_id": "a", "output": "1"}],
+    }
     turn = read_request(json.dumps(request).encode()).turns[0]
     assert isinstance(turn.parts[0], Reasoning)
     assert (turn.parts[0].text, turn.parts[0].signature, turn.parts[0].encrypted) == ("Hm", "sig", "")
@@ -235,7 +238,12 @@ def test_a_response_repeats_its_request() -> None:
 
 
 def test_parts_of_a_chat_only_turn_are_read_with_their_status() -> None:
-    body = {"id": "resp_1", "status": "failed", "output": [{"type": "message", "content": None}], "usage": {"input_tokens": "7"}}
+    body = {
+        "id": "resp_1",
+        "status": "failed",
+        "output": [{"type": "message", "content": None}],
+        "usage": {"input_tokens": "7"},
+    }
     read = read_answer(json.dumps(body).encode())
     assert read.choices[0].finish is Finish.OTHER
     assert read.usage == Usage(7, 0)
