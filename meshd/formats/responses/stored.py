@@ -162,13 +162,15 @@ def _with_ids(items: Sequence[msgspec.Raw], base: str) -> Iterable[msgspec.Raw]:
             part = "output_text" if _member(raw, "role") == "assistant" else "input_text"
             item["content"] = [{"type": part, "text": item["content"]} | _PARTS[part]]
         id = _member(raw, "id") or item_id(_PREFIXES.get(kind, "item"), f"{base}/input", n)
-        status = {"status": "completed"} if kind == "message" and "status" not in item else {}
+        status = {"status": "completed"} if kind in _WITH_STATUS and "status" not in item else {}
         yield msgspec.Raw(
             _encode({"id": id, "type": kind, **{k: v for k, v in item.items() if k not in _HEAD}, **status})
         )
 
 
 _HEAD = ("id", "type")
+_WITH_STATUS = frozenset({"message", "function_call", "function_call_output", "custom_tool_call",
+                          "custom_tool_call_output"})  # fmt: skip
 _PARTS: dict[str, dict[str, Any]] = {"output_text": {"annotations": []}, "input_text": {}}
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "function_call_output": "fc",
              "custom_tool_call": "ctc", "custom_tool_call_output": "ctc"}  # fmt: skip

@@ -127,7 +127,7 @@ def formats() -> st.SearchStrategy[Json]:
 
 
 def requests() -> st.SearchStrategy[Json]:
-    counts = st.none() | st.integers(1, 2**53)
+    counts = st.none() | st.integers(1, 10**8)
     optional = {
         "instructions": st.none() | texts,
         "tools": st.lists(tools(), max_size=3),
