@@ -183,9 +183,9 @@ class AppSide(Protocol):
     def with_output_limit(self, fields: Mapping[str, msgspec.Raw], limit: int, name: str) -> Mapping[str, msgspec.Raw]:
         """The body with that output limit: under the name it already has, else `name`."""
 
-    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"") -> Seam:
+    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> Seam:
         """first: the event of the stream that has its id. last: the one that the app got last, for formats that number
-        the parts of an answer."""
+        the parts of an answer. text: what the app has of the message, for formats that repeat all of it."""
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """In the format's names."""

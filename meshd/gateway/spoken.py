@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.bridge import Bridge
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import Format
+from meshd.formats.responses.format import RESPONSES
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec, Provider
 
-FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI,)}
+FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI, ANTHROPIC, RESPONSES)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from meshd.sdk.operation import OperationSpec
 CHAT = OperationSpec(
     name="chat.completions",
     word="chat",
-    paths={"openai": "/v1/chat/completions"},
+    paths={"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "responses": "/v1/responses"},
     # All models answer it but those of nodes that have, or will have, an operation of their own.
     other_than=(
         "generation.text-generation.text-completion",

@@ -110,6 +110,7 @@ class AnthropicProviderSide:
 
 
 class AnthropicAppSide:
+    name = _NAME
     immaterial = meaning.IMMATERIAL
     last = b""
     ping = b"event: ping\ndata: " + _PING + b"\n\n"
@@ -127,7 +128,7 @@ class AnthropicAppSide:
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         return load_body_fields().priced(needs, fields)
 
-    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"") -> MessageSeam:
+    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> MessageSeam:
         return MessageSeam(last or first)
 
     def usage(self, usage: Usage) -> dict[str, Any]:

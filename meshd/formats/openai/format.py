@@ -126,7 +126,7 @@ class OpenAIAppSide:
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         return load_body_fields().priced(needs, fields)
 
-    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"") -> ChunkSeam:
+    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> ChunkSeam:
         return ChunkSeam(first, operation)
 
     def usage(self, usage: Usage) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class ResponsesProviderSide:
 
 
 class ResponsesAppSide:
+    name = _NAME
     immaterial = meaning.IMMATERIAL
     last = b""
     ping = b": keepalive\n\n"
@@ -124,8 +125,7 @@ class ResponsesAppSide:
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return known_items.load_item_fields().names(fields, {*text, "input", "instructions"})
 
-    def seam(self, first: bytes, operation: OperationSpec, *, last: bytes = b"", text: str = "") -> EventSeam:
-        """last, text: the last event that the app has got, and the text of the message that it is in."""
+    def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> EventSeam:
         return EventSeam(first, last, text)
 
     def usage(self, usage: Usage) -> dict[str, Any]:

@@ -43,11 +43,11 @@ class EventSeam:
             _whole(before, "output_index") + ("output_index" in before),
             _open_item(before, text),
         )
-        self._queue: list[bytes] = []
+        self._before: list[bytes] = []
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
-        nothing for the app in it. `rest` has what follows: the end of a stream takes several events."""
+        nothing for the app in it."""
         payload = _object(event.data)
         self._tools.update(called([payload.get("item")]))
         try:
@@ -57,21 +57,21 @@ class EventSeam:
         for each in [*_said(text), *filter(_is_new, read)]:
             if isinstance(each, Used) and usage is not None:
                 each = replace(each, usage=usage)
-            self._queue += self._writer.write(each)
+            self._before += self._writer.write(each)
         if payload.get("type") in (COMPLETED, INCOMPLETE):
-            self._queue += self._writer.end()
-        return self._queue.pop(0) if self._queue else None
+            self._before += self._writer.end()
+        return self._before.pop() if self._before else None
 
     def text(self, text: str) -> bytes:
         """An event with only that text."""
         for each in _said(text):
-            self._queue += self._writer.write(each)
-        return self._queue.pop(0)
+            self._before += self._writer.write(each)
+        return self._before.pop()
 
-    def rest(self) -> list[bytes]:
-        """What follows the event that was given last."""
-        queue, self._queue = self._queue, []
-        return queue
+    def before(self) -> list[bytes]:
+        """What has to be sent before the event that was made last: the beginning or the end of an item."""
+        before, self._before = self._before, []
+        return before
 
 
 def _said(text: str) -> list[Event]:

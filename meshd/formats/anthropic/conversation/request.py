@@ -11,6 +11,8 @@ from meshd.formats.anthropic.conversation.content import FORMAT
 from meshd.formats.anthropic.conversation.messages import read_system, read_turn, written_turns
 from meshd.formats.anthropic.conversation.parameters import read_parameters, written_parameters
 from meshd.formats.anthropic.conversation.tools import allowed, read_tool, written_tool
+from meshd.formats.conversation.freeform import with_functions
+from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, as_it_came, request_of
 from meshd.formats.conversation.request import Conversation
 from modelmesh.errors import InvalidRequestError
@@ -61,6 +63,7 @@ def _tools(fields: Fields) -> list[Any]:
 
 def write_request(conversation: Conversation) -> bytes:
     """The body. Raises InvalidRequestError for what this API cannot say."""
+    conversation = with_functions(portable(conversation, FORMAT))
     parameters = conversation.parameters
     try:
         tools = allowed(conversation.tools, parameters.tool_choice)

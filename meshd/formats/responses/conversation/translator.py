@@ -26,5 +26,5 @@ class ResponsesTranslator:
     def event_reader(self) -> EventReader:
         return EventReader()
 
-    def event_writer(self, asked: Conversation | None = None) -> EventWriter:
+    def event_writer(self, asked: Conversation | None = None, input_tokens: int = 0) -> EventWriter:
         return EventWriter(asked)

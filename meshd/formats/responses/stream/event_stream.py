@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.wire import Broken, unread
@@ -52,7 +50,6 @@ class EventReader(event_reader.EventReader):
             failed=failed,
         )
         self._reading = wire.Events()
-        self._before: list[StreamEvent] = []  # the last one, if the answer came in one piece
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
@@ -75,7 +72,7 @@ class EventReader(event_reader.EventReader):
             self._end(done=True)
         return event
 
-    def read_unary(self, body: bytes) -> StreamEvent:
+    def read_unary(self, body: bytes) -> list[StreamEvent]:
         try:
             reading = answer.read_answer(body)
         except Broken:
@@ -84,10 +81,4 @@ class EventReader(event_reader.EventReader):
             raise told.failure() from None
         except Unanswered as why:
             raise self._bad(f"answered {why}", body, why.usage) from None
-        *self._before, last = as_events(reading.body)
-        return msgspec.structs.replace(last, usage=reading.usage)
-
-    async def _settle_what_it_is(self) -> list[StreamEvent]:
-        events = await super()._settle_what_it_is()
-        before, self._before = self._before, []
-        return [*before, *events]
+        return as_events(reading.body)

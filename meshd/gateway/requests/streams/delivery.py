@@ -27,10 +27,11 @@ _SHORTEST_OVERLAP = 8
 
 
 class Passed(NamedTuple):
-    """A chunk that goes to the app, and the text in it."""
+    """A chunk that goes to the app, the text in it, and the chunks that have to go before it."""
 
     data: bytes
     text: str
+    before: tuple[bytes, ...] = ()
 
 
 class Delivery:
@@ -46,6 +47,7 @@ class Delivery:
         self._text: list[str] = []
         self._more_than_text = False
         self._identity: bytes | None = None  # the chunk with the stream's id
+        self._last = b""  # the chunk that the app got last
         self._splice: _Splice | None = None
         self._used = Usage()
         self._seam = 0  # pieces of text when the current attempt began
@@ -73,8 +75,11 @@ class Delivery:
             passed = self._splice.take(event, self._used)
             if passed is None:
                 return
-            data, text = passed
+            data, text, before = passed
+            for each in before:
+                await self.reply.chunk(each)
         await self.reply.chunk(data)
+        self._last = data
         if text or event.content:
             self.pieces += 1
             self._text.append(text)
@@ -83,7 +88,10 @@ class Delivery:
     async def finish(self) -> None:
         """The stream ended: send what was held back for comparison."""
         for passed in self._splice.rest(self._used) if self._splice is not None else ():
+            for each in passed.before:
+                await self.reply.chunk(each)
             await self.reply.chunk(passed.data)
+            self._last = passed.data
             if passed.text:
                 self.pieces += 1
                 self._text.append(passed.text)
@@ -110,8 +118,9 @@ class Delivery:
         self.continued += 1
         assert self._identity is not None, "nothing was delivered"
         self._seam = len(self._text)
-        seam = self._app.seam(self._identity, self._operation)
-        self._splice = _Splice(seam, lenient.well_formed(self.text))
+        text = lenient.well_formed(self.text)
+        seam = self._app.seam(self._identity, self._operation, self._last, text)
+        self._splice = _Splice(seam, text)
 
     def add_usage(self, usage: Usage) -> None:
         """For an attempt that ended in the middle: its output is part of the answer."""
@@ -182,11 +191,12 @@ class _Splice:
     def _passed(self, event: StreamEvent, text: str, used: Usage) -> Passed | None:
         usage = None if event.usage is None else merged(used, event.usage)
         data = self._seam.event(event, text, usage)
-        return None if data is None else Passed(data, text)
+        return None if data is None else Passed(data, text, tuple(self._seam.before()))
 
     def _said(self, text: str) -> Passed:
         """An event with only text."""
-        return Passed(self._seam.text(text), text)
+        data = self._seam.text(text)
+        return Passed(data, text, tuple(self._seam.before()))
 
     def _hold(self, text: str) -> None:
         assert self._held is not None
