@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "first-reply": requests.first_reply,
     "throughput": requests.throughput,
     "first-token": streams.first_token,
+    "chunks": streams.chunks,
     "streams": streams.thousand_streams,
     "memory": process.memory_and_start,
     "reload": process.reload_under_load,

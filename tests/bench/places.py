@@ -51,6 +51,9 @@ STREAM = (
     + "data: [DONE]\\n\\n"
 )
 
+LONG = 1000
+"""Events with content in the long stream."""
+
 _NGINX = """
 daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
 events {{ worker_connections 4096; }}
@@ -62,6 +65,8 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{ return 200 '{answer}'; }}
     location /stream/ {{ default_type text/event-stream; return 200 "{stream}"; }}
+    location /long/ {{ error_page 405 =200 /long.sse; return 405; }}
+    location = /long.sse {{ root {dir}; default_type text/event-stream; }}
   }}
 }}
 """
@@ -71,6 +76,7 @@ http {{
 class Upstream:
     url: str
     stream_url: str
+    long_url: str
 
 
 def free_port() -> int:
@@ -133,9 +139,14 @@ def nginx() -> Iterator[Upstream]:
         # In nginx's own strings "$" begins a variable, and the quotes of JSON end the string.
         config = _NGINX.format(dir=place, port=port, answer=ANSWER.replace("'", ""), stream=STREAM.replace('"', '\\"'))
         (place / "nginx.conf").write_text(config)
+        first, rest = _event('{"role":"assistant","content":"Hello"}', "null"), _event('{"content":" there"}', "null")
+        events = first + (LONG - 1) * rest + _event("{}", '"stop"') + "data: [DONE]\\n\\n"
+        place.chmod(0o755)  # nginx reads files as another user, if it was started by root
+        (place / "long.sse").write_text(events.replace("\\n", "\n"))
         with process(program, "-c", str(place / "nginx.conf"), "-p", str(place)):
             wait_for(lambda: answers(port), "nginx")
-            yield Upstream(f"http://127.0.0.1:{port}/v1", f"http://127.0.0.1:{port}/stream/v1")
+            base = f"http://127.0.0.1:{port}"
+            yield Upstream(f"{base}/v1", f"{base}/stream/v1", f"{base}/long/v1")
 
 
 @dataclass(frozen=True)

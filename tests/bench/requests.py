@@ -79,14 +79,15 @@ def throughput() -> list[Figure]:
     return [Figure("throughput at 64 in flight / httpx direct", a / b, 4.5, at_least=True, detail=detail)]
 
 
-def drive(path: str, count: int, in_flight: int = IN_FLIGHT, stream: bool = False) -> float:
-    """Requests a second, so many at a time. Raises RuntimeError for any end but an answer's."""
+def drive(path: str, count: int, in_flight: int = IN_FLIGHT, stream: bool = False, credit: int = 0) -> float:
+    """Requests a second, so many at a time. credit: chunks of a stream that may be outstanding, 0: the default. Raises
+    RuntimeError for any end but an answer's."""
     import zmq
 
     from modelmesh import protocol as wire
 
     body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]%s}' % (b',"stream":true' if stream else b"")
-    head = wire.RequestHead(path="/v1/chat/completions", stream=stream)
+    head = wire.RequestHead(path="/v1/chat/completions", stream=stream, credit=credit)
     last = wire.END if stream else wire.RESPONSE
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.LINGER, 0)

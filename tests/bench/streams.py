@@ -8,8 +8,11 @@ import statistics
 import sys
 import time
 
+import psutil
+
 from tests.bench import places
 from tests.bench.figures import Figure, p50, percentile
+from tests.bench.requests import drive
 
 STREAMS = 1000
 CHUNKS = 25
@@ -44,6 +47,24 @@ def first_token() -> list[Figure]:
     a, b = statistics.median(through) * 1e3, statistics.median(straight) * 1e3
     detail = f"{a:.3f} ms through the mesh, {b:.3f} ms by the OpenAI SDK"
     return [Figure("first token p50 − OpenAI SDK direct", a - b, 0.5, "ms", detail=detail)]
+
+
+def chunks() -> list[Figure]:
+    """Long streams that come as fast as the daemon takes them, eight at a time."""
+    streams = 48
+    with places.nginx() as upstream, places.daemon(places.configuration({"chat": upstream.long_url})) as daemon:
+        process = psutil.Process(daemon.pid)
+
+        def used() -> float:
+            return sum(process.cpu_times()[:2])
+
+        drive(daemon.socket, 8, in_flight=8, stream=True, credit=places.LONG + 1)
+        before, began = used(), time.perf_counter()
+        drive(daemon.socket, streams, in_flight=8, stream=True, credit=places.LONG + 1)
+        cost, taken = used() - before, time.perf_counter() - began
+    count = (streams + 8) * places.LONG
+    detail = f"{count / taken:,.0f} chunks/s through one daemon to one client"
+    return [Figure("streams: processor time of the daemon for a chunk", cost / count * 1e6, 8, "µs", detail=detail)]
 
 
 def thousand_streams() -> list[Figure]:
