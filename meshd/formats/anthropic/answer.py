@@ -98,9 +98,8 @@ def as_stream(body: bytes) -> list[bytes]:
         events.append({"type": "content_block_start", "index": index, "content_block": start})
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         events.append({"type": "content_block_stop", "index": index})
-    delta = {name: document.get(name) for name in ("stop_reason", "stop_sequence", "stop_details", "container")}
-    delta = {name: value for name, value in delta.items() if value is not None or name != "container"}
-    delta["stop_reason"] = delta["stop_reason"] or "end_turn"
+    delta = {"stop_reason": document.get("stop_reason") or "end_turn", "stop_sequence": document.get("stop_sequence")}
+    delta |= {name: document[name] for name in ("stop_details", "container") if document.get(name) is not None}
     usage = document.get("usage")
     events.append({"type": "message_delta", "delta": delta, "usage": usage if isinstance(usage, dict) else {}})
     events.append({"type": "message_stop"})

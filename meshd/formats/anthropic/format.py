@@ -135,6 +135,8 @@ class AnthropicAppSide:
         return usage_map(usage)
 
     def event(self, data: bytes) -> bytes:
+        if b"\n" in data or b"\r" in data:  # between members, as a provider may write them; here a line would end
+            data = data.replace(b"\n", b" ").replace(b"\r", b" ")
         return b"event: %s\ndata: %s\n\n" % (_type(data), data)
 
     def error(self, error: MeshError) -> bytes:

@@ -217,6 +217,7 @@ def test_events_are_framed_with_their_names() -> None:
     assert APP.event(b'{"type":"message_stop"}') == b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     assert APP.event(b'{ "index":0, "type" : "ping" }').startswith(b"event: ping\ndata: { ")
     assert APP.event(b'{"type":"error\\n\\nevent: x"}').startswith(b"event: errorevent: x\ndata: ")
+    assert APP.event(b'{"type":\n"ping",\r\n"x":1}') == b'event: ping\ndata: {"type": "ping",  "x":1}\n\n'
     assert APP.event(b"{").startswith(b"event: message\n")
     assert (APP.ping, APP.last) == (b'event: ping\ndata: {"type":"ping"}\n\n', b"")
 
