@@ -48,7 +48,7 @@ class Told(Exception):
 
 
 class Nothing(Exception):
-    """An object that is no event. doubtful: its words might be an error. end: it marks the end."""
+    """An object that is not an event. doubtful: its words might be an error. end: it marks the end."""
 
     def __init__(self, doubtful: bool, end: bool) -> None:
         super().__init__("no event")
@@ -202,7 +202,7 @@ def _plain(data: bytes) -> bytes:
 
 
 def _more_than_text(data: bytes) -> str:
-    """Of a delta that is no text."""
+    """Of a delta that is not text."""
     delta = _object(msgspec.Raw(data)).get("delta")
     return lenient.encode(delta).decode(errors="replace") if delta else ""
 

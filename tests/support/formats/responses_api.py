@@ -130,7 +130,7 @@ def requests() -> st.SearchStrategy[Json]:
     counts = st.none() | st.integers(1, 10**8)
     optional = {
         "instructions": st.none() | texts,
-        "tools": st.lists(tools(), max_size=3),
+        "tools": st.lists(tools(), max_size=3, unique_by=lambda tool: tool.get("name", tool["type"])),
         "tool_choice": tool_choices(),
         "max_output_tokens": counts,
         "temperature": st.none() | numbers,

@@ -64,7 +64,7 @@ def read_items(items: Sequence[msgspec.Raw], where: str, *, strict: bool) -> lis
 
 
 def tools_in(items: Iterable[msgspec.Raw]) -> list[Any]:
-    """The tools that items bring along."""
+    """The tools that come with items."""
     found: list[Any] = []
     for raw in items:
         if not any(kind.encode() in bytes(raw) for kind in _BRINGS_TOOLS):

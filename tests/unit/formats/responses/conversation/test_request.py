@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from meshd.formats.anthropic.conversation import request as messages
 from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.parts import Audio, Image, Other, Reasoning, Refusal, Source, Text, ToolCall, ToolResult
 from meshd.formats.conversation.request import (
@@ -416,3 +417,19 @@ def test_parts_of_an_unknown_kind_are_kept() -> None:
     assert isinstance(conversation.turns[0].parts[0], Other)
     with pytest.raises(InvalidRequestError, match="input_video"):
         chat.write_request(conversation)
+
+
+@given(responses_api.requests())
+def test_a_model_of_another_api_gets_all_that_its_api_has(request: dict[str, Any]) -> None:
+    """Or a refusal that names the field; with the same names of tools, and the same texts, whatever the API."""
+    conversation = read_request(msgspec.json.encode(request))
+    texts = [part.text for turn in conversation.turns for part in turn.parts if isinstance(part, Text) and part.text]
+    names = [tool.name for tool in conversation.tools if isinstance(tool, Tool)]
+    for write in (chat.write_request, messages.write_request):
+        try:
+            sent = json.loads(write(with_functions(conversation)))
+        except InvalidRequestError:
+            continue
+        written_names = [tool.get("name") or tool["function"]["name"] for tool in sent.get("tools", ())]
+        assert set(written_names) <= set(names)
+        assert all(json.dumps(text.strip()).strip('"') in json.dumps(sent) for text in texts)
