@@ -1,7 +1,7 @@
 """Counting the tokens of a request to the Responses API with its model's vocabulary.
 
-Owns: which text of a body is counted. What is added to the text is that of the chat format (`openai/body/tokens.py`),
-as the same models read it.
+Owns: which text of a body is counted. What is added to the text is that of the chat format
+(`formats/openai/body/tokens.py`), as the same models read it.
 Must never: load a vocabulary, or count fewer tokens than the provider will.
 """
 

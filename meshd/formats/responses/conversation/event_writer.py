@@ -61,6 +61,8 @@ class EventWriter:
         self._items = [] if open is None else [open]
 
     def write(self, event: Event) -> list[bytes]:
+        if self._response is not None and type(event) is TextDelta and event.choice == 0:  # most of a stream
+            return self._numbered(self._said("output_text", event.block, event.text, event.logprobs))
         payloads: list[bytes] = []
         for each in self._custom.read(event):
             payloads += self._numbered(self._events(each))
@@ -85,9 +87,8 @@ class EventWriter:
             case Finished(choice=0):
                 self._finish = event.finish
             case TextDelta(choice=0):
-                if event.text or event.logprobs:
-                    yield from self._beginning(Began())
-                    yield from self._said("output_text", event.block, event.text, event.logprobs)
+                yield from self._beginning(Began())
+                yield from self._said("output_text", event.block, event.text, event.logprobs)
             case RefusalDelta(choice=0):
                 yield from self._beginning(Began())
                 yield from self._said("refusal", 0, event.text)
@@ -130,6 +131,8 @@ class EventWriter:
             yield from self._items[-1].finish("completed")
 
     def _said(self, kind: str, block: int, text: str, logprobs: Any = ()) -> Iterable[dict[str, Any]]:
+        if not text and not logprobs:
+            return
         message = self._items[-1] if self._items else None
         if not isinstance(message, Message):
             index = self._index

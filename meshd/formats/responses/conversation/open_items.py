@@ -72,7 +72,7 @@ class Message(Item):
         event = {"type": f"response.{kind}.delta", **self._at, "delta": text}
         if kind == "output_text":
             self._logprobs += logprobs
-            event["logprobs"] = written_token_logprobs(logprobs)
+            event["logprobs"] = written_token_logprobs(logprobs) if logprobs else []
         yield event
 
     @property
