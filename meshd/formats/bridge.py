@@ -25,12 +25,14 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Bridge:
-    """Has `execute` and `stream` of a provider. app, spoken: the app's format, and the provider's."""
+    """Has `execute` and `stream` of a provider. app, spoken: the app's format, and the provider's. input_tokens: of the
+    request, as the mesh counts them."""
 
-    def __init__(self, provider: Provider, app: Format, spoken: Format) -> None:
+    def __init__(self, provider: Provider, app: Format, spoken: Format, input_tokens: int) -> None:
         self.name = provider.name
         self._provider = provider
         self._spoken = spoken
+        self._input_tokens = input_tokens
         self._ours: Translator = app.translator()
         self._theirs: Translator = spoken.translator()
 
@@ -47,7 +49,7 @@ class Bridge:
     async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
         """Raises ProviderFailure."""
         asked, call = self._translated(call)
-        reader, writer = self._theirs.event_reader(), self._ours.event_writer(asked)
+        reader, writer = self._theirs.event_reader(), self._ours.event_writer(asked, self._input_tokens)
         finish_reason: str | None = None  # of an event that the app's format tells later
         events: Any = self._provider.stream(call)
         async with aclosing(events):
@@ -73,7 +75,7 @@ class Bridge:
         try:
             asked = self._ours.read_request(_encode(call.fields))
             parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
-            body = self._theirs.write_request(changed(asked, parameters=parameters))
+            body = self._theirs.write_request(changed(asked, model=call.model, parameters=parameters))
         except InvalidRequestError as error:
             # Another member may speak a format that can say it.
             message = f"{error.message} (for a provider of the format {self._spoken.name})"

@@ -38,8 +38,8 @@ def spoken_at() -> dict[str, Spoken]:
     }
 
 
-def in_format(provider: Provider, format: Format) -> Provider | Bridge:
-    """The provider, to be asked in an app's format."""
+def in_format(provider: Provider, format: Format, input_tokens: int) -> Provider | Bridge:
+    """The provider, to be asked in an app's format. input_tokens: of the request, as the mesh counts them."""
     if provider.speaks == format.name:
         return provider
-    return Bridge(provider, format, FORMATS[provider.speaks])
+    return Bridge(provider, format, FORMATS[provider.speaks], input_tokens)

@@ -127,7 +127,7 @@ class OpenAIAppSide:
         return load_body_fields().priced(needs, fields)
 
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> ChunkSeam:
-        return ChunkSeam(first, operation)
+        return ChunkSeam(last or first, operation)  # Azure's first chunk has no id
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         return usage_map(usage)

@@ -200,8 +200,10 @@ class UpstreamAttempt:
         """Record that it is sent, and send it."""
         with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
-            asked = in_format(provider, self.context.format)
             self._write_down()
+            reservation = self.step.reservation
+            tokens = 0 if reservation is None else reservation.estimate.tokens_in
+            asked = in_format(provider, self.context.format, tokens)
             call = self._call()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
             self._limit = Timeout(patience + OVERTIME)

@@ -46,7 +46,7 @@ class Delivery:
         self._app = app
         self._text: list[str] = []
         self._more_than_text = False
-        self._identity: bytes | None = None  # the chunk with the stream's id
+        self._first = b""  # the chunk that the app got first
         self._last = b""  # the chunk that the app got last
         self._splice: _Splice | None = None
         self._used = Usage()
@@ -54,7 +54,7 @@ class Delivery:
 
     @property
     def begun(self) -> bool:
-        return self._identity is not None
+        return bool(self._first)
 
     @property
     def text(self) -> str:
@@ -68,9 +68,8 @@ class Delivery:
     async def send(self, event: StreamEvent) -> None:
         """Pass one event on. Raises ClientGone, TimeoutError."""
         if self._splice is None:
-            if self._identity is None and (event.content or event.finish_reason is not None):
-                self._identity = event.data  # taken from a chunk with content, because Azure's first chunk has no id
             data, text = event.data, event.text
+            self._first = self._first or data
         else:
             passed = self._splice.take(event, self._used)
             if passed is None:
@@ -116,10 +115,9 @@ class Delivery:
     def go_on(self) -> None:
         """The next attempt continues the stream from here."""
         self.continued += 1
-        assert self._identity is not None, "nothing was delivered"
         self._seam = len(self._text)
         text = lenient.well_formed(self.text)
-        seam = self._app.seam(self._identity, self._operation, self._last, text)
+        seam = self._app.seam(self._first, self._operation, self._last, text)
         self._splice = _Splice(seam, text)
 
     def add_usage(self, usage: Usage) -> None:
