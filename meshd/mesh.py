@@ -48,7 +48,8 @@ _STOP_TIMEOUT = 5.0  # s an actor may take to end
 class ModelMesh:
     """A mesh in this process.
 
-    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None uses
+    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. http: what holds where
+    the configuration says nothing of HTTP; by default, none is spoken. state_dir: None uses
     `daemon.state_dir`; a mesh without sockets that keeps its state in memory needs none. log_level: instead of
     `daemon.log_level`. logs: sends Python's logging to the mesh's sinks while it runs; an embedding program keeps its
     own.
@@ -60,6 +61,7 @@ class ModelMesh:
         sockets: Iterable[messages.Listen] = (),
         state_dir: str | Path | None = None,
         runtime_dir: str | Path | None = None,
+        http: messages.ListenHttp | None = None,
         on_reload: Callable[[bool], None] = lambda began: None,
         log_level: str | None = None,
         logs: LogBridge | None = None,
@@ -67,6 +69,7 @@ class ModelMesh:
         self._logs = logs
         self._log_level = log_level
         self._sockets = list(sockets)
+        self._http = http or messages.ListenHttp()
         self._state_dir = state_dir
         self._runtime_dir = runtime_dir
         self._on_reload = on_reload
@@ -168,6 +171,7 @@ class ModelMesh:
         for place in self._sockets:
             self.ask("router", place, _START_TIMEOUT)
             self._bound.append(place)
+        self.ask("router", self._http, _START_TIMEOUT)
 
     def _ward(self, name: str, make: Callable[[], MeshActor]) -> None:
         assert self.supervisor is not None

@@ -28,6 +28,7 @@ class RouterActor(LoopActor):
     name: ClassVar[str] = "router"
     handlers: ClassVar[dict[type, str]] = {
         messages.Listen: "listen",
+        messages.ListenHttp: "listen_http",
         messages.RestoreState: "restore",
         Prepare: "prepare",
         messages.Commit: "commit",
@@ -48,6 +49,7 @@ class RouterActor(LoopActor):
         super().__init__(directory)
         self._registry = registry
         self._listening: list[messages.Listen] = []
+        self._http: messages.ListenHttp | None = None
         self._draining: asyncio.Future[int] | None = None
         self._prepared: dict[int, RunningConfig] = {}
         self._inherited: Router | None = None
@@ -64,8 +66,11 @@ class RouterActor(LoopActor):
     async def opened(self) -> None:
         core = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
         core.server.open(self.loop)
+        core.http.open(self.loop, core.server.turns)
         for place in self._listening:
             _bind(core, place)
+        if self._http is not None:
+            core.http.listen(self._http)
         self.tick(_COUNTERS, COUNTERS_EVERY)
         # Only a life that has taken over completely can be inherited from.
         self._core, self._inherited = core, None
@@ -79,16 +84,20 @@ class RouterActor(LoopActor):
             await self._opening.close()
 
     def legacy(self) -> Any:
-        return self._listening, self._prepared, self._core or self._inherited
+        return self._listening, self._http, self._prepared, self._core or self._inherited
 
     def inherit(self, legacy: Any) -> None:
-        self._listening, self._prepared, self._inherited = legacy
+        self._listening, self._http, self._prepared, self._inherited = legacy
 
     # -- boot -----------------------------------------------------------------------------------------
 
     def listen(self, message: messages.Listen) -> None:
         _bind(self.core, message)
         self._listening.append(message)
+
+    def listen_http(self, message: messages.ListenHttp) -> None:
+        self.core.http.listen(message)
+        self._http = message
 
     def restore(self, message: messages.RestoreState) -> None:
         """Adopt the saved state and the journal's segment."""

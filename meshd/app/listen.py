@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from meshd.config.schema import DaemonConfig
-from meshd.host.socket_path import default_socket
+from meshd.host.socket_path import default_socket, is_system_service
 from meshd.host.users import gid_of
-from meshd.messages import Listen
+from meshd.messages import Listen, ListenHttp
 from modelmesh.errors import MeshError
 
 _FIRST_FD: Final = 3
@@ -96,6 +96,15 @@ def listeners(path: Path, handed_in: list[ListenSocket], daemon: DaemonConfig) -
     if handed_in:  # systemd's socket unit decides who may connect
         return [Listen(f"ipc://{socket.path}", socket.fd) for socket in handed_in]
     return [Listen(f"ipc://{path}", None, daemon.socket_mode, _gid(daemon.socket_group))]
+
+
+def http_listener(path: Path, mesh: Listen) -> ListenHttp:
+    """What holds where the configuration says nothing of HTTP: a daemon at its user's default socket speaks it; the
+    system's, and others that somebody starts besides, do not. mesh: at that path, whose mode and group `http.sock`
+    gets."""
+    if path != default_socket() or is_system_service():
+        return ListenHttp()
+    return ListenHttp(True, str(path.with_name("http.sock")), mesh.mode, mesh.gid)
 
 
 def _absolute(address: str) -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshd import messages
-from meshd.app.listen import listeners, socket_path, take_sockets
+from meshd.app.listen import http_listener, listeners, socket_path, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.app.report import dump, first_status, greet, say_alive, summary
 from meshd.app.signals import ENDING, Signals
@@ -74,6 +74,7 @@ class Process:
         self._children = self._runtime_directory()
         mesh = ModelMesh(
             sockets=sockets,
+            http=http_listener(self._path, sockets[0]),
             runtime_dir=self._children,
             on_reload=self._reloading,
             log_level=self._log_level,

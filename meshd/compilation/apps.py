@@ -34,15 +34,28 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
     )
 
 
+def known_tokens(config: MeshConfig) -> dict[str, str]:
+    """The digests of tokens for HTTP, and whose they are."""
+    found = {token.hash: token.app for token in config.proxy.auth.tokens}
+    return found | {app.match.token: name for name, app in config.apps.items() if app.match.token is not None}
+
+
 def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
     """In the order of the file, which is the order in which they are tried.
 
-    Entries that no process can match are left out: the default, which gets all other processes; an app with only a
-    token; and one whose user or group was removed after the check.
+    Entries that nothing can match are left out: the default, which gets all others; and one whose user or group was
+    removed after the check. Tokens of an app that is matched by other keys have an entry of their own.
     """
+    tokens: dict[str, set[str]] = {}
+    for digest, app_name in known_tokens(config).items():
+        tokens.setdefault(app_name, set()).add(digest)
     for name, app in config.apps.items():
         match = app.match
-        if name == DEFAULT_APP or match.token is not None:
+        if name == DEFAULT_APP:
+            continue
+        if name in tokens:
+            yield AppMatch(name, tokens=frozenset(tokens[name]))
+        if match.token is not None:
             continue
         users = [match.uid, uid_of(match.user) if match.user is not None else None]
         groups = [match.gid, gid_of(match.group) if match.group is not None else None]

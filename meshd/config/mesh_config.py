@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         ObservabilityConfig,
         PoolConfig,
         ProviderConfig,
+        ProxyConfig,
         SecretsConfig,
         StorageConfig,
     )
@@ -168,6 +169,10 @@ class MeshConfig:
     @property
     def hooks(self) -> tuple[ConnectorEntry, ...]:
         return self._typed.hooks
+
+    @property
+    def proxy(self) -> ProxyConfig:
+        return self._typed.proxy
 
     @property
     def daemon(self) -> DaemonConfig:

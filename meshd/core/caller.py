@@ -61,9 +61,11 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The holder of a bearer token. digest: the token's SHA-256 in hexadecimal digits; the token itself is not kept."""
+    """The holder of a bearer token. digest: the token's SHA-256 in hexadecimal digits; the token itself is not kept.
+    name: of the app that it was made for."""
 
     digest: str
+    name: str = field(default="", compare=False)
 
     uid: int = field(default=-1, init=False)
     gid: int = field(default=-1, init=False)
@@ -82,7 +84,7 @@ class Token:
     @property
     def app(self) -> str:
         """A name for statistics that does not reveal the token."""
-        return f"token {self.digest[:8]}"
+        return self.name or f"token {self.digest[:8]}"
 
 
 Caller = Peer | Token

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from meshd import messages
+from meshd.compilation.apps import known_tokens
 from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
@@ -28,6 +29,7 @@ from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.admission import Admission, Limits, Rights, draining
 from meshd.gateway.frontends.exchange import Frontend, Request
+from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.inproc import InprocFrontend
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.key_renewal import KeyRenewal
@@ -99,14 +101,16 @@ class Router:
         self.dispatcher = Dispatcher(frozenset(self._spoken), self._infer)
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
+        self.http = HttpServer(self.admission, self._spoken)
         self.inproc = InprocFrontend(self.admission)
-        self._frontends: tuple[Frontend, ...] = (self.server, self.inproc)
+        self._frontends: tuple[Frontend, ...] = (self.server, self.http, self.inproc)
         operations.add_all(
             self.dispatcher,
             runtime,
             actors,
             self.admission,
             self.server,
+            self.http,
             self.cache,
             started=self.started,
             drain=self.drain,
@@ -222,7 +226,8 @@ class Router:
 
     def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
-        return (*self.strategies.objections(generation.table), *hooks_of(generation.config)[1])
+        proxy = self.http.objections(generation.config.proxy)
+        return (*self.strategies.objections(generation.table), *hooks_of(generation.config)[1], *proxy)
 
     def commit(self, generation: RunningConfig) -> None:
         """The instant from which new requests use another generation; those in flight keep theirs."""
@@ -242,6 +247,7 @@ class Router:
         runtime.publisher.configure(generation.table)
         self.cache.configure(generation.table)
         self.admission.use(_limits(self._settings))
+        self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:
             frontend.reloaded()
         self._announce_membership(before, generation.table)

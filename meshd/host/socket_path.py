@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 
+def is_system_service() -> bool:
+    """Whether the system's service manager started this process, not a user's or a person."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return bool(runtime) and not Path(runtime).is_relative_to(os.environ.get("XDG_RUNTIME_DIR") or "/run/user")
+
+
 def default_socket() -> Path:
     """`$RUNTIME_DIRECTORY/mesh.sock` (systemd), `$XDG_RUNTIME_DIR/meshd/mesh.sock`, else a directory of the
     user's own below /tmp: where the client looks too. A runtime directory of another user, which `su` leaves in the

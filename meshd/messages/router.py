@@ -24,6 +24,16 @@ class Listen(Message, frozen=True):
     gid: int | None = None
 
 
+class ListenHttp(Message, frozen=True):
+    """Listen for HTTP, as the configuration says. by_default: whether, if it does not say. socket: the path of the UNIX
+    socket, if it names none; "" for none. mode, gid: of that file."""
+
+    by_default: bool = False
+    socket: str = ""
+    mode: int | None = None
+    gid: int | None = None
+
+
 class Probe(Message, frozen=True):
     """Ask this provider whether it answers (health → router, which owns the connections). quota: if it does, also ask
     what is left of its quota."""

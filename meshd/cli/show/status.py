@@ -155,6 +155,7 @@ def _fields(found: Mapping[str, Any]) -> list[out.Line]:
     return out.field_lines(
         [
             ("socket", _addresses(found.get("sockets") or ())),
+            *_http(found.get("http") or {}),
             ("configuration", f"{config.get('source') or 'built-in'}, generation {config.get('generation', '?')}"),
             ("last reload", _reload(found.get("last_reload"))),
             ("state", state.get("directory")),
@@ -169,6 +170,13 @@ def _fields(found: Mapping[str, Any]) -> list[out.Line]:
 def _addresses(sockets: Iterable[str]) -> list[str]:
     """The addresses that other processes can reach, as paths."""
     return [address.removeprefix("ipc://") for address in sockets if not address.startswith("inproc://")]
+
+
+def _http(http: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if http.get("addresses"):
+        yield "HTTP", list(http["addresses"])
+    for problem in http.get("problems") or ():
+        yield "not listening", (str(problem), out.BAD)
 
 
 def _serves(found: Mapping[str, Any]) -> str:

@@ -24,6 +24,8 @@ class AppChecks:
         self, flat: dict[str, Any], report: Report, known_model: Callable[[str], bool], tree: CapabilityTree
     ) -> None:
         self._apps = _map(flat.get("apps"))
+        tokens = _map(_map(flat.get("proxy")).get("auth")).get("tokens")
+        self._with_tokens = [_map(each).get("app") for each in tokens] if isinstance(tokens, list | tuple) else []
         self._pools = _map(flat.get("pools"))
         self._models = list(_map(flat.get("models")))
         self._report = report
@@ -47,7 +49,10 @@ class AppChecks:
                 )
             return
         if not given:
-            self._report(at, "matches no process: `match` needs a uid, user, gid, group, exe or unit", None)
+            if name not in self._with_tokens:
+                self._report(at, "matches nothing: `match` needs a uid, user, gid, group, exe, unit or token", None)
+        elif "token" in given and len(given) > 1:
+            self._report((*at, "match", "token"), "a token stands for itself: leave out the other keys", None)
         for key, id_of, names in (("user", users.uid_of, users.user_names), ("group", users.gid_of, users.group_names)):
             value = given.get(key)
             if isinstance(value, str) and id_of(value) is None:

@@ -1,6 +1,6 @@
 """Every key of the configuration file, with its type, default and description."""
 
-from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
+from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import ConnectorEntry, NotBuiltYet, OpenSection, Section
 from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
 from meshd.config.schema.models import ConstraintsConfig, DeliveryConfig, FeaturesConfig, ModelConfig
@@ -14,6 +14,7 @@ from meshd.config.schema.pools import (
     StreamConfig,
 )
 from meshd.config.schema.providers import ProviderConfig, ProviderRateLimitConfig
+from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.root import DaemonConfig, RootConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 

@@ -1,40 +1,14 @@
-"""The sections `proxy` (the HTTP listener), `apps` (who may do what) and `connectors` (packages)."""
+"""The sections `apps` (who may do what) and `connectors` (packages)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from meshd.config.schema.base import Count, Key, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
+from meshd.config.schema.base import Count, Names, NotBuiltYet, Positive, Section, Size, Weight
 from meshd.config.schema.money import BudgetConfig
-
-
-class ProxyToken(Section):
-    app: str = Field(description="The app that holds it.")
-    token: Key = Field(description="The token.", repr=False)
-
-
-class ProxyAuthConfig(Section):
-    method: Literal["none", "bearer"] = Field(default="none", description="`none` on loopback and UNIX sockets only.")
-    tokens: tuple[ProxyToken, ...] = Field(default=(), description="Tokens, each with the name of its app.", repr=False)
-
-
-class CorsConfig(Section):
-    enabled: bool = Field(default=False, description="Answer browsers from other origins.")
-    origins: Names = Field(default=(), description="Which origins.")
-
-
-class ProxyConfig(Section):
-    enabled: bool = Field(default=False, description="Listen for HTTP.")
-    host: str = Field(default="127.0.0.1", description="Address. Any other than loopback needs `auth`.")
-    port: Port = Field(default=8741, description="Port.")
-    socket: str | None = Field(default=None, description="Path of a UNIX socket that speaks HTTP.")
-    endpoints: Names = Field(default=(), description="Which endpoints.", json_schema_extra={"shown_default": "all"})
-    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who may connect.")
-    cors: CorsConfig = Field(default=CorsConfig(), description="Browsers.")
-    max_body: Size = Field(default=64 * 1024**2, description="Largest request.")
-    dashboard: bool = Field(default=False, description="Serve the dashboard.")
+from meshd.config.schema.proxy import TokenHash
 
 
 class AppMatch(Section):
@@ -52,7 +26,11 @@ class AppMatch(Section):
         default=None,
         description="systemd unit, or a pattern such as `mail@*.service`; a user's own unit only with `uid` or `user`.",
     )
-    token: Annotated[str | None, NotBuiltYet()] = Field(default=None, description="HTTP token.", repr=False)
+    token: TokenHash | None = Field(
+        default=None,
+        description="SHA-256 of a token for HTTP, as `meshctl token create` prints it; instead of the other keys.",
+        repr=False,
+    )
 
 
 class AppRateLimitConfig(Section):

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
+from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import Duration, Entries, Mode, Names, NotBuiltYet, Positive, Section, Size
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.models import ModelConfig
 from meshd.config.schema.observability import ObservabilityConfig
 from meshd.config.schema.pools import PoolConfig
 from meshd.config.schema.providers import ProviderConfig
+from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 
 
@@ -82,7 +83,7 @@ class RootConfig(Section):
         "an entry may be a map with `connector` and its own keys.",
     )
     connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")
-    proxy: Annotated[ProxyConfig, NotBuiltYet()] = Field(default=ProxyConfig(), description="The HTTP listener.")
+    proxy: ProxyConfig = Field(default=ProxyConfig(), description="The HTTP listener.")
     capabilities: dict[str, Any] = Field(
         default={}, description="Nodes added to the capability tree: a map of parents to lists or maps of children."
     )

@@ -24,8 +24,9 @@ from meshd.config.schema import (
     SecretsConfig,
     StorageConfig,
 )
-from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
+from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import ConnectorEntry, marker_of
+from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema_walk import keys_of
 from meshd.config.units import write_duration, write_size

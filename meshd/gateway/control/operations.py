@@ -19,6 +19,7 @@ from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.runtime import Runtime
 
@@ -29,6 +30,7 @@ def add_all(
     actors: Actors,
     admission: Admission,
     server: IpcServer,
+    http: HttpServer,
     cache: ResponseCache,
     *,
     started: float,
@@ -39,7 +41,7 @@ def add_all(
     inventory = Inventory(runtime, actors, server.instance)
     groups: tuple[Group, ...] = (
         inventory,
-        Status(runtime, actors, admission, server, inventory, started),
+        Status(runtime, actors, admission, server, http.listeners, inventory, started),
         Clients(runtime, actors, admission, server.connections),
         Usage(runtime, actors, admission, server.connections),
         Explain(runtime, actors, cache),

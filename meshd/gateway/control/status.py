@@ -20,6 +20,7 @@ from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.control.event_feed import EventFeed
 from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.http.listeners import Listeners
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -39,12 +40,14 @@ class Status(Group):
         actors: Actors,
         admission: Admission,
         server: IpcServer,
+        http: Listeners,
         inventory: Inventory,
         started: float,
     ) -> None:
         super().__init__(runtime, actors)
         self._admission = admission
         self._server = server
+        self._http = http
         self._inventory = inventory
         self._started = started
         self._feed = EventFeed(actors.tell, lambda caller: self.reader(Call(caller)))
@@ -76,6 +79,7 @@ class Status(Group):
             "uptime": now - self._started,
             "instance": server.instance,
             "sockets": server.addresses,
+            "http": {"addresses": self._http.addresses, "problems": self._http.problems},
             "config": {
                 "source": generation.source if generation else "",
                 "generation": generation.number if generation else 0,

@@ -34,6 +34,7 @@ REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
 MOST_FIELDS = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
 _GENEROSITY = 3  # a user that is alone gets three quarters of the places that are not the operators'
+_CONNECTION_GENEROSITY = 1 / 3  # and a fifth of the connections
 _OWN_GENEROSITY = 1 / 13  # and 16 of those for listeners and commands, as each of its events goes to all its listeners
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
@@ -76,6 +77,7 @@ class Admission:
     ) -> None:
         self.rights = rights
         self.room = Room()
+        self.connections = FairShare(0, _CONNECTION_GENEROSITY)  # of all front ends; its capacity is the acceptors'
         self._places = FairShare(limits.max_inflight, _GENEROSITY)
         self._own_places = FairShare(OWN_OPERATIONS, _OWN_GENEROSITY)
         self.use(limits)
@@ -139,10 +141,7 @@ class Admission:
             request.headers = {}
             return too_many("headers", headers)
         if crowded:
-            return QueueFullError(
-                f"The daemon holds much for user {request.caller.user} already; ask again in a moment.",
-                retry_after=ASK_AGAIN_IN,
-            )
+            return holds_much(request.caller)
         if self.draining and request.method != "GET" and not request.own:
             return draining()
         full = self._full(request, rights)
@@ -272,6 +271,13 @@ def too_many(what: str, count: int) -> MeshError:
         f"The request has {count} {what}, and {MOST_FIELDS} are allowed; send fewer.",
         status_code=431,
         code="too_many_fields",
+    )
+
+
+def holds_much(caller: Caller) -> MeshError:
+    """For a body that there is no room to read."""
+    return QueueFullError(
+        f"The daemon holds much for user {caller.user} already; ask again in a moment.", retry_after=ASK_AGAIN_IN
     )
 
 

@@ -22,6 +22,7 @@ from functools import lru_cache
 from meshd.core.caller import Peer
 from meshd.host.process import processes
 from meshd.host.process.program_names import script_of
+from meshd.host.trust.socket_owners import peer_of
 
 _SO_PEERGROUPS = 59
 _SO_PEERPIDFD = 77
@@ -41,6 +42,15 @@ def _of_own(pid: int) -> Peer:
 def user_of(connected: socket.socket) -> int:
     """The uid of the process at the other end of a UNIX socket."""
     return processes.peer_credentials(connected)[1]
+
+
+def tcp_user_of(connected: socket.socket) -> int:
+    """The uid of who owns the other end of a TCP connection; -1 if that is on another machine, or unknown."""
+    try:
+        owner = peer_of(connected.getsockname(), connected.getpeername())
+    except OSError:  # it is closed already
+        return -1
+    return -1 if owner is None else owner.uid
 
 
 def of_socket(connected: socket.socket) -> Peer:

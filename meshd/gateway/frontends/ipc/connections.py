@@ -19,7 +19,6 @@ from modelmesh import protocol as wire
 
 SILENT = "it fell silent"
 UNREAD = "it does not read its messages"
-_GENEROSITY = 1 / 3  # a user that is alone gets a fifth of the connections
 _STALLED = "it did not finish its message"
 
 
@@ -67,11 +66,12 @@ class Connection(ABC):
 
 
 class Connections:
-    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds."""
+    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds. share: of the
+    connections of all users."""
 
-    def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float) -> None:
+    def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float, share: FairShare) -> None:
         self.known: set[Connection] = set()
-        self.share = FairShare(0, _GENEROSITY)  # its capacity is the acceptor's
+        self.share = share
         self.heartbeat = heartbeat
         self._lost = lost
         self._loop: asyncio.AbstractEventLoop | None = None

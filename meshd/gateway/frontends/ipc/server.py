@@ -17,10 +17,10 @@ from typing import Any
 
 from meshd.core.caller import Peer
 from meshd.core.events import EventType
+from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
-from meshd.gateway.frontends.ipc.acceptor import Acceptor
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
 from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 from meshd.gateway.frontends.ipc.reply import IpcReply
@@ -52,7 +52,7 @@ class IpcServer:
     ) -> None:
         self.instance = secrets.token_hex(8)
         self.malformed = 0
-        self.connections = Connections(self._lost, heartbeat)
+        self.connections = Connections(self._lost, heartbeat, admission.connections)
         self._acceptor = Acceptor(self._connected, self.connections.share)
         self._admission = admission
         self._on_event = on_event
@@ -64,6 +64,11 @@ class IpcServer:
     @property
     def addresses(self) -> list[str]:
         return self._acceptor.addresses + (self._inproc.addresses if self._inproc is not None else [])
+
+    @property
+    def turns(self) -> Turns:
+        assert self._turns is not None, "it is open"
+        return self._turns
 
     # -- life -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Accepts the connections to the daemon's UNIX sockets, and asks the kernel who connected.
+"""Accepts the connections to the daemon's sockets, and asks the kernel who connected.
 
 Owns: the listening sockets, and who may connect now.
 Must never: read from a connection, or let users take the descriptors that others, files and providers need.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.fair_share import FairShare
-from meshd.gateway.frontends.peer_identity import of_socket, user_of
+from meshd.gateway.frontends.peer_identity import of_socket, tcp_user_of, user_of
 from meshd.host.process import descriptors
 from modelmesh.errors import MeshError
 
@@ -55,17 +55,28 @@ class Acceptor:
     ) -> None:
         """At a path; with `fd`, on a socket that systemd already listens on. mode, gid: of the socket's file, which is
         created for its owner only. Raises OSError; MeshError if mode or group cannot be set."""
-        self._loop = loop
-        if self._spare < 0:
-            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            self._others = descriptors.in_use()
         made = _listening(path) if fd is None else socket.socket(fileno=os.dup(fd))
-        made.setblocking(False)
-        self._listening.append(made)
+        self._add(loop, made)
         self.addresses.append(f"ipc://{path}")
         if fd is None:
             _open_to(path, mode, gid)
         loop.add_reader(made.fileno(), self._accept, made)
+
+    def listen_tcp(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> int:
+        """At an IP address; port 0: any that is free. Returns the port. Raises OSError."""
+        made = _listening_tcp(host, port)
+        self._add(loop, made)
+        loop.add_reader(made.fileno(), self._accept, made)
+        found: int = made.getsockname()[1]
+        return found
+
+    def _add(self, loop: asyncio.AbstractEventLoop, made: socket.socket) -> None:
+        self._loop = loop
+        if self._spare < 0:
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            self._others = descriptors.in_use()
+        made.setblocking(False)
+        self._listening.append(made)
 
     def stop(self) -> None:
         """Accept nothing more. Who connects waits for the next daemon at this address, if it was given the socket."""
@@ -85,6 +96,7 @@ class Acceptor:
 
     def _accept(self, listening: socket.socket) -> None:
         """The queue is common to all users, so a refusal has to be quick, and the loop has to have time for others."""
+        is_unix = listening.family == socket.AF_UNIX
         began = time.monotonic()
         now, refused = began, False
         while now - began < _AT_ONCE:
@@ -99,7 +111,7 @@ class Acceptor:
                 logger.warning("a connection cannot be accepted: %s", error)
                 self._rest(listening, _NO_ROOM_REST)
                 return
-            uid = user_of(accepted)
+            uid = user_of(accepted) if is_unix else tcp_user_of(accepted)
             refusal = self._refusal(uid, now)
             if refusal:
                 accepted.close()
@@ -107,7 +119,7 @@ class Acceptor:
                 refused = True
             else:
                 accepted.setblocking(False)
-                self._connected(accepted, of_socket(accepted))
+                self._connected(accepted, of_socket(accepted) if is_unix else Peer(uid))
             now = time.monotonic()
         if refused or now - began >= _AT_ONCE:  # who is refused tries again at once
             self._rest(listening, max(now - began, _AT_ONCE / 2))
@@ -177,6 +189,19 @@ def _listening(path: str) -> socket.socket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         made.bind(path)
+        made.listen(_BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _listening_tcp(host: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
         made.listen(_BACKLOG)
     except BaseException:
         made.close()

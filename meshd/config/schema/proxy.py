@@ -1,0 +1,83 @@
+"""The section `proxy`: the HTTP listener."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from meshd.config.schema.base import Duration, Names, NotBuiltYet, Port, Section, Size
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def _hash(value: str) -> str:
+    digest = value.strip().lower().removeprefix("sha256:")
+    if not _DIGEST.fullmatch(digest):
+        raise PydanticCustomError(
+            "meshd", "is not the hash of a token (64 hexadecimal digits); `meshctl token create` makes both"
+        )
+    return digest
+
+
+TokenHash = Annotated[str, AfterValidator(_hash)]
+"""A token's SHA-256 in hexadecimal digits, also after `sha256:`."""
+
+
+class ProxyToken(Section):
+    app: str = Field(description="The app that holds it: its entry in `apps`, or a name for statistics.")
+    hash: TokenHash = Field(description="The token's SHA-256, as `meshctl token create` prints it.", repr=False)
+
+
+class ProxyAuthConfig(Section):
+    method: Literal["kernel", "bearer"] = Field(
+        default="kernel",
+        description="`kernel`: callers on this machine are known from the kernel; over TCP, only the daemon's own user "
+        "and root get in without a token. `bearer`: over TCP, everyone needs a token.",
+    )
+    tokens: tuple[ProxyToken, ...] = Field(default=(), description="Tokens, each with the name of its app.", repr=False)
+
+
+class TlsConfig(Section):
+    cert: str | None = Field(default=None, description="File with the certificate and its chain.")
+    key: str | None = Field(
+        default=None, description="File with its key.", json_schema_extra={"shown_default": "in the certificate's file"}
+    )
+
+
+class CorsConfig(Section):
+    enabled: bool = Field(default=False, description="Answer pages of other origins.")
+    origins: Names = Field(default=(), description="Which origins, such as `http://localhost:3000`.")
+
+
+class ProxyConfig(Section):
+    enabled: bool | None = Field(
+        default=None,
+        description="Listen for HTTP.",
+        json_schema_extra={"shown_default": "`true` for a daemon at its user's default socket, else `false`"},
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="IP address, or `localhost`. Any other than loopback needs `auth.method: bearer` and TLS.",
+    )
+    port: Port | Literal["auto"] = Field(
+        default=8741, description="Port; `auto`: any that is free, which `meshctl status` shows."
+    )
+    socket: str | None = Field(
+        default=None,
+        description="Path of a UNIX socket that speaks HTTP.",
+        json_schema_extra={"shown_default": "`http.sock` next to the mesh socket, for a daemon at its user's default"},
+    )
+    endpoints: Annotated[Names, NotBuiltYet()] = Field(
+        default=(), description="Which endpoints.", json_schema_extra={"shown_default": "all"}
+    )
+    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who may connect.")
+    tls: TlsConfig = Field(default=TlsConfig(), description="TLS.")
+    cors: CorsConfig = Field(default=CorsConfig(), description="Browsers.")
+    max_body: Size = Field(
+        default=64 * 1024**2, description="Largest body; `daemon.max_message_size` and the app's own limit hold too."
+    )
+    keepalive: Duration = Field(default=75.0, description="How long a connection without requests stays open.")
+    dashboard: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Serve the dashboard.")

@@ -1,0 +1,1 @@
+"""The HTTP front end: any client that can set a base URL."""

@@ -1,0 +1,111 @@
+"""Who calls over HTTP, and from which page.
+
+Owns: tokens, and the checks of `Host` and `Origin`. Must never: keep or show a token.
+
+A browser sends what any page tells it to, with the user's own identity. `Origin` gives such a page away, and `Host` a
+page whose name has been made to point at this machine (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from meshd.core.caller import Caller, Peer, Token
+from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
+
+SECRET_HEADERS = frozenset({"authorization", "x-api-key", "proxy-authorization", "cookie"})
+"""Never passed on."""
+_OTHER_SITES = frozenset({"cross-site", "same-site"})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """host: the configured one. bearer: over TCP, only tokens count. tokens: digest → app. origins: of pages that may
+    ask, in lower case."""
+
+    host: str = "127.0.0.1"
+    bearer: bool = False
+    tokens: Mapping[str, str] | None = None
+    origins: frozenset[str] = frozenset()
+
+    def check_page(self, headers: Mapping[str, str], *, is_unix: bool, navigates: bool) -> None:
+        """navigates: a page may link here. Raises AccessDeniedError."""
+        host = headers.get("host", "")
+        if not is_unix and host and not self._is_own(host):
+            raise AccessDeniedError(
+                f"This listener is not {host[:100]}; use http://{self.host}, or set proxy.host to that name.",
+                code="wrong_host",
+            )
+        origin = headers.get("origin", "").lower()
+        if origin and origin not in self.origins:
+            raise AccessDeniedError(
+                f"Pages of {origin[:100]} may not use this mesh; to allow it, set proxy.cors.enabled and name it in "
+                "proxy.cors.origins.",
+                code="wrong_origin",
+            )
+        if not origin and not navigates and headers.get("sec-fetch-site", "").lower() in _OTHER_SITES:
+            raise AccessDeniedError("Another page may not use this mesh.", code="wrong_origin")
+
+    def caller(self, peer: Peer, headers: Mapping[str, str], *, is_unix: bool) -> Caller:
+        """Raises MeshError if it has no access."""
+        given = _tokens_in(headers)
+        for token in given:
+            found = self._known(token)
+            if found is not None:
+                return found
+        if is_unix or (not self.bearer and peer.uid in (0, os.getuid())):
+            return peer  # an SDK sends some key in any case
+        if given or self.bearer:
+            raise AuthenticationError(
+                "This token is not known here; " + _GET_A_TOKEN if given else "A token is needed; " + _GET_A_TOKEN
+            )
+        who = "another machine" if peer.uid < 0 else f"user {peer.user}"
+        raise _no_token(who)
+
+    def _known(self, token: str) -> Token | None:
+        """Each is compared, and each in constant time, so that the time taken tells nothing."""
+        digest = hashlib.sha256(token.encode("latin-1")).hexdigest()
+        found = None
+        for known, app in (self.tokens or {}).items():
+            if hmac.compare_digest(known, digest):
+                found = Token(known, app)
+        return found
+
+    def _is_own(self, host: str) -> bool:
+        """Another address than loopback is asked with a token, which no page has."""
+        if self.bearer and not is_loopback(self.host):
+            return True
+        name = host.lower()
+        name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+        return name == self.host.lower() or is_loopback(name.rstrip("."))
+
+
+_GET_A_TOKEN = "make one with `meshctl token create`, and send it as `Authorization: Bearer` or `x-api-key`."
+
+
+def _no_token(who: str) -> MeshError:
+    return AccessDeniedError(
+        f"Over TCP, {who} needs a token: {_GET_A_TOKEN} Or use the mesh socket.", code="token_needed"
+    )
+
+
+def _tokens_in(headers: Mapping[str, str]) -> list[str]:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    found = [token.strip()] if scheme.lower() == "bearer" else []
+    found.append(headers.get("x-api-key", "").strip())
+    return [each for each in found if each]
+
+
+def is_loopback(host: str) -> bool:
+    """By name or address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

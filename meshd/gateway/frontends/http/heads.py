@@ -1,0 +1,68 @@
+"""The heads of answers.
+
+Owns: their status lines and headers. Must never: let a value end its line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from modelmesh.errors import MeshError
+
+_STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
+_PLAIN = dict.fromkeys((*range(32), 127), " ")
+_MADE_HERE = frozenset({"content-length", "transfer-encoding", "connection"})
+
+
+def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Headers that frame the body are only those of `headers` made by this package."""
+    lines = [_STATUS.get(status) or f"HTTP/1.1 {status} Other\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1", "replace")
+
+
+def plain(value: str) -> str:
+    """A value from outside, on one line and in ASCII."""
+    return value.translate(_PLAIN).encode("ascii", "backslashreplace").decode("ascii").strip()
+
+
+def of_answer(headers: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    """A provider's headers, without those that frame a body."""
+    return [
+        (plain(name).replace(":", "").replace(" ", ""), plain(value))
+        for name, value in (headers or {}).items()
+        if name.lower() not in _MADE_HERE
+    ]
+
+
+def of_mesh(mesh: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the mesh did for this answer."""
+    found = [(f"x-mesh-{name}", plain(str(mesh[name]))) for name in ("pool", "model", "provider") if mesh.get(name)]
+    attempts = mesh.get("attempts")
+    if isinstance(attempts, list):
+        found.append(("x-mesh-attempts", str(len(attempts))))
+    cost = mesh.get("cost")
+    if cost is not None:
+        found.append(("x-mesh-cost", f"{cost:.9f}".rstrip("0").rstrip(".")))
+    return found
+
+
+def of_error(error: MeshError) -> list[tuple[str, str]]:
+    """x-should-retry: OpenAI's and Anthropic's SDKs follow it. What the mesh says may be repeated is repeated, and
+    nothing that may have been billed already."""
+    found = [("content-type", "application/json"), ("x-should-retry", "true" if error.retryable else "false")]
+    if error.attempts:
+        found.append(("x-mesh-attempts", str(len(error.attempts))))
+    if error.retry_after is not None:
+        found.append(("retry-after", str(math.ceil(max(error.retry_after, 0)))))
+    if error.status_code == 401:
+        found.append(("www-authenticate", "Bearer"))
+    if error.status_code == 405:
+        found.append(("allow", ", ".join(error.extra.get("methods") or ())))
+    if error.status_code == 426:
+        found += [("upgrade", "HTTP/1.1"), ("connection", "upgrade")]
+    return found

@@ -1,0 +1,156 @@
+"""An answer over HTTP: in one piece, or as server-sent events.
+
+Owns: the bytes of one answer. Must never: decide what an app gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from meshd.formats.protocol import AppSide
+from meshd.gateway.frontends.credit import MOST_CREDIT, CreditedReply
+from meshd.gateway.frontends.exchange import ClientGone, Deadline, Request
+from meshd.gateway.frontends.http import heads
+from modelmesh.errors import MeshError
+
+SILENCE = 10.0
+"""Seconds without anything sent on a stream, after which the app is told that it is still alive."""
+_EVENTS = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
+
+
+class Sender(Protocol):
+    """The part of a connection that a reply uses. full: the client has much to read."""
+
+    full: bool
+
+    def send(self, data: bytes) -> bool:
+        """False if the connection is closed."""
+
+    def finished(self, reply: HttpReply, data: bytes, *, keeps: bool) -> None:
+        """Send the rest of an answer. keeps: the connection may be used again."""
+
+
+class HttpReply(CreditedReply):
+    """extra: headers of every answer to this request. chunked: False for HTTP/1.0. bodiless: the request was HEAD.
+    keeps: whether its connection may be used again. finish: called when it is answered."""
+
+    __slots__ = (
+        "_app",
+        "_begun",
+        "_loop",
+        "_sender",
+        "_timer",
+        "bodiless",
+        "chunked",
+        "extra",
+        "finish",
+        "keeps",
+        "request",
+    )
+
+    def __init__(self, sender: Sender, app: AppSide, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(deadline, MOST_CREDIT)
+        self.extra: list[tuple[str, str]] = []
+        self.chunked = True
+        self.bodiless = False
+        self.keeps = True
+        self.request: Request | None = None
+        self.finish: Callable[[], None] | None = None
+        self._sender = sender
+        self._app = app
+        self._loop = loop
+        self._begun = False  # the head of a stream was sent
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def full(self) -> bool:
+        return self._sender.full
+
+    def watch(self) -> None:
+        """From now on, an app that waits for a stream hears something now and then until its first chunk."""
+        self._timer = self._loop.call_later(SILENCE, self._break_silence)
+
+    # -- Reply ----------------------------------------------------------------------------------------
+
+    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self._whole(200, body, [*heads.of_answer(headers), *heads.of_mesh(mesh)])
+
+    def error(self, error: MeshError) -> None:
+        if not self._begun:
+            self._whole(error.status_code, self._app.error(error), heads.of_error(error))
+        elif not self.done:
+            events = b"".join(map(self._app.event, self._app.stream_error(error)))
+            self._finish(self._piece(events) + self._end())
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        if not self.done:
+            begin = b"" if self._begun else self._stream_head()
+            self._finish(begin + self._piece(self._app.last) + self._end())
+
+    def _send_chunk(self, data: bytes) -> None:
+        self.credit = MOST_CREDIT  # how much the client takes is between the two ends of the connection
+        self._stop_watching()
+        begin = b"" if self._begun else self._stream_head()
+        if self.done or not self._sender.send(begin + self._piece(self._app.event(data))):
+            raise ClientGone
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def plain(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
+        """An answer that is none of an API's."""
+        self._whole(status, body, headers)
+
+    def gone(self) -> None:
+        """The client has left."""
+        self.done = True
+        self._stop_watching()
+        self.wake()
+
+    def _whole(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
+        if self.done:
+            return
+        framing = [] if status == 204 else [("content-length", str(len(body)))]
+        data = heads.head(status, [*headers, *framing, *self._connection(), *self.extra])
+        self._finish(data if self.bodiless else data + body)
+
+    def _connection(self) -> list[tuple[str, str]]:
+        if not self.keeps:
+            return [("connection", "close")]
+        return [] if self.chunked else [("connection", "keep-alive")]  # HTTP/1.0 has to be told
+
+    def _stream_head(self) -> bytes:
+        self._begun = True
+        if not self.chunked:
+            self.keeps = False  # the end of the connection is the end of the body
+        framing = [("transfer-encoding", "chunked")] if self.chunked else []
+        return heads.head(200, [*_EVENTS, *framing, *self._connection(), *self.extra])
+
+    def _piece(self, data: bytes) -> bytes:
+        if not self.chunked or not data:
+            return data
+        return b"%x\r\n%b\r\n" % (len(data), data)
+
+    def _end(self) -> bytes:
+        return b"0\r\n\r\n" if self.chunked else b""
+
+    def _finish(self, data: bytes) -> None:
+        self.done = True
+        self._stop_watching()
+        if self.finish is not None:
+            self.finish()
+        self._sender.finished(self, data, keeps=self.keeps)
+
+    def _break_silence(self) -> None:
+        if self.done or self.sent or self.request is None:
+            return
+        if self.request.stream:  # known once its body was read
+            begin = b"" if self._begun else self._stream_head()
+            self._sender.send(begin + self._piece(self._app.ping))
+        self.watch()
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,255 @@
+"""The HTTP front end: requests in, answers and events out.
+
+Owns: the mapping between HTTP and requests, and which paths there are.
+Must never: block, know what an operation does, or hold a rule that another front end would need too (`admission.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from meshd.config.schema import ProxyConfig
+from meshd.core.caller import Peer
+from meshd.formats.openai.format import OPENAI
+from meshd.gateway.frontends.admission import Admission, holds_much
+from meshd.gateway.frontends.exchange import Deadline, Request
+from meshd.gateway.frontends.http import pages
+from meshd.gateway.frontends.http.access import SECRET_HEADERS
+from meshd.gateway.frontends.http.connection import HttpConnection
+from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
+from meshd.gateway.frontends.http.listeners import Listener, Listeners, tls_of
+from meshd.gateway.frontends.http.reply import HttpReply
+from meshd.gateway.frontends.turns import Turns
+from meshd.gateway.spoken import Spoken
+from meshd.host import clock
+from meshd.messages import ListenHttp
+from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
+from modelmesh.wording import likeliest, short
+
+_CHECK_EVERY = 2.0  # s between two looks for clients that are too slow
+_MODELS = "/v1/models"
+
+
+class HttpServer:
+    """spoken: by path, what may be asked there. ready: whether requests to models can be answered."""
+
+    def __init__(self, admission: Admission, spoken: dict[str, Spoken]) -> None:
+        self.connections: set[HttpConnection] = set()
+        self.listeners = Listeners(self._connected, admission.connections)
+        self._admission = admission
+        self._spoken = spoken
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns: Turns | None = None
+        self._made: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def open(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
+        """turns: those of the other front ends, so that a user has the same turn at all of them."""
+        self._loop, self._turns = loop, turns
+        self.listeners.open(loop)
+        self._timer = loop.call_later(_CHECK_EVERY, self._check)
+
+    def listen(self, place: ListenHttp) -> None:
+        self.listeners.at(place)
+
+    def use(self, config: ProxyConfig, tokens: Mapping[str, str]) -> None:
+        """Of another configuration, from now on. tokens: digest → app."""
+        self.listeners.use(config, tokens)
+
+    def objections(self, config: ProxyConfig) -> tuple[str, ...]:
+        """Why the configuration cannot be used; empty if it can."""
+        try:
+            tls_of(config)
+        except OSError as error:
+            return (f"proxy.tls: the certificate or its key cannot be read: {error}",)
+        return ()
+
+    def reloaded(self) -> None:
+        """`use` was called; limits are asked for at each request."""
+
+    def drain(self, reason: str, seconds: float) -> None:
+        """Every answer from now on closes its connection."""
+        for connection in list(self.connections):
+            if connection.reply is not None:
+                connection.reply.keeps = False
+            elif connection.is_idle:
+                connection.close()
+
+    def stop_receiving(self) -> None:
+        self.listeners.stop()
+        for connection in self.connections:
+            connection.stop_receiving()
+
+    def close(self) -> None:
+        self.stop_receiving()
+        self.listeners.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self.connections):
+            connection.close()
+
+    # -- connections ----------------------------------------------------------------------------------
+
+    def _connected(self, listener: Listener, accepted: socket.socket, caller: Peer) -> None:
+        assert self._loop is not None
+        assert self._turns is not None
+        loop = self._loop
+        connection = HttpConnection(
+            loop, caller, self, self._turns, self._admission.room, listener=listener, keepalive=self.listeners.keepalive
+        )
+        self.connections.add(connection)
+        self._admission.connections.take(connection.user)
+        made = loop.create_task(self._make(connection, accepted, listener))
+        self._made.add(made)
+        made.add_done_callback(self._made.discard)
+
+    async def _make(self, connection: HttpConnection, accepted: socket.socket, listener: Listener) -> None:
+        assert self._loop is not None
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=listener.tls)
+        except (OSError, asyncio.CancelledError):  # no TLS, or it has gone
+            self.gone(connection)
+
+    def _check(self) -> None:
+        assert self._loop is not None
+        now = time.monotonic()
+        self._timer = self._loop.call_later(_CHECK_EVERY, self._check)
+        for connection in list(self.connections):
+            connection.check(now)
+
+    def fits(self, connection: HttpConnection, size: int) -> bool:
+        caller = connection.caller
+        return self._admission.has_room(caller, self._admission.rights(caller), size)
+
+    def gone(self, connection: HttpConnection) -> None:
+        if connection not in self.connections:
+            return
+        self.connections.discard(connection)
+        self._admission.connections.give(connection.user)
+        reply, connection.reply = connection.reply, None
+        if reply is not None:
+            reply.gone()
+            if reply.request is not None:
+                self._admission.lost(reply.request.request_id)
+
+    # -- requests -------------------------------------------------------------------------------------
+
+    def judge(self, connection: HttpConnection, incoming: Incoming) -> None:
+        """Before its body is read."""
+        try:
+            self._judge(connection, incoming)
+        except MeshError as error:
+            incoming.refusal = error
+
+    def _judge(self, connection: HttpConnection, incoming: Incoming) -> None:
+        access, headers, is_unix = self.listeners.access, incoming.headers, connection.listener.is_unix
+        if incoming.target.startswith(("http://", "https://")):  # as a proxy is asked
+            host, slash, path = incoming.target.partition("://")[2].partition("/")
+            headers["host"], incoming.target = host, slash + path or "/"
+        path = incoming.path
+        access.check_page(headers, is_unix=is_unix, navigates=path in pages.OPEN)
+        if incoming.method == "OPTIONS" or path in pages.OPEN:
+            incoming.limit = incoming.limit or pages.MOST_BODY
+            return
+        incoming.caller = caller = access.caller(connection.caller, headers, is_unix=is_unix)
+        self._check_path(incoming.method, path)
+        coding = headers.get("content-encoding", "identity").lower()
+        if coding not in ("", "identity"):
+            raise InvalidRequestError(
+                f"A body compressed with {coding[:64]} is not read here; send it as it is.",
+                status_code=415,
+                code="unsupported_media_type",
+            )
+        rights = self._admission.rights(caller)
+        incoming.limit, incoming.setting = rights.max_message_size, rights.setting
+        if self.listeners.max_body < incoming.limit:
+            incoming.limit, incoming.setting = self.listeners.max_body, "proxy.max_body"
+        if incoming.length is not None and incoming.length > incoming.limit:
+            raise too_long(incoming.length, incoming.limit, incoming.setting)
+
+    def _check_path(self, method: str, path: str) -> None:
+        """Only requests to models and their list: the mesh's own operations are for its socket."""
+        if path in self._spoken:
+            allowed = ["POST", "OPTIONS"]
+        elif path == _MODELS or path.startswith(f"{_MODELS}/"):
+            allowed = ["GET", "HEAD", "OPTIONS"]
+        else:
+            known = sorted({*self._spoken, _MODELS, *pages.OPEN})
+            near = likeliest(path[:100], known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
+            raise NotFoundError(
+                f"There is no path {short(path[:100])} here; {hint}",
+                code="unknown_path",
+                paths=known,
+            )
+        if method not in allowed:
+            raise InvalidRequestError(
+                f"{path[:100]} takes {', '.join(allowed[:-1])}; use that method.",
+                status_code=405,
+                code="method_not_allowed",
+                methods=allowed,
+            )
+
+    def receive(self, connection: HttpConnection, incoming: Incoming) -> None:
+        assert self._loop is not None
+        request_id, limits = os.urandom(16), self._admission.limits
+        arrived = clock.now()
+        deadline = Deadline.after(arrived, limits.request_timeout)
+        spoken = self._spoken.get(incoming.path)
+        app = OPENAI.app if spoken is None else spoken.format.app
+        reply = HttpReply(connection, app, deadline, self._loop)
+        reply.extra = [("x-request-id", request_id.hex()), *self.listeners.cors_headers(incoming.headers)]
+        reply.chunked = not incoming.is_http_1_0
+        reply.bodiless = incoming.method == "HEAD"
+        reply.keeps = not (incoming.closes or self._admission.draining)
+        connection.reply = reply
+        if incoming.refusal is not None:
+            reply.error(incoming.refusal)
+        elif incoming.method == "OPTIONS":
+            reply.plain(204, b"", [("allow", ", ".join(METHODS)), *self.listeners.preflight(incoming.headers)])
+        elif incoming.path in pages.OPEN:
+            self._show_page(incoming, reply)
+        else:
+            self._ask(connection, incoming, reply, request_id, arrived)
+
+    def _show_page(self, incoming: Incoming, reply: HttpReply) -> None:
+        if incoming.method not in ("GET", "HEAD"):
+            allowed = ["GET", "HEAD", "OPTIONS"]
+            error = InvalidRequestError(
+                f"{incoming.path} takes GET.", status_code=405, code="method_not_allowed", methods=allowed
+            )
+            reply.error(error)
+            return
+        reply.plain(*pages.page(incoming.path, draining=self._admission.draining))
+
+    def _ask(
+        self, connection: HttpConnection, incoming: Incoming, reply: HttpReply, request_id: bytes, arrived: float
+    ) -> None:
+        assert incoming.caller is not None, "it was not refused"
+        headers = {name: value for name, value in incoming.headers.items() if name not in SECRET_HEADERS}
+        method = "GET" if incoming.method == "HEAD" else incoming.method
+        request = reply.request = Request(
+            request_id,
+            method,
+            incoming.target,
+            incoming.body,
+            reply,
+            headers=headers,
+            caller=incoming.caller,
+            deadline=reply.deadline,
+            arrived=arrived,
+        )
+        reply.finish = partial(self._admission.ended, request_id, reply, None)
+        incoming.drop()
+        reply.watch()
+        self._admission.admit(request, len(request.body), self._admission.rights(request.caller))
+
+    def crowded(self, connection: HttpConnection) -> MeshError:
+        return holds_much(connection.caller)
