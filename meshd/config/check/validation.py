@@ -18,6 +18,7 @@ from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
 from meshd.config.check.pool_checks import RuleChecks
 from meshd.config.check.problems import Problem, line_of
+from meshd.config.check.proxy import check_proxy
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune
 from meshd.connectors.registry import ConnectorRegistry
@@ -71,6 +72,7 @@ class Validation:
         RuleChecks(self.flat, self.report, self._check_listed).run()
         AppChecks(self.flat, self.report, self._known_model, self._capability_tree(quiet=True)).run()
         self._check_discovery()
+        check_proxy(self.flat, self.report)
         self._check_socket()
         return self._found
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, Names, NotBuiltYet, Port, Section, Size
+from meshd.config.schema.base import Duration, Names, NotBuiltYet, Section, Size
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -22,6 +22,18 @@ def _hash(value: str) -> str:
     return digest
 
 
+def _port(value: Any) -> Any:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+    if value == "auto" or (isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 65535):
+        return number
+    raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a port from 1 to 65535, or auto"})
+
+
+AnyPort = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(_port),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}),
+]
 TokenHash = Annotated[str, AfterValidator(_hash)]
 """A token's SHA-256 in hexadecimal digits, also after `sha256:`."""
 
@@ -62,9 +74,7 @@ class ProxyConfig(Section):
         default="127.0.0.1",
         description="IP address, or `localhost`. Any other than loopback needs `auth.method: bearer` and TLS.",
     )
-    port: Port | Literal["auto"] = Field(
-        default=8741, description="Port; `auto`: any that is free, which `meshctl status` shows."
-    )
+    port: AnyPort = Field(default=8741, description="Port; `auto`: any that is free, which `meshctl status` shows.")
     socket: str | None = Field(
         default=None,
         description="Path of a UNIX socket that speaks HTTP.",

@@ -93,6 +93,7 @@ class RequestReader:
         self._judge = judge
         self._raw = 0  # bytes of the head, or of a chunked body
         self._fields = 0
+        self._declined: Incoming | None = None  # asked to switch to another protocol, and has a body
         self._parser = httptools.HttpRequestParser(self)
 
     @property
@@ -108,9 +109,8 @@ class RequestReader:
         self.begun = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:  # its body has been read, and it may be declined
-            self._parser = httptools.HttpRequestParser(self)
-            self._finish_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserInvalidMethodError:
             self._refuse(_unknown_method())
         except httptools.HttpParserCallbackError as error:
@@ -132,15 +132,19 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self.complete and self.complete[-1].closes:
             raise _Refused
+        if self._declined is not None:
+            return
         self.current = Incoming()
         self.begun, self.in_body = True, False
         self._fields = 0
 
     def on_url(self, url: bytes) -> None:
+        if self._declined is not None:
+            return
         self._now.target += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.in_body:  # after a chunked body
+        if self.in_body:  # of a declined one, or after a chunked body
             return
         current = self._now
         self._fields += 1
@@ -154,6 +158,9 @@ class RequestReader:
         current.headers[key] = text
 
     def on_headers_complete(self) -> None:
+        if self._declined is not None:
+            self._declined = None
+            return
         current, parser = self._now, self._parser
         current.method = parser.get_method().decode("latin-1")
         version = parser.get_http_version()
@@ -186,6 +193,10 @@ class RequestReader:
             self._fail(too_long(current.size, current.limit, current.setting))
 
     def on_message_complete(self) -> None:
+        current = self._now
+        if self._parser.should_upgrade() and current.length != 0 and not _leaves_http(current):
+            self._declined = current  # llhttp takes its body for the other protocol
+            return
         self.complete.append(self._now)
         self.current, self.begun, self.in_body, self._raw = None, False, False, 0
         if self.complete[-1].closes:
@@ -208,12 +219,18 @@ class RequestReader:
         elif self._now.length is None and self._raw > MOST_HEAD + _CHUNKED_COST * self._now.limit:
             self._refuse(_malformed("its chunks are too small"))
 
-    def _finish_upgrade(self, rest: bytes) -> None:
-        done = self.complete[-1]
-        if done.headers.get("upgrade", "").lower() == "websocket" or done.method == "CONNECT":
+    def _decline(self, rest: bytes) -> None:
+        """Continue in HTTP/1.1, as a server may (RFC 9110, 7.8): a new parser reads on where this one ended."""
+        self._parser = httptools.HttpRequestParser(self)
+        if self._declined is not None:
+            length = self._declined.length
+            framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
+        elif _leaves_http(done := self.complete[-1]):
             done.refusal = done.refusal or _no_upgrade()
             done.closes = self.ended = True
-        elif rest:
+            return
+        if rest:
             self.feed(rest)
 
     def _fail(self, error: MeshError) -> None:
@@ -233,6 +250,11 @@ class RequestReader:
             current.closes = True
             current.drop()
             self.complete.append(current)
+
+
+def _leaves_http(incoming: Incoming) -> bool:
+    """Whether what follows its head is not HTTP in any case."""
+    return incoming.method == "CONNECT" or incoming.headers.get("upgrade", "").lower() == "websocket"
 
 
 class _Refused(Exception):

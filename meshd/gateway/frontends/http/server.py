@@ -135,9 +135,9 @@ class HttpServer:
         self._admission.connections.give(connection.user)
         reply, connection.reply = connection.reply, None
         if reply is not None:
-            reply.gone()
             if reply.request is not None:
                 self._admission.lost(reply.request.request_id)
+            reply.gone()
 
     # -- requests -------------------------------------------------------------------------------------
 

@@ -36,15 +36,16 @@ def test_what_is_right():
 @pytest.mark.parametrize(
     ("apps", "path", "message", "suggestion"),
     [
-        ({"a": {}}, "apps.a", "matches no process", None),
-        ({"a": {"match": {"user": ""}}}, "apps.a", "matches no process", None),
+        ({"a": {}}, "apps.a", "matches nothing", None),
+        ({"a": {"match": {"user": ""}}}, "apps.a", "matches nothing", None),
         ({"default": {"match": {"uid": 1}}}, "apps.default.match", "no `match`", None),
         ({"a": {"match": {"user": f"{USER}x"}}}, "apps.a.match.user", "no user", USER),
         ({"a": {"match": {"group": f"{GROUP}x"}}}, "apps.a.match.group", "no group", GROUP),
         ({"a": {"match": {"exe": "mail"}}}, "apps.a.match.exe", "full path", None),
         ({"default": {"pools": ["chatt"]}}, "apps.default.pools[0]", "no pool", "chat"),
         ({"default": {"models": ["q.b"]}}, "apps.default.models[0]", "no model", None),
-        ({"a": {"match": {"token": "x"}}}, "apps.a.match.token", "not supported yet", None),
+        ({"a": {"match": {"token": "x"}}}, "apps.a.match.token", "not the hash of a token", None),
+        ({"a": {"match": {"token": "0" * 64, "uid": 1}}}, "apps.a.match.token", "leave out the other keys", None),
     ],
 )
 def test_what_is_not(apps, path, message, suggestion):

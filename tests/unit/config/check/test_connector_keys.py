@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshd.config import MeshConfig
-from meshd.config.schema.access import ProxyToken
+from meshd.config.schema.proxy import ProxyToken
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.sdk.connector import ConnectorSpec
 from tests.support.problems import found, house, said_at
@@ -118,7 +118,7 @@ def test_blanks_at_the_ends_of_what_is_sent_are_left_out() -> None:
     read = config.providers["house"]
     assert (read.base_url, read.api_key, read.headers) == ("http://h/v1", "sk-1", {"X-A": "v"})
     assert (read.api_keys[0], read.api_keys[1].key) == ("k1", "k2")
-    assert ProxyToken(app="a", token=" t\n").token == "t"
+    assert ProxyToken(app="a", hash=f" sha256:{'AB' * 32}\n").hash == "ab" * 32
 
 
 BREAK = "has a line break or another control character inside, which is not allowed in a header"

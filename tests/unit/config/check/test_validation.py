@@ -140,7 +140,7 @@ def test_aliases_and_prefixes() -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        {"proxy": {"enabled": True}},
+        {"proxy": {"dashboard": True}},
         {"connectors": {"packages": [{"path": "x", "sha256": "0"}]}},
         {"providers": house(auth={"method": "oauth"})},
         {"providers": house(connection_pool={"http2": True})},
@@ -179,7 +179,7 @@ def test_the_first_shown_error_names_them_all() -> None:
     from modelmesh import ConfigurationError
 
     with pytest.raises(ConfigurationError) as caught:
-        MeshConfig({"daemon": {"watch": "x", "socket": 1}, "proxy": {}}).require_valid()
+        MeshConfig({"daemon": {"watch": "x", "socket": 1}, "proxy": {"endpoints": ["a"]}}).require_valid()
     assert len(caught.value.problems) == 3
     assert set(caught.value.problems[0]) == {"path", "line", "message", "suggestion", "file"}
     with pytest.raises(ConfigurationError):

@@ -9,9 +9,9 @@ import os
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends import room
+from meshd.gateway.frontends import acceptor, room
 from meshd.gateway.frontends.admission import STRANGERS_MESSAGE
-from meshd.gateway.frontends.ipc import acceptor, zmtp_connection
+from meshd.gateway.frontends.ipc import zmtp_connection
 from modelmesh import protocol as wire
 from tests.support.apps.raw_peer import RawPeer, command, header, message
 from tests.support.daemons.served import served_in, until

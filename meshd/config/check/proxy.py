@@ -1,0 +1,58 @@
+"""Checks of the section `proxy` beyond types: what would let others in, or let nothing in at all.
+
+Owns: the rules of `proxy` only.
+Must never: open an address or a file.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Any
+
+from meshd.config.schema_walk import Report
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s*]+", re.IGNORECASE)
+
+
+def check_proxy(flat: dict[str, Any], report: Report) -> None:
+    proxy = _map(flat.get("proxy"))
+    auth, tls, cors = _map(proxy.get("auth")), _map(proxy.get("tls")), _map(proxy.get("cors"))
+    tokens = bool(auth.get("tokens")) or any(
+        _map(_map(app).get("match")).get("token") for app in _map(flat.get("apps")).values()
+    )
+    bearer, host = auth.get("method") == "bearer", proxy.get("host")
+    if tls.get("key") and not tls.get("cert"):
+        report(("proxy", "tls", "key"), "has no `cert`, the certificate that it belongs to", None)
+    if isinstance(host, str) and not _is_loopback(host, report):
+        lacks = [
+            *(() if bearer else ("`auth.method: bearer`",)),
+            *(() if tokens else ("a token in `auth.tokens` (`meshctl token create`)",)),
+            *(() if tls.get("cert") else ("`tls.cert` and `tls.key`",)),
+        ]
+        if lacks:
+            report(("proxy", "host"), f"other machines can reach {host}: add {', '.join(lacks)}", None)
+    elif bearer and not tokens:
+        report(("proxy", "auth", "method"), "lets nothing in without a token; `meshctl token create` makes one", None)
+    for index, origin in enumerate(cors.get("origins") or ()):
+        if isinstance(origin, str) and not _ORIGIN.fullmatch(origin):
+            report(
+                ("proxy", "cors", "origins", index),
+                f"expected an origin like http://localhost:3000, without a path, got {origin!r}",
+                None,
+            )
+
+
+def _is_loopback(host: str, report: Report) -> bool:
+    """Also True for what is no address, which is reported."""
+    if host == "localhost" or "${" in host:
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        report(("proxy", "host"), f"expected an IP address of this machine, or localhost, got {host!r}", None)
+        return True
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
