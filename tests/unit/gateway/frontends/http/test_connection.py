@@ -27,6 +27,7 @@ from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.turns import Turns
 from meshd.gateway.spoken import spoken_at
 from modelmesh.errors import MeshError, RateLimitError
+from tests.support.daemons.served import until
 
 LIMIT = 1000
 CHAT = "/v1/chat/completions"
@@ -432,9 +433,7 @@ def test_a_silent_stream_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.03)
         assert not world.wire.written  # not a stream: its status stays open
         request.stream = True
-        async with asyncio.timeout(5):
-            while world.wire.written.count(b": keepalive\n\n") < 2:
-                await asyncio.sleep(0.005)
+        await until(lambda: world.wire.written.count(b": keepalive\n\n") > 1)
         request.reply.error(MeshError("none"))
         await world.settle()
         (answer,) = world.answers
@@ -490,9 +489,7 @@ def test_a_body_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(world.admission, "has_room", lambda *_: False)
         await world.send(post(b"{}")[:-2], b"{}")
         assert not world.wire.written
-        async with asyncio.timeout(5):
-            while not world.wire.ended:
-                await asyncio.sleep(0.005)
+        await until(lambda: world.wire.ended)
         assert world.statuses == [429]
 
     run(test)
