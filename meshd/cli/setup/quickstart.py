@@ -152,6 +152,9 @@ class Server:
             if (status := _status()) is not None:
                 names = ", ".join(str(provider.get("name")) for provider in status.get("providers") or ())
                 _step(f"meshd is ready after {time.monotonic() - began:.1f} s, with {names or 'no provider'}")
+                addresses = (status.get("http") or {}).get("addresses") or ()
+                if addresses:
+                    _step(f"OpenAI's API is at {addresses[0]}/v1")
                 return True
             time.sleep(0.05)
         _step(f"meshd is not ready after {READY_SECONDS:.0f} s")

@@ -44,7 +44,7 @@ def check_proxy(flat: dict[str, Any], report: Report) -> None:
 
 
 def _is_loopback(host: str, report: Report) -> bool:
-    """Also True for what is no address, which is reported."""
+    """Also True for anything but an address, which is reported."""
     if host == "localhost" or "${" in host:
         return True
     try:

@@ -55,7 +55,7 @@ class Receiver(Protocol):
 
 
 class HttpConnection(asyncio.Protocol):
-    """caller: whom the kernel names. listener: where it came in. keepalive: seconds without a request, after
+    """caller: as the kernel names it. listener: where it came in. keepalive: seconds without a request, after
     which it is closed. reply: of the request that is being answered. full: the client has much to read."""
 
     def __init__(

@@ -165,7 +165,7 @@ class RequestReader:
         current.method = parser.get_method().decode("latin-1")
         version = parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            self._fail(_malformed(f"HTTP/{version}; HTTP/1.1 and HTTP/1.0 are spoken", 505))
+            self._fail(_malformed(f"HTTP/{version}; HTTP/1.1 and HTTP/1.0 are supported", 505))
         current.is_http_1_0 = version == "1.0"
         current.closes = not parser.should_keep_alive()
         headers = current.headers
@@ -293,7 +293,7 @@ METHODS = ["GET", "HEAD", "OPTIONS", "POST"]
 
 def _no_upgrade() -> MeshError:
     return InvalidRequestError(
-        "WebSocket is not spoken here; send the request by POST, with `stream` for events.",
+        "WebSocket is not supported here; send the request by POST, with `stream` for events.",
         status_code=426,
         code="upgrade_refused",
     )

@@ -103,7 +103,7 @@ class HttpReply(CreditedReply):
         self._whole(status, body, headers)
 
     def gone(self) -> None:
-        """The client has left."""
+        """The client has disconnected."""
         self.done = True
         self._stop_watching()
         self.wake()
