@@ -6,7 +6,6 @@ Owns: the formats there are. Must never: know who speaks one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 from meshd.formats.bridge import Bridge
 from meshd.formats.openai.format import OPENAI
@@ -25,7 +24,6 @@ class Spoken:
     format: Format
 
 
-@cache
 def spoken_at() -> dict[str, Spoken]:
     """By path."""
     return {
