@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from meshd.config.check.problems import Problem, line_of
 from meshd.config.check.references import (
-    env_names,
+    env_values,
     reference_problems,
     resolve_env,
     resolve_secrets,
@@ -36,7 +36,8 @@ from meshd.config.schema_walk import prune
 from meshd.config.write import dumping
 from meshd.config.write.difference import describe_difference
 from meshd.core.text.key_path import Path, dotted
-from meshd.core.text.redaction import is_secret_key, is_secret_path, redact
+from meshd.core.text.redaction import is_secret_key, is_secret_path, may_hold_secret, redact
+from meshd.sdk.credentials import credentials_of_address
 from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -258,13 +259,16 @@ class MeshConfig:
         return self._secrets_at(())
 
     def _secrets_at(self, path: tuple[str, ...]) -> set[str]:
-        """Those of variables, too, if the variable's name says that it holds one."""
+        """Those of variables, too, if the variable's name or the field says that it holds one; and of addresses."""
         flat, written = _inside(self._flat, path), _inside(self._written, path)
-        found = {value for at, value in strings(resolve_secrets(flat, self._secrets), path) if is_secret_path(at)}
+        found = set[str]()
+        for at, value in strings(resolve_secrets(flat, self._secrets), path):
+            found |= {value} if is_secret_path(at) else credentials_of_address(value) if "://" in value else set()
         for _, text in strings(flat):
             found |= {self._secrets[secret] for secret in secret_names(text) if secret in self._secrets}
-        for _, text in strings(written):
-            found |= {self._environ.get(name, "") for name in env_names(text) if is_secret_key(name)}
+        for at, text in strings(written, path):
+            of_field = may_hold_secret(at)
+            found |= {value for name, value in env_values(text, self._environ) if of_field or is_secret_key(name)}
         return {value for value in found if value and "${" not in value}
 
     def problem_at(self, path: str | Path, message: str) -> Problem:

@@ -6,7 +6,6 @@ Owns: the formats there are. Must never: know who speaks one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.bridge import Bridge
@@ -27,7 +26,6 @@ class Spoken:
     format: Format
 
 
-@cache
 def spoken_at() -> dict[str, Spoken]:
     """By path."""
     return {

@@ -114,7 +114,7 @@ class Answer:
         return self._taken()
 
     def fail(self, reason: BaseException) -> None:
-        """Wake the reader with an error."""
+        """Fail the reader with an error."""
         if self._error is None:
             self._error = reason
         self._wake()

@@ -19,7 +19,7 @@ def usual() -> OperationSpec:
 
 
 def by_path(format: str = "openai") -> dict[str, OperationSpec]:
-    """Those that are supported in this format."""
+    """Those that this format has."""
     return {path: each for each in OPERATIONS.values() if (path := each.paths.get(format)) is not None}
 
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from meshd.core.text.redaction import address_parts, is_plain_header
 from meshd.sdk.failure import ProviderFailure
 from meshd.sdk.settings import ProviderSettings
 
@@ -31,7 +32,6 @@ _PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "
                            "bearer", "basic", "token", "true", "false"})  # fmt: skip
 _SECRET_NAME = re.compile(r"(?i)key|token|auth|secret|passw|passphrase|cookie|credential|signature|session|jwt|bearer")
 _LONG = re.compile(r"[A-Za-z0-9_+=.~-]{16,}")
-_PLAIN_HEADER = re.compile(r"(?i)accept|agent|content|version|beta|title|referer|trace")
 _NO_SECRET = re.compile(r"[\d.\-]{0,12}(?:-?preview)?|v\d[\w.]{0,6}", re.I)  # an API's version
 _ESCAPE = re.compile(
     rb"%([0-9a-fA-F]{2})"
@@ -171,10 +171,12 @@ class Credentials:
             return
         position = 0
         while (match := self._known.search(view, position)) is not None:
-            spans = [_extended(view, match.start(), *place) for place in self._blocks[match[0]]]
-            start, end, form = max(spans, key=lambda span: span[1] - span[0])
+            # Of a secret that ends in a shorter one, what is found may be only a part, but all of the shorter one.
+            spans = (_extended(view, match.start(), *place) for place in self._blocks[match[0]])
+            counting = [(start, end) for start, end, form in spans if _counts(view, start, end, form)]
             position = match.start() + 1
-            if _counts(view, start, end, form):
+            if counting:
+                start, end = max(counting, key=lambda span: span[1] - span[0])
                 yield start, end
                 position = max(position, end)
 
@@ -183,7 +185,7 @@ def secrets_of(settings: ProviderSettings) -> set[str]:
     """Every secret in a connector's settings."""
     found = {settings.api_key or "", *settings.api_keys.values(), *_beside_the_key(settings)}
     for secret in settings.secrets:
-        found |= _of_address(secret, path=True) if "://" in secret else {secret}
+        found |= credentials_of_address(secret, path=True) if "://" in secret else {secret}
     for name, option in settings.options.items():
         if isinstance(option, str) and _SECRET_NAME.search(str(name)):
             found.add(option)
@@ -201,10 +203,10 @@ def _beside_the_key(settings: ProviderSettings) -> set[str]:
     """Secrets in its headers and its address."""
     found: set[str] = set()
     for name, value in settings.headers.items():
-        if _SECRET_NAME.search(name) or (_looks_random(value) and not _PLAIN_HEADER.search(name)):
+        if _SECRET_NAME.search(name) or (_looks_random(value) and not is_plain_header(name)):
             found |= {value, *value.split()}
     if settings.base_url and "://" in settings.base_url:
-        found |= _of_address(settings.base_url)
+        found |= credentials_of_address(settings.base_url)
     return found
 
 
@@ -213,21 +215,30 @@ def _looks_random(text: str) -> bool:
     return any(_LONG.search(word) and re.search("[0-9]", word) and re.search("[A-Za-z]", word) for word in text.split())
 
 
-def _of_address(url: str, path: bool = False) -> set[str]:
-    """path: whether the address is secret; then long parts of its path are, too."""
-    try:
-        parts = urlsplit(url)
-        user, password = parts.username, parts.password
-        query = parse_qsl(parts.query)
-    except ValueError:
-        return set()
-    written = {user if password is None else "", password or ""}
-    found = {part for part in (*written, *map(unquote, filter(None, written))) if part}
+def credentials_of_address(url: str, path: bool = False) -> set[str]:
+    """Its password or token, and the values of its query. path: whether the address is secret; then long parts of its
+    path are, too."""
+    scheme, userinfo, rest = address_parts(url) or ("", None, url)
+    # Up to the last `@`, as people write passwords, and as a URL is read.
+    found = _of_userinfo(userinfo or "")
+    for address in {url, f"{scheme}{rest}"}:
+        try:
+            parts = urlsplit(address)
+            query = parse_qsl(parts.query)
+        except ValueError:
+            continue
+        found |= _of_userinfo(parts.netloc.rpartition("@")[0])
+        found |= {each for each in parts.path.split("/") if path and _LONG.fullmatch(each) and _looks_random(each)}
+        found |= {value for _, value in query if len(value) >= _WHOLE_WORDS and not _NO_SECRET.fullmatch(value)}
+    return found
+
+
+def _of_userinfo(userinfo: str) -> set[str]:
+    user, colon, password = userinfo.partition(":")
+    found = {password, unquote(password)} if colon else {user, unquote(user)}
     if user and password:
-        found.add(f"{user}:{password}")
-        found.add(f"{unquote(user)}:{unquote(password)}")
-    found |= {each for each in parts.path.split("/") if path and _LONG.fullmatch(each) and _looks_random(each)}
-    return found | {value for _, value in query if len(value) >= _WHOLE_WORDS and not _NO_SECRET.fullmatch(value)}
+        found |= {userinfo, f"{unquote(user)}:{unquote(password)}"}
+    return {each for each in found if each}
 
 
 # -- spellings ----------------------------------------------------------------------------------------
@@ -338,7 +349,8 @@ _FIELD = re.compile(
     r"(?i)([\"']?\b(?:x-)?(?:api[-_]?key|access[-_]?token|auth[-_]?token|secret|password|passwd|authorization)\b[\"']?"
     r"\s*[:=]\s*[\"']?)(?!(?:bearer|basic)\b|\$\{)(?=[^\s\"'&,;}]*[0-9]|[^\s\"'&,;}]{16})[^\s\"'&,;}]{6,}"
 )
-_USERINFO = re.compile(r"(://[^/\s:@]+:)[^@\s/]+(?=@)")
+_ADDRESS = re.compile(r"://[^\s\"'<>]*")
+_PASSWORD = re.compile(r"://[^/\s:@?#]+:(?!\d{1,5}[/?#])")
 
 
 def without_keys(text: str) -> str:
@@ -348,4 +360,13 @@ def without_keys(text: str) -> str:
     if "eyJ" in text:
         text = _JWT.sub(rf"\1{MASK}", text)
     text = _FIELD.sub(rf"\1{MASK}", text)
-    return _USERINFO.sub(rf"\1{MASK}", text) if "://" in text else text
+    return _ADDRESS.sub(_without_password, text) if "://" in text else text
+
+
+def _without_password(found: re.Match[str]) -> str:
+    """A password ends at the last `@` of the address, whatever is in it; what may be a port is none."""
+    before, at, host = found[0].rpartition("@")
+    begun = _PASSWORD.search(before) if at else None
+    if begun is None or begun.end() == len(before):
+        return found[0]
+    return f"{before[: begun.end()]}{MASK}@{host}"

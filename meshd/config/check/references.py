@@ -139,9 +139,14 @@ def secret_names(text: str) -> list[str]:
     return [found.body for found in _references(text) if found.kind == "secrets" and found.body]
 
 
-def env_names(text: str) -> list[str]:
-    bodies = (_ENV_BODY.fullmatch(found.body) for found in _references(text) if found.kind == "env")
-    return [body[1] for body in bodies if body is not None]
+def env_values(text: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(name, value) of each `${env:…}`, and of those in defaults. A default is the value of a variable without one."""
+    for found in _references(text):
+        body = _ENV_BODY.fullmatch(found.body) if found.kind == "env" else None
+        if body is not None:
+            default = body[2] or ""
+            yield body[1], environ.get(body[1]) or resolve_env(default, environ)
+            yield from env_values(default, environ)
 
 
 def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Path, str], Problem]) -> list[Problem]:

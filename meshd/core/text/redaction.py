@@ -18,12 +18,23 @@ _SECRET_KEY = re.compile(
     r"|(?:^|[-_])tokens?|secrets?|passwords?|passphrase|authorization|cookie|credentials?)$",
     re.IGNORECASE,
 )
-_REFERENCE = re.compile(r"\$\{(secrets|env):([^}]*)\}")
-_USERINFO = re.compile(
-    r"(?<=://)(?P<user>(?:\$\{[^}]*\}|[^/@\s:])*+)(?::(?P<password>(?:\$\{[^}]*\}|[^/@\s])*+))?(?=@)"
+# No part of a pattern runs over the next "{", so that text full of unclosed references takes linear time.
+_REFERENCE = re.compile(r"\$\{(secrets|env):([^{}]*)\}")
+_WHOLE = r"\$\{(?:\$\{[^{}]*+\}|[^{}])*+\}"  # a reference with the one in its default
+_ADDRESS = re.compile(
+    rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:(?P<userinfo>(?>{_WHOLE}|.)*)@)?(?P<rest>.*)", re.DOTALL
 )
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/?#]*@)?(?P<rest>[^?#]*)(?P<query>\?[^#]*)?")
-_QUERY_VALUE = re.compile(r"(?<=[?&])(?!api-version=)([^=&#?\s]{1,200})=(?!\$\{[^}]*\}(?:[&#\s]|$))([^&#\s]+)")
+"""A text that is one address. Its userinfo ends at the last `@`: people write a password as it is, with `/` or `?`."""
+_PLACE = re.compile(r"[^/@:]*(?::\d{1,5})?/(?:[^@:]*/)?")
+"""What stands before an `@` that begins a part of a path (`https://host/@me`)."""
+_USERINFO = re.compile(rf"(?P<user>(?:{_WHOLE}|[^:])*+)(?::(?P<password>.*))?", re.DOTALL)
+_USERINFO_INSIDE = re.compile(
+    rf"(?<=://)(?P<user>(?:{_WHOLE}|[^/@\s:])*+)(?::(?P<password>(?:{_WHOLE}|[^/@\s])*+))?(?=@)"
+)
+_PLACE_AND_QUERY = re.compile(r"([^?#]*)(?:\?([^#]*))?")
+_QUERY_VALUE = re.compile(r"(?<=[?&])(?!api-version=)([^=&?]{1,200})=(?!\$\{[^{}]*\}(?:[&#]|$))([^&]+)")
+_QUERY_VALUE_INSIDE = re.compile(r"(?<=[?&])(?!api-version=)([^=&#?\s]{1,200})=(?!\$\{[^{}]*\}(?:[&#\s]|$))([^&#\s]+)")
+_PLAIN_HEADER = re.compile(r"accept|agent|content|version|beta|title|referer|trace", re.IGNORECASE)
 _NAMED = frozenset({"providers", "models", "pools", "apps"})
 """Sections whose second-level keys are names that users choose, which say nothing about the content."""
 
@@ -40,6 +51,17 @@ def is_secret_path(path: Path) -> bool:
     return any(_marks_secret(path[: end + 1]) for end in range(len(path)))
 
 
+def may_hold_secret(path: Path) -> bool:
+    """The same, and headers: people choose their names."""
+    in_headers = len(path) > 1 and path[-2] == "headers" and not is_plain_header(str(path[-1]))
+    return in_headers or is_secret_path(path)
+
+
+def is_plain_header(name: str) -> bool:
+    """Whether a header of this name holds nothing secret."""
+    return bool(_PLAIN_HEADER.search(name))
+
+
 def _marks_secret(path: Path) -> bool:
     """Whether the last part of the path is a key that makes everything below it secret."""
     last = path[-1]
@@ -52,15 +74,33 @@ def _marks_secret(path: Path) -> bool:
     return is_secret_key(last)
 
 
+def address_parts(text: str) -> tuple[str, str | None, str] | None:
+    """(scheme, userinfo, rest) of a text that is an address. The scheme keeps its `://`."""
+    match = _ADDRESS.match(text)
+    if match is None:
+        return None
+    scheme, userinfo, rest = match["scheme"], match["userinfo"], match["rest"]
+    if userinfo is not None and _PLACE.fullmatch(userinfo):
+        return scheme, None, f"{userinfo}@{rest}"
+    return scheme, userinfo, rest
+
+
 def redact_url(url: str) -> str:
     """A URL without credentials and query."""
-    match = _URL.match(url)
-    if match is None:
+    parts = address_parts(url)
+    if parts is None:
         address, mark, _ = url.partition("?")
         return f"{address}?{MASK}" if mark else url
-    userinfo = f"{MASK}@" if match["userinfo"] else ""
-    query = f"?{MASK}" if match["query"] and match["query"] != "?" else ""
-    return f"{match['scheme']}{userinfo}{match['rest']}{query}"
+    scheme, userinfo, rest = parts
+    if userinfo and _may_be_query(userinfo):
+        return scheme + MASK
+    place, query = _PLACE_AND_QUERY.match(rest).groups()  # type: ignore[union-attr]
+    return f"{scheme}{f'{MASK}@' if userinfo else ''}{place}{f'?{MASK}' if query else ''}"
+
+
+def _may_be_query(userinfo: str) -> bool:
+    """Whether the `@` may stand in a query or fragment: then neither side of it may be shown."""
+    return bool(re.search("[?#]", _REFERENCE.sub("", userinfo)))
 
 
 def mask_secret(value: str) -> str:
@@ -101,7 +141,14 @@ def _without_credentials(text: str) -> str:
     """A text of a configuration, with the secret parts of an address masked; a reference is shown as written."""
     if "://" not in text:
         return text
-    return _QUERY_VALUE.sub(rf"\1={MASK}", _USERINFO.sub(_masked_userinfo, text))
+    parts = address_parts(text)
+    if parts is None:
+        return _QUERY_VALUE_INSIDE.sub(rf"\1={MASK}", _USERINFO_INSIDE.sub(_masked_userinfo, text))
+    scheme, userinfo, rest = parts
+    if userinfo and _may_be_query(userinfo):
+        return scheme + MASK
+    shown = f"{_USERINFO.sub(_masked_userinfo, userinfo, count=1)}@" if userinfo else ""
+    return scheme + shown + _QUERY_VALUE.sub(rf"\1={MASK}", rest)
 
 
 def _masked_userinfo(found: re.Match[str]) -> str:

@@ -169,11 +169,11 @@ class Explanation:
             "pool": self.target.pool.name,
             "strategy": self.target.pool.strategy,
             "needs": question.needs.describe(),
-            "stages": _stages(explained),
+            "stages": self._stages(explained),
             "order": explained.order,
             "chosen": self.chosen,
             "error": self._error(),
-            "candidates": [self._candidate(question, id) for id in question.pool.members],
+            "candidates": [self._candidate(question, id) for id in self._seen(question)],
             "budgets": self._budgets(question),
             "queue": self._queue(),
             "fallbacks": [
@@ -182,6 +182,25 @@ class Explanation:
             ],
             "hedge": self._hedge(question.pool),
         }
+
+    @staticmethod
+    def _seen(question: Question) -> list[str]:
+        """The pool's models that the caller may know of."""
+        return [id for id in question.pool.members if question.requester.may_see(id)]
+
+    def _stages(self, explained: pipeline.Explanation) -> list[dict[str, Any]]:
+        seen = self._seen(self.questions[0])
+        return [
+            {
+                "name": stage.name,
+                "kept": stage.kept,
+                "dropped": [
+                    {"model": drop.model, "reason": drop.reason} for drop in stage.dropped if drop.model in seen
+                ],
+                "remarks": [{"model": model, "reason": reason} for model, reason in stage.remarks.items()],
+            }
+            for stage in explained.stages
+        ]
 
     def _error(self) -> dict[str, Any] | None:
         error = self.error
@@ -217,7 +236,7 @@ class Explanation:
         """Every limit that applies to one of the candidates."""
         pool = question.pool
         scopes = {("app", self.identity.account), ("pool", pool.name)}
-        for id in pool.members:
+        for id in self._seen(question):
             scopes |= {
                 ("model", id),
                 ("provider", question.table.models[id].provider),
@@ -255,15 +274,3 @@ def _headers(body: dict[str, Any]) -> dict[str, str]:
     ):
         raise InvalidRequestError(f"`headers` is a map of at most {MOST_FIELDS} names to strings", param="headers")
     return found
-
-
-def _stages(explained: pipeline.Explanation) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": stage.name,
-            "kept": stage.kept,
-            "dropped": [{"model": drop.model, "reason": drop.reason} for drop in stage.dropped],
-            "remarks": [{"model": model, "reason": reason} for model, reason in stage.remarks.items()],
-        }
-        for stage in explained.stages
-    ]

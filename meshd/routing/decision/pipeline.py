@@ -33,10 +33,10 @@ from modelmesh.errors import MeshError
 
 def standard_stages(state: MeshState) -> list[Stage]:
     return [
+        AccessStage(),  # the first: no other says anything of a model that the app may not use
         CapabilityStage(),
         DeliveryStage(),
         FeatureStage(state),
-        AccessStage(),
         StateStage(state),
         MaintenanceStage(state),
         SelectStage(state),

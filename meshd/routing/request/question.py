@@ -18,7 +18,8 @@ from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, Rou
 class Requester(msgspec.Struct, frozen=True):
     """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
     the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
-    uid: the user's, by the kernel, -1: unknown. operator: whether it may read what providers said to others.
+    uid: the user's, by the kernel, -1: unknown. operator: whether it may read what providers said to others, and which
+    models its app may not use.
     """
 
     app: AppSpec = ANY_APP
@@ -33,6 +34,10 @@ class Requester(msgspec.Struct, frozen=True):
     def owner(self) -> int | str:
         """The owner of what the daemon keeps for the request."""
         return self.uid if self.uid >= 0 else self.account
+
+    def may_see(self, model: str) -> bool:
+        """Whether errors and explanations may name the model."""
+        return self.operator or self.app.models is None or model in self.app.models
 
 
 ANONYMOUS = Requester()

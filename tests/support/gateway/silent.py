@@ -11,6 +11,9 @@ class Silent(Connection):
     def send(self, frames: list[bytes]) -> str:
         return ""
 
+    def reads(self) -> bool:
+        return False
+
     def stop_receiving(self) -> None:
         pass
 

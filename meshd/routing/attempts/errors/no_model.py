@@ -24,7 +24,9 @@ def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
     """The error of a request for which no model can be asked. It says which models could, or when one can."""
     question = consulted[0].question
     name = question.pool.name
-    drops = [Drop(each.question, dropped) for each in consulted for dropped in each.decision.dropped]
+    every = [Drop(each.question, dropped) for each in consulted for dropped in each.decision.dropped]
+    # Those that the app may not use are not named, unless there is no other: then that is the error.
+    drops = [drop for drop in every if drop.question.requester.may_see(drop.dropped.model)] or every
     own = pipeline.error(drops)
     if own is not None:
         return own

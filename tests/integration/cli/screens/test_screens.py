@@ -38,6 +38,7 @@ CONFIG: dict[str, Any] = {
             "script": [{"reply": "x"}],
         },
         "broken": {"connector": "modelmesh.scripted.v1", "script": [{"error": 503, "message": HOSTILE}]},
+        "says": {"connector": "modelmesh.scripted.v1", "script": [{"reply": HOSTILE}]},
     },
     "models": {
         "first.chat": {
@@ -49,9 +50,10 @@ CONFIG: dict[str, Any] = {
         LONG: {"provider": "a-provider-with-a-rather-long-name-of-its-own", "capabilities": ["chat-completion"]},
         "first.text": {"provider": "first", "capabilities": ["text-completion"]},
         "broken.chat": {"provider": "broken", "capabilities": ["code-generation"]},
+        "says.chat": {"provider": "says", "capabilities": ["chat-completion"]},
     },
     "pools": {
-        "talk": {"capability": "chat-completion", "retry": {"max_attempts": 1}},
+        "talk": {"models": ["first.chat", LONG], "retry": {"max_attempts": 1}},
         "a-pool-with-a-name-that-is-longer-than-most-names-are": {"capability": "text-completion"},
         "broken": {"capability": "code-generation", "retry": {"max_attempts": 1}},
     },
@@ -81,6 +83,27 @@ TABLES = (
     ("pull", "--list"),
     ("doctor",),
 )
+OTHERS = (
+    ("chat", "says.chat", "hi"),
+    ("chat", "says.chat", "hi", "--no-stream"),
+    ("chat", "broken", "hi"),
+    ("chat", f"no such {HOSTILE}", "hi"),
+    ("embed", f"no such {HOSTILE}", "hi"),
+    ("pools", HOSTILE),
+    ("models", HOSTILE),
+    ("providers", HOSTILE),
+    ("apps", HOSTILE),
+    ("explain", HOSTILE),
+    ("explain", "broken", "--app", HOSTILE),
+    ("rotate", HOSTILE),
+    ("rotate", "broken"),
+    ("model", "deactivate", HOSTILE),
+    ("model", "activate", "broken.chat"),
+    ("stats", "--by", "app,model"),
+    ("reload",),
+    ("config", "show"),
+)
+"""Commands that repeat what a model, a provider or the user said, after `TABLES` was tried."""
 FRAMES = set("─│┌┐└┘├┤┬┴┼━┃╭╮╰╯█░")
 
 
@@ -99,13 +122,13 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         mesh.stop()
 
 
-def in_terminal(socket: str, words: tuple[str, ...], width: int) -> str:
-    """What a terminal of that width got, without the colours that it asked for."""
+def in_terminal(socket: str, words: tuple[str, ...], width: int, term: str = "xterm-256color") -> str:
+    """What a terminal of that width got, without the colours that it asked for. One that is "dumb" asks for none."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     command = [sys.executable, "-m", "meshd.cli", *words]
-    environment = kept | {"MESH_SOCKET": socket, "TERM": "xterm-256color"}
+    environment = kept | {"MESH_SOCKET": socket, "TERM": term}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     seen, deadline = b"", time.monotonic() + PATIENCE
@@ -125,7 +148,7 @@ def in_terminal(socket: str, words: tuple[str, ...], width: int) -> str:
             process.wait(PATIENCE)
         os.close(ours)
     text = seen.decode().replace("\r\n", "\n")
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return text if term == "dumb" else re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def in_pipe(socket: str, words: tuple[str, ...]) -> str:
@@ -160,6 +183,19 @@ def test_every_screen_fits_any_terminal_and_any_pipe(used: Any, words: tuple[str
     assert not steering(piped), piped
     assert not set(piped) & FRAMES, piped
     assert not re.search(r"[ \t]$", piped, re.MULTILINE), "blanks at the end of a line"
+
+
+FOREIGN = [*OTHERS, *((*words, "--json") for words in TABLES + OTHERS)]
+
+
+@pytest.mark.parametrize("words", FOREIGN, ids=lambda words: ascii(" ".join(words))[:40])
+def test_no_command_lets_others_steer_the_terminal(used: Any, words: tuple[str, ...]) -> None:
+    shown = in_terminal(used.socket, words, 80, term="dumb")
+    assert shown.strip()
+    assert not steering(shown), shown
+    assert "Traceback" not in shown
+    if words[:2] != ("chat", "says.chat") or "--json" in words:  # an answer has lines of its own
+        assert not [line for line in shown.split("\n") if line.startswith("more")]
 
 
 @pytest.mark.parametrize("words", [("models",), ("pools",), ("providers",), ("stats",)], ids=" ".join)

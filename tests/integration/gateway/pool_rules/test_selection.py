@@ -140,7 +140,7 @@ def test_explain_says_everything_and_sends_nothing(daemon, server):
     assert found["chosen"] == "cheap"
     assert found["order"] == ["cheap", "dear"]
     assert [stage["name"] for stage in found["stages"]] == [
-        "capability", "delivery", "features", "access", "state", "maintenance", "select", "budget", "limits",
+        "access", "capability", "delivery", "features", "state", "maintenance", "select", "budget", "limits",
     ]  # fmt: skip
     cheap, dear = found["candidates"]
     assert dear["expected_cost"] > cheap["expected_cost"] > 0

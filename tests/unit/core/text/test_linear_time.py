@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from meshd.cli.screen import cells
+from meshd.core.text.redaction import is_secret_key, mask_secret, redact, redact_url
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.openai.format import OPENAI
@@ -27,7 +28,8 @@ PIECES = (
     "a", "A1", "0", " ", "\n", "\t", "-", "_", ".", "a-", "a.", "eyJ", "eyJ-", "-eyJaaaaaaaa", "eyJaaaaaaaa.", "sk-",
     "sk-a ", "key-", "AKIA", "secret ", "secret=", "secret : ", "x-api-key", '"password":', "authorization ",
     "Authorization: bearer ",
-    "bearer  ", "basic\n", "://", "://a:", "://a:b", "a:b@", "%41", "%", "\\u0041", "\\", "&#65;",
+    "bearer  ", "basic\n", "://", "://a:", "://a:/", "://a@", "://${", "${", "${env:", "${env:a", "${${a}",
+    "?a=${", "&a=", "@", "/@", "://a:b", "a:b@", "%41", "%", "\\u0041", "\\", "&#65;",
     "&#", "<a", "< ", "<script ", "<title>", "error ", "quota ", "try again ", "wait 1", "1s", "1.", '"', "'", "{", "[",
     "data:a", "; ", "\x1b[", "\u202e", "é", "known", "know", "knownsecretknownsecre",
 )  # fmt: skip
@@ -36,7 +38,7 @@ CREDENTIALS, REDACTOR = Credentials(KNOWN), Redactor(KNOWN)
 
 
 def _settings(text: str) -> Any:
-    return secrets_of(ProviderSettings("p", "c", headers={"x": text}, base_url=f"http://h/?a={text}"))
+    return secrets_of(ProviderSettings("p", "c", headers={"x": text}, base_url=f"http://{text}@h/{text}?a={text}"))
 
 
 def _body(text: str) -> Any:
@@ -55,6 +57,11 @@ READERS: dict[str, Callable[[str], Any]] = {
     "a provider's secrets": CREDENTIALS.text,
     "known secrets": REDACTOR.text,
     "settings": _settings,
+    "an address": redact_url,
+    "an address that begins so": lambda text: redact_url(f"http://{text}"),
+    "a configuration": lambda text: redact([text, f"http://{text}", f"http://a:{text}@h/?a={text}"]),
+    "a literal secret": mask_secret,
+    "a key of a configuration": is_secret_key,
     "harmless": harmless,
     "one line": one_line,
     "stripped": stripped,

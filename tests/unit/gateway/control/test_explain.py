@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -63,7 +64,7 @@ async def test_remarks_say_which_model_is_asked_last_and_why():
     for id in TWO:
         core.runtime.state.model(id).deactivated = "broken"
     explained = await core.explain()
-    assert [stage["name"] for stage in explained["stages"]] == ["capability", "delivery", "features", "access", "state"]
+    assert [stage["name"] for stage in explained["stages"]] == ["access", "capability", "delivery", "features", "state"]
     assert explained["stages"][-1]["kept"] == []
 
 
@@ -194,9 +195,43 @@ async def test_what_is_not_allowed():
 
 async def test_models_that_the_app_may_not_have_are_dropped():
     core = Gateway(apps=(AppSpec("mail", models=frozenset({"b.two"})),))
-    explained = await core.explain(MAIL)
+    explained = await core.explain(ROOT, app="mail")
     assert explained["chosen"] == "b.two"
     assert [each["stage"] for each in rows(explained)["a.one"]["reasons"]] == ["access"]
+
+
+async def test_an_app_is_not_told_of_models_that_it_may_not_have():
+    members = ("b.two", "x.state", "x.tools", "x.limit", "x.kind", "x.stream", "x.free")
+    limits = [Allowance(*scope, "cost", "day", 10**12) for scope in
+              (("model", "x.limit"), ("provider", "x"), ("member", "chat\0x.limit"), ("model", "b.two"))]  # fmt: skip
+    core = Gateway(
+        models=(
+            model("b.two"), model("x.state"), model("x.limit"), model("x.stream", streaming=False), model("x.free"),
+            replace(model("x.tools"), features={"tool_calling": False}),
+            replace(model("x.kind"), capabilities=("embeddings",)),
+        ),
+        pools=(
+            PoolSpec("chat", CHAT, members, fallback_pools=("spare", "others")),
+            PoolSpec("spare", CHAT, ("x.free", "b.two")), PoolSpec("others", CHAT, ("x.free",)),
+        ),
+        apps=(AppSpec("mail", models=frozenset({"b.two"})),), allowances=tuple(limits),
+    )  # fmt: skip
+    core.runtime.state.model("x.state").deactivated = "broken"
+    core.runtime.state.model("x.free").refused["tool_calling"] = clock.now()
+    asked = {"stream": True, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    for b_is in (None, "gone"):
+        core.runtime.state.model("b.two").deactivated = b_is
+        own, shown = await core.explain(MAIL, **asked), await core.explain(ROOT, app="mail", **asked)
+        assert "x." not in str(own)
+        assert "others" not in str(own)
+        assert {("provider", "x"), ("model", "x.limit")}.isdisjoint(
+            (row["scope"], row["name"]) for row in own["budgets"]
+        )
+        assert set(rows(own)) == {"b.two"}
+        assert set(rows(shown)) == set(members), "an operator sees why"
+        assert (own["chosen"], own["error"] and own["error"]["code"]) == (
+            (None, "no_active_model") if b_is else ("b.two", None)
+        )
 
 
 async def test_requests_that_make_no_sense():

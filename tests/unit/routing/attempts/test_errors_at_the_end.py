@@ -20,6 +20,7 @@ from meshd.sdk.provider import FailureKind
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import (
     CHAT_NEEDS,
+    EMBEDDINGS,
     NO_FEATURES,
     NOW,
     PRIORITY,
@@ -344,3 +345,40 @@ def test_an_app_that_may_use_none_of_the_models_is_told_what_it_may_use() -> Non
     assert isinstance(error, errors.AccessDeniedError)
     assert error.message.startswith("mail may not use chat; ask for what it may use, or change `apps`.")
     assert error.allowed == ["q.other"]
+
+
+OWN = {
+    "away": {},
+    "cannot": {"features": NO_FEATURES},
+    "small": {"context_window": 1},
+    "silent": {"streaming": False},
+    "embeds": {"capabilities": (EMBEDDINGS,)},
+}
+"""Ways in which a model may be unable to answer."""
+
+
+@pytest.mark.parametrize("operator", [False, True])
+@pytest.mark.parametrize("own", OWN)
+def test_an_app_is_told_only_of_models_that_it_may_use(own: str, operator: bool) -> None:
+    hidden = [model(f"x.{way}", **declared) for way, declared in OWN.items()]
+    made = mesh(model("p.own", **OWN[own]), *hidden, model("x.able"))
+    made.state.model("p.own").deactivated = made.state.model("x.away").deactivated = "by hand"
+    question = made.question(RequestNeeds(CHAT, tools=True, tokens=9, stream=True))
+    question.requester = Requester(AppSpec("mail", models=frozenset({"p.own"})), operator=operator)
+    error = gave_up(RequestPlan(made.pipeline, question, NOW + 100.0).next(NOW))
+    told = f"{error.message} {vars(error)}"
+    assert "p.own: " in error.message
+    assert error.code == ("no_active_model" if own == "away" else "model_cannot")
+    assert ("x." in told) is operator
+
+
+def test_which_models_could_names_those_that_the_app_may_use() -> None:
+    made = mesh(model("p.own", features=NO_FEATURES))
+    beside = {id: model(id, features={"tool_calling": True}) for id in ("x.able", "q.able", "q.also")}
+    made.table.models.update(beside)
+    question = made.question(RequestNeeds(CHAT, tools=True))
+    question.requester = Requester(AppSpec("mail", models=frozenset({"p.own", "q.able", "q.also"})))
+    error = gave_up(RequestPlan(made.pipeline, question, NOW + 100.0).next(NOW))
+    assert error.could == ["q.able", "q.also"]
+    assert "these could: q.able, q.also" in error.message
+    assert "x.able" not in error.message

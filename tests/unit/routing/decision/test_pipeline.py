@@ -92,10 +92,10 @@ def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
     explained = made.pipeline.explain(made.question(TOOLS))
     kept = {stage.name: stage.kept for stage in explained.stages}
     assert kept == {
+        "access": ["p.a", "p.b", "p.c", "p.d", "p.e"],
         "capability": ["p.b", "p.c", "p.d", "p.e"],
         "delivery": ["p.b", "p.c", "p.d", "p.e"],
         "features": ["p.c", "p.d", "p.e"],
-        "access": ["p.c", "p.d", "p.e"],
         **{name: ["p.d", "p.e"] for name in ("state", "maintenance", "select", "budget", "limits")},
     }
     assert [drop.model for stage in explained.stages for drop in stage.dropped] == ["p.a", "p.b", "p.c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -171,14 +172,15 @@ def test_any_bytes_are_messages_or_a_violation_and_bounded(parts: list[bytes], p
             assert made.held <= BOUNDS.message + 37 + 64
 
 
-@given(some.lists(FRAMES, min_size=1, max_size=5), some.integers(1, 50), some.randoms(use_true_random=False))
-def test_a_message_waits_for_room_before_any_of_it_is_kept(sent: list[list[bytes]], size: int, random: Any) -> None:
+@given(some.lists(FRAMES, min_size=1, max_size=5), some.integers(1, 50), some.integers(0, 2**32))
+def test_a_message_waits_for_room_before_any_of_it_is_kept(sent: list[list[bytes]], size: int, seed: int) -> None:
     """All the room that is taken comes back with the messages, whenever there is some."""
     taken: list[int] = []
+    chance = random.Random(seed)
 
     def take(wanted: int) -> bool:
         assert wanted > 0
-        if random.random() < 0.5:
+        if chance.random() < 0.5:
             return False
         taken.append(wanted)
         return True
