@@ -192,7 +192,6 @@ def test_a_schema_is_that_of_an_object() -> None:
         (said(Image(Source(data="AAAA"))), "messages"),
         (said(Other(original=Original("openai", b'{"type": "x"}'))), "messages"),
         (said(Image(Source(url="u")), role=Role.SYSTEM), "messages"),
-        (replace(said(Text("x")), tools=(Tool("f", custom=True),)), "tools"),
         (replace(said(Text("x")), tools=(Other(original=Original("openai", b"{}")),)), "tools"),
         (said(Text("x"), choices=2), "n"),
         (said(Text("x"), logprobs=True), "logprobs"),
