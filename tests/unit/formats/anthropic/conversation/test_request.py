@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from meshd.formats.anthropic.conversation.request import read_request, write_request
+from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.parts import (
     CacheMark,
     File,
@@ -24,6 +25,7 @@ from meshd.formats.conversation.parts import (
     ToolCall,
     ToolResult,
 )
+from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.request import (
     AnswerKind,
     Conversation,
@@ -179,6 +181,7 @@ def test_a_chat_of_openais_format_says_the_same_or_is_refused_by_name(request: d
         assert param in ("messages", "tools", "n", "logprobs", "response_format", "stop")
         return
     again = read_request(body)
+    conversation = with_functions(portable(conversation, "anthropic"))
     if conversation.parameters.tool_choice is None or not conversation.parameters.tool_choice.names:
         assert meaning(_with_ids(again)) == meaning(_with_ids(conversation))
     assert again.parameters.max_output_tokens
