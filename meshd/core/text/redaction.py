@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from meshd.core.text.key_path import Path
+from meshd.sdk.addresses import REFERENCE, address_parts, is_plain_header
 
 MASK = "•••"
 
@@ -20,21 +21,13 @@ _SECRET_KEY = re.compile(
 )
 # No part of a pattern runs over the next "{", so that text full of unclosed references takes linear time.
 _REFERENCE = re.compile(r"\$\{(secrets|env):([^{}]*)\}")
-_WHOLE = r"\$\{(?:\$\{[^{}]*+\}|[^{}])*+\}"  # a reference with the one in its default
-_ADDRESS = re.compile(
-    rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:(?P<userinfo>(?>{_WHOLE}|.)*)@)?(?P<rest>.*)", re.DOTALL
-)
-"""A text that is one address. Its userinfo ends at the last `@`: people write a password as it is, with `/` or `?`."""
-_PLACE = re.compile(r"[^/@:]*(?::\d{1,5})?/(?:[^@:]*/)?")
-"""What stands before an `@` that begins a part of a path (`https://host/@me`)."""
-_USERINFO = re.compile(rf"(?P<user>(?:{_WHOLE}|[^:])*+)(?::(?P<password>.*))?", re.DOTALL)
+_USERINFO = re.compile(rf"(?P<user>(?:{REFERENCE}|[^:])*+)(?::(?P<password>.*))?", re.DOTALL)
 _USERINFO_INSIDE = re.compile(
-    rf"(?<=://)(?P<user>(?:{_WHOLE}|[^/@\s:])*+)(?::(?P<password>(?:{_WHOLE}|[^/@\s])*+))?(?=@)"
+    rf"(?<=://)(?P<user>(?:{REFERENCE}|[^/@\s:])*+)(?::(?P<password>(?:{REFERENCE}|[^/@\s])*+))?(?=@)"
 )
 _PLACE_AND_QUERY = re.compile(r"([^?#]*)(?:\?([^#]*))?")
 _QUERY_VALUE = re.compile(r"(?<=[?&])(?!api-version=)([^=&?]{1,200})=(?!\$\{[^{}]*\}(?:[&#]|$))([^&]+)")
 _QUERY_VALUE_INSIDE = re.compile(r"(?<=[?&])(?!api-version=)([^=&#?\s]{1,200})=(?!\$\{[^{}]*\}(?:[&#\s]|$))([^&#\s]+)")
-_PLAIN_HEADER = re.compile(r"accept|agent|content|version|beta|title|referer|trace", re.IGNORECASE)
 _NAMED = frozenset({"providers", "models", "pools", "apps"})
 """Sections whose second-level keys are names that users choose, which say nothing about the content."""
 
@@ -57,11 +50,6 @@ def may_hold_secret(path: Path) -> bool:
     return in_headers or is_secret_path(path)
 
 
-def is_plain_header(name: str) -> bool:
-    """Whether a header of this name holds nothing secret."""
-    return bool(_PLAIN_HEADER.search(name))
-
-
 def _marks_secret(path: Path) -> bool:
     """Whether the last part of the path is a key that makes everything below it secret."""
     last = path[-1]
@@ -72,17 +60,6 @@ def _marks_secret(path: Path) -> bool:
     if path[0] == "secrets":
         return last == "values" or is_secret_key(last)
     return is_secret_key(last)
-
-
-def address_parts(text: str) -> tuple[str, str | None, str] | None:
-    """(scheme, userinfo, rest) of a text that is an address. The scheme keeps its `://`."""
-    match = _ADDRESS.match(text)
-    if match is None:
-        return None
-    scheme, userinfo, rest = match["scheme"], match["userinfo"], match["rest"]
-    if userinfo is not None and _PLACE.fullmatch(userinfo):
-        return scheme, None, f"{userinfo}@{rest}"
-    return scheme, userinfo, rest
 
 
 def redact_url(url: str) -> str:
