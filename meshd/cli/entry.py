@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, str]] = {
     "pull": "setup.pull",
     "config": "setup.configuration",
     "connectors": "setup.connectors",
+    "token": "setup.token",
     "doctor": "setup.doctor",
 }
 

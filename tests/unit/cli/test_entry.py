@@ -13,7 +13,7 @@ from meshd.cli import daemon, entry, names
 BUILT = {
     "apps",
     "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "top",
+    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "token", "top",
 }  # fmt: skip
 
 
@@ -30,7 +30,11 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
         shown = meshctl(name, "--help")
         assert (shown.exit_code, "Usage: meshctl" in shown.stdout) == (0, True)
         assert max(map(len, shown.stdout.splitlines())) <= 80
-        leaves = {"model": ["activate", "deactivate"], "config": ["show", "validate", "schema", "convert", "init"]}
+        leaves = {
+            "model": ["activate", "deactivate"],
+            "config": ["show", "validate", "schema", "convert", "init"],
+            "token": ["create"],
+        }
         for leaf in leaves.get(name, []):
             assert "--json" in meshctl(name, leaf, "--help").stdout
         if name not in leaves:
