@@ -134,9 +134,9 @@ async def test_a_slow_reader_is_not_silence_and_holds_the_upstream_back():
 
 @pytest.mark.parametrize("piece", [b": still here\n\n", b'event: ping\ndata: {"type":"ping"}\n\n'])
 async def test_a_finished_stream_that_stays_open_ends_all_the_same(monkeypatch, piece):
-    from meshd.formats.openai.stream import event_stream
+    from meshd.formats.stream import event_reader
 
-    monkeypatch.setattr(event_stream, "LAST_WORDS", 0.1)
+    monkeypatch.setattr(event_reader, "LAST_WORDS", 0.1)
     last = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
     server, url = await endless(WORD + last, piece, every=0.02)
     made = provider(url)

@@ -16,9 +16,9 @@ STAMPED = [event(chunk(letter, finish_reason="stop")) for letter in "abc"]
 )
 @pytest.mark.parametrize("pieces", [[EARLY, AB, AB], STAMPED, [EARLY, *STAMPED]], ids=["first", "each", "both"])
 async def test_a_finish_reason_before_the_end_cuts_nothing(say, monkeypatch, pieces, end):
-    from meshd.formats.openai.stream import event_stream
+    from meshd.formats.stream import event_reader
 
-    monkeypatch.setattr(event_stream, "LAST_WORDS", 0.02)
+    monkeypatch.setattr(event_reader, "LAST_WORDS", 0.02)
     provider = await say(*pieces, end, pause=0.06)
     text, failure, _ = await read(provider)
     assert (text, failure) == ("abab" if AB in pieces else "abc", None)

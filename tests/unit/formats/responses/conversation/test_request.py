@@ -89,13 +89,10 @@ def plain(conversation: Conversation) -> Conversation:
     for turn in conversation.turns:
         parts = tuple(_bare(part) for part in turn.parts if not isinstance(part, Reasoning))
         parts = tuple(part for part in parts if part != Text(""))
-        calls = [part for part in parts if isinstance(part, ToolCall)]
-        texts = [part for part in parts if not isinstance(part, ToolCall)]
-        bare = Turn(turn.role, tuple(texts + calls))
-        if turns and turns[-1].role is bare.role is Role.ASSISTANT:
-            turns[-1] = replace(turns[-1], parts=turns[-1].parts + bare.parts)
+        if turns and turns[-1].role is turn.role is Role.ASSISTANT:
+            turns[-1] = replace(turns[-1], parts=_texts_first(turns[-1].parts + parts))
         else:
-            turns.append(bare)
+            turns.append(Turn(turn.role, _texts_first(parts)))
     parameters = replace(conversation.parameters, original=None, stream_usage=False)
     dropped = {"seed": None, "top_k": None, "reasoning_budget": None}
     penalties = {"frequency_penalty": None, "presence_penalty": None, "choices": None}
@@ -103,6 +100,10 @@ def plain(conversation: Conversation) -> Conversation:
     if parameters.response_format is not None and parameters.response_format.kind is not AnswerKind.SCHEMA:
         parameters = replace(parameters, response_format=ResponseFormat(parameters.response_format.kind))
     return Conversation(conversation.model, tuple(turn for turn in turns if turn.parts), tuple(tools), parameters)
+
+
+def _texts_first(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted(parts, key=lambda part: isinstance(part, ToolCall)))
 
 
 def _bare(part: Any) -> Any:
