@@ -26,6 +26,7 @@ from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken
 from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -85,19 +86,7 @@ class AnthropicProviderSide:
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
     ) -> EventReader:
-        """A call without `stream` is answered within its timeout, however it is sent."""
-        return EventReader(
-            body,
-            started=opened.started,
-            first_token=call.first_token_timeout if call.stream else call.timeout,
-            idle=call.idle_timeout if call.stream else call.timeout,
-            total=call.timeout,
-            where=address.host,
-            url=address.url,
-            event_stream="event-stream" in opened.content_type,
-            limits=opened.limits,
-            failed=opened.failed,
-        )
+        return EventReader(body, **watched(call, address, opened))
 
     def assembling(self) -> Assembly:
         return Assembly()

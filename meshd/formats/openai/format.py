@@ -23,6 +23,7 @@ from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -80,21 +81,13 @@ class OpenAIProviderSide:
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
     ) -> EventReader:
-        """A call without `stream` is answered within its timeout, however it is sent, and with its usage."""
+        """A call without `stream` is answered with its usage, however it is sent."""
         return EventReader(
             body,
-            started=opened.started,
-            first_token=call.first_token_timeout if call.stream else call.timeout,
-            idle=call.idle_timeout if call.stream else call.timeout,
-            total=call.timeout,
-            where=address.host,
-            url=address.url,
-            event_stream="event-stream" in opened.content_type,
             hide_usage=call.stream and not wire.asks_for_usage(call.fields),
             choices=choices_asked_for(call),
             operation=call.operation,
-            limits=opened.limits,
-            failed=opened.failed,
+            **watched(call, address, opened),
         )
 
     def assembling(self) -> Assembly:

@@ -26,6 +26,7 @@ from meshd.formats.responses.stream.assembled import Assembly
 from meshd.formats.responses.stream.event_stream import EventReader
 from meshd.formats.responses.usage import usage_map
 from meshd.formats.responses.wire import Told, type_of
+from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -83,19 +84,7 @@ class ResponsesProviderSide:
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
     ) -> EventReader:
-        """A call without `stream` is answered within its timeout, however it is sent."""
-        return EventReader(
-            body,
-            started=opened.started,
-            first_token=call.first_token_timeout if call.stream else call.timeout,
-            idle=call.idle_timeout if call.stream else call.timeout,
-            total=call.timeout,
-            where=address.host,
-            url=address.url,
-            event_stream="event-stream" in opened.content_type,
-            limits=opened.limits,
-            failed=opened.failed,
-        )
+        return EventReader(body, **watched(call, address, opened))
 
     def assembling(self) -> Assembly:
         return Assembly()

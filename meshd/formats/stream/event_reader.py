@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import msgspec
 
@@ -23,7 +23,10 @@ from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
-from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, StreamEvent, Usage
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, RateLimits, StreamEvent, Usage
+
+if TYPE_CHECKING:
+    from meshd.formats.protocol import Address, Opened
 
 MAX_BODY = 64 * 1024 * 1024
 # After the last finish reason only usage and the end may come; a server that keeps the connection open must not delay
@@ -48,6 +51,21 @@ class Ending(Protocol):
 
     def is_regular(self, *, done: bool) -> bool:
         """Whether that is the end. done: a mark of the end came; otherwise the connection was closed, or is silent."""
+
+
+def watched(call: ProviderCall, address: Address, opened: Opened) -> dict[str, Any]:
+    """What a reader has to know of a call. One without `stream` is answered within its timeout, however it is sent."""
+    return {
+        "started": opened.started,
+        "first_token": call.first_token_timeout if call.stream else call.timeout,
+        "idle": call.idle_timeout if call.stream else call.timeout,
+        "total": call.timeout,
+        "where": address.host,
+        "url": address.url,
+        "event_stream": "event-stream" in opened.content_type,
+        "limits": opened.limits,
+        "failed": opened.failed,
+    }
 
 
 class EventReader:

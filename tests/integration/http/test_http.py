@@ -185,7 +185,7 @@ def test_a_preflight(url: str) -> None:
     assert httpx.options(f"{url}/v1/models", headers={"Origin": "http://evil.example", **asked}).status_code == 403
 
 
-# -- what is no request ---------------------------------------------------------------------------------------
+# -- what is not a request ---------------------------------------------------------------------------------------
 
 
 def test_pages_for_anyone(url: str) -> None:

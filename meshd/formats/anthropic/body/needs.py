@@ -14,17 +14,14 @@ from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import (
     ELSEWHERE,
-    MOST_FIELDS,
     UNREADABLE,
     Carried,
     Tokens,
-    as_sent,
     check_length,
     has_any,
-    not_json,
+    read_top_level,
 )
 from meshd.formats.protocol import Asked
-from meshd.sdk import lenient
 from meshd.sdk.operation import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
@@ -67,33 +64,14 @@ _any = msgspec.json.Decoder()
 
 def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
     """Raises InvalidRequestError."""
-    whole = lenient.whole(body)
-    try:
-        fields = _object.decode(whole)
-        _check_counts(fields)
-        given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
-        parameters = _parameters.decode(b"{%s}" % b",".join(given))
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(f"the request cannot be read: {error}") from None
-    except UNREADABLE as error:
-        raise not_json(error) from None
-    try:
-        model = _string.decode(fields.get("model", _ABSENT))
-    except UNREADABLE:
-        model = ""
-    if not model:
-        raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
-    needs = load_body_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
-    return Asked(model, needs, fields, fields if whole is body else as_sent(body))
+    fields, sent, model, parameters, length = read_top_level(body, _LISTS, _read_parameters)
+    needs = load_body_fields().judged(_needs(operation, fields, parameters, length), fields, budgeted=budgeted)
+    return Asked(model, needs, fields, sent)
 
 
-def _check_counts(fields: Mapping[str, msgspec.Raw]) -> None:
-    """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
-    if len(fields) > MOST_FIELDS:
-        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {MOST_FIELDS} are read")
-    for name in _LISTS:
-        if name in fields:
-            check_length(name, fields[name])
+def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
+    given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
+    return _parameters.decode(b"{%s}" % b",".join(given))
 
 
 def _needs(

@@ -6,7 +6,7 @@ the stop reason: all of the answer has come, and the app gets the event that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from meshd.formats.anthropic import answer, wire
 from meshd.formats.anthropic.stream.ending import Ending
@@ -14,7 +14,7 @@ from meshd.formats.errors.response_failures import failure_from_error_object, fa
 from meshd.formats.openai.wire import Broken
 from meshd.formats.stream import event_reader
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk.provider import ProviderFailure, RateLimits, StreamEvent, Usage
+from meshd.sdk.provider import StreamEvent, Usage
 
 _STOP = b'{"type":"message_stop"}'
 
@@ -25,33 +25,8 @@ class EventReader(event_reader.EventReader):
 
     _ending: Ending
 
-    def __init__(
-        self,
-        body: UpstreamBody | BodyInHand,
-        *,
-        started: float,
-        first_token: float,
-        idle: float,
-        total: float,
-        where: str,
-        url: str = "",
-        event_stream: bool,
-        limits: RateLimits | None,
-        failed: Callable[[BaseException], ProviderFailure],
-    ) -> None:
-        super().__init__(
-            body,
-            Ending(),
-            started=started,
-            first_token=first_token,
-            idle=idle,
-            total=total,
-            where=where,
-            url=url,
-            event_stream=event_stream,
-            limits=limits,
-            failed=failed,
-        )
+    def __init__(self, body: UpstreamBody | BodyInHand, **watched: Any) -> None:
+        super().__init__(body, Ending(), **watched)
         self._reported: Usage | None = None
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:

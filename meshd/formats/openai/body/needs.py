@@ -6,8 +6,8 @@ Must never: change the body; its values stay raw bytes that pass through.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -77,13 +77,34 @@ _EMPTY = (b"null", b"[]", b"{}", b"")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+class TopLevel(NamedTuple):
+    """What every format reads first. fields, sent: as in `Asked`. length: bytes, in UTF-8."""
+
+    fields: Mapping[str, msgspec.Raw]
+    sent: Mapping[str, msgspec.Raw]
+    model: str
+    parameters: Any
+    length: int
+
+
 def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
     """Raises InvalidRequestError."""
+    lists = (*operation.text[: operation.conversation], "tools", "functions")
+    fields, sent, model, parameters, length = read_top_level(body, lists, _read_parameters)
+    needs = load_body_fields().judged(_needs(operation, fields, parameters, length), fields, budgeted=budgeted)
+    return Asked(model, needs, fields, sent)
+
+
+def read_top_level(
+    body: bytes, lists: Iterable[str], read_parameters: Callable[[Mapping[str, msgspec.Raw]], Any]
+) -> TopLevel:
+    """lists: the fields whose entries are counted. read_parameters: raises msgspec's errors. Raises
+    InvalidRequestError."""
     whole = lenient.whole(body)
     try:
         fields = _object.decode(whole)
-        _check_counts(operation, fields)
-        parameters = _read_parameters(fields)
+        _check_counts(fields, lists)
+        parameters = read_parameters(fields)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request cannot be read: {error}") from None
     except UNREADABLE as error:
@@ -94,15 +115,14 @@ def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Ask
         model = ""
     if not model:
         raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
-    needs = load_body_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
-    return Asked(model, needs, fields, fields if whole is body else as_sent(body))
+    return TopLevel(fields, fields if whole is body else as_sent(body), model, parameters, len(whole))
 
 
-def _check_counts(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> None:
+def _check_counts(fields: Mapping[str, msgspec.Raw], lists: Iterable[str]) -> None:
     """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
     if len(fields) > MOST_FIELDS:
         raise InvalidRequestError(f"the body has {len(fields)} fields; at most {MOST_FIELDS} are read")
-    for name in (*operation.text[: operation.conversation], "tools", "functions"):
+    for name in lists:
         if name in fields:
             check_length(name, fields[name])
 

@@ -12,18 +12,15 @@ import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.needs import (
-    MOST_FIELDS,
     UNREADABLE,
     Tokens,
-    as_sent,
     carried,
     check_length,
     has_any,
-    not_json,
+    read_top_level,
 )
 from meshd.formats.protocol import Asked
 from meshd.formats.responses.body.known_items import load_item_fields
-from meshd.sdk import lenient
 from meshd.sdk.operation import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
@@ -62,37 +59,19 @@ _parameters = msgspec.json.Decoder(_Parameters)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 _items = msgspec.json.Decoder(list[_Item])
+_LISTS = ("input", "tools", "include")
 
 
 def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
     """Raises InvalidRequestError."""
-    whole = lenient.whole(body)
-    try:
-        fields = _object.decode(whole)
-        _check_counts(fields)
-        given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
-        parameters = _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(f"the request cannot be read: {error}") from None
-    except UNREADABLE as error:
-        raise not_json(error) from None
-    try:
-        model = _string.decode(fields.get("model", _ABSENT))
-    except UNREADABLE:
-        model = ""
-    if not model:
-        raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
-    needs = load_item_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
-    return Asked(model, needs, fields, fields if whole is body else as_sent(body))
+    fields, sent, model, parameters, length = read_top_level(body, _LISTS, _read_parameters)
+    needs = load_item_fields().judged(_needs(operation, fields, parameters, length), fields, budgeted=budgeted)
+    return Asked(model, needs, fields, sent)
 
 
-def _check_counts(fields: Mapping[str, msgspec.Raw]) -> None:
-    """Raises InvalidRequestError: reading very many would take seconds, in which other apps wait."""
-    if len(fields) > MOST_FIELDS:
-        raise InvalidRequestError(f"the body has {len(fields)} fields; at most {MOST_FIELDS} are read")
-    for name in ("input", "tools", "include"):
-        if name in fields:
-            check_length(name, fields[name])
+def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
+    given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
+    return _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
 
 
 def _contents(given: msgspec.Raw) -> list[bytes]:

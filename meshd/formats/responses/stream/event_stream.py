@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai.answer import Unanswered
@@ -12,7 +12,7 @@ from meshd.formats.responses.stream.ending import Ending
 from meshd.formats.responses.stream.unary import as_events
 from meshd.formats.stream import event_reader
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk.provider import ProviderFailure, RateLimits, StreamEvent
+from meshd.sdk.provider import StreamEvent
 
 
 class EventReader(event_reader.EventReader):
@@ -22,33 +22,8 @@ class EventReader(event_reader.EventReader):
 
     _ending: Ending
 
-    def __init__(
-        self,
-        body: UpstreamBody | BodyInHand,
-        *,
-        started: float,
-        first_token: float,
-        idle: float,
-        total: float,
-        where: str,
-        url: str = "",
-        event_stream: bool,
-        limits: RateLimits | None,
-        failed: Callable[[BaseException], ProviderFailure],
-    ) -> None:
-        super().__init__(
-            body,
-            Ending(),
-            started=started,
-            first_token=first_token,
-            idle=idle,
-            total=total,
-            where=where,
-            url=url,
-            event_stream=event_stream,
-            limits=limits,
-            failed=failed,
-        )
+    def __init__(self, body: UpstreamBody | BodyInHand, **watched: Any) -> None:
+        super().__init__(body, Ending(), **watched)
         self._reading = wire.Events()
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
