@@ -178,13 +178,19 @@ class Transport:
         """The answer, with its body still to read (`UpstreamBody`). head: from `head`."""
         head += b"\r\n" if body is None else b"Content-Length: %d\r\n\r\n" % len(body)
         pool = self._pool or self._open()
-        started = pool.loop.time()
         try:
-            answer, opened = await self._ask(pool, head, body)
+            return await self._exchange(pool, head, body)
         except CertificateRefused as refused:
             if not await trusts_others(self._ca_file, refused.context):
                 raise
-            answer, opened = await self._ask(pool, head, body)
+            return await self._exchange(pool, head, body)
+
+    async def _exchange(self, pool: Pool, head: bytes, body: bytes | None, *, fresh: bool = False) -> Answer:
+        """fresh: over a new connection."""
+        started = pool.loop.time()
+        queued.set(False)
+        connection, opened = await pool.take(fresh=fresh)
+        answer = connection.ask(head, body)
         try:
             await answer.head()
         except (Disconnected, ConnectionLost):
@@ -192,26 +198,11 @@ class Transport:
                 raise
             # The server closed an idle connection while the request was being sent, so it cannot have read it. Retry
             # once on a new connection: others in the pool may be stale as well.
-            answer, _ = await self._ask(pool, head, body, fresh=True)
-            await self._begun(answer)
+            return await self._exchange(pool, head, body, fresh=True)
         except BaseException:
             answer.abort()
             raise
         return answer
-
-    @staticmethod
-    async def _begun(answer: Answer) -> None:
-        try:
-            await answer.head()
-        except BaseException:
-            answer.abort()
-            raise
-
-    async def _ask(self, pool: Pool, head: bytes, body: bytes | None, *, fresh: bool = False) -> tuple[Answer, bool]:
-        """The answer that is to come, and whether its connection is new."""
-        queued.set(False)
-        connection, opened = await pool.take(fresh=fresh)
-        return connection.ask(head, body), opened
 
     @property
     def full(self) -> str:
