@@ -30,7 +30,7 @@ from meshd.config.read.loading import is_content
 from meshd.config.source import ConfigSource
 from meshd.config.write.private_file import write_private
 from meshd.connectors.registry import ConnectorRegistry, default_registry
-from meshd.core.mailboxes import ActorUnavailable, Directory
+from meshd.core.messaging.mailboxes import ActorUnavailable, Directory
 from meshd.facade import ModelRegistry, Router, Stats
 from modelmesh.embedded import ended
 from modelmesh.errors import ConfigurationError, MeshError

@@ -25,9 +25,9 @@ from meshd.config.check.problems import Problem
 from meshd.config.read.watching import FileWatch, digest
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.events import EventType
-from meshd.core.mailboxes import ActorUnavailable, Directory
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.core.messaging.mailboxes import ActorUnavailable, Directory
 from meshd.sdk.storage import StorageError
 from modelmesh.errors import ConfigurationError
 

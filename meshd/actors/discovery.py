@@ -18,9 +18,9 @@ from meshd import messages
 from meshd.actors.base.actor import SHORTEST_TICK, MeshActor
 from meshd.actors.base.replies import Asked, DeferringMailbox, Gathering
 from meshd.actors.prepare import Prepare
-from meshd.core.events import EventType
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.core.messaging.mailboxes import Directory
 from meshd.discovery.local_watch import LocalWatch
 from meshd.discovery.model_lists import RegistrySync, SyncSettings, sources_of
 from meshd.discovery.outside import OutsideDiscovery

@@ -13,9 +13,9 @@ from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Asked, DeferringMailbox
 from meshd.actors.prepare import Prepare
-from meshd.core.events import EventType
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.core.messaging.mailboxes import Directory
 from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
 from meshd.discovery.pool_probes import PoolProbes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshd.compilation.running_config import RunningConfig
-from meshd.core.message import Message
+from meshd.core.messaging.message import Message
 
 
 class Prepare(Message, frozen=True):

@@ -15,7 +15,7 @@ from meshd.actors.base.loop import LoopActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.running_config import RunningConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.mailboxes import Directory
+from meshd.core.messaging.mailboxes import Directory
 from meshd.gateway.actors import Actors
 from meshd.gateway.router import COUNTERS_EVERY, Router
 

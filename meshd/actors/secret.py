@@ -17,9 +17,9 @@ from meshd.actors.prepare import Prepare
 from meshd.compilation.secret_sources import secret_sources
 from meshd.connectors.secrets.resolver import Looked, SecretResolver
 from meshd.connectors.secrets.watch import SecretWatch
-from meshd.core.events import EventType
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.core.messaging.mailboxes import Directory
 
 _SETTLING = "settling"
 _AGAIN = 0.1  # s until a file that is being written is read again

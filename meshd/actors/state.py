@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
-from meshd.core.events import EventType
-from meshd.core.mailboxes import Directory
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.core.messaging.mailboxes import Directory
 from meshd.core.money import dollars
-from meshd.core.records import Event
 from meshd.host import clock
 from meshd.host.trust.paths import untrusted
 from meshd.state.directory import default_state_dir, make_private, state_dir_of

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base.actor import SUPERVISOR, MeshActor
-from meshd.core.events import EventType
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.core.messaging.mailboxes import Directory
 
 logger = logging.getLogger("meshd.supervisor")
 

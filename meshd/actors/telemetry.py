@@ -18,8 +18,8 @@ from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Event, Outcome
+from meshd.core.events.records import Event, Outcome
+from meshd.core.messaging.mailboxes import Directory
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state.directory import state_dir_of
 from meshd.telemetry import records

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshd.app.notify import Notifier
-from meshd.core.mailboxes import ActorUnavailable
+from meshd.core.messaging.mailboxes import ActorUnavailable
 from meshd.host import clock
 from meshd.host.plain_text import harmless
 from modelmesh.errors import MeshError

@@ -25,7 +25,7 @@ from meshd.core.prices import PRICES, Pricing
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import KeySpec, ModelSpec, Origin, ProviderSpec, RoutingTable
-from meshd.sdk.credentials import is_keyed
+from meshd.sdk.http.credentials import is_keyed
 from meshd.sdk.provider import ProviderSettings
 
 _VARIABLE = re.compile(r"\$\{env:(\w+)\}")

@@ -37,7 +37,7 @@ from meshd.config.write import dumping
 from meshd.config.write.difference import describe_difference
 from meshd.core.text.key_path import Path, dotted
 from meshd.core.text.redaction import is_secret_key, is_secret_path, may_hold_secret, redact
-from meshd.sdk.credentials import credentials_of_address
+from meshd.sdk.http.credentials import credentials_of_address
 from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -19,12 +19,14 @@ from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller, Peer
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
+from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
-from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
-from meshd.gateway.configured_hooks import hooks_of
-from meshd.gateway.connector_pool import ConnectorPool
+from meshd.gateway.configured.connector_pool import ConnectorPool
+from meshd.gateway.configured.hooks import hooks_of
+from meshd.gateway.configured.key_renewal import KeyRenewal
+from meshd.gateway.configured.outside_strategies import OutsideStrategies
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.admission import Admission, Limits, Rights, draining
@@ -32,8 +34,6 @@ from meshd.gateway.frontends.exchange import Frontend, Request
 from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.inproc import InprocFrontend
 from meshd.gateway.frontends.ipc.server import IpcServer
-from meshd.gateway.key_renewal import KeyRenewal
-from meshd.gateway.outside_strategies import OutsideStrategies
 from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.requests import arrival

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshd.compilation.running_config import RunningConfig
-from meshd.gateway.app_identity import AppMatcher
-from meshd.gateway.connector_pool import ConnectorPool
-from meshd.gateway.key_renewal import KeyRenewal
+from meshd.gateway.access.app_identity import AppMatcher
+from meshd.gateway.configured.connector_pool import ConnectorPool
+from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.waiting_room import WaitingRoom

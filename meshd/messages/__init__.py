@@ -1,6 +1,6 @@
 """What one actor tells another, a module for each actor that hears it: immutable data without behaviour."""
 
-from meshd.core.message import Message
+from meshd.core.messaging.message import Message
 from meshd.messages.config import CatalogueChanged, GetConfig, LastReload, Reload, ReloadReport
 from meshd.messages.discovery import DiscoverNow, DiscoveryRemarks, LocalScanned, ModelsListed
 from meshd.messages.every_actor import Beat, Commit, Discard, Tick

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.message import Message
+from meshd.core.messaging.message import Message
 
 
 class Beat(Message, frozen=True):

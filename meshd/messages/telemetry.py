@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.core.message import Message
+from meshd.core.messaging.message import Message
 
 
 class QueryStatistics(Message, frozen=True):

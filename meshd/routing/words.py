@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from meshd.core.cause import Cause, UsedLimit, Why
+from meshd.core.events.cause import Cause, UsedLimit, Why
 from meshd.core.money import dollars
 from meshd.core.text.durations import format_duration
 

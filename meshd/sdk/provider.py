@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from meshd.sdk.credentials import Credentials, secrets_of
 from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
+from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.operation import OperationSpec
 from meshd.sdk.settings import ProviderSettings
 

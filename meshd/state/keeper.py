@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from meshd.connectors.storage.open import open_storage
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from meshd.messages import RestoredState, SyncStatus
 from meshd.sdk.storage import Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 
 logger = logging.getLogger("meshd.state")
 

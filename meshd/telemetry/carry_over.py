@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshd.core.records import Event
+from meshd.core.events.records import Event
 from meshd.spend.recovered import MOST_SEEN
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from meshd.core.records import Attempt, Outcome
+from meshd.core.events.records import Attempt, Outcome
 from meshd.spend.recovered import LostAttempt
 from meshd.telemetry.statistics.measures import USAGE
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.events.records import Event, Outcome
 from meshd.core.money import dollars
-from meshd.core.records import Event, Outcome
 from meshd.core.text.durations import format_duration
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from meshd.sdk.credentials import MASK, secrets_of, without_keys
+from meshd.sdk.http.credentials import MASK, secrets_of, without_keys
 
 SHORTEST_KNOWN = 6
 """Shorter known values are not masked: that would hide half of every text and protect nothing."""

@@ -17,7 +17,7 @@ import pykka
 
 from meshd import messages
 from meshd.actors.prepare import Prepare
-from meshd.core.mailboxes import Directory
+from meshd.core.messaging.mailboxes import Directory
 
 logger = logging.getLogger("meshd.actors")
 

@@ -21,7 +21,7 @@ from pykka.messages import _ActorStop
 
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
-from meshd.core.mailboxes import ActorUnavailable, Directory, Envelope
+from meshd.core.messaging.mailboxes import ActorUnavailable, Directory, Envelope
 
 logger = logging.getLogger("meshd.actors")
 

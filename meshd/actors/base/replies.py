@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from meshd.core.mailboxes import Directory, Envelope
-from meshd.core.message import Message
+from meshd.core.messaging.mailboxes import Directory, Envelope
+from meshd.core.messaging.message import Message
 
 logger = logging.getLogger("meshd.actors")
 

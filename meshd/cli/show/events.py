@@ -9,7 +9,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from meshd.core.text.durations import format_duration
 from meshd.host.plain_text import one_line
 from modelmesh.wording import no_such

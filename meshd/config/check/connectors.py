@@ -19,7 +19,7 @@ from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
 from meshd.config.schema.base import ConnectorEntry, OpenSection
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
-from meshd.config.schema.providers import ProviderConfig
+from meshd.config.schema.routing.providers import ProviderConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 from meshd.config.schema_walk import Report, keys_of, suggest_key
 from meshd.connectors.registry import ConnectorRegistry

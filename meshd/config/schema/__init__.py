@@ -3,19 +3,19 @@
 from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import ConnectorEntry, NotBuiltYet, OpenSection, Section
 from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
-from meshd.config.schema.models import ConstraintsConfig, DeliveryConfig, FeaturesConfig, ModelConfig
 from meshd.config.schema.money import BudgetConfig, PricingConfig
 from meshd.config.schema.observability import LoggingSinks, ObservabilityConfig, RoutingSinks, StatisticsSinks
-from meshd.config.schema.pools import (
+from meshd.config.schema.proxy import ProxyConfig
+from meshd.config.schema.root import DaemonConfig, RootConfig
+from meshd.config.schema.routing.models import ConstraintsConfig, DeliveryConfig, FeaturesConfig, ModelConfig
+from meshd.config.schema.routing.pools import (
     DeactivationConfig,
     PoolConfig,
     RecoveryConfig,
     RetryConfig,
     StreamConfig,
 )
-from meshd.config.schema.providers import ProviderConfig, ProviderRateLimitConfig
-from meshd.config.schema.proxy import ProxyConfig
-from meshd.config.schema.root import DaemonConfig, RootConfig
+from meshd.config.schema.routing.providers import ProviderConfig, ProviderRateLimitConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 
 __all__ = [

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from meshd.config.schema.base import Duration, Entries, NotBuiltYet, OpenSection, Section, Size
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 
 Severity = Literal["debug", "info", "warning", "error", "critical"]
 

@@ -9,11 +9,11 @@ from pydantic import Field
 from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import Duration, Entries, Mode, Names, NotBuiltYet, Positive, Section, Size
 from meshd.config.schema.discovery import DiscoveryConfig
-from meshd.config.schema.models import ModelConfig
 from meshd.config.schema.observability import ObservabilityConfig
-from meshd.config.schema.pools import PoolConfig
-from meshd.config.schema.providers import ProviderConfig
 from meshd.config.schema.proxy import ProxyConfig
+from meshd.config.schema.routing.models import ModelConfig
+from meshd.config.schema.routing.pools import PoolConfig
+from meshd.config.schema.routing.providers import ProviderConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 
 

@@ -5,7 +5,7 @@ Must never: parse what it can pass on; know pools or other providers. Difference
 `meshd/catalogue/providers.toml`, not classes:
 
   api_key_header     the header that carries the bare key, instead of `Authorization: Bearer`
-  prefill            how it continues another model's answer (`formats/openai/prefill.py`)
+  prefill            how it continues another model's answer (`formats/openai/body/prefill.py`)
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   query              query parameters for every request (`api-version`)

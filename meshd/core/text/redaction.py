@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from meshd.core.text.key_path import Path
-from meshd.sdk.addresses import REFERENCE, address_parts, is_plain_header
+from meshd.sdk.http.addresses import REFERENCE, address_parts, is_plain_header
 
 MASK = "•••"
 

@@ -18,8 +18,8 @@ from meshd.formats.anthropic.wire import Told, failed_in, said_in
 from meshd.formats.errors import error_answers
 from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
 from meshd.formats.protocol import Reading
-from meshd.sdk import lenient
 from meshd.sdk.provider import Usage
+from meshd.sdk.reading import lenient
 
 
 class _Block(msgspec.Struct, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
 
 _INVALID = "invalid_request_error"

@@ -28,7 +28,6 @@ from meshd.formats.openai.wire import Broken
 from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -38,6 +37,7 @@ from meshd.sdk.provider import (
     ProviderSettings,
     Usage,
 )
+from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
 
 _NAME = "anthropic"

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from meshd.formats.anthropic.versions import continues_prefill
-from meshd.formats.openai.prefill import GO_ON
-from meshd.sdk.lenient import whole
+from meshd.formats.openai.body.prefill import GO_ON
 from meshd.sdk.provider import ProviderCall, ProviderSettings
+from meshd.sdk.reading.lenient import whole
 
 _PREFILLS = ("assistant", "instruct")
 _TRUE = msgspec.Raw(b"true")

@@ -10,8 +10,8 @@ from typing import Any
 
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.anthropic.wire import index_of
-from meshd.sdk import lenient
 from meshd.sdk.provider import StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
 _TEXT = "text"

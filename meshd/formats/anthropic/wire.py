@@ -14,8 +14,8 @@ import msgspec
 from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.errors import error_answers
 from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
-from meshd.sdk import lenient
 from meshd.sdk.provider import StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 FINISHES = {
     "end_turn": "stop",

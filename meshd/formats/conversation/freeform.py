@@ -19,7 +19,7 @@ from meshd.formats.conversation.parts import Json, Other, Part, ToolCall
 from meshd.formats.conversation.reading import json_of
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.conversation.tool_names import by_name
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 _INPUT = "input"
 _SCHEMA = json_of(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.parts import Json, Original, Record
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
 LARGEST = 2**63 - 1

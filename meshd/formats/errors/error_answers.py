@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 
 class Sign(enum.Enum):

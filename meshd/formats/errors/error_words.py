@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from meshd.host.plain_text import stripped
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 MAX_MESSAGE = 600  # characters
 MAX_READ = 256 * 1024  # bytes of a body; a longer one is not an error message

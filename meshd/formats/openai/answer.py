@@ -18,9 +18,9 @@ from meshd.formats.errors import error_answers
 from meshd.formats.openai import shape, wire
 from meshd.formats.openai import usage as _usage
 from meshd.formats.protocol import Reading
-from meshd.sdk import lenient
-from meshd.sdk.message_content import read as read_said
 from meshd.sdk.provider import OperationSpec, Usage
+from meshd.sdk.reading import lenient
+from meshd.sdk.reading.message_content import read as read_said
 
 _CHOICES = "choices"
 _VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')

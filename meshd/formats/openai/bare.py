@@ -3,7 +3,8 @@
 Owns: the names that may occur in one and mean nothing. Every stream has two or three such chunks, and searching each
 for errors and text under unknown names takes ten times as long as recognising them.
 Must never: accept an unlisted name, or an unusual type: the tolerant reader decides then, so a name missing here costs
-microseconds, never text. Names that `formats/errors/error_answers.py` or `sdk/message_content.py` read are not listed.
+microseconds, never text. Names that `formats/errors/error_answers.py` or `sdk/reading/message_content.py` read are not
+listed.
 """
 
 from __future__ import annotations

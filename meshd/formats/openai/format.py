@@ -15,17 +15,16 @@ from meshd.formats.openai.body import meaning
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
+from meshd.formats.openai.body.request import RequestWriter, asks_for_no_vectors, choices_asked_for
 from meshd.formats.openai.body.tokens import count
 from meshd.formats.openai.models import read_listing, read_model
-from meshd.formats.openai.request import RequestWriter, asks_for_no_vectors, choices_asked_for
-from meshd.formats.openai.seam import ChunkSeam
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
+from meshd.formats.openai.stream.seam import ChunkSeam
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -35,6 +34,7 @@ from meshd.sdk.provider import (
     ProviderSettings,
     Usage,
 )
+from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
 
 _NAME = "openai"

@@ -13,8 +13,8 @@ import msgspec
 
 from meshd.core.listed_models import MOST_MODELS, count, is_id
 from meshd.formats.openai.wire import Broken
-from meshd.sdk import lenient
 from meshd.sdk.provider import ModelListing
+from meshd.sdk.reading import lenient
 
 # In this order: the first that matches decides.
 _CAPABILITY_BY_NAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(

@@ -11,9 +11,9 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.sdk import lenient
-from meshd.sdk.message_content import MORE_THAN_TEXT, REASONING
-from meshd.sdk.message_content import read as read_said
+from meshd.sdk.reading import lenient
+from meshd.sdk.reading.message_content import MORE_THAN_TEXT, REASONING
+from meshd.sdk.reading.message_content import read as read_said
 
 _DEEPEST = 8
 _MOST_MEMBERS = 32

@@ -18,10 +18,10 @@ from meshd.formats.errors.response_failures import failure_from_error_object
 from meshd.formats.openai import shape
 from meshd.formats.openai.bare import is_bare
 from meshd.formats.openai.usage import WireUsage, usage_in, usage_of
-from meshd.sdk import lenient
-from meshd.sdk.message_content import Said
-from meshd.sdk.message_content import read as read_said
 from meshd.sdk.provider import ProviderFailure, StreamEvent
+from meshd.sdk.reading import lenient
+from meshd.sdk.reading.message_content import Said
+from meshd.sdk.reading.message_content import read as read_said
 
 NULL = msgspec.Raw(b"null")
 _FINISH_REASON = ("finish_reason", "finishReason")
@@ -29,7 +29,7 @@ _FINISH_REASON = ("finish_reason", "finishReason")
 
 
 class Delta(msgspec.Struct, gc=False):
-    """As most servers write it; `sdk/message_content.py` reads the others."""
+    """As most servers write it; `sdk/reading/message_content.py` reads the others."""
 
     content: str | None = None
     reasoning_content: str | None = None

@@ -15,7 +15,7 @@ from meshd.formats.openai.wire import document_of
 from meshd.formats.protocol import Reading
 from meshd.formats.responses import wire
 from meshd.formats.responses.usage import usage_in
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 
 def read_answer(body: bytes) -> Reading:

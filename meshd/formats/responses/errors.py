@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.formats.responses.wire import FAILED
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError, MeshError, RateLimitError
 
 _CODES = frozenset(

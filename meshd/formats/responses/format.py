@@ -28,7 +28,6 @@ from meshd.formats.responses.usage import usage_map
 from meshd.formats.responses.wire import Told, type_of
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -38,6 +37,7 @@ from meshd.sdk.provider import (
     ProviderSettings,
     Usage,
 )
+from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
 
 _NAME = "responses"

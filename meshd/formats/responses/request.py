@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.openai.prefill import GO_ON
-from meshd.sdk.lenient import whole
+from meshd.formats.openai.body.prefill import GO_ON
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.sdk.reading.lenient import whole
 
 _TRUE = msgspec.Raw(b"true")
 _encode = msgspec.json.Encoder().encode

@@ -18,8 +18,8 @@ from meshd.formats.responses.conversation.event_writer import EventWriter
 from meshd.formats.responses.conversation.items import called
 from meshd.formats.responses.conversation.open_items import Item, Message, Thought
 from meshd.formats.responses.wire import COMPLETED, INCOMPLETE
-from meshd.sdk import lenient
 from meshd.sdk.provider import StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 _IN_TEXT = ("response.content_part.added", "response.output_text.delta", "response.output_text.annotation.added")
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.responses.conversation.answer import item_id
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
 _PREVIOUS = "previous_response_id"

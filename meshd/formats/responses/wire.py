@@ -16,8 +16,8 @@ from meshd.formats.errors import error_answers
 from meshd.formats.errors.response_failures import failure_from_error_object
 from meshd.formats.openai.wire import NULL, STRICT_ERRORS, Broken, document_of
 from meshd.formats.responses.usage import usage_in
-from meshd.sdk import lenient
 from meshd.sdk.provider import ProviderFailure, StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 COMPLETED, INCOMPLETE, FAILED = "response.completed", "response.incomplete", "response.failed"
 _TEXT = "response.output_text.delta"

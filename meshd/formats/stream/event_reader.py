@@ -22,8 +22,8 @@ from meshd.host import clock
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk import lenient
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, RateLimits, StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 if TYPE_CHECKING:
     from meshd.formats.protocol import Address, Opened

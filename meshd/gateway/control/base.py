@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd import messages
-from meshd.core.mailboxes import ActorUnavailable
+from meshd.core.messaging.mailboxes import ActorUnavailable
+from meshd.gateway.access.rights import Reader
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.requests import arrival
-from meshd.gateway.rights import Reader
 from meshd.gateway.runtime import Runtime
 from meshd.routing.table.specs import ANY_APP, AppSpec, Target, UnknownModel
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from meshd import messages
-from meshd.core.cause import Cause, Why
-from meshd.core.events import EventType
-from meshd.gateway import views
+from meshd.core.events.cause import Cause, Why
+from meshd.core.events.event_type import EventType
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.reports import views
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.availability import interventions, recovery

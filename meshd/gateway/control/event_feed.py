@@ -15,10 +15,10 @@ import msgspec
 
 from meshd import messages
 from meshd.core.caller import Caller
-from meshd.core.events import EventType
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.gateway.access.rights import Reader
 from meshd.gateway.actors import Tell
-from meshd.gateway.rights import Reader
 
 BACKLOG = 1000
 """Events that are kept for a follower."""

@@ -17,13 +17,13 @@ from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide
-from meshd.gateway import views
+from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.actors import Actors
-from meshd.gateway.app_identity import Identity
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.frontends.admission import MOST_FIELDS
+from meshd.gateway.reports import views
 from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.hedging import hedge_delay
 from meshd.gateway.runtime import Runtime

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.gateway import views
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.reports import views
 from meshd.gateway.requests import arrival
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock

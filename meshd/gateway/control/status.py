@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from meshd import messages
-from meshd.gateway import views
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number
 from meshd.gateway.control.dispatcher import Call, Dispatcher
@@ -22,6 +21,7 @@ from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.http.listeners import Listeners
 from meshd.gateway.frontends.ipc.server import IpcServer
+from meshd.gateway.reports import views
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools

@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 
 from meshd import messages
 from meshd.core.money import dollars
-from meshd.gateway import views
+from meshd.gateway.access.app_identity import Identity
+from meshd.gateway.access.rights import Reader
 from meshd.gateway.actors import Actors
-from meshd.gateway.app_identity import Identity
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.ipc.connections import Connections
-from meshd.gateway.rights import Reader
+from meshd.gateway.reports import views
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import DEFAULT_APP

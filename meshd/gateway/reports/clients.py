@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from meshd.core.caller import Peer
-from meshd.core.records import Outcome
+from meshd.core.events.records import Outcome
 
 _REMEMBERED = 4096
 

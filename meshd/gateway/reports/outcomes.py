@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from meshd import messages
-from meshd.core.records import Outcome
+from meshd.core.events.records import Outcome
 from meshd.gateway.actors import Tell
 from meshd.gateway.reports.clients import ClientBook
 from meshd.gateway.reports.shortages import Shortages

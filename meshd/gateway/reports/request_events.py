@@ -5,7 +5,7 @@ Must never: decide any of it.
 
 from __future__ import annotations
 
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.routing.attempts.book import AttemptStep
 

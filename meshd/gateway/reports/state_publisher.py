@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from meshd import messages
-from meshd.core.cause import Cause
-from meshd.core.events import EventType
+from meshd.core.events.cause import Cause
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event, Outcome
 from meshd.core.member_key import member_key, split_member_key
 from meshd.core.money import dollars
-from meshd.core.records import Event, Outcome
 from meshd.gateway.actors import Tell
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock

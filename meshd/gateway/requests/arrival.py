@@ -13,7 +13,7 @@ import random
 from concurrent.futures import Executor
 from functools import partial
 
-from meshd.core.records import Outcome
+from meshd.core.events.records import Outcome
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.gateway.requests.request import InferenceRequest

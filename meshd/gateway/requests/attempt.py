@@ -19,9 +19,9 @@ from typing import Protocol
 
 import msgspec
 
+from meshd.core.events.records import Outcome
 from meshd.core.needs import OUTPUT_LIMITS
 from meshd.core.prices import units_of
-from meshd.core.records import Outcome
 from meshd.formats.protocol import Format
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt_plan import Plan
@@ -34,7 +34,6 @@ from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.lenient import well_formed
 from meshd.sdk.provider import (
     FailureKind,
     OperationSpec,
@@ -43,6 +42,7 @@ from meshd.sdk.provider import (
     ProviderSettings,
     Usage,
 )
+from meshd.sdk.reading.lenient import well_formed
 
 logger = logging.getLogger("meshd.gateway")
 

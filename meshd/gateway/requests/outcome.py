@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from meshd.core.records import Outcome
-from meshd.gateway.app_identity import Identity
+from meshd.core.events.records import Outcome
+from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.frontends.exchange import Request
 from meshd.host import clock
 from meshd.sdk.provider import OperationSpec

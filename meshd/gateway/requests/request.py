@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Outcome
 from meshd.core.money import dollars
 from meshd.core.needs import of_the_rest
-from meshd.core.records import Outcome
 from meshd.formats.protocol import Format
-from meshd.gateway.app_identity import Identity
+from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.reports.request_events import RequestEvents
 from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt

@@ -22,7 +22,7 @@ import msgspec
 
 from meshd.core.needs import RequestNeeds
 from meshd.formats.protocol import AppSide, Count
-from meshd.sdk.lenient import well_formed
+from meshd.sdk.reading.lenient import well_formed
 
 logger = logging.getLogger("meshd.router")
 

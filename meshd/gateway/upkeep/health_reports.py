@@ -6,7 +6,7 @@ Must never: bring back a provider that was set aside, unless it answered a probe
 from __future__ import annotations
 
 from meshd import messages
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock

@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from meshd import messages
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.core.listed_models import sound
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from meshd.core.events.records import Attempt
 from meshd.core.prices import units_of
-from meshd.core.records import Attempt
 from meshd.routing.attempts.counters import Counters, Taken
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import MeshState

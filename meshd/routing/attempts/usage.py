@@ -29,9 +29,9 @@ from msgspec.structs import replace
 from meshd.core.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
 from meshd.routing.request import estimate
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk import lenient
-from meshd.sdk.message_content import read as read_said
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
+from meshd.sdk.reading import lenient
+from meshd.sdk.reading.message_content import read as read_said
 
 OUTPUT_BYTES_PER_TOKEN = 2
 """For an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""

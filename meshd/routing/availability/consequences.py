@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from meshd.core.cause import Cause, Why, cause_of
+from meshd.core.events.cause import Cause, Why, cause_of
 from meshd.routing.availability.recovery import proves, recover, stand_by
 from meshd.routing.availability.state import Change, MemberState, MeshState
 from meshd.routing.availability.used_up import by_own_clock, quota_reset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.availability.recovery import reset, stand_by_indefinitely
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.standing import INDEFINITELY

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.availability.consequences import (
     BLAMELESS,
     counts,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshd.core.cause import RESETS, Cause, Why
+from meshd.core.events.cause import RESETS, Cause, Why
 from meshd.core.text.durations import format_duration
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.standing import FIRST_RETRY, INDEFINITELY, LONGEST_KEPT, LONGEST_RETRY, Availability

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.core.cause import dump_why, failure_kind, load_why
+from meshd.core.events.cause import dump_why, failure_kind, load_why
 from meshd.routing.availability.latencies import Latencies
 from meshd.routing.availability.state import MemberState, ModelState, ProviderState
 from meshd.routing.request.features import load_refused

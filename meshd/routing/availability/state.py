@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meshd.core.cause import Why
+from meshd.core.events.cause import Why
 from meshd.core.fair_eviction import Shares
 from meshd.routing.availability.error_rate import OutcomeWindow
 from meshd.routing.availability.latencies import Latencies

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from meshd.core.cause import Cause, UsedLimit, Why
-from meshd.core.events import EventType
+from meshd.core.events.cause import Cause, UsedLimit, Why
+from meshd.core.events.event_type import EventType
 from meshd.core.member_key import split_member_key
 from meshd.routing.availability.recovery import recover, stand_by_until
 from meshd.routing.availability.state import Change, MeshState

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from meshd.core.member_key import member_key
 from meshd.routing.budgets import limit as wording
 from meshd.routing.budgets.limit import NEVER, Limit, precedence

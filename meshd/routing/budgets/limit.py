@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from meshd.core.member_key import split_member_key
 from meshd.core.money import NANO
 from meshd.routing.budgets.windows import COST, MEASURES, ROLLING, Meter, Sums

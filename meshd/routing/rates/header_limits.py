@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.rates.sliding_window import WINDOW
 from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.sdk.provider import FailureKind, RateLimits

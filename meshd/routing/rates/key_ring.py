@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshd.core.cause import Cause, Why, dump_why, load_why
+from meshd.core.events.cause import Cause, Why, dump_why, load_why
 from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.table.specs import KeySpec
 from meshd.routing.words import words

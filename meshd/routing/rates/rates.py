@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from meshd.core.cause import Why, cause_of
+from meshd.core.events.cause import Why, cause_of
 from meshd.routing.rates.header_limits import LeftAlone, Observed
 from meshd.routing.rates.headroom import (
     UNLIMITED,

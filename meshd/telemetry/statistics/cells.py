@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meshd.core.events import EventType
-from meshd.core.records import Attempt, Event, Outcome
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.dimensions import DIMENSIONS

@@ -17,9 +17,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshd.core.cause import RESETS
-from meshd.core.events import EventType
-from meshd.core.records import Event, Outcome
+from meshd.core.events.cause import RESETS
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event, Outcome
 from meshd.telemetry.statistics import breakdown, cells
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells

@@ -11,7 +11,7 @@ import pytest
 import modelmesh
 from meshd import messages
 from meshd.config import MeshConfig
-from meshd.core.records import Event
+from meshd.core.events.records import Event
 from meshd.mesh import ModelMesh
 from tests.support.daemons.dying import Poison, poisonous
 

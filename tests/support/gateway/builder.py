@@ -17,8 +17,8 @@ from meshd.compilation.running_config import RunningConfig
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller, Peer
+from meshd.core.events.records import Event, Outcome
 from meshd.core.prices import Pricing
-from meshd.core.records import Event, Outcome
 from meshd.gateway.actors import Actors
 from meshd.gateway.router import Router
 from meshd.routing.attempts.fair_queue import Waiter

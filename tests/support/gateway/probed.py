@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from meshd import messages
+from meshd.core.events.records import Event
 from meshd.core.prices import Pricing
-from meshd.core.records import Event
 from meshd.gateway.upkeep.token_probe import ask_one_token
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.cause import Cause, Why, cause_of
+from meshd.core.events.cause import Cause, Why, cause_of
 from meshd.sdk.provider import FailureKind
 
 BACK = Why(Cause.REQUEST_SUCCEEDED)

@@ -10,7 +10,7 @@ import pytest
 
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
-from meshd.core.mailboxes import Directory
+from meshd.core.messaging.mailboxes import Directory
 
 
 class Neighbours:

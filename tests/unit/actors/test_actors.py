@@ -18,8 +18,8 @@ from meshd.actors.state import StateActor
 from meshd.actors.telemetry import TelemetryActor
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
-from meshd.core.mailboxes import ActorUnavailable
-from meshd.core.records import Event, Outcome
+from meshd.core.events.records import Event, Outcome
+from meshd.core.messaging.mailboxes import ActorUnavailable
 from meshd.discovery.local_watch import LocalWatch
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import PoolSpec

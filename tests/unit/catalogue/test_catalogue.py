@@ -11,8 +11,8 @@ from meshd.catalogue import known as catalogue
 from meshd.catalogue.known import ModelRow, load_models
 from meshd.compilation.compile import prices_of
 from meshd.config.schema import PricingConfig
-from meshd.config.schema.models import FeaturesConfig
-from meshd.formats.openai.prefill import PREFILLS
+from meshd.config.schema.routing.models import FeaturesConfig
+from meshd.formats.openai.body.prefill import PREFILLS
 from meshd.gateway.requests.token_counting import load
 from meshd.routing.table.capabilities import CapabilityTree
 

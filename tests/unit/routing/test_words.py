@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.words import without_words
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as some
 
 from meshd import messages
 from meshd.actors.telemetry import TelemetryActor
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Outcome
+from meshd.core.events.records import Outcome
+from meshd.core.messaging.mailboxes import Directory
 from meshd.gateway.upkeep.spend_segments import SpendSegments
 from meshd.spend.journal import JournalWriter
 from meshd.state import segments

@@ -8,8 +8,8 @@ from typing import Any
 
 from meshd import messages
 from meshd.actors.telemetry import TelemetryActor
-from meshd.core.mailboxes import Directory
-from meshd.core.records import Event, Outcome
+from meshd.core.events.records import Event, Outcome
+from meshd.core.messaging.mailboxes import Directory
 
 LIVES, EACH = 100, 50
 

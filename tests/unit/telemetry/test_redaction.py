@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.sdk.credentials import MASK
+from meshd.sdk.http.credentials import MASK
 from meshd.telemetry.redaction import Redactor
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwx_0123456789"

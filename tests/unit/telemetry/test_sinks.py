@@ -17,7 +17,7 @@ from meshd.config import MeshConfig
 from meshd.connectors.observability.console import ConsoleSink
 from meshd.connectors.observability.file import FileSink
 from meshd.connectors.observability.journal import JournalSink
-from meshd.core.records import Attempt, Outcome
+from meshd.core.events.records import Attempt, Outcome
 from meshd.sdk.observability import Entry, Sink
 from meshd.telemetry import records
 from meshd.telemetry.queue import SinkQueue

@@ -20,7 +20,6 @@ from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
 from meshd.formats.openai.models import guess_capabilities
 from meshd.host.awake import Timeout
-from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -31,6 +30,7 @@ from meshd.sdk.provider import (
     ProviderSettings,
     StreamEvent,
 )
+from meshd.sdk.reading import lenient
 
 
 class ScriptedProvider(Provider):

@@ -27,8 +27,8 @@ from meshd.connectors.providers.scripted import script
 from meshd.connectors.providers.scripted.bill import Bill, Item
 from meshd.connectors.providers.scripted.script import Fault, Script, ScriptError, Step
 from meshd.operations.known import by_path
-from meshd.sdk import lenient
 from meshd.sdk.provider import OperationSpec
+from meshd.sdk.reading import lenient
 
 _MUCH = b"x" * 64 * 1024
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd.formats.anthropic.wire import index_of
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 _JOINED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 _INPUT = "input_json_delta"

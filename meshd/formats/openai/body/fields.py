@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.openai.body.inside import Found, Inside, few, is_plain_input, longer
-from meshd.sdk.lenient import whole
+from meshd.sdk.reading.lenient import whole
 
 _OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})
 _NOTHING = re.compile(r"(?!)")

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.needs import Caches
-from meshd.sdk.lenient import whole
+from meshd.sdk.reading.lenient import whole
 
 _DATA_URL = re.compile(r"\s*data:([a-z]*)", re.IGNORECASE)
 _SHORT = (None, "5m")

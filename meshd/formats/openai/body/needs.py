@@ -14,8 +14,8 @@ import msgspec
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.protocol import Asked
-from meshd.sdk import lenient
 from meshd.sdk.operation import OperationSpec
+from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
 _PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document",

@@ -35,8 +35,8 @@ from meshd.formats.openai.conversation.reasoning import reasoning_in, written_re
 from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.formats.openai.wire import choices_of, index_of
-from meshd.sdk.message_content import REASONING
-from meshd.sdk.message_content import read as read_said
+from meshd.sdk.reading.message_content import REASONING
+from meshd.sdk.reading.message_content import read as read_said
 
 _encode = msgspec.json.Encoder().encode
 _OBJECT = "chat.completion.chunk"

@@ -19,7 +19,7 @@ from meshd.formats.conversation.parts import (
     Text,
 )
 from meshd.formats.conversation.reading import Fields, as_it_came
-from meshd.sdk.message_content import read as read_said_part
+from meshd.sdk.reading.message_content import read as read_said_part
 from modelmesh.errors import InvalidRequestError
 
 FORMAT = "openai"

@@ -1,8 +1,8 @@
 """Reasoning in messages of OpenAI's format, which has no field for it: servers added several.
 
-The text is in `reasoning_content` or a field like it (`sdk/message_content.py` knows them). What a provider needs back,
-signatures and encrypted parts, is in `reasoning_details` (OpenRouter) or `thinking_blocks` (LiteLLM); the first is
-what is written here.
+The text is in `reasoning_content` or a field like it (`sdk/reading/message_content.py` knows them). What a provider
+needs back, signatures and encrypted parts, is in `reasoning_details` (OpenRouter) or `thinking_blocks` (LiteLLM); the
+first is what is written here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from meshd.formats.conversation.parts import Part, Reasoning
 from meshd.formats.conversation.reading import Fields
-from meshd.sdk.message_content import REASONING, thought
+from meshd.sdk.reading.message_content import REASONING, thought
 
 _TEXT = "reasoning_content"
 _DETAILS = "reasoning_details"

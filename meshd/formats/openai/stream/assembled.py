@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.formats.openai import wire
-from meshd.sdk import lenient
-from meshd.sdk.message_content import REASONING
+from meshd.sdk.reading import lenient
+from meshd.sdk.reading.message_content import REASONING
 
 _OF_THE_FIRST = ("id", "created", "model", "object", "system_fingerprint")
 _NOT_ADDED = ("index", "type", "role", "id", "format", "finish_reason")

@@ -11,8 +11,8 @@ one: then only `[DONE]` is, unless some text may have been an error.
 from __future__ import annotations
 
 from meshd.formats.openai.wire import Chunk
-from meshd.sdk.message_content import Said
 from meshd.sdk.provider import StreamEvent
+from meshd.sdk.reading.message_content import Said
 
 
 class Ending:

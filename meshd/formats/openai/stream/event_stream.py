@@ -16,8 +16,8 @@ from meshd.formats.stream import event_reader
 from meshd.formats.stream.event_reader import MAX_BODY
 from meshd.host import clock
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk import lenient
 from meshd.sdk.provider import OperationSpec, ProviderFailure, RateLimits, StreamEvent
+from meshd.sdk.reading import lenient
 
 __all__ = ["MAX_BODY", "EventReader"]
 

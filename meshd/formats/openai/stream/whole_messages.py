@@ -13,8 +13,8 @@ from typing import Any
 
 from meshd.formats.openai.shape import has_content
 from meshd.formats.openai.wire import choices_of, finish_reason, index_of
-from meshd.sdk.message_content import REASONING, Said
-from meshd.sdk.message_content import read as read_said
+from meshd.sdk.reading.message_content import REASONING, Said
+from meshd.sdk.reading.message_content import read as read_said
 
 Document = dict[str, Any]
 

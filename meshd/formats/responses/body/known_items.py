@@ -16,7 +16,7 @@ from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.body.fields import BodyFields, Rule
 from meshd.formats.openai.body.inside import LIST, MAP, UNREADABLE, Found, Inside, maps, text_of
 from meshd.formats.openai.body.known_fields import carrying_names, inside_rows, known_inside, load_rules
-from meshd.sdk.lenient import whole
+from meshd.sdk.reading.lenient import whole
 
 _CONTENTS = ("content", "output")
 

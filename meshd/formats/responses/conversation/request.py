@@ -16,7 +16,7 @@ from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import ItemWriter, read_items, tools_in
 from meshd.formats.responses.conversation.parameters import read_parameters, written_parameters
 from meshd.formats.responses.conversation.tools import needed, read_tools, written_tools
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
 _encode = msgspec.json.Encoder().encode

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.formats.responses.wire import COMPLETED, INCOMPLETE, output_of
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 _DONE = "response.output_item.done"
 

@@ -7,8 +7,8 @@ from meshd.formats.responses import wire
 from meshd.formats.responses.conversation.event_reader import EventReader
 from meshd.formats.responses.conversation.event_writer import EventWriter
 from meshd.formats.responses.conversation.items import called
-from meshd.sdk import lenient
 from meshd.sdk.provider import StreamEvent
+from meshd.sdk.reading import lenient
 
 
 def as_events(body: bytes) -> list[StreamEvent]:

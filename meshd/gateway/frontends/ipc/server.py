@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from meshd.core.caller import Peer
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.records import Outcome
+from meshd.core.events.records import Outcome
 from meshd.core.text.exceptions import one_line
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.requests.hooks.answers import (

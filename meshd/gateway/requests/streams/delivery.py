@@ -17,8 +17,8 @@ from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide, Seam
 from meshd.gateway.frontends.exchange import Reply
 from meshd.routing.table.policies import StreamPolicy
-from meshd.sdk import lenient
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 LONGEST_OVERLAP = 400
 """Characters at the end of the text so far that another model may repeat before it continues."""

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from meshd.core.records import Attempt
+from meshd.core.events.records import Attempt
 from meshd.core.text.durations import ASK_AGAIN_IN, format_duration
 from meshd.routing.standing import Availability
 from meshd.routing.table.specs import ModelSpec, ProviderSpec

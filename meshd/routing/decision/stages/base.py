@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from meshd.core.cause import Cause
+from meshd.core.events.cause import Cause
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
 from modelmesh.errors import MeshError

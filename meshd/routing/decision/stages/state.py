@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.cause import Cause
+from meshd.core.events.cause import Cause
 from meshd.routing.availability.recovery import ACTIVE, STANDBY, objection, recovers_in, status, tried_again_in
 from meshd.routing.availability.state import MeshState, availabilities
 from meshd.routing.decision.stages.base import ModelStatus, Stage

@@ -15,7 +15,7 @@ from meshd import messages
 from meshd.app import report
 from meshd.app.notify import Notifier
 from meshd.app.process import TOGETHER
-from meshd.core.mailboxes import ActorUnavailable
+from meshd.core.messaging.mailboxes import ActorUnavailable
 from modelmesh import MeshError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshd.gateway.rights import OF_OPERATORS
+from meshd.gateway.access.rights import OF_OPERATORS
 from tests.support.apps.other_user import WAIT, App
 from tests.support.daemons.pool_rule_cases import MESSAGES, Cases
 from tests.support.waiting import until

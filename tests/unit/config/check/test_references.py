@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshd.config import MeshConfig
-from meshd.core.events import EventType
+from meshd.core.events.event_type import EventType
 from tests.support.problems import found, house, said_at
 
 

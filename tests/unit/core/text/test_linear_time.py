@@ -16,7 +16,7 @@ from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.openai.format import OPENAI
 from meshd.host.plain_text import harmless, in_json, one_line, printable, stripped
 from meshd.operations.chat import CHAT
-from meshd.sdk.credentials import Credentials, secrets_of, without_keys
+from meshd.sdk.http.credentials import Credentials, secrets_of, without_keys
 from meshd.sdk.provider import ProviderSettings
 from meshd.telemetry.redaction import Redactor
 

@@ -9,7 +9,7 @@ import pytest
 from meshd.config import MeshConfig
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.core.text.redaction import MASK, redact, redact_url
-from meshd.sdk.credentials import Credentials, secrets_of, without_keys
+from meshd.sdk.http.credentials import Credentials, secrets_of, without_keys
 from meshd.sdk.provider import ProviderFailure, ProviderSettings
 
 

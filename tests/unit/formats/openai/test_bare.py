@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshd.formats.errors import error_answers
 from meshd.formats.openai import bare, wire
-from meshd.sdk.message_content import is_thinking
+from meshd.sdk.reading.message_content import is_thinking
 
 EMPTY = st.sampled_from([None, "", [], {}, 0, False])
 ANY = EMPTY | st.sampled_from(["x", "error", "stop", "null", 1, -1, 1.5, True, [1], [None], {"a": 1}, {"error": "x"}])

@@ -12,10 +12,10 @@ import pytest
 
 from meshd import messages
 from meshd.core.caller import Peer
-from meshd.core.events import EventType
-from meshd.core.records import Event
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.gateway.access.rights import Reader
 from meshd.gateway.control.event_feed import BACKLOG, EventFeed
-from meshd.gateway.rights import Reader
 from tests.support.gateway.builder import MAIL, ROOT, Gateway
 
 ALL: frozenset[str] = frozenset()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from meshd.core.cause import Cause
-from meshd.core.events import EventType
-from meshd.core.records import Event
+from meshd.core.events.cause import Cause
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
 from meshd.host import clock
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.table.specs import Allowance, PoolSpec

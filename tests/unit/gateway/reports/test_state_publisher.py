@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from meshd import messages
-from meshd.core.records import Attempt, Outcome
+from meshd.core.events.records import Attempt, Outcome
 from meshd.spend.journal import JournalWriter
 from tests.support.gateway.builder import Gateway
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from meshd.core.records import Attempt
+from meshd.core.events.records import Attempt
 from meshd.routing.attempts.errors.no_model import no_room_in_time
 from meshd.routing.attempts.errors.provider import THE_APPS_OWN, of_one_provider
 from meshd.routing.table.specs import ProviderSpec

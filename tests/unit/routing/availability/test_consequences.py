@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.availability import consequences, probes
 from meshd.routing.availability.state import Change
 from meshd.routing.standing import INDEFINITELY

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshd.core.cause import Cause, UsedLimit, Why
-from meshd.core.events import EventType
+from meshd.core.events.cause import Cause, UsedLimit, Why
+from meshd.core.events.event_type import EventType
 from meshd.core.text.durations import format_duration
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import Change

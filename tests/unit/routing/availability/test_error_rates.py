@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.cause import Cause
+from meshd.core.events.cause import Cause
 from meshd.routing.availability import consequences, recovery
 from meshd.routing.availability.error_rate import LEAST_SAMPLES
 from meshd.routing.availability.state import Change

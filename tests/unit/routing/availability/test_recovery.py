@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.availability import interventions, recovery, used_up
 from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.availability.state import Change, MeshState

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.cause import Cause
+from meshd.core.events.cause import Cause
 from meshd.routing.availability import probes, recovery
 from meshd.routing.availability.state import Change, availabilities
 from meshd.routing.standing import INDEFINITELY, Availability

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from meshd.core.cause import Cause
-from meshd.core.events import EventType
+from meshd.core.events.cause import Cause
+from meshd.core.events.event_type import EventType
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import Change, availabilities
 from meshd.routing.budgets.accounts import Alert

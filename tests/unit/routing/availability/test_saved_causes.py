@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.core.cause import Cause, UsedLimit, Why, dump_why, load_why
+from meshd.core.events.cause import Cause, UsedLimit, Why, dump_why, load_why
 from meshd.routing.availability import recovery, saved
 from meshd.routing.standing import INDEFINITELY
 from meshd.sdk.provider import FailureKind

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.core.cause import Cause, Why
+from meshd.core.events.cause import Cause, Why
 from meshd.routing.availability import saved
 from meshd.routing.availability import state as states
 from meshd.routing.availability.latencies import Latencies

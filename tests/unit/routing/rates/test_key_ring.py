@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshd.core.cause import Why, cause_of
+from meshd.core.events.cause import Why, cause_of
 from meshd.routing.rates.headroom import Headroom, NoRoom
 from meshd.routing.rates.key_ring import RestingKey
 from meshd.routing.rates.records import RateTicket

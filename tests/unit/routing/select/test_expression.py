@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from meshd.config.schema.models import FeaturesConfig
+from meshd.config.schema.routing.models import FeaturesConfig
 from meshd.core.prices import Pricing
 from meshd.routing.rates.rates import Headroom, Rates
 from meshd.routing.request.question import Question

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.core.cause import Cause
-from meshd.core.records import Attempt, Event, Outcome
+from meshd.core.events.cause import Cause
+from meshd.core.events.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import breakdown
 from meshd.telemetry.statistics.breakdown import Breakdown
 from meshd.telemetry.statistics.bucket import Bucket

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.core.cause import Cause
-from meshd.core.records import Attempt, Event, Outcome
+from meshd.core.events.cause import Cause
+from meshd.core.events.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import sketch
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.measures import MEASURES, Measure, in_usd

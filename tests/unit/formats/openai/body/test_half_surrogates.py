@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from meshd.formats.openai.body.needs import read
 from meshd.operations.chat import CHAT
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 from modelmesh import InvalidRequestError
 from tests.support.bodies import split
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.formats.openai.stream.assembled import Assembly
-from meshd.sdk.message_content import Said
-from meshd.sdk.message_content import read as read_said
+from meshd.sdk.reading.message_content import Said
+from meshd.sdk.reading.message_content import read as read_said
 
 
 def assembled(choices: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

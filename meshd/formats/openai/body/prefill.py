@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.lenient import whole
 from meshd.sdk.provider import OperationSpec
+from meshd.sdk.reading.lenient import whole
 
 PREFILLS = ("assistant", "prefix", "final_message", "instruct")
 DEFAULT = "instruct"

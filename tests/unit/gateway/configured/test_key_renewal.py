@@ -8,8 +8,8 @@ from typing import Any
 from meshd import messages
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway.actors import Actors
-from meshd.gateway.connector_pool import ConnectorPool
-from meshd.gateway.key_renewal import KeyRenewal
+from meshd.gateway.configured.connector_pool import ConnectorPool
+from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.host import clock
 from meshd.sdk.provider import FailureKind, ProviderFailure, ProviderSettings
 

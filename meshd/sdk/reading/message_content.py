@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meshd.sdk import lenient
+from meshd.sdk.reading import lenient
 
 REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks")
 """The first one with text counts, because the others repeat it."""

@@ -9,7 +9,7 @@ import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.core.needs import GOING_ON
-from meshd.formats.openai.prefill import PREFILLS, CannotGoOn, continued, prefill_of
+from meshd.formats.openai.body.prefill import PREFILLS, CannotGoOn, continued, prefill_of
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.sdk import ProviderSettings

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd import messages
-from meshd.core.mailboxes import ActorUnavailable
+from meshd.core.messaging.mailboxes import ActorUnavailable
 from meshd.gateway.actors import Actors
-from meshd.gateway.connector_pool import ConnectorPool
+from meshd.gateway.configured.connector_pool import ConnectorPool
 from meshd.host import clock
 from meshd.routing.rates.key_ring import KEY_REFUSED
 from meshd.sdk.provider import ProviderFailure, ProviderSettings

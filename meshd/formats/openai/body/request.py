@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.openai import wire
-from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
+from meshd.formats.openai.body.prefill import CannotGoOn, continued, prefill_of
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 _TRUE = msgspec.Raw(b"true")

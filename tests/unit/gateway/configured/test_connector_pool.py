@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.gateway.connector_pool import ConnectorPool
+from meshd.gateway.configured.connector_pool import ConnectorPool
 from meshd.gateway.requests.streams.relay import Broken
 from meshd.sdk.connector import ConnectorSpec
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from meshd.core.caller import Caller
-from meshd.core.events import EventType
-from meshd.core.records import Event
-from meshd.gateway.app_identity import AppMatcher, Identity
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.gateway.access.app_identity import AppMatcher, Identity
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.routing.table.specs import ANY_APP, AppSpec, RoutingTable
 

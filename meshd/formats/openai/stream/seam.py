@@ -6,8 +6,8 @@ from typing import Any
 
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.openai.wire import choices_of
-from meshd.sdk import lenient
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
+from meshd.sdk.reading import lenient
 
 _IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pykka
 from pykka._envelope import Envelope as Envelope  # here alone: pykka has no public name for it
 
-from meshd.core.message import Message
+from meshd.core.messaging.message import Message
 from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.actors")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from meshd.sdk.credentials import MASK, Credentials, secrets_of
+from meshd.sdk.http.credentials import MASK, Credentials, secrets_of
 from meshd.sdk.provider import FailureKind, ProviderFailure, ProviderSettings
 
 KEY = "sk-Pr0j/abc+DEF=9876&x%y\\z\"q'w"

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.sdk.credentials import Credentials, secrets_of
+from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 from modelmesh.errors import MeshError
 

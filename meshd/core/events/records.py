@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.core.cause import Cause
-from meshd.core.events import EventType
-from meshd.core.message import Message
+from meshd.core.events.cause import Cause
+from meshd.core.events.event_type import EventType
+from meshd.core.messaging.message import Message
 
 
 class Attempt(Message, frozen=True):

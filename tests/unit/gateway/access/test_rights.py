@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.core.events import EventType
-from meshd.core.records import Event
-from meshd.gateway.app_identity import Identity
-from meshd.gateway.rights import OF_OPERATORS, Reader
+from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
+from meshd.gateway.access.app_identity import Identity
+from meshd.gateway.access.rights import OF_OPERATORS, Reader
 from meshd.routing.table.specs import AppSpec, RoutingTable
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")

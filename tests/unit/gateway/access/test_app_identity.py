@@ -7,7 +7,7 @@ import os
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.gateway.app_identity import AppMatcher, Identity
+from meshd.gateway.access.app_identity import AppMatcher, Identity
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable

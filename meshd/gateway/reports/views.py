@@ -17,8 +17,8 @@ from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
 from meshd.core.text.redaction import redact_url
+from meshd.gateway.access.rights import Reader
 from meshd.gateway.reports.state_publisher import amount_of
-from meshd.gateway.rights import Reader
 from meshd.operations.known import usual
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, STANDBY

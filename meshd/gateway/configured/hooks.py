@@ -1,6 +1,6 @@
 """The hooks that a configuration names, made again for each.
 
-Owns: their names and order. Must never: run one (`requests/hooks/chain.py` does).
+Owns: their names and order. Must never: run one (`gateway/requests/hooks/chain.py` does).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The sections that say where requests go: providers, models, pools."""

@@ -1,0 +1,1 @@
+"""What actors send each other, and the mailboxes it waits in."""

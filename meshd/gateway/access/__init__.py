@@ -1,0 +1,1 @@
+"""Which app a caller is, and what it may see."""

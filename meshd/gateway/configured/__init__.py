@@ -1,0 +1,1 @@
+"""What a configuration names, made and kept: connectors, their keys, strategies, hooks."""

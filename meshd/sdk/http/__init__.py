@@ -1,0 +1,1 @@
+"""Addresses and keys of providers that are asked over HTTP."""

@@ -1,0 +1,1 @@
+"""Helpers that read what a provider sent, whatever its shape."""
