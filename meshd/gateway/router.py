@@ -98,10 +98,10 @@ class Router:
         self.cache = ResponseCache(actors.spawn)
         self._spoken = spoken_at()
         self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
-        self.dispatcher = Dispatcher(frozenset(self._spoken), self._infer)
+        self.dispatcher = Dispatcher({path: each.format.name for path, each in self._spoken.items()}, self._infer)
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
-        self.http = HttpServer(self.admission, self._spoken)
+        self.http = HttpServer(self.admission, self.dispatcher)
         self.inproc = InprocFrontend(self.admission)
         self._frontends: tuple[Frontend, ...] = (self.server, self.http, self.inproc)
         operations.add_all(

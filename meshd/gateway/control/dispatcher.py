@@ -1,6 +1,7 @@
-"""One table of operations for every entry point: the socket, an HTTP listener, the facade.
+"""One table of operations for every entry point: the socket, the HTTP listener, the facade.
 
-Owns: which operation a method and path name, and who may call it.
+Owns: which operation a method and path name, who may call it, and in which format its errors are told. The HTTP
+listener serves all of it but the mesh's own paths.
 Must never: know frames or HTTP.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,12 +27,16 @@ from modelmesh.wording import likeliest, short, told
 
 logger = logging.getLogger("meshd.gateway")
 
+USUAL_FORMAT = "openai"
+
 
 @dataclass(slots=True)
 class Call:
-    """A call of one of the mesh's own operations. rest: what follows a path that ends in a slash."""
+    """A call of an operation that is not a request to a model. headers: by lower-case name. rest: what follows a path
+    that ends in a slash."""
 
     caller: Caller
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     rest: str = ""
@@ -39,31 +44,52 @@ class Call:
 
 Handler = Callable[[Call], Awaitable[Any]]
 StreamHandler = Callable[[Call], AsyncIterator[Any]]
+RawHandler = Callable[[Request, str], Awaitable[None]]
+"""Answers a request itself; the text is what follows a path that ends in a slash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    handler: Handler
+    """Either `handler`, with or without `stream`, or `raw`. format: of its errors over HTTP."""
+
+    handler: Handler | None = None
     admin: bool = False
     stream: StreamHandler | None = None
+    raw: RawHandler | None = None
+    format: str = USUAL_FORMAT
 
 
 class Dispatcher:
-    """infer: handles requests to models; everything else is in the table. is_admin: who may call administrative
-    operations."""
+    """inference: the paths of requests to models, and the format of each. infer: handles them; everything else is in
+    the table. is_admin: who may call administrative operations."""
 
-    def __init__(self, inference_paths: frozenset[str], infer: Callable[[Request], Awaitable[None]]) -> None:
-        self._inference_paths = inference_paths
+    def __init__(self, inference: Mapping[str, str], infer: Callable[[Request], Awaitable[None]]) -> None:
+        self._inference = inference
         self._infer = infer
         self.is_admin: Callable[[Caller], bool] = is_owner
         self._exact: dict[tuple[str, str], Operation] = {}
         self._prefixes: list[tuple[str, str, Operation]] = []
 
     def add(
-        self, method: str, path: str, handler: Handler, *, admin: bool = False, stream: StreamHandler | None = None
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        *,
+        admin: bool = False,
+        stream: StreamHandler | None = None,
+        format: str = USUAL_FORMAT,
     ) -> None:
-        """Add an operation. A path that ends in "/" matches everything below it."""
-        operation = Operation(handler, admin, stream)
+        """Add an operation whose body and answer are JSON. A path that ends in "/" matches everything below it."""
+        self._add(method, path, Operation(handler, admin, stream, format=format))
+
+    def add_raw(
+        self, method: str, path: str, raw: RawHandler, *, admin: bool = False, format: str = USUAL_FORMAT
+    ) -> None:
+        """Add an operation that reads its body and answers by itself."""
+        self._add(method, path, Operation(admin=admin, raw=raw, format=format))
+
+    def _add(self, method: str, path: str, operation: Operation) -> None:
         if path.endswith("/"):
             self._prefixes.append((method, path, operation))
         else:
@@ -72,7 +98,7 @@ class Dispatcher:
     async def run(self, request: Request) -> None:
         """Answer a request, whatever happens."""
         try:
-            if request.path in self._inference_paths:
+            if request.path in self._inference:
                 if request.method != "POST":
                     raise _not_allowed(request.path, ("POST",))
                 _require_json(request)
@@ -92,9 +118,15 @@ class Dispatcher:
     # -- inside ---------------------------------------------------------------------------------------
 
     async def _call(self, request: Request) -> None:
-        path, call = request.path, Call(request.caller, query=_query(request.query))
-        operation = self._find(request.method, path, call)  # before the body is read, which may be a form
+        path = request.path
+        operation, rest = self._find(request.method, path)  # before the body is read, which may be a form
         self._authorize(operation, request.caller, path)
+        if operation.raw is not None:
+            await operation.raw(request, rest)
+            return
+        assert operation.handler is not None
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        call = Call(request.caller, headers, query=_query(request.query), rest=rest)
         _require_json(request)
         call.body = _object(request.body)
         if request.stream:
@@ -120,22 +152,40 @@ class Dispatcher:
                 allowed=allowed,
             )
 
-    def _find(self, method: str, path: str, call: Call) -> Operation:
+    def _find(self, method: str, path: str) -> tuple[Operation, str]:
+        """The operation, and the rest of a path that ends in a slash."""
         operation = self._exact.get((method, path))
         if operation is not None:
-            return operation
+            return operation, ""
         for prefix_method, prefix, operation in self._prefixes:
-            if prefix_method == method and path.startswith(prefix) and len(path) > len(prefix):
-                call.rest = unquote(path[len(prefix) :])
-                return operation
-        others = {known for known, known_path in self._exact if known_path == path}
-        others |= {known for known, prefix, _ in self._prefixes if path.startswith(prefix) and len(path) > len(prefix)}
-        if others:
+            if prefix_method == method and _is_below(path, prefix):
+                return operation, unquote(path[len(prefix) :])
+        if others := self.methods(path):
             raise _not_allowed(path, others)
-        known = self.paths(path.startswith(_OWN_PREFIX))
+        raise self.unknown(path, own=path.startswith(_OWN_PREFIX))
+
+    def methods(self, path: str) -> set[str]:
+        """Those that a path takes; empty if there is no such path."""
+        if path in self._inference:
+            return {"POST"}
+        exact = {method for method, known in self._exact if known == path}
+        return exact | {method for method, prefix, _ in self._prefixes if _is_below(path, prefix)}
+
+    def format(self, path: str) -> str:
+        """The name of the format that a path belongs to."""
+        found = self._inference.get(path)
+        if found is not None:
+            return found
+        exact = (operation for (_, known), operation in self._exact.items() if known == path)
+        below = (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
+        return next((operation.format for operations in (exact, below) for operation in operations), USUAL_FORMAT)
+
+    def unknown(self, path: str, *, own: bool) -> NotFoundError:
+        """The error for a path that does not exist. own: name the mesh's own paths, not those of the APIs."""
+        known = self.paths(own)
         shown = path[:_NAMED]
         near = path_meant(shown, [name for name, _ in known])
-        raise NotFoundError(
+        return NotFoundError(
             told(
                 f"There is no path {short(shown)} here; {f'did you mean {near}?' if near else 'ask for one of these.'}",
                 f"there are {', '.join(f'{method} {name}' for name, method in known)}",
@@ -151,10 +201,14 @@ class Dispatcher:
         yield from self._prefixes
 
     def paths(self, own: bool) -> list[tuple[str, str]]:
-        """(path, method) of all operations: the mesh's own, or those of OpenAI's API."""
-        found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference_paths}
+        """(path, method) of all operations: the mesh's own, or those of the APIs."""
+        found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference}
         found |= {(f"{prefix}…", method) for method, prefix, _ in self._prefixes}
         return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and len(path) > len(prefix)
 
 
 _OWN_PREFIX = "/mesh/"

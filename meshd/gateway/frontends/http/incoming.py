@@ -288,7 +288,7 @@ def _unknown_method() -> MeshError:
     )
 
 
-METHODS = ["GET", "HEAD", "OPTIONS", "POST"]
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 def _no_upgrade() -> MeshError:

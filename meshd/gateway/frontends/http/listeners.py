@@ -110,7 +110,7 @@ class Listeners:
             return []
         asked = headers.get("access-control-request-headers", "")
         return [
-            ("access-control-allow-methods", "GET, POST"),
+            ("access-control-allow-methods", "GET, POST, DELETE"),
             ("access-control-allow-headers", one_line(asked)[:2000] if asked.isascii() and asked else _PREFLIGHT),
             ("access-control-max-age", "600"),
         ]

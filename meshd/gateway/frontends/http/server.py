@@ -1,6 +1,6 @@
 """The HTTP front end: requests in, answers and events out.
 
-Owns: the mapping between HTTP and requests, and which paths there are.
+Owns: the mapping between HTTP and requests.
 Must never: block, know what an operation does, or hold a rule that another front end would need too (`admission.py`).
 """
 
@@ -12,10 +12,10 @@ import socket
 import time
 from collections.abc import Mapping
 from functools import partial
+from typing import Protocol
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
-from meshd.formats.openai.format import OPENAI
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
@@ -25,24 +25,34 @@ from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
 from meshd.gateway.frontends.http.listeners import Listener, Listeners, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
 from meshd.gateway.frontends.turns import Turns
-from meshd.gateway.spoken import Spoken
+from meshd.gateway.spoken import FORMATS
 from meshd.host import clock
 from meshd.messages import ListenHttp
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
-from modelmesh.wording import likeliest, short
 
 _CHECK_EVERY = 2.0  # s between two looks for clients that are too slow
-_MODELS = "/v1/models"
+_OWN_PREFIX = "/mesh/"
+
+
+class Endpoints(Protocol):
+    """What may be asked for, by path (`gateway/control/dispatcher.py`)."""
+
+    def methods(self, path: str) -> set[str]:
+        """Those that a path takes; empty if there is no such path."""
+
+    def format(self, path: str) -> str:
+        """The name of the format that a path belongs to."""
+
+    def unknown(self, path: str, *, own: bool) -> NotFoundError:
+        """The error for a path that does not exist."""
 
 
 class HttpServer:
-    """spoken: by path, what may be asked there. ready: whether requests to models can be answered."""
-
-    def __init__(self, admission: Admission, spoken: dict[str, Spoken]) -> None:
+    def __init__(self, admission: Admission, endpoints: Endpoints) -> None:
         self.connections: set[HttpConnection] = set()
         self.listeners = Listeners(self._connected, admission.connections)
         self._admission = admission
-        self._spoken = spoken
+        self._endpoints = endpoints
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._made: set[asyncio.Task[None]] = set()
@@ -175,23 +185,16 @@ class HttpServer:
             raise too_long(incoming.length, incoming.limit, incoming.setting)
 
     def _check_path(self, method: str, path: str) -> None:
-        """Only requests to models and their list: the mesh's own operations are for its socket."""
-        if path in self._spoken:
-            allowed = ["POST", "OPTIONS"]
-        elif path == _MODELS or path.startswith(f"{_MODELS}/"):
-            allowed = ["GET", "HEAD", "OPTIONS"]
-        else:
-            known = sorted({*self._spoken, _MODELS, *pages.OPEN})
-            near = likeliest(path[:100], known)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
-            raise NotFoundError(
-                f"There is no path {short(path[:100])} here; {hint}",
-                code="unknown_path",
-                paths=known,
-            )
-        if method not in allowed:
+        """The mesh's own operations are for its socket."""
+        methods = set() if path.startswith(_OWN_PREFIX) else self._endpoints.methods(path)
+        if not methods:
+            raise self._endpoints.unknown(path, own=False)
+        if "GET" in methods:
+            methods.add("HEAD")
+        if method not in methods:
+            allowed = sorted(methods | {"OPTIONS"})
             raise InvalidRequestError(
-                f"{path[:100]} takes {', '.join(allowed[:-1])}; use that method.",
+                f"{path[:100]} takes {', '.join(sorted(methods))}; use that method.",
                 status_code=405,
                 code="method_not_allowed",
                 methods=allowed,
@@ -202,8 +205,7 @@ class HttpServer:
         request_id, limits = os.urandom(16), self._admission.limits
         arrived = clock.now()
         deadline = Deadline.after(arrived, limits.request_timeout)
-        spoken = self._spoken.get(incoming.path)
-        app = OPENAI.app if spoken is None else spoken.format.app
+        app = FORMATS[self._endpoints.format(incoming.path)].app
         reply = HttpReply(connection, app, deadline, self._loop)
         reply.extra = [("x-request-id", request_id.hex()), *self.listeners.cors_headers(incoming.headers)]
         reply.chunked = not incoming.is_http_1_0

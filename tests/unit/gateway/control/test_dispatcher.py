@@ -57,7 +57,7 @@ def dispatcher():
     async def bug(call: Call):
         raise ZeroDivisionError
 
-    table = Dispatcher(frozenset({"/v1/infer"}), infer)
+    table = Dispatcher({"/v1/infer": "anthropic"}, infer)
     table.add("GET", "/a", echo, stream=numbers)
     table.add("GET", "/below/", echo)
     table.add("POST", "/admin", echo, admin=True)
@@ -99,6 +99,24 @@ async def test_refusals(dispatcher, method, path, body, refusal):
 
 async def test_inference_paths_go_to_inference(dispatcher):
     assert await answer(dispatcher, "POST", "/v1/infer", b"anything") == [("respond", "inferred")]
+
+
+async def test_an_operation_may_answer_by_itself(dispatcher):
+    async def back(request, rest):
+        request.reply.respond(b'"%b %b"' % (rest.encode(), request.body), {})
+
+    dispatcher.add_raw("PUT", "/raw/", back, format="anthropic")
+    assert await answer(dispatcher, "PUT", "/raw/a%20b", b"not JSON") == [("respond", "a b not JSON")]
+
+
+def test_what_a_path_takes_and_how_its_errors_are_told(dispatcher):
+    assert dispatcher.methods("/v1/infer") == {"POST"}
+    assert dispatcher.methods("/a") == dispatcher.methods("/below/x") == {"GET"}
+    assert dispatcher.methods("/below/") == dispatcher.methods("/nowhere") == set()
+    dispatcher.add("GET", "/below/it/", None, format="responses")
+    dispatcher.add("POST", "/b", None, format="responses")
+    formats = [dispatcher.format(path) for path in ("/v1/infer", "/b", "/below/it/x", "/a", "/nowhere")]
+    assert formats == ["anthropic", "responses", "openai", "openai", "openai"]
 
 
 async def test_streams(dispatcher):

@@ -17,6 +17,7 @@ from hypothesis import strategies as some
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
+from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.admission import Admission, Limits, Rights
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.http import reply as replies
@@ -90,11 +91,20 @@ class World:
         self.admission = Admission(
             self.accept, spoken_at().keys(), Limits(60.0, LIMIT, 8), lambda caller: Rights(True, LIMIT, "the.limit")
         )
-        self.server = HttpServer(self.admission, spoken_at())
+        self.server = HttpServer(self.admission, self.endpoints())
         self.server.use(ProxyConfig(), {})
         self.turns = Turns(self.loop)
         self.server.open(self.loop, self.turns)
         self.connect()
+
+    def endpoints(self) -> Dispatcher:
+        async def asked(*_: Any) -> None:
+            raise AssertionError("requests are admitted, not run")
+
+        table = Dispatcher({path: spoken.format.name for path, spoken in spoken_at().items()}, asked)
+        table.add("GET", "/v1/models", asked)
+        table.add("POST", "/mesh/v1/reload", asked)
+        return table
 
     def connect(self) -> None:
         room = self.admission.room
