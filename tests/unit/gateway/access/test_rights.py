@@ -14,7 +14,7 @@ from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.access.rights import OF_OPERATORS, Reader
 from meshd.routing.table.specs import AppSpec, RoutingTable
 
-PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "protocol.md").read_text(encoding="utf-8")
 NOTHING = AppSpec("bob", pools=frozenset({"chat"}))
 
 
