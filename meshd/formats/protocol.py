@@ -167,7 +167,10 @@ class AppSide(Protocol):
         """Whether the parameters make the answer repeatable."""
 
     def session(self, fields: Mapping[str, msgspec.Raw]) -> str:
-        """The session that the body names; "" if it names none."""
+        """The conversation that the body names; "" if it names none."""
+
+    def user(self, fields: Mapping[str, msgspec.Raw]) -> str:
+        """Whom the body says it is for; "" if it does not."""
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         """The body without what cannot be priced."""

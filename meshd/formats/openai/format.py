@@ -112,6 +112,7 @@ class OpenAIAppSide:
     with_output_limit = staticmethod(with_output_limit)
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
+    user = staticmethod(meaning.user)
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, text)

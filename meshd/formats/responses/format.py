@@ -108,6 +108,7 @@ class ResponsesAppSide:
     with_output_limit = staticmethod(with_output_limit)
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
+    user = staticmethod(meaning.user)
     priced = staticmethod(known_items.priced)
     stream_error = staticmethod(stream_error)
 

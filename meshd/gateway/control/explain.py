@@ -7,7 +7,6 @@ Must never: change anything: no reservation, no place taken, no pool moved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -64,7 +63,7 @@ class Explain(Group):
             if not self.is_admin(call):
                 raise
             denied = error
-        session = session_of(target.pool, headers, partial(app.session, fields), identity.label)
+        session = session_of(target.pool, headers, app, fields, identity.label)
         requester = Requester(identity.spec, identity.account, identity.label, session, operator=self.is_admin(call))
         now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, runtime.table)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 from concurrent.futures import Executor
-from functools import partial
 
 from meshd.core.events.records import Outcome
 from meshd.gateway.frontends.exchange import Request
@@ -59,7 +58,7 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
     caller = request.caller
     identity = runtime.apps.identify(caller, request.arrived_at)
     runtime.apps.check(identity, target, app.names(fields, operation.text))
-    session = session_of(target.pool, request.headers, partial(app.session, fields), identity.label)
+    session = session_of(target.pool, request.headers, app, fields, identity.label)
     operator = runtime.apps.is_admin(caller)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, caller.uid, operator)
     question = Question(table, target.pool, needs, request.arrived, requester)

@@ -4,7 +4,8 @@ Owns: which key is next, and which keys are set aside ("rest"), until when and w
 Must never: see a key (a fingerprint names it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
-comes back starts at the ring's time, so that it does not catch up in a burst. A key that gets 401 or 429 is set aside
+comes back starts at the ring's time, so that it does not catch up in a burst. A session keeps to one key instead
+(`routing/request/rendezvous.py`), and what it uses counts for that key's turn. A key that gets 401 or 429 is set aside
 alone (docs/routing.md, Several keys).
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshd.core.events.cause import Cause, Why, dump_why, load_why
+from meshd.routing.request.rendezvous import numbers
 from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.table.specs import KeySpec
 from meshd.routing.words import words
@@ -103,16 +105,22 @@ class KeyRing:
         if rest is not None and asked_at > rest.since:
             del self._resting[id]
 
-    def take(self, now: float, has_room: Callable[[str], bool]) -> str:
+    def take(self, now: float, has_room: Callable[[str], bool], session: str = "") -> str:
         """The next key's fingerprint: of the usable keys those with room, else any usable one, else the one that is
-        back first. Keys without weight only when no other is left."""
+        back first. Keys without weight only when no other is left. session: it keeps to its own key among these, which
+        is computed from its name, so that a provider's prompt cache is found again."""
         awake = [key for key in self._keys if self.rest_of(key.id, now) is None]
         candidates = [key for key in awake if has_room(key.id)] or awake
         if not candidates:
             candidates = [min(self._keys, key=lambda key: self._resting[key.id].until)]
-        chosen = min(candidates, key=lambda key: (not key.weight, max(self._turns.get(key.id, 0.0), self._time)))
-        self._time = max(self._turns.get(chosen.id, 0.0), self._time)
-        self._turns[chosen.id] = self._time + 1.0 / (chosen.weight or 1.0)
+        if session:
+            drawn = numbers([key.id.encode() for key in candidates], [key.weight for key in candidates], session)
+            chosen = candidates[drawn.index(max(drawn))]
+            turn = max(self._turns.get(chosen.id, 0.0), self._time)
+        else:
+            chosen = min(candidates, key=lambda key: (not key.weight, max(self._turns.get(key.id, 0.0), self._time)))
+            turn = self._time = max(self._turns.get(chosen.id, 0.0), self._time)
+        self._turns[chosen.id] = turn + 1.0 / (chosen.weight or 1.0)
         return chosen.id
 
     def refuse(self, rest: RestingKey, now: float) -> bool:

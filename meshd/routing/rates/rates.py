@@ -142,7 +142,7 @@ class Rates:
             room: Callable[[str], bool] = lambda id: (  # noqa: E731 - of this attempt alone
                 no_room_with_key(id, spec, provider, model, record, tokens, now) is None
             )
-            ticket.key = ring.take(now, room)
+            ticket.key = ring.take(now, room, requester.session)
         ticket.record, ticket.life = record, self._life
         observed = ticket.observed = _made(record.observed, ticket.key, Observed)
         ticket.number = observed.enter(tokens, now)

@@ -1,29 +1,64 @@
 """What makes two requests one session, by `pools.NAME.session.key`.
 
-Owns: the headers that may name a session. The fields of a body that may are known to its format.
+Owns: where a session's name is looked for, and in which order. The headers are data (`meshd/catalogue/sessions.toml`);
+the fields of a body are known to its format.
 Must never: remember one (`routing/decision/strategies/sessions.py`), or let two apps share one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
+from typing import Protocol
 
+import msgspec
+
+from meshd.catalogue.known import read_data
 from meshd.routing.table.specs import STICKY, PoolSpec
 
-_HEADERS = ("mesh-session", "x-session-id")
+
+class Body(Protocol):
+    """The part of an app's format that is used here."""
+
+    def session(self, fields: Mapping[str, msgspec.Raw]) -> str:
+        """The conversation that the body names; "" if it names none."""
+
+    def user(self, fields: Mapping[str, msgspec.Raw]) -> str:
+        """Whom the body says it is for; "" if it does not."""
 
 
-def session_of(pool: PoolSpec, headers: Mapping[str, str], in_body: Callable[[], str], label: str) -> str:
-    """in_body: the session that the body names. label: the app's name. The session's name; "" if the request has none,
-    or no pool needs it."""
-    if pool.strategy != STICKY:
-        return ""
+def session_of(
+    pool: PoolSpec, headers: Mapping[str, str], format: Body, fields: Mapping[str, msgspec.Raw], label: str
+) -> str:
+    """label: the app's name. The session's name; "" if the request has none.
+
+    A user or an app is a session only where the pool keeps sessions at one model: elsewhere, the session only chooses
+    a provider's key, and all that a user or an app does should not go to one.
+    """
+    key, sticky = pool.session.key, pool.strategy == STICKY
+    if key == "app":
+        return label if sticky else ""
     name = ""
-    if pool.session.key == "header":
-        given = {header.lower(): value for header, value in headers.items()}
-        name = next((given[header] for header in _HEADERS if given.get(header)), "")
-    elif pool.session.key == "user":
-        name = in_body()
-    elif pool.session.key == "app":
-        return label
+    if key != "user":
+        name = _in_headers(headers)
+    elif sticky:
+        name = format.user(fields)
+    if not name and key != "header":
+        name = format.session(fields)
+    if not name and sticky and key == "auto":
+        name = format.user(fields)
     return f"{label}\0{name}" if name else ""
+
+
+def _in_headers(headers: Mapping[str, str]) -> str:
+    ranks, best, found = _ranks(), len(_ranks()), ""
+    for header, value in headers.items():
+        rank = ranks.get(header.lower(), best)
+        if rank < best and value:
+            best, found = rank, value
+    return found
+
+
+@functools.cache
+def _ranks() -> dict[str, int]:
+    return {row["name"]: rank for rank, row in enumerate(read_data("sessions.toml")["header"])}

@@ -70,5 +70,5 @@ class SessionPolicy:
     """What makes two requests one session. ttl: seconds without a request after which a session that had to move
     returns to its own model; None: it returns at once."""
 
-    key: Literal["header", "user", "app"] = "user"
+    key: Literal["auto", "header", "user", "app"] = "auto"
     ttl: float | None = None

@@ -113,7 +113,10 @@ class CacheConfig(Section):
 
 
 class SessionConfig(Section):
-    key: Literal["header", "user", "app"] = Field(default="user", description="What makes two requests one session.")
+    key: Literal["auto", "header", "user", "app"] = Field(
+        default="auto",
+        description="What makes two requests one session: a header, the body's user, the app, or what is named first.",
+    )
     ttl: Duration | None = Field(
         default=None,
         description="A session that had to move stays at its new model until it has been idle for this long.",

@@ -38,22 +38,26 @@ def _runs_elsewhere(tool: dict[str, Any]) -> bool:
 
 
 def session(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The session that `metadata.user_id` names; "" if it names none. Claude Code writes it into that, as
-    `user_…_account_…_session_ID` or, since 2.1.78, as JSON with a `session_id`. Anything else is a user."""
-    metadata = _value(fields, "metadata")
-    user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    if not isinstance(user, str) or not user:
-        return ""
-    if user.startswith("{"):
+    """The conversation that `metadata.user_id` names; "" if it names none. Claude Code writes it into that, as
+    `user_…_account_…_session_ID` or, since 2.1.78, as JSON with a `session_id`."""
+    user_id = user(fields)
+    if user_id.startswith("{"):
         try:
-            told = msgspec.json.decode(user)
+            told = msgspec.json.decode(user_id)
         except _UNREADABLE:
             told = None
         id = told.get("session_id") if isinstance(told, dict) else None
         if isinstance(id, str) and id:
             return id[:_LONGEST]
-    _, mark, id = user.rpartition(_SESSION)
-    return (id if mark and id else user)[:_LONGEST]
+    _, mark, id = user_id.rpartition(_SESSION)
+    return id[:_LONGEST] if mark else ""
+
+
+def user(fields: Mapping[str, msgspec.Raw]) -> str:
+    """The whole of `metadata.user_id`, "" if there is none."""
+    metadata = _value(fields, "metadata")
+    user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return user_id if isinstance(user_id, str) else ""
 
 
 def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:

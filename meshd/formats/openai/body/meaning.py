@@ -23,7 +23,8 @@ IMMATERIAL = frozenset(
 """They say who asks, or what the provider keeps, and do not change the answer. Not `service_tier`, which the answer
 names, nor `stream_options`, which changes the chunks."""
 
-_SESSION = ("user", "safety_identifier", "prompt_cache_key")
+_SESSION = ("prompt_cache_key",)
+_USER = ("user", "safety_identifier")
 _NO_NAME = ("null", '""')
 
 
@@ -41,8 +42,13 @@ def repeatable(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 
 def session(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The session that the body names, as JSON; "" if it names none."""
+    """The conversation that the body names, as JSON; "" if it names none."""
     return named(fields, _SESSION)
+
+
+def user(fields: Mapping[str, msgspec.Raw]) -> str:
+    """Whom the body says it is for, as JSON; "" if it does not."""
+    return named(fields, _USER)
 
 
 def named(fields: Mapping[str, msgspec.Raw], names: Iterable[str]) -> str:

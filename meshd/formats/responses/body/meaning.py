@@ -14,7 +14,7 @@ from meshd.formats.responses.body.known_items import only_own_tools
 
 IMMATERIAL = meaning.IMMATERIAL | {"client_metadata"}
 
-_SESSION = ("prompt_cache_key", "conversation", "previous_response_id", "user", "safety_identifier")
+_SESSION = ("prompt_cache_key", "conversation", "previous_response_id")
 
 
 def repeatable(fields: Mapping[str, msgspec.Raw]) -> bool:
@@ -29,5 +29,9 @@ _TRUE = msgspec.Raw(b"true")  # the default of this API
 
 
 def session(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The session that the body names, as JSON; "" if it names none."""
+    """The conversation that the body names, as JSON; "" if it names none. A `previous_response_id` counts last, since
+    every answer has another."""
     return meaning.named(fields, _SESSION)
+
+
+user = meaning.user

@@ -9,17 +9,13 @@ Rule: docs/routing.md, Strategies.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log
 from typing import NamedTuple
-
-from xxhash import xxh3_64_intdigest
 
 from meshd.routing.decision.strategies.base import Context, Derived, InContext
 from meshd.routing.decision.strategies.preference import StickUntilFailure
 from meshd.routing.request.question import Question
+from meshd.routing.request.rendezvous import key_of, numbers
 from meshd.routing.table.specs import PoolSpec, RoutingTable
-
-_HASHES = 2.0**64
 
 
 class _Names(NamedTuple):
@@ -36,10 +32,8 @@ def _names(table: RoutingTable, pool: PoolSpec) -> _Names:
 
 
 class SessionStickiness(InContext):
-    """Rendezvous hashing: each model's number is a hash of the session's name and its own, and the highest gets the
-    session. So losing a model moves only its own sessions, spread over the others, and a session is at the same model
-    after a restart and in every daemon. A model of twice the weight has twice the sessions; one of weight 0 those that
-    no other can serve. Requests without a session stick until failure.
+    """Rendezvous hashing (`routing/request/rendezvous.py`) over the members. Requests without a session stick until
+    failure.
 
     With `session.ttl`, a session that moved because its model was down stays there until it has been quiet for that
     long, instead of jumping back in between. Only these are remembered (`PoolState.moved`), at most `MOST_MOVED` in a
@@ -59,11 +53,11 @@ class SessionStickiness(InContext):
         moved = self._moved_to(question, session)
         if moved is not None:
             yield moved
-        numbers = _numbers(self._names.of(question), session)
-        first = numbers.index(max(numbers))
+        drawn = numbers(*self._names.of(question), session)
+        first = drawn.index(max(drawn))
         if members[first] != moved:
             yield members[first]
-        for at in sorted(range(len(members)), key=lambda at: -numbers[at]):
+        for at in sorted(range(len(members)), key=lambda at: -drawn[at]):
             if at != first and members[at] != moved:
                 yield members[at]
 
@@ -80,7 +74,7 @@ class SessionStickiness(InContext):
         stands = next(self.order(question))
         moves = model != stands and not self._is_up(question, stands)
         if moves or (model == stands and self._moved_to(question, session) is not None):
-            pool, key = self._state.pool(question.pool.name), _key(session)
+            pool, key = self._state.pool(question.pool.name), key_of(session)
             pool.moved[key] = (model, question.now + ttl)
             pool.moved_by.put(key, question.requester.owner)
             if len(pool.moved) > MOST_MOVED:
@@ -91,32 +85,9 @@ class SessionStickiness(InContext):
         pool = question.pool
         if pool.session.ttl is None:
             return None
-        model, until = self._state.pool(pool.name).moved.get(_key(session), ("", 0.0))
+        model, until = self._state.pool(pool.name).moved.get(key_of(session), ("", 0.0))
         # A clock that was set back does not prolong a session's stay.
         return model if question.now < until <= question.now + pool.session.ttl and model in pool.positions else None
 
 
 MOST_MOVED = 10_000
-
-
-def _key(session: str) -> int:
-    """Session names come from apps and may have any length."""
-    return xxh3_64_intdigest(session.encode("utf-8", "surrogatepass"))
-
-
-def _numbers(names: _Names, session: str) -> list[float]:
-    """What each member draws."""
-    seed = _key(session)
-    drawn = [xxh3_64_intdigest(name, seed) for name in names.encoded]
-    if names.weights is None:
-        return drawn  # type: ignore[return-value]  # whole numbers compare all the faster
-    # The maximum of -w / ln(u), u uniform in (0, 1), falls to each in proportion to its w. Models of weight 0 rank
-    # below all others, in an order of their own.
-    uniform = [(number + 0.5) / _HASHES for number in drawn]
-    return [
-        -weight / log(u) if weight else u - 1.0
-        for weight, u in zip(names.weights, (min(u, _BELOW_ONE) for u in uniform), strict=True)
-    ]
-
-
-_BELOW_ONE = 1.0 - 2.0**-53

@@ -46,7 +46,7 @@ def daemon(module_meshd, server):
     pool("fastest", "slow", "fast", strategy="latency-first")
     for name in "abc":
         model(f"s-{name}", {"reply": "x"})
-    for key in ("user", "header", "app"):
+    for key in ("auto", "user", "header", "app"):
         pool(f"by-{key}", "s-a", "s-b", "s-c", strategy="session-stickiness", session={"key": key})
     pool("without", "dear", "cheap", "plain", excluded_models=["dear"], excluded_providers=["p-plain"])
     cases.play()
@@ -129,6 +129,8 @@ def test_one_session_one_model(daemon):
     people = [f"person {number}" for number in range(12)]
     assert len({at("by-user", user=name) for name in people}) == 3
     assert len({at("by-header", extra_headers={"x-session-id": name}) for name in people}) == 3
+    assert len({at("by-auto", extra_headers={"x-claude-code-session-id": name}, user="one") for name in people}) == 3
+    assert len({at("by-auto", prompt_cache_key=name, user="one") for name in people}) == 3
     at("by-app", user="any")
     assert at("by-app", user="somebody") == at("by-app", user="somebody else")
 

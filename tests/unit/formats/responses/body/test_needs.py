@@ -208,7 +208,8 @@ def test_half_surrogates_pass_as_they_came() -> None:
 def test_the_session_is_what_the_app_names() -> None:
     assert APP.session(asked(user="u", previous_response_id="r", prompt_cache_key="k").fields) == '"k"'
     assert APP.session(asked(user="u", previous_response_id="r").fields) == '"r"'
-    assert APP.session(asked(user="u", prompt_cache_key=None).fields) == '"u"'
+    assert APP.session(asked(user="u", prompt_cache_key=None).fields) == ""
+    assert APP.user(asked(user="u", prompt_cache_key="k").fields) == '"u"'
     assert APP.session(asked().fields) == ""
 
 
