@@ -2,7 +2,7 @@
 
 Owns: the numbers that they draw for a session. Must never: remember anything, or depend on their order.
 
-Each one's number is a hash of the session's name and its own, and the highest gets the session. So losing one moves only
+Each number is a hash of the session's name and the own one, and the highest gets the session. So losing one moves only
 its own sessions, spread over the others, and a session is at the same place after a restart and in every daemon. One of
 twice the weight has twice the sessions; one of weight 0 those that no other can take.
 """
