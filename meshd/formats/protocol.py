@@ -170,7 +170,7 @@ class AppSide(Protocol):
         """The conversation that the body names; "" if it names none."""
 
     def user(self, fields: Mapping[str, msgspec.Raw]) -> str:
-        """Whom the body says it is for; "" if it does not."""
+        """The user that the body names; "" if it names none."""
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         """The body without what cannot be priced."""

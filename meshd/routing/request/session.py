@@ -24,7 +24,7 @@ class Body(Protocol):
         """The conversation that the body names; "" if it names none."""
 
     def user(self, fields: Mapping[str, msgspec.Raw]) -> str:
-        """Whom the body says it is for; "" if it does not."""
+        """The user that the body names; "" if it names none."""
 
 
 def session_of(

@@ -47,7 +47,7 @@ def session(fields: Mapping[str, msgspec.Raw]) -> str:
 
 
 def user(fields: Mapping[str, msgspec.Raw]) -> str:
-    """Whom the body says it is for, as JSON; "" if it does not."""
+    """The user that the body names, as JSON; "" if it names none."""
     return named(fields, _USER)
 
 
