@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from meshd.formats.conversation.events import Event
     from meshd.formats.conversation.request import Conversation
 
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
 Count = Callable[[str], int]
 """The tokens of a text, without special tokens."""
 
@@ -143,18 +145,36 @@ class Seam(Protocol):
         in formats that mark them (Anthropic, Responses)."""
 
 
-class AppSide(Protocol):
-    """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
-    format sent.
+class Framing(Protocol):
+    """How a format puts answers on the wire over HTTP.
 
-    name: the format's. immaterial: parameters that say who asks, or what the provider keeps, and do not change the
-    answer. last: what follows the last event of a stream. ping: what keeps a silent stream open.
+    name: the format's. media_type: of a stream. last: what follows the last event of a stream. ping: what keeps a
+    silent stream open.
     """
 
     name: str
-    immaterial: frozenset[str]
+    media_type: str
     last: bytes
     ping: bytes
+
+    def error(self, error: MeshError) -> bytes:
+        """The body of an error."""
+
+    def event(self, data: bytes) -> bytes:
+        """A chunk as it is sent."""
+
+    def stream_error(self, error: MeshError) -> list[bytes]:
+        """The chunks that tell an error inside a stream."""
+
+
+class AppSide(Framing, Protocol):
+    """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
+    format sent.
+
+    immaterial: parameters that say who asks, or what the provider keeps, and do not change the answer.
+    """
+
+    immaterial: frozenset[str]
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
@@ -192,15 +212,6 @@ class AppSide(Protocol):
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """In the format's names."""
-
-    def error(self, error: MeshError) -> bytes:
-        """The body of an error."""
-
-    def event(self, data: bytes) -> bytes:
-        """A chunk as a server-sent event."""
-
-    def stream_error(self, error: MeshError) -> list[bytes]:
-        """The chunks that tell an error inside a stream."""
 
 
 class RecordReader(Protocol):

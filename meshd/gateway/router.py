@@ -112,6 +112,8 @@ class Router:
             self.server,
             self.http,
             self.cache,
+            self._infer,
+            self._reader,
             started=self.started,
             drain=self.drain,
         )

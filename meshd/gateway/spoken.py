@@ -1,4 +1,4 @@
-"""Which operation and format a path means, and a provider for apps of that format.
+"""Which operation and format a path means, how its answers are framed, and a provider for apps of that format.
 
 Owns: the formats there are. Must never: know who speaks one.
 """
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.bridge import Bridge
+from meshd.formats.ollama.framing import OLLAMA
 from meshd.formats.openai.format import OPENAI
-from meshd.formats.protocol import Format
+from meshd.formats.protocol import Format, Framing
 from meshd.formats.responses.format import RESPONSES
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec, Provider
 
 FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI, ANTHROPIC, RESPONSES)}
+_FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA}  # of APIs whose requests become OpenAI's on arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ def spoken_at() -> dict[str, Spoken]:
         for name, path in operation.paths.items()
         if name in FORMATS
     }
+
+
+def framing(format: str) -> Framing:
+    return _FRAMINGS[format] if format in _FRAMINGS else FORMATS[format].app
 
 
 def in_format(provider: Provider, format: Format, input_tokens: int) -> Provider | Bridge:

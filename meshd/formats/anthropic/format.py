@@ -25,7 +25,7 @@ from meshd.formats.errors.response_failures import failure_from_error_object, fa
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
@@ -100,6 +100,7 @@ class AnthropicProviderSide:
 
 class AnthropicAppSide:
     name = _NAME
+    media_type = EVENT_STREAM
     immaterial = meaning.IMMATERIAL
     last = b""
     ping = b"event: ping\ndata: " + _PING + b"\n\n"

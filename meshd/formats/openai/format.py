@@ -22,7 +22,7 @@ from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.formats.openai.stream.seam import ChunkSeam
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
@@ -102,6 +102,7 @@ class OpenAIProviderSide:
 
 class OpenAIAppSide:
     name = _NAME
+    media_type = EVENT_STREAM
     immaterial = meaning.IMMATERIAL
     last = b"data: [DONE]\n\n"
     ping = b": keepalive\n\n"

@@ -13,7 +13,7 @@ from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
 from meshd.formats.responses.answer import read_answer
 from meshd.formats.responses.body import known_items, meaning
 from meshd.formats.responses.body.needs import read
@@ -98,6 +98,7 @@ class ResponsesProviderSide:
 
 class ResponsesAppSide:
     name = _NAME
+    media_type = EVENT_STREAM
     immaterial = meaning.IMMATERIAL
     last = b""
     ping = b": keepalive\n\n"

@@ -7,6 +7,7 @@ Must never: hold state; other actors are asked for theirs.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 
 from meshd.gateway.actors import Actors
 from meshd.gateway.cache.cache import ResponseCache
@@ -16,9 +17,11 @@ from meshd.gateway.control.commands import Commands
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.inventory import Inventory
+from meshd.gateway.control.ollama import Ollama
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.runtime import Runtime
@@ -32,6 +35,8 @@ def add_all(
     server: IpcServer,
     http: HttpServer,
     cache: ResponseCache,
+    infer: Callable[[Request], Awaitable[None]],
+    reader: Executor,
     *,
     started: float,
     drain: Callable[[float], Awaitable[int]],
@@ -45,6 +50,7 @@ def add_all(
         Clients(runtime, actors, admission, server.connections),
         Usage(runtime, actors, admission, server.connections),
         Explain(runtime, actors, cache),
+        Ollama(runtime, actors, infer, reader),
         Commands(runtime, actors, drain),
     )
     for group in groups:

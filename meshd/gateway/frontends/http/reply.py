@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from meshd.formats.protocol import AppSide
+from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.credit import MOST_CREDIT, CreditedReply
 from meshd.gateway.frontends.exchange import ClientGone, Deadline, Request
 from meshd.gateway.frontends.http import heads
@@ -17,7 +17,7 @@ from modelmesh.errors import MeshError
 
 SILENCE = 10.0
 """Seconds without anything sent on a stream, after which the app is told that it is still alive."""
-_EVENTS = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
+_UNCACHED = ("cache-control", "no-cache")
 
 
 class Sender(Protocol):
@@ -50,7 +50,7 @@ class HttpReply(CreditedReply):
         "request",
     )
 
-    def __init__(self, sender: Sender, app: AppSide, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, sender: Sender, app: Framing, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(deadline, MOST_CREDIT)
         self.extra: list[tuple[str, str]] = []
         self.chunked = True
@@ -125,7 +125,9 @@ class HttpReply(CreditedReply):
         if not self.chunked:
             self.keeps = False  # the end of the connection is the end of the body
         framing = [("transfer-encoding", "chunked")] if self.chunked else []
-        return heads.head(200, [*_EVENTS, *framing, *self._connection(), *self.extra])
+        return heads.head(
+            200, [("content-type", self._app.media_type), _UNCACHED, *framing, *self._connection(), *self.extra]
+        )
 
     def _piece(self, data: bytes) -> bytes:
         if not self.chunked or not data:

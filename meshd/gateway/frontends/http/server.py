@@ -25,7 +25,7 @@ from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
 from meshd.gateway.frontends.http.listeners import Listener, Listeners, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
 from meshd.gateway.frontends.turns import Turns
-from meshd.gateway.spoken import FORMATS
+from meshd.gateway.spoken import framing
 from meshd.host import clock
 from meshd.messages import ListenHttp
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
@@ -205,7 +205,7 @@ class HttpServer:
         request_id, limits = os.urandom(16), self._admission.limits
         arrived = clock.now()
         deadline = Deadline.after(arrived, limits.request_timeout)
-        app = FORMATS[self._endpoints.format(incoming.path)].app
+        app = framing(self._endpoints.format(incoming.path))
         reply = HttpReply(connection, app, deadline, self._loop)
         reply.extra = [("x-request-id", request_id.hex()), *self.listeners.cors_headers(incoming.headers)]
         reply.chunked = not incoming.is_http_1_0

@@ -152,7 +152,7 @@ class HookedRequest(Reply):
         super().__init__()
         self._chain = chain
         self._request = request
-        self._app = request.reply
+        self._app = request.way_back
         self._facts: RequestFacts | None = None  # None until the request is read
         self._held: tuple[bytes | None, dict[str, Any] | None, dict[str, Any], dict[str, str] | None] | None = None
         self._error: MeshError | None = None

@@ -1,0 +1,27 @@
+"""How Ollama's answers are put on the wire: JSON lines, and errors as `{"error": "…"}`."""
+
+from __future__ import annotations
+
+from meshd.sdk.reading import lenient
+from modelmesh.errors import MeshError
+
+
+class OllamaFraming:
+    """See `formats/protocol.py:Framing`."""
+
+    name = "ollama"
+    media_type = "application/x-ndjson"
+    last = b""
+    ping = b" "  # white space before the next line, as clients refuse an empty one
+
+    def error(self, error: MeshError) -> bytes:
+        return lenient.plain({"error": error.message})
+
+    def event(self, data: bytes) -> bytes:
+        return data + b"\n"
+
+    def stream_error(self, error: MeshError) -> list[bytes]:
+        return [self.error(error)]
+
+
+OLLAMA = OllamaFraming()
