@@ -23,6 +23,7 @@ from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.prices import PRICES, Pricing
 from meshd.routing.table.access import AppMatch
+from meshd.routing.table.aliases import Aliases
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import KeySpec, ModelSpec, Origin, ProviderSpec, RoutingTable
 from meshd.sdk.http.credentials import is_keyed
@@ -87,8 +88,19 @@ def compile_config(
     notes += names.notes(models, [pool.name for pool in pools])
     apps = [compile_app(name, app) for name, app in config.apps.items()]
     allowances = compile_allowances(config, pools)
-    table = RoutingTable(tree, models, specs.values(), pools, apps, allowances, config.daemon.timezone)
+    table = RoutingTable(
+        tree, models, specs.values(), pools, apps, allowances, config.daemon.timezone, Aliases(config.aliases)
+    )
+    notes += _useless_aliases(table)
     return Compiled(table, settings, tuple(compile_matches(config)), notes)
+
+
+def _useless_aliases(table: RoutingTable) -> Iterable[str]:
+    for alias in table.aliases.all:
+        if table.named(alias.target) is None:
+            yield f"alias {alias.name} stands for {alias.target}, which is not here"
+        elif not alias.is_pattern and (named := table.named(alias.name)) is not None:
+            yield f"alias {alias.name} is not used: a {named.kind} has that name"
 
 
 # -- providers ----------------------------------------------------------------------------------------

@@ -148,6 +148,10 @@ class MeshConfig:
         return self._typed.pools
 
     @property
+    def aliases(self) -> dict[str, str]:
+        return self._typed.aliases
+
+    @property
     def apps(self) -> dict[str, AppConfig]:
         return self._typed.apps
 

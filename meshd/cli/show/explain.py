@@ -115,7 +115,9 @@ def _request(
 def _show(found: Mapping[str, Any]) -> None:
     resolution = found.get("resolution") or {}
     if resolution:
-        out.say(f"{found.get('asked')} is the {resolution.get('kind', 'name')} {resolution.get('name', '')}", out.HEAD)
+        by = f", by the alias {resolution['alias']}" if resolution.get("alias") else ""
+        what = f"{resolution.get('kind', 'name')} {resolution.get('name', '')}"
+        out.say(f"{found.get('asked')} is the {what}{by}", out.HEAD)
     needs = found.get("needs") or {}
     out.print_fields(
         [

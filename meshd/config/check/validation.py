@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from meshd.config.check.aliases import check_aliases
 from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
@@ -69,6 +70,7 @@ class Validation:
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
         self._check_models(self._capability_tree())
         self._check_pools(self._capability_tree(quiet=True))
+        check_aliases(self.flat, self._capability_tree(quiet=True), self._known_model, self.report)
         RuleChecks(self.flat, self.report, self._check_listed).run()
         AppChecks(self.flat, self.report, self._known_model, self._capability_tree(quiet=True)).run()
         self._check_discovery()

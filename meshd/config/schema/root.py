@@ -72,6 +72,10 @@ class RootConfig(Section):
     providers: dict[str, ProviderConfig] = Field(default={}, description="Services that run models, by name.")
     models: dict[str, ModelConfig] = Field(default={}, description="Models, by id.")
     pools: dict[str, PoolConfig] = Field(default={}, description="Which models serve a capability, by name.")
+    aliases: dict[str, str] = Field(
+        default={},
+        description="Other names that apps may ask for, and the pool, capability or model that each stands for.",
+    )
     storage: StorageConfig = Field(default=StorageConfig(), description="Where state is kept.")
     observability: ObservabilityConfig = Field(
         default=ObservabilityConfig(), description="Events, logs and statistics."

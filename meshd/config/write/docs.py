@@ -123,6 +123,21 @@ pools:
   order itself, and the strategy decides between equals.
 """
 
+_ALIASES = """\
+```yaml
+aliases:
+  gpt-4o-mini: chat       # one name
+  claude-*: coding        # every name that begins so
+```
+
+- In a pattern, `*` stands for any characters, `?` for one. The exact name comes first, then the first pattern that
+  matches, in the order of the file.
+- The names of pools, capabilities and models win over aliases, those of models that a provider lists too.
+- An alias stands for a pool, a capability or a model, not for another alias. An app that may use what an alias stands
+  for may use the alias.
+- Lists of models show exact names, and a pattern that ends in `*` with its target at the end: `claude-coding`.
+"""
+
 _ZERO = """\
 ## Without a file
 
@@ -163,6 +178,7 @@ def page() -> str:
             parts.append(_model_note())
         elif title == "pools.NAME":
             parts.append(_selection())
+            parts.append(f"## aliases\n\n{RootConfig.model_fields['aliases'].description}\n\n{_ALIASES}")
     parts.append(_capabilities())
     parts.append(_ZERO.format(providers=_keys(), servers=_servers()))
     return "\n".join(parts)

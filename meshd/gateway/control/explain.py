@@ -158,7 +158,7 @@ class Explanation:
         explained = self.runtime.pipeline.explain(question)
         return {
             "asked": self.asked,
-            "resolution": {"kind": self.target.kind, "name": self.target.pool.name},
+            "resolution": {"kind": self.target.kind, "name": self.target.pool.name, "alias": self.target.alias or None},
             "app": {
                 "name": self.identity.label,
                 "account": self.identity.account,

@@ -23,7 +23,7 @@ from meshd.gateway.spoken import Spoken
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
-from meshd.routing.table.access import allowed_models, allowed_pools
+from meshd.routing.table.access import allowed_aliases, allowed_models, allowed_pools
 from meshd.routing.table.specs import AppSpec, RoutingTable, UnknownModel
 from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
@@ -73,7 +73,9 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
 def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
     """app: the caller's. The error names nothing that it may not use."""
     usable = {pool.name for pool in allowed_pools(app, table)} | {model.id for model in allowed_models(app, table)}
-    nearest = [name for name in unknown.nearest if name in usable or name not in {*table.pools, *table.models}]
+    usable.update(allowed_aliases(app, table))
+    others = {*table.pools, *table.models, *(alias.name for alias in table.aliases.all)} - usable
+    nearest = [name for name in unknown.nearest if name not in others]
     if table.tree.resolve(unknown.name) is not None:
         text = f"No model here has the capability {unknown.name}; add a provider that serves it."
     else:

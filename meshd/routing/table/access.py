@@ -84,6 +84,17 @@ def allowed_models(app: AppSpec, table: RoutingTable) -> Collection[ModelSpec]:
     return [model for model in table.models.values() if model.id in members]
 
 
+def allowed_aliases(app: AppSpec, table: RoutingTable) -> dict[str, Target]:
+    """Those that it may use, by the names under which lists show them, each with what it stands for."""
+    found = {}
+    for alias in table.aliases.all:
+        name = alias.listed_as
+        target = None if name is None else table.find(name)
+        if name is not None and target is not None and target.alias == alias.name and may_ask(app, target, table):
+            found[name] = target
+    return found
+
+
 def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[PoolSpec]:
     """The pool and its fallback pools that the app may use, each once; a fallback pool's own come after its
     siblings."""

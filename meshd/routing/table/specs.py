@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from meshd.core.prices import FREE, Pricing
+from meshd.routing.table.aliases import LONGEST_NAME, Aliases
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.policies import (
     CachePolicy,
@@ -28,7 +29,6 @@ from modelmesh.wording import nearest
 RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NON_RETRYABLE_CODES = frozenset({400, 401, 403, 404, 422})
 
-_LONGEST_NAME = 200  # characters of a name that is looked up, or shown in an error
 _COMPARED = 100  # names that a misspelt one is compared with
 _REMEMBERED = 1000  # misspelt names whose nearest are kept: an app repeats its mistake
 _WORD = re.compile(r"[^\W_]+")
@@ -207,10 +207,11 @@ class PoolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request's `model` field stands for."""
+    """What a request's `model` field stands for. alias: the one that led there, as configured; "": none."""
 
     kind: Literal["pool", "capability", "model"]
     pool: PoolSpec
+    alias: str = ""
 
 
 class UnknownModel(LookupError):
@@ -218,7 +219,7 @@ class UnknownModel(LookupError):
 
     def __init__(self, name: str, nearest: list[str]) -> None:
         super().__init__(name)
-        self.name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        self.name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
         self.nearest = nearest
 
 
@@ -234,8 +235,10 @@ class RoutingTable:
         apps: Iterable[AppSpec] = (),
         allowances: Iterable[Allowance] = (),
         timezone: str = "UTC",
+        aliases: Aliases | None = None,
     ) -> None:
         self.tree = tree
+        self.aliases = aliases or Aliases()
         self.apps: dict[str, AppSpec] = {app.name: app for app in apps}
         self.timezone = timezone  # of calendar windows
         self.allowances: dict[tuple[str, str], tuple[Allowance, ...]] = {}
@@ -267,13 +270,33 @@ class RoutingTable:
         return cls(CapabilityTree.default(), (), (), ())
 
     def resolve(self, name: str) -> Target:
-        """What `name` stands for: a pool, a capability, a model. The first match wins.
+        """What `name` stands for: a pool, a capability, a model, or what its alias stands for. The first match wins.
 
         Raises UnknownModel.
         """
+        target = self.find(name)
+        if target is None:
+            raise UnknownModel(name, self.nearest(name))
+        return target
+
+    def find(self, name: str) -> Target | None:
+        """The same; None if it stands for nothing."""
+        target = self.named(name)
+        if target is not None:
+            return target
+        alias = self.aliases.find(name)
+        target = None if alias is None else self.named(alias.target)
+        if alias is None or target is None:
+            return None
+        return replace(target, alias=alias.name)  # not kept: any number of names may match a pattern
+
+    def named(self, name: str) -> Target | None:
+        """The pool, capability or model of that name, without aliases."""
         target = self._resolved.get(name)
         if target is None:
-            target = self._resolved[name] = self._resolve(name)
+            target = self._named(name)
+            if target is not None:
+                self._resolved[name] = target
         return target
 
     def pools_of(self, model: str) -> list[str]:
@@ -285,7 +308,7 @@ class RoutingTable:
         if len(several) > 1:
             return several[:3]
         found = self.misspelt.get(name)
-        if found is None and len(name) <= _LONGEST_NAME:
+        if found is None and len(name) <= LONGEST_NAME:
             if len(self.misspelt) >= _REMEMBERED:
                 self.misspelt.clear()
             found = self.misspelt[name] = self._find_nearest(name.lower())
@@ -293,7 +316,8 @@ class RoutingTable:
 
     def _find_nearest(self, name: str) -> list[str]:
         served = {node for model in self.models.values() for node in model.capabilities if self._most_specific(node)}
-        known = [*self.pools, *map(self.tree.alias, {*self._pools_by_capability, *served}), *self.models]
+        exact = [alias.name for alias in self.aliases.all if not alias.is_pattern]
+        known = [*self.pools, *exact, *map(self.tree.alias, {*self._pools_by_capability, *served}), *self.models]
         known += (upstream for upstream, ids in self._by_upstream.items() if len(ids) == 1)
         if len(known) > _COMPARED:
             # Comparing takes some 50 µs per name, and requests wait: among very many, only those that share a word's
@@ -302,7 +326,7 @@ class RoutingTable:
             known.sort(key=lambda candidate: -sum(word in candidate.lower() for word in words))
         return nearest(name, known[:_COMPARED], count=3, cutoff=0.4)
 
-    def _resolve(self, name: str) -> Target:
+    def _named(self, name: str) -> Target | None:
         pool = self.pools.get(name)
         if pool is not None:
             return Target("pool", pool)
@@ -315,7 +339,7 @@ class RoutingTable:
                 return Target("capability", pool)
         if model is not None:
             return Target("model", self._pool_of_one(model))
-        raise UnknownModel(name, self.nearest(name))
+        return None
 
     def _model(self, name: str) -> ModelSpec | None:
         """The model with this id or, where one alone counts, with this name at its provider."""
