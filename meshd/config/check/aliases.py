@@ -24,7 +24,7 @@ def check_aliases(
     aliases, pools, models = (_map(flat.get(section)) for section in ("aliases", "pools", "models"))
     for name, target in aliases.items():
         if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-            report(("aliases", name), "a name may contain only letters, digits and . - _ / : @ + [ ], and * and ?", None)
+            report(("aliases", name), "a name may contain only letters, digits and . - _ / : @ + [ ] * ?", None)
         elif name in pools or name in models:
             section = "pools" if name in pools else "models"
             report(("aliases", name), f"{section}.{name} has this name, so that the alias would never be used", None)

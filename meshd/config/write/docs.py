@@ -126,8 +126,8 @@ pools:
 _ALIASES = """\
 ```yaml
 aliases:
-  gpt-4o-mini: chat       # one name
-  claude-*: coding        # every name that begins so
+  gpt-4o-mini: chat-completion   # one name
+  claude-*: text-generation      # every name that begins so
 ```
 
 - In a pattern, `*` stands for any characters, `?` for one. The exact name comes first, then the first pattern that
@@ -135,7 +135,7 @@ aliases:
 - The names of pools, capabilities and models win over aliases, those of models that a provider lists too.
 - An alias stands for a pool, a capability or a model, not for another alias. An app that may use what an alias stands
   for may use the alias.
-- Lists of models show exact names, and a pattern that ends in `*` with its target at the end: `claude-coding`.
+- Lists of models show exact names, and a pattern that ends in `*` with its target at the end: `claude-text-generation`.
 """
 
 _ZERO = """\

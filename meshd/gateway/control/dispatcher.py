@@ -28,6 +28,8 @@ from modelmesh.wording import likeliest, short, told
 logger = logging.getLogger("meshd.gateway")
 
 USUAL_FORMAT = "openai"
+FormatOf = str | Callable[[Mapping[str, str]], str]
+"""The name of a format; or, at a path that several APIs have, which one a request's headers mean."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Operation:
     admin: bool = False
     stream: StreamHandler | None = None
     raw: RawHandler | None = None
-    format: str = USUAL_FORMAT
+    format: FormatOf = USUAL_FORMAT
 
 
 class Dispatcher:
@@ -78,7 +80,7 @@ class Dispatcher:
         *,
         admin: bool = False,
         stream: StreamHandler | None = None,
-        format: str = USUAL_FORMAT,
+        format: FormatOf = USUAL_FORMAT,
     ) -> None:
         """Add an operation whose body and answer are JSON. A path that ends in "/" matches everything below it."""
         self._add(method, path, Operation(handler, admin, stream, format=format))
@@ -171,14 +173,15 @@ class Dispatcher:
         exact = {method for method, known in self._exact if known == path}
         return exact | {method for method, prefix, _ in self._prefixes if _is_below(path, prefix)}
 
-    def format(self, path: str) -> str:
-        """The name of the format that a path belongs to."""
+    def format(self, path: str, headers: Mapping[str, str]) -> str:
+        """The name of the format in which errors are told. headers: by lower-case name."""
         found = self._inference.get(path)
         if found is not None:
             return found
         exact = (operation for (_, known), operation in self._exact.items() if known == path)
         below = (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
-        return next((operation.format for operations in (exact, below) for operation in operations), USUAL_FORMAT)
+        format = next((operation.format for operations in (exact, below) for operation in operations), USUAL_FORMAT)
+        return format(headers) if callable(format) else format
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist. own: name the mesh's own paths, not those of the APIs."""

@@ -31,8 +31,6 @@ class Inventory(Group):
 
     def add_to(self, table: Dispatcher) -> None:
         add = table.add
-        add("GET", "/v1/models", self.list_openai_models)
-        add("GET", "/v1/models/", self.get_openai_model)
         add("GET", "/mesh/v1/describe", self.describe)
         add("GET", "/mesh/v1/pools", self.pools)
         add("GET", "/mesh/v1/pools/", self.pool)
@@ -40,21 +38,6 @@ class Inventory(Group):
         add("GET", "/mesh/v1/providers", self.providers)
         add("GET", "/mesh/v1/capabilities", self.capabilities)
         add("GET", "/mesh/v1/config", self.config, admin=True)
-
-    # -- as OpenAI lists them -------------------------------------------------------------------------
-
-    async def list_openai_models(self, call: Call) -> dict[str, Any]:
-        """Pools first, as apps should ask for them. Only what this caller may use."""
-        table, app = self.runtime.table, self.runtime.apps.identify(call.caller).spec
-        pools = [_openai_model(pool.name, "mesh") for pool in allowed_pools(app, table)]
-        models = [_openai_model(model.id, model.provider) for model in allowed_models(app, table)]
-        return {"object": "list", "data": pools + models}
-
-    async def get_openai_model(self, call: Call) -> dict[str, Any]:
-        runtime, target = self.runtime, self.resolve(call.rest)
-        runtime.apps.check(runtime.apps.identify(call.caller), target)
-        owner = runtime.table.models[target.pool.members[0]].provider if target.kind == "model" else "mesh"
-        return _openai_model(call.rest, owner)
 
     # -- the mesh's own lists -------------------------------------------------------------------------
 
@@ -155,7 +138,3 @@ class Inventory(Group):
             "account": identity.account,
             "admin": apps.is_admin(caller),
         }
-
-
-def _openai_model(id: str, owner: str) -> dict[str, Any]:
-    return {"id": id, "object": "model", "created": 0, "owned_by": owner}

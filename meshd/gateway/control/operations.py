@@ -17,6 +17,7 @@ from meshd.gateway.control.commands import Commands
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.inventory import Inventory
+from meshd.gateway.control.models import Models
 from meshd.gateway.control.ollama import Ollama
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
@@ -46,6 +47,7 @@ def add_all(
     inventory = Inventory(runtime, actors, server.instance)
     groups: tuple[Group, ...] = (
         inventory,
+        Models(runtime, actors),
         Status(runtime, actors, admission, server, http.listeners, inventory, started),
         Clients(runtime, actors, admission, server.connections),
         Usage(runtime, actors, admission, server.connections),

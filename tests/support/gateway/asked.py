@@ -99,10 +99,15 @@ class _Waiting(Asked):
 
 
 async def answer_of(
-    dispatcher: Dispatcher, method: str, path: str, body: bytes = b"", caller: Caller | None = None
+    dispatcher: Dispatcher,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    caller: Caller | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Any:
     """The decoded answer of one of the mesh's own operations. Raises MeshError."""
-    asked = _Waiting(body, method=method, path=path, caller=caller)
+    asked = _Waiting(body, method=method, path=path, caller=caller, headers=headers)
     await dispatcher.run(asked)
     if asked.failure is not None:
         raise asked.failure

@@ -40,8 +40,8 @@ class Endpoints(Protocol):
     def methods(self, path: str) -> set[str]:
         """Those that a path takes; empty if there is no such path."""
 
-    def format(self, path: str) -> str:
-        """The name of the format that a path belongs to."""
+    def format(self, path: str, headers: Mapping[str, str]) -> str:
+        """The name of the format in which errors are told. headers: by lower-case name."""
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist."""
@@ -205,7 +205,7 @@ class HttpServer:
         request_id, limits = os.urandom(16), self._admission.limits
         arrived = clock.now()
         deadline = Deadline.after(arrived, limits.request_timeout)
-        app = framing(self._endpoints.format(incoming.path))
+        app = framing(self._endpoints.format(incoming.path, incoming.headers))
         reply = HttpReply(connection, app, deadline, self._loop)
         reply.extra = [("x-request-id", request_id.hex()), *self.listeners.cors_headers(incoming.headers)]
         reply.chunked = not incoming.is_http_1_0

@@ -115,8 +115,10 @@ def test_what_a_path_takes_and_how_its_errors_are_told(dispatcher):
     assert dispatcher.methods("/below/") == dispatcher.methods("/nowhere") == set()
     dispatcher.add("GET", "/below/it/", None, format="responses")
     dispatcher.add("POST", "/b", None, format="responses")
-    formats = [dispatcher.format(path) for path in ("/v1/infer", "/b", "/below/it/x", "/a", "/nowhere")]
+    formats = [dispatcher.format(path, {}) for path in ("/v1/infer", "/b", "/below/it/x", "/a", "/nowhere")]
     assert formats == ["anthropic", "responses", "openai", "openai", "openai"]
+    dispatcher.add("GET", "/both", None, format=lambda headers: headers.get("speaks", "openai"))
+    assert [dispatcher.format("/both", headers) for headers in ({}, {"speaks": "anthropic"})] == ["openai", "anthropic"]
 
 
 async def test_streams(dispatcher):

@@ -1,0 +1,1 @@
+"""Lists of models, as the clients of each API read them."""

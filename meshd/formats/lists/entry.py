@@ -1,0 +1,40 @@
+"""A model as lists show it, in no API's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that apps may ask for by `id`. kind: `pool`, `capability`, `model`, or `alias`, which stands for
+    `target`. owner: the provider of a model, else `mesh`.
+
+    Of all models that may answer: capabilities: leaf ids that one of them has; context_window, max_output_tokens: the
+    smallest, None where none is known; features: what all of them declare.
+    """
+
+    id: str
+    kind: str
+    target: str
+    owner: str
+    capabilities: tuple[str, ...]
+    context_window: int | None
+    max_output_tokens: int | None
+    features: frozenset[str]
+
+
+class Form(Protocol):
+    """How one API's clients read models. speaks: the wire format in which they ask for answers; None: any."""
+
+    speaks: str | None
+
+    def asked(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        """Whether a request for a list is for this form. headers: by lower-case name."""
+
+    def listed(self, entries: list[Entry], query: Mapping[str, str]) -> dict[str, Any]:
+        """Raises InvalidRequestError."""
+
+    def one(self, entry: Entry) -> dict[str, Any]: ...
