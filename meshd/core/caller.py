@@ -22,7 +22,8 @@ class Peer:
     system_unit: the unit that the system's service manager put it in. It equals `unit`, except for a process of a
     user's service manager: there it is `user@UID.service`, and the user chooses the name in `unit`.
 
-    script: what an interpreter runs, as the process itself claims; a label that no rule uses.
+    script: what an interpreter runs, as the process itself claims; a label that no rule uses. network: where it is, if
+    its user is unknown: an address or a network of IPv6; "" for a process of this machine.
     """
 
     uid: int = -1
@@ -35,6 +36,12 @@ class Peer:
     groups: frozenset[int] = frozenset()
     system_unit: str = ""
     script: str = field(default="", compare=False)
+    network: str = ""
+
+    @property
+    def shares_as(self) -> Hashable:
+        """Under what its connections, requests and bytes are counted, so that all get their share."""
+        return self.network or self.uid
 
     @property
     def user(self) -> str:
@@ -79,6 +86,10 @@ class Token:
     @property
     def owner(self) -> Hashable:
         """Whose its requests are."""
+        return self.digest
+
+    @property
+    def shares_as(self) -> Hashable:
         return self.digest
 
     @property

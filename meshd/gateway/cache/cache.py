@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,8 +92,8 @@ class Shelf:
         self.shares.used(key)
         return entry
 
-    def put(self, key: bytes, entry: Entry, owner: int = -1) -> None:
-        """Keep it, replacing an older one, unless it is too large. owner: the uid that asked for it."""
+    def put(self, key: bytes, entry: Entry, owner: Hashable = -1) -> None:
+        """Keep it, replacing an older one, unless it is too large. owner: who asked for it."""
         size = entry.size
         if size > self.policy.max_size // LARGEST_SHARE:
             return
@@ -264,7 +264,7 @@ class ResponseCache:
         flight = self._flights[key] = SharedRequest(max(largest, HELD_BYTES), request.deadline.copy())
         try:
             with flight.read() as reader:
-                task = self._spawn(self._fly(flight, request.caller.uid, pool, key, run))
+                task = self._spawn(self._fly(flight, request.caller.shares_as, pool, key, run))
                 task.add_done_callback(lambda _: self._landed(flight, key))
                 flight.task = task
                 await _take(reply, flight, reader, task)
@@ -287,8 +287,8 @@ class ResponseCache:
         else:
             reply.error(flight.error or RequestCancelledError("The request was cancelled."))
 
-    async def _fly(self, flight: SharedRequest, uid: int, pool: str, key: bytes, run: Run) -> None:
-        """uid: the user whose app started it, and whose share of the shelf the answer counts towards."""
+    async def _fly(self, flight: SharedRequest, user: Hashable, pool: str, key: bytes, run: Run) -> None:
+        """user: the one whose app started it, and whose share of the shelf the answer counts towards."""
         try:
             keep = await run(SharedReply(flight))
         except Exception as error:
@@ -298,7 +298,7 @@ class ResponseCache:
         if keep and flight.whole and not flight.dropped and shelf is not None and self._flights.get(key) is flight:
             chunks, mesh = tuple(flight.chunks), flight.mesh
             entry = Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock())
-            shelf.put(key, entry, uid)
+            shelf.put(key, entry, user)
 
     def _landed(self, flight: SharedRequest, key: bytes) -> None:
         """Called when the task has ended in any way: requests no longer wait for it."""

@@ -1,7 +1,6 @@
 """Accepts the connections to the daemon's sockets, and asks the kernel who connected.
 
-Owns: the listening sockets, and who may connect now.
-Must never: read from a connection, or let users take the descriptors that others, files and providers need.
+Owns: the listening sockets. Must never: read from a connection, or decide who may have one (`connection_places.py`).
 """
 
 from __future__ import annotations
@@ -16,39 +15,30 @@ import time
 from collections.abc import Callable
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends.fair_share import FairShare
-from meshd.gateway.frontends.peer_identity import of_socket, tcp_user_of, user_of
-from meshd.host.process import descriptors
+from meshd.gateway.frontends.connection_places import NO_DESCRIPTORS, ConnectionPlaces
+from meshd.gateway.frontends.peer_identity import network_of, of_socket, tcp_user_of, user_of
 from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
-MOST_CONNECTIONS = 8192
-"""Of all users, and at most half of the descriptors; the other half is for providers and files."""
-_OPERATORS_FEW = 4  # connections of an operator, which the other one cannot take from it
 _BACKLOG = 4096  # connections that wait to be accepted
 _AT_ONCE = 0.001  # s of accepting before the loop may do something else for as long
-_BURST = 256  # connections that a user may make at once,
-_PACE = 64.0  # and a second: to look up who connects takes ten times as long as to refuse it
 _NO_ROOM_REST = 0.05  # s without a free descriptor
 _TELL_EVERY = 60.0  # s between two warnings
-_NO_DESCRIPTORS = "no file descriptors are left; raise LimitNOFILE= or `ulimit -n`"
 
 
 class Acceptor:
-    """connected: called with a socket and who is at its other end. share: of the connections of all users."""
+    """connected: called with a socket and who is at its other end. places: for the connections of all acceptors."""
 
-    def __init__(self, connected: Callable[[socket.socket, Peer], None], share: FairShare) -> None:
+    def __init__(self, connected: Callable[[socket.socket, Peer], None], places: ConnectionPlaces) -> None:
         self.addresses: list[str] = []
         self._connected = connected
-        self._share = share
-        self._others = 0  # descriptors that were open before there were connections
+        self._places = places
         self._listening: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._spare = -1  # a descriptor, to accept and close a connection with when there is no other
         self._told = {"": 0.0}
-        self._due: dict[int, float] = {}  # user → when all of its connections have been within the pace, monotonic s
 
     def listen(
         self, loop: asyncio.AbstractEventLoop, path: str, fd: int | None, mode: int | None, gid: int | None
@@ -74,7 +64,7 @@ class Acceptor:
         self._loop = loop
         if self._spare < 0:
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            self._others = descriptors.in_use()
+            self._places.open()
         made.setblocking(False)
         self._listening.append(made)
 
@@ -112,39 +102,19 @@ class Acceptor:
                 self._rest(listening, _NO_ROOM_REST)
                 return
             uid = user_of(accepted) if is_unix else tcp_user_of(accepted)
-            refusal = self._refusal(uid, now)
+            caller = Peer(uid, network="" if uid >= 0 else network_of(accepted))
+            refusal = self._places.refusal(caller.shares_as, now, own=uid in (0, os.getuid()))
             if refusal:
                 accepted.close()
-                self._tell(f"{uid}", f"a connection of user {uid} is refused: {refusal}")
+                whose = f"user {uid}" if uid >= 0 else caller.network or "another machine"
+                self._tell(whose, f"a connection of {whose} is refused: {refusal}")
                 refused = True
             else:
                 accepted.setblocking(False)
-                self._connected(accepted, of_socket(accepted) if is_unix else Peer(uid))
+                self._connected(accepted, of_socket(accepted) if is_unix else caller)
             now = time.monotonic()
         if refused or now - began >= _AT_ONCE:  # who is refused tries again at once
             self._rest(listening, max(now - began, _AT_ONCE / 2))
-
-    def _refusal(self, uid: int, now: float) -> str:
-        """Root and the daemon's own user keep the last places."""
-        share, own = self._share, uid in (0, os.getuid())
-        free = descriptors.limit() - self._others - descriptors.LAST
-        share.capacity = max(min(MOST_CONNECTIONS, free // 2), 0)  # the limit may have been changed from outside
-        has = share.of(uid)
-        if not share.fits(uid, operator=own) and not (own and has < _OPERATORS_FEW):
-            return f"it has {has} already, and all users together {share.total}"
-        if not descriptors.left(descriptors.LAST if own else descriptors.LAST + descriptors.reserve() // 2):
-            return _NO_DESCRIPTORS
-        return "" if own or self._paced(uid, now) else f"it makes too many, more than {_PACE:g} a second"
-
-    def _paced(self, uid: int, now: float) -> bool:
-        """Whether the user makes no more connections than it may (the generic cell rate algorithm)."""
-        due = max(self._due.get(uid, now), now) + 1 / _PACE
-        if due - now > _BURST / _PACE:
-            return False
-        if len(self._due) > 256:
-            self._due = {each: until for each, until in self._due.items() if until > now}
-        self._due[uid] = due
-        return True
 
     def _shed(self, listening: socket.socket) -> None:
         """No descriptor is left: the client that has waited longest is turned away, so that the queue moves."""
@@ -153,7 +123,7 @@ class Acceptor:
             listening.accept()[0].close()
         with contextlib.suppress(OSError):
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._tell("full", f"new connections are refused: {_NO_DESCRIPTORS}")
+        self._tell("full", f"new connections are refused: {NO_DESCRIPTORS}")
         self._rest(listening, _NO_ROOM_REST)
 
     def _close_spare(self) -> None:

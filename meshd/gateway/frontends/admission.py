@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from meshd.core.caller import Caller
 from meshd.core.fair_eviction import Shares
 from meshd.core.text.durations import ASK_AGAIN_IN
+from meshd.gateway.frontends.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.exchange import Answer, Reply, Request
 from meshd.gateway.frontends.fair_share import FairShare
 from meshd.gateway.frontends.room import Room
@@ -34,7 +35,6 @@ REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
 MOST_FIELDS = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
 _GENEROSITY = 3  # a user that is alone gets three quarters of the places that are not the operators'
-_CONNECTION_GENEROSITY = 1 / 3  # and a fifth of the connections
 _OWN_GENEROSITY = 1 / 13  # and 16 of those for listeners and commands, as each of its events goes to all its listeners
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
@@ -77,7 +77,7 @@ class Admission:
     ) -> None:
         self.rights = rights
         self.room = Room()
-        self.connections = FairShare(0, _CONNECTION_GENEROSITY)  # of all front ends; its capacity is the acceptors'
+        self.connections = ConnectionPlaces()
         self._places = FairShare(limits.max_inflight, _GENEROSITY)
         self._own_places = FairShare(OWN_OPERATIONS, _OWN_GENEROSITY)
         self.use(limits)
@@ -104,12 +104,12 @@ class Admission:
 
     def has_room(self, caller: Caller, rights: Rights, size: int) -> bool:
         """Whether the daemon may hold so many more bytes for this user."""
-        return self.room.fits(caller.uid, size, operator=rights.operator, least=2 * rights.max_message_size)
+        return self.room.fits(caller.shares_as, size, operator=rights.operator, least=2 * rights.max_message_size)
 
     def admit(self, request: Request, size: int, rights: Rights, *, crowded: bool = False) -> None:
         """Begin a request, or refuse it. size: bytes that were sent. crowded: there was no room to read all of it."""
         refusal = self._refusal(request, size, rights, crowded)
-        user = request.caller.uid
+        user = request.caller.shares_as
         self.in_flight[request.request_id] = request
         self._places_for(request).take(user)
         request.held = request.size
@@ -165,7 +165,7 @@ class Admission:
 
     def _full(self, request: Request, rights: Rights) -> str:
         """Why no more of these are accepted now, or ""."""
-        places, user = self._places_for(request), request.caller.uid
+        places, user = self._places_for(request), request.caller.shares_as
         if places.fits(user, operator=rights.operator):
             return ""
         has, total = places.of(user), places.total
@@ -193,7 +193,7 @@ class Admission:
                 answer.error.__traceback__ = answer.error.__context__ = answer.error.__cause__ = None
             self.remembered[request_id] = (request.caller, answer)
             share = REMEMBERED_SIZE // REMEMBERED_ANSWERS
-            self._shares.put(request_id, request.caller.uid, max(size, share))
+            self._shares.put(request_id, request.caller.shares_as, max(size, share))
             while self._shares.size > REMEMBERED_SIZE:
                 del self.remembered[self._shares.pop()]
 
@@ -209,7 +209,7 @@ class Admission:
         return request
 
     def _leave(self, request: Request) -> None:
-        user = request.caller.uid
+        user = request.caller.shares_as
         del self.in_flight[request.request_id]
         self._places_for(request).give(user)
         self.room.give(user, request.held)
@@ -218,7 +218,7 @@ class Admission:
         """Never begin these again, since they were sent to a provider and their outcome is unknown."""
         for request_id in request_ids:
             request = self.in_flight.get(request_id)
-            self._interrupted.put(request_id, -1 if request is None else request.caller.uid)
+            self._interrupted.put(request_id, -1 if request is None else request.caller.shares_as)
         while len(self._interrupted) > REMEMBERED_INTERRUPTIONS:
             self._interrupted.pop()
 

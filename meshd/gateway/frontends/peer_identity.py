@@ -18,6 +18,7 @@ import select
 import socket
 import struct
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 
 from meshd.core.caller import Peer
 from meshd.host.process import processes
@@ -51,6 +52,16 @@ def tcp_user_of(connected: socket.socket) -> int:
     except OSError:  # it is closed already
         return -1
     return -1 if owner is None else owner.uid
+
+
+def network_of(connected: socket.socket) -> str:
+    """Where the other end of a TCP connection is: its address, or its network of 64 bits in IPv6, in which one machine
+    may have every address. "" if it is closed already."""
+    try:
+        host = ip_address(connected.getpeername()[0].partition("%")[0])
+    except OSError:
+        return ""
+    return str(host if host.version == 4 else ip_network((host, 64), strict=False))
 
 
 def of_socket(connected: socket.socket) -> Peer:

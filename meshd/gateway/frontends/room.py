@@ -19,7 +19,7 @@ _GENEROSITY = 1 / 11  # a user that is alone gets a twelfth, as a body is held t
 class Waiting(Protocol):
     """Waits for room. user: the one whose share it is."""
 
-    user: int
+    user: Hashable
 
     def try_again(self) -> bool:
         """Called when somebody gave room back. Returns whether it still waits."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.acceptor import Acceptor
-from meshd.gateway.frontends.fair_share import FairShare
+from meshd.gateway.frontends.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.http.access import Access
 from meshd.host.plain_text import one_line
 from meshd.messages import ListenHttp
@@ -39,18 +39,18 @@ class Listener:
 
 
 class Listeners:
-    """connected: called with a listener, a socket and who is at its other end. share: of the connections of all users.
+    """connected: called with a listener, a socket and who is at its other end. places: for the connections.
 
     addresses: as URLs; a UNIX socket's path as it is. problems: why others are not here. keepalive: seconds.
     max_body: bytes.
     """
 
-    def __init__(self, connected: Callable[[Listener, socket.socket, Peer], None], share: FairShare) -> None:
+    def __init__(self, connected: Callable[[Listener, socket.socket, Peer], None], places: ConnectionPlaces) -> None:
         self.addresses: list[str] = []
         self.problems: list[str] = []
         self.access = Access()
         self._connected = connected
-        self._share = share
+        self._places = places
         self._config: ProxyConfig | None = None
         self._place: ListenHttp | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,7 +164,7 @@ class Listeners:
         self.addresses.append(path)
 
     def _acceptor(self, listener: Listener) -> Acceptor:
-        made = Acceptor(lambda accepted, caller: self._connected(listener, accepted, caller), self._share)
+        made = Acceptor(lambda accepted, caller: self._connected(listener, accepted, caller), self._places)
         self._acceptors.append(made)
         return made
 

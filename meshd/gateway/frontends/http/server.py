@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from meshd.config.schema import ProxyConfig
-from meshd.core.caller import Peer
+from meshd.core.caller import Caller, Peer
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
@@ -111,9 +111,7 @@ class HttpServer:
         assert self._loop is not None
         assert self._turns is not None
         loop = self._loop
-        connection = HttpConnection(
-            loop, caller, self, self._turns, self._admission.room, listener=listener, keepalive=self.listeners.keepalive
-        )
+        connection = HttpConnection(loop, caller, self, self._turns, self._admission.room, listener)
         self.connections.add(connection)
         self._admission.connections.take(connection.user)
         made = loop.create_task(self._make(connection, accepted, listener))
@@ -132,10 +130,10 @@ class HttpServer:
         now = time.monotonic()
         self._timer = self._loop.call_later(_CHECK_EVERY, self._check)
         for connection in list(self.connections):
-            connection.check(now)
+            connection.check(now, self.listeners.keepalive)
 
     def fits(self, connection: HttpConnection, size: int) -> bool:
-        caller = connection.caller
+        caller = connection.asks_as
         return self._admission.has_room(caller, self._admission.rights(caller), size)
 
     def gone(self, connection: HttpConnection) -> None:
@@ -169,6 +167,8 @@ class HttpServer:
             incoming.limit = incoming.limit or pages.MOST_BODY
             return
         incoming.caller = caller = access.caller(connection.caller, headers, is_unix=is_unix)
+        if connection.caller.uid < 0:
+            self._count_as(connection, caller)
         self._check_path(incoming.method, path)
         coding = headers.get("content-encoding", "identity").lower()
         if coding not in ("", "identity"):
@@ -183,6 +183,14 @@ class HttpServer:
             incoming.limit, incoming.setting = self.listeners.max_body, "proxy.max_body"
         if incoming.length is not None and incoming.length > incoming.limit:
             raise too_long(incoming.length, incoming.limit, incoming.setting)
+
+    def _count_as(self, connection: HttpConnection, caller: Caller) -> None:
+        """A connection from another machine counts towards its token's share: all tokens may come through one proxy."""
+        places, user = self._admission.connections, caller.shares_as
+        if user != connection.user and places.fits(user):
+            places.give(connection.user)
+            places.take(user)
+            connection.count_as(caller)
 
     def _check_path(self, method: str, path: str) -> None:
         """The mesh's own operations are for its socket."""
@@ -254,4 +262,4 @@ class HttpServer:
         self._admission.admit(request, len(request.body), self._admission.rights(request.caller))
 
     def crowded(self, connection: HttpConnection) -> MeshError:
-        return holds_much(connection.caller)
+        return holds_much(connection.asks_as)

@@ -66,12 +66,12 @@ class Connection(ABC):
 
 
 class Connections:
-    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds. share: of the
-    connections of all users."""
+    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds. places:
+    for the connections of all users."""
 
-    def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float, share: FairShare) -> None:
+    def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float, places: FairShare) -> None:
         self.known: set[Connection] = set()
-        self.share = share
+        self._places = places
         self.heartbeat = heartbeat
         self._lost = lost
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,7 +91,7 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         self.known.add(connection)
-        self.share.take(connection.caller.uid)
+        self._places.take(connection.caller.shares_as)
 
     def lose(self, connection: Connection, why: str) -> None:
         if connection in self.known:
@@ -128,4 +128,4 @@ class Connections:
 
     def _forget(self, connection: Connection) -> None:
         self.known.discard(connection)
-        self.share.give(connection.caller.uid)
+        self._places.give(connection.caller.shares_as)

@@ -53,7 +53,7 @@ class IpcServer:
         self.instance = secrets.token_hex(8)
         self.malformed = 0
         self.connections = Connections(self._lost, heartbeat, admission.connections)
-        self._acceptor = Acceptor(self._connected, self.connections.share)
+        self._acceptor = Acceptor(self._connected, admission.connections)
         self._admission = admission
         self._on_event = on_event
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -290,7 +290,7 @@ class IpcServer:
         assert self._turns is not None
         if connection.requests:
             give_up = partial(self._give_up, connection, list(connection.requests), why)
-            self._turns.ready(connection.caller.uid, give_up)
+            self._turns.ready(connection.caller.shares_as, give_up)
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)
 
     def _give_up(self, connection: Connection, request_ids: list[bytes], why: str) -> bool:

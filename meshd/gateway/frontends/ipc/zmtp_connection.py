@@ -9,23 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import UNREAD, Connection
 from meshd.gateway.frontends.room import Room
+from meshd.gateway.frontends.socket_connection import SocketConnection
 from meshd.gateway.frontends.turns import Turns
 
-FULL_BYTES = 16 * 1024
-"""Sent and not read by the client, after which streams wait, and what is unread takes room."""
-UNREAD_BYTES = 2 * 1024**2
-"""The same, after which nothing more is read from the client until it has read."""
-ROOM_PATIENCE = 5.0
-"""Seconds that a message waits for room, before it is read and refused."""
 _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as there is
-_LINGER = 0.5  # s that a closed connection's last bytes have to leave
-
 
 # What is read into it is taken out before anything else is read.
 _buffer = memoryview(bytearray(16 * _PIECE))
@@ -44,7 +37,7 @@ class Receiver(Protocol):
         """Nothing more comes, and nothing can be sent."""
 
 
-class ZmtpConnection(Connection, asyncio.BufferedProtocol):
+class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
     """bounds: of its next message. fits: whether there is room for so many bytes of its user."""
 
     def __init__(
@@ -57,32 +50,19 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         bounds: Callable[[Connection], zmtp.Bounds],
         fits: Callable[[Connection, int], bool],
     ) -> None:
-        super().__init__(caller)
-        self.user = caller.uid
-        self._loop = loop
+        Connection.__init__(self, caller)
+        SocketConnection.__init__(self, loop, caller.shares_as, turns, room)
         self._receiver = receiver
-        self._turns = turns
-        self._room = room
         self._bounds = bounds
-        self._fits = fits
-        self._queued = False  # for its turn
+        self._has_room = fits
         self._direct = False  # what is read now goes into a message
-        self._reads = True
-        self._unread = 0  # bytes of room that unread messages take
-        self._leaving: list[bytes] = []  # messages that are written together
-        self._leaving_size = 0
-        self._patience: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
         self._peer: zmtp.Peer
 
     # -- asyncio's -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._transport.set_write_buffer_limits(high=FULL_BYTES)
+        super().connection_made(transport)
         self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take)
-        if not self._reads:  # closed before it was made
-            self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         found = self._peer.missing()
@@ -98,17 +78,9 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
             self._peer.receive(bytes(_buffer[:nbytes]))
         self._proceed()
 
-    def pause_writing(self) -> None:
-        self.full = True
-
-    def resume_writing(self) -> None:
-        self.full = False
-        self._hold_unread(0)
+    def _has_read(self) -> None:
         self.seen = time.monotonic()
         self._receiver.has_room(self)
-        if self.held_back:
-            self.held_back = False
-            self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
@@ -123,30 +95,9 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
             return "it closed its connection"
         if not self._peer.ready:
             return ""
-        data = self._peer.encode(frames)
-        if (self.full or len(data) > UNREAD_BYTES) and not self._fits(self, 1):
-            self._abort()
+        if not self._gather(self._peer.encode(frames), more=bool(self.requests)):
             return UNREAD
-        self._leaving.append(data)
-        self._leaving_size += len(data)
-        if not self.requests or self._leaving_size > FULL_BYTES:  # nothing follows soon, or enough has come together
-            self._write()
-        elif len(self._leaving) == 1:
-            self._loop.call_soon(self._write)
         return ""
-
-    def _write(self) -> None:
-        """Each write wakes the client up, so that what is sent in one turn of the loop leaves together."""
-        leaving, self._leaving, self._leaving_size = self._leaving, [], 0
-        transport = self._transport
-        if not leaving or transport is None or transport.is_closing():
-            return
-        transport.writelines(leaving)
-        if self.full:
-            self._hold_unread(transport.get_write_buffer_size())
-            if self._unread > UNREAD_BYTES:
-                self.held_back = True
-                self._read_or_pause()
 
     def reads(self) -> bool:
         before = self._unread
@@ -164,30 +115,7 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         """Whether what it sends is read and looked at."""
         return self._reads and not self.held_back
 
-    def stop_receiving(self) -> None:
-        self._reads = False
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def close(self) -> None:
-        self._end()
-        self._write()
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            transport.close()
-            if transport.get_write_buffer_size():
-                self._loop.call_later(_LINGER, transport.abort)
-
-    def _abort(self) -> None:
-        self._end()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _end(self) -> None:
-        """Nothing more is read or held."""
-        self.stop_receiving()
-        self._stop_waiting()
-        self._hold_unread(0)
+    def _ended(self) -> None:
         peer = getattr(self, "_peer", None)
         if peer is not None:
             self._room.give(self.user, peer.held)
@@ -195,20 +123,13 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def _proceed(self) -> None:
-        """Look at what has come, now or when it is its user's turn."""
-        if not self._queued:
-            self._queued = True
-            self._turns.ready(self.user, self._take_turn)
-            self._read_or_pause()
-
     def _take_turn(self) -> bool:
-        """Called by `Turns`, for one message or command."""
+        """For one message or command."""
         if self._looks:
             try:
                 message = self._peer.next()
             except zmtp.Violation as violation:
-                self._abort()
+                self.abort()
                 self._receiver.gone(self, f"it broke the protocol: {violation}")
             else:
                 if message is not None:
@@ -216,33 +137,28 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
                         self._room.give(self.user, message.held)
                     self._receiver.receive(self, message)
                 elif self._peer.waits and self._patience is None:
-                    self._room.wait(self)
-                    self._patience = self._loop.call_later(ROOM_PATIENCE, self._lose_patience)
+                    self._wait_for_room()
         self._queued = self._looks and self._peer.pending
         if not self._queued:
             self._read_or_pause()
         return self._queued
 
-    def _read_or_pause(self) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        reads = self._looks and not self._queued and not self._peer.waits
-        if reads and not transport.is_reading():
-            transport.resume_reading()
-        elif not reads and transport.is_reading():
-            transport.pause_reading()
+    @property
+    def _takes_more(self) -> bool:
+        return self._looks and not self._queued and not self._peer.waits
 
     # -- room -----------------------------------------------------------------------------------------
 
+    def _fits(self, size: int) -> bool:
+        return self._has_room(self, size)
+
     def _take(self, size: int) -> bool:
-        if not self._fits(self, size):
+        if not self._fits(size):
             return False
         self._room.take(self.user, size)
         return True
 
     def try_again(self) -> bool:
-        """Called by `Room`."""
         if self._peer.waits:
             self._take_turn()
         if self._peer.waits:
@@ -256,18 +172,6 @@ class ZmtpConnection(Connection, asyncio.BufferedProtocol):
         self._stop_waiting()
         self._peer.stop_waiting()
         self._proceed()
-
-    def _stop_waiting(self) -> None:
-        self._room.stop_waiting(self)
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _hold_unread(self, size: int) -> None:
-        if size != self._unread:
-            self._room.take(self.user, size)
-            self._room.give(self.user, self._unread)
-            self._unread = size
 
     def _reply(self, data: bytes) -> None:
         """What the protocol itself sends."""

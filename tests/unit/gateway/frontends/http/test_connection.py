@@ -1,22 +1,15 @@
-"""One HTTP connection: whatever a client sends, in whatever pieces, gets answers in order or an honest error."""
+"""One HTTP connection: one request at a time, within bounds of time and room."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
-import os
-import random
-from collections.abc import Awaitable, Callable, Iterator
-from types import SimpleNamespace
-from typing import Any
+import hashlib
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as some
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
+<<<<<<< HEAD
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.admission import Admission, Limits, Rights
 from meshd.gateway.frontends.exchange import Request
@@ -317,6 +310,11 @@ def test_twenty_thousand_malformed_requests() -> None:
 
 
 # -- what is under way ----------------------------------------------------------------------------------
+=======
+from meshd.gateway.frontends.socket_connection import UNREAD_BYTES
+from tests.support.daemons.served import until
+from tests.support.gateway.http_world import GET, World, post, run
+>>>>>>> fd15b1a (Both sockets' connections send, wait and end by one module)
 
 
 def test_a_client_that_leaves_has_its_request_cancelled() -> None:
@@ -363,96 +361,6 @@ def test_what_is_sent_ahead_waits_within_bounds() -> None:
     run(test)
 
 
-async def stream(request: Request) -> None:
-    for text in (b'{"a":1}', b'{"b":2}'):
-        await request.reply.chunk(text)
-
-
-@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-def test_a_stream(version: bytes) -> None:
-    async def test() -> None:
-        world = World(lambda request: None)
-        await world.send(post().replace(b"1.1", version, 1))
-        (request,) = world.asked
-        assert not world.wire.written
-        await stream(request)
-        request.reply.end(None, {})
-        await world.settle()
-        body = b'data: {"a":1}\n\ndata: {"b":2}\n\ndata: [DONE]\n\n'
-        if version == b"1.0":
-            assert world.wire.written.endswith(b"\r\n\r\n" + body)
-            assert world.wire.ended
-        else:
-            (answer,) = world.answers
-            assert (answer.status, answer.body) == (200, body)
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            assert not world.wire.ended
-
-    run(test)
-
-
-def test_an_error_inside_a_stream_is_told_in_it() -> None:
-    async def test() -> None:
-        world = World(lambda request: None)
-        await world.send(post())
-        await stream(world.asked[0])
-        world.asked[0].reply.error(MeshError("it broke"))
-        await world.settle()
-        (answer,) = world.answers
-        assert b"it broke" in answer.body.split(b"\n\n")[2]
-        assert b"[DONE]" not in answer.body
-
-    run(test)
-
-
-def test_an_error_has_its_status_and_what_to_do() -> None:
-    async def test() -> None:
-        told = RateLimitError("slowly", retry_after=1.2, attempts=[{}, {}])
-        world = World(lambda request: request.reply.error(told))
-        await world.send(post())
-        (answer,) = world.answers
-        assert answer.status == 429
-        assert answer.headers["retry-after"] == "2"
-        assert (answer.headers["x-should-retry"], answer.headers["x-mesh-attempts"]) == ("true", "2")
-
-    run(test)
-
-
-def test_headers_cannot_end_their_line() -> None:
-    async def test() -> None:
-        mesh = {"pool": "p\r\nX-Evil: 1", "model": "ü\x7f", "provider": "", "cost": 1e-6, "attempts": [{}]}
-        odd = {"x-a": "b\r\nX-Evil: 1", "content-length": "7", "a:b c": "d"}
-        world = World(lambda request: request.reply.respond(b"{}", mesh, odd))
-        await world.send(post())
-        (answer,) = world.answers
-        assert answer.body == b"{}"
-        assert "X-Evil" not in answer.headers
-        assert answer.headers["x-mesh-cost"] == "0.000001"
-        assert answer.headers["x-mesh-model"] == "\\xfc"
-
-    run(test)
-
-
-def test_a_silent_stream_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "SILENCE", 0.01)
-
-    async def test() -> None:
-        world = World(lambda request: None)
-        await world.send(post())
-        request = world.asked[0]
-        await asyncio.sleep(0.03)
-        assert not world.wire.written  # not a stream: its status stays open
-        request.stream = True
-        await until(lambda: world.wire.written.count(b": keepalive\n\n") > 1)
-        request.reply.error(MeshError("none"))
-        await world.settle()
-        (answer,) = world.answers
-        assert answer.status == 200
-        assert b"none" in answer.body
-
-    run(test)
-
-
 def test_a_client_that_reads_slowly_is_waited_for_then_dropped() -> None:
     async def test() -> None:
         world = World(lambda request: None)
@@ -466,10 +374,67 @@ def test_a_client_that_reads_slowly_is_waited_for_then_dropped() -> None:
         await asyncio.wait_for(sending, 5)
         world.asked[0].reply.end(None, {})
         world.wire.unread = 5
-        world.connection.check(1e12)
+        world.connection.check(1e12, 75.0)
         assert not world.wire.closing  # it may still be reading
-        world.connection.check(2e12)
+        world.connection.check(2e12, 75.0)
         assert world.wire.closing
+
+    run(test)
+
+
+def test_a_client_with_much_to_read_is_held_back_then_dropped() -> None:
+    async def test() -> None:
+        world = World()
+        world.connection.pause_writing()
+        world.wire.unread = UNREAD_BYTES + 1
+        await world.send(GET + GET + GET[:5])
+        assert world.statuses == [200]  # the others wait
+        assert not world.wire.reading
+        world.connection.check(1e12, 75.0)
+        world.wire.unread -= 1
+        world.connection.check(2e12, 75.0)
+        assert not world.wire.closing
+        world.wire.unread = 0
+        world.connection.resume_writing()
+        await world.settle()
+        assert world.statuses == [200] * 2
+        assert world.wire.reading
+
+        world.connection.pause_writing()
+        world.wire.unread = UNREAD_BYTES + 1
+        await world.send(GET[5:])
+        world.connection.check(3e12, 75.0)
+        world.connection.check(4e12, 75.0)
+        assert world.wire.closing
+        assert world.admission.room.total == 0
+
+    run(test)
+
+
+def test_tokens_have_shares_of_their_own() -> None:
+    """Also where all of them come from one address."""
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("ann", "bob")}
+
+    async def test() -> None:
+        world = World(lambda request: None)
+        world.server.use(ProxyConfig(), {digest: name for name, digest in digests.items()})
+        world.admission.connections.capacity = 64
+        peer = Peer(network="192.0.2.1")
+        for name in ("ann", "bob"):
+            world.connect(peer)
+            await world.send(post(b"{}", f"Authorization: Bearer {name}"))
+            assert world.admission.connections.of(digests[name]) == 1
+            assert world.admission.room.of(digests[name]) > 0
+        assert [request.caller.app for request in world.asked] == ["ann", "bob"]
+        await world.send(post(b"{}", "Authorization: Bearer ann")[:-1])
+        assert world.admission.connections.of(digests["ann"]) == 2
+        world.connect(peer)
+        await world.send(post())
+        assert world.admission.connections.of(peer.shares_as) == 1
+        assert world.statuses == [403]
+        for connection in list(world.server.connections):
+            connection.connection_lost(None)
+        assert world.admission.room.total == world.admission.connections.total == 0
 
     run(test)
 
@@ -483,7 +448,7 @@ def test_who_waits_too_long_is_closed(sent: bytes, statuses: list[int]) -> None:
         world = World()
         if sent:
             await world.send(sent)
-        world.connection.check(1e12)
+        world.connection.check(1e12, 75.0)
         await world.settle()
         assert world.statuses == statuses
         assert world.wire.closing or world.wire.ended
@@ -495,7 +460,7 @@ def test_who_waits_too_long_is_closed(sent: bytes, statuses: list[int]) -> None:
 def test_a_body_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         world = World()
-        monkeypatch.setattr("meshd.gateway.frontends.http.connection.ROOM_PATIENCE", 0.01)
+        monkeypatch.setattr("meshd.gateway.frontends.socket_connection.ROOM_PATIENCE", 0.01)
         monkeypatch.setattr(world.admission, "has_room", lambda *_: False)
         await world.send(post(b"{}")[:-2], b"{}")
         assert not world.wire.written

@@ -9,9 +9,8 @@ import os
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends import acceptor, room
+from meshd.gateway.frontends import acceptor, connection_places, room, socket_connection
 from meshd.gateway.frontends.admission import STRANGERS_MESSAGE
-from meshd.gateway.frontends.ipc import zmtp_connection
 from modelmesh import protocol as wire
 from tests.support.apps.raw_peer import RawPeer, command, header, message
 from tests.support.daemons.served import served_in, until
@@ -84,8 +83,8 @@ def test_a_user_leaves_places_to_others_and_to_operators(short, connect, path):
 
 def test_a_user_that_connects_again_and_again_is_slowed_down(short, connect, monkeypatch):
     monkeypatch.setattr(acceptor, "user_of", lambda connected: ANN)
-    monkeypatch.setattr(acceptor, "_BURST", 8)
-    monkeypatch.setattr(acceptor, "_PACE", 0.001)
+    monkeypatch.setattr(connection_places, "_BURST", 8)
+    monkeypatch.setattr(connection_places, "_PACE", 0.001)
 
     async def test(served, address):
         for _ in range(8):
@@ -104,7 +103,7 @@ def test_a_user_that_connects_again_and_again_is_slowed_down(short, connect, mon
 @pytest.fixture
 def lets_in(monkeypatch):
     """`lets_in(address, uid)`: another connection of that user, or None if it is refused. There are 64 in all."""
-    monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 64)
+    monkeypatch.setattr(connection_places, "MOST_CONNECTIONS", 64)
     monkeypatch.setattr(os, "getuid", lambda: OWN)
     made = []
 
@@ -228,7 +227,7 @@ def test_heads_of_requests_in_flight_take_room(short, connect, little_room, head
 
 
 def test_a_message_that_finds_no_room_is_refused_after_a_while(short, connect, little_room, monkeypatch):
-    monkeypatch.setattr(zmtp_connection, "ROOM_PATIENCE", 0.1)
+    monkeypatch.setattr(socket_connection, "ROOM_PATIENCE", 0.1)
 
     async def test(served, address):
         served.operators = {0}
