@@ -6,6 +6,7 @@ Must never: send a call of a tool before all of it has come, as Ollama's clients
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ class Answering:
         self._arrived = now
         self._first: float | None = None  # when the first chunk came
         self._finish = "stop"
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, _Call] = {}
 
     def loaded(self, now: float) -> bytes:
         """The answer to a request without a prompt, which only loads a model."""
@@ -62,7 +63,7 @@ class Answering:
 
     def end(self, usage: Mapping[str, Any] | None, now: float) -> list[bytes]:
         """The lines after the last event: the calls of tools, and the figures."""
-        calls = [_written(self._calls[index]) for index in sorted(self._calls)]
+        calls = [_written(self._calls[index].whole()) for index in sorted(self._calls)]
         lines = [{**self._head(now), **self._piece("", "", calls), "done": False}] if calls else []
         return [lenient.plain(each) for each in (*lines, self._head(now) | self._last(usage, now))]
 
@@ -120,16 +121,24 @@ class Answering:
         if not isinstance(piece, dict):
             return
         index = piece.get("index")
-        call = self._calls.setdefault(
-            index if isinstance(index, int) else len(self._calls), {"function": {"name": "", "arguments": ""}}
-        )
-        if isinstance(piece.get("id"), str) and piece["id"]:
-            call["id"] = piece["id"]
+        call = self._calls.setdefault(index if isinstance(index, int) else len(self._calls), _Call())
+        call.id = call.id or (piece["id"] if isinstance(piece.get("id"), str) else "")
         function = piece.get("function")
-        for name in ("name", "arguments"):
-            said = function.get(name) if isinstance(function, dict) else None
-            if isinstance(said, str):
-                call["function"][name] += said
+        if isinstance(function, dict):
+            call.name += _text(function.get("name"))
+            call.arguments.append(_text(function.get("arguments")))
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call as far as it has come. Its pieces are joined at the end, so that the work is proportional to its size."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+    def whole(self) -> dict[str, Any]:
+        return {"id": self.id, "function": {"name": self.name, "arguments": "".join(self.arguments)}}
 
 
 def written_time(now: float) -> str:
@@ -157,6 +166,10 @@ def _object(data: bytes) -> dict[str, Any]:
     except lenient.NotJSON:
         value = None
     return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _list(value: Any) -> list[Any]:
