@@ -37,15 +37,20 @@ class CreditedReply(Reply):
         return False
 
     async def chunk(self, data: bytes) -> None:
-        while self.credit <= 0 or self.full:
+        while not self.chunk_now(data):
             self._given = self._given or asyncio.Event()
             self._given.clear()
             with Timeout(self.deadline.left()):
                 await self._given.wait()
+
+    def chunk_now(self, data: bytes) -> bool:
+        if self.credit <= 0 or self.full:
+            return False
         self.credit -= 1
         self._send_chunk(data)
         self.sent += 1
         self.deadline.begun()
+        return True
 
     def add_credit(self, chunks: int) -> None:
         self.credit = min(self.credit + chunks, MOST_CREDIT)

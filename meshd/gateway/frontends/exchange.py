@@ -89,6 +89,11 @@ class Reply(ABC):
     async def chunk(self, data: bytes) -> None:
         """One event of a stream, sent when the app has room for it. Raises ClientGone, TimeoutError."""
 
+    def chunk_now(self, data: bytes) -> bool:
+        """The same without a coroutine, as there is one for each token of an answer. False: nothing was sent, and only
+        `chunk` can send it. Raises ClientGone."""
+        return False
+
 
 class Request:
     """What an app asks for, and its progress.

@@ -78,6 +78,16 @@ class Delivery:
             for each in before:
                 await self.reply.chunk(each)
         await self.reply.chunk(data)
+        self._sent(event, data, text)
+
+    def send_now(self, event: StreamEvent) -> bool:
+        """The same, if the event can be sent as it is and at once; else False. Raises ClientGone."""
+        if self._splice is not None or not self._first or not self.reply.chunk_now(event.data):
+            return False
+        self._sent(event, event.data, event.text)
+        return True
+
+    def _sent(self, event: StreamEvent, data: bytes, text: str) -> None:
         self._last = data
         if text or event.content:
             self.pieces += 1

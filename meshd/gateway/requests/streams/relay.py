@@ -63,7 +63,8 @@ async def relay(
                 if event.hidden:
                     continue
                 if held is None:
-                    await delivery.send(event)
+                    if not delivery.send_now(event):
+                        await delivery.send(event)
                     continue
                 held.append(event)
                 if not event.content:  # not by a finish reason alone: some servers send it first, or before an error
