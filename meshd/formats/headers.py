@@ -19,6 +19,8 @@ RawHeaders = Collection[tuple[bytes, bytes]]
 
 _FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-")
 _PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-")
+LIMITS = tuple(prefix.decode() for prefix in _PREFIXES)
+"""How the names of headers begin that say what is left of a limit."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _EPOCH_SECONDS = 1_000_000_000.0  # a reset above this is a date, not a duration

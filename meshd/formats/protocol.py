@@ -9,7 +9,7 @@ HTTP errors are read alike for all formats (`formats/errors`), as is the framing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -162,6 +162,12 @@ class Framing(Protocol):
 
     def event(self, data: bytes) -> bytes:
         """A chunk as it is sent."""
+
+    def remark(self, lines: Iterable[str]) -> bytes:
+        """What apps skip in a stream; empty if the format has nothing of that kind."""
+
+    def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
+        """Those that answers of this API have: the request's id, and what is left of the app's limits. now: UTC s."""
 
     def stream_error(self, error: MeshError) -> list[bytes]:
         """The chunks that tell an error inside a stream."""

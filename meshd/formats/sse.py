@@ -7,6 +7,7 @@ Must never: look into a payload, or do I/O. Work is linear in the bytes fed, how
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 # Without a bound, an endless line would fill the memory. The longest real events contain an image as base64, of some
@@ -20,6 +21,12 @@ _BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
 def begins_as_events(body: bytes | bytearray) -> bool:
     """Whether a body is an event stream, by its first bytes."""
     return bytes(body[:16]).lstrip(BLANK).startswith(_BEGINNINGS)
+
+
+def comment(lines: Iterable[str]) -> bytes:
+    """Lines in ASCII that readers of a stream skip."""
+    said = "".join(f": {line}\n" for line in lines)
+    return f"{said}\n".encode("ascii", "backslashreplace") if said else b""
 
 
 class ServerEvent(NamedTuple):

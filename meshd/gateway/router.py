@@ -52,8 +52,10 @@ from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.rates.app_limits import left_of
 from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.hooks import Hook
+from meshd.sdk.provider import RateLimits
 from meshd.spend.journal import JournalWriter
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
 
@@ -101,7 +103,7 @@ class Router:
         self.dispatcher = Dispatcher({path: each.format.name for path, each in self._spoken.items()}, self._infer)
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
-        self.http = HttpServer(self.admission, self.dispatcher)
+        self.http = HttpServer(self.admission, self.dispatcher, self._limits_of)
         self.inproc = InprocFrontend(self.admission)
         self._frontends: tuple[Frontend, ...] = (self.server, self.http, self.inproc)
         operations.add_all(
@@ -149,6 +151,11 @@ class Router:
 
     def _rights(self, caller: Caller) -> Rights:
         return self.runtime.apps.rights(caller, self._settings.max_message_size)
+
+    def _limits_of(self, caller: Caller) -> RateLimits | None:
+        """What is left of the limits of the caller's app."""
+        identity = self.runtime.apps.identify(caller)
+        return left_of(self.runtime.state.rates, identity.account, identity.spec.rate, clock.now())
 
     async def _infer(self, request: Request) -> None:
         spoken = self._spoken[request.path]

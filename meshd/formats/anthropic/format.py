@@ -22,10 +22,12 @@ from meshd.formats.anthropic.stream.assembled import Assembly
 from meshd.formats.anthropic.stream.event_stream import EventReader
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
+from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken
 from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
+from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
@@ -35,6 +37,7 @@ from meshd.sdk.provider import (
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
+    RateLimits,
     Usage,
 )
 from meshd.sdk.reading import lenient
@@ -112,12 +115,16 @@ class AnthropicAppSide:
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
+    remark = staticmethod(comment)
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, {*text, "system"})
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         return load_body_fields().priced(needs, fields)
+
+    def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
+        return [("request-id", request_id), *as_anthropic(limits, now)]
 
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> MessageSeam:
         return MessageSeam(last or first)

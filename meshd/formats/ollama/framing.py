@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from meshd.formats.limit_headers import as_openai
+from meshd.sdk.provider import RateLimits
 from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
 
@@ -19,6 +23,12 @@ class OllamaFraming:
 
     def event(self, data: bytes) -> bytes:
         return data + b"\n"
+
+    def remark(self, lines: Iterable[str]) -> bytes:
+        return b""  # each line is an answer
+
+    def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
+        return as_openai(limits)  # Ollama itself has none
 
     def stream_error(self, error: MeshError) -> list[bytes]:
         return [self.error(error)]

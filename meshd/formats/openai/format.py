@@ -9,6 +9,7 @@ import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
 from meshd.formats.openai.body import meaning
@@ -23,6 +24,7 @@ from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.formats.openai.stream.seam import ChunkSeam
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
+from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
@@ -32,6 +34,7 @@ from meshd.sdk.provider import (
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
+    RateLimits,
     Usage,
 )
 from meshd.sdk.reading import lenient
@@ -114,12 +117,16 @@ class OpenAIAppSide:
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
+    remark = staticmethod(comment)
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, text)
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         return load_body_fields().priced(needs, fields)
+
+    def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
+        return as_openai(limits)
 
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> ChunkSeam:
         return ChunkSeam(last or first, operation)  # Azure's first chunk has no id

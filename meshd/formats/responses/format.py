@@ -9,6 +9,7 @@ import msgspec
 
 from meshd.core.needs import Named
 from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
@@ -26,6 +27,7 @@ from meshd.formats.responses.stream.assembled import Assembly
 from meshd.formats.responses.stream.event_stream import EventReader
 from meshd.formats.responses.usage import usage_map
 from meshd.formats.responses.wire import Told, type_of
+from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
@@ -35,6 +37,7 @@ from meshd.sdk.provider import (
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
+    RateLimits,
     Usage,
 )
 from meshd.sdk.reading import lenient
@@ -110,11 +113,15 @@ class ResponsesAppSide:
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
+    remark = staticmethod(comment)
     priced = staticmethod(known_items.priced)
     stream_error = staticmethod(stream_error)
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return known_items.load_item_fields().names(fields, {*text, "input", "instructions"})
+
+    def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
+        return as_openai(limits)
 
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> EventSeam:
         return EventSeam(first, last, text)

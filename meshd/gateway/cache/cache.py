@@ -233,6 +233,7 @@ class ResponseCache:
 
     async def _replay(self, request: Request, entry: Entry, served: Callable[[Served], None]) -> None:
         mesh = {**_told(entry.mesh), "age": round(self._clock() - entry.at, 3)}
+        request.way_back.begins(mesh)
         with _Ending(request, served, mesh) as ending:
             for number, data in enumerate(entry.chunks, 1):
                 await request.way_back.chunk(data)
@@ -248,6 +249,8 @@ class ResponseCache:
                     data = await flight.next(reader)
                 if data is None:
                     break
+                if not reader.taken:
+                    request.way_back.begins({**_told(flight.begun), "coalesced": True})
                 await request.way_back.chunk(data)
                 flight.took(reader)
             if flight.whole:
@@ -285,6 +288,7 @@ class ResponseCache:
         elif flight.bug is not None:
             raise flight.bug
         else:
+            reply.begins(flight.begun)
             reply.error(flight.error or RequestCancelledError("The request was cancelled."))
 
     async def _fly(self, flight: SharedRequest, user: Hashable, pool: str, key: bytes, run: Run) -> None:
@@ -361,6 +365,8 @@ async def _take(reply: Reply, flight: SharedRequest, reader: Reader, task: async
     """Pass a flight's chunks on to the app that started it. Raises ClientGone, TimeoutError."""
     try:
         while (data := await flight.next(reader)) is not None:
+            if not reader.taken:
+                reply.begins(flight.begun)
             await reply.chunk(data)
             flight.took(reader)
     except TimeoutError:

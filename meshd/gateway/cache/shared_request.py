@@ -51,6 +51,7 @@ class SharedRequest:
         self.headers: dict[str, str] | None = None
         self.usage: dict[str, Any] | None = None
         self.mesh: dict[str, Any] = {}
+        self.begun: dict[str, Any] = {}  # what is known of it before its end
         self.error: MeshError | None = None
         self.bug: Exception | None = None
         self.orphaned = False  # the app that started it has disconnected
@@ -167,6 +168,9 @@ class SharedReply(Reply):
     def __init__(self, shared: SharedRequest) -> None:
         super().__init__()
         self.shared = shared
+
+    def begins(self, mesh: dict[str, Any]) -> None:
+        self.shared.begun = mesh
 
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True

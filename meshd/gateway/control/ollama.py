@@ -125,6 +125,9 @@ class OllamaReply(Reply):
         self._media = _media(asked)
         self._ended: tuple[dict[str, Any] | None, dict[str, Any]] | None = None
 
+    def begins(self, mesh: dict[str, Any]) -> None:
+        self._app.begins(mesh)
+
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True
         self._app.respond(self._answering.whole(body, time.time()), mesh, {**(headers or {}), **self._media})

@@ -73,6 +73,11 @@ class Reply(ABC):
         self.sent = 0
         self.done = False
 
+    def begins(self, mesh: dict[str, Any]) -> None:
+        """What is known of an answer before it, for the head of a stream or of an error. It replaces what was said
+        before."""
+        return
+
     @abstractmethod
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         """Send a unary answer. Does nothing if the app has disconnected."""

@@ -191,6 +191,8 @@ class UpstreamAttempt:
         if self.race is not None:
             self.race.claim(self)
         self.context.plan.note_begun()
+        if self.context.delivery is not None:
+            self.context.delivery.begins(self.step)
         if self._limit is not None:
             self._limit.extend(self.context.plan.deadline - clock.now() + OVERTIME)
 

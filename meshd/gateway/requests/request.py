@@ -325,6 +325,7 @@ class InferenceRequest:
         if self.delivery.begun and not isinstance(error, StreamInterrupted) and not self._is_the_apps(error):
             error = self._broken_off("A provider", f"no other model could continue it: {error.message}")
         self._account(error.status_code, error.message)
+        self.reply.begins(self.describe())
         self.reply.error(error)
 
     @staticmethod

@@ -52,6 +52,11 @@ class SlidingWindow:
             oldest.counted = False
             self.tokens -= oldest.tokens
 
+    def empty_in(self, now: float) -> float:
+        """Seconds until nothing counts any more."""
+        self.expire(now)
+        return max(self._sent[-1].at + WINDOW - now, 0.0) if self._sent else 0.0
+
     def add(self, now: float, tokens: int) -> Sent:
         self.expire(now)
         last = self._sent[-1].at if self._sent else now

@@ -10,11 +10,15 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from meshd.formats.headers import LIMITS
 from modelmesh.errors import MeshError
 
 _STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
 _PLAIN = dict.fromkeys((*range(32), 127), " ")
 _MADE_HERE = frozenset({"content-length", "transfer-encoding", "connection"})
+_OF_PROVIDER = dict.fromkeys(("x-request-id", "request-id"), "x-mesh-provider-request-id")
+MESH_NAMES = tuple(f"x-mesh-{name}" for name in ("pool", "model", "provider", "attempts", "cost", "provider-request-id"))
+"""Whatever of these is known is in every answer."""
 
 
 def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -31,20 +35,23 @@ def plain(value: str) -> str:
 
 
 def of_answer(headers: Mapping[str, str] | None) -> list[tuple[str, str]]:
-    """A provider's headers, without those that frame a body."""
-    return [
-        (plain(name).replace(":", "").replace(" ", ""), plain(value))
-        for name, value in (headers or {}).items()
-        if name.lower() not in _MADE_HERE
-    ]
+    """A provider's headers, without those that frame a body, and without its limits: the app's own are told by the same
+    names. Its id of the request has another name than ours."""
+    found: dict[str, tuple[str, str]] = {}
+    for given, value in (headers or {}).items():
+        name = plain(given).replace(":", "").replace(" ", "")
+        small = _OF_PROVIDER.get(name.lower(), name.lower())
+        if small not in _MADE_HERE and not small.startswith(LIMITS):
+            found.setdefault(small, (_OF_PROVIDER.get(name.lower(), name), plain(value)))
+    return list(found.values())
 
 
 def of_mesh(mesh: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the mesh did for this answer."""
     found = [(f"x-mesh-{name}", plain(str(mesh[name]))) for name in ("pool", "model", "provider") if mesh.get(name)]
     attempts = mesh.get("attempts")
-    if isinstance(attempts, list):
-        found.append(("x-mesh-attempts", str(len(attempts))))
+    if attempts:
+        found.append(("x-mesh-attempts", str(len(attempts) if isinstance(attempts, list) else attempts)))
     cost = mesh.get("cost")
     if cost is not None:
         found.append(("x-mesh-cost", f"{cost:.9f}".rstrip("0").rstrip(".")))
@@ -55,8 +62,6 @@ def of_error(error: MeshError) -> list[tuple[str, str]]:
     """x-should-retry: OpenAI's and Anthropic's SDKs follow it. What the mesh says may be repeated is repeated, and
     nothing that may have been billed already."""
     found = [("content-type", "application/json"), ("x-should-retry", "true" if error.retryable else "false")]
-    if error.attempts:
-        found.append(("x-mesh-attempts", str(len(error.attempts))))
     if error.retry_after is not None:
         found.append(("retry-after", str(math.ceil(max(error.retry_after, 0)))))
     if error.status_code == 401:

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
+from meshd.formats.limit_headers import ANTHROPIC_NAMES, OPENAI_NAMES
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.http.access import Access
+from meshd.gateway.frontends.http.heads import MESH_NAMES
 from meshd.host.plain_text import one_line
 from meshd.messages import ListenHttp
 from modelmesh.errors import MeshError
@@ -27,7 +29,9 @@ from modelmesh.errors import MeshError
 logger = logging.getLogger("meshd.gateway")
 
 _PREFLIGHT = "authorization, content-type, x-api-key, anthropic-version, anthropic-beta"
-_ALWAYS_EXPOSED = "x-request-id, x-mesh-pool, x-mesh-model, x-mesh-provider, x-mesh-attempts, x-mesh-cost, retry-after"
+_EXPOSED = ", ".join(
+    ("x-request-id", "request-id", "retry-after", "x-should-retry", *MESH_NAMES, *OPENAI_NAMES, *ANTHROPIC_NAMES)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class Listeners:
         return [
             ("access-control-allow-origin", origin),
             ("vary", "origin"),
-            ("access-control-expose-headers", _ALWAYS_EXPOSED),
+            ("access-control-expose-headers", _EXPOSED),
         ]
 
     def preflight(self, headers: Mapping[str, str]) -> list[tuple[str, str]]:

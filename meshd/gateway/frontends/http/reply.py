@@ -33,13 +33,14 @@ class Sender(Protocol):
 
 
 class HttpReply(CreditedReply):
-    """extra: headers of every answer to this request. chunked: False for HTTP/1.0. bodiless: the request was HEAD.
+    """extra: headers of every answer to this request; told: more of them, asked for when its head is sent. chunked: False for HTTP/1.0. bodiless: the request was HEAD.
     keeps: whether its connection may be used again. finish: called when it is answered."""
 
     __slots__ = (
         "_app",
         "_begun",
         "_loop",
+        "_mesh",
         "_sender",
         "_timer",
         "bodiless",
@@ -48,11 +49,13 @@ class HttpReply(CreditedReply):
         "finish",
         "keeps",
         "request",
+        "told",
     )
 
     def __init__(self, sender: Sender, app: Framing, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(deadline, MOST_CREDIT)
         self.extra: list[tuple[str, str]] = []
+        self.told: Callable[[], list[tuple[str, str]]] = list
         self.chunked = True
         self.bodiless = False
         self.keeps = True
@@ -61,6 +64,7 @@ class HttpReply(CreditedReply):
         self._sender = sender
         self._app = app
         self._loop = loop
+        self._mesh: dict[str, Any] = {}  # what is known of the answer before it
         self._begun = False  # the head of a stream was sent
         self._timer: asyncio.TimerHandle | None = None
 
@@ -77,17 +81,21 @@ class HttpReply(CreditedReply):
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self._whole(200, body, [*heads.of_answer(headers), *heads.of_mesh(mesh)])
 
+    def begins(self, mesh: dict[str, Any]) -> None:
+        self._mesh = mesh
+
     def error(self, error: MeshError) -> None:
+        mesh = {"attempts": error.attempts, **self._mesh}
         if not self._begun:
-            self._whole(error.status_code, self._app.error(error), heads.of_error(error))
+            self._whole(error.status_code, self._app.error(error), [*heads.of_error(error), *heads.of_mesh(mesh)])
         elif not self.done:
             events = b"".join(map(self._app.event, self._app.stream_error(error)))
-            self._finish(self._piece(events) + self._end())
+            self._finish(self._piece(self._remark(mesh) + events) + self._end())
 
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
         if not self.done:
             begin = b"" if self._begun else self._stream_head()
-            self._finish(begin + self._piece(self._app.last) + self._end())
+            self._finish(begin + self._piece(self._remark(mesh) + self._app.last) + self._end())
 
     def _send_chunk(self, data: bytes) -> None:
         self.credit = MOST_CREDIT  # how much the client takes is between the two ends of the connection
@@ -108,11 +116,15 @@ class HttpReply(CreditedReply):
         self._stop_watching()
         self.wake()
 
+    def _remark(self, mesh: dict[str, Any]) -> bytes:
+        """What the head of a stream cannot say yet."""
+        return self._app.remark(f"{name}: {value}" for name, value in heads.of_mesh(mesh))
+
     def _whole(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
         if self.done:
             return
         framing = [] if status == 204 else [("content-length", str(len(body)))]
-        data = heads.head(status, [*headers, *framing, *self._connection(), *self.extra])
+        data = heads.head(status, [*headers, *framing, *self._connection(), *self.extra, *self.told()])
         self._finish(data if self.bodiless else data + body)
 
     def _connection(self) -> list[tuple[str, str]]:
@@ -125,9 +137,8 @@ class HttpReply(CreditedReply):
         if not self.chunked:
             self.keeps = False  # the end of the connection is the end of the body
         framing = [("transfer-encoding", "chunked")] if self.chunked else []
-        return heads.head(
-            200, [("content-type", self._app.media_type), _UNCACHED, *framing, *self._connection(), *self.extra]
-        )
+        began = [("content-type", self._app.media_type), _UNCACHED, *heads.of_mesh(self._mesh)]
+        return heads.head(200, [*began, *framing, *self._connection(), *self.extra, *self.told()])
 
     def _piece(self, data: bytes) -> bytes:
         if not self.chunked or not data:

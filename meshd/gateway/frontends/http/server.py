@@ -10,12 +10,13 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Caller, Peer
+from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
@@ -28,6 +29,7 @@ from meshd.gateway.frontends.turns import Turns
 from meshd.gateway.spoken import framing
 from meshd.host import clock
 from meshd.messages import ListenHttp
+from meshd.sdk.provider import RateLimits
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 
 _CHECK_EVERY = 2.0  # s between two looks for clients that are too slow
@@ -48,11 +50,16 @@ class Endpoints(Protocol):
 
 
 class HttpServer:
-    def __init__(self, admission: Admission, endpoints: Endpoints) -> None:
+    """limits: what is left of the limits of a caller's app; None if it has none."""
+
+    def __init__(
+        self, admission: Admission, endpoints: Endpoints, limits: Callable[[Caller], RateLimits | None] = lambda _: None
+    ) -> None:
         self.connections: set[HttpConnection] = set()
         self.listeners = Listeners(self._connected, admission.connections)
         self._admission = admission
         self._endpoints = endpoints
+        self._limits = limits
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._made: set[asyncio.Task[None]] = set()
@@ -216,6 +223,7 @@ class HttpServer:
         app = framing(self._endpoints.format(incoming.path, incoming.headers))
         reply = HttpReply(connection, app, deadline, self._loop)
         reply.extra = [("x-request-id", request_id.hex()), *self.listeners.cors_headers(incoming.headers)]
+        reply.told = partial(self._told, app, request_id.hex(), incoming.caller)
         reply.chunked = not incoming.is_http_1_0
         reply.bodiless = incoming.method == "HEAD"
         reply.keeps = not (incoming.closes or self._admission.draining)
@@ -228,6 +236,11 @@ class HttpServer:
             self._show_page(incoming, reply)
         else:
             self._ask(connection, incoming, reply, request_id, arrived)
+
+    def _told(self, app: Framing, request_id: str, caller: Caller | None) -> list[tuple[str, str]]:
+        """caller: None if it is not known, or of no interest."""
+        limits = None if caller is None else self._limits(caller)
+        return app.headers(request_id, limits, time.time())
 
     def _show_page(self, incoming: Incoming, reply: HttpReply) -> None:
         if incoming.method not in ("GET", "HEAD"):

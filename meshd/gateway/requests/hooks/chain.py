@@ -301,6 +301,9 @@ class HookedRequest(Reply):
         await self._app.chunk(data)
         self.sent += 1
 
+    def begins(self, mesh: dict[str, Any]) -> None:
+        self._app.begins(mesh)
+
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self._hold(body, None, mesh, headers)
 

@@ -16,6 +16,7 @@ from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide, Seam
 from meshd.gateway.frontends.exchange import Reply
+from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 from meshd.sdk.reading import lenient
@@ -64,6 +65,13 @@ class Delivery:
     def text_since(self) -> str:
         """What the current attempt has added."""
         return "".join(self._text[self._seam :])
+
+    def begins(self, step: AttemptStep) -> None:
+        """This attempt has content. What the app gets first says whose it is."""
+        model, pool = step.model, step.pool.name
+        if not self.begun:
+            known = {"pool": pool, "model": model.id, "provider": model.provider, "attempts": step.number}
+            self.reply.begins(known)
 
     async def send(self, event: StreamEvent) -> None:
         """Pass one event on. Raises ClientGone, TimeoutError."""
