@@ -17,8 +17,9 @@ _STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HT
 _PLAIN = dict.fromkeys((*range(32), 127), " ")
 _MADE_HERE = frozenset({"content-length", "transfer-encoding", "connection"})
 _OF_PROVIDER = dict.fromkeys(("x-request-id", "request-id"), "x-mesh-provider-request-id")
-MESH_NAMES = tuple(f"x-mesh-{name}" for name in ("pool", "model", "provider", "attempts", "cost", "provider-request-id"))
-"""Whatever of these is known is in every answer."""
+MESH_NAMES = (
+    "x-mesh-pool", "x-mesh-model", "x-mesh-provider", "x-mesh-attempts", "x-mesh-cost", "x-mesh-provider-request-id",
+)  # fmt: skip
 
 
 def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -33,8 +33,9 @@ class Sender(Protocol):
 
 
 class HttpReply(CreditedReply):
-    """extra: headers of every answer to this request; told: more of them, asked for when its head is sent. chunked: False for HTTP/1.0. bodiless: the request was HEAD.
-    keeps: whether its connection may be used again. finish: called when it is answered."""
+    """extra: headers of every answer to this request. told: more of them, asked for when its head is sent. chunked:
+    False for HTTP/1.0. bodiless: the request was HEAD. keeps: whether its connection may be used again. finish: called
+    when it is answered."""
 
     __slots__ = (
         "_app",
