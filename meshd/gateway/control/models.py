@@ -28,14 +28,14 @@ class Models(Group):
 
     async def list(self, call: Call) -> dict[str, Any]:
         app, form = self.runtime.apps.identify(call.caller).spec, form_of(call.headers, call.query)
-        return form.listed(answerable(_entries(app, self.runtime.table), form.speaks), call.query)
+        return form.listed(answerable(entries_of(app, self.runtime.table), form.speaks), call.query)
 
     async def get(self, call: Call) -> dict[str, Any]:
         """Raises NotFoundError, AccessDeniedError."""
         identity = self.runtime.apps.identify(call.caller)
         target = self.resolve(call.rest, identity.spec)
         self.runtime.apps.check(identity, target)
-        entry = _entry(call.rest, target, identity.spec, self.runtime.table)
+        entry = entry_of(call.rest, target, identity.spec, self.runtime.table)
         return form_of(call.headers, call.query).one(entry)
 
 
@@ -43,7 +43,8 @@ def _format(headers: Mapping[str, str]) -> str:
     return form_of(headers, {}).speaks or USUAL_FORMAT
 
 
-def _entries(app: AppSpec, table: RoutingTable) -> list[Entry]:
+def entries_of(app: AppSpec, table: RoutingTable) -> list[Entry]:
+    """What an app may ask for."""
     found = {pool.name: Target("pool", pool) for pool in allowed_pools(app, table)}
     found |= allowed_aliases(app, table)
     for model in allowed_models(app, table):
@@ -51,10 +52,10 @@ def _entries(app: AppSpec, table: RoutingTable) -> list[Entry]:
         # Of a pool and a model of one name, the pool is asked.
         if model.id not in found and target is not None:
             found[model.id] = target
-    return [_entry(name, target, app, table) for name, target in found.items()]
+    return [entry_of(name, target, app, table) for name, target in found.items()]
 
 
-def _entry(name: str, target: Target, app: AppSpec, table: RoutingTable) -> Entry:
+def entry_of(name: str, target: Target, app: AppSpec, table: RoutingTable) -> Entry:
     owner = table.models[target.pool.members[0]].provider if target.kind == "model" else _OWNER
     kind = "alias" if target.alias else target.kind
     return Entry(name, kind, target.pool.name, owner, *offer_of(target.pool, app, table))

@@ -7,33 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
+from meshd.formats.lists import ollama as lists
 from meshd.formats.ollama.answer import Answering, written_time
 from meshd.formats.ollama.request import Kind, Translated, translated, without_tag
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.control.models import entries_of, entry_of
 from meshd.gateway.frontends.exchange import Reply, Request
 from meshd.gateway.requests.arrival import LONG
 from meshd.gateway.runtime import Runtime
 from meshd.operations.chat import CHAT
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.operations.known import serves
-from meshd.routing.table.access import allowed_models, allowed_pools
-from meshd.routing.table.specs import ModelSpec, RoutingTable, UnknownModel
+from meshd.routing.table.specs import RoutingTable, UnknownModel
 from modelmesh.errors import MeshError
 
 API_VERSION = "0.13.0"
 """The version of Ollama whose API this is: clients refuse to talk to old ones."""
 _FORMAT = "ollama"
-_FAMILY = "mesh"
 _OPERATIONS = {"completion": CHAT, "embedding": EMBEDDINGS}
-_FEATURES = {"tool_calling": "tools", "vision": "vision", "reasoning": "thinking"}  # a model's → its name here
 
 
 class Ollama(Group):
@@ -45,7 +43,7 @@ class Ollama(Group):
         super().__init__(runtime, actors)
         self._infer = infer
         self._reader = reader
-        self._since = time.time()
+        self._since = written_time(time.time())
 
     def add_to(self, table: Dispatcher) -> None:
         for kind in Kind:
@@ -81,32 +79,24 @@ class Ollama(Group):
     # -- lists ----------------------------------------------------------------------------------------
 
     async def tags(self, call: Call) -> dict[str, Any]:
-        """Pools first, as apps should ask for them. Only what this caller may use."""
-        table, app = self.runtime.table, self.runtime.apps.identify(call.caller).spec
-        names = [pool.name for pool in allowed_pools(app, table)] + [model.id for model in allowed_models(app, table)]
-        return {"models": [_listed(name, self._since) for name in names]}
+        app = self.runtime.apps.identify(call.caller).spec
+        return lists.tags(entries_of(app, self.runtime.table), self._since)
 
     async def running(self, call: Call) -> dict[str, Any]:
         return {"models": []}
 
     async def show(self, call: Call) -> dict[str, Any]:
         """Raises NotFoundError, AccessDeniedError."""
-        name = text(call.body, "model" if "model" in call.body else "name")
-        table = self.runtime.table
-        target = self.visible(call, without_tag(name, partial(_is_known, table)))
-        models = [table.models[id] for id in target.pool.members]
-        windows = [model.context_window for model in models if model.context_window]
-        info: dict[str, Any] = {"general.architecture": _FAMILY, "general.basename": target.pool.name}
-        if windows:
-            info[f"{_FAMILY}.context_length"] = min(windows)
-        return {
-            "modelfile": "",
-            "parameters": "",
-            "template": "",
-            "details": _DETAILS,
-            "model_info": info,
-            "capabilities": _capabilities(models),
-        }
+        table, app = self.runtime.table, self.runtime.apps.identify(call.caller).spec
+        asked = text(call.body, "model" if "model" in call.body else "name")
+        name = without_tag(asked, partial(_is_known, table))
+        entry = entry_of(name, self.visible(call, name), app, table)
+        answers = [
+            word
+            for word, operation in _OPERATIONS.items()
+            if any(serves(operation, leaf) for leaf in entry.capabilities)
+        ]
+        return lists.shown(entry, answers)
 
     async def version(self, call: Call) -> dict[str, Any]:
         return {"version": API_VERSION}
@@ -166,32 +156,3 @@ def _is_known(table: RoutingTable, name: str) -> bool:
     except UnknownModel:
         return False
     return True
-
-
-_DETAILS = {
-    "parent_model": "",
-    "format": "",
-    "family": _FAMILY,
-    "families": [_FAMILY],
-    "parameter_size": "",
-    "quantization_level": "",
-}
-
-
-def _listed(name: str, now: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "model": name,
-        "modified_at": written_time(now),
-        "size": 0,
-        "digest": sha256(name.encode()).hexdigest(),
-        "details": _DETAILS,
-    }
-
-
-def _capabilities(models: Sequence[ModelSpec]) -> list[str]:
-    """What any of the models can do: requests go to one that can."""
-    leaves = {leaf for model in models for leaf in model.capabilities}
-    features = {name for model in models for name, has in (model.features or {}).items() if has}
-    found = [name for name, operation in _OPERATIONS.items() if any(serves(operation, leaf) for leaf in leaves)]
-    return found + [name for feature, name in _FEATURES.items() if feature in features]
