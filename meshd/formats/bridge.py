@@ -14,6 +14,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace as changed
 
+from meshd.formats.conversation.events import (
+    AudioDelta,
+    CallBegan,
+    CallDelta,
+    Event,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+)
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.protocol import Format, Translator
@@ -55,17 +64,15 @@ class Bridge:
         async with aclosing(events):
             async for event in events:
                 try:
-                    payloads = [payload for each in reader.read(event.data) for payload in writer.write(each)]
+                    written = [(each, writer.write(each)) for each in reader.read(event.data)]
                 except Unreadable as error:
                     raise self._unreadable(error, event.data) from None
                 finish_reason = finish_reason or event.finish_reason
-                if not payloads:
-                    yield changed(event, data=b"", hidden=True, finish_reason=None)
-                    continue
-                for payload in payloads[:-1]:
-                    yield StreamEvent(payload)
-                yield changed(event, data=payloads[-1], hidden=False, finish_reason=finish_reason)
-                finish_reason = None
+                made = _told(event, written, finish_reason)
+                if made[-1].finish_reason is not None:
+                    finish_reason = None
+                for told in made:
+                    yield told
         for payload in writer.end():
             yield StreamEvent(payload, finish_reason=finish_reason)
             finish_reason = None
@@ -85,3 +92,30 @@ class Bridge:
     def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
         message = f"{self.name} answered what cannot be translated: {error}"
         return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096])
+
+
+_KINDS = {TextDelta: "text", ReasoningDelta: "reasoning", CallBegan: "extra", CallDelta: "extra"} | {
+    RefusalDelta: "extra",
+    AudioDelta: "extra",
+}
+
+
+def _told(event: StreamEvent, written: list[tuple[Event, list[bytes]]], finish_reason: str | None) -> list[StreamEvent]:
+    """A provider's event in another format, where it may be several. What it holds is told with the payload that has
+    it, so that the stream can continue another one."""
+    payloads = [payload for _, each in written for payload in each]
+    if not payloads:
+        return [changed(event, data=b"", hidden=True, finish_reason=None)]
+    made = [StreamEvent(payload) for payload in payloads]
+    left = {"text": event.text, "reasoning": event.reasoning, "extra": event.extra}
+    place = -1
+    for part, each in written:
+        place += len(each)
+        kind = _KINDS.get(type(part), "")
+        if each and left.get(kind):
+            made[place] = changed(made[place], content=True, **{kind: left.pop(kind)})
+    last = made.pop()
+    told = {kind: getattr(last, kind) or left.get(kind, "") for kind in ("text", "reasoning", "extra")}
+    content = any(told.values()) or (event.content and not any(each.content for each in made))
+    made.append(changed(event, data=last.data, content=content, hidden=False, finish_reason=finish_reason, **told))
+    return made

@@ -26,6 +26,11 @@ class _Wanted(msgspec.Struct):
     stream: bool | None = None
 
 
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+_read_typed = msgspec.json.Decoder(_Typed).decode
 _read_wanted = msgspec.json.Decoder(_Wanted).decode
 
 
@@ -96,12 +101,23 @@ def streaming(http: Any, body: Any, call: PendingCall, request: Any) -> Any:
 
 
 def event(data: bytes) -> bytes:
-    """A chunk as a server-sent event."""
-    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+    """A chunk as a server-sent event, with its name in the formats that have names (Anthropic's and Responses')."""
+    name = _name_of(data) if b'"type"' in data else ""
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
 def error_event(error: MeshError) -> bytes:
-    return event(msgspec.json.encode(_error_body(error)))
+    """In a form that the SDKs of all formats raise as an error."""
+    return event(msgspec.json.encode({"type": "error", **_error_body(error)}))
+
+
+def _name_of(data: bytes) -> str:
+    try:
+        name = _read_typed(data).type
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return name if name.isprintable() else ""
 
 
 def unchanged(body: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.anthropic.versions import continues_prefill
-from meshd.formats.openai.body.prefill import GO_ON
+from meshd.formats.openai.body.prefill import go_on
 from meshd.sdk.provider import ProviderCall, ProviderSettings
 from meshd.sdk.reading.lenient import whole
 
@@ -56,7 +56,7 @@ class RequestWriter:
         how = self._prefill or ("assistant" if continues_prefill(call.model) else "instruct")
         # White space at its end is refused in a turn that is continued.
         if how == "instruct" or call.so_far[-1].isspace() or thinks(call.fields):
-            messages.append(GO_ON)
+            messages.append(go_on(call.fields))
         return messages
 
 

@@ -15,6 +15,8 @@ from meshd.sdk.reading import lenient
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
 _TEXT = "text"
+_OF_TEXT = ("text_delta", "citations_delta")
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class MessageSeam:
@@ -33,12 +35,11 @@ class MessageSeam:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
         nothing for the app in it: the beginning of a message, thoughts, the start of a text that is open already."""
         said = _object(event.data)
-        if event.finish_reason is not None or said.get("type") in ("message_delta", "message_stop"):
+        if said.get("type") in ("message_delta", "message_stop"):
             return self._ended(said, text, usage)
-        if event.text or (text and not event.extra):
+        more = not event.text and self._is_more_than_text(said)
+        if not more:
             return self.text(text) if text else None
-        if not event.extra and not (event.content and said.get("type") == _DELTA and not event.reasoning):
-            return None
         if text:
             self._say(text)
         return self._more_than_text(said)
@@ -72,20 +73,22 @@ class MessageSeam:
             self._before.append(lenient.encode({"type": _STOP, "index": self._at}))
         self._at, self._text = -1, False
 
-    def _more_than_text(self, said: dict[str, Any]) -> bytes | None:
-        """A block of another kind: its start, or a piece of it."""
-        index = index_of(said)
+    def _is_more_than_text(self, said: dict[str, Any]) -> bool:
+        """Whether it is the start of such a block, a piece of it, or a citation of the text that is open."""
         if said.get("type") == _START:
-            self._close()
-            self._start(said.get("content_block"))
-            self._theirs[index] = self._at
-            return self._before.pop()
+            return _kind_of(said.get("content_block")) not in (_TEXT, "", *_THOUGHTS)
         if said.get("type") != _DELTA:
-            return None
-        mine = self._theirs.get(index)
-        if mine is None and self._text:  # a citation of the text
-            mine = self._at
-        return None if mine is None else lenient.encode({**said, "index": mine})
+            return False
+        return index_of(said) in self._theirs or (self._text and _kind_of(said.get("delta")) == "citations_delta")
+
+    def _more_than_text(self, said: dict[str, Any]) -> bytes:
+        index = index_of(said)
+        if said.get("type") == _DELTA:
+            return lenient.encode({**said, "index": self._theirs.get(index, self._at)})
+        self._close()
+        self._start(said.get("content_block"))
+        self._theirs[index] = self._at
+        return self._before.pop()
 
     def _ended(self, said: dict[str, Any], text: str, usage: Usage | None) -> bytes:
         if text:
@@ -98,10 +101,13 @@ class MessageSeam:
 
 def _is_text(event: dict[str, Any]) -> bool:
     """Whether the block of a start or a delta is of text."""
-    block, delta = event.get("content_block"), event.get("delta")
-    if isinstance(block, dict):
-        return block.get("type") == _TEXT
-    return isinstance(delta, dict) and delta.get("type") in ("text_delta", "citations_delta")
+    return _kind_of(event.get("content_block")) == _TEXT or _kind_of(event.get("delta")) in _OF_TEXT
+
+
+def _kind_of(block: Any) -> str:
+    """Of a block or a delta; "" if it says none."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -8,7 +8,8 @@ Must never: change what the app sent; it only adds to it.
   final_message  as above, with `continue_final_message` instead of `add_generation_prompt` (vLLM)
   instruct       a finished turn, and an instruction to continue where it stops (OpenAI, which has no prefill). Every
                  server understands it, so it is the default, and used for an address with many models of which some
-                 refuse to end with the assistant's turn
+                 refuse to end with the assistant's turn. Where tools are on offer it is always used: what a server
+                 writes after a prefilled turn it need not read for calls, so that a call would become text
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ GO_ON = {
     "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "
     "nothing, and say nothing about the interruption.",
 }
+GO_ON_WITH_TOOLS = {
+    "role": "user",
+    "content": "Your last message was cut off. Write what comes next, beginning with the very next character, or make "
+    "the call that it was leading up to: repeat nothing, and say nothing about the interruption.",
+}
+_TOOLS = ("tools", "functions")
 _encode = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _prompt = msgspec.json.Decoder(str | list[Any]).decode
@@ -47,15 +54,26 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
     return prefill
 
 
+def go_on(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+    """The turn that asks for the rest, in the formats that have such turns."""
+    return GO_ON_WITH_TOOLS if offers_tools(fields) else GO_ON
+
+
+def offers_tools(fields: Mapping[str, msgspec.Raw]) -> bool:
+    return any(bytes(fields.get(name, b"null")) not in (b"null", b"[]") for name in _TOOLS)
+
+
 def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_far: str, how: str) -> dict[str, Any]:
     """The request's fields, asking for the rest of an answer after `so_far`. Raises CannotGoOn."""
     if not operation.conversation:
         prompt = operation.text[0]
         return {**fields, prompt: _text(fields[prompt]) + so_far}
+    if offers_tools(fields):
+        how = "instruct"
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}
     if how == "prefix":
         turn["prefix"] = True
-    added = [turn, GO_ON] if how == "instruct" else [turn]
+    added = [turn, go_on(fields)] if how == "instruct" else [turn]
     changed: dict[str, Any] = {**fields, "messages": [*_messages(whole(bytes(fields["messages"]))), *added]}
     if how == "final_message":
         changed |= {"continue_final_message": True, "add_generation_prompt": False}

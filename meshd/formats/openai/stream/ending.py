@@ -5,11 +5,12 @@ Must never: read a clock or bytes.
 
 A finish reason after the content means that the answer is whole, however the connection ends. Some servers send one too
 soon, in the first chunk or in every chunk: then only `[DONE]`, a regular close or silence is the end. Some never send
-one: then only `[DONE]` is, unless some text may have been an error.
+one: then only `[DONE]` is, unless some text may have been an error, or a call is without its end.
 """
 
 from __future__ import annotations
 
+from meshd.formats.openai.stream.arguments import Arguments
 from meshd.formats.openai.wire import Chunk
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading.message_content import Said
@@ -25,6 +26,7 @@ class Ending:
         self.doubt = False
         self.content = False
         self._text = self._thought = self._extra = False  # these came
+        self._arguments = Arguments()
         self._choices = choices  # asked for
         self._begun: set[int] = set()  # choices with content
         self._finished: set[int] = set()  # with a finish reason, at any time
@@ -51,6 +53,7 @@ class Ending:
                 self._thought = True
             if event.extra:
                 self._extra = True
+                self._arguments.note(choices[0].index if choices else 0, event.extra)
         progress = event.content
         for choice in choices:
             index = choice.index
@@ -89,7 +92,7 @@ class Ending:
             return False
         if self._said_all and not (self.doubt and not self.content):
             return True
-        if self.doubt:
+        if self.doubt or not self._arguments.are_whole:
             return False
         if self._finished and self._begun <= self._finished:
             return True

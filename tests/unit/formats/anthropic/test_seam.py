@@ -151,6 +151,26 @@ def test_text_that_was_held_back_comes_before_what_releases_it() -> None:
     assert [json.loads(each)["type"] for each in seam.before()] == ["content_block_stop", "content_block_start"]
 
 
+def test_what_a_translated_stream_says_only_by_its_events_is_told_too() -> None:
+    """Of several payloads for one event of a provider, one has what the event held, and the finish reason."""
+    seam = seam_after([start(), delta(0, "text_delta", text="Once")])
+    told = [
+        stop(0),
+        block(1, "tool_use", id="t", name="f", input={}),
+        delta(1, "input_json_delta", partial_json="{}"),
+        stop(1),
+        block(2, "tool_use", id="u", name="g", input={}),
+        delta(2, "input_json_delta", partial_json="{}"),
+    ]
+    events = [StreamEvent(encoded(each)) for each in told]
+    events += [StreamEvent(encoded(stop(2)), finish_reason="tool_use"), *(StreamEvent(encoded(each)) for each in END)]
+    made = []
+    for event in events:
+        data = seam.event(event, "", None)
+        made += [json.loads(each) for each in (*seam.before(), *([] if data is None else [data]))]
+    assert made == [*told, stop(2), *END]
+
+
 @given(anthropic_messages.streams(), anthropic_messages.streams(), st.integers(1, 40))
 def test_wherever_a_stream_breaks_the_app_gets_one_message(
     first: tuple[list[Json], Json], second: tuple[list[Json], Json], at: int

@@ -41,6 +41,20 @@ def test_the_marks_of_each() -> None:
     assert set(sent("assistant")) == set(FIELDS)
 
 
+@pytest.mark.parametrize("how", PREFILLS)
+@pytest.mark.parametrize("name", ["tools", "functions"])
+def test_with_tools_on_offer_a_prefilled_turn_is_never_left_open(how: str, name: str) -> None:
+    """A server need not read for calls what it writes after one."""
+    tools = {**FIELDS, name: msgspec.Raw(b'[{"type":"function"}]')}
+    made = continued(tools, CHAT, "one two", how)
+    assert made == continued(tools, CHAT, "one two", "instruct")
+    assert "the call" in made["messages"][-1]["content"]
+    assert (
+        continued({**FIELDS, name: msgspec.Raw(b"[]")}, CHAT, "one two", how)["messages"]
+        == (continued(FIELDS, CHAT, "one two", how)["messages"])
+    )
+
+
 def test_a_legacy_prompt_is_made_longer() -> None:
     for prompt in (b'"count: "', b'["count: "]'):
         fields = {"prompt": msgspec.Raw(prompt)}
@@ -56,7 +70,8 @@ def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
 
 
 @pytest.mark.parametrize("how", PREFILLS)
-def test_what_is_added_is_reserved_for(how: str) -> None:
-    added = continued(FIELDS, CHAT, "one two", how)
-    size = len(msgspec.json.encode(added)) - len(msgspec.json.encode(FIELDS)) - len("one two")
+@pytest.mark.parametrize("fields", [FIELDS, {**FIELDS, "tools": msgspec.Raw(b'[{"type":"function"}]')}])
+def test_what_is_added_is_reserved_for(how: str, fields: dict[str, msgspec.Raw]) -> None:
+    added = continued(fields, CHAT, "one two", how)
+    size = len(msgspec.json.encode(added)) - len(msgspec.json.encode(fields)) - len("one two")
     assert 0 < size <= GOING_ON

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,3 +36,44 @@ def test_the_short_way_is_the_long_way(stream: list[tuple[bytes, bool]], asked: 
         assert short.note(chunk, event) == long.note(chunk, event)
         assert {**vars(short), "_flows": None} == {**vars(long), "_flows": None}
         assert short.is_regular(done=False) == long.is_regular(done=False)
+
+
+def call(arguments: str | None, **fields: Any) -> dict[str, Any]:
+    return {"index": 0, "type": "function", **fields, "function": {"name": "f", "arguments": arguments}}
+
+
+def ended(*deltas: dict[str, Any], finish: str | None = None) -> bool:
+    """Whether `[DONE]` is the regular end of a stream of these."""
+    ending = Ending(1)
+    for number, delta in enumerate(deltas, 1):
+        last = finish if number == len(deltas) else None
+        chunk = {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": last}]}
+        event, read = read_event(json.dumps(chunk).encode(), hide_usage=False)
+        ending.note(read, event)
+    return ending.is_regular(done=True)
+
+
+@pytest.mark.parametrize(
+    ("calls", "whole"),
+    [
+        (['{"ci', 'ty": 1}'], True),
+        (['{"ci'], False),
+        (['{"city": 1'], False),
+        ([""], False),
+        ([None], False),
+        (['{"a": 1}', '{"b": 2}'], True),
+        (['{"a": 1}', '{"b'], False),
+        ([" {} "], True),
+    ],
+)
+def test_without_a_finish_reason_a_call_has_to_have_its_end(calls: list[str | None], whole: bool) -> None:
+    deltas = [{"tool_calls": [call(piece)]} for piece in calls]
+    assert ended({"content": "So: "}, *deltas) is whole
+    assert ended({"content": "So: "}, *deltas, {}, finish="tool_calls")
+
+
+def test_each_call_of_several_has_to_have_its_end() -> None:
+    begun = [call('{"a"'), call('{"b": 1}', index=1)]
+    assert not ended({"tool_calls": begun})
+    assert ended({"tool_calls": begun}, {"tool_calls": [call(": 1}")]})
+    assert ended({"tool_calls": [{"index": 0, "type": "custom", "custom": {"name": "f", "input": "{"}}]})
