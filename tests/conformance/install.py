@@ -1,4 +1,4 @@
-"""Install what `packages.toml` names, each by itself: `python -m tests.conformance.install`.
+"""Install what `packages.toml` names, each by itself: `python -m tests.conformance.install`, with names for some of it.
 
 What cannot be installed is said, and its tests are skipped.
 """
@@ -67,7 +67,7 @@ def _commands(place: Path, wanted: dict[str, Any]) -> list[list[str]]:
 
 
 def main() -> int:
-    for name in PACKAGES:
+    for name in sys.argv[1:] or [name for name, wanted in PACKAGES.items() if not wanted.get("bench")]:
         if installed(name):
             continue
         print(f"== installing {name} for its tests", flush=True)
