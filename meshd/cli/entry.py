@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, str]] = {
     "probe": "control",
     "discover": "control",
     "drain": "control",
+    "connect": "connect.command",
     "pull": "setup.pull",
     "config": "setup.configuration",
     "connectors": "setup.connectors",

@@ -11,7 +11,7 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "apps",
+    "apps", "connect",
     "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
     "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "token", "top",
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""`meshctl connect`: other programs' settings for this mesh."""

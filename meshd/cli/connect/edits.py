@@ -1,0 +1,111 @@
+"""Changes to a settings file that keep everything else in it: comments, order, spelling.
+
+Owns: what a change means; that a file means what it should afterwards, whichever format it has.
+Must never: read or write a file.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+LONGEST = 4 * 1024 * 1024
+"""Characters of a settings file."""
+
+
+class CannotEdit(Exception):
+    """The file cannot be changed without changing more than what was meant. The message says why."""
+
+
+class Item(NamedTuple):
+    """A place in a list: the map in which `key` is `value`, at the end if there is none yet."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The value that is to be at a path of keys and list items. only_new: leave a value that is there."""
+
+    path: tuple[str | Item, ...]
+    value: Any
+    only_new: bool = False
+
+
+class Writer(Protocol):
+    """A file format. Both raise CannotEdit."""
+
+    def read(self, text: str) -> Any:
+        """The file's data; None if it has none."""
+
+    def put(self, text: str, edit: Edit) -> str:
+        """The text with one change."""
+
+
+_WRITERS = {"json": "jsonc:Jsonc", "toml": "toml_file:Toml", "yaml": "yaml_file:Yaml"}
+
+
+def writer_of(format: str) -> Writer:
+    module, _, name = _WRITERS[format].partition(":")
+    made: Callable[[], Writer] = getattr(importlib.import_module(f"meshd.cli.connect.{module}"), name)
+    return made()
+
+
+def edited(text: str, format: str, edits: Iterable[Edit]) -> str:
+    """The text with the changes. Raises CannotEdit."""
+    if len(text) > LONGEST:
+        raise CannotEdit("it is too long")
+    writer = writer_of(format)
+    data = writer.read(text)
+    for edit in edits:
+        if edit.only_new and _has(data, edit.path):
+            continue
+        data = _with(data, edit.path, edit.value)
+        text = writer.put(text, edit)
+        if writer.read(text) != data:
+            raise CannotEdit(f"{_shown(edit.path)} cannot be set in the way that the file is written")
+    return text
+
+
+def _has(data: Any, path: tuple[str | Item, ...]) -> bool:
+    for part in path:
+        if isinstance(part, Item) or not isinstance(data, dict) or part not in data:
+            return False
+        data = data[part]
+    return True
+
+
+def _with(data: Any, path: tuple[str | Item, ...], value: Any) -> Any:
+    if not path:
+        return copy.deepcopy(value)
+    part, rest = path[0], path[1:]
+    if data is not None and not isinstance(data, list if isinstance(part, Item) else dict):
+        raise CannotEdit(f"something else stands where {_shown(path)} would be")
+    if isinstance(part, Item):
+        items = list(data or ())
+        at = position(items, part)
+        old = items[at] if at < len(items) else None
+        items[at : at + 1] = [_with(old, rest, value)]
+        return items
+    found = dict(data or {})
+    found[part] = _with(found.get(part), rest, value)
+    return found
+
+
+def position(items: list[Any], part: Item) -> int:
+    """Of the item, or the end."""
+    found = (at for at, item in enumerate(items) if isinstance(item, dict) and item.get(part.key) == part.value)
+    return next(found, len(items))
+
+
+def nested(path: tuple[str | Item, ...], value: Any) -> Any:
+    """The value in new maps and lists along the path."""
+    return _with(None, path, value)
+
+
+def _shown(path: tuple[str | Item, ...]) -> str:
+    return ".".join(part if isinstance(part, str) else f"[{part.key}={part.value}]" for part in path)

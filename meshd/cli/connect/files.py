@@ -1,0 +1,87 @@
+"""Reads and replaces settings files of the user.
+
+Owns: whose files are touched: only those that the user and root alone can change, through links of theirs too; whole
+or not at all; with the mode they had, but a file with a token is for its owner only.
+Must never: know what is in a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshd.cli import daemon
+from meshd.host.trust.paths import untrusted
+
+LARGEST = 4 * 1024 * 1024
+PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file as it is: its bytes and permissions, or that there is none (None)."""
+
+    data: bytes | None
+    mode: int | None = None
+
+
+def read(path: Path) -> Content:
+    """Raises Refused for what is not a file of this user's."""
+    fault = untrusted(path)
+    if fault is not None:
+        raise daemon.Refused(f"{fault}; settings are not written where others can change them")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise daemon.Refused(f"{path} is a link to nothing; remove it, or make what it links to") from None
+        return Content(None)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise daemon.Refused(f"{path} is not a file")
+        if found.st_uid != os.geteuid():
+            raise daemon.Refused(f"{path} belongs to another user; run this as that user")
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise daemon.Refused(f"{path} is larger than {LARGEST // 1024**2} MiB")
+    return Content(data, stat.S_IMODE(found.st_mode))
+
+
+def mode_for(before: Content, *, secret: bool) -> int:
+    mode = PRIVATE if before.mode is None else before.mode
+    return mode & ~0o077 if secret else mode
+
+
+def write(path: Path, data: bytes, mode: int) -> list[str]:
+    """Replace the file. Returns the directories that were made for it, the outermost first. Raises OSError."""
+    target = path.resolve()  # a link stays one
+    made = []
+    for folder in reversed([target.parent, *target.parent.parents]):
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            made.append(str(folder))
+    descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+    return made
+
+
+def remove(path: Path, made: list[str]) -> None:
+    """The file, and the directories that were made for it where they are empty."""
+    path.unlink(missing_ok=True)
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)

@@ -1,0 +1,135 @@
+"""What connecting or restoring would change, and doing it.
+
+Owns: the order (backup first), and that only what was shown is written.
+Must never: ask or print.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshd.cli import daemon
+from meshd.cli.connect import backups, files
+from meshd.cli.connect.backups import Saved
+from meshd.cli.connect.edits import CannotEdit, edited
+from meshd.cli.connect.files import Content
+from meshd.cli.connect.mesh import NO_KEY, Mesh
+from meshd.cli.connect.tools import File, Tool
+from meshd.core.text.redaction import MASK, is_secret_key
+
+_SETTING = re.compile(
+    r"""(["']?([\w.-]{1,100})["']?\s{0,20}[:=]\s{0,20})("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',{}\[\]][^,}\]]*)"""
+)
+_HARMLESS = re.compile(rf"""["']?(?:\d+|{NO_KEY}|)["']?""")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file. now: as it is; then: as it will be. saved: its entry in the backup. edited_since: it was changed after
+    `meshctl` wrote it, and that would be lost."""
+
+    path: Path
+    now: Content
+    then: Content
+    saved: Saved
+    edited_since: bool = False
+
+    @property
+    def is_none(self) -> bool:
+        return self.now == self.then
+
+    def diff(self) -> str:
+        """For people: values of keys that hold secrets are masked."""
+        before, after = (_lines(each.data) for each in (self.now, self.then))
+        lines = difflib.unified_diff(before, after, str(self.path), str(self.path), lineterm="")
+        return "\n".join(map(_masked, lines))
+
+
+def path_of(file: File, folder: Path) -> Path:
+    paths = [folder / name for name in file.paths]
+    return next((path for path in paths if path.exists()), paths[-1])
+
+
+def to_connect(tool: Tool, mesh: Mesh, environ: Mapping[str, str], home: Path) -> list[Change]:
+    """Raises Refused."""
+    earlier = {Path(each.path): each for each in backups.load(backups.folder(environ, home), tool.name)}
+    folder = tool.folder(environ, home)
+    return [_to_connect(file, path_of(file, folder), tool, mesh, earlier) for file in tool.files]
+
+
+def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping[Path, Saved]) -> Change:
+    now, before = files.read(path), earlier.get(path)
+    # Of a file that nothing but meshctl changed, the changes of last time are not kept: a pool may have gone.
+    original = before.content if before is not None and before.is_as_written(now) else now
+    try:
+        text = (original.data or b"").decode("utf-8")
+        made = edited(text, file.format, file.edits(mesh)).encode()
+    except UnicodeDecodeError:
+        raise daemon.Refused(f"{path} is not UTF-8 text; it is left as it is") from None
+    except CannotEdit as error:
+        raise daemon.Refused(f"{path} is left as it is: {error}") from None
+    then = Content(made, files.mode_for(now, secret=bool(mesh.token) and tool.keeps_key))
+    saved = backups.saved(path, before.content if before is not None else now, made)
+    saved.made = before.made if before is not None else []
+    return Change(path, now, then, saved)
+
+
+def to_restore(tool: Tool, environ: Mapping[str, str], home: Path) -> list[Change]:
+    """Empty if it is not connected."""
+    changes = []
+    for each in backups.load(backups.folder(environ, home), tool.name):
+        path, now = Path(each.path), files.read(Path(each.path))
+        edited_since = not each.is_as_written(now) and now != each.content and now.data is not None
+        changes.append(Change(path, now, each.content, each, edited_since))
+    return changes
+
+
+def connect(tool: Tool, changes: list[Change], environ: Mapping[str, str], home: Path) -> None:
+    """Raises Refused if a file has changed since it was shown, OSError."""
+    place = backups.folder(environ, home)
+    _check(changes)
+    backups.store(place, tool.name, [change.saved for change in changes])
+    for change in changes:
+        assert change.then.data is not None
+        assert change.then.mode is not None
+        change.saved.made += files.write(change.path, change.then.data, change.then.mode)
+    backups.store(place, tool.name, [change.saved for change in changes])
+
+
+def restore(tool: Tool, changes: list[Change], environ: Mapping[str, str], home: Path) -> list[Path]:
+    """Returns where files are kept that were changed since. Raises Refused, OSError."""
+    place, kept = backups.folder(environ, home), []
+    _check(changes)
+    for change in changes:
+        if change.edited_since and change.now.data is not None:
+            kept.append(backups.keep_replaced(place, tool.name, change.path, change.now.data))
+        if change.then.data is None:
+            files.remove(change.path, change.saved.made)
+        elif not change.is_none:
+            files.write(change.path, change.then.data, change.then.mode or files.PRIVATE)
+    backups.drop(place, tool.name)
+    return kept
+
+
+def _check(changes: list[Change]) -> None:
+    for change in changes:
+        if files.read(change.path) != change.now:
+            raise daemon.Refused(f"{change.path} was changed in this moment; run the command again")
+
+
+def _lines(data: bytes | None) -> list[str]:
+    return (data or b"").decode("utf-8", "replace").splitlines()
+
+
+def _masked(line: str) -> str:
+    return _SETTING.sub(_mask, line)
+
+
+def _mask(setting: re.Match[str]) -> str:
+    if not is_secret_key(setting[2]) or _HARMLESS.fullmatch(setting[3].strip()):
+        return setting[0]
+    return f"{setting[1]}{MASK}"
