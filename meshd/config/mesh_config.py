@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         PoolConfig,
         ProviderConfig,
         ProxyConfig,
+        ResponsesConfig,
         SecretsConfig,
         StorageConfig,
     )
@@ -162,6 +163,10 @@ class MeshConfig:
     @property
     def storage(self) -> StorageConfig:
         return self._typed.storage
+
+    @property
+    def responses(self) -> ResponsesConfig:
+        return self._typed.responses
 
     @property
     def observability(self) -> ObservabilityConfig:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
+from meshd.formats.keeping import Assembling, Keeping
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
     ModelListing,
@@ -91,14 +92,6 @@ class StreamReader(Protocol):
     def close(self) -> None: ...
 
 
-class Assembling(Protocol):
-    """Makes a unary answer of a stream's events."""
-
-    def add(self, data: bytes) -> None: ...
-
-    def answer(self) -> bytes: ...
-
-
 class ProviderSide(Protocol):
     """How requests to a provider are written in this format, with its quirks from the catalogue."""
 
@@ -169,8 +162,9 @@ class Framing(Protocol):
     def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
         """Those that answers of this API have: the request's id, and what is left of the app's limits. now: UTC s."""
 
-    def stream_error(self, error: MeshError) -> list[bytes]:
-        """The chunks that tell an error inside a stream."""
+    def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
+        """The chunks that tell an error inside a stream. first, last: the first and last chunks that the app has
+        got, for formats that number them."""
 
 
 class AppSide(Framing, Protocol):
@@ -181,6 +175,10 @@ class AppSide(Framing, Protocol):
     """
 
     immaterial: frozenset[str]
+
+    @property
+    def keeping(self) -> Keeping | None:
+        """For a format whose apps retrieve answers, or continue them, by their ids."""
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for

@@ -39,6 +39,8 @@ from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.first_lists import FirstLists
 from meshd.gateway.requests.hooks.chain import HookChain, HookedRequest
+from meshd.gateway.responses.keeper import ResponseKeeper
+from meshd.gateway.responses.store import TABLE, ResponseStore
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, spoken_at
 from meshd.gateway.upkeep import wall_clock
@@ -102,6 +104,8 @@ class Router:
         self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
         self.dispatcher = Dispatcher({path: each.format.name for path, each in self._spoken.items()}, self._infer)
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
+        store = ResponseStore(actors.tell)
+        self.responses = ResponseKeeper(runtime, self.admission, store, self._reader)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.http = HttpServer(self.admission, self.dispatcher, self._limits_of)
         self.inproc = InprocFrontend(self.admission)
@@ -116,6 +120,7 @@ class Router:
             self.cache,
             self._infer,
             self._reader,
+            self.responses,
             started=self.started,
             drain=self.drain,
         )
@@ -130,6 +135,7 @@ class Router:
         self.runtime.outcomes.inherit(before.runtime.outcomes)
         self.server.malformed = before.server.malformed
         self.admission.inherit(before.admission)
+        self.responses.inherit(before.responses)
         if before.runtime.config is not None:
             self.commit(before.runtime.config)
         self.segments.use(before.segments.path)
@@ -164,6 +170,8 @@ class Router:
         if self.first_lists.expected:
             offers = partial(self._offers, request, spoken)
             await self.first_lists.wait(request.arrived, request.deadline.at, offers)
+        if not await self.responses.open(request, spoken):
+            return
         if self.hooks is None:
             await self._ask(request, spoken)
         else:
@@ -217,6 +225,7 @@ class Router:
     def restore(self, restored: messages.RestoredState) -> None:
         """Continue where an earlier life ended."""
         self.runtime.publisher.restore(restored.tables)
+        self.responses.restore(restored.tables.get(TABLE, {}))
         self.admission.interrupt(restored.begun | restored.answered)
 
     def every_few_seconds(self) -> None:
@@ -225,6 +234,7 @@ class Router:
         self.save_counters()
         self.runtime.publisher.wake()
         self.cache.sweep()
+        self.responses.store.sweep()
 
     def save_counters(self) -> None:
         """Save the counters that changed since the last call, and what waits for a disk."""
@@ -255,6 +265,7 @@ class Router:
         runtime.keys.configure(_renewable(generation))
         runtime.publisher.configure(generation.table)
         self.cache.configure(generation.table)
+        self.responses.configure(generation.config.responses)
         self.admission.use(_limits(self._settings))
         self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:

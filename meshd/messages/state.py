@@ -10,8 +10,9 @@ from meshd.core.messaging.message import Message
 class StateChanged(Message, frozen=True):
     """A part of the router's state that survives a restart → state. key: (table, id). value: None if it was removed.
 
-    Tables: member (by its `member_key`), model, provider, pool, keys (a provider's keys that are set aside). durable:
-    decided by an operator, so it is written at once (unless the policy is `in-memory`).
+    Tables: member (by its `member_key`), model, provider, pool, keys (a provider's keys that are set aside),
+    response (by a hash of its owner and id). durable: decided by an operator, so it is written at once (unless the
+    policy is `in-memory`).
     """
 
     table: str

@@ -43,7 +43,9 @@ from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
-WRITE_THROUGH = frozenset({"statistics"})
+RESPONSES = "response"
+"""What apps said and were told: for their own eyes, so that it is in no export."""
+WRITE_THROUGH = frozenset({"statistics", RESPONSES})
 """Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
@@ -200,6 +202,7 @@ class StateKeeper:
 
     def load(self) -> RestoredState:
         tables = {table: dict(rows) for table, rows in self._tables.items()}
+        tables[RESPONSES] = self.table(RESPONSES)
         tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
         return RestoredState(tables, frozenset(self._ledger.begun), frozenset(self._answered))
 
@@ -238,7 +241,11 @@ class StateKeeper:
             except (StorageError, msgspec.MsgspecError) as error:
                 logger.warning("the table %s cannot be read: %s", table, error)
         for (name, key), value in self._pending.items():
-            if name == table and value is not None:
+            if name != table:
+                continue
+            if value is None:
+                rows.pop(key, None)
+            else:
                 rows[key] = value
         if table == "statistics" and self._lost:
             rows[LOST] = msgspec.to_builtins(Lacking(tuple(self._lost)))
@@ -369,7 +376,7 @@ class StateKeeper:
 
     def export(self) -> dict[str, Any]:
         restored = self.load()
-        tables = {table: rows for table, rows in restored.tables.items() if table != "usage"}
+        tables = {table: rows for table, rows in restored.tables.items() if table not in ("usage", RESPONSES)}
         return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:

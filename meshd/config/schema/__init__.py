@@ -16,7 +16,7 @@ from meshd.config.schema.routing.pools import (
     StreamConfig,
 )
 from meshd.config.schema.routing.providers import ProviderConfig, ProviderRateLimitConfig
-from meshd.config.schema.stores import SecretsConfig, StorageConfig
+from meshd.config.schema.stores import ResponsesConfig, SecretsConfig, StorageConfig
 
 __all__ = [
     "LOCAL_SERVERS",
@@ -41,6 +41,7 @@ __all__ = [
     "ProviderRateLimitConfig",
     "ProxyConfig",
     "RecoveryConfig",
+    "ResponsesConfig",
     "RetryConfig",
     "RootConfig",
     "RoutingSinks",

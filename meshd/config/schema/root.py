@@ -14,7 +14,7 @@ from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.routing.models import ModelConfig
 from meshd.config.schema.routing.pools import PoolConfig
 from meshd.config.schema.routing.providers import ProviderConfig
-from meshd.config.schema.stores import SecretsConfig, StorageConfig
+from meshd.config.schema.stores import ResponsesConfig, SecretsConfig, StorageConfig
 
 
 class CurveConfig(Section):
@@ -77,6 +77,9 @@ class RootConfig(Section):
         description="Other names that apps may ask for, and the pool, capability or model that each stands for.",
     )
     storage: StorageConfig = Field(default=StorageConfig(), description="Where state is kept.")
+    responses: ResponsesConfig = Field(
+        default=ResponsesConfig(), description="Responses that apps retrieve or continue by their ids."
+    )
     observability: ObservabilityConfig = Field(
         default=ObservabilityConfig(), description="Events, logs and statistics."
     )

@@ -1,4 +1,4 @@
-"""The sections `secrets` (where keys come from) and `storage` (where state is kept)."""
+"""The sections `secrets` (where keys come from), `storage` (where state is kept) and `responses` (which are kept)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from meshd.config.schema.base import ConnectorEntry, Duration, Entries, NotBuiltYet, OpenSection, Section
+from meshd.config.schema.base import (
+    ConnectorEntry,
+    Duration,
+    Entries,
+    NotBuiltYet,
+    OpenSection,
+    Positive,
+    Section,
+    Size,
+)
 
 
 class SecretsConfig(OpenSection):
@@ -55,3 +64,18 @@ class StorageConfig(OpenSection):
     locking: Annotated[LockingConfig, NotBuiltYet()] = Field(
         default=LockingConfig(), description="The lock on the state."
     )
+
+
+class ResponsesConfig(Section):
+    enabled: bool = Field(
+        default=True,
+        description="Keep responses, unless an app sends `store: false`. With `false`, none is kept, and those that "
+        "were are dropped.",
+    )
+    max_size: Size = Field(
+        default=32 * 1024**2,
+        description="Bytes of all of them, in memory and in the state store. When it is full, the user with the most "
+        "loses the response that was used longest ago; one response takes at most a quarter.",
+    )
+    max_count: Positive = Field(default=4096, description="How many there are at most.")
+    ttl: Duration = Field(default=604800.0, description="How long each is kept.")

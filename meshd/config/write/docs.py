@@ -21,6 +21,7 @@ from meshd.config.schema import (
     ObservabilityConfig,
     PoolConfig,
     ProviderConfig,
+    ResponsesConfig,
     SecretsConfig,
     StorageConfig,
 )
@@ -164,6 +165,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("hooks", ConnectorEntry, "hook"),
     ("daemon", DaemonConfig, ""),
     ("connectors", ConnectorsConfig, ""),
+    ("responses", ResponsesConfig, ""),
     ("proxy", ProxyConfig, ""),
     ("apps.NAME", AppConfig, ""),
 )

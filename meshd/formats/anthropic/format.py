@@ -23,6 +23,7 @@ from meshd.formats.anthropic.stream.event_stream import EventReader
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
 from meshd.formats.limit_headers import as_anthropic
+from meshd.formats.keeping import Keeping
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken
@@ -107,6 +108,7 @@ class AnthropicAppSide:
     immaterial = meaning.IMMATERIAL
     last = b""
     ping = b"event: ping\ndata: " + _PING + b"\n\n"
+    keeping: Keeping | None = None
 
     read = staticmethod(read)
     count = staticmethod(count)
@@ -140,7 +142,7 @@ class AnthropicAppSide:
     def error(self, error: MeshError) -> bytes:
         return error_body(error)
 
-    def stream_error(self, error: MeshError) -> list[bytes]:
+    def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
         return [error_body(error)]
 
 

@@ -30,7 +30,7 @@ class OllamaFraming:
     def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
         return as_openai(limits)  # Ollama itself has none
 
-    def stream_error(self, error: MeshError) -> list[bytes]:
+    def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
         return [self.error(error)]
 
 

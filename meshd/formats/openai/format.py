@@ -10,6 +10,7 @@ import msgspec
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.limit_headers import as_openai
+from meshd.formats.keeping import Keeping
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
 from meshd.formats.openai.body import meaning
@@ -109,6 +110,7 @@ class OpenAIAppSide:
     immaterial = meaning.IMMATERIAL
     last = b"data: [DONE]\n\n"
     ping = b": keepalive\n\n"
+    keeping: Keeping | None = None
 
     read = staticmethod(read)
     count = staticmethod(count)
@@ -140,7 +142,7 @@ class OpenAIAppSide:
     def event(self, data: bytes) -> bytes:
         return b"data: %b\n\n" % data
 
-    def stream_error(self, error: MeshError) -> list[bytes]:
+    def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
         return [self.error(error)]
 
 

@@ -10,11 +10,13 @@ import msgspec
 from meshd.core.needs import Named
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.limit_headers import as_openai
+from meshd.formats.keeping import Keeping
 from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.openai.wire import Broken
 from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
+from meshd.formats.responses import stored
 from meshd.formats.responses.answer import read_answer
 from meshd.formats.responses.body import known_items, meaning
 from meshd.formats.responses.body.needs import read
@@ -105,6 +107,7 @@ class ResponsesAppSide:
     immaterial = meaning.IMMATERIAL
     last = b""
     ping = b": keepalive\n\n"
+    keeping: Keeping | None = stored
 
     read = staticmethod(read)
     count = staticmethod(count)

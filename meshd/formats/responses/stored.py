@@ -1,4 +1,5 @@
-"""Help for a store of responses: what is kept of one, and the whole input of a request that follows it.
+"""What a store of responses needs of the format (`formats/keeping.py`): what is kept of one, and the whole input of a
+request that follows it.
 
 Pure: where responses are kept, for how long and for which app is decided elsewhere. Items stay raw JSON.
 
@@ -8,14 +9,21 @@ the new request and the stored response that it names.
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from meshd.formats.responses.conversation.answer import item_id
+from meshd.formats.keeping import Stored
+from meshd.formats.responses.errors import failed_response
+from meshd.formats.responses.ids import item_id
+from meshd.formats.responses.stream.assembled import Assembly
+from meshd.formats.responses.wire import COMPLETED, FAILED, INCOMPLETE, type_of
+from meshd.host.plain_text import printable
 from meshd.sdk.reading import lenient
-from modelmesh.errors import InvalidRequestError
+from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 
 _PREVIOUS = "previous_response_id"
 _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -23,16 +31,11 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TRUE, _NULL = msgspec.Raw(b"true"), msgspec.Raw(b"null")
+_OPEN = (b'"in_progress"', b'"queued"')
+_LAST = frozenset(kind.encode() for kind in (COMPLETED, INCOMPLETE, FAILED))
+_LONGEST_ID = 256  # characters
 MOST_LISTED = 100
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """input: all items that the model read, with those of earlier responses. response: as the app got it, its output
-    inside."""
-
-    id: str
-    input: bytes
-    response: bytes
 
 
 def is_stored(fields: Mapping[str, msgspec.Raw]) -> bool:
@@ -74,6 +77,39 @@ def follow_up(fields: Mapping[str, msgspec.Raw], stored: Stored) -> dict[str, ms
     return whole | {"input": msgspec.Raw(b"[" + b",".join(map(bytes, items)) + b"]")}
 
 
+def follows(data: bytes, previous: str) -> bytes:
+    """A response, or an event with one, that names the response which it follows; unchanged if it is anything else."""
+    if b'"response"' not in data:
+        return data
+    try:
+        document = _object(lenient.whole(data))
+        inner = _object(document["response"]) if "response" in document else None
+    except _UNREADABLE:
+        return data
+    named = {_PREVIOUS: msgspec.Raw(_encode(previous))}
+    if inner is not None:
+        return _encode(document | {"response": inner | named})
+    return _encode(document | named) if "output" in document else data
+
+
+def no_previous(id: str) -> InvalidRequestError:
+    """The error of a request that follows a response which is not there, as OpenAI tells it."""
+    return InvalidRequestError(
+        f"Previous response with id '{printable(id[:80])}' not found.",
+        code="previous_response_not_found",
+        param=_PREVIOUS,
+    )
+
+
+def not_found(id: str) -> NotFoundError:
+    return NotFoundError(
+        f"Response with id '{printable(id[:80])}' not found.",
+        code="response_not_found",
+        type="invalid_request_error",
+        param="response_id",
+    )
+
+
 def _resolved(item: msgspec.Raw, known: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
     kind, id = _member(item, "type"), _member(item, "id")
     refers = kind == "item_reference" or (not kind and id and not _member(item, "role"))
@@ -104,7 +140,7 @@ def stored(fields: Mapping[str, msgspec.Raw], response: bytes, previous: str = "
     except _UNREADABLE:
         return None
     id = _member(msgspec.Raw(response), "id")
-    if not id:
+    if not id or len(id) > _LONGEST_ID:
         return None
     if previous:
         document[_PREVIOUS] = msgspec.Raw(_encode(previous))
@@ -112,12 +148,14 @@ def stored(fields: Mapping[str, msgspec.Raw], response: bytes, previous: str = "
     return Stored(id, items, _encode(document))
 
 
-def cancelled(response: bytes) -> bytes:
-    """The response after its cancellation; unchanged if it had ended."""
-    document = _object(lenient.whole(response))
-    if bytes(document.get("status", b"")) not in (b'"in_progress"', b'"queued"'):
-        return response
-    return _encode({**document, "status": "cancelled"})
+def is_last(data: bytes) -> bool:
+    """Whether an event ends its stream: it has the whole response."""
+    return b'"response"' in data and type_of(data) in _LAST
+
+
+def assembling() -> Assembly:
+    """Makes a response of the events of a stream."""
+    return Assembly()
 
 
 def deleted(id: str) -> bytes:
@@ -179,3 +217,92 @@ _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "functi
 def input_tokens(count: int) -> bytes:
     """The answer to a question about the tokens of an input."""
     return _encode({"object": "response.input_tokens", "input_tokens": count})
+
+
+# -- in the background ----------------------------------------------------------------------------------
+
+
+def in_background(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the app does not wait for the answer. Raises InvalidRequestError if that is not possible."""
+    if bytes(fields.get("background", _NULL)) != b"true":
+        return False
+    if not is_stored(fields):
+        raise InvalidRequestError("`background` needs `store`, as the answer is retrieved later", param="background")
+    if bytes(fields.get("stream", _NULL)) == b"true":
+        raise InvalidRequestError(
+            "`stream` is not possible with `background` here; retrieve the response until it has ended",
+            param="stream",
+            code="unsupported_parameter",
+        )
+    return True
+
+
+def in_foreground(fields: Mapping[str, msgspec.Raw]) -> bytes:
+    """The body of the same request, for an app that waits."""
+    return _encode({name: raw for name, raw in fields.items() if name != "background"})
+
+
+def queued(fields: Mapping[str, msgspec.Raw], previous: str) -> Stored:
+    """A response that has not begun. Raises InvalidRequestError."""
+    id = f"resp_{uuid.uuid4().hex}"
+    document = {
+        "id": id,
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "queued",
+        "background": True,
+        "error": None,
+        "incomplete_details": None,
+        "output": [],
+        **{name: fields.get(name, default) for name, default in _REPEATED.items()},
+        _PREVIOUS: previous or None,
+        "usage": None,
+    }
+    made = stored(fields, _encode(document))
+    assert made is not None, "it has an id"
+    return made
+
+
+_REPEATED: dict[str, Any] = {
+    "instructions": None, "max_output_tokens": None, "metadata": {}, "model": "", "parallel_tool_calls": True,
+    "reasoning": {"effort": None, "summary": None}, "store": True, "temperature": None,
+    "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": None, "truncation": "disabled",
+}  # fmt: skip
+"""What a response says of its request, and the API's defaults."""
+
+
+def is_open(response: bytes) -> bool:
+    """Whether a response has not ended yet."""
+    return bytes(_object(lenient.whole(response)).get("status", b"")) in _OPEN
+
+
+def is_of_background(response: bytes) -> bool:
+    return bytes(_object(lenient.whole(response)).get("background", b"")) == b"true"
+
+
+def begun(response: bytes) -> bytes:
+    """A queued response, now in progress."""
+    return _encode({**_object(response), "status": "in_progress"})
+
+
+def finished(queued: bytes, answer: bytes) -> bytes:
+    """The queued response with its answer, which came with an id of its own."""
+    before = _object(queued)
+    kept = {name: before[name] for name in ("id", "created_at", "background", _PREVIOUS)}
+    return _encode({**_object(lenient.whole(answer)), **kept})
+
+
+def failed(response: bytes, error: MeshError) -> bytes:
+    """The response, which has failed with that error."""
+    return _encode(failed_response(dict(_object(response)), error))
+
+
+def cancelled(response: bytes) -> bytes:
+    """The response after its cancellation; unchanged if it had ended."""
+    document = _object(lenient.whole(response))
+    return _encode({**document, "status": "cancelled"}) if is_open(response) else response
+
+
+def not_cancellable() -> InvalidRequestError:
+    """As OpenAI tells it."""
+    return InvalidRequestError("Cannot cancel a synchronous response.", param="response_id", code="not_in_background")

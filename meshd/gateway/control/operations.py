@@ -19,12 +19,14 @@ from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.models import Models
 from meshd.gateway.control.ollama import Ollama
+from meshd.gateway.control.responses import Responses
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.ipc.server import IpcServer
+from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.runtime import Runtime
 
 
@@ -38,6 +40,7 @@ def add_all(
     cache: ResponseCache,
     infer: Callable[[Request], Awaitable[None]],
     reader: Executor,
+    responses: ResponseKeeper,
     *,
     started: float,
     drain: Callable[[float], Awaitable[int]],
@@ -54,6 +57,7 @@ def add_all(
         Explain(runtime, actors, cache),
         Ollama(runtime, actors, infer, reader),
         Commands(runtime, actors, drain),
+        Responses(runtime, actors, responses),
     )
     for group in groups:
         group.add_to(table)

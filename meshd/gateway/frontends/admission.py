@@ -119,6 +119,15 @@ class Admission:
         else:
             self._begin(request)
 
+    def replace_body(self, request: Request, body: bytes) -> None:
+        """Give a request a longer body, if there is room for it. Raises QueueFullError."""
+        more = max(len(body) - len(request.body), 0)
+        if not self.has_room(request.caller, self.rights(request.caller), more):
+            raise holds_much(request.caller)
+        self.room.take(request.caller.uid, more)
+        request.held += more
+        request.body = body
+
     def known(self, request_id: bytes, caller: Caller, resend: bool) -> Request | Answer | None:
         """The request of this id in flight, or the answer that it has had; None if it is new. Raises NotYours."""
         request = self.in_flight.get(request_id)

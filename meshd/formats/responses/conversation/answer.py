@@ -5,9 +5,7 @@ What a provider sends is read as far as it goes: `formats/responses/answer.py` h
 
 from __future__ import annotations
 
-import hashlib
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +22,7 @@ from meshd.formats.openai.conversation.answer import read_logprobs, written_logp
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import call_item, parts_of, read_items, reasoning_item, said_part
 from meshd.formats.responses.conversation.request import echoed
+from meshd.formats.responses.ids import item_id, response_id
 from meshd.formats.responses.usage import usage_in, usage_map
 
 _INCOMPLETE = {
@@ -36,7 +35,6 @@ _REASONS = {
     Finish.FILTER: "content_filter",
     Finish.REFUSAL: "content_filter",
 }
-_LONGEST_ID = 64  # characters, that OpenAI takes back
 _encode = msgspec.json.Encoder().encode
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -212,18 +210,3 @@ def closing(finish: Finish | None, usage: Any) -> dict[str, Any]:
 
 def item_status(finish: Finish | None) -> str:
     return "incomplete" if finish in _REASONS else "completed"
-
-
-def response_id(id: str) -> str:
-    """An id as this API has them, made of the provider's."""
-    if id.startswith("resp_") and len(id) <= _LONGEST_ID:
-        return id
-    return f"resp_{_digest(id) if id else uuid.uuid4().hex}"
-
-
-def item_id(kind: str, base: str, index: int) -> str:
-    return f"{kind}_{_digest(f'{base}/{index}')}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:40]

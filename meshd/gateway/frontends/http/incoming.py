@@ -227,7 +227,8 @@ class RequestReader:
             framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
             self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
         elif _leaves_http(done := self.complete[-1]):
-            done.refusal = done.refusal or _no_upgrade()
+            if done.refusal is None or done.refusal.status_code == 405:  # a WebSocket is asked for by GET everywhere
+                done.refusal = _no_upgrade()
             done.closes = self.ended = True
             return
         if rest:

@@ -40,6 +40,8 @@ class HttpReply(CreditedReply):
     __slots__ = (
         "_app",
         "_begun",
+        "_first",
+        "_last",
         "_loop",
         "_mesh",
         "_sender",
@@ -67,6 +69,7 @@ class HttpReply(CreditedReply):
         self._loop = loop
         self._mesh: dict[str, Any] = {}  # what is known of the answer before it
         self._begun = False  # the head of a stream was sent
+        self._first = self._last = b""  # the chunks that were sent first and last
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -90,7 +93,7 @@ class HttpReply(CreditedReply):
         if not self._begun:
             self._whole(error.status_code, self._app.error(error), [*heads.of_error(error), *heads.of_mesh(mesh)])
         elif not self.done:
-            events = b"".join(map(self._app.event, self._app.stream_error(error)))
+            events = b"".join(map(self._app.event, self._app.stream_error(error, self._first, self._last)))
             self._finish(self._piece(self._remark(mesh) + events) + self._end())
 
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
@@ -104,6 +107,7 @@ class HttpReply(CreditedReply):
         begin = b"" if self._begun else self._stream_head()
         if self.done or not self._sender.send(begin + self._piece(self._app.event(data))):
             raise ClientGone
+        self._first, self._last = self._first or data, data
 
     # -- inside ---------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from openai.types.responses import ResponseItem
 from openai.types.responses.response_item_list import ResponseItemList
 from pydantic import TypeAdapter
 
+from meshd.formats.keeping import Stored
 from meshd.formats.responses import stored as kept
 from meshd.formats.responses.conversation.request import read_request
 from modelmesh.errors import InvalidRequestError
@@ -39,7 +40,7 @@ def response(id: str, *texts: str) -> bytes:
     return json.dumps({"id": id, "object": "response", "status": "completed", "output": output}).encode()
 
 
-def store(given: dict[str, msgspec.Raw], answer: bytes, previous: str = "") -> kept.Stored:
+def store(given: dict[str, msgspec.Raw], answer: bytes, previous: str = "") -> Stored:
     made = kept.stored(given, answer, previous)
     assert made is not None
     return made

@@ -128,7 +128,7 @@ def without_logprobs(response: dict[str, Any]) -> dict[str, Any]:
         if item["type"] != "message" or content:
             output.append({**item, "content": content})
     ids = {item["id"]: str(n) for n, item in enumerate(output)}
-    return {**response, "output": [{**item, "id": ids[item["id"]]} for item in output]}
+    return {**response, "id": "", "output": [{**item, "id": ids[item["id"]]} for item in output]}
 
 
 @given(openai_chats.streams())

@@ -1,0 +1,95 @@
+"""What a store of answers needs of a format whose apps retrieve an answer, or continue it, by its id.
+
+Owns: the interface between the store (`meshd/gateway/responses`) and such a format, of which there is one:
+`formats/responses/stored.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
+
+Fields = Mapping[str, msgspec.Raw]
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """input: all items that the model read, with those of earlier responses. response: as the app got it, its output
+    inside."""
+
+    id: str
+    input: bytes
+    response: bytes
+
+
+class Assembling(Protocol):
+    """Makes a response of a stream's events."""
+
+    def add(self, data: bytes) -> None: ...
+
+    def answer(self) -> bytes: ...
+
+
+class Keeping(Protocol):
+    """fields: the top level of a request's body, each value still raw JSON. previous: the id of the response that a
+    request follows, "" if it follows none."""
+
+    def is_stored(self, fields: Fields) -> bool:
+        """Whether the app wants its response to be kept."""
+
+    def previous_id(self, fields: Fields) -> str:
+        """Raises InvalidRequestError."""
+
+    def follow_up(self, fields: Fields, stored: Stored) -> Fields:
+        """The request with all of the conversation. Raises InvalidRequestError."""
+
+    def follows(self, data: bytes, previous: str) -> bytes:
+        """A response, or an event with one, that names the response which it follows."""
+
+    def stored(self, fields: Fields, response: bytes, previous: str = "") -> Stored | None:
+        """What is to be kept; None if the response has no id. Raises InvalidRequestError."""
+
+    def is_last(self, data: bytes) -> bool:
+        """Whether an event ends its stream."""
+
+    def assembling(self) -> Assembling: ...
+
+    def no_previous(self, id: str) -> InvalidRequestError: ...
+
+    def not_found(self, id: str) -> NotFoundError: ...
+
+    def deleted(self, id: str) -> bytes: ...
+
+    def input_items(self, stored: Stored, *, limit: int = 20, after: str = "", order: str = "desc") -> bytes:
+        """Raises InvalidRequestError."""
+
+    def input_tokens(self, count: int) -> bytes: ...
+
+    def in_background(self, fields: Fields) -> bool:
+        """Whether the app does not wait for the answer. Raises InvalidRequestError if that is not possible."""
+
+    def in_foreground(self, fields: Fields) -> bytes:
+        """The body of the same request, for an app that waits."""
+
+    def queued(self, fields: Fields, previous: str) -> Stored:
+        """A response that has not begun. Raises InvalidRequestError."""
+
+    def is_open(self, response: bytes) -> bool:
+        """Whether it has not ended yet."""
+
+    def is_of_background(self, response: bytes) -> bool: ...
+
+    def begun(self, response: bytes) -> bytes:
+        """A queued response, now in progress."""
+
+    def finished(self, queued: bytes, answer: bytes) -> bytes:
+        """The queued response with its answer."""
+
+    def failed(self, response: bytes, error: MeshError) -> bytes: ...
+
+    def cancelled(self, response: bytes) -> bytes: ...
+
+    def not_cancellable(self) -> InvalidRequestError: ...

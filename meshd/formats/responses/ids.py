@@ -1,0 +1,22 @@
+"""Ids as this API has them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+_LONGEST = 64  # characters, that OpenAI takes back
+
+
+def response_id(id: str) -> str:
+    """The provider's, if it is one of this API; else a new one: apps find a response by it, and some servers give the
+    same id twice."""
+    return id if id.startswith("resp_") and len(id) <= _LONGEST else f"resp_{uuid.uuid4().hex}"
+
+
+def item_id(kind: str, base: str, index: int) -> str:
+    return f"{kind}_{_digest(f'{base}/{index}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:40]

@@ -1,0 +1,89 @@
+"""What apps ask about kept responses: to retrieve, delete or cancel one, its input, and the tokens of an input.
+
+Owns: the paths below those that responses are asked for at. Must never: say of another app's response that it exists.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from meshd.formats.keeping import Keeping
+from meshd.gateway.actors import Actors
+from meshd.gateway.control.base import Group
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.frontends.exchange import Request
+from meshd.gateway.responses.keeper import ResponseKeeper
+from meshd.gateway.responses.store import Owner, owner_of
+from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import Spoken, spoken_at
+from modelmesh.errors import InvalidRequestError, NotFoundError
+
+_JSON = {"content-type": "application/json"}
+_ITEMS, _CANCEL, _TOKENS = "input_items", "cancel", "input_tokens"
+
+
+class Responses(Group):
+    def __init__(self, runtime: Runtime, actors: Actors, responses: ResponseKeeper) -> None:
+        super().__init__(runtime, actors)
+        self._responses = responses
+
+    def add_to(self, table: Dispatcher) -> None:
+        for path, spoken in spoken_at().items():
+            keeping, format = spoken.format.app.keeping, spoken.format.name
+            if keeping is None:
+                continue
+            table.add("GET", f"{path}/", partial(self.get, keeping), format=format)
+            table.add("DELETE", f"{path}/", partial(self.delete, keeping), format=format)
+            table.add("POST", f"{path}/", partial(self.cancel, keeping), format=format)
+            table.add_raw("POST", f"{path}/{_TOKENS}", partial(self.input_tokens, spoken, keeping), format=format)
+
+    async def get(self, keeping: Keeping, call: Call) -> msgspec.Raw:
+        """A response, or `/input_items` of one."""
+        id, _, part = call.rest.partition("/")
+        if part not in ("", _ITEMS):
+            raise _unknown(part)
+        stored = self._responses.find(keeping, self._owner(call), id)
+        if part:
+            return msgspec.Raw(keeping.input_items(stored, **_page(call)))
+        if call.query.get("stream", "").lower() == "true":
+            raise InvalidRequestError(
+                "Events of a response are sent only once; retrieve it without `stream`.",
+                param="stream",
+                code="unsupported_parameter",
+            )
+        return msgspec.Raw(stored.response)
+
+    async def delete(self, keeping: Keeping, call: Call) -> msgspec.Raw:
+        self._responses.delete(keeping, self._owner(call), call.rest)
+        return msgspec.Raw(keeping.deleted(call.rest))
+
+    async def cancel(self, keeping: Keeping, call: Call) -> msgspec.Raw:
+        id, _, part = call.rest.partition("/")
+        if part != _CANCEL:
+            raise _unknown(part or id)
+        return msgspec.Raw(self._responses.cancel(keeping, self._owner(call), id))
+
+    async def input_tokens(self, spoken: Spoken, keeping: Keeping, request: Request, rest: str) -> None:
+        count = await self._responses.count(request, spoken)
+        request.reply.respond(keeping.input_tokens(count), {}, _JSON)
+
+    def _owner(self, call: Call) -> Owner | None:
+        return owner_of(call.caller, self.runtime.apps.identify(call.caller))
+
+
+def _page(call: Call) -> dict[str, Any]:
+    """Which items. Raises InvalidRequestError."""
+    given: dict[str, Any] = {name: call.query[name] for name in ("after", "order") if name in call.query}
+    limit = call.query.get("limit", "20")
+    if not (limit.isascii() and limit.isdecimal() and len(limit) < 10):
+        raise InvalidRequestError("`limit` has to be a number", param="limit")
+    return {**given, "limit": int(limit)}
+
+
+def _unknown(part: str) -> NotFoundError:
+    return NotFoundError(
+        f"Responses have no {part[:80]!r} here; there are {_ITEMS}, {_CANCEL} and {_TOKENS}.", code="unknown_path"
+    )

@@ -1,0 +1,1 @@
+"""Responses that apps retrieve by their ids, and continue."""

@@ -1,0 +1,194 @@
+"""The store of responses: in memory, and copied to the state store.
+
+Owns: which responses are kept, whose they are, for how long and in how many bytes.
+Must never: find a response for anyone but the app that made it, let one user push out another's, or wait for a disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from meshd.config.schema.stores import ResponsesConfig
+from meshd.core.caller import Caller, Token
+from meshd.core.fair_eviction import Shares
+from meshd.formats.keeping import Stored
+from meshd.gateway.access.app_identity import Identity
+from meshd.gateway.actors import Tell
+from meshd.messages import StateChanged
+
+logger = logging.getLogger("meshd.gateway")
+
+TABLE = "response"
+LARGEST_SHARE = 4  # no response takes more than this part of `max_size`
+ENTRY_BYTES = 1024  # bytes of memory in addition to the response itself
+
+
+class Owner(NamedTuple):
+    """Whose a response is. user: a user of this machine or a token, whose share of the store it takes. app: which of
+    the user's."""
+
+    user: str
+    app: str
+
+
+def owner_of(caller: Caller, identity: Identity) -> Owner | None:
+    """None for a process that the kernel did not identify: nothing is kept for it."""
+    if isinstance(caller, Token):
+        return Owner(f"token {caller.digest}", "")
+    return Owner(f"uid {caller.uid}", identity.label) if caller.uid >= 0 else None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """at: UTC seconds."""
+
+    owner: Owner
+    stored: Stored
+    at: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, approximately."""
+        return ENTRY_BYTES + len(self.stored.input) + len(self.stored.response)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A response in the state store."""
+
+    user: str
+    app: str
+    id: str
+    input: str
+    response: str
+    at: float
+
+
+class ResponseStore:
+    """tell: reaches the state actor. now: UTC seconds."""
+
+    def __init__(self, tell: Tell, now: Callable[[], float] = time.time) -> None:
+        self._tell = tell
+        self._now = now
+        self._config: ResponsesConfig | None = None  # None before the first: nothing is dropped yet
+        self._kept: dict[str, Kept] = {}
+        self._shares: Shares[str] = Shares()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def enabled(self) -> bool:
+        return self._config is None or self._config.enabled
+
+    @property
+    def size(self) -> int:
+        """Bytes, as they count towards `max_size`."""
+        return self._shares.size
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def inherit(self, before: ResponseStore) -> None:
+        """Continue an earlier life's."""
+        self._kept, self._shares, self._config = before._kept, before._shares, before._config
+
+    def restore(self, rows: Mapping[str, dict[str, Any]]) -> None:
+        """Take what an earlier process kept; of those that are here already, nothing."""
+        found = []
+        for key, value in rows.items():
+            try:
+                found.append((key, msgspec.convert(value, _Row)))
+            except msgspec.ValidationError as error:
+                logger.warning("a stored response is ignored: %s", error)
+        for key, row in sorted(found, key=lambda each: each[1].at):
+            if key not in self._kept:
+                stored = Stored(row.id, row.input.encode(), row.response.encode())
+                self._keep(key, Kept(Owner(row.user, row.app), stored, row.at))
+        self._trim()
+
+    def configure(self, config: ResponsesConfig) -> None:
+        """Use these limits from now on."""
+        self._config = config
+        kept, self._kept, self._shares = self._kept, {}, Shares()
+        for key, each in kept.items():
+            self._keep(key, each)
+        for key in [] if config.enabled else list(self._kept):
+            self._drop(key)
+        self.sweep()
+        self._trim()
+
+    def sweep(self) -> None:
+        """Drop what has expired. Call it now and then."""
+        if self._config is None:
+            return
+        oldest = self._now() - self._config.ttl
+        for key in [key for key, kept in self._kept.items() if kept.at <= oldest]:
+            self._drop(key)
+
+    # -- responses ------------------------------------------------------------------------------------
+
+    def put(self, owner: Owner, stored: Stored) -> bool:
+        """Keep a response, also in place of its earlier state. Returns whether there is room for it at all."""
+        key = _key(owner, stored.id)
+        before = self._kept.get(key)
+        kept = Kept(owner, stored, self._now() if before is None else before.at)
+        if self._config is None or not self._config.enabled or kept.size > self._config.max_size // LARGEST_SHARE:
+            self._drop(key)
+            return False
+        self._keep(key, kept)
+        self._tell("state", StateChanged(TABLE, key, _row(kept)))
+        self._trim()
+        return True
+
+    def find(self, owner: Owner | None, id: str) -> Stored | None:
+        """The response of that id, if this owner made it."""
+        key = "" if owner is None else _key(owner, id)
+        kept = self._kept.get(key)
+        if kept is None or self._config is None or kept.at <= self._now() - self._config.ttl:
+            return None
+        self._shares.used(key)
+        return kept.stored
+
+    def drop(self, owner: Owner, id: str) -> None:
+        """Idempotent."""
+        self._drop(_key(owner, id))
+
+    def all(self) -> list[Kept]:
+        return list(self._kept.values())
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _keep(self, key: str, kept: Kept) -> None:
+        """Each counts for at least its share, so that the number is limited too."""
+        least = 0 if self._config is None else self._config.max_size // self._config.max_count
+        self._kept[key] = kept
+        self._shares.put(key, kept.owner.user, max(kept.size, least))
+
+    def _trim(self) -> None:
+        while self._config is not None and self._shares.size > self._config.max_size:
+            self._drop(self._shares.pop())
+
+    def _drop(self, key: str) -> None:
+        self._shares.drop(key)
+        if self._kept.pop(key, None) is not None:
+            self._tell("state", StateChanged(TABLE, key, None))
+
+
+def _key(owner: Owner, id: str) -> str:
+    return hashlib.sha256("\0".join((*owner, id)).encode(errors="replace")).hexdigest()[:40]
+
+
+def _row(kept: Kept) -> dict[str, Any]:
+    stored = kept.stored
+    return {
+        "user": kept.owner.user,
+        "app": kept.owner.app,
+        "id": stored.id,
+        "input": stored.input.decode(errors="replace"),
+        "response": stored.response.decode(errors="replace"),
+        "at": kept.at,
+    }

@@ -1,0 +1,358 @@
+"""Responses that are kept, through a real daemon with OpenAI's SDK: over HTTP, and over the mesh socket."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+import modelmesh
+from tests.integration.gateway.conftest import CONFIG
+from tests.support.apps.other_user import App
+from tests.support.waiting import WAIT, until
+
+OTHER = 12345
+ONE, TWO = "token-number-one", "token-number-two"
+TOKENS = [{"app": "editor", "hash": hashlib.sha256(token.encode()).hexdigest()} for token in (ONE, TWO)]
+PROXY = {"enabled": True, "port": "auto", "auth": {"tokens": TOKENS}}
+
+
+@pytest.fixture(scope="module")
+def daemon(module_meshd: Any) -> Any:
+    cut = {
+        "connector": "modelmesh.scripted.v1",
+        "script": [{"tokens": ["a ", "b ", "c "], "fault": "reset", "after": 2}],
+    }
+    model = {"provider": "cut", "capabilities": ["sentiment-analysis"]}
+    config = {
+        **CONFIG,
+        "providers": {**CONFIG["providers"], "cut": cut},
+        "models": {**CONFIG["models"], "cut.chat": model},
+        "pools": {**CONFIG["pools"], "cut": {"models": ["cut.chat"], "retry": {"max_attempts": 1}}},
+    }
+    return module_meshd({**config, "proxy": PROXY})
+
+
+def over_http(daemon: Any, key: str = "none") -> openai.OpenAI:
+    url = daemon.status()["http"]["addresses"][0]
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT)
+
+
+def over_socket(daemon: Any) -> openai.OpenAI:
+    made: openai.OpenAI = modelmesh.openai_client(socket=str(daemon.socket), max_retries=0, timeout=WAIT)
+    return made
+
+
+@pytest.fixture(params=["http", "socket"])
+def client(request: Any, daemon: Any) -> Iterator[openai.OpenAI]:
+    with over_http(daemon) if request.param == "http" else over_socket(daemon) as made:
+        yield made
+
+
+def said(client: openai.OpenAI, id: str) -> list[tuple[str, str]]:
+    """(role, text) of a response's input."""
+    items: Any = client.responses.input_items.list(id, order="asc")
+    return [(item.role, item.content[0].text) for item in items]
+
+
+# -- conversations ------------------------------------------------------------------------------------------
+
+
+def test_a_conversation_continues_by_id(client: openai.OpenAI) -> None:
+    first = client.responses.create(model="chat", input="hi there", instructions="Be brief.")
+    assert first.output_text == "[scripted] hi there"
+    second = client.responses.create(model="chat", input="and now?", previous_response_id=first.id)
+    assert second.output_text == "[scripted] and now?"
+    assert second.previous_response_id == first.id
+    earlier = [("user", "hi there"), ("assistant", "[scripted] hi there")]
+    assert said(client, second.id) == [*earlier, ("user", "and now?")]
+    assert said(client, first.id) == earlier[:1]
+    found = client.responses.retrieve(second.id)
+    assert found.output_text == second.output_text
+    assert found.previous_response_id == first.id
+    assert client.responses.retrieve(first.id).instructions == "Be brief."
+
+
+def test_a_stream_is_kept_before_its_app_has_its_end(client: openai.OpenAI) -> None:
+    events = list(client.responses.create(model="counting", input="count", stream=True))
+    done: Any = events[-1]
+    assert done.type == "response.completed"
+    again: list[Any] = list(
+        client.responses.create(model="chat", input="go on", stream=True, previous_response_id=done.response.id)
+    )
+    named = {event.response.previous_response_id for event in again if hasattr(event, "response")}
+    assert named == {done.response.id}
+    assert [event.sequence_number for event in again] == list(range(len(again)))
+    items = said(client, again[-1].response.id)
+    assert [role for role, _ in items] == ["user", "assistant", "user"]
+    assert items[1][1].split() == [str(number) for number in range(200)]
+    assert client.responses.retrieve(done.response.id).output_text == done.response.output_text
+
+
+def test_pages_of_an_input(client: openai.OpenAI) -> None:
+    asked: Any = [{"role": "user", "content": f"number {n}"} for n in range(5)]
+    made = client.responses.create(model="chat", input=asked)
+    page: Any = client.responses.input_items.list(made.id, limit=2)
+    texts = [item.content[0].text for item in page]
+    assert texts == [f"number {n}" for n in (4, 3, 2, 1, 0)]
+    wrong: tuple[Any, ...] = ({"limit": 0}, {"limit": 101}, {"order": "up"}, {"after": "nothing"})
+    for each in wrong:
+        with pytest.raises(openai.BadRequestError):
+            client.responses.input_items.list(made.id, **each)
+
+
+def test_nothing_is_kept_of_what_is_not_to_be_stored(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="chat", input="hi", store=False)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="chat", input="more", previous_response_id=made.id)
+    assert (caught.value.code, caught.value.param) == ("previous_response_not_found", "previous_response_id")
+    body: Any = caught.value.body
+    assert body["message"] == f"Previous response with id '{made.id}' not found."
+
+
+def test_a_response_that_failed_is_not_kept_and_one_that_is_deleted_is_gone(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model="refusing", input="hi")
+    made = client.responses.create(model="chat", input="hi")
+    client.responses.delete(made.id)
+    for call in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
+        with pytest.raises(openai.NotFoundError, match=f"Response with id '{made.id}' not found"):
+            call(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.input_items.list(made.id)
+
+
+def test_the_tokens_of_an_input(client: openai.OpenAI) -> None:
+    one = client.responses.input_tokens.count(model="chat", input="hi there")
+    first = client.responses.create(model="chat", input="hi there")
+    two = client.responses.input_tokens.count(model="chat", input="hi there", previous_response_id=first.id)
+    assert 0 < one.input_tokens < two.input_tokens
+    with pytest.raises(openai.NotFoundError):
+        client.responses.input_tokens.count(model="nope", input="hi")
+
+
+def test_what_there_is_not(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="chat", input="hi")
+    with pytest.raises(openai.BadRequestError, match="synchronous"):
+        client.responses.cancel(made.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        list(client.responses.retrieve(made.id, stream=True))
+    assert caught.value.param == "stream"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.compact(model="chat", input="hi")
+
+
+# -- in the background ------------------------------------------------------------------------------------
+
+
+def ended(client: openai.OpenAI, id: str) -> Any:
+    found: list[Any] = []
+
+    def look() -> bool:
+        found[:] = [client.responses.retrieve(id)]
+        return found[0].status not in ("queued", "in_progress")
+
+    until(look, what="the response ends")
+    return found[0]
+
+
+def test_a_response_in_the_background(client: openai.OpenAI) -> None:
+    first = client.responses.create(model="chat", input="hi there")
+    made = client.responses.create(model="counting", input="count", background=True, previous_response_id=first.id)
+    assert (made.status, made.background, made.output) == ("queued", True, [])
+    found = ended(client, made.id)
+    assert (found.status, found.background, found.id) == ("completed", True, made.id)
+    assert found.previous_response_id == first.id
+    assert found.output_text.split()[-1] == "199"
+    assert client.responses.cancel(made.id).status == "completed"
+    more = client.responses.create(model="chat", input="and now?", previous_response_id=made.id)
+    assert [role for role, _ in said(client, more.id)] == ["user", "assistant", "user", "assistant", "user"]
+
+
+def test_one_that_fails_in_the_background(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="refusing", input="hi", background=True)
+    found = ended(client, made.id)
+    assert (found.status, found.error.code) == ("failed", "invalid_prompt")
+    assert "that is no good" in found.error.message
+
+
+def test_a_cancelled_one_ends_at_its_provider(daemon: Any, client: openai.OpenAI) -> None:
+    made = client.responses.create(model="silent", input="hi", background=True)
+    until(lambda: client.responses.retrieve(made.id).status == "in_progress", what="it is at its provider")
+    assert daemon.status()["in_flight"] == 1
+    with pytest.raises(openai.BadRequestError, match="not ended"):
+        client.responses.create(model="chat", input="more", previous_response_id=made.id)
+    for _ in range(2):
+        assert client.responses.cancel(made.id).status == "cancelled"
+    until(lambda: daemon.status()["in_flight"] == 0, what="it is cancelled")
+    assert client.responses.retrieve(made.id).status == "cancelled"
+
+
+def test_a_deleted_one_ends_too(daemon: Any, client: openai.OpenAI) -> None:
+    made = client.responses.create(model="silent", input="hi", background=True)
+    client.responses.delete(made.id)
+    until(lambda: daemon.status()["in_flight"] == 0, what="it is cancelled")
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+
+
+@pytest.mark.parametrize(("given", "param"), [({"store": False}, "background"), ({"stream": True}, "stream")])
+def test_what_is_not_possible_in_the_background(client: openai.OpenAI, given: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="chat", input="hi", background=True, **given)
+    assert caught.value.param == param
+
+
+def test_what_cannot_be_asked_is_told_at_once(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model="nope", input="hi", background=True)
+
+
+# -- whose it is ------------------------------------------------------------------------------------------
+
+
+def refused(client: openai.OpenAI, id: str) -> None:
+    """As if there were no such response."""
+    unknown = f"resp_{'0' * 32}"
+    for call in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
+        errors = []
+        for asked in (id, unknown):
+            with pytest.raises(openai.NotFoundError) as caught:
+                call(asked)
+            errors.append(str(caught.value).replace(asked, ""))
+        assert errors[0] == errors[1]
+    with pytest.raises(openai.NotFoundError):
+        client.responses.input_items.list(id)
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.responses.create(model="chat", input="more", previous_response_id=id)
+    assert refusal.value.code == "previous_response_not_found"
+
+
+def test_a_response_is_found_only_with_its_token(daemon: Any) -> None:
+    """Both tokens are of one app."""
+    with over_http(daemon, ONE) as one, over_http(daemon, TWO) as two, over_http(daemon) as none:
+        made = one.responses.create(model="chat", input="secret")
+        for other in (two, none):
+            refused(other, made.id)
+        assert one.responses.retrieve(made.id).id == made.id
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
+def test_a_response_is_found_only_by_its_user(meshd: Any) -> None:
+    daemon = meshd({**CONFIG, "daemon": {"socket_mode": "0666"}})
+    for directory in (daemon.directory.parent, daemon.directory, daemon.socket.parent):
+        directory.chmod(0o755)
+    app = App(daemon.socket, OTHER)
+    with contextlib.closing(app), over_socket(daemon) as client:
+        made = client.responses.create(model="chat", input="secret")
+        attempts = [("GET", ""), ("GET", "/input_items"), ("DELETE", ""), ("POST", "/cancel")]
+        for method, part in attempts:
+            found = app.begin(f"/v1/responses/{made.id}{part}", {} if method == "POST" else None, method).result(WAIT)
+            assert found["error"]["status_code"] == 404
+        body = {"model": "chat", "input": "more", "previous_response_id": made.id}
+        found = app.begin("/v1/responses", body, "POST").result(WAIT)
+        assert found["error"]["code"] == "previous_response_not_found"
+        assert client.responses.retrieve(made.id).id == made.id
+
+
+# -- limits and restarts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_responses_survive_a_restart(meshd: Any, crash: bool) -> None:
+    daemon = meshd({**CONFIG, "storage": {"sync_policy": "immediate"}, "daemon": {"drain_timeout": "0.1s"}})
+    with over_socket(daemon) as client:
+        made = client.responses.create(model="chat", input="hi there")
+        gone = client.responses.create(model="chat", input="gone")
+        client.responses.delete(gone.id)
+        waits = client.responses.create(model="silent", input="hi", background=True)
+        if crash:
+            stored = daemon.state / "state.sqlite3"
+            until(lambda: _rows(stored) == {made.id, waits.id}, what="they are written")
+            daemon.kill()
+        else:
+            assert daemon.stop() == 0
+        daemon.start()
+    with over_socket(daemon) as client:
+        assert client.responses.retrieve(made.id).output_text == made.output_text
+        more = client.responses.create(model="chat", input="and now?", previous_response_id=made.id)
+        assert len(said(client, more.id)) == 3
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(gone.id)
+        assert client.responses.retrieve(waits.id).status == "failed"
+        assert "hi there" not in json.dumps(daemon.ask("GET", "/mesh/v1/status"))
+
+
+def _rows(path: Path) -> set[str]:
+    """The ids of the responses in a state store."""
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT value FROM kv WHERE key LIKE 'table/response/%'").fetchall()
+    return {json.loads(value)["id"] for (value,) in found}
+
+
+def test_as_many_as_configured_and_no_longer(meshd: Any) -> None:
+    config = {**CONFIG, "responses": {"max_count": 3}}
+    daemon = meshd(config)
+    with over_socket(daemon) as client:
+        made = [client.responses.create(model="chat", input=f"number {n}") for n in range(4)]
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made[0].id)
+        assert client.responses.retrieve(made[1].id).id == made[1].id
+        daemon.write({**CONFIG, "responses": {"enabled": False}})
+        assert daemon.ask("POST", "/mesh/v1/reload")["ok"]
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made[1].id)
+        with pytest.raises(openai.BadRequestError):
+            client.responses.create(model="chat", input="hi", background=True)
+        assert client.responses.create(model="chat", input="hi").output_text
+
+
+def test_a_follow_up_has_to_fit(meshd: Any) -> None:
+    """What is too long to be kept is answered all the same."""
+    daemon = meshd({**CONFIG, "responses": {"max_size": "64KiB"}})
+    with over_socket(daemon) as client:
+        made = client.responses.create(model="counting", input="x" * 20_000)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made.id)
+
+
+def test_long_conversations_are_read_in_a_thread(client: openai.OpenAI) -> None:
+    first = client.responses.create(model="counting", input="x" * 300_000)
+    second = client.responses.create(model="counting", input="y" * 300_000, previous_response_id=first.id)
+    items = said(client, second.id)
+    assert [len(text) for role, text in items if role == "user"] == [300_000, 300_000]
+
+
+# -- errors inside a stream, and WebSocket -----------------------------------------------------------------
+
+
+def test_an_error_inside_a_stream_is_the_end_of_its_response(daemon: Any) -> None:
+    with over_http(daemon) as client:
+        events: list[Any] = list(client.responses.create(model="cut", input="hi", stream=True))
+        assert [event.sequence_number for event in events] == list(range(len(events)))
+        last, first = events[-1], events[0]
+        assert (first.type, last.type) == ("response.created", "response.failed")
+        assert (last.response.id, last.response.status) == (first.response.id, "failed")
+        assert last.response.error.code == "server_error"
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(first.response.id)
+
+
+def test_an_upgrade_is_refused_at_once(daemon: Any) -> None:
+    url = daemon.status()["http"]["addresses"][0]
+    headers = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+               "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="}  # fmt: skip
+    answer = httpx.get(f"{url}/v1/responses", headers=headers, timeout=WAIT)
+    assert answer.status_code == 426
