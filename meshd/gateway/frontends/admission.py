@@ -120,9 +120,12 @@ class Admission:
             self._begin(request)
 
     def replace_body(self, request: Request, body: bytes) -> None:
-        """Give a request a longer body, if there is room for it. Raises QueueFullError."""
-        more = max(len(body) - len(request.body), 0)
-        if not self.has_room(request.caller, self.rights(request.caller), more):
+        """Give a request a longer body, as if it had come with it. Raises InvalidRequestError if its caller may not send
+        as much, QueueFullError if there is no room for it now."""
+        more, rights = max(len(body) - len(request.body), 0), self.rights(request.caller)
+        if len(body) > rights.max_message_size:
+            raise _too_large(len(body), rights)
+        if not self.has_room(request.caller, rights, more):
             raise holds_much(request.caller)
         self.room.take(request.caller.uid, more)
         request.held += more
@@ -140,12 +143,7 @@ class Admission:
 
     def _refusal(self, request: Request, size: int, rights: Rights, crowded: bool) -> MeshError | None:
         if size > rights.max_message_size:
-            return InvalidRequestError(
-                f"The message has {size} bytes, and {rights.setting} is {rights.max_message_size}; "
-                "send less, or raise it.",
-                status_code=413,
-                code="message_too_large",
-            )
+            return _too_large(size, rights)
         if (headers := len(request.headers)) > MOST_FIELDS:
             request.headers = {}
             return too_many("headers", headers)
@@ -280,6 +278,14 @@ def too_many(what: str, count: int) -> MeshError:
         f"The request has {count} {what}, and {MOST_FIELDS} are allowed; send fewer.",
         status_code=431,
         code="too_many_fields",
+    )
+
+
+def _too_large(size: int, rights: Rights) -> MeshError:
+    return InvalidRequestError(
+        f"The message has {size} bytes, and {rights.setting} is {rights.max_message_size}; send less, or raise it.",
+        status_code=413,
+        code="message_too_large",
     )
 
 

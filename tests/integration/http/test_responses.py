@@ -333,6 +333,9 @@ def test_long_conversations_are_read_in_a_thread(client: openai.OpenAI) -> None:
     second = client.responses.create(model="counting", input="y" * 300_000, previous_response_id=first.id)
     items = said(client, second.id)
     assert [len(text) for role, text in items if role == "user"] == [300_000, 300_000]
+    with pytest.raises(openai.APIStatusError) as caught:  # as if it were sent whole
+        client.responses.create(model="counting", input="z" * 500_000, previous_response_id=second.id)
+    assert (caught.value.status_code, caught.value.code) == (413, "message_too_large")
 
 
 # -- errors inside a stream, and WebSocket -----------------------------------------------------------------
