@@ -120,8 +120,8 @@ class Admission:
             self._begin(request)
 
     def replace_body(self, request: Request, body: bytes) -> None:
-        """Give a request a longer body, as if it had come with it. Raises InvalidRequestError if its caller may not send
-        as much, QueueFullError if there is no room for it now."""
+        """Give a request a longer body, as if it had come with it. Raises InvalidRequestError if its caller may not
+        send as much, QueueFullError if there is no room for it now."""
         more, rights = max(len(body) - len(request.body), 0), self.rights(request.caller)
         if len(body) > rights.max_message_size:
             raise _too_large(len(body), rights)
