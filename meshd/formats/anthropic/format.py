@@ -22,8 +22,8 @@ from meshd.formats.anthropic.stream.assembled import Assembly
 from meshd.formats.anthropic.stream.event_stream import EventReader
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
-from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.keeping import Keeping
+from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken

@@ -9,8 +9,8 @@ import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.errors.response_failures import failure_from_no_answer
-from meshd.formats.limit_headers import as_openai
 from meshd.formats.keeping import Keeping
+from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
 from meshd.formats.openai.body import meaning

@@ -9,8 +9,8 @@ import msgspec
 
 from meshd.core.needs import Named
 from meshd.formats.errors.response_failures import failure_from_no_answer
-from meshd.formats.limit_headers import as_openai
 from meshd.formats.keeping import Keeping
+from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model

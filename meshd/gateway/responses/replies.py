@@ -27,6 +27,9 @@ class KeepingReply(Reply):
         self._keep = keep
         self._assembly = keeping.assembling()
 
+    def begins(self, mesh: dict[str, Any]) -> None:
+        self._app.begins(mesh)
+
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True
         body = self._named(body)
