@@ -1,11 +1,13 @@
-"""A daemon with scripted providers, and the installed OpenAI SDK over its socket."""
+"""A daemon with scripted providers, and the installed OpenAI SDK over its socket and over HTTP."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.client.doors import Door, proxy
 from tests.support.providers.weather_tool import CALL
 
 pytest.importorskip("openai")
@@ -61,25 +63,28 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def daemon(module_meshd: Any) -> Any:
-    return module_meshd(CONFIG)
+def daemon(module_meshd: Any, module_short: Path) -> Any:
+    return module_meshd({**CONFIG, "proxy": proxy(module_short)})
+
+
+@pytest.fixture(params=["mesh", "tcp", "unix"])
+def door(request: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch) -> Door:
+    """A proxy in the environment has no effect on it."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return Door(request.param, daemon)
 
 
 @pytest.fixture
-def client(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`openai.OpenAI` over the mesh's socket; a proxy in the environment has no effect on it."""
-    import modelmesh
-
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    with modelmesh.openai_client(socket=str(daemon.socket), max_retries=0, timeout=20.0) as client:
+def client(door: Door) -> Any:
+    """`openai.OpenAI`."""
+    with door.openai() as client:
         yield client
 
 
 @pytest.fixture
-async def aclient(daemon: Any) -> Any:
-    """`openai.AsyncOpenAI` likewise."""
-    import modelmesh
-
-    async with modelmesh.async_openai_client(socket=str(daemon.socket), max_retries=0, timeout=20.0) as client:
+async def aclient(door: Door) -> Any:
+    """`openai.AsyncOpenAI`."""
+    async with door.async_openai() as client:
         yield client

@@ -1,4 +1,4 @@
-"""The real `openai` package over the mesh's socket, against the real daemon.
+"""The real `openai` package, over the mesh's socket and over HTTP, against the real daemon.
 
 The same tests run with an older generation of the package (which uses httpx rather than httpx2) by
 `test_older_generation.py`.
@@ -281,13 +281,6 @@ def test_extra_fields_and_headers_pass(client):
         **says(), extra_body={"temperature": 0.5, "my_own": {"a": 1}}, extra_headers={"x-mine": "1"}
     )
     assert answer.choices[0].message.content == "[scripted] hello"
-
-
-def test_no_port_is_open(daemon, client):
-    psutil = pytest.importorskip("psutil")
-    client.chat.completions.create(**says())
-    assert psutil.Process(daemon.process.pid).net_connections(kind="inet") == []
-    assert psutil.Process().net_connections(kind="inet") == []
 
 
 def test_a_query_that_the_client_adds_is_not_part_of_the_path(client):
