@@ -38,8 +38,8 @@ test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 	@$(PY) -m pytest -n auto --dist worksteal -m "not soak" \
 	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
 
-conformance: $(VENV)-conformance/.installed ## the frameworks that people use, over the socket
-	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks
+conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents that people use
+	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks tests/conformance/clients
 
 lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording
 	@$(PY) -m ruff check .

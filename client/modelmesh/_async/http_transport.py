@@ -11,7 +11,8 @@ from modelmesh._async.stream import AsyncStream
 from modelmesh._connection.async_connection import AsyncConnectionHandle
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
 from modelmesh._shared.base_sender import checked
-from modelmesh._shared.http_messages import DONE, answered, call_for, error_event, event, raised, streaming, unchanged
+from modelmesh._shared.framings import Framing, framing_at
+from modelmesh._shared.http_messages import answered, call_for, raised, streaming, unchanged
 from modelmesh.errors import MeshError
 from modelmesh.protocol import RESPONSE
 
@@ -25,17 +26,18 @@ def async_transport(http: Any, socket: str | None, app: str | None) -> Any:
 @functools.cache
 def _transport_class(http: Any) -> Any:
     class AsyncMeshBody(http.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: AsyncStream[bytes]) -> None:
+        def __init__(self, stream: AsyncStream[bytes], framing: Framing) -> None:
             self._stream = stream
+            self._framing = framing
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             try:
                 async for data in self._stream:
-                    yield event(data)
+                    yield self._framing.event(data)
             except MeshError as error:
-                yield error_event(error)
+                yield self._framing.error_event(error)
             else:
-                yield DONE
+                yield self._framing.last
 
         async def aclose(self) -> None:
             await self._stream.close()
@@ -54,7 +56,8 @@ def _transport_class(http: Any) -> Any:
                 return raised(http, error, request)
             if message.kind == RESPONSE:
                 return answered(http, message, call, request)
-            return streaming(http, AsyncMeshBody(AsyncStream(connection, call, unchanged, message)), call, request)
+            stream = AsyncStream(connection, call, unchanged, message)
+            return streaming(http, AsyncMeshBody(stream, framing_at(call.head.path)), call, request)
 
         async def aclose(self) -> None:
             self._handle.close()

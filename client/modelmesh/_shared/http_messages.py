@@ -1,6 +1,6 @@
 """HTTP messages, of httpx or httpx2, to the protocol's and back.
 
-Must never: wait, open a port, or send the key and the telemetry headers that the OpenAI SDK adds.
+Must never: wait, open a port, or send the key and the telemetry headers that SDKs add.
 """
 
 from __future__ import annotations
@@ -12,25 +12,21 @@ import msgspec
 
 from modelmesh._connection.pending_call import PendingCall
 from modelmesh._http_view import mesh_headers
+from modelmesh._shared.framings import framing_at
 from modelmesh._shared.options import retry_delay
 from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
 from modelmesh.protocol import Message, RequestHead
 
 _WITHHELD: Final = frozenset(
-    {"authorization", "host", "connection", "content-length", "accept-encoding", "transfer-encoding", "user-agent"}
+    {"authorization", "x-api-key", "host", "connection", "content-length", "accept-encoding", "transfer-encoding"}
+    | {"user-agent"}
 )
-DONE: Final = b"data: [DONE]\n\n"
 
 
 class _Wanted(msgspec.Struct):
     stream: bool | None = None
 
 
-class _Typed(msgspec.Struct):
-    type: str = ""
-
-
-_read_typed = msgspec.json.Decoder(_Typed).decode
 _read_wanted = msgspec.json.Decoder(_Wanted).decode
 
 
@@ -69,12 +65,8 @@ def raised(http: Any, error: MeshError, request: Any) -> Any:
         headers["retry-after"] = f"{error.retry_after:g}"
     headers |= mesh_headers({"attempts": error.attempts}, error.request_id or "")
     headers["content-type"] = "application/json"
-    return _whole(http, error.status_code, headers, msgspec.json.encode(_error_body(error)), request)
-
-
-def _error_body(error: MeshError) -> dict[str, Any]:
-    _, body, mesh = error.to_wire()
-    return {"error": body, "mesh": mesh}
+    body = framing_at(request.url.path).error_body(error)
+    return _whole(http, error.status_code, headers, body, request)
 
 
 def answered(http: Any, message: Message, call: PendingCall, request: Any) -> Any:
@@ -96,28 +88,9 @@ def _whole(http: Any, status: int, headers: Mapping[str, str], body: bytes, requ
 
 def streaming(http: Any, body: Any, call: PendingCall, request: Any) -> Any:
     """The HTTP response for a stream."""
-    headers = {"content-type": "text/event-stream", "x-request-id": call.name, "x-mesh-request-id": call.name}
+    kind = framing_at(call.head.path).media_type
+    headers = {"content-type": kind, "x-request-id": call.name, "x-mesh-request-id": call.name}
     return http.Response(200, headers=headers, stream=body, request=request)
-
-
-def event(data: bytes) -> bytes:
-    """A chunk as a server-sent event, with its name in the formats that have names (Anthropic's and Responses')."""
-    name = _name_of(data) if b'"type"' in data else ""
-    head = f"event: {name}\n".encode() if name else b""
-    return head + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
-
-
-def error_event(error: MeshError) -> bytes:
-    """In a form that the SDKs of all formats raise as an error."""
-    return event(msgspec.json.encode({"type": "error", **_error_body(error)}))
-
-
-def _name_of(data: bytes) -> str:
-    try:
-        name = _read_typed(data).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return name if name.isprintable() else ""
 
 
 def unchanged(body: bytes) -> bytes:

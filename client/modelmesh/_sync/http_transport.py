@@ -11,7 +11,8 @@ from modelmesh import discovery
 from modelmesh._connection.connection import ConnectionHandle
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
 from modelmesh._shared.base_sender import checked
-from modelmesh._shared.http_messages import DONE, answered, call_for, error_event, event, raised, streaming, unchanged
+from modelmesh._shared.framings import Framing, framing_at
+from modelmesh._shared.http_messages import answered, call_for, raised, streaming, unchanged
 from modelmesh._sync.stream import Stream
 from modelmesh.errors import MeshError
 from modelmesh.protocol import RESPONSE
@@ -26,17 +27,18 @@ def transport(http: Any, socket: str | None, app: str | None) -> Any:
 @functools.cache
 def _transport_class(http: Any) -> Any:
     class MeshBody(http.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Stream[bytes]) -> None:
+        def __init__(self, stream: Stream[bytes], framing: Framing) -> None:
             self._stream = stream
+            self._framing = framing
 
         def __iter__(self) -> Iterator[bytes]:
             try:
                 for data in self._stream:
-                    yield event(data)
+                    yield self._framing.event(data)
             except MeshError as error:
-                yield error_event(error)
+                yield self._framing.error_event(error)
             else:
-                yield DONE
+                yield self._framing.last
 
         def close(self) -> None:
             self._stream.close()
@@ -55,7 +57,8 @@ def _transport_class(http: Any) -> Any:
                 return raised(http, error, request)
             if message.kind == RESPONSE:
                 return answered(http, message, call, request)
-            return streaming(http, MeshBody(Stream(connection, call, unchanged, message)), call, request)
+            stream = Stream(connection, call, unchanged, message)
+            return streaming(http, MeshBody(stream, framing_at(call.head.path)), call, request)
 
         def close(self) -> None:
             self._handle.close()

@@ -175,8 +175,8 @@ IN_A_HURRY = {"messages": SAID, "stream": True, "timeout": 0.5}
 
 
 @pytest.mark.parametrize("which", ["client", "thin"])
-def test_a_stream_may_last_longer_than_its_timeout_but_not_be_silent(request, which):
-    ask = request.getfixturevalue(which).chat.completions.create
+def test_a_stream_may_last_longer_than_its_timeout_but_not_be_silent(which, client, thin):
+    ask = {"client": client, "thin": thin}[which].chat.completions.create
     with ask(model="endless", **IN_A_HURRY) as stream:
         until = time.monotonic() + OUTLASTS
         assert any(time.monotonic() > until for _ in stream)

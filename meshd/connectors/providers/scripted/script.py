@@ -8,7 +8,8 @@ mapping of model id to list gives each model its own (`*`: every other model). A
 
   {reply: "text"}              that text, streamed word by word, or as `tokens: ["te", "xt"]`
   {echo: true}                 the last user message, said to be scripted
-  {tool_call: {name: f, arguments: {…}}}
+  {tool_call: {name: f, arguments: {…}}}, or several as `tool_calls`
+  {echo_results: true}         the results of the tools that were called last, said to be scripted
   {embedding: 8}               vectors of that many dimensions, the same for the same text
   {error: 503, message: "…", code: "…", type: "…", retry_after: 2}
   {fault: NAME, after: N}      N content chunks first (streams), then the fault (`Fault`)
@@ -31,7 +32,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.connectors.providers.scripted import oddities
+from meshd.connectors.providers.scripted import asked, oddities
 from meshd.connectors.providers.scripted.oddities import Odd
 from meshd.sdk.provider import OperationSpec
 
@@ -71,7 +72,9 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     reply: str | None = None
     tokens: tuple[str, ...] | None = None
     echo: bool = False
+    echo_results: bool = False
     tool_call: dict[str, Any] | None = None
+    tool_calls: tuple[dict[str, Any], ...] = ()
     embedding: int | None = None
     error: int | None = None
     message: str = ""
@@ -102,6 +105,12 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     @property
     def chunk_delay_seconds(self) -> float:
         return seconds(self.chunk_delay)
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Of tools, as OpenAI writes them."""
+        single = [self.tool_call] if self.tool_call else []
+        return [_tool_call(call) for call in (*single, *self.tool_calls)]
 
     @property
     def at_once(self) -> bool:
@@ -203,7 +212,8 @@ def words_of(step: Step, request: Request) -> list[str]:
         return list(step.tokens)
     text = step.reply
     if text is None:
-        text = "" if step.tool_call else f"[scripted] {_last_user_text(request.fields)}"
+        said = asked.last_results(request.fields) if step.echo_results else asked.last_user_text(request.fields)
+        text = "" if step.calls else f"[scripted] {said}"
     return re.findall(r"\s*\S+|\s+$", text) or ([text] if text else [])
 
 
@@ -212,15 +222,15 @@ def answer(step: Step, request: Request) -> bytes:
     if not request.operation.output:
         return _rows(step, request)
     words = words_of(step, request)
-    finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
+    finish = step.finish_reason or ("tool_calls" if step.calls else "stop")
     if not request.operation.conversation:
         choice: dict[str, Any] = {"index": 0, "text": "".join(words), "finish_reason": finish, "logprobs": None}
     else:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(words) or None}
         if step.reasoning:
             message["reasoning_content"] = "".join(step.reasoning)
-        if step.tool_call:
-            message["tool_calls"] = [_tool_call(step.tool_call)]
+        if step.calls:
+            message["tool_calls"] = step.calls
         choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
     document = _head(request, stream=False) | {"choices": [choice], "usage": usage(step, request, words)}
     return oddities.answer(step.odd, msgspec.json.encode(document))
@@ -239,8 +249,7 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
     chunks: list[bytes] = []
     head = _head(request, stream=True)
     pieces: list[dict[str, Any]] = [{"content": word} for word in words_of(step, request)]
-    if step.tool_call:
-        pieces.append({"tool_calls": [{"index": 0} | _tool_call(step.tool_call)]})
+    pieces += [{"tool_calls": [{"index": index} | call]} for index, call in enumerate(step.calls)]
     if request.operation.conversation:
         pieces = [{"reasoning_content": piece} for piece in step.reasoning] + pieces
         if pieces and not step.preface:
@@ -257,7 +266,7 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
 
 def last_chunks(step: Step, request: Request) -> list[bytes]:
     """The finish reason, and the usage if asked for."""
-    finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
+    finish = step.finish_reason or ("tool_calls" if step.calls else "stop")
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
     if not request.operation.conversation:
         choice["text"] = ""
@@ -313,7 +322,7 @@ def event(payload: bytes, odd: Odd | None = None) -> bytes:
 def usage(step: Step, request: Request, words: list[str]) -> dict[str, Any]:
     # A word is a token; no vocabulary has tokens of more than a hundred letters.
     tokens = sum(1 + len(word) // 16 if len(word) > 100 else 1 for word in words) + len(step.reasoning)
-    counted = {"prompt_tokens": _count_words(request.fields), "completion_tokens": tokens} | (step.usage or {})
+    counted = {"prompt_tokens": asked.words(request.fields), "completion_tokens": tokens} | (step.usage or {})
     return counted | {"total_tokens": counted["prompt_tokens"] + counted["completion_tokens"]}
 
 
@@ -370,24 +379,3 @@ def vector(text: str, dimensions: int) -> list[float]:
     values = [int.from_bytes(raw[i : i + 4], "big") / 2**31 - 1.0 for i in range(0, len(raw), 4)]
     length = sum(value * value for value in values) ** 0.5 or 1.0
     return [value / length for value in values]
-
-
-def _last_user_text(fields: dict[str, Any]) -> str:
-    prompt = fields.get("prompt")
-    if prompt is not None:
-        return prompt if isinstance(prompt, str) else " ".join(str(part) for part in prompt)
-    for message in reversed(fields.get("messages") or []):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return _text_of(message.get("content"))
-    return ""
-
-
-def _text_of(content: Any) -> str:
-    if isinstance(content, list):
-        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content or "")
-
-
-def _count_words(fields: dict[str, Any]) -> int:
-    texts = [_text_of(message.get("content")) for message in fields.get("messages") or [] if isinstance(message, dict)]
-    return sum(len(text.split()) for text in [*texts, str(fields.get("prompt") or "")])

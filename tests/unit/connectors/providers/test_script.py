@@ -108,3 +108,16 @@ def test_pieces_are_the_whole_text():
     request = script.Request(CHAT, "m", {})
     for text in ("", "one", " leading and trailing ", "a\nb  c\n"):
         assert "".join(script.words_of(script.Step(reply=text), request)) == text
+
+
+async def test_several_calls_and_what_they_gave():
+    calls = [{"name": "a", "id": "1"}, {"name": "b", "id": "2", "arguments": {"x": 1}}]
+    scripted = provider([{"tool_calls": calls}, {"tool_calls": calls}, {"echo_results": True}])
+    message = msgspec.json.decode((await scripted.execute(call())).body)["choices"][0]["message"]
+    assert [each["function"]["name"] for each in message["tool_calls"]] == ["a", "b"]
+    events = [event async for event in scripted.stream(call(stream=True))]
+    assert [index for index in (0, 1) if any(b'"index":%d,"id"' % index in event.data for event in events)] == [0, 1]
+    results = [{"role": "tool", "tool_call_id": each["id"], "content": f"got {each['id']}"} for each in calls]
+    before = [{"role": "tool", "tool_call_id": "0", "content": "old"}, message]
+    answer = await scripted.execute(call(body={"messages": [*before, *results]}))
+    assert content(answer.body) == "[scripted] got 1 got 2"

@@ -1,0 +1,87 @@
+"""How each API puts answers on the wire over HTTP: the framing of a stream's events, and errors.
+
+Must never: know more of an answer than its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from modelmesh.error_shapes import anthropic_error
+from modelmesh.errors import MeshError
+
+_EVENTS: Final = "text/event-stream"
+
+
+class Framing(NamedTuple):
+    """media_type: of a stream. event: frames a chunk. error: the body of an error. error_inside: the chunk that tells
+    one inside a stream. last: what follows the last event."""
+
+    media_type: str
+    event: Callable[[bytes], bytes]
+    error: Callable[[MeshError], dict[str, Any]]
+    error_inside: Callable[[MeshError], dict[str, Any]]
+    last: bytes = b""
+
+    def error_body(self, error: MeshError) -> bytes:
+        return msgspec.json.encode(self.error(error))
+
+    def error_event(self, error: MeshError) -> bytes:
+        return self.event(msgspec.json.encode(self.error_inside(error)))
+
+
+def framing_at(path: str) -> Framing:
+    """Of the API that has this path. path: may have a query."""
+    asked = path.partition("?")[0]
+    return next((framing for prefix, framing in _BY_PREFIX.items() if asked.startswith(prefix)), _CHAT)
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+_read_type = msgspec.json.Decoder(_Typed).decode
+
+
+def _event(data: bytes) -> bytes:
+    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def _named_event(data: bytes) -> bytes:
+    """Anthropic's SDKs read an event only by its name, which is the type of its data."""
+    try:
+        name = _read_type(data).type
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        name = ""
+    line = f"event: {name}\n".encode() if name.isprintable() and name else b""
+    return line + _event(data)
+
+
+def _line(data: bytes) -> bytes:
+    return data + b"\n"
+
+
+def _openai_error(error: MeshError) -> dict[str, Any]:
+    _, body, mesh = error.to_wire()
+    return {"error": body, "mesh": mesh}
+
+
+def _responses_error(error: MeshError) -> dict[str, Any]:
+    """OpenAI's SDK raises only for one with `error`."""
+    told = {"code": error.code, "message": error.message, "param": error.param, "sequence_number": 0}
+    return {"type": "error", **told, **_openai_error(error)}
+
+
+def _ollama_error(error: MeshError) -> dict[str, Any]:
+    return {"error": error.message}
+
+
+_CHAT: Final = Framing(_EVENTS, _event, _openai_error, _openai_error, b"data: [DONE]\n\n")
+_BY_PREFIX: Final = {
+    "/v1/messages": Framing(_EVENTS, _named_event, anthropic_error, anthropic_error),
+    "/v1/responses": Framing(_EVENTS, _named_event, _openai_error, _responses_error),
+    "/api/": Framing("application/x-ndjson", _line, _ollama_error, _ollama_error),
+}
