@@ -212,7 +212,7 @@ def test_leaving_a_stream_cancels_it(daemon, client, eventually):
 def test_raw_responses_say_what_the_mesh_did(client):
     raw = client.messages.with_raw_response.create(**says())
     assert raw.headers["x-mesh-provider"] == "echo"
-    assert len(raw.headers["x-mesh-request-id"]) == 32
+    assert len(raw.headers["x-request-id"]) == 32
     assert json.loads(raw.text())["role"] == "assistant"
 
 

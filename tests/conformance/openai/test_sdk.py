@@ -296,7 +296,7 @@ def test_raw_responses_say_what_the_mesh_did(client):
     assert raw.headers["x-mesh-model"]
     assert raw.headers["x-mesh-provider"]
     assert float(raw.headers["x-mesh-cost"]) >= 0
-    assert len(raw.headers["x-mesh-request-id"]) == 32
+    assert len(raw.headers["x-request-id"]) == 32
 
 
 def test_operations_that_do_not_exist_are_reported_as_such(client):
