@@ -30,6 +30,7 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
         priority=app.priority,
         weight=app.weight,
         admin=app.admin,
+        passthrough=app.passthrough,
         max_message_size=app.max_message_size,
     )
 

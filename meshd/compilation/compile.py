@@ -116,6 +116,7 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bo
         disabled=disabled,
         rate=compile_rate(provider.rate_limit),
         keyed=keyed,
+        passthrough=provider.passthrough,
         keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
         quota_reset=provider.quota.reset_schedule,
     )

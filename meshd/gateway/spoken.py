@@ -11,13 +11,15 @@ from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.bridge import Bridge
 from meshd.formats.ollama.framing import OLLAMA
 from meshd.formats.openai.format import OPENAI
+from meshd.formats.plain import PLAIN
 from meshd.formats.protocol import Format, Framing
 from meshd.formats.responses.format import RESPONSES
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec, Provider
 
 FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI, ANTHROPIC, RESPONSES)}
-_FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA}  # of APIs whose requests become OpenAI's on arrival
+_FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
+"""Of APIs whose requests become OpenAI's on arrival, and of those that are passed on."""
 
 
 @dataclass(frozen=True, slots=True)

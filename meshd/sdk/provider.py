@@ -18,6 +18,7 @@ import msgspec
 from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
 from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.operation import OperationSpec
+from meshd.sdk.passing import RawAnswer, RawRequest
 from meshd.sdk.settings import ProviderSettings
 
 __all__ = [
@@ -172,6 +173,10 @@ class Provider(ABC):
         Raises ProviderFailure. A probe that costs a token uses `execute`, like any request.
         """
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} cannot be probed")
+
+    async def forward(self, asked: RawRequest) -> RawAnswer:
+        """Send a request to its own API with its key. Raises ProviderFailure."""
+        raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no API of its own over HTTP")
 
     def describe(self) -> dict[str, Any]:
         """What `meshctl providers NAME` shows about the connector: endpoint, child process, … The status notes a

@@ -63,6 +63,8 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
     }
     if outcome.units:
         fields["units"] = outcome.units
+    if outcome.bytes_in or outcome.bytes_out:
+        fields |= {"bytes_in": outcome.bytes_in, "bytes_out": outcome.bytes_out}
     if outcome.hedges:
         fields["hedges"] = outcome.hedges
     if outcome.cached:

@@ -61,6 +61,10 @@ class AppConfig(Section):
             "shown_default": "`1MiB`; `daemon.max_message_size` for root, the daemon's user and `admin`"
         },
     )
+    passthrough: bool = Field(
+        default=False,
+        description="It may use the own API of each provider with `passthrough`, with everything that the key allows.",
+    )
     admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
 
 

@@ -32,7 +32,7 @@ class HttpRequests:
     """For one provider. Raises ValueError for settings without a valid address.
 
     base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for messages. addresses: of
-    each operation, for messages."""
+    each operation, for messages. query: what every request has in it."""
 
     def __init__(self, settings: ProviderSettings, side: ProviderSide) -> None:
         quirks = settings.quirks
@@ -48,6 +48,7 @@ class HttpRequests:
         }
         self.addresses = {operation: Address(self.where, shown(target)) for operation, target in self.targets.items()}
         self.models = _join(self.base, side.models_path, quirks)
+        self.query = dict(_join(self.base, "", quirks).query)
         quota: QuotaQuirk | None = quirks.get("quota")
         self.quota = _join(self.base, quota["path"], quirks) if quota else None
 

@@ -24,6 +24,7 @@ from typing import ClassVar
 from yarl import URL
 
 from meshd.connectors.providers.http_requests import HttpRequests, shown
+from meshd.connectors.providers.passing import forward
 from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
@@ -42,6 +43,7 @@ from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, Transport
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
 from meshd.net.pool import queued
+from meshd.sdk.passing import RawAnswer, RawRequest
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -205,6 +207,9 @@ class OpenAIProvider(Provider):
         if is_no_api(body):
             raise self._scrub(no_answer(shown(self._requests.models), body))
         return clock.now() - started
+
+    async def forward(self, asked: RawRequest) -> RawAnswer:
+        return await forward(self._requests, self._transport, self.credentials, self._failure, asked)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -67,6 +67,8 @@ class Outcome(Message, frozen=True):
     account: str = ""
     user: str = ""
     units: dict[str, int] = {}
+    bytes_in: int = 0  # of a request that was passed on unread, and of its answer
+    bytes_out: int = 0
 
 
 class Event(Message, frozen=True):

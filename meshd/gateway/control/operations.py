@@ -20,6 +20,7 @@ from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.models import Models
 from meshd.gateway.control.ollama import Ollama
 from meshd.gateway.control.responses import Responses
+from meshd.gateway.control.passthrough.handler import Passthrough
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
@@ -58,6 +59,7 @@ def add_all(
         Ollama(runtime, actors, infer, reader),
         Commands(runtime, actors, drain),
         Responses(runtime, actors, responses),
+        Passthrough(runtime, actors),
     )
     for group in groups:
         group.add_to(table)

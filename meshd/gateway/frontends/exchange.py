@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sys import getsizeof
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from meshd.core.caller import Caller
 from meshd.host import clock
@@ -64,10 +64,11 @@ class Deadline:
 class Reply(ABC):
     """What answers an app's request: exactly one of respond, error, or (chunk…, end).
 
-    sent: chunks. done: it has been answered.
+    sent: chunks. done: it has been answered. carries_bytes: an answer may be opened with a status and headers.
     """
 
     __slots__ = ("done", "sent")
+    carries_bytes: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.sent = 0
@@ -77,6 +78,10 @@ class Reply(ABC):
         """What is known of an answer before it, for the head of a stream or of an error. It replaces what was said
         before."""
         return
+
+    def opens(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of an answer whose chunks are bytes; it is sent with the first of them, or with the end."""
+        raise NotImplementedError
 
     @abstractmethod
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:

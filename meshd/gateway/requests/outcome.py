@@ -18,14 +18,14 @@ _LONGEST_NAME = 256  # characters
 
 
 def outcome(
-    request: Request, operation: OperationSpec, identity: Identity, asked: str, status: int, **rest: Any
+    request: Request, operation: OperationSpec | str, identity: Identity, asked: str, status: int, **rest: Any
 ) -> Outcome:
     """asked: the `model` field as the app wrote it, "" if it could not be read. rest: `Outcome`'s further fields."""
     caller = request.caller
     return Outcome(
         request_id=request.request_id.hex(),
         at=request.arrived_at,
-        operation=operation.name,
+        operation=str(operation),
         asked=asked[:_LONGEST_NAME],
         status=status,
         app=identity.label,

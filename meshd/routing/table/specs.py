@@ -97,6 +97,7 @@ class AppSpec:
     priority: int = 0
     weight: float = 1.0
     admin: bool = False
+    passthrough: bool = False  # it may use the own API of providers that allow it
     max_message_size: int | None = None
 
 
@@ -155,6 +156,7 @@ class ProviderSpec:
     non_retryable_codes: frozenset[int] = NON_RETRYABLE_CODES
     disabled: str = ""  # why it cannot be used at all, "" if it can
     rate: RateSpec = NO_RATES
+    passthrough: bool = False  # its own API may be used
     keyed: bool = True  # it is sent a key, whichever way
     keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
     quota_reset: Literal["monthly", "daily", "rolling"] | None = None

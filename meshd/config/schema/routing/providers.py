@@ -158,6 +158,10 @@ class ProviderConfig(OpenSection):
     max_retries: Count = Field(default=0, description="Retries inside the provider, before the router is told.")
     connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
     headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Extra request headers.", repr=False)
+    passthrough: bool = Field(
+        default=False,
+        description="Administrators, and apps with `passthrough`, may use its own API at `/providers/NAME/` over HTTP.",
+    )
     quota: QuotaConfig = Field(default=QuotaConfig(), description="Free-tier allowance.")
     rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Known limits.")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")

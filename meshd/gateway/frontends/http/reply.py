@@ -6,7 +6,7 @@ Owns: the bytes of one answer. Must never: decide what an app gets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from meshd.formats.protocol import Framing
@@ -18,6 +18,9 @@ from modelmesh.errors import MeshError
 SILENCE = 10.0
 """Seconds without anything sent on a stream, after which the app is told that it is still alive."""
 _UNCACHED = ("cache-control", "no-cache")
+
+
+_BODILESS = frozenset({204, 304})
 
 
 class Sender(Protocol):
@@ -37,6 +40,7 @@ class HttpReply(CreditedReply):
     False for HTTP/1.0. bodiless: the request was HEAD. keeps: whether its connection may be used again. finish: called
     when it is answered."""
 
+    carries_bytes = True
     __slots__ = (
         "_app",
         "_begun",
@@ -44,6 +48,7 @@ class HttpReply(CreditedReply):
         "_last",
         "_loop",
         "_mesh",
+        "_opened",
         "_sender",
         "_timer",
         "bodiless",
@@ -68,6 +73,7 @@ class HttpReply(CreditedReply):
         self._app = app
         self._loop = loop
         self._mesh: dict[str, Any] = {}  # what is known of the answer before it
+        self._opened: tuple[int, Mapping[str, str]] | None = None
         self._begun = False  # the head of a stream was sent
         self._first = self._last = b""  # the chunks that were sent first and last
         self._timer: asyncio.TimerHandle | None = None
@@ -88,10 +94,17 @@ class HttpReply(CreditedReply):
     def begins(self, mesh: dict[str, Any]) -> None:
         self._mesh = mesh
 
+    def opens(self, status: int, headers: Mapping[str, str]) -> None:
+        self._opened = status, headers
+        self.bodiless = self.bodiless or status in _BODILESS
+
     def error(self, error: MeshError) -> None:
         mesh = {"attempts": error.attempts, **self._mesh}
         if not self._begun:
             self._whole(error.status_code, self._app.error(error), [*heads.of_error(error), *heads.of_mesh(mesh)])
+        elif self._opened is not None and not self.done:
+            self.keeps = False
+            self._finish(b"")  # without its end, which shows that it is not whole
         elif not self.done:
             events = b"".join(map(self._app.event, self._app.stream_error(error, self._first, self._last)))
             self._finish(self._piece(self._remark(mesh) + events) + self._end())
@@ -141,17 +154,21 @@ class HttpReply(CreditedReply):
         self._begun = True
         if not self.chunked:
             self.keeps = False  # the end of the connection is the end of the body
-        framing = [("transfer-encoding", "chunked")] if self.chunked else []
-        began = [("content-type", self._app.media_type), _UNCACHED, *heads.of_mesh(self._mesh)]
-        return heads.head(200, [*began, *framing, *self._connection(), *self.extra, *self.told()])
+        status, opened = self._opened or (200, {})
+        framing = [("transfer-encoding", "chunked")] if self.chunked and status not in _BODILESS else []
+        began = heads.of_answer(opened) if self._opened else [("content-type", self._app.media_type), _UNCACHED]
+        began += heads.of_mesh(self._mesh)
+        return heads.head(status, [*began, *framing, *self._connection(), *self.extra, *self.told()])
 
     def _piece(self, data: bytes) -> bytes:
+        if self.bodiless:
+            return b""
         if not self.chunked or not data:
             return data
         return b"%x\r\n%b\r\n" % (len(data), data)
 
     def _end(self) -> bytes:
-        return b"0\r\n\r\n" if self.chunked else b""
+        return b"0\r\n\r\n" if self.chunked and not self.bodiless else b""
 
     def _finish(self, data: bytes) -> None:
         self.done = True

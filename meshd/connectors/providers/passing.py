@@ -1,0 +1,101 @@
+"""Requests to a provider's own API that are passed on without being read.
+
+Owns: their address and headers, and masking secrets in what comes back. Must never: ask another host or another path
+than below the provider's base URL, or send the caller's credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from meshd.connectors.providers.http_requests import HttpRequests
+from meshd.formats.headers import kept_headers
+from meshd.host.awake import Timeout
+from meshd.net.encodings import EncodingError
+from meshd.net.failures import TransportError
+from meshd.net.http import BodyTooLarge, Transport, UpstreamBody
+from meshd.net.http1 import Answer
+from meshd.sdk.http.credentials import Credentials
+from meshd.sdk.passing import RawRequest
+from meshd.sdk.provider import FailureKind, ProviderFailure
+
+MOST_ERROR = 1024 * 1024
+_CALLERS = frozenset({"accept", "content-type", "user-agent"})
+"""These are the caller's, where it gives them; all others of ours replace its own."""
+_SHOWN = (b"content-type", b"content-disposition", b"content-range", b"accept-ranges")
+_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
+
+Failed = Callable[[BaseException, float], ProviderFailure]
+
+
+async def forward(
+    requests: HttpRequests, transport: Transport, credentials: Credentials, failed: Failed, asked: RawRequest
+) -> PassedAnswer:
+    """failed: the failure of an exception within so many seconds. Raises ProviderFailure."""
+    target = _target(requests.base, asked, requests.query)
+    head = transport.head(asked.method, target, _headers(requests.headers_for(asked.key, stream=False), asked))
+    body = asked.body if asked.body or asked.method in ("POST", "PUT", "PATCH") else None
+    try:
+        with Timeout(asked.timeout):
+            answer = await transport.send(head, body)
+    except _ERRORS as error:
+        raise failed(error, asked.timeout) from None
+    return PassedAnswer(answer, credentials, failed, asked.timeout)
+
+
+class PassedAnswer:
+    """See `sdk/passing.py:RawAnswer`."""
+
+    def __init__(self, answer: Answer, credentials: Credentials, failed: Failed, timeout: float) -> None:
+        self.status = answer.status
+        shown = {name.decode(): value for name in _SHOWN if (value := answer.header(name))}
+        self.headers: Mapping[str, str] = credentials.kept({**kept_headers(answer.headers), **shown})
+        self._body = UpstreamBody(answer)
+        self._credentials = credentials
+        self._failed = failed
+        self._timeout = timeout
+
+    async def more(self) -> bytes:
+        try:
+            with Timeout(self._timeout):
+                return await self._body.read_some()
+        except _ERRORS as error:
+            raise self._failed(error, self._timeout) from None
+
+    async def failure(self) -> bytes:
+        try:
+            with Timeout(self._timeout):
+                said = await self._body.read(MOST_ERROR)
+        except BodyTooLarge:
+            return b""
+        except _ERRORS as error:
+            raise self._failed(error, self._timeout) from None
+        told = ProviderFailure(FailureKind.UNSUPPORTED, "", status=self.status, body=said)
+        return self._credentials.clean(told).body or b""
+
+    def close(self) -> None:
+        self._body.abort()
+
+
+def _target(base: URL, asked: RawRequest, own: Mapping[str, str]) -> URL:
+    """own: fields of the query that each request to the provider has; they replace the caller's."""
+    fields = [field for field in asked.query.split("&") if field and field.partition("=")[0] not in own]
+    added = URL.build(query=dict(own)).raw_query_string if own else ""
+    query = "&".join([*fields, *([added] if added else ())])
+    target = URL(f"{base.with_query(None)}{asked.path}{'?' if query else ''}{query}", encoded=True)
+    if target.origin() != base.origin() or not target.raw_path.startswith(base.raw_path):
+        raise ProviderFailure(FailureKind.INVALID_REQUEST, "this path leads away from the provider's API", unsent=True)
+    return target
+
+
+def _headers(own: CIMultiDict[str], asked: RawRequest) -> CIMultiDict[str]:
+    headers: CIMultiDict[str] = CIMultiDict(asked.headers)
+    for name, value in own.items():
+        if name.lower() not in _CALLERS or name not in headers:
+            headers[name] = value
+    if not asked.body:
+        headers.popall("content-type", None)
+    return headers

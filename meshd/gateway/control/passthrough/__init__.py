@@ -1,0 +1,1 @@
+"""Passthrough: requests to a provider's own API, with its key."""

@@ -1,0 +1,39 @@
+"""A request to a provider's own API that the mesh does not read, and its answer.
+
+Owns: the records of both. Must never: know a format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+
+class RawRequest(NamedTuple):
+    """path, query: below the provider's base URL, as they are sent, and checked. headers: by lower-case name, none of
+    them secret. timeout: seconds without a byte of the answer. key: the id of the provider's key, "" for the only one.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: float
+    key: str = ""
+
+
+class RawAnswer(Protocol):
+    """An answer of any status, whose body still comes: `more` until it is empty, then `close`. headers: by lower-case
+    name, without those of the connection and without secrets."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def more(self) -> bytes:
+        """The bytes that have come, at least one; b"" at the end. Raises ProviderFailure."""
+
+    async def failure(self) -> bytes:
+        """The whole body of an error, without secrets; b"" if it is too long. Raises ProviderFailure."""
+
+    def close(self) -> None: ...

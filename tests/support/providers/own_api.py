@@ -1,0 +1,103 @@
+"""A provider's own API, which answers everything: what it was asked, files, streams, and errors that repeat its key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+from aiohttp import web
+
+KEY = "sk-of-the-daemon-4711-0815"
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+PIECE = b"x" * 65536
+
+
+class OwnApi:
+    """asked: (method, path with query, headers, body) of each request. sent: bytes of the endless answer that have been
+    taken off its hands. open: endless answers that have not ended. release: lets `/v1/held` go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.sent = 0
+        self.open = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    def provider(self, **settings: Any) -> dict[str, Any]:
+        base = {"connector": "openai-compatible.v1", "base_url": f"http://127.0.0.1:{self.port}/v1", "api_key": KEY}
+        return {**base, **settings}
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        runner = self._loop.run_until_complete(self._open())
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    async def _open(self) -> web.AppRunner:
+        app = web.Application(client_max_size=10**8)
+        app.router.add_route("*", "/v1/endless", self._endless)
+        app.router.add_route("*", "/v1/cut", self._cut)
+        app.router.add_route("*", "/v1/events", self._events)
+        app.router.add_route("*", "/v1/{rest:.*}", self._any)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.port = runner.addresses[0][1]
+        return runner
+
+    async def _any(self, request: web.Request) -> web.Response:
+        body, headers = await request.read(), {name.lower(): value for name, value in request.headers.items()}
+        self.asked.append((request.method, request.raw_path, headers, body))
+        what = request.match_info["rest"]
+        said = {"x-request-id": "theirs", "x-ratelimit-remaining-requests": "3", "set-cookie": "a=b", "x-kept": "yes",
+                "x-leak": KEY}  # fmt: skip
+        if what == "models":
+            return web.json_response({"data": []})
+        if what == "file":
+            return web.Response(body=b"\x00\xff" * 1000, content_type="audio/mpeg", headers=said)
+        if what == "nothing":
+            return web.Response(status=204, headers=said)
+        if what == "refused":
+            told = {"error": {"message": f"Incorrect API key provided: {KEY}.", "type": "x", "code": "bad_key"}}
+            return web.json_response(told, status=401)
+        if what == "moved":
+            return web.Response(status=307, headers={"location": "http://elsewhere.example/"})
+        return web.json_response({"echo": body.decode("latin-1")[:100], "usage": USAGE}, headers=said)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for event in ({"n": 1}, {"n": 2, "usage": USAGE}):
+            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def _endless(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        self.open += 1
+        try:
+            while True:
+                await response.write(PIECE)
+                self.sent += len(PIECE)
+        finally:
+            self.open -= 1
+
+    async def _cut(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
