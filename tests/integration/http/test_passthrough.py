@@ -165,7 +165,8 @@ def test_one_that_breaks_does_not_look_whole(url: str) -> None:
     "path",
     [
         "..", "../v2/x", "a/../../x", "%2e%2e/x", "a/%2E%2e/x", "a%2f..%2f..%2fx", "a/..%2fx", "%252e%252e/x",
-        "a\\..\\x",        "a%5c..%5cx", "/etc", "//evil.example/x", "http://evil.example/", "a//b", "./x", "a/..;/x", "%00", "a%0d%0ab",
+        "a\\..\\x",        "a%5c..%5cx", "/etc", "//evil.example/x", "http://evil.example/", "a//b", "./x",
+        "a/..;/x", "%00", "a%0d%0ab",
         "a\x7f", "%zz", "é", "x?a=\x01", "x?<", "%25252525252e/x", "x" * 5000,
     ],
 )  # fmt: skip
