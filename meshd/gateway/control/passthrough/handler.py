@@ -134,7 +134,7 @@ class Passthrough(Group):
 
 
 class _Passing:
-    """One request on its way. status: that its caller got."""
+    """One request that is passed on. status: that its caller got."""
 
     def __init__(self, request: Request, spec: ProviderSpec) -> None:
         self.request = request
