@@ -29,7 +29,7 @@ class PlainFraming:
     def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
         return OPENAI.app.headers(request_id, limits, now)
 
-    def stream_error(self, error: MeshError) -> list[bytes]:
+    def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
         return []
 
 

@@ -19,8 +19,8 @@ from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.models import Models
 from meshd.gateway.control.ollama import Ollama
-from meshd.gateway.control.responses import Responses
 from meshd.gateway.control.passthrough.handler import Passthrough
+from meshd.gateway.control.responses import Responses
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
