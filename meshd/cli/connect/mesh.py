@@ -68,12 +68,16 @@ def address_of(http: Mapping[str, Any] | None) -> str:
 
 def reachable(url: str) -> str:
     """The address of a URL, without its path. Raises Misused."""
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise daemon.Misused(f"{url[:100]!r} is not an address like http://127.0.0.1:8741")
-    host, _, port = parts.netloc.rpartition(":") if parts.port else (parts.netloc, "", "")
+    host = parts.netloc.removesuffix(":") if port is None else parts.netloc.rpartition(":")[0]
     host = _ANY_ADDRESS.get(host, host)
-    return f"{parts.scheme}://{host}:{port}" if port else f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{host}" if port is None else f"{parts.scheme}://{host}:{port}"
 
 
 def read(address: str, token: str, default: str | None) -> Mesh:

@@ -114,3 +114,20 @@ def test_what_no_operation_asks_for_makes_no_pool(capability: str) -> None:
     assert pools(compiled({"models": models})) == {"text-generation": both, "chat-completion": both}
     named = {"mine": {"capability": capability}}
     assert pools(compiled({"models": models, "pools": named}))["mine"] == ("house.other", "house.both")
+
+
+def test_aliases_that_are_not_used_are_noted() -> None:
+    aliases = {"gpt": "chat", "claude-*": "openai.gone", "a": "house.a", "text-embeddings": "chat"}
+    made = compiled(
+        {
+            "providers": {"house": HOUSE, "openai": {"connector": "openai-compatible.v1", "base_url": "http://x/v1"}},
+            "models": chat("house.a"),
+            "pools": {"chat": {"models": ["house.a"]}},
+            "aliases": aliases,
+        }
+    )
+    assert [note for note in made.notes if note.startswith("alias")] == [
+        "alias claude-* stands for openai.gone, which is not here",
+        "alias a is not used: a model has that name",
+    ]
+    assert made.table.resolve("gpt").alias == "gpt"
