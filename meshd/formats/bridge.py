@@ -23,6 +23,7 @@ from meshd.formats.conversation.events import (
     RefusalDelta,
     TextDelta,
 )
+from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.protocol import Format, Translator
@@ -82,7 +83,8 @@ class Bridge:
         try:
             asked = self._ours.read_request(_encode(call.fields))
             parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
-            body = self._theirs.write_request(changed(asked, model=call.model, parameters=parameters))
+            told = asked if self._provider.custom_tools else with_functions(asked)
+            body = self._theirs.write_request(changed(told, model=call.model, parameters=parameters))
         except InvalidRequestError as error:
             # Another member may speak a format that can say it.
             message = f"{error.message} (for a provider of the format {self._spoken.name})"

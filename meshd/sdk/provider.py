@@ -134,6 +134,9 @@ class Provider(ABC):
     speaks: ClassVar[str] = "openai"
     """The wire format of its calls and answers, by name. The mesh translates for apps that speak another."""
 
+    custom_tools: bool = False
+    """Whether it knows tools that take any text. If not, those of apps that speak another format become functions."""
+
     credentials = Credentials()
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
     logs one has to do it itself. The mesh sets its own, which also knows earlier keys."""

@@ -15,7 +15,7 @@ import openai
 import pytest
 
 import modelmesh
-from tests.integration.gateway.conftest import CONFIG
+from tests.integration.gateway.conftest import CONFIG, provider
 from tests.support.apps.other_user import App
 from tests.support.waiting import WAIT, until
 
@@ -27,16 +27,18 @@ PROXY = {"enabled": True, "port": "auto", "auth": {"tokens": TOKENS}}
 
 @pytest.fixture(scope="module")
 def daemon(module_meshd: Any) -> Any:
-    cut = {
-        "connector": "modelmesh.scripted.v1",
-        "script": [{"tokens": ["a ", "b ", "c "], "fault": "reset", "after": 2}],
+    scripts: dict[str, Any] = {
+        "cut": {"tokens": ["a ", "b ", "c "], "fault": "reset", "after": 2},
+        "patching": {"tool_call": {"name": "apply_patch", "id": "c1", "arguments": {"input": "*** Begin Patch\n"}}},
+        "reading": {"tool_call": {"name": "fs__read", "id": "c2", "arguments": {}}},
     }
-    model = {"provider": "cut", "capabilities": ["sentiment-analysis"]}
+    able = {"capabilities": ["sentiment-analysis"], "features": {"tool_calling": True}}
     config = {
         **CONFIG,
-        "providers": {**CONFIG["providers"], "cut": cut},
-        "models": {**CONFIG["models"], "cut.chat": model},
-        "pools": {**CONFIG["pools"], "cut": {"models": ["cut.chat"], "retry": {"max_attempts": 1}}},
+        "providers": CONFIG["providers"] | {name: provider(script) for name, script in scripts.items()},
+        "models": CONFIG["models"] | {f"{name}.chat": {"provider": name, **able} for name in scripts},
+        "pools": CONFIG["pools"]
+        | {name: {"models": [f"{name}.chat"], "retry": {"max_attempts": 1}} for name in scripts},
     }
     return module_meshd({**config, "proxy": PROXY})
 
@@ -336,6 +338,40 @@ def test_long_conversations_are_read_in_a_thread(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as caught:  # as if it were sent whole
         client.responses.create(model="counting", input="z" * 500_000, previous_response_id=second.id)
     assert (caught.value.status_code, caught.value.code) == (413, "message_too_large")
+
+
+# -- tools of agents --------------------------------------------------------------------------------------
+
+TOOLS: Any = [
+    {"type": "custom", "name": "apply_patch", "description": "Changes files.", "format": {"type": "text"}},
+    {"type": "web_search"},
+    {"type": "namespace", "name": "fs", "description": "Files.", "tools": [
+        {"type": "function", "name": "read", "parameters": {"type": "object", "properties": {}}, "strict": False}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_agents_turn_with_a_custom_tool_and_a_namespace(client: openai.OpenAI, stream: bool) -> None:
+    """Codex's: the model knows only functions."""
+
+    def ask(model: str, **given: Any) -> Any:
+        answer: Any = client.responses.create(model=model, tools=TOOLS, stream=stream, **given)
+        return list(answer)[-1].response if stream else answer
+
+    first = ask("patching", input="go")
+    [call] = first.output
+    assert (call.type, call.name, call.input) == ("custom_tool_call", "apply_patch", "*** Begin Patch\n")
+    done = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "done"}
+    second = ask("reading", input=[done], previous_response_id=first.id)
+    [call] = second.output
+    assert (call.type, call.name, call.namespace) == ("function_call", "read", "fs")
+    read = {"type": "function_call_output", "call_id": call.call_id, "output": "text"}
+    last = ask("chat", input=[read, {"role": "user", "content": "and?"}], previous_response_id=second.id)
+    assert last.output_text == "[scripted] and?"
+    kinds = [item.type for item in client.responses.input_items.list(last.id, order="asc")]
+    assert kinds == [
+        "message", "custom_tool_call", "custom_tool_call_output", "function_call", "function_call_output", "message",
+    ]  # fmt: skip
 
 
 # -- errors inside a stream, and WebSocket -----------------------------------------------------------------

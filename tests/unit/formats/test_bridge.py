@@ -31,10 +31,13 @@ class Saying:
     name = "saying"
     speaks = "openai"
 
-    def __init__(self, chunks: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, chunks: Iterable[dict[str, Any]], custom_tools: bool = False) -> None:
+        self.custom_tools = custom_tools
+        self.asked: dict[str, Any] = {}
         self._events = [read_event(msgspec.json.encode(chunk), hide_usage=True)[0] for chunk in chunks]
 
     async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+        self.asked = msgspec.json.decode(msgspec.json.encode(call.fields))
         for event in self._events:
             yield event
 
@@ -78,3 +81,49 @@ async def test_nothing_is_told_twice_or_not_at_all(app: Format, chunks: list[dic
         assert "".join(getattr(each, kind) for each in events) == "".join(getattr(each, kind) for each in given_)
     assert [each.usage for each in events if each.usage] == [each.usage for each in given_ if each.usage]
     assert any(each.content for each in events) == any(each.content for each in given_)
+
+
+CODEX: dict[str, Any] = {
+    "model": "m",
+    "stream": True,
+    "tools": [
+        {"type": "custom", "name": "apply_patch", "description": "Patch.", "format": {"type": "text"}},
+        {"type": "namespace", "name": "fs", "description": "Files.", "tools": [
+            {"type": "function", "name": "read", "parameters": {"type": "object"}, "strict": False}]},
+    ],
+    "input": [
+        {"role": "user", "content": "go"},
+        {"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": "*** one"},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "done"},
+        {"type": "function_call", "call_id": "c2", "name": "read", "namespace": "fs", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c2", "output": "text"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("knows", [False, True])
+async def test_custom_tools_are_functions_where_a_server_knows_no_others(knows: bool) -> None:
+    name, arguments = "apply_patch", ['{"inp', 'ut": "*** t', 'wo\\n"}']
+    calls = [
+        {"index": 0, "id": "c3", "type": "function", "function": {"name": name, "arguments": arguments[0]}},
+        {"index": 0, "function": {"arguments": arguments[1]}},
+        {"index": 0, "function": {"arguments": arguments[2]}},
+    ]
+    if knows:
+        calls = [{"index": 0, "id": "c3", "type": "custom", "custom": {"name": name, "input": "*** two\n"}}]
+    provider = Saying([*(chunk(tool_calls=[call]) for call in calls), chunk("tool_calls")], custom_tools=knows)
+    fields = msgspec.json.decode(msgspec.json.encode(CODEX), type=dict[str, msgspec.Raw])
+    bridge = Bridge(cast(Provider, provider), RESPONSES, OPENAI, 5)
+    events = [event async for event in bridge.stream(ProviderCall(CHAT, "m", fields, True)) if event.data]
+    kinds = [tool["type"] for tool in provider.asked["tools"]]
+    assert kinds == ["custom" if knows else "function", "function"]
+    said = [call for message in provider.asked["messages"] for call in message.get("tool_calls", ())]
+    assert [call["type"] for call in said] == kinds
+    if not knows:
+        assert msgspec.json.decode(said[0]["function"]["arguments"]) == {"input": "*** one"}
+    assert said[1]["function"]["name"] == provider.asked["tools"][1]["function"]["name"] == "fs__read"
+    [item] = msgspec.json.decode(events[-1].data)["response"]["output"]
+    assert (item["type"], item["name"], item["input"]) == ("custom_tool_call", name, "*** two\n")
+    deltas = [msgspec.json.decode(event.data) for event in events]
+    told = [each["delta"] for each in deltas if each["type"] == "response.custom_tool_call_input.delta"]
+    assert "".join(told) == "*** two\n"
