@@ -39,6 +39,7 @@ test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
 
 conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents that people use
+	@$(VENV)-conformance/bin/python -m tests.conformance.install npm-sdks codex claude-code
 	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks tests/conformance/clients
 
 lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording

@@ -32,7 +32,7 @@ def installed(name: str) -> bool:
 
 def missing(name: str) -> str:
     """Why it cannot be tested here, "" if it can."""
-    return "" if installed(name) else f"{name} is not installed: python -m tests.conformance.install"
+    return "" if installed(name) else f"{name} is not installed: python -m tests.conformance.install {name}"
 
 
 def install(name: str) -> None:
@@ -51,9 +51,9 @@ def _commands(place: Path, wanted: dict[str, Any]) -> list[list[str]]:
         # Without its scripts, which would compile for minutes where there is no binary for this machine.
         options = ("--no-audit", "--no-fund", "--silent", "--ignore-scripts")
         loads = ["node", "-e", f"require({wanted['loads']!r})"] if "loads" in wanted else []
-        return [["npm", "install", *options, wanted["npm"]], *([loads] if loads else [])]
+        return [["npm", "install", *options, *_listed(wanted["npm"])], *([loads] if loads else [])]
     python = str(place / "bin" / "python")
-    requirements = [wanted["pip"]] if isinstance(wanted["pip"], str) else wanted["pip"]
+    requirements = _listed(wanted["pip"])
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin") or shutil.which("uv")
     if uv:
         return [
@@ -66,8 +66,13 @@ def _commands(place: Path, wanted: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+def _listed(given: str | list[str]) -> list[str]:
+    return [given] if isinstance(given, str) else given
+
+
 def main() -> int:
-    for name in sys.argv[1:] or [name for name, wanted in PACKAGES.items() if not wanted.get("bench")]:
+    usual = [name for name, wanted in PACKAGES.items() if not (wanted.get("bench") or wanted.get("conformance"))]
+    for name in sys.argv[1:] or usual:
         if installed(name):
             continue
         print(f"== installing {name} for its tests", flush=True)

@@ -15,10 +15,19 @@ from tests.support.client.doors import Door, proxy
 from tests.support.providers.weather_tool import CALL
 
 CALLS = [CALL, {"name": "weather", "arguments": {"city": "Oslo"}, "id": "call_2"}]
+FILES = ("one.txt", "two.txt")
 BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
     "echo": [{"echo": True}],
     "counting": [{"tokens": [f"{number} " for number in range(200)]}],
     "agent": [{"tool_calls": CALLS}, {"echo_results": True}],
+    "claude": [
+        {"tool_calls": [{"name": "Bash", "arguments": {"command": f"cat {file}"}, "id": file} for file in FILES]},
+        {"echo_results": True},
+    ],
+    "codex": [
+        {"tool_calls": [{"name": "exec_command", "arguments": {"cmd": f"cat {file}"}, "id": file} for file in FILES]},
+        {"echo_results": True},
+    ],
     "schema": [{"reply": '{"name": "Ada", "age": 36}'}],
     "thinking": [{"reply": "It is 4.", "reasoning": ["two and ", "two"]}],
     "bad": [{"error": 400, "message": "that is no good", "code": "bad_thing"}],

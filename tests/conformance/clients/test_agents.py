@@ -1,0 +1,148 @@
+"""Claude Code and Codex CLI, unmodified: each runs two commands that a scripted model calls in parallel, and sends it
+their results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.conformance.install import directory, missing
+from tests.support.client.doors import Door
+
+SECONDS = 60
+SECRETS = {"one.txt": "swordfish", "two.txt": "marlin"}
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A directory to work in, with what the commands print."""
+    place = tmp_path / "work"
+    place.mkdir()
+    for name, secret in SECRETS.items():
+        (place / name).write_text(secret + "\n")
+    return place
+
+
+@pytest.fixture
+def run(work, tmp_path):
+    """Run an agent, and return what it says of itself, line by line."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(command, environment):
+        kept = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        done = subprocess.run(
+            command,
+            cwd=work,
+            env={**kept, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+# -- Claude Code ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def claude(daemon, run):
+    if reason := missing("claude-code"):
+        pytest.skip(reason)
+    package = directory("claude-code") / "node_modules" / "@anthropic-ai" / "claude-code"
+    environment = {
+        "ANTHROPIC_BASE_URL": Door("tcp", daemon).root,
+        "ANTHROPIC_AUTH_TOKEN": "none",
+        "ANTHROPIC_DEFAULT_HAIKU_MODEL": "echo",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "0",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+    }
+
+    def ask(model, *options):
+        command = ["node", str(package / "cli-wrapper.cjs"), "--print", "What do the files say?", "--model", model]
+        told = run([*command, "--output-format", "stream-json", "--verbose", *options], environment)
+        return told[-1]
+
+    return ask
+
+
+def test_claude_code_runs_two_commands_and_sends_their_results(daemon, claude):
+    before = daemon.model("claude.chat")["requests"]
+    told = claude("claude", "--allowedTools", "Bash(cat:*)")
+    assert not told["is_error"]
+    assert told["result"] == "[scripted] swordfish marlin"
+    assert told["num_turns"] == 3  # its own count: the call of each command, and the answer
+    assert daemon.model("claude.chat")["requests"] == before + 2
+
+
+def test_claude_code_takes_thinking_and_tells_its_use(claude):
+    told = claude("thinking")
+    assert told["result"] == "It is 4."
+    assert told["usage"]["input_tokens"] > 1000  # its system prompt
+
+
+# -- Codex ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def codex(daemon, run, tmp_path):
+    if reason := missing("codex"):
+        pytest.skip(reason)
+    place = tmp_path / "codex"
+    place.mkdir()
+    (place / "config.toml").write_text(
+        f"""
+model_provider = "mesh"
+approval_policy = "never"
+sandbox_mode = "danger-full-access"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+[model_providers.mesh]
+name = "mesh"
+base_url = "{Door("tcp", daemon).base_url}"
+wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = 0
+"""
+    )
+    script = directory("codex") / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
+
+    def ask(model):
+        command = ["node", str(script), "exec", "--skip-git-repo-check", "--json", "--model", model]
+        return run([*command, "What do the files say?"], {"CODEX_HOME": str(place)})
+
+    return ask
+
+
+def items(told, kind):
+    found = [line["item"] for line in told if line["type"] == "item.completed"]
+    return [item for item in found if item["type"] == kind]
+
+
+def test_codex_runs_two_commands_and_sends_their_results(daemon, codex):
+    before = daemon.model("codex.chat")["requests"]
+    told = codex("codex")
+    commands = items(told, "command_execution")
+    assert sorted(command["aggregated_output"].strip() for command in commands) == sorted(SECRETS.values())
+    (answer,) = items(told, "agent_message")
+    assert all(secret in answer["text"] for secret in SECRETS.values())
+    assert told[-1]["type"] == "turn.completed"
+    assert told[-1]["usage"]["output_tokens"] > 0
+    assert daemon.model("codex.chat")["requests"] == before + 2
+
+
+def test_codex_takes_reasoning(codex):
+    told = codex("thinking")
+    assert [item["text"] for item in items(told, "agent_message")] == ["It is 4."]
