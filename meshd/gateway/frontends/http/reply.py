@@ -45,6 +45,7 @@ class HttpReply(CreditedReply):
         "_app",
         "_begun",
         "_first",
+        "_heard",
         "_last",
         "_loop",
         "_mesh",
@@ -76,6 +77,7 @@ class HttpReply(CreditedReply):
         self._opened: tuple[int, Mapping[str, str]] | None = None
         self._begun = False  # the head of a stream was sent
         self._first = self._last = b""  # the chunks that were sent first and last
+        self._heard = 0  # chunks that were sent when the timer was set
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -83,7 +85,8 @@ class HttpReply(CreditedReply):
         return self._sender.full
 
     def watch(self) -> None:
-        """From now on, an app that waits for a stream hears something now and then until its first chunk."""
+        """From now on, an app that waits for a stream, or for more of it, hears something now and then."""
+        self._heard = self.sent
         self._timer = self._loop.call_later(SILENCE, self._break_silence)
 
     # -- Reply ----------------------------------------------------------------------------------------
@@ -116,7 +119,6 @@ class HttpReply(CreditedReply):
 
     def _send_chunk(self, data: bytes) -> None:
         self.credit = MOST_CREDIT  # how much the client takes is between the two ends of the connection
-        self._stop_watching()
         begin = b"" if self._begun else self._stream_head()
         if self.done or not self._sender.send(begin + self._piece(self._app.event(data))):
             raise ClientGone
@@ -178,9 +180,10 @@ class HttpReply(CreditedReply):
         self._sender.finished(self, data, keeps=self.keeps)
 
     def _break_silence(self) -> None:
-        if self.done or self.sent or self.request is None:
+        if self.done or self.request is None:
             return
-        if self.request.stream:  # known once its body was read
+        silent = self.sent == self._heard and not self.full
+        if silent and self.request.stream:  # known once its body was read
             begin = b"" if self._begun else self._stream_head()
             self._sender.send(begin + self._piece(self._app.ping))
         self.watch()
