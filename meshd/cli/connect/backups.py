@@ -22,13 +22,15 @@ from meshd.cli.connect.files import Content
 
 @dataclass(slots=True)
 class Saved:
-    """One settings file. before: as base64, None: there was none. after: SHA-256 of what was written. made: the
-    directories that were made for it."""
+    """One settings file. before: as base64, None: there was none. after: SHA-256 of what was written. format, paths:
+    where in it; no paths: items of lists are among them. made: the directories that were made for it."""
 
     path: str
     before: str | None
     mode: int | None
     after: str
+    format: str = ""
+    paths: list[list[str]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
 
     @property

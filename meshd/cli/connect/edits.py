@@ -37,13 +37,16 @@ class Edit:
 
 
 class Writer(Protocol):
-    """A file format. Both raise CannotEdit."""
+    """A file format. All raise CannotEdit."""
 
     def read(self, text: str) -> Any:
         """The file's data; None if it has none."""
 
     def put(self, text: str, edit: Edit) -> str:
         """The text with one change."""
+
+    def drop(self, text: str, path: tuple[str, ...]) -> str:
+        """The text without a key; the same if it has none."""
 
 
 _WRITERS = {"json": "jsonc:Jsonc", "toml": "toml_file:Toml", "yaml": "yaml_file:Yaml"}
@@ -69,6 +72,41 @@ def edited(text: str, format: str, edits: Iterable[Edit]) -> str:
         if writer.read(text) != data:
             raise CannotEdit(f"{_shown(edit.path)} cannot be set in the way that the file is written")
     return text
+
+
+def undone(text: str, format: str, paths: Iterable[tuple[str, ...]], before: str) -> str:
+    """The text with what `before` had at these paths, and the rest as it is. Raises CannotEdit."""
+    writer = writer_of(format)
+    old, data = writer.read(before), writer.read(text)
+    for path in paths:
+        if _has(old, path):
+            text = edited(text, format, [Edit(path, _at(old, path))])
+            data = writer.read(text)
+            continue
+        kept = max((depth for depth in range(len(path)) if _has(old, path[:depth])), default=0)
+        for depth in range(len(path), kept, -1):  # and the maps that were made for it, if nothing else is there
+            if depth == len(path) or _at(data, path[:depth]) == {}:
+                text, data = writer.drop(text, path[:depth]), _without(data, path[:depth])
+        if writer.read(text) != data:
+            raise CannotEdit(f"{_shown(path)} cannot be taken out")
+    return text
+
+
+def _at(data: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _without(data: Any, path: tuple[str, ...]) -> Any:
+    if not isinstance(data, dict) or path[0] not in data:
+        return data
+    found = dict(data)
+    if len(path) == 1:
+        del found[path[0]]
+    else:
+        found[path[0]] = _without(found[path[0]], path[1:])
+    return found
 
 
 def _has(data: Any, path: tuple[str | Item, ...]) -> bool:

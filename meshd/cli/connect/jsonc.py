@@ -22,14 +22,15 @@ _DEEPEST = 100
 
 @dataclass(slots=True)
 class _Node:
-    """A value from `start` to `end`. members: of a map, by key; the last of one name counts. comma: one follows the
-    last member."""
+    """A value from `start` to `end`. key: where its key begins. members: of a map, by key; the last of one name counts.
+    comma: one follows the last member."""
 
     start: int
     end: int = 0
     value: Any = None
     members: dict[str, _Node] = field(default_factory=dict)
     comma: bool = False
+    key: int = 0
 
 
 class Jsonc:
@@ -56,6 +57,27 @@ class Jsonc:
             made = _dumped(value, _indent_at(text, node.start), unit).replace("\n", newline)
             return text[: node.start] + made + text[node.end :]
         return _inserted(text, node, path[depth], value[path[depth]], unit, newline)
+
+    def drop(self, text: str, path: tuple[str, ...]) -> str:
+        node = _parsed(text)
+        for key in path[:-1]:
+            node = None if node is None else node.members.get(key)
+        found = None if node is None else node.members.get(path[-1])
+        if node is None or found is None:
+            return text
+        start, end, after = found.key, found.end, _skip(text, found.end)
+        if text[after : after + 1] == ",":
+            end = after + 1
+        else:
+            before = max((each.end for each in node.members.values() if each.end < start), default=None)
+            if before is not None:
+                comma = _skip(text, before)
+                text = text[:comma] + text[comma + 1 :]
+                start, end = start - 1, end - 1
+        line = _line_start(text, start)
+        if not text[line:start].strip() and (rest := re.match(r"[ \t]*\r?\n", text[end:])):
+            start, end = line, end + rest.end()
+        return text[:start] + text[end:]
 
 
 def _inserted(text: str, node: _Node, key: str, value: Any, unit: str, newline: str) -> str:
@@ -138,6 +160,7 @@ def _map(text: str, at: int, depth: int) -> _Node:
         if key is None or text[colon : colon + 1] != ":":
             raise _broken(text, here)
         value = _value(text, _skip(text, colon + 1), depth + 1)
+        value.key = here
         node.members.pop(name := json.loads(key[0]), None)
         node.members[name] = value
         here, node.comma = _next(text, value.end, "}")

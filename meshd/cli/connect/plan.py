@@ -15,7 +15,7 @@ from pathlib import Path
 from meshd.cli import daemon
 from meshd.cli.connect import backups, files
 from meshd.cli.connect.backups import Saved
-from meshd.cli.connect.edits import CannotEdit, edited
+from meshd.cli.connect.edits import CannotEdit, edited, undone, writer_of
 from meshd.cli.connect.files import Content
 from meshd.cli.connect.mesh import NO_KEY, Mesh
 from meshd.cli.connect.tools import File, Tool
@@ -67,7 +67,8 @@ def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping
     original = before.content if before is not None and before.is_as_written(now) else now
     try:
         text = (original.data or b"").decode("utf-8")
-        made = edited(text, file.format, file.edits(mesh)).encode()
+        edits = file.edits(mesh)
+        made = edited(text, file.format, edits).encode()
     except UnicodeDecodeError:
         raise daemon.Refused(f"{path} is not UTF-8 text; it is left as it is") from None
     except CannotEdit as error:
@@ -75,17 +76,39 @@ def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping
     then = Content(made, files.mode_for(now, secret=bool(mesh.token) and tool.keeps_key))
     saved = backups.saved(path, before.content if before is not None else now, made)
     saved.made = before.made if before is not None else []
+    keys = [[part for part in edit.path if isinstance(part, str)] for edit in edits]
+    if all(len(path) == len(edit.path) for path, edit in zip(keys, edits, strict=True)):
+        saved.format, saved.paths = file.format, keys
     return Change(path, now, then, saved)
 
 
 def to_restore(tool: Tool, environ: Mapping[str, str], home: Path) -> list[Change]:
     """Empty if it is not connected."""
-    changes = []
-    for each in backups.load(backups.folder(environ, home), tool.name):
-        path, now = Path(each.path), files.read(Path(each.path))
-        edited_since = not each.is_as_written(now) and now != each.content and now.data is not None
-        changes.append(Change(path, now, each.content, each, edited_since))
-    return changes
+    return [_to_restore(Path(each.path), each) for each in backups.load(backups.folder(environ, home), tool.name)]
+
+
+def _to_restore(path: Path, saved: Saved) -> Change:
+    """The file as it was; or, if it was changed since, without what was written then, where that can be told."""
+    now = files.read(path)
+    if now.data is None or now == saved.content or saved.is_as_written(now):
+        return Change(path, now, saved.content, saved)
+    text = _undone(now.data, saved)
+    if text is None:
+        return Change(path, now, saved.content, saved, edited_since=True)
+    nothing = saved.before is None and writer_of(saved.format).read(text) in (None, {})
+    tightened = saved.mode is not None and saved.mode & ~0o077 == now.mode  # for a token, which has gone
+    mode = saved.mode if tightened else now.mode
+    return Change(path, now, Content(None) if nothing else Content(text.encode(), mode), saved)
+
+
+def _undone(now: bytes, saved: Saved) -> str | None:
+    try:
+        before = (saved.content.data or b"").decode()
+        return (
+            undone(now.decode(), saved.format, [tuple(path) for path in saved.paths], before) if saved.paths else None
+        )
+    except (CannotEdit, UnicodeDecodeError, KeyError):
+        return None
 
 
 def connect(tool: Tool, changes: list[Change], environ: Mapping[str, str], home: Path) -> None:

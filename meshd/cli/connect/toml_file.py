@@ -32,3 +32,15 @@ class Toml:
             return tomlkit.dumps(document)
         except (TOMLKitError, RecursionError) as error:
             raise CannotEdit(f"it cannot be changed: {error}") from None
+
+    def drop(self, text: str, path: tuple[str, ...]) -> str:
+        try:
+            document = tomlkit.parse(text)
+            place: Any = document
+            for part in path[:-1]:
+                place = place.get(part) if isinstance(place, dict) else None
+            if isinstance(place, dict) and path[-1] in place:
+                del place[path[-1]]
+            return tomlkit.dumps(document)
+        except (TOMLKitError, RecursionError) as error:
+            raise CannotEdit(f"it cannot be changed: {error}") from None

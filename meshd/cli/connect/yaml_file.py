@@ -31,6 +31,9 @@ class Yaml:
             return start + _dumped(nested(edit.path, edit.value)).replace("\n", newline)
         return _put(text, node, edit.path, edit.value, newline)
 
+    def drop(self, text: str, path: tuple[str, ...]) -> str:
+        raise CannotEdit("nothing is taken out of YAML")
+
 
 def _put(text: str, node: yaml.Node, path: tuple[str | Item, ...], value: Any, newline: str) -> str:
     """Go down the path as far as it exists, and add what is missing there."""

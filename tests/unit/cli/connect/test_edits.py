@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.cli.connect.edits import CannotEdit, Edit, Item, edited, writer_of
+from meshd.cli.connect.edits import CannotEdit, Edit, Item, edited, undone, writer_of
 
 JSONC = """\
 // my settings
@@ -227,6 +227,57 @@ def test_yaml_that_cannot_be_changed_stays(text: str) -> None:
 def test_what_is_there_stays_if_only_a_new_one_is_wanted() -> None:
     assert edited("name: Mine\n", "yaml", [Edit(("name",), "x", only_new=True)]) == "name: Mine\n"
     assert edited("", "yaml", [Edit(("name",), "x", only_new=True)]) == "name: x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [
+        ('{\n  "a": 1,\n  "m": {"x": 1},\n  "b": 2\n}\n', '{\n  "a": 1,\n  "b": 2\n}\n'),
+        ('{\n  "a": 1, // one\n  "m": {"x": 1} // two\n}\n', '{\n  "a": 1 // one\n   // two\n}\n'),
+        ('{"m": {"x": 1}}', "{}"),
+        ('{"a": 1, "m": {"x": 1}}', '{"a": 1 }'),
+        ('{"m": {"x": 1, "y": 2}}', '{"m": { "y": 2}}'),
+        ('{\n\t"m": {\n\t\t"x": 1,\n\t},\n\t"a": 1,\n}', '{\n\t"a": 1,\n}'),
+        ('{"a": 1}', '{"a": 1}'),
+    ],
+)
+def test_json_without_what_was_written(text: str, becomes: str) -> None:
+    assert undone(text, "json", [("m", "x")], "") == becomes
+
+
+@given(
+    some.dictionaries(_KEYS, _VALUES),
+    some.lists(some.lists(_KEYS, min_size=1, max_size=3), max_size=3),
+    some.booleans(),
+)
+def test_what_is_undone_means_what_it_meant(data: Any, paths: list[list[str]], compact: bool) -> None:
+    before = json.dumps(data, indent=None if compact else 2)
+    paths = [path for path in paths if not _is_in_the_way(data, path) and (_at_end(data, path) is not None)]
+    try:
+        text = edited(before, "json", [Edit(tuple(path), "meshd") for path in paths])
+    except CannotEdit:  # one path runs through another's value
+        return
+    made = undone(text, "json", [tuple(path) for path in reversed(paths)], before)
+    assert writer_of("json").read(made) == data
+
+
+def _at_end(data: Any, path: list[str]) -> Any:
+    """A value that is there, or a mark that there is none; None where null stands on the path, which becomes a map."""
+    for key in path:
+        if data is None:
+            return None
+        if key not in data:
+            return "nothing"
+        data = data[key]
+    return data
+
+
+def test_toml_without_what_was_written() -> None:
+    edits = [Edit(("model",), "chat"), Edit(("window",), 5), Edit(("model_providers", "meshd"), {"name": "meshd"})]
+    since = edited(TOML, "toml", edits) + '\n[projects."/x"]\ntrust = true\n'
+    made = undone(since, "toml", [edit.path for edit in edits], TOML)  # type: ignore[misc]
+    assert tomllib.loads(made) == {**tomllib.loads(TOML), "projects": {"/x": {"trust": True}}}
+    assert all(line in made for line in TOML.splitlines() if line)
 
 
 @pytest.mark.parametrize("format", ["json", "toml", "yaml"])

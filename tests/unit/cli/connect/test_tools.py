@@ -128,17 +128,43 @@ def test_a_token_is_for_its_owner_alone(tool: Tool, tmp_path: Path) -> None:
 
 
 @every_tool
-def test_a_file_that_was_changed_since_is_kept_beside_the_restored_one(tool: Tool, tmp_path: Path) -> None:
+def test_of_a_file_that_was_changed_since_only_what_was_written_is_undone(tool: Tool, tmp_path: Path) -> None:
+    """Where that cannot be told, the changed file is kept beside the restored one."""
     path, *_ = prepared(tool, tmp_path)
     before = files_of(tmp_path)
     connect(tool, tmp_path)
     changed = path.read_bytes() + b"\n"
     path.write_bytes(changed)
     first, *_ = plan.to_restore(tool, {}, tmp_path)
-    assert first.edited_since
+    assert first.edited_since is (tool.files[0].format == "yaml")
     kept = restore(tool, tmp_path)
-    assert [each.read_bytes() for each in kept] == [changed]
-    assert files_of(tmp_path) == before
+    assert [each.read_bytes() for each in kept] == ([changed] if first.edited_since else [])
+    if first.edited_since:
+        assert files_of(tmp_path) == before
+        return
+    read = writer_of(tool.files[0].format).read
+    assert read(path.read_text()) == read(before[str(path.relative_to(tmp_path))][0].decode())
+    assert path.read_bytes().endswith(b"\n\n")
+
+
+def test_a_file_without_its_token_is_as_open_as_it_was(tmp_path: Path) -> None:
+    path, *_ = prepared(TOOLS["claude"], tmp_path, 0o644)
+    connect(TOOLS["claude"], tmp_path, GUARDED)
+    path.write_text(path.read_text() + "\n")
+    restore(TOOLS["claude"], tmp_path)
+    assert (TOKEN in path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (False, 0o644)
+
+
+def test_what_a_program_wrote_since_stays(tmp_path: Path) -> None:
+    for name, since in (("codex", '\n[projects."/x"]\ntrust_level = "trusted"\n'), ("claude", "")):
+        connect(TOOLS[name], tmp_path)
+        path = plan.path_of(TOOLS[name].files[0], TOOLS[name].folder({}, tmp_path))
+        path.write_text(path.read_text().replace("{\n", '{\n  "theme": "dark",\n', 1) + since)
+        assert restore(TOOLS[name], tmp_path) == []
+    assert tomllib.loads((tmp_path / ".codex/config.toml").read_text()) == {
+        "projects": {"/x": {"trust_level": "trusted"}}
+    }
+    assert (tmp_path / ".claude/settings.json").read_text() == '{\n  "theme": "dark"\n}\n'
 
 
 @every_tool
