@@ -23,7 +23,8 @@ from meshd.cli.connect.files import Content
 @dataclass(slots=True)
 class Saved:
     """One settings file. before: as base64, None: there was none. after: SHA-256 of what was written. format, paths:
-    where in it; no paths: items of lists are among them. made: the directories that were made for it."""
+    where in it; no paths: items of lists are among them. heads: keys that any such file has, written if they were
+    missing. made: the directories that were made for it."""
 
     path: str
     before: str | None
@@ -31,6 +32,7 @@ class Saved:
     after: str
     format: str = ""
     paths: list[list[str]] = field(default_factory=list)
+    heads: list[list[str]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
 
     @property

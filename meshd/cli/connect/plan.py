@@ -62,9 +62,10 @@ def to_connect(tool: Tool, mesh: Mesh, environ: Mapping[str, str], home: Path) -
 
 
 def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping[Path, Saved]) -> Change:
-    now, before = files.read(path), earlier.get(path)
-    # Of a file that nothing but meshctl changed, the changes of last time are not kept: a pool may have gone.
-    original = before.content if before is not None and before.is_as_written(now) else now
+    now, last = files.read(path), earlier.get(path)
+    # What was written last time is undone first: a pool may have gone since.
+    undoing = None if last is None or now.data is None else _to_restore(path, last)
+    original = now if undoing is None or undoing.edited_since else undoing.then
     try:
         text = (original.data or b"").decode("utf-8")
         edits = file.edits(mesh)
@@ -74,11 +75,16 @@ def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping
     except CannotEdit as error:
         raise daemon.Refused(f"{path} is left as it is: {error}") from None
     then = Content(made, files.mode_for(now, secret=bool(mesh.token) and tool.keeps_key))
-    saved = backups.saved(path, before.content if before is not None else now, made)
-    saved.made = before.made if before is not None else []
-    keys = [[part for part in edit.path if isinstance(part, str)] for edit in edits]
-    if all(len(path) == len(edit.path) for path, edit in zip(keys, edits, strict=True)):
-        saved.format, saved.paths = file.format, keys
+    saved = backups.saved(path, original, made)
+    if last is not None:
+        saved.made = last.made
+    if last is not None and undoing is not None and undoing.edited_since:
+        # A restore goes back to before the first time, and has to say what is lost by that.
+        saved.before, saved.mode, saved.after = last.before, last.mode, ""
+    if all(isinstance(part, str) for edit in edits for part in edit.path):
+        saved.format = file.format
+        for edit in edits:
+            (saved.heads if edit.only_new else saved.paths).append([str(part) for part in edit.path])
     return Change(path, now, then, saved)
 
 
@@ -92,21 +98,25 @@ def _to_restore(path: Path, saved: Saved) -> Change:
     now = files.read(path)
     if now.data is None or now == saved.content or saved.is_as_written(now):
         return Change(path, now, saved.content, saved)
-    text = _undone(now.data, saved)
-    if text is None:
+    bare = _undone(now.data, saved, saved.paths + saved.heads)
+    if bare is None:
         return Change(path, now, saved.content, saved, edited_since=True)
-    nothing = saved.before is None and writer_of(saved.format).read(text) in (None, {})
+    nothing = saved.before is None and writer_of(saved.format).read(bare) in (None, {})
+    # A file that is not removed, though there was none, has the keys that it must have.
+    kept = _undone(now.data, saved, saved.paths) if saved.before is None else bare
+    text = bare if kept is None else kept
     tightened = saved.mode is not None and saved.mode & ~0o077 == now.mode  # for a token, which has gone
     mode = saved.mode if tightened else now.mode
     return Change(path, now, Content(None) if nothing else Content(text.encode(), mode), saved)
 
 
-def _undone(now: bytes, saved: Saved) -> str | None:
+def _undone(now: bytes, saved: Saved, paths: list[list[str]]) -> str | None:
+    """None where that cannot be told."""
+    if not paths:
+        return None
     try:
         before = (saved.content.data or b"").decode()
-        return (
-            undone(now.decode(), saved.format, [tuple(path) for path in saved.paths], before) if saved.paths else None
-        )
+        return undone(now.decode(), saved.format, map(tuple, paths), before)
     except (CannotEdit, UnicodeDecodeError, KeyError):
         return None
 

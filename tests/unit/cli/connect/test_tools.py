@@ -147,6 +147,27 @@ def test_of_a_file_that_was_changed_since_only_what_was_written_is_undone(tool: 
     assert path.read_bytes().endswith(b"\n\n")
 
 
+@pytest.mark.parametrize(
+    "tool", [tool for tool in TOOLS.values() if tool.files[0].format != "yaml"], ids=lambda t: t.name
+)
+def test_a_file_that_has_nothing_else_is_removed_and_one_that_has_stays_valid(tool: Tool, tmp_path: Path) -> None:
+    path, read = plan.path_of(tool.files[0], tool.folder({}, tmp_path)), writer_of(tool.files[0].format).read
+    connect(tool, tmp_path)
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert restore(tool, tmp_path) == []
+    assert not path.exists()
+    connect(tool, tmp_path)
+    own = "own = 1\n" if tool.files[0].format == "toml" else ""
+    text = path.read_text()
+    path.write_text(own + text if own else text.replace("{", '{\n  "own": 1,', 1))
+    assert restore(tool, tmp_path) == []
+    heads: dict[str, dict[str, Any]] = {
+        "cline": {"version": 1},
+        "opencode": {"$schema": "https://opencode.ai/config.json"},
+    }
+    assert read(path.read_text()) == {"own": 1, **heads.get(tool.name, {})}
+
+
 def test_a_file_without_its_token_is_as_open_as_it_was(tmp_path: Path) -> None:
     path, *_ = prepared(TOOLS["claude"], tmp_path, 0o644)
     connect(TOOLS["claude"], tmp_path, GUARDED)
