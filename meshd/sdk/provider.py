@@ -45,7 +45,8 @@ class ProviderCall:
     the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
     key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one. so_far: text of the answer
     that the app has already: ask for the rest. timeout: seconds for the whole attempt. first_token_timeout,
-    idle_timeout: seconds, streams only.
+    idle_timeout: seconds, streams only. mark_caches: to mark the prompt for the provider's cache, if the format has
+    marks and the app set none.
     """
 
     operation: OperationSpec
@@ -58,6 +59,7 @@ class ProviderCall:
     request_id: str = ""
     key: str = ""
     so_far: str = ""
+    mark_caches: bool = False
 
 
 @dataclass(slots=True)

@@ -296,6 +296,7 @@ class UpstreamAttempt:
             context.request_id.hex(),
             ticket.key if ticket is not None else "",
             well_formed(delivery.text) if delivery is not None and delivery.continued else "",
+            self.step.pool.mark_caches,
         )
 
     # -- the journal ----------------------------------------------------------------------------------
