@@ -219,4 +219,5 @@ def test_raw_responses_say_what_the_mesh_did(client):
 def test_models(client):
     listed = [model.id for model in client.models.list(limit=1000)]
     assert "echo" in listed
+    assert [model.id for model in client.models.list(limit=3)] == listed  # the SDK follows the pages
     assert client.models.retrieve("echo").id == "echo"
