@@ -24,6 +24,7 @@ from meshd.formats.conversation.events import (
     TextDelta,
 )
 from meshd.formats.conversation.freeform import with_functions
+from meshd.formats.conversation.instructions import with_instructions_first
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.protocol import Format, Translator
@@ -84,6 +85,8 @@ class Bridge:
             asked = self._ours.read_request(_encode(call.fields))
             parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
             told = asked if self._provider.custom_tools else with_functions(asked)
+            if not (self._spoken.late_instructions or self._provider.late_instructions):
+                told = with_instructions_first(told)
             body = self._theirs.write_request(changed(told, model=call.model, parameters=parameters))
         except InvalidRequestError as error:
             # Another member may speak a format that can say it.

@@ -260,9 +260,11 @@ class Translator(Protocol):
 @dataclass(frozen=True, slots=True)
 class Format:
     """A wire format. provider: makes the side of one configured provider; raises ValueError for an unknown quirk.
-    translator: makes the translator."""
+    translator: makes the translator. late_instructions: instructions may come between the other turns, whatever the
+    server."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
     app: AppSide
     translator: Callable[[], Translator]
+    late_instructions: bool = True

@@ -139,6 +139,10 @@ class Provider(ABC):
     custom_tools: bool = False
     """Whether it knows tools that take any text. If not, those of apps that speak another format become functions."""
 
+    late_instructions: bool = False
+    """Whether it takes instructions between the other turns of a chat, and the role `developer`, although servers of
+    its format may refuse them. If not, those of apps that speak another format are put into the user's turns."""
+
     credentials = Credentials()
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
     logs one has to do it itself. The mesh sets its own, which also knows earlier keys."""

@@ -7,6 +7,7 @@ Must never: parse what it can pass on; know pools or other providers. Difference
   api_key_header     the header that carries the bare key, instead of `Authorization: Bearer`
   prefill            how it continues another model's answer (`formats/openai/body/prefill.py`)
   custom_tools       it knows tools that take any text (`"type": "custom"`)
+  late_instructions  it takes instructions between other messages, and the role `developer`
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   query              query parameters for every request (`api-version`)
@@ -82,6 +83,7 @@ class OpenAIProvider(Provider):
         super().__init__(settings)
         self._side = self.format.provider(settings)
         self.custom_tools = bool(settings.quirks.get("custom_tools", self.custom_tools))
+        self.late_instructions = bool(settings.quirks.get("late_instructions", self.late_instructions))
         self._requests = requests = HttpRequests(settings, self._side)
         self._where = requests.where
         self._secure = requests.base.scheme == "https"

@@ -5,6 +5,8 @@ Every writer begins with it, so that nothing is lost silently.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from msgspec.structs import replace
 
 from meshd.formats.conversation.parts import Other, Part, Record
@@ -60,3 +62,9 @@ def _refused(name: str) -> InvalidRequestError:
         param=name,
         code="unsupported_parameter",
     )
+
+
+def user_id(user: str, longest: int) -> str | None:
+    """The user, for an API that takes so many characters, at least 64. A longer one, as Claude Code sends, becomes its
+    digest: it has to be the same each time, and nothing else. None if there is none."""
+    return (user if len(user) <= longest else sha256(user.encode(errors="replace")).hexdigest()) or None

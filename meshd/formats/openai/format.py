@@ -153,4 +153,4 @@ def _translator() -> Translator:
     return OpenAITranslator()
 
 
-OPENAI = Format(_NAME, OpenAIProviderSide, OpenAIAppSide(), _translator)
+OPENAI = Format(_NAME, OpenAIProviderSide, OpenAIAppSide(), _translator, late_instructions=False)

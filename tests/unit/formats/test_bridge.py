@@ -30,6 +30,7 @@ class Saying:
 
     name = "saying"
     speaks = "openai"
+    late_instructions = False
 
     def __init__(self, chunks: Iterable[dict[str, Any]], custom_tools: bool = False) -> None:
         self.custom_tools = custom_tools
@@ -127,3 +128,27 @@ async def test_custom_tools_are_functions_where_a_server_knows_no_others(knows: 
     deltas = [msgspec.json.decode(event.data) for event in events]
     told = [each["delta"] for each in deltas if each["type"] == "response.custom_tool_call_input.delta"]
     assert "".join(told) == "*** two\n"
+
+
+LATE = {
+    "model": "m",
+    "max_tokens": 9,
+    "stream": True,
+    "system": [{"type": "text", "text": "be brief"}],
+    "messages": [{"role": "user", "content": "hi"}, {"role": "system", "content": "today is Monday"}],
+    "metadata": {"user_id": "u" * 65},
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_late_instructions_stay_where_a_server_takes_them(late: bool) -> None:
+    """Claude Code sends such, and a long name of its user."""
+    provider = Saying([chunk("stop", content="x")])
+    provider.late_instructions = late
+    fields = msgspec.json.decode(msgspec.json.encode(LATE), type=dict[str, msgspec.Raw])
+    bridge = Bridge(cast(Provider, provider), ANTHROPIC, OPENAI, 5)
+    assert [event async for event in bridge.stream(ProviderCall(CHAT, "m", fields, True))]
+    roles = [message["role"] for message in provider.asked["messages"]]
+    assert roles == (["system", "user", "system"] if late else ["system", "user"])
+    assert "today is Monday" in str(provider.asked["messages"][-1])
+    assert len(provider.asked["user"]) == 64

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.conversation.portable import user_id
 from meshd.formats.conversation.reading import Fields
 from meshd.formats.conversation.request import AnswerKind, Parameters, ResponseFormat
 from meshd.formats.openai.conversation.tools import read_tool_choice, written_tool_choice
@@ -115,7 +116,7 @@ def written_parameters(parameters: Parameters) -> dict[str, Any]:
         "response_format": None if wanted is None else _written_format(wanted),
         "tool_choice": None if choice is None else written_tool_choice(choice),
         "parallel_tool_calls": parameters.parallel_tool_calls,
-        "user": parameters.user or None,
+        "user": user_id(parameters.user, 64),  # of `safety_identifier`, which it became
         "stream": parameters.stream or None,
         "stream_options": {"include_usage": True} if parameters.stream_usage else None,
     }

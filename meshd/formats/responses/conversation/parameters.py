@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.parts import Original, Other
+from meshd.formats.conversation.portable import user_id
 from meshd.formats.conversation.reading import Fields, json_of
 from meshd.formats.conversation.request import AnswerKind, Parameters, ResponseFormat, Tool
 from meshd.formats.responses.conversation.content import FORMAT
@@ -100,7 +101,7 @@ def written_parameters(parameters: Parameters, tools: tuple[Tool | Other, ...]) 
             "text": _given(text) or None,
             "tool_choice": None if choice is None else written_tool_choice(choice, tools),
             "parallel_tool_calls": parameters.parallel_tool_calls,
-            "user": parameters.user or None,
+            "user": user_id(parameters.user, 64),  # of `safety_identifier`, which it became
             "stream": parameters.stream or None,
             "previous_response_id": parameters.previous or None,
         }
