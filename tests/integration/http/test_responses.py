@@ -340,6 +340,19 @@ def test_long_conversations_are_read_in_a_thread(client: openai.OpenAI) -> None:
     assert (caught.value.status_code, caught.value.code) == (413, "message_too_large")
 
 
+def test_answers_from_a_cache_are_kept_for_each_app(meshd: Any) -> None:
+    pools = {**CONFIG["pools"], "chat": {"capability": "chat-completion", "cache": {"scope": "shared"}}}
+    daemon = meshd({**CONFIG, "pools": pools, "proxy": PROXY})
+    with over_http(daemon, ONE) as one, over_http(daemon, TWO) as two:
+        asked: Any = {"model": "chat", "input": "hi", "temperature": 0, "extra_headers": {"x-mesh-cache": "true"}}
+        first, second = one.responses.create(**asked), two.responses.create(**asked)
+        assert first.id == second.id
+        one.responses.delete(first.id)
+        assert two.responses.retrieve(second.id).output_text == second.output_text
+        more = two.responses.create(model="chat", input="and now?", previous_response_id=second.id)
+        assert len(said(two, more.id)) == 3
+
+
 # -- tools of agents --------------------------------------------------------------------------------------
 
 TOOLS: Any = [
