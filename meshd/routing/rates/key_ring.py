@@ -5,8 +5,8 @@ Must never: see a key (a fingerprint names it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
 comes back starts at the ring's time, so that it does not catch up in a burst. A session keeps to one key instead
-(`routing/request/rendezvous.py`), and what it uses counts for that key's turn. A key that gets 401 or 429 is set aside
-alone (docs/routing.md, Several keys).
+(`routing/request/rendezvous.py`), which has had its turn then, but only one, so that no other key has to catch up. A
+key that gets 401 or 429 is set aside alone (docs/routing.md, Several keys).
 """
 
 from __future__ import annotations
@@ -116,11 +116,12 @@ class KeyRing:
         if session:
             drawn = numbers([key.id.encode() for key in candidates], [key.weight for key in candidates], session)
             chosen = candidates[drawn.index(max(drawn))]
-            turn = max(self._turns.get(chosen.id, 0.0), self._time)
-        else:
-            chosen = min(candidates, key=lambda key: (not key.weight, max(self._turns.get(key.id, 0.0), self._time)))
-            turn = self._time = max(self._turns.get(chosen.id, 0.0), self._time)
-        self._turns[chosen.id] = turn + 1.0 / (chosen.weight or 1.0)
+            turn = self._time + 1.0 / (chosen.weight or 1.0)
+            self._turns[chosen.id] = max(self._turns.get(chosen.id, 0.0), turn)
+            return chosen.id
+        chosen = min(candidates, key=lambda key: (not key.weight, max(self._turns.get(key.id, 0.0), self._time)))
+        self._time = max(self._turns.get(chosen.id, 0.0), self._time)
+        self._turns[chosen.id] = self._time + 1.0 / (chosen.weight or 1.0)
         return chosen.id
 
     def refuse(self, rest: RestingKey, now: float) -> bool:

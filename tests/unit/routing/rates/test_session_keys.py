@@ -54,11 +54,12 @@ def test_a_session_has_the_same_key_in_any_order_and_after_a_restart() -> None:
     assert homes(ring({"a": 1.0, "b": 1.0, "c": 1.0})) == homes(ring({"c": 1.0, "a": 1.0, "b": 1.0}))
 
 
-def test_what_sessions_use_counts_for_their_keys_turn() -> None:
+def test_a_key_that_a_session_used_has_had_its_turn_but_only_one() -> None:
     made = ring({"a": 1.0, "b": 1.0})
     session = next(each for each in SESSIONS if made.take(NOW, lambda _: True, each) == "a")
     made = ring({"a": 1.0, "b": 1.0})
     for _ in range(10):
         made.take(NOW, lambda _: True, session)
-    used = Counter(made.take(NOW, lambda _: True) for _ in range(10))
-    assert used == {"b": 10}
+    used = [made.take(NOW, lambda _: True) for _ in range(10)]
+    assert used[0] == "b"
+    assert Counter(used[:6])["a"] >= 2
