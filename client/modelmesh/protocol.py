@@ -96,6 +96,10 @@ class ResponseHead(msgspec.Struct, omit_defaults=True):
     mesh: dict[str, Any] = {}
 
 
+class ChunkHead(msgspec.Struct, omit_defaults=True):
+    headers: dict[str, str] = {}  # of the first piece of an answer that is a file: its content-type
+
+
 class EndHead(msgspec.Struct, omit_defaults=True):
     usage: dict[str, Any] | None = None
     mesh: dict[str, Any] = {}
@@ -124,6 +128,7 @@ HEAD_TYPES: Final = {
     WELCOME: WelcomeHead,
     REQUEST: RequestHead,
     RESPONSE: ResponseHead,
+    CHUNK: ChunkHead,
     END: EndHead,
     ERROR: ErrorHead,
     CREDIT: CreditHead,
@@ -141,7 +146,7 @@ class MalformedMessage(ValueError):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A decoded message. `head` is the kind's struct, None for kinds whose head is empty."""
+    """A decoded message. `head` is the kind's struct, None for kinds whose head is empty, as most chunks'."""
 
     kind: bytes
     request_id: bytes
@@ -175,7 +180,7 @@ def decode(frames: list[bytes]) -> Message:
         raise MalformedMessage(f"a request id has {REQUEST_ID_BYTES} bytes, this one {len(request_id)}")
     decoder = _decoders.get(kind)
     try:
-        decoded = decoder.decode(head or b"\x80") if decoder is not None else None
+        decoded = decoder.decode(head or b"\x80") if decoder is not None and (head or kind != CHUNK) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(f"{KIND_NAMES[kind]} head: {error}", request_id) from None
     body = frames[3] if len(frames) > 3 else b""

@@ -27,7 +27,8 @@ from meshd.routing.table.aliases import Aliases
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import KeySpec, ModelSpec, Origin, ProviderSpec, RoutingTable
 from meshd.sdk.http.credentials import is_keyed
-from meshd.sdk.provider import ProviderSettings
+from meshd.sdk.provider import Provider, ProviderSettings
+from modelmesh.errors import ConfigurationError
 
 _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
@@ -81,7 +82,8 @@ def compile_config(
         disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
         if disabled:
             notes.append(f"provider {name} is left out: {disabled}")
-        specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]))
+        format = _format_of(provider.connector or name, registry)
+        specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]), format)
     names = ListedNames(config.models, [name for name in config.providers if name not in found], found)
     models = list(_models(config, specs, settings, discovered, tree, names))
     pools = list(compile_pools(config, models, tree))
@@ -106,7 +108,15 @@ def _useless_aliases(table: RoutingTable) -> Iterable[str]:
 # -- providers ----------------------------------------------------------------------------------------
 
 
-def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bool) -> ProviderSpec:
+def _format_of(connector: str, registry: ConnectorRegistry) -> str:
+    """What it speaks. One that cannot be used is told of where it is asked for."""
+    try:
+        return str(getattr(registry.get_connector(connector, "provider"), "speaks", Provider.speaks))
+    except ConfigurationError:
+        return Provider.speaks
+
+
+def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bool, format: str) -> ProviderSpec:
     return ProviderSpec(
         name=name,
         connector=provider.connector or name,
@@ -119,6 +129,7 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bo
         passthrough=provider.passthrough,
         keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
         quota_reset=provider.quota.reset_schedule,
+        format=format,
     )
 
 

@@ -65,6 +65,7 @@ class Reading(NamedTuple):
     body: bytes
     usage: Usage | None
     size: int | None = None
+    content_type: str = "application/json"
 
 
 class Opened(NamedTuple):

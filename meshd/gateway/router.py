@@ -165,6 +165,7 @@ class Router:
 
     async def _infer(self, request: Request) -> None:
         spoken = self._spoken[request.path]
+        await arrival.read_body(self._reader, request, spoken.operation)
         if len(request.body) > arrival.LONG:
             await arrival.read_ahead(self._reader, self.runtime, request, spoken)
         if self.first_lists.expected:

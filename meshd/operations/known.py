@@ -5,13 +5,34 @@ from __future__ import annotations
 from collections.abc import Container
 from functools import lru_cache
 
+from meshd.operations.audio.speech import SPEECH
+from meshd.operations.audio.transcription import TRANSCRIPTION
+from meshd.operations.audio.translation import TRANSLATION
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
+from meshd.operations.images.edit import IMAGE_EDIT
+from meshd.operations.images.generation import IMAGE_GENERATION
+from meshd.operations.moderation import MODERATION
+from meshd.operations.rerank import RERANK
 from meshd.sdk.operation import OperationSpec
 
-OPERATIONS: dict[str, OperationSpec] = {each.name: each for each in (CHAT, COMPLETION, EMBEDDINGS)}
-"""By name; the first one is meant where nothing says otherwise."""
+OPERATIONS: dict[str, OperationSpec] = {
+    each.name: each
+    for each in (
+        CHAT,
+        TRANSCRIPTION,
+        TRANSLATION,
+        SPEECH,
+        IMAGE_EDIT,
+        IMAGE_GENERATION,
+        MODERATION,
+        RERANK,
+        COMPLETION,
+        EMBEDDINGS,
+    )
+}
+"""By name; the first one is meant where nothing says otherwise. Of several with the same field, the last is."""
 
 
 def usual() -> OperationSpec:

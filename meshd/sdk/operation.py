@@ -7,10 +7,13 @@ The operations that exist are in `meshd/operations/`, one a file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import msgspec
+
+Kind = Literal["json", "text", "events", "binary"]
+"""Of an answer: one JSON document; a text; a stream of events; the bytes of a file, which come piece by piece."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,16 +24,26 @@ class OperationSpec:
     capabilities: nodes of the tree whose models answer it, with all that is below them; (): any model. other_than:
     nodes whose models do not.
 
-    text: the fields of the body that hold what is counted as the prompt; the first is what the request is about.
-    conversation: that one is a list of messages, which may carry images and files. each: every entry of a list there is
-    answered separately. example: the smallest body about a text, without a model; None if there is no small one, so
-    that models cannot be probed with it. rows: of the answer, the list that it is given in, and the member that each
-    entry must have.
+    text: the fields of the body that hold what is counted as the prompt; the first is what the request is about. free:
+    other fields that raise no price beyond what is reserved, and name no models. conversation: the first is a list of
+    messages, which may carry images and files. each: every entry of a list there is answered separately. example: the
+    smallest body about a text, without a model; None if there is no small one, so that models cannot be probed with it.
+    default: the `model` of a body that names none; "": it must name one.
+
+    json, form: it takes a body in JSON, or a form (`multipart/form-data`), in which each file stands as a map of its
+    `filename`, `content_type`, `bytes` and, for audio, `seconds` at most. answer: what its answer is, and answers:
+    (field, value) → what it is if the body says so; the first that fits. ends: types of the events that end a stream of
+    events which have a `type`; (): its events are chunks of choices.
+
+    rows: of an answer in JSON, the list that it is given in ("": none, the document is the answer), and the members of
+    which each entry must have one.
 
     tokens: its use is counted in tokens. units: what a request with these fields uses beside tokens, at most, by the
-    names of `meshd/core/prices.py`; None: nothing.
+    names of `meshd/core/prices.py`; None: nothing. reports: members of the answer (with dots) that say how much of
+    which unit was used, beside its usage.
 
-    output: the answer is made of tokens that are counted and can be limited. repeats: the same body always has the same
+    output: the answer is made of tokens that are counted and can be limited. told: its tokens are known only if the
+    provider reports them, as those of an image. repeats: the same body always has the same
     answer. cached: an answer may be kept, and shared between equal requests at the same time. streamed, continued: its
     answer may come in parts, and another model may write the rest of it. hedged: a second model may be asked before the
     first has answered. retried: it may be asked again after it may have been carried out.
@@ -40,15 +53,24 @@ class OperationSpec:
     word: str
     paths: Mapping[str, str]
     text: tuple[str, ...]
-    rows: tuple[str, str]
+    rows: tuple[str, ...]
     capabilities: tuple[str, ...] = ()
     other_than: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
     conversation: bool = False
     each: bool = False
     example: Callable[[str], dict[str, Any]] | None = None
+    default: str = ""
+    json: bool = True
+    form: bool = False
+    answer: Kind = "json"
+    answers: Mapping[tuple[str, object], Kind] = field(default_factory=dict)
+    ends: tuple[str, ...] = ()
     tokens: bool = True
     units: Callable[[Mapping[str, msgspec.Raw]], dict[str, int]] | None = None
+    reports: Mapping[str, str] = field(default_factory=dict)
     output: bool = True
+    told: bool = False
     repeats: bool = False
     cached: bool = True
     streamed: bool = True
@@ -64,6 +86,24 @@ class OperationSpec:
         if any(_within(capability, node) for node in self.other_than):
             return False
         return not self.capabilities or any(_within(capability, node) for node in self.capabilities)
+
+    def spoken_in(self, format: str) -> bool:
+        """Whether a provider that speaks this format can be asked; a conversation is translated."""
+        return self.conversation or format in self.paths
+
+    def answer_to(self, fields: Mapping[str, msgspec.Raw]) -> Kind:
+        """What the answer to a body with these fields is."""
+        for (name, value), kind in self.answers.items():
+            if name in fields and _value(fields[name]) == value:
+                return kind
+        return self.answer
+
+
+def _value(raw: msgspec.Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _within(capability: str, node: str) -> bool:

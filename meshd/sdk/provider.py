@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
+from meshd.sdk.form import Form
 from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.operation import OperationSpec
 from meshd.sdk.passing import RawAnswer, RawRequest
@@ -44,9 +45,9 @@ class ProviderCall:
     fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
     the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
     key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one. so_far: text of the answer
-    that the app has already: ask for the rest. timeout: seconds for the whole attempt. first_token_timeout,
-    idle_timeout: seconds, streams only. mark_caches: to mark the prompt for the provider's cache, if the format has
-    marks and the app set none.
+    that the app has already: ask for the rest. form: the app's body, if it is a form; a connector that speaks the same
+    format sends `form.written(fields)`. timeout: seconds for the whole attempt. first_token_timeout,
+    idle_timeout: seconds, streams only.
     """
 
     operation: OperationSpec
@@ -59,19 +60,20 @@ class ProviderCall:
     request_id: str = ""
     key: str = ""
     so_far: str = ""
-    mark_caches: bool = False
+    form: Form | None = None
 
 
 @dataclass(slots=True)
 class ProviderAnswer:
-    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it. size: characters of its
-    text, if known anyway, to check its usage."""
+    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it, or a text. size:
+    characters of its text, if known anyway, to check its usage."""
 
     body: bytes
     usage: Usage | None = None
     limits: RateLimits | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     size: int | None = None
+    content_type: str = "application/json"
 
 
 class StreamEvent(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +82,7 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     content: it carries something the app would show or act on (text, reasoning, a tool call).
     text: the content's text, for continuing a stream elsewhere. reasoning: not part of the answer. extra: a part of the
     answer that is not text and that no other model can continue (a tool call, a refusal, audio), as text or JSON.
+    content_type: of an answer that is a file; `data` is a piece of it then.
     finish_reason: set on the last content event. hidden: an event the app did not ask for (the usage chunk the mesh
     requested), not to be passed on.
     """
@@ -93,6 +96,7 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     limits: RateLimits | None = None
     reasoning: str = ""
     extra: str = ""
+    content_type: str = ""
 
 
 class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from modelmesh._connection.async_connection import AsyncConnectionHandle
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
 from modelmesh._shared.base_sender import checked
 from modelmesh._shared.framings import Framing, framing_at
-from modelmesh._shared.http_messages import answered, call_for, raised, streaming, unchanged
+from modelmesh._shared.http_messages import answered, call_for, file_type, raised, streaming, unchanged
 from modelmesh.errors import MeshError
 from modelmesh.protocol import RESPONSE
 
@@ -26,18 +26,21 @@ def async_transport(http: Any, socket: str | None, app: str | None) -> Any:
 @functools.cache
 def _transport_class(http: Any) -> Any:
     class AsyncMeshBody(http.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: AsyncStream[bytes], framing: Framing) -> None:
+        def __init__(self, stream: AsyncStream[bytes], framing: Framing | None) -> None:
+            """framing: None for a file."""
             self._stream = stream
             self._framing = framing
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             try:
                 async for data in self._stream:
-                    yield self._framing.event(data)
+                    yield data if self._framing is None else self._framing.event(data)
             except MeshError as error:
+                if self._framing is None:  # a file has no place for an error
+                    raise http.RemoteProtocolError(str(error)) from error
                 yield self._framing.error_event(error)
             else:
-                yield self._framing.last
+                yield self._framing.last if self._framing is not None else b""
 
         async def aclose(self) -> None:
             await self._stream.close()
@@ -56,8 +59,9 @@ def _transport_class(http: Any) -> Any:
                 return raised(http, error, request)
             if message.kind == RESPONSE:
                 return answered(http, message, call, request)
-            stream = AsyncStream(connection, call, unchanged, message)
-            return streaming(http, AsyncMeshBody(stream, framing_at(call.head.path)), call, request)
+            stream, kind = AsyncStream(connection, call, unchanged, message), file_type(message)
+            body = AsyncMeshBody(stream, None if kind else framing_at(call.head.path))
+            return streaming(http, body, call, request, kind)
 
         async def aclose(self) -> None:
             self._handle.close()

@@ -5,6 +5,7 @@ Must never: wait, open a port, or send the key and the telemetry headers that SD
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,12 +16,17 @@ from modelmesh._http_view import mesh_headers
 from modelmesh._shared.framings import framing_at
 from modelmesh._shared.options import retry_delay
 from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
-from modelmesh.protocol import Message, RequestHead
+from modelmesh.protocol import CHUNK, Message, RequestHead
 
 _WITHHELD: Final = frozenset(
     {"authorization", "x-api-key", "host", "connection", "content-length", "accept-encoding", "transfer-encoding"}
     | {"user-agent"}
 )
+
+
+_STREAMED_FORM: Final = re.compile(rb'name="stream"\r\n(?:[^\r\n]{1,200}\r\n){0,4}\r\ntrue\r\n', re.IGNORECASE)
+FILES: Final = frozenset({"/v1/audio/speech"})
+"""Paths whose answers are files, which come in pieces."""
 
 
 class _Wanted(msgspec.Struct):
@@ -37,18 +43,24 @@ def call_for(request: Any, content: bytes, app: str | None) -> PendingCall:
         for name, value in request.headers.items()
         if name not in _WITHHELD and not name.startswith("x-stainless")
     }
-    try:
-        stream = bool(_read_wanted(content).stream) if content else False
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        stream = False
+    path = request.url.raw_path.decode("ascii")
     head = RequestHead(
         method=request.method,
-        path=request.url.raw_path.decode("ascii"),
+        path=path,
         headers=headers,
-        stream=stream,
+        stream=path.partition("?")[0] in FILES or _is_streamed(headers.get("content-type", ""), content),
         app=app or "",
     )
     return PendingCall(head, content, request.extensions.get("timeout", {}).get("read"))
+
+
+def _is_streamed(content_type: str, content: bytes) -> bool:
+    if content_type.startswith("multipart/"):
+        return _STREAMED_FORM.search(content) is not None
+    try:
+        return bool(_read_wanted(content).stream) if content else False
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def raised(http: Any, error: MeshError, request: Any) -> Any:
@@ -86,9 +98,15 @@ def _whole(http: Any, status: int, headers: Mapping[str, str], body: bytes, requ
     return http.Response(status, headers={**headers, **length}, stream=http.ByteStream(body), request=request)
 
 
-def streaming(http: Any, body: Any, call: PendingCall, request: Any) -> Any:
-    """The HTTP response for a stream."""
-    kind = framing_at(call.head.path).media_type
+def file_type(message: Message) -> str:
+    """The content type of a file, whose first piece this is; "" for a stream of events."""
+    head = message.head
+    return head.headers.get("content-type", "") if message.kind == CHUNK and head is not None else ""
+
+
+def streaming(http: Any, body: Any, call: PendingCall, request: Any, content_type: str = "") -> Any:
+    """The HTTP response for a stream. content_type: of a file."""
+    kind = content_type or framing_at(call.head.path).media_type
     headers = {"content-type": kind, "x-request-id": call.name, "x-mesh-request-id": call.name}
     return http.Response(200, headers=headers, stream=body, request=request)
 

@@ -12,7 +12,7 @@ from modelmesh._connection.connection import ConnectionHandle
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
 from modelmesh._shared.base_sender import checked
 from modelmesh._shared.framings import Framing, framing_at
-from modelmesh._shared.http_messages import answered, call_for, raised, streaming, unchanged
+from modelmesh._shared.http_messages import answered, call_for, file_type, raised, streaming, unchanged
 from modelmesh._sync.stream import Stream
 from modelmesh.errors import MeshError
 from modelmesh.protocol import RESPONSE
@@ -27,18 +27,21 @@ def transport(http: Any, socket: str | None, app: str | None) -> Any:
 @functools.cache
 def _transport_class(http: Any) -> Any:
     class MeshBody(http.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Stream[bytes], framing: Framing) -> None:
+        def __init__(self, stream: Stream[bytes], framing: Framing | None) -> None:
+            """framing: None for a file."""
             self._stream = stream
             self._framing = framing
 
         def __iter__(self) -> Iterator[bytes]:
             try:
                 for data in self._stream:
-                    yield self._framing.event(data)
+                    yield data if self._framing is None else self._framing.event(data)
             except MeshError as error:
+                if self._framing is None:  # a file has no place for an error
+                    raise http.RemoteProtocolError(str(error)) from error
                 yield self._framing.error_event(error)
             else:
-                yield self._framing.last
+                yield self._framing.last if self._framing is not None else b""
 
         def close(self) -> None:
             self._stream.close()
@@ -57,8 +60,9 @@ def _transport_class(http: Any) -> Any:
                 return raised(http, error, request)
             if message.kind == RESPONSE:
                 return answered(http, message, call, request)
-            stream = Stream(connection, call, unchanged, message)
-            return streaming(http, MeshBody(stream, framing_at(call.head.path)), call, request)
+            stream, kind = Stream(connection, call, unchanged, message), file_type(message)
+            body = MeshBody(stream, None if kind else framing_at(call.head.path))
+            return streaming(http, body, call, request, kind)
 
         def close(self) -> None:
             self._handle.close()

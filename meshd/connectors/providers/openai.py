@@ -108,11 +108,12 @@ class OpenAIProvider(Provider):
             with Timeout(call.timeout):
                 response = await self._open(call)
                 streamed = "event-stream" in response.header(b"content-type")
-                if streamed and call.operation.streamed:
+                assembled = call.operation.streamed and not call.operation.ends
+                if streamed and assembled:
                     body = await self._assembled(UpstreamBody(response), call)
                 else:
                     body = await self._body(response, call.timeout)
-                    if body[:1] != b"{" and begins_as_events(body):
+                    if body[:1] != b"{" and assembled and begins_as_events(body):
                         body = await self._assembled(BodyInHand(body), call)
         except TimeoutError:
             raise self._out_of_time(call.timeout) from None
@@ -122,7 +123,7 @@ class OpenAIProvider(Provider):
         except ProviderFailure as failure:
             raise self._scrub(failure) from None
         headers = self.credentials.kept(kept_headers(raw))
-        return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size)
+        return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size, answer.content_type)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         started = clock.now()
@@ -251,6 +252,10 @@ class OpenAIProvider(Provider):
         }
 
     def _head_for(self, call: ProviderCall) -> bytes:
+        if call.form is not None:  # each form has a boundary of its own
+            headers = self._requests.headers_for(call.key, stream=call.stream).copy()
+            headers["Content-Type"] = call.form.content_type
+            return self._transport.head("POST", self._requests.targets[call.operation], headers)
         # A reload may have removed the named key; then use any.
         head = self._heads.get((call.operation, call.key, call.stream))
         return self._heads[call.operation, "", call.stream] if head is None else head

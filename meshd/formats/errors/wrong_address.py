@@ -58,6 +58,10 @@ def is_no_api(body: bytes) -> bool:
     return not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
 
 
+def is_web_page(body: bytes) -> bool:
+    return _WEB_PAGE.match(body[:256]) is not None
+
+
 def no_answer(url: str, body: bytes) -> ProviderFailure:
     """The message for a 2xx whose body is neither an answer nor an error."""
     if not body.strip():

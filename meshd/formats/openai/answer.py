@@ -124,17 +124,26 @@ def _read_rows(
 ) -> tuple[bytes, Usage | None]:
     if error_answers.is_flagged(document):
         raise wire.Told(lenient.plain(document), document)
-    name, member = operation.rows
-    data = document.get(name)
-    rows = data if isinstance(data, list) else []
-    if (rows or (empty and data == [])) and all(isinstance(row, dict) and _is_given(row.get(member)) for row in rows):
-        return body, _usage.usage_in(document)
+    name, *members = operation.rows
+    if not name:  # silence has no words
+        given = isinstance(document.get(members[0]), str)
+    else:
+        data = document.get(name)
+        rows = data if isinstance(data, list) else []
+        given = bool(rows or (empty and data == [])) and all(
+            isinstance(row, dict) and any(_is_given(row.get(member)) for member in members) for row in rows
+        )
+    if given:
+        return body, _usage.reported(document, operation.reports)
     if (
-        error_answers.is_error({**document, "usage": None, name: None})
+        error_answers.is_error({**document, "usage": None, name or members[0]: None})
         or error_answers.of_object(document) is not error_answers.Sign.ALIVE
     ):
         raise wire.Told(lenient.plain(document), document)
-    raise Unanswered(f"without {name}" if not rows else f"with {name} of which one has no {member}", document)
+    alternatives = " or ".join(members)
+    if not name or not document.get(name):
+        raise Unanswered(f"without {name or alternatives}", document)
+    raise Unanswered(f"with {name} of which one has no {alternatives}", document)
 
 
 def _is_given(value: Any) -> bool:

@@ -20,11 +20,14 @@ from meshd.formats.openai.body.parameters import with_output_limit, with_paramet
 from meshd.formats.openai.body.request import RequestWriter, asks_for_no_vectors, choices_asked_for
 from meshd.formats.openai.body.tokens import count
 from meshd.formats.openai.models import read_listing, read_model
+from meshd.formats.openai.plain import read_text
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
+from meshd.formats.openai.stream.pieces import PieceReader
 from meshd.formats.openai.stream.seam import ChunkSeam
+from meshd.formats.openai.stream.typed_events import TypedEvents
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, StreamReader, Translator
 from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
@@ -68,6 +71,8 @@ class OpenAIProviderSide:
 
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
         try:
+            if call.operation.answer_to(call.fields) == "text":
+                return read_text(body)
             return read_answer(body, call.operation, empty=asks_for_no_vectors(call))
         except wire.Broken:
             raise failure_from_no_answer(address.url, body) from None
@@ -84,8 +89,13 @@ class OpenAIProviderSide:
 
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> EventReader:
+    ) -> StreamReader:
         """A call without `stream` is answered with its usage, however it is sent."""
+        if call.operation.answer_to(call.fields) == "binary":
+            return PieceReader(body, call, address, opened)
+        if call.operation.ends:
+            answers, known = choices_asked_for(call), watched(call, address, opened)
+            return TypedEvents(body, operation=call.operation, answers=answers, **known)
         return EventReader(
             body,
             hide_usage=call.stream and not wire.asks_for_usage(call.fields),

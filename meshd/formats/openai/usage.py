@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from meshd.sdk.provider import Usage
 
@@ -175,6 +176,20 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
         if isinstance(wire, dict):
             return usage_of(WireUsage(**{name: wire[name] for name in WireUsage.__struct_fields__ if name in wire}))
     return None
+
+
+def reported(document: Mapping[str, Any], members: Mapping[str, str]) -> Usage | None:
+    """The same, with what other members of the answer say of units that the report leaves out. members: their names,
+    with dots, and the unit of each."""
+    usage = usage_in(document)
+    units = dict(usage.units) if usage is not None else {}
+    for path, unit in members.items():
+        value: Any = document
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if unit not in units and (count := first_count(value)) is not None:
+            units[unit] = within(count)
+    return replace(usage or Usage(), units=tuple(units.items())) if units else usage
 
 
 def usage_map(usage: Usage) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import msgspec
 from meshd.core.caller import Caller
 from meshd.gateway.frontends.admission import MOST_FIELDS, too_many
 from meshd.gateway.frontends.exchange import ClientGone, Request, not_read
+from meshd.gateway.frontends.media import require_json
 from meshd.host.users import user_name
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import likeliest, short, told
@@ -103,7 +104,6 @@ class Dispatcher:
             if request.path in self._inference:
                 if request.method != "POST":
                     raise _not_allowed(request.path, ("POST",))
-                _require_json(request)
                 await self._infer(request)
             else:
                 await self._call(request)
@@ -129,7 +129,7 @@ class Dispatcher:
         assert operation.handler is not None
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.caller, headers, query=_query(request.query), rest=rest)
-        _require_json(request)
+        require_json(request)
         call.body = _object(request.body)
         if request.stream:
             if operation.stream is None:
@@ -238,28 +238,6 @@ def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
         status_code=405,
         code="method_not_allowed",
         methods=taken,
-    )
-
-
-def _require_json(request: Request) -> None:
-    """Raises InvalidRequestError if the body is declared as another type and is not JSON. JSON is accepted with any
-    declared type, since some programs send none, or that of a form."""
-    body = request.body
-    if not body or body[:64].lstrip()[:1] == b"{":
-        return
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    coded = headers.get("content-encoding", "").strip().lower()
-    if coded not in ("", "identity"):
-        what = f"a body compressed with {coded[:_NAMED]}"
-    elif media and not media.endswith(("/json", "+json")) and media != "text/plain":
-        what = media[:_NAMED]
-    else:
-        return
-    raise InvalidRequestError(
-        f"{short(request.path)} takes a JSON body, not {short(what)}; send it as JSON.",
-        status_code=415,
-        code="unsupported_media_type",
     )
 
 

@@ -58,7 +58,7 @@ class Explain(Group):
         asked, target, needs, fields, app = await self._read(body, identity)
         denied = None
         try:
-            runtime.apps.check(identity, target, app.names(fields, needs.operation.text))
+            runtime.apps.check(identity, target, app.names(fields, needs.operation.text + needs.operation.free))
         except AccessDeniedError as error:
             if not self.is_admin(call):
                 raise

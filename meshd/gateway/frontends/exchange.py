@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 from meshd.core.caller import Caller
 from meshd.host import clock
 from meshd.host.plain_text import printable
+from meshd.sdk.form import Form
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 
@@ -64,13 +65,15 @@ class Deadline:
 class Reply(ABC):
     """What answers an app's request: exactly one of respond, error, or (chunk…, end).
 
-    sent: chunks. done: it has been answered. carries_bytes: an answer may be opened with a status and headers.
+    sent: chunks. done: it has been answered. carries_bytes: an answer may be opened with a status and headers. file:
+    None; where the answer is a file: its content type, "" before it is known. Its chunks are pieces of the file then.
     """
 
-    __slots__ = ("done", "sent")
+    __slots__ = ("done", "file", "sent")
     carries_bytes: ClassVar[bool] = False
 
     def __init__(self) -> None:
+        self.file: str | None = None
         self.sent = 0
         self.done = False
 
@@ -112,7 +115,8 @@ class Request:
     something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
     if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
     user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
-    was read of it in another thread (`gateway/requests/arrival.py`).
+    was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
+    `body` is its fields in JSON.
     """
 
     __slots__ = (
@@ -123,6 +127,7 @@ class Request:
         "caller",
         "cut_off",
         "deadline",
+        "form",
         "handed_on",
         "headers",
         "held",
@@ -171,6 +176,7 @@ class Request:
         self.arrived = clock.now() if arrived is None else arrived
         self.arrived_at = time.time()
         self.begun = False
+        self.form: Form | None = None
         self.cut_off: MeshError | None = None
         self.handed_on = False
         self.held = 0

@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 from concurrent.futures import Executor
+from functools import partial
 
 from meshd.core.events.records import Outcome
+from meshd.formats import forms
+from meshd.gateway.frontends import media
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.gateway.requests.request import InferenceRequest
@@ -41,6 +44,24 @@ async def read_ahead(executor: Executor, runtime: Runtime, request: Request, spo
     request.read_ahead = (body, read)
 
 
+async def read_body(executor: Executor, request: Request, operation: OperationSpec) -> None:
+    """Check the type of a request's body; of a form, read its fields. Raises InvalidRequestError."""
+    content_type = media.header(request.headers, "content-type")
+    if not operation.form or not forms.is_form(content_type):
+        if not operation.json:
+            what = content_type.partition(";")[0][:100] or "a body without a content type"
+            raise media.unsupported(request, what, "a form (multipart/form-data)", "send it as one")
+        media.require_json(request)
+        return
+    media.require_plain(request, "a form (multipart/form-data)", "send it as it is")
+    read = partial(forms.read_form, request.body, content_type)
+    if len(request.body) <= LONG:
+        request.form = read()
+    else:
+        request.form = await asyncio.get_running_loop().run_in_executor(executor, read)
+    request.body = request.form.body()
+
+
 def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceRequest:
     """Read a request and resolve its `model`. Raises MeshError."""
     table, operation, app = runtime.table, spoken.operation, spoken.format.app
@@ -57,13 +78,15 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
         raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
     caller = request.caller
     identity = runtime.apps.identify(caller, request.arrived_at)
-    runtime.apps.check(identity, target, app.names(fields, operation.text))
+    runtime.apps.check(identity, target, app.names(fields, operation.text + operation.free))
     session = session_of(target.pool, request.headers, app, fields, identity.label)
     operator = runtime.apps.is_admin(caller)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, caller.uid, operator)
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
     reply = request.way_back
+    if operation.answers and operation.answer_to(fields) == "binary":
+        request.reply.file = ""
     body, delivery = Body(app, fields), Delivery(reply, operation, needs, app)
     return InferenceRequest(
         runtime, request, operation, spoken.format, table, asked, target, plan, sent, identity, body, reply, delivery

@@ -34,6 +34,7 @@ from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.table.specs import ModelSpec
+from meshd.sdk.form import Form
 from meshd.sdk.provider import (
     FailureKind,
     OperationSpec,
@@ -72,7 +73,8 @@ class Hooks(Protocol):
 
 class AttemptContext(Protocol):
     """What an attempt needs from the request or probe that makes it. format: that of its fields. request_id, latest:
-    for the journal. delivery: where its stream goes; None if it is not a stream. hooks: None if there are none."""
+    for the journal. form: the app's body, if it is one. delivery: where its stream goes; None if it is not a stream.
+    hooks: None if there are none."""
 
     runtime: Runtime
     operation: OperationSpec
@@ -82,6 +84,9 @@ class AttemptContext(Protocol):
     def plan(self) -> Plan: ...
 
     request_id: bytes
+
+    @property
+    def form(self) -> Form | None: ...
 
     @property
     def latest(self) -> float: ...
@@ -296,7 +301,7 @@ class UpstreamAttempt:
             context.request_id.hex(),
             ticket.key if ticket is not None else "",
             well_formed(delivery.text) if delivery is not None and delivery.continued else "",
-            self.step.pool.mark_caches,
+            context.form,
         )
 
     # -- the journal ----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
+from meshd.sdk.form import Form
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import (
     MeshError,
@@ -76,10 +77,11 @@ class InferenceRequest:
     cost: int = 0  # of all attempts
     corrections: list[str] = field(default_factory=list)  # of implausible usage
     request_id: bytes = field(init=False)
+    form: Form | None = field(init=False)
     _answered: bool = False
 
     def __post_init__(self) -> None:
-        self.request_id = self.request.request_id
+        self.request_id, self.form = self.request.request_id, self.request.form
 
     @property
     def events(self) -> RequestEvents:
@@ -279,7 +281,8 @@ class InferenceRequest:
         if attempt.meter.body is None:
             self.reply.end(self.body.format.usage(self.usage), self.describe())
         else:
-            self.reply.respond(attempt.meter.body, self.describe(), {**attempt.headers, **_JSON})
+            headers = {**attempt.headers, "content-type": attempt.meter.content_type}
+            self.reply.respond(attempt.meter.body, self.describe(), headers)
         self._account(200, "")
 
     def describe(self) -> dict[str, Any]:
@@ -393,6 +396,3 @@ class InferenceRequest:
                 **told, stream=self.plan.needs.stream, error=served.error, cached=served.status == 200,
             )
         )  # fmt: skip
-
-
-_JSON = {"content-type": "application/json"}

@@ -16,13 +16,14 @@ from meshd.sdk.provider import ProviderAnswer, ProviderFailure, RateLimits, Stre
 
 
 class UsageMeter:
-    """The usage of one attempt. limits: the provider's last report of them. body: of a unary answer. replaced: the
-    implausible part of the provider's report."""
+    """The usage of one attempt. limits: the provider's last report of them. body, content_type: of a unary answer.
+    replaced: the implausible part of the provider's report."""
 
-    __slots__ = ("_events", "_reported", "_size", "_text", "_thought", "body", "limits", "replaced")
+    __slots__ = ("_events", "_reported", "_size", "_text", "_thought", "body", "content_type", "limits", "replaced")
 
     def __init__(self) -> None:
         self.body: bytes | None = None
+        self.content_type = ""
         self.limits: RateLimits | None = None
         self.replaced = ""
         self._reported: Usage | None = None
@@ -49,6 +50,7 @@ class UsageMeter:
 
     def count_answer(self, answer: ProviderAnswer) -> None:
         self.body, self._reported, self.limits = answer.body, answer.usage, answer.limits
+        self.content_type = answer.content_type
         self._size = len(answer.body) if answer.size is None else answer.size
 
     def count_failure(self, failure: ProviderFailure) -> None:

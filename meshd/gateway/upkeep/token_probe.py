@@ -46,6 +46,7 @@ class TokenProbe:
     """The context of the attempt. Raises NotSent if there is no room for it, with nothing reserved."""
 
     format = OPENAI
+    form = None
     delivery = None
     hooks = None
 

@@ -188,6 +188,9 @@ def _floor_out(needs: RequestNeeds, received: Received) -> int:
 
 def _longest(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """The most tokens that the answer can have, whatever was reserved."""
+    if needs.operation.told:
+        each = model.max_output_tokens or model.context_window or LARGEST_UNKNOWN
+        return each * estimate.choices(needs, model)
     if not needs.operation.output:
         return 0
     heard = _heard(received)
@@ -217,6 +220,8 @@ def _input(needs: RequestNeeds, model: ModelSpec) -> int:
 
 def _output(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """0 for a request that was given up before anything came, else at least one."""
+    if needs.operation.told:  # the text says nothing of them
+        return min(estimate.upper_bound(needs, model).tokens_out, MOST_ESTIMATED)
     tokens = received.tokens if received.tokens is not None else -(-received.size // OUTPUT_BYTES_PER_TOKEN)
     return min(max(tokens, received.events, received.size > 0), estimate.upper_bound(needs, model).tokens_out)
 

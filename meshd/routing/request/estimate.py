@@ -43,7 +43,7 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     the request's, else the model's, for each choice."""
     tokens_in = input_at_most(needs, model)
     tokens_out = 0
-    if needs.operation.output:
+    if needs.operation.output or (needs.operation.told and model.pricing.output_per_1m):
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
         tokens_out = (limit + needs.predicted) * choices(needs, model)
     percent, pricing = write_percent(needs, model), model.pricing
@@ -117,7 +117,7 @@ def why_input(needs: RequestNeeds, model: ModelSpec) -> str:
 
 def why_output(needs: RequestNeeds, model: ModelSpec) -> str:
     """For `explain`: whose limit the output of `upper_bound` is; "" where there is none."""
-    if not needs.operation.output:
+    if not needs.operation.output and not (needs.operation.told and model.pricing.output_per_1m):
         return ""
     forced = _largest(model.overrides) if model.overrides else None
     if forced is not None and forced >= (needs.max_output or 0):

@@ -54,7 +54,4 @@ class Question(msgspec.Struct):
 
     def estimate(self, model: ModelSpec) -> Estimate:
         """The most that this request can use of the model."""
-        needs = self.needs
-        if self.pool.mark_caches and not needs.caches:
-            needs = msgspec.structs.replace(needs, caches="short")
-        return upper_bound(needs, model)
+        return upper_bound(self.needs, model)

@@ -160,6 +160,7 @@ class ProviderSpec:
     keyed: bool = True  # it is sent a key, whichever way
     keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
     quota_reset: Literal["monthly", "daily", "rolling"] | None = None
+    format: str = "openai"  # that its connector speaks
 
 
 class Selector(Protocol):
@@ -191,7 +192,6 @@ class PoolSpec:
     unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
     pacing: PacingPolicy = field(default_factory=PacingPolicy)
     hedge_after: float | Literal["p95"] | None = None
-    mark_caches: bool = False  # prompts are marked for the cache of their provider
     cache: CachePolicy | None = None
     session: SessionPolicy = field(default_factory=SessionPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -103,7 +103,9 @@ def test_every_member_of_every_pool_is_a_model_of_the_table() -> None:
     assert set(made.table.models) == set(models)
 
 
-@pytest.mark.parametrize("capability", ["text-to-image", "text-to-speech", "speech-to-text", "reranking", "inpainting"])
+@pytest.mark.parametrize(
+    "capability", ["text-to-video", "music-generation", "noise-reduction", "web-search", "voice-cloning"]
+)
 def test_what_no_operation_asks_for_makes_no_pool(capability: str) -> None:
     models = {
         **chat("house.talker"),

@@ -190,4 +190,5 @@ def test_predefined_pools_exist_where_a_model_fits_and_none_of_that_name_is_conf
     assert pools(compiled({"models": models, "pools": section})) == {
         "embeddings": ("house.a",),
         "text-generation": ("house.a",),
+        "speech-to-text": ("house.s",),
     }

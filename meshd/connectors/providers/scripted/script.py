@@ -357,7 +357,7 @@ def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
 
 def _rows(step: Step, request: Request) -> bytes:
     """A vector or a number for each text."""
-    name, member = request.operation.rows
+    name, member, *_ = request.operation.rows
     given = request.fields.get(request.operation.text[-1])
     texts = given if isinstance(given, list) else [given]
     dimensions = request.fields.get("dimensions") or step.embedding or 8

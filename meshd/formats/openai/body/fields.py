@@ -61,6 +61,8 @@ class BodyFields:
                 given = (name for name in needs.operation.text if name in fields)
                 found.fixed += [f"{name}[]" for name in given if not is_plain_input(fields[name])]
         for name, raw in fields.items():
+            if name in needs.operation.free:
+                continue
             rule = self.rules.get(name)
             if rule is None:
                 if bytes(raw) != _NULL and name not in needs.operation.text:

@@ -66,9 +66,17 @@ class _Parameters(msgspec.Struct):
     best_of: _Choices | None = None
 
 
+class _OfFiles(_Parameters):
+    """Where an answer is not made of tokens, a `response_format` is the name of one, and nothing to route by."""
+
+    response_format: Any = None
+
+
 _MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
 _NONE = _Parameters()
+_STREAMED = ("events", "binary")
 _parameters = msgspec.json.Decoder(_Parameters)
+_of_files = msgspec.json.Decoder(_OfFiles)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 _messages = msgspec.json.Decoder(list[_Message])
@@ -90,16 +98,20 @@ class TopLevel(NamedTuple):
 def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
     """Raises InvalidRequestError."""
     lists = (*operation.text[: operation.conversation], "tools", "functions")
-    fields, sent, model, parameters, length = read_top_level(body, lists, _read_parameters)
+    read_parameters = _read_parameters if operation.output else _read_parameters_of_files
+    fields, sent, model, parameters, length = read_top_level(body, lists, read_parameters, operation.default)
     needs = load_body_fields().judged(_needs(operation, fields, parameters, length), fields, budgeted=budgeted)
     return Asked(model, needs, fields, sent)
 
 
 def read_top_level(
-    body: bytes, lists: Iterable[str], read_parameters: Callable[[Mapping[str, msgspec.Raw]], Any]
+    body: bytes,
+    lists: Iterable[str],
+    read_parameters: Callable[[Mapping[str, msgspec.Raw]], Any],
+    default: str = "",
 ) -> TopLevel:
-    """lists: the fields whose entries are counted. read_parameters: raises msgspec's errors. Raises
-    InvalidRequestError."""
+    """lists: the fields whose entries are counted. read_parameters: raises msgspec's errors. default: the model of a
+    body that names none. Raises InvalidRequestError."""
     whole = lenient.whole(body)
     try:
         fields = _object.decode(whole)
@@ -110,7 +122,7 @@ def read_top_level(
     except UNREADABLE as error:
         raise not_json(error) from None
     try:
-        model = _string.decode(fields.get("model", _ABSENT))
+        model = _string.decode(fields["model"]) if "model" in fields else default
     except UNREADABLE:
         model = ""
     if not model:
@@ -140,9 +152,18 @@ def check_length(name: str, listed: msgspec.Raw | bytes) -> None:
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
-    """From a body of their own, as errors then name them."""
+    given = _given(fields)
+    return _parameters.decode(given) if given else _NONE
+
+
+def _read_parameters_of_files(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
+    return _of_files.decode(_given(fields) or b"{}")
+
+
+def _given(fields: Mapping[str, msgspec.Raw]) -> bytes:
+    """A body of the parameters alone, as errors then name them; empty if there are none."""
     given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
-    return _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
+    return b"{%s}" % b",".join(given) if given else b""
 
 
 def as_sent(body: bytes) -> dict[str, msgspec.Raw]:
@@ -194,7 +215,8 @@ def _needs(
         contents = _contents(about)
         if contents:
             attached = carried(contents)
-    kind = parameters.response_format.type if parameters.response_format else ""
+    given = parameters.response_format if operation.output else None
+    kind = given.type if given is not None else ""
     tools = has_any(fields.get("tools", _ABSENT)) or has_any(fields.get("functions", _ABSENT))
     choices = max(parameters.n or 1, parameters.best_of or 1, 1)
     if operation.each:
@@ -206,7 +228,7 @@ def _needs(
     text = max(size - attached.size, 0) // BYTES_PER_TOKEN
     return RequestNeeds(
         operation=operation,
-        stream=bool(parameters.stream),
+        stream=operation.answer_to(fields) in _STREAMED if operation.answers else bool(parameters.stream),
         tools=tools,
         structured=kind == "json_schema",
         json_mode=kind == "json_object",

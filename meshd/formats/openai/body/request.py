@@ -12,6 +12,7 @@ import msgspec
 
 from meshd.formats.openai import wire
 from meshd.formats.openai.body.prefill import CannotGoOn, continued, prefill_of
+from meshd.sdk.form import NotAForm
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 _TRUE = msgspec.Raw(b"true")
@@ -37,7 +38,9 @@ class RequestWriter:
             except CannotGoOn as error:
                 raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
         fields: dict[str, Any] = {**given, "model": call.model}
-        if call.stream:
+        if call.operation.answers:
+            pass  # the app's own fields say what it gets
+        elif call.stream:
             fields["stream"] = _TRUE
             if not self._stream_options:
                 fields.pop("stream_options", None)
@@ -48,7 +51,12 @@ class RequestWriter:
             fields.pop("stream_options", None)
         if self._rename or self._drop:
             fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
-        return _encode(fields)
+        if call.form is None:
+            return _encode(fields)
+        try:
+            return call.form.written({**fields, "model": msgspec.Raw(_encode(call.model))})
+        except NotAForm as error:
+            raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
 
 
 def choices_asked_for(call: ProviderCall) -> int:

@@ -115,7 +115,7 @@ class EventReader(event_reader.EventReader):
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
         try:
-            body, usage, _ = answer.read_answer(body, self._operation)
+            body, usage, *_ = answer.read_answer(body, self._operation)
         except wire.Broken:
             raise failure_from_no_answer(self._url, body) from None
         except wire.Told as told:

@@ -31,6 +31,9 @@ class Sender(Protocol):
     def send(self, data: bytes) -> bool:
         """False if the connection is closed."""
 
+    def abort(self) -> None:
+        """Reset the connection."""
+
     def finished(self, reply: HttpReply, data: bytes, *, keeps: bool) -> None:
         """Send the rest of an answer. keeps: the connection may be used again."""
 
@@ -105,22 +108,23 @@ class HttpReply(CreditedReply):
         mesh = {"attempts": error.attempts, **self._mesh}
         if not self._begun:
             self._whole(error.status_code, self._app.error(error), [*heads.of_error(error), *heads.of_mesh(mesh)])
-        elif self._opened is not None and not self.done:
-            self.keeps = False
-            self._finish(b"")  # without its end, which shows that it is not whole
-        elif not self.done:
+        elif not self.done and self.file is None and self._opened is None:
             events = b"".join(map(self._app.event, self._app.stream_error(error, self._first, self._last)))
             self._finish(self._piece(self._remark(mesh) + events) + self._end())
+        elif not self.done:
+            self._break_off()
 
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
         if not self.done:
             begin = b"" if self._begun else self._stream_head()
-            self._finish(begin + self._piece(self._remark(mesh) + self._app.last) + self._end())
+            last = self._remark(mesh) + self._app.last if self.file is None else b""
+            self._finish(begin + self._piece(last) + self._end())
 
     def _send_chunk(self, data: bytes) -> None:
         self.credit = MOST_CREDIT  # how much the client takes is between the two ends of the connection
         begin = b"" if self._begun else self._stream_head()
-        if self.done or not self._sender.send(begin + self._piece(self._app.event(data))):
+        piece = self._app.event(data) if self.file is None else data
+        if self.done or not self._sender.send(begin + self._piece(piece)):
             raise ClientGone
         self._first, self._last = self._first or data, data
 
@@ -158,7 +162,8 @@ class HttpReply(CreditedReply):
             self.keeps = False  # the end of the connection is the end of the body
         status, opened = self._opened or (200, {})
         framing = [("transfer-encoding", "chunked")] if self.chunked and status not in _BODILESS else []
-        began = heads.of_answer(opened) if self._opened else [("content-type", self._app.media_type), _UNCACHED]
+        media_type = self._app.media_type if self.file is None else heads.plain(self.file)
+        began = heads.of_answer(opened) if self._opened else [("content-type", media_type), _UNCACHED]
         began += heads.of_mesh(self._mesh)
         return heads.head(status, [*began, *framing, *self._connection(), *self.extra, *self.told()])
 
@@ -179,10 +184,18 @@ class HttpReply(CreditedReply):
             self.finish()
         self._sender.finished(self, data, keeps=self.keeps)
 
+    def _break_off(self) -> None:
+        """A file has no place for an error: its last chunk does not come, so that the client knows that it lacks
+        something. Without chunks, only a reset says that."""
+        self.keeps = False
+        self._finish(b"")
+        if not self.chunked:
+            self._sender.abort()
+
     def _break_silence(self) -> None:
         if self.done or self.request is None:
             return
-        silent = self.sent == self._heard and not self.full
+        silent = self.sent == self._heard and not self.full and self.file is None
         if silent and self.request.stream:  # known once its body was read
             begin = b"" if self._begun else self._stream_head()
             self._sender.send(begin + self._piece(self._app.ping))

@@ -52,7 +52,10 @@ class IpcReply(CreditedReply):
         self._finish(wire.encode(wire.END, self.request_id, wire.EndHead(usage, mesh)), None)
 
     def _send_chunk(self, data: bytes) -> None:
-        if not self._sender.send(self.connection, [wire.CHUNK, self.request_id, b"", data]):
+        frames = [wire.CHUNK, self.request_id, b"", data]
+        if self.file is not None and not self.sent:
+            frames = wire.encode(wire.CHUNK, self.request_id, wire.ChunkHead({"content-type": self.file}), data)
+        if not self._sender.send(self.connection, frames):
             raise ClientGone
 
     def _finish(self, frames: list[bytes], answer: Answer | None) -> None:

@@ -290,8 +290,10 @@ class HookedRequest(Reply):
     # -- from model to app ----------------------------------------------------------------------------
 
     async def chunk(self, data: bytes) -> None:
-        """Also raises Refused."""
-        for name, hook in self._chain.at("on_stream_event"):
+        """Also raises Refused. A hook sees no pieces of a file."""
+        if self.file is not None:
+            self._app.file = self.file
+        for name, hook in self._chain.at("on_stream_event") if self.file is None else ():
             try:
                 said = await self._chain.ask(name, hook, "on_stream_event", self._facts, data, accepts=is_data)
             except MeshError as error:

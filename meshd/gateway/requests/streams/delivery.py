@@ -85,6 +85,8 @@ class Delivery:
             data, text, before = passed
             for each in before:
                 await self.reply.chunk(each)
+        if event.content_type:
+            self.reply.file = event.content_type
         await self.reply.chunk(data)
         self._sent(event, data, text)
 

@@ -18,9 +18,16 @@ class CapabilityStage(Stage):
         operation = question.needs.operation
         for capability in model.capabilities:
             if serves(operation, capability):
-                return None
+                return self._unspoken(model, question)
         can = ", ".join(name.rpartition(".")[2] for name in model.capabilities) or "nothing"
         return f"does not answer {operation}: it offers {can}"
+
+    @staticmethod
+    def _unspoken(model: ModelSpec, question: Question) -> str | None:
+        operation, provider = question.needs.operation, question.table.providers.get(model.provider)
+        if provider is None or operation.spoken_in(provider.format):
+            return None
+        return f"its provider speaks the format {provider.format}, in which the mesh cannot ask for {operation}"
 
 
 class DeliveryStage(Stage):

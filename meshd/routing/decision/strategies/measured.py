@@ -123,7 +123,7 @@ def _costs(tariffs: _Tariffs, question: Question) -> list[float]:
         images, attached = needs.images, needs.attached
         for at, (_, input, _, _, _, image, window) in enumerate(rows):
             costs[at] += (images * image + (attached if attached < window else window)) * input
-    for at in range(len(costs)) if needs.units else tariffs.special:
+    for at in range(len(costs)) if needs.units or needs.operation.told else tariffs.special:
         costs[at] = _estimated(tariffs, question, at)
     return costs
 

@@ -1,0 +1,98 @@
+"""A stream of events that have a `type`: of a transcript, an image, speech.
+
+Owns: whether it is whole: it ends with the event that the operation names, once for each answer that was asked for.
+Must never: change an event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.formats.errors import error_answers
+from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.openai import answer, wire
+from meshd.formats.openai.usage import usage_in
+from meshd.formats.stream import event_reader
+from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.sdk.provider import OperationSpec, StreamEvent
+from meshd.sdk.reading import lenient
+
+_CONTENT = ("delta", "audio", "b64_json", "text")
+
+
+class _Ending:
+    """As `formats/stream/event_reader.py` needs it. ends: the events that end an answer."""
+
+    def __init__(self, answers: int) -> None:
+        self.lost = self.missed = self.doubt = self.content = False
+        self.ends = 0
+        self._answers = answers
+
+    @property
+    def certain(self) -> bool:
+        return self.ends >= self._answers
+
+    def is_regular(self, *, done: bool) -> bool:
+        return self.ends > 0
+
+
+class TypedEvents(event_reader.EventReader):
+    member = b"type"
+
+    _ending: _Ending
+
+    def __init__(
+        self, body: UpstreamBody | BodyInHand, *, operation: OperationSpec, answers: int, **watched: Any
+    ) -> None:
+        super().__init__(body, _Ending(answers), **watched)
+        self._operation = operation
+
+    def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+        try:
+            document, data = wire.document_of(data)
+        except wire.Broken:
+            self._lose(data)
+            return None
+        if error_answers.calls_itself_error(document) or error_answers.is_flagged(document):
+            self._failure = wire.Told(wire.error_of(document), document).failure()
+            return None
+        ends = document.get("type") in self._operation.ends
+        delta = document.get("delta")
+        content = any(document.get(each) for each in _CONTENT)
+        self._ending.ends += ends
+        self._ending.content = self._ending.content or content
+        event = StreamEvent(
+            data,
+            content=content,
+            text=delta if isinstance(delta, str) else "",
+            finish_reason="stop" if ends else None,
+            usage=usage_in(document),
+        )
+        return self._passed(event, content or ends)
+
+    def read_unary(self, body: bytes) -> list[StreamEvent]:
+        """Its own answer as the event that would have ended the stream."""
+        try:
+            body, usage, *_ = answer.read_answer(body, self._operation)
+        except wire.Broken:
+            raise failure_from_no_answer(self._url, body) from None
+        except wire.Told as told:
+            raise told.failure() from None
+        except answer.Unanswered as why:
+            raise self._bad(f"answered {why}", body, why.usage) from None
+        return _as_events(body, self._operation, usage)
+
+
+def _as_events(body: bytes, operation: OperationSpec, usage: Any) -> list[StreamEvent]:
+    document, _ = wire.document_of(body)
+    name = operation.rows[0]
+    rows = document.pop(name) if name else [{}]
+    return [
+        StreamEvent(
+            lenient.encode({"type": operation.ends[0], **document, **row}),
+            content=True,
+            finish_reason="stop",
+            usage=usage if last else None,
+        )
+        for row, last in zip(rows, [*[False] * (len(rows) - 1), True], strict=True)
+    ]

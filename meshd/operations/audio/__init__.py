@@ -1,0 +1,1 @@
+"""Operations about sound: speech from text, and text from speech."""

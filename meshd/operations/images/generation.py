@@ -1,0 +1,34 @@
+"""Images from a description."""
+
+from meshd.operations.images.count import images
+from meshd.sdk.operation import OperationSpec
+
+IMAGE_GENERATION = OperationSpec(
+    name="images.generations",
+    word="image",
+    paths={"openai": "/v1/images/generations"},
+    capabilities=("generation.image-generation",),
+    text=("prompt",),
+    # https://platform.openai.com/docs/api-reference/images/create
+    free=(
+        "background",
+        "moderation",
+        "output_compression",
+        "output_format",
+        "partial_images",
+        "quality",
+        "response_format",
+        "size",
+        "style",
+    ),
+    default="image-generation",
+    answers={("stream", True): "events"},
+    ends=("image_generation.completed",),
+    rows=("data", "b64_json", "url"),
+    tokens=False,
+    units=images,
+    output=False,
+    told=True,
+    cached=False,
+    continued=False,
+)
