@@ -6,17 +6,21 @@ They want an `openai` package of another generation than the other tests, so the
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.client.doors import Door, proxy
 from tests.support.providers.weather_tool import CALL
 
+OTHER_CALL = {**CALL, "id": "call_4", "arguments": {"city": "Oslo"}}
 PERSON = {"name": "Ada", "age": 36}
 BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
     "echo": [{"echo": True}],
     "tools": [{"tool_call": CALL}],
     "agent": [{"tool_call": CALL}, {"reply": "It is sunny in Paris"}],
+    "parallel": [{"tool_calls": [CALL, OTHER_CALL]}, {"echo_results": True}],
     "schema": [{"reply": '{"name": "Ada", "age": 36}'}],
     "person-tool": [{"tool_call": {"name": "Person", "arguments": PERSON, "id": "call_2"}}],
     "final-result": [{"tool_call": {"name": "final_result", "arguments": PERSON, "id": "call_3"}}],
@@ -39,19 +43,20 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def daemon(module_meshd: Any) -> Any:
-    return module_meshd(CONFIG)
+def daemon(module_meshd: Any, module_short: Path) -> Any:
+    return module_meshd({**CONFIG, "proxy": proxy(module_short)})
 
 
-@pytest.fixture
-def socket(daemon: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> str:
-    """The daemon's. No key is there, and a proxy in the environment does not matter."""
+@pytest.fixture(params=["mesh", "tcp"])
+def door(request: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Door:
+    """The daemon's mesh socket, or its address. No key is there, and a proxy in the environment does not matter."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
-    return str(daemon.socket)
+    return Door(request.param, daemon)
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-import modelmesh
-
 instructor = pytest.importorskip("instructor")
 SAID = [{"role": "user", "content": "hi there"}]
 
 
 @pytest.fixture
-def client(socket):
-    with modelmesh.openai_client(socket=socket) as client:
+def client(door):
+    with door.openai() as client:
         yield client
 
 
@@ -37,8 +35,8 @@ def test_stream(client, person):
     assert (parts[-1].name, parts[-1].age) == ("Ada", 36)
 
 
-async def test_asyncio(socket, person):
-    async with modelmesh.async_openai_client(socket=socket) as client:
+async def test_asyncio(door, person):
+    async with door.async_openai() as client:
         asking = instructor.from_openai(client)
         answer = await asking.chat.completions.create(model="person-tool", response_model=person, messages=SAID)
     assert answer.age == 36

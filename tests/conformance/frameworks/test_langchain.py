@@ -1,23 +1,22 @@
-"""langchain-openai."""
+"""langchain-openai and langchain-anthropic."""
 
 from __future__ import annotations
 
 import openai
 import pytest
 
-import modelmesh
-
 langchain = pytest.importorskip("langchain_openai")
 
 
 @pytest.fixture
-def model(socket):
+def model(door):
     def make(name):
         return langchain.ChatOpenAI(
             model=name,
             api_key="-",
-            http_client=modelmesh.http_client(socket=socket),
-            http_async_client=modelmesh.async_http_client(socket=socket),
+            base_url=door.base_url,
+            http_client=door.http(),
+            http_async_client=door.async_http(),
         )
 
     return make

@@ -6,19 +6,20 @@ import json
 
 import pytest
 
-import modelmesh
 from tests.support.providers.weather_tool import TOOL
 
 SAID = [{"role": "user", "content": "hi there"}]
 
 
 @pytest.fixture
-def ask(socket):
+def ask(door):
     litellm = pytest.importorskip("litellm")
-    with modelmesh.openai_client(socket=socket, max_retries=0) as client:
+    with door.openai() as client:
+
+        given = {"client": client} if door.kind == "mesh" else {"api_base": door.base_url, "max_retries": 0}
 
         def ask(model, **options):
-            return litellm.completion(model=f"openai/{model}", messages=SAID, client=client, api_key="-", **options)
+            return litellm.completion(model=f"openai/{model}", messages=SAID, api_key="-", **{**given, **options})
 
         yield ask
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-import modelmesh
-
 openai_like = pytest.importorskip("llama_index.llms.openai_like")
 
 
 @pytest.fixture
-def model(socket):
+def model(door):
     def make(name, **options):
         return openai_like.OpenAILike(
             model=name,
             api_key="-",
-            api_base="http://modelmesh/v1",
+            api_base=door.base_url,
             is_chat_model=True,
             is_function_calling_model=True,
-            http_client=modelmesh.http_client(socket=socket),
-            async_http_client=modelmesh.async_http_client(socket=socket),
+            http_client=door.http(),
+            async_http_client=door.async_http(),
             **options,
         )
 

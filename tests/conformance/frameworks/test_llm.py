@@ -6,18 +6,17 @@ import json
 
 import pytest
 
-import modelmesh
-
 
 @pytest.fixture
-def model(socket):
+def model(door):
     models = pytest.importorskip("llm.default_plugins.openai_models")
 
     class MeshChat(models.Chat):
         def get_client(self, key, *, async_=False):
-            return modelmesh.openai_client(socket=socket)
+            return door.openai()
 
-    return lambda name: MeshChat(name, model_name=name, supports_tools=True, supports_schema=True)
+    kind, given = (MeshChat, {}) if door.kind == "mesh" else (models.Chat, {"api_base": door.base_url})
+    return lambda name: kind(name, model_name=name, supports_tools=True, supports_schema=True, **given)
 
 
 def test_chat(model):

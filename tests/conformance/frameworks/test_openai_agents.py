@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-import modelmesh
-
 agents = pytest.importorskip("agents")
 if not hasattr(agents, "OpenAIChatCompletionsModel"):
     pytest.skip("openai-agents is not installed", allow_module_level=True)
 
 
 @pytest.fixture
-async def agent(socket):
+async def agent(door):
     agents.set_tracing_disabled(True)
-    async with modelmesh.async_openai_client(socket=socket) as client:
+    async with door.async_openai() as client:
 
         def make(name, **options):
             model = agents.OpenAIChatCompletionsModel(model=name, openai_client=client)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-import modelmesh
-
 pydantic_ai = pytest.importorskip("pydantic_ai")
 
 
 @pytest.fixture
-async def agent(socket):
+async def agent(door):
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    async with modelmesh.async_openai_client(socket=socket) as client:
+    async with door.async_openai() as client:
 
         def make(name, **options):
             model = OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))

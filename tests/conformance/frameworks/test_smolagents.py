@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-import modelmesh
-
 smolagents = pytest.importorskip("smolagents")
 SAID = [{"role": "user", "content": [{"type": "text", "text": "hi there"}]}]
 
 
 @pytest.fixture
-def model(socket):
+def model(door):
     def make(name):
-        transport = {"http_client": modelmesh.http_client(socket=socket)}
-        return smolagents.OpenAIModel(
-            model_id=name, api_key="-", api_base="http://modelmesh/v1", client_kwargs=transport
-        )
+        transport = {"http_client": door.http()}
+        return smolagents.OpenAIModel(model_id=name, api_key="-", api_base=door.base_url, client_kwargs=transport)
 
     return make
 
