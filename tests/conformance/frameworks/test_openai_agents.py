@@ -40,3 +40,21 @@ async def test_tools(agent, weather):
 async def test_schema(agent, person):
     made = agent("schema", output_type=person)
     assert (await agents.Runner.run(made, "who?")).final_output == person(name="Ada", age=36)
+
+
+async def test_responses(door, weather):
+    """The API that it uses unless told otherwise."""
+    agents.set_tracing_disabled(True)
+    async with door.async_openai() as client:
+
+        def made(name, **options):
+            model = agents.OpenAIResponsesModel(model=name, openai_client=client)
+            return agents.Agent(name="one", instructions="be brief", model=model, **options)
+
+        assert (await agents.Runner.run(made("echo"), "hi there")).final_output == "[scripted] hi there"
+        tools = [agents.function_tool(weather)]
+        answer = await agents.Runner.run(made("parallel", tools=tools), "Paris and Oslo?")
+        assert answer.final_output == "[scripted] sunny in Paris sunny in Oslo"
+        streamed = agents.Runner.run_streamed(made("parallel", tools=tools), "Paris and Oslo?")
+        assert [event async for event in streamed.stream_events()]
+        assert streamed.final_output == "[scripted] sunny in Paris sunny in Oslo"

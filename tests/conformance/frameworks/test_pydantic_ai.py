@@ -44,3 +44,22 @@ async def test_schema(agent, person):
     assert (await agent("final-result", output_type=person).run("who?")).output == person(name="Ada", age=36)
     native = pydantic_ai.NativeOutput(person)
     assert (await agent("schema", output_type=native).run("who?")).output == person(name="Ada", age=36)
+
+
+async def test_parallel_tools(agent, weather):
+    made = agent("parallel")
+    made.tool_plain(weather)
+    assert (await made.run("Paris and Oslo?")).output == "[scripted] sunny in Paris sunny in Oslo"
+
+
+async def test_responses(door, weather):
+    from pydantic_ai.models.openai import OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    async with door.async_openai() as client:
+        model = OpenAIResponsesModel("parallel", provider=OpenAIProvider(openai_client=client))
+        made = pydantic_ai.Agent(model, instructions="be brief")
+        made.tool_plain(weather)
+        assert (await made.run("Paris and Oslo?")).output == "[scripted] sunny in Paris sunny in Oslo"
+        async with made.run_stream("Paris and Oslo?") as answer:
+            assert await answer.get_output() == "[scripted] sunny in Paris sunny in Oslo"
