@@ -11,18 +11,24 @@ from typing import Any
 def last_user_text(fields: dict[str, Any]) -> str:
     prompt = fields.get("prompt")
     if prompt is not None:
-        return prompt if isinstance(prompt, str) else " ".join(str(part) for part in prompt)
-    for message in reversed(fields.get("messages") or []):
-        if isinstance(message, dict) and message.get("role") == "user":
+        return " ".join(str(part) for part in prompt) if isinstance(prompt, list) else str(prompt)
+    for message in reversed(_messages(fields)):
+        if message.get("role") == "user":
             return _text_of(message.get("content"))
     return ""
 
 
 def last_results(fields: dict[str, Any]) -> str:
     """Of the tools that the model called last."""
-    messages = [message for message in fields.get("messages") or [] if isinstance(message, dict)]
+    messages = _messages(fields)
     after = next((n for n in range(len(messages), 0, -1) if messages[n - 1].get("role") == "assistant"), 0)
     return " ".join(_text_of(each.get("content")) for each in messages[after:] if each.get("role") == "tool")
+
+
+def _messages(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that are objects: an app may send anything."""
+    messages = fields.get("messages")
+    return [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
 
 
 def _text_of(content: Any) -> str:
@@ -33,5 +39,5 @@ def _text_of(content: Any) -> str:
 
 def words(fields: dict[str, Any]) -> int:
     """How many there are in all texts."""
-    texts = [_text_of(message.get("content")) for message in fields.get("messages") or [] if isinstance(message, dict)]
+    texts = [_text_of(message.get("content")) for message in _messages(fields)]
     return sum(len(text.split()) for text in [*texts, str(fields.get("prompt") or "")])

@@ -39,6 +39,7 @@ from meshd.sdk.provider import OperationSpec
 FINGERPRINT = "scripted"
 DEFAULT_MODEL = "scripted"
 CREATED = 1_700_000_000
+MOST_DIMENSIONS = 8192
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _UNITS = {None: 1.0, "": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -359,8 +360,9 @@ def _rows(step: Step, request: Request) -> bytes:
     """A vector or a number for each text."""
     name, member, *_ = request.operation.rows
     given = request.fields.get(request.operation.text[-1])
-    texts = given if isinstance(given, list) else [given]
-    dimensions = request.fields.get("dimensions") or step.embedding or 8
+    texts = given if isinstance(given, list) and given else [given]
+    asked = request.fields.get("dimensions")
+    dimensions = asked if type(asked) is int and 0 < asked <= MOST_DIMENSIONS else step.embedding or 8
     vectors = [vector(str(text), dimensions) for text in texts]
     data = [
         {"object": member, "index": index, member: made if member == "embedding" else made[0]}
