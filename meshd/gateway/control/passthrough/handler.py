@@ -168,6 +168,8 @@ class _Passing:
         while data := await answer.more():
             self.used.feed(data)
             await reply.chunk(data)
+            if reply.done:  # only the head was asked for
+                return
         reply.end(None, {})
 
     async def _fail(self, answer: RawAnswer) -> None:

@@ -123,6 +123,9 @@ class HttpReply(CreditedReply):
     def _send_chunk(self, data: bytes) -> None:
         self.credit = MOST_CREDIT  # how much the client takes is between the two ends of the connection
         begin = b"" if self._begun else self._stream_head()
+        if self.bodiless and not self.done:
+            self._finish(begin)  # nothing more is to be read for it
+            return
         piece = self._app.event(data) if self.file is None else data
         if self.done or not self._sender.send(begin + self._piece(piece)):
             raise ClientGone
