@@ -329,3 +329,23 @@ def page(ask: Callable[[], ModelPage]) -> ModelPage:
 def async_page(ask: Callable[[], Awaitable[ModelPage]]) -> AsyncModelPage:
     """The list, asked for when it is needed."""
     return AsyncModelPage(ask)
+
+
+class Response(Object):
+    """Of the Responses API."""
+
+    id: str = ""
+    output: list[Any]
+
+    @property
+    def output_text(self) -> str:
+        """All text of its messages."""
+        items = self.to_dict().get("output") or []
+        parts = [part for item in items if item.get("type") == "message" for part in item.get("content") or []]
+        return "".join(part.get("text", "") for part in parts if part.get("type") == "output_text")
+
+
+class ResponseEvent(Object):
+    """One event of its stream. type: what it tells."""
+
+    type: str = ""

@@ -34,7 +34,7 @@ _BOUNDARY = re.compile(
 )
 _BOUNDARY_SIGNS = re.compile(rb"[0-9A-Za-z'()+_,\-./:=?* ]*[0-9A-Za-z'()+_,\-./:=?*]")
 _DISPOSITION = re.compile(
-    rb'form-data\s*;\s*name=(?P<quote>"?)(?P<name>[A-Za-z0-9_.\-]{1,64})(?P<list>\[\])?(?P=quote)'
+    rb'form-data\s*;\s*name=(?P<quote>"?)(?P<name>[A-Za-z0-9_.\-]{1,64}(?:\[[A-Za-z0-9_\-]{1,64}\]){0,4})(?P<list>\[\])?(?P=quote)'
     rb'(?P<file>(?:\s*;\s*filename=(?:"(?P<filename>(?:[^"\\]|\\.){0,1024})"|(?P<bare>[^\s";]{1,255})))?'
     rb'(?:\s*;\s*filename\*=(?P<other>[^\s;"]{1,1024}))?)\s*',
     re.IGNORECASE,

@@ -13,11 +13,16 @@ from modelmesh._shared.base_client import BaseClient
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from modelmesh._async.resources.audio import AsyncAudio
     from modelmesh._async.resources.chat import AsyncBeta, AsyncChat
     from modelmesh._async.resources.completions import AsyncCompletions
     from modelmesh._async.resources.embeddings import AsyncEmbeddings
+    from modelmesh._async.resources.images import AsyncImages
     from modelmesh._async.resources.mesh import AsyncMesh
     from modelmesh._async.resources.models import AsyncModels
+    from modelmesh._async.resources.moderations import AsyncModerations
+    from modelmesh._async.resources.rerank import AsyncRerank
+    from modelmesh._async.resources.responses import AsyncResponses
 
 
 class AsyncOpenAIClient(BaseClient):
@@ -57,6 +62,36 @@ class AsyncOpenAIClient(BaseClient):
         from modelmesh._async.resources.embeddings import AsyncEmbeddings
 
         return AsyncEmbeddings(self._sender)
+
+    @cached_property
+    def responses(self) -> AsyncResponses:
+        from modelmesh._async.resources.responses import AsyncResponses
+
+        return AsyncResponses(self._sender)
+
+    @cached_property
+    def audio(self) -> AsyncAudio:
+        from modelmesh._async.resources.audio import AsyncAudio
+
+        return AsyncAudio(self._sender)
+
+    @cached_property
+    def images(self) -> AsyncImages:
+        from modelmesh._async.resources.images import AsyncImages
+
+        return AsyncImages(self._sender)
+
+    @cached_property
+    def moderations(self) -> AsyncModerations:
+        from modelmesh._async.resources.moderations import AsyncModerations
+
+        return AsyncModerations(self._sender)
+
+    @cached_property
+    def rerank(self) -> AsyncRerank:
+        from modelmesh._async.resources.rerank import AsyncRerank
+
+        return AsyncRerank(self._sender)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -35,7 +35,16 @@ class AsyncSender(BaseSender):
         """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
         return await self.answer(self.call(method, path, params, **options), kind)
 
-    async def answer(self, call: PendingCall, kind: type[Object]) -> Any:
+    async def ask(
+        self, path: str, kind: type[Object] | None, capability: str, params: dict[str, Any], **options: Any
+    ) -> Any:
+        """As `send`, of the parameters of a method as it was called, with the options among them. kind: None for a
+        file. capability: of the model, if none is named."""
+        taken = {name: params.pop(name) for name in _OPTIONS if name in params}
+        asked = {**params, "model": params.get("model") or self.default_model(capability)}
+        return await self.answer(self.call("POST", path, asked, **options, **taken), kind)
+
+    async def answer(self, call: PendingCall, kind: type[Object] | None) -> Any:
         """As `send`, for a call that is built already."""
         try:
             return await self._answered(call, kind)
@@ -43,7 +52,7 @@ class AsyncSender(BaseSender):
             as_sdk_error(error)
             raise
 
-    async def _answered(self, call: PendingCall, kind: type[Object]) -> Any:
+    async def _answered(self, call: PendingCall, kind: type[Object] | None) -> Any:
         while True:
             connection: AsyncConnection = self.handle.connection()
             try:
@@ -65,7 +74,12 @@ class AsyncSender(BaseSender):
         return AsyncStream(connection, call, decode_as(kind))
 
 
-def _read(connection: AsyncConnection, call: PendingCall, kind: type[Object], message: Message) -> Any:
+_OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body")
+
+
+def _read(connection: AsyncConnection, call: PendingCall, kind: type[Object] | None, message: Message) -> Any:
+    if kind is None:
+        return AsyncStream(connection, call, bytes, message)
     if call.head.stream:
         return AsyncStream(connection, call, decode_as(kind), message)
     return parsed(message, call, kind)

@@ -66,19 +66,26 @@ class BaseSender:
         path: str,
         params: Mapping[str, Any] | None = None,
         *,
+        files: Mapping[str, Any] | None = None,
         stream: bool = False,
         timeout: Any = NOT_GIVEN,
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> PendingCall:
-        """A call that is ready to be sent. params: what its body contains."""
+        """A call that is ready to be sent. params: what its body contains; with files, a form."""
         settings = self.settings
         limit = seconds(timeout) if given(timeout) else settings.timeout
         headers = _JSON if not settings.default_headers else {**_JSON, **settings.default_headers}
         if params and "cache" in params:
             params, headers = with_cache_wish(params, headers)
-        body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
+        if files is not None:
+            from modelmesh._shared.forms import encode_form
+
+            kind, body = encode_form({**(params or {}), **(extra_body or {})}, files)
+            headers = {**headers, "content-type": kind}
+        else:
+            body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
         if extra_headers:
             headers = merged_headers(headers, extra_headers)
         if settings.default_query:
@@ -103,10 +110,12 @@ def checked(message: Message, call: PendingCall) -> Message:
     return message
 
 
-def parsed(message: Message, call: PendingCall, kind: type[Object]) -> Object:
-    """The object of a RESPONSE. Raises ProtocolError for one that is not a JSON object."""
+def parsed(message: Message, call: PendingCall, kind: type[Object]) -> Any:
+    """The object of a RESPONSE, or its text. Raises ProtocolError for anything else."""
     if message.kind != RESPONSE:
         raise ProtocolError("expected a single answer but got a stream", request_id=call.name)
+    if message.head.headers.get("content-type", "").startswith("text/plain"):
+        return message.body.decode(errors="replace")
     try:
         json = lenient_json.decode(message.body)
     except ValueError as error:

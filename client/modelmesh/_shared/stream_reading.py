@@ -41,7 +41,7 @@ class Reading(Generic[T]):
     """What both kinds of stream share.
 
     `mesh` and `usage` come with the end: None before it, and if the daemon sent none. The last item's `mesh` is set
-    then as well.
+    then as well. content_type: of a file, "" for events.
     """
 
     _connection: Any
@@ -57,6 +57,8 @@ class Reading(Generic[T]):
         self.mesh: MeshDetails | None = None
         self.usage: dict[str, Any] | None = None
         self._request_id = call.name
+        head = first.head if first is not None and first.kind == CHUNK else None
+        self.content_type: str = head.headers.get("content-type", "") if head is not None else ""
 
     @property
     def response(self) -> HttpResponse:

@@ -14,11 +14,16 @@ from modelmesh._sync.sender import Sender
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from modelmesh._sync.resources.audio import Audio
     from modelmesh._sync.resources.chat import Beta, Chat
     from modelmesh._sync.resources.completions import Completions
     from modelmesh._sync.resources.embeddings import Embeddings
+    from modelmesh._sync.resources.images import Images
     from modelmesh._sync.resources.mesh import Mesh
     from modelmesh._sync.resources.models import Models
+    from modelmesh._sync.resources.moderations import Moderations
+    from modelmesh._sync.resources.rerank import Rerank
+    from modelmesh._sync.resources.responses import Responses
 
 
 class OpenAIClient(BaseClient):
@@ -58,6 +63,36 @@ class OpenAIClient(BaseClient):
         from modelmesh._sync.resources.embeddings import Embeddings
 
         return Embeddings(self._sender)
+
+    @cached_property
+    def responses(self) -> Responses:
+        from modelmesh._sync.resources.responses import Responses
+
+        return Responses(self._sender)
+
+    @cached_property
+    def audio(self) -> Audio:
+        from modelmesh._sync.resources.audio import Audio
+
+        return Audio(self._sender)
+
+    @cached_property
+    def images(self) -> Images:
+        from modelmesh._sync.resources.images import Images
+
+        return Images(self._sender)
+
+    @cached_property
+    def moderations(self) -> Moderations:
+        from modelmesh._sync.resources.moderations import Moderations
+
+        return Moderations(self._sender)
+
+    @cached_property
+    def rerank(self) -> Rerank:
+        from modelmesh._sync.resources.rerank import Rerank
+
+        return Rerank(self._sender)
 
     @cached_property
     def models(self) -> Models:

@@ -36,7 +36,14 @@ class Sender(BaseSender):
         """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
         return self.answer(self.call(method, path, params, **options), kind)
 
-    def answer(self, call: PendingCall, kind: type[Object]) -> Any:
+    def ask(self, path: str, kind: type[Object] | None, capability: str, params: dict[str, Any], **options: Any) -> Any:
+        """As `send`, of the parameters of a method as it was called, with the options among them. kind: None for a
+        file. capability: of the model, if none is named."""
+        taken = {name: params.pop(name) for name in _OPTIONS if name in params}
+        asked = {**params, "model": params.get("model") or self.default_model(capability)}
+        return self.answer(self.call("POST", path, asked, **options, **taken), kind)
+
+    def answer(self, call: PendingCall, kind: type[Object] | None) -> Any:
         """As `send`, for a call that is built already."""
         try:
             return self._answered(call, kind)
@@ -44,7 +51,7 @@ class Sender(BaseSender):
             as_sdk_error(error)
             raise
 
-    def _answered(self, call: PendingCall, kind: type[Object]) -> Any:
+    def _answered(self, call: PendingCall, kind: type[Object] | None) -> Any:
         while True:
             connection: Connection = self.handle.connection()
             try:
@@ -66,7 +73,12 @@ class Sender(BaseSender):
         return Stream(connection, call, decode_as(kind))
 
 
-def _read(connection: Connection, call: PendingCall, kind: type[Object], message: Message) -> Any:
+_OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body")
+
+
+def _read(connection: Connection, call: PendingCall, kind: type[Object] | None, message: Message) -> Any:
+    if kind is None:
+        return Stream(connection, call, bytes, message)
     if call.head.stream:
         return Stream(connection, call, decode_as(kind), message)
     return parsed(message, call, kind)
