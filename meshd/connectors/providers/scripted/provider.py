@@ -143,7 +143,7 @@ class ScriptedProvider(Provider):
 
 
 def _request(call: ProviderCall) -> script.Request:
-    fields = {name: msgspec.json.decode(lenient.whole(raw)) for name, raw in call.fields.items()}
+    fields = {name: lenient.decode(bytes(raw)) for name, raw in call.fields.items()}
     if call.stream and call.operation.streamed:
         fields["stream_options"] = {"include_usage": True}
     return script.Request(call.operation, call.model, fields)

@@ -60,6 +60,7 @@ class Listeners:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._acceptors: list[Acceptor] = []
         self._files: list[str] = []
+        self._tls: ssl.SSLContext | None = None  # of the address that is open
         self._bound: object = None  # the settings that the open addresses come from
 
     @property
@@ -129,6 +130,7 @@ class Listeners:
         enabled = place.by_default if config.enabled is None else config.enabled
         wanted = (enabled, config.host, config.port, config.socket, config.tls, place) if enabled else None
         if wanted == self._bound:
+            self._renew(config)
             return
         self.close()
         self._bound = wanted
@@ -138,12 +140,22 @@ class Listeners:
             if path:
                 self._listen_at(self._loop, path, place)
 
+    def _renew(self, config: ProxyConfig) -> None:
+        """New connections are shown the certificate that is in its file now."""
+        if self._tls is None:
+            return
+        try:
+            _load(self._tls, config)
+        except OSError as error:
+            logger.warning("proxy.tls: the certificate or its key cannot be read: %s", error)
+
     def _listen_tcp(self, loop: asyncio.AbstractEventLoop, config: ProxyConfig) -> None:
         host = "127.0.0.1" if config.host == "localhost" else config.host
         port = 0 if config.port == "auto" else config.port
         shown = f"[{host}]" if ":" in host else host
         try:
-            acceptor = self._acceptor(Listener(is_unix=False, tls=tls_of(config)))
+            self._tls = tls_of(config)
+            acceptor = self._acceptor(Listener(is_unix=False, tls=self._tls))
             found = acceptor.listen_tcp(loop, host, port)
         except (OSError, ssl.SSLError) as error:
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
@@ -183,8 +195,14 @@ def tls_of(config: ProxyConfig) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key or config.tls.cert))
+    _load(context, config)
     return context
+
+
+def _load(context: ssl.SSLContext, config: ProxyConfig) -> None:
+    """Raises OSError, which SSLError is too."""
+    assert config.tls.cert is not None
+    context.load_cert_chain(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key or config.tls.cert))
 
 
 def _answers(path: str) -> bool:
