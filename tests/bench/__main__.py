@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Callable
 
-from tests.bench import decisions, process, requests, steps, streams
+from tests.bench import decisions, over_http, process, requests, steps, streams
 from tests.bench.figures import Figure
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "round-trip": requests.round_trip,
     "first-reply": requests.first_reply,
     "throughput": requests.throughput,
+    "http": over_http.over_http,
     "first-token": streams.first_token,
     "chunks": streams.chunks,
     "streams": streams.thousand_streams,

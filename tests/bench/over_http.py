@@ -1,0 +1,116 @@
+"""What the HTTP listener costs: throughput, and the latency added at a steady rate, beside the upstream itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import psutil
+
+from tests.bench import places
+from tests.bench.figures import Figure, percentile
+
+RATE = 1000  # requests a second
+IN_FLIGHT = 64
+LEAST = 3000
+"""Requests a second at 64 in flight: the socket's own throughput, less what HTTP costs a client."""
+
+
+def _config(url: str, port: int) -> str:
+    config = json.loads(places.configuration({"chat": url}))
+    return json.dumps({**config, "proxy": {"enabled": True, "port": port}})
+
+
+def over_http() -> list[Figure]:
+    import uvloop
+
+    port = places.free_port()
+    with places.nginx() as upstream, places.daemon(_config(upstream.url, port)) as daemon:
+        straight = int(upstream.url.partition("://")[2].partition("/")[0].partition(":")[2])
+        process = psutil.Process(daemon.pid)
+        uvloop.run(throughput(port, 2_000))
+        before = process.memory_info().rss
+        rates = sorted(uvloop.run(throughput(port, 12_000)) for _ in range(3))
+        direct = uvloop.run(steady(straight, RATE, 10.0))
+        through = uvloop.run(steady(port, RATE, 10.0))
+        grown = (process.memory_info().rss - before) / 1e6
+    added = {part: (percentile(through, part) - percentile(direct, part)) * 1e3 for part in (0.5, 0.99)}
+    detail = f"p50 {added[0.5]:.2f} ms; at 1,000 requests/s, by bare connections"
+    return [
+        Figure("HTTP: throughput at 64 in flight", rates[1], LEAST, "requests/s", at_least=True),
+        Figure("HTTP: added latency p99", added[0.99], 1.5, "ms", detail=detail),
+        Figure("HTTP: memory that load leaves", grown, 16, "MB", detail="after 56,000 requests"),
+    ]
+
+
+def _request(port: int) -> bytes:
+    body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]}'
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class _Line:
+    """One connection, kept alive."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._request = port, _request(port)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> None:
+        """Raises RuntimeError for anything but a 200."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        writer.write(self._request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if not head.startswith(b"http/1.1 200"):
+            raise RuntimeError(f"not an answer: {head.decode()}")
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+
+
+async def throughput(port: int, count: int) -> float:
+    """Requests a second, 64 at a time."""
+    lines = [_Line(port) for _ in range(IN_FLIGHT)]
+
+    async def several(line: _Line, times: int) -> None:
+        for _ in range(times):
+            await line.ask()
+
+    await asyncio.gather(*(several(line, 1) for line in lines))
+    began = time.perf_counter()
+    await asyncio.gather(*(several(line, count // IN_FLIGHT) for line in lines))
+    taken = time.perf_counter() - began
+    for line in lines:
+        line.close()
+    return count // IN_FLIGHT * IN_FLIGHT / taken
+
+
+async def steady(port: int, rate: int, seconds: float) -> list[float]:
+    """Seconds that each request took from when it was due, so that waiting for a free connection counts too."""
+    free: list[_Line] = []
+    lines: list[_Line] = []
+    taken: list[float] = []
+
+    async def one(due: float) -> None:
+        if not free:
+            lines.append(_Line(port))
+            free.append(lines[-1])
+        line = free.pop()
+        await line.ask()
+        free.append(line)
+        taken.append(time.perf_counter() - due)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(int(rate * seconds)):
+            due = began + number / rate
+            await asyncio.sleep(max(due - time.perf_counter(), 0))
+            tasks.create_task(one(due))
+    for line in lines:
+        line.close()
+    return taken
