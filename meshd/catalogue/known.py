@@ -27,11 +27,11 @@ from meshd.sdk.provider import ModelListing
 
 
 class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One provider that the OpenAI connector serves.
+    """One provider that the HTTP connector serves.
 
     name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
     key_env: variables that may hold the key; the first one that is set counts. host_env: the variable that says where a
-    local server is. quirks: see `meshd/connectors/providers/openai.py`.
+    local server is. quirks: see `meshd/connectors/providers/http_provider.py`.
     """
 
     id: str

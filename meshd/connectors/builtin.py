@@ -13,6 +13,7 @@ from meshd.sdk.connector import ConnectorSpec
 
 _SETTINGS = "meshd.config.schema.settings:"
 _PROVIDERS = "meshd.connectors.providers."
+_HTTP = _PROVIDERS + "http_provider:HttpProvider"
 _STRATEGIES = "meshd.routing.decision.strategies."
 _SECRETS = "meshd.connectors.secrets."
 _STORAGE = "meshd.connectors.storage."
@@ -35,21 +36,20 @@ def _spec(
 
 
 def _catalogued(row: ProviderRow) -> ConnectorSpec:
-    """A provider that is only data: OpenAI's connector serves it."""
+    """A provider that is only data: the HTTP connector serves it."""
     given = ((field.name, getattr(row, field.name), field.default) for field in msgspec.structs.fields(ProviderRow))
     told = {name: value for name, value, default in given if value != default and value != {}}
     facts = {name: [*value] if isinstance(value, tuple) else value for name, value in told.items()}
-    openai, settings = _PROVIDERS + "openai:OpenAIProvider", _SETTINGS + "OpenAISettings"
-    return ConnectorSpec(row.id, "provider", row.description, openai, row.aliases, settings, row=facts)
+    return ConnectorSpec(row.id, "provider", row.description, _HTTP, row.aliases, _SETTINGS + "HttpSettings", row=facts)
 
 
 _NAMED = (
     _spec(
         "openai-compatible.v1",
         "provider",
-        _PROVIDERS + "openai:OpenAIProvider",
+        _HTTP,
         "Any server that speaks OpenAI's API, at a base_url",
-        "OpenAISettings",
+        "HttpSettings",
     ),
     _spec(
         "modelmesh.local-llm.v1",

@@ -81,18 +81,25 @@ class Bridge:
 
     def _translated(self, call: ProviderCall) -> tuple[Conversation, ProviderCall]:
         """What the app asks, and the same for the provider."""
+        spoken = self._spoken
+        if spoken.name not in call.operation.paths:
+            message = f"{self.name} speaks the format {spoken.name}, which has no {call.operation}"
+            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
         try:
             asked = self._ours.read_request(_encode(call.fields))
             parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
+            if spoken.needs_limit and parameters.max_output_tokens is None:
+                parameters = changed(parameters, max_output_tokens=call.most_output)
             told = asked if self._provider.custom_tools else with_functions(asked)
             if not (self._spoken.late_instructions or self._provider.late_instructions):
                 told = with_instructions_first(told)
             body = self._theirs.write_request(changed(told, model=call.model, parameters=parameters))
         except InvalidRequestError as error:
             # Another member may speak a format that can say it.
-            message = f"{error.message} (for a provider of the format {self._spoken.name})"
+            message = f"{error.message} (for a provider of the format {spoken.name})"
             raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None
-        return asked, replace(call, fields=_fields(body))
+        # What goes along beside the body is in the app's format too.
+        return asked, replace(call, fields=_fields(body), format=spoken.name, headers={}, query={})
 
     def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
         message = f"{self.name} answered what cannot be translated: {error}"

@@ -1,6 +1,7 @@
-"""Reads rate limits and waiting times from response headers.
+"""Reads rate limits and waiting times from response headers, and which headers go through.
 
-Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, the IETF drafts).
+Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, the IETF drafts); what an
+app sees of a provider's headers, and a provider of an app's.
 Must never: raise; a header that does not parse is ignored.
 """
 
@@ -12,7 +13,9 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl
 
+from meshd.formats.protocol import PassedOn
 from meshd.sdk.provider import RateLimits
 
 RawHeaders = Collection[tuple[bytes, bytes]]
@@ -241,6 +244,7 @@ _WITHHELD = frozenset(
 """Headers about the connection, the account or browsers, which are not passed to the app."""
 _MOST_HEADERS = 64
 _MOST_BYTES = 8192
+_LONGEST_QUERY = 2000  # characters
 
 
 def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -257,3 +261,32 @@ def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         if value.isascii():
             kept[name.decode("latin-1")] = value.decode("ascii")
     return kept
+
+
+# -- what a provider of the same format may see -------------------------------------------------------
+
+_NOTHING = PassedOn()
+
+
+def passed_on(
+    headers: Mapping[str, str], query: str, *, names: tuple[str, ...] = (), fields: tuple[str, ...] = ()
+) -> PassedOn:
+    """Of an app's request. names: the headers that go along, with a `*` at the end for all that begin so. fields: of
+    the query. Nothing else does: other headers are about the app, its connection or its rights here."""
+    whole = tuple(name for name in names if not name.endswith("*"))
+    begin = tuple(name[:-1] for name in names if name.endswith("*"))
+    kept: dict[str, str] = {}
+    size = 0
+    for name, value in headers.items():
+        name = name.lower()
+        if (name in whole or (begin and name.startswith(begin))) and _is_plain(name) and _is_plain(value):
+            size += len(name) + len(value)
+            if size > _MOST_BYTES or len(kept) >= _MOST_HEADERS:
+                break
+            kept[name] = value
+    told = {name: value for name, value in parse_qsl(query[:_LONGEST_QUERY]) if name in fields} if query else {}
+    return PassedOn(kept, told) if kept or told else _NOTHING
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()

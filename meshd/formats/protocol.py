@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
@@ -49,6 +50,14 @@ class Asked(NamedTuple):
     needs: RequestNeeds
     fields: Mapping[str, msgspec.Raw]
     sent: Mapping[str, msgspec.Raw]
+
+
+class PassedOn(NamedTuple):
+    """Of a request, apart from its body: what goes along to a provider that speaks its format. Names in small
+    letters."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    query: Mapping[str, str] = MappingProxyType({})
 
 
 class Address(NamedTuple):
@@ -185,6 +194,8 @@ class AppSide(Framing, Protocol):
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
         what may raise the price. Raises InvalidRequestError."""
 
+    def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn: ...
+
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         """text: the fields that hold the app's text."""
 
@@ -262,10 +273,11 @@ class Translator(Protocol):
 class Format:
     """A wire format. provider: makes the side of one configured provider; raises ValueError for an unknown quirk.
     translator: makes the translator. late_instructions: instructions may come between the other turns, whatever the
-    server."""
+    server. needs_limit: every request has to have an output limit."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
     app: AppSide
     translator: Callable[[], Translator]
     late_instructions: bool = True
+    needs_limit: bool = False

@@ -1,23 +1,20 @@
 """Which operation and format a path means, how its answers are framed, and a provider for apps of that format.
 
-Owns: the formats there are. Must never: know who speaks one.
+Must never: know who speaks a format.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.bridge import Bridge
+from meshd.formats.known import FORMATS
 from meshd.formats.ollama.framing import OLLAMA
-from meshd.formats.openai.format import OPENAI
 from meshd.formats.plain import PLAIN
 from meshd.formats.protocol import Format, Framing
-from meshd.formats.responses.format import RESPONSES
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec, Provider
 
-FORMATS: dict[str, Format] = {each.name: each for each in (OPENAI, ANTHROPIC, RESPONSES)}
 _FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
 """Of APIs whose requests become OpenAI's on arrival, and of those that are passed on."""
 
@@ -46,6 +43,6 @@ def framing(format: str) -> Framing:
 
 def in_format(provider: Provider, format: Format, input_tokens: int) -> Provider | Bridge:
     """The provider, to be asked in an app's format. input_tokens: of the request, as the mesh counts them."""
-    if provider.speaks == format.name:
+    if provider.speaks == format.name or format.name in provider.also_speaks:
         return provider
     return Bridge(provider, format, FORMATS[provider.speaks], input_tokens)

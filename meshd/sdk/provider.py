@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -48,6 +48,9 @@ class ProviderCall:
     that the app has already: ask for the rest. form: the app's body, if it is a form; a connector that speaks the same
     format sends `form.written(fields)`. timeout: seconds for the whole attempt. first_token_timeout,
     idle_timeout: seconds, streams only.
+    format: that of the fields, "": what the provider speaks. headers, query: of the app's request, for a provider of
+    the same format. most_output: the most tokens that the model may write, for formats that require a limit; None if
+    that is not known.
     """
 
     operation: OperationSpec
@@ -61,6 +64,10 @@ class ProviderCall:
     key: str = ""
     so_far: str = ""
     form: Form | None = None
+    format: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    most_output: int | None = None
 
 
 @dataclass(slots=True)
@@ -137,7 +144,7 @@ class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 class Provider(ABC):
     """A connector instance: lives on the router's loop from the first use until `aclose`."""
 
-    speaks: ClassVar[str] = "openai"
+    speaks: str = "openai"
     """The wire format of its calls and answers, by name. The mesh translates for apps that speak another."""
 
     custom_tools: bool = False
@@ -146,6 +153,9 @@ class Provider(ABC):
     late_instructions: bool = False
     """Whether it takes instructions between the other turns of a chat, and the role `developer`, although servers of
     its format may refuse them. If not, those of apps that speak another format are put into the user's turns."""
+
+    also_speaks: frozenset[str] = frozenset()
+    """Other formats that it takes calls in (`ProviderCall.format`), and answers in."""
 
     credentials = Credentials()
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that

@@ -27,6 +27,7 @@ from meshd.core.text.key_path import Path
 from meshd.core.text.redaction import is_secret_path
 from meshd.sdk.connector import ConnectorSpec
 
+_ANY_SERVER = ("openai-compatible.v1", "anthropic-compatible.v1", "responses-compatible.v1")
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
 SINKS: dict[str, type[OpenSection]] = {
     "routing": RoutingSinks,
@@ -84,7 +85,7 @@ class ConnectorChecks:
             spec = self._find(id, "provider", (*at, "connector") if given else at, named=bool(given))
             if spec is not None and entry.get("enabled") is not False:
                 self._check_usable(spec, (*at, "connector"))
-                if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
+                if spec.id in _ANY_SERVER and not entry.get("base_url"):
                     self._report((*at, "base_url"), f"is missing: {spec.id} has no default address", None)
             self._check_base_url(at, entry, spec)
             self._check_placeholders(at, entry, spec)

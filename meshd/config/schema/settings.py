@@ -67,7 +67,7 @@ class FileSinkSettings(Section):
 # -- providers ----------------------------------------------------------------------------------------
 
 
-class OpenAISettings(Section):
+class HttpSettings(Section):
     ca_file: str | None = Field(
         default=None,
         description="Certificates to trust.",

@@ -1,4 +1,4 @@
-"""The URLs and headers of requests to a provider, from its base URL and its keys.
+"""The URLs and headers of requests to a provider in one format, from its base URL and its keys.
 
 Must never: know a wire format; its paths and its key's header come from the format.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -31,11 +31,12 @@ _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 class HttpRequests:
     """For one provider. Raises ValueError for settings without a valid address.
 
-    base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for messages. addresses: of
-    each operation, for messages. query: what every request has in it."""
+    side: the format's. base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for
+    messages. addresses: of each operation, for messages. query: what every
+    request has in it."""
 
     def __init__(self, settings: ProviderSettings, side: ProviderSide) -> None:
-        quirks = settings.quirks
+        self.side, quirks = side, settings.quirks
         paths = {operation: side.path(operation, "", stream=False) for operation in OPERATIONS.values()}
         self.base, self.uds = _base(settings, [path for path in paths.values() if path is not None])
         self.where = self.uds or _authority(self.base)
@@ -61,6 +62,14 @@ class HttpRequests:
         """key: its id; "" for the one that is not named."""
         unary, of_events = self._by_key.get(key, (self.headers, self._event_headers))
         return of_events if stream else unary
+
+    def headers_with(self, more: Mapping[str, str], key: str, *, stream: bool) -> CIMultiDict[str]:
+        """more: of the app's request. A list that both have (`anthropic-beta`) is joined; else the app's counts."""
+        headers = self.headers_for(key, stream=stream).copy()
+        for name, value in more.items():
+            before = headers.get(name)
+            headers[name] = f"{before},{value}" if before and name.endswith("-beta") else value
+        return headers
 
 
 def shown(target: URL) -> str:

@@ -22,12 +22,13 @@ from meshd.formats.anthropic.stream.assembled import Assembly
 from meshd.formats.anthropic.stream.event_stream import EventReader
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
+from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, PassedOn, Reading, Translator
 from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
@@ -119,6 +120,9 @@ class AnthropicAppSide:
     user = staticmethod(meaning.user)
     remark = staticmethod(comment)
 
+    def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn:
+        return passed_on(headers, query, names=("anthropic-*",), fields=("beta",))
+
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, {*text, "system"})
 
@@ -166,4 +170,4 @@ def _translator() -> Translator:
     return AnthropicTranslator()
 
 
-ANTHROPIC = Format(_NAME, AnthropicProviderSide, AnthropicAppSide(), _translator)
+ANTHROPIC = Format(_NAME, AnthropicProviderSide, AnthropicAppSide(), _translator, needs_limit=True)

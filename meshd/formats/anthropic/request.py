@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.anthropic.body.parameters import largest_output
 from meshd.formats.anthropic.versions import continues_prefill
 from meshd.formats.openai.body.prefill import go_on
 from meshd.sdk.provider import ProviderCall, ProviderSettings
@@ -40,6 +41,8 @@ class RequestWriter:
 
     def write(self, call: ProviderCall) -> bytes:
         fields: dict[str, Any] = {**call.fields, "model": call.model}
+        if "max_tokens" not in fields:  # this API requires it
+            fields["max_tokens"] = call.most_output or largest_output(call.model)
         if call.so_far.strip():
             fields["messages"] = self._continued(call)
         if call.stream:

@@ -9,6 +9,7 @@ import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai import wire
@@ -27,7 +28,7 @@ from meshd.formats.openai.stream.pieces import PieceReader
 from meshd.formats.openai.stream.seam import ChunkSeam
 from meshd.formats.openai.stream.typed_events import TypedEvents
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, StreamReader, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, PassedOn, Reading, StreamReader, Translator
 from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
@@ -130,6 +131,9 @@ class OpenAIAppSide:
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
     remark = staticmethod(comment)
+
+    def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn:
+        return passed_on(headers, query, names=("openai-beta",))
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, text)

@@ -9,13 +9,14 @@ import msgspec
 
 from meshd.core.needs import Named
 from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, PassedOn, Reading, Translator
 from meshd.formats.responses import stored
 from meshd.formats.responses.answer import read_answer
 from meshd.formats.responses.body import known_items, meaning
@@ -119,6 +120,9 @@ class ResponsesAppSide:
     remark = staticmethod(comment)
     priced = staticmethod(known_items.priced)
     stream_error = staticmethod(stream_error)
+
+    def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn:
+        return passed_on(headers, query, names=("openai-beta",))
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return known_items.load_item_fields().names(fields, {*text, "input", "instructions"})

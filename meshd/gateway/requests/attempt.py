@@ -22,7 +22,7 @@ import msgspec
 from meshd.core.events.records import Outcome
 from meshd.core.needs import OUTPUT_LIMITS
 from meshd.core.prices import units_of
-from meshd.formats.protocol import Format
+from meshd.formats.protocol import Format, PassedOn
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt_plan import Plan
 from meshd.gateway.requests.streams.delivery import Delivery
@@ -96,6 +96,11 @@ class AttemptContext(Protocol):
 
     @property
     def hooks(self) -> Hooks | None: ...
+
+    @property
+    def passed_on(self) -> PassedOn:
+        """What goes along with the body to a provider of its format."""
+        ...
 
     def patience(self, model: ModelSpec) -> float:
         """How many seconds the model may take for a unary answer."""
@@ -289,7 +294,7 @@ class UpstreamAttempt:
             allowed = context.patience(model)
             self._short = timeout < allowed
             timeout = min(timeout, allowed)
-        ticket = self.step.ticket
+        ticket, passed_on = self.step.ticket, context.passed_on
         return ProviderCall(
             context.operation,
             model.upstream,
@@ -302,6 +307,10 @@ class UpstreamAttempt:
             ticket.key if ticket is not None else "",
             well_formed(delivery.text) if delivery is not None and delivery.continued else "",
             context.form,
+            format=context.format.name,
+            headers=passed_on.headers,
+            query=passed_on.query,
+            most_output=model.max_output_tokens,
         )
 
     # -- the journal ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Outcome
 from meshd.core.money import dollars
 from meshd.core.needs import of_the_rest
-from meshd.formats.protocol import Format
+from meshd.formats.protocol import Format, PassedOn
 from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.reports.request_events import RequestEvents
@@ -182,6 +182,10 @@ class InferenceRequest:
     @property
     def latest(self) -> float:
         return self.request.deadline.latest
+
+    @property
+    def passed_on(self) -> PassedOn:
+        return self.body.format.passed_on(self.request.headers, self.request.query)
 
     def patience(self, model: ModelSpec) -> float:
         return self.table.providers[model.provider].timeout
@@ -382,7 +386,8 @@ class InferenceRequest:
             return None
         request, needs = self.request, self.plan.needs
         uid, app = request.caller.uid, self.identity.spec
-        return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid, self.body.format)
+        format, beside = self.body.format, [dict(each) for each in self.passed_on]
+        return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid, format, beside)
 
     def served(self, served: Served) -> None:
         """It was answered without asking a model, at no cost."""

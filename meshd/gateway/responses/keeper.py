@@ -17,6 +17,7 @@ import msgspec
 
 from meshd.config.schema.stores import ResponsesConfig
 from meshd.formats.keeping import Fields, Keeping, Stored
+from meshd.formats.known import FORMATS
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.requests import arrival
@@ -24,7 +25,7 @@ from meshd.gateway.requests.prompt_tokens import prompt_tokens
 from meshd.gateway.responses.replies import BackgroundReply, KeepingReply
 from meshd.gateway.responses.store import Owner, ResponseStore, owner_of
 from meshd.gateway.runtime import Runtime
-from meshd.gateway.spoken import FORMATS, Spoken
+from meshd.gateway.spoken import Spoken
 from meshd.host import clock
 from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError, MeshError, RequestCancelledError

@@ -14,6 +14,7 @@ import msgspec
 
 from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
+from meshd.formats.protocol import PassedOn
 from meshd.gateway.requests.attempt import UpstreamAttempt
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -49,6 +50,7 @@ class TokenProbe:
     form = None
     delivery = None
     hooks = None
+    passed_on = PassedOn()
 
     def __init__(self, runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         if model.provider not in runtime.table.providers:

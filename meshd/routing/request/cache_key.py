@@ -68,11 +68,12 @@ def lookup(
     app: AppSpec,
     uid: int,
     format: Parameters,
+    passed_on: object = None,
 ) -> Lookup | None:
     """Where to look up and keep a request's answer; None if it is neither looked up nor kept.
 
     asked: the body's `model`. fields: the body's top level. app: the account that asks. uid: the caller's, by the
-    kernel, -1: unknown. format: that of the body.
+    kernel, -1: unknown. format: that of the body. passed_on: what a provider gets besides the body, as JSON can say it.
 
     Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
     """
@@ -91,8 +92,8 @@ def lookup(
         left_out = format.immaterial | _APART
         body = {name: _read(value) for name, value in fields.items() if name not in left_out}
         # As JSON, which has only one reading: one part cannot look like two.
-        parts = [format.name, str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        parts = [format.name, str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app)]
+        text = json.dumps([*parts, body, passed_on], sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
         return None
     return Lookup(blake2b(text.encode(), digest_size=32).digest(), read=wish is not Wish.RENEW)

@@ -1,4 +1,4 @@
-"""Changing the output limit of a body; the rest of it stays as it came."""
+"""The output limit of a body, and changing it; the rest of the body stays as it came."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 
 import msgspec
 
+from meshd.catalogue.known import load_models
+
 LEAST_THOUGHT = 1024
 """Tokens: the smallest `budget_tokens` that is accepted."""
+_CATALOGUE = "anthropic.claude.v1"
+_OUTPUT_UNKNOWN = 4096
+"""Tokens: the output limit that is sent for a request without one to a model that the catalogue does not know."""
 _DISABLED = msgspec.Raw(b'{"type":"disabled"}')
 
 
@@ -34,3 +39,11 @@ def _thinking(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def largest_output(model: str) -> int:
+    """Tokens: the limit of a request that has none; the API requires one. A name may have a date after that of the
+    catalogue's row."""
+    rows = [row for row in load_models(_CATALOGUE) if row.max_output_tokens and model.startswith(row.id)]
+    named = max(rows, key=lambda row: len(row.id), default=None)
+    return _OUTPUT_UNKNOWN if named is None or named.max_output_tokens is None else named.max_output_tokens

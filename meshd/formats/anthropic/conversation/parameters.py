@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.catalogue.known import load_models
-from meshd.formats.anthropic.body.parameters import LEAST_THOUGHT
+from meshd.formats.anthropic.body.parameters import LEAST_THOUGHT, largest_output
 from meshd.formats.anthropic.conversation.content import raw, refused
 from meshd.formats.anthropic.conversation.tools import read_tool_choice, written_tool_choice
 from meshd.formats.anthropic.versions import takes_sampling, thinks_adaptively, version_of
 from meshd.formats.conversation.reading import Fields
 from meshd.formats.conversation.request import AnswerKind, Parameters, ResponseFormat, ToolMode
 
-_CATALOGUE = "anthropic.claude.v1"
-_OUTPUT_UNKNOWN = 4096
-"""Tokens: the output limit that is sent for a request without one to a model that the catalogue does not know. The API
-requires one."""
 _MOST_THOUGHT = 32_000
 _SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.9}
 """Of the output limit, for models that are given a budget for thinking instead of an effort."""
@@ -142,7 +137,7 @@ def written_parameters(parameters: Parameters, model: str, *, tools: bool) -> di
     does not take, or not while it thinks.
     """
     _refuse(parameters)
-    limit = parameters.max_output_tokens or most_output(model)
+    limit = parameters.max_output_tokens or largest_output(model)
     thinking, config = _written_thinking(parameters, model, limit)
     wanted = parameters.response_format
     if wanted is not None and wanted.kind is AnswerKind.SCHEMA:
@@ -171,13 +166,6 @@ def _refuse(parameters: Parameters) -> None:
         raise refused("JSON without a schema as a response format", "response_format")
     if any(not text.strip() for text in parameters.stop):
         raise refused("white space alone as a stop text", "stop")
-
-
-def most_output(model: str) -> int:
-    """The largest output limit of a model. Its name may have a date after that of the catalogue's row."""
-    rows = [row for row in load_models(_CATALOGUE) if row.max_output_tokens and model.startswith(row.id)]
-    named = max(rows, key=lambda row: len(row.id), default=None)
-    return _OUTPUT_UNKNOWN if named is None or named.max_output_tokens is None else named.max_output_tokens
 
 
 def _written_thinking(parameters: Parameters, model: str, limit: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:

@@ -145,7 +145,7 @@ def test_aliases_and_prefixes() -> None:
         {"providers": house(auth={"method": "oauth"})},
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
-        {"providers": {"anthropic": {"connector": "anthropic.claude.v1"}}},
+        {"providers": {"gemini": {"connector": "google.gemini.v1"}}},
         {"storage": {"durability": "power"}},
         {"storage": {"format": "json"}},
         {"storage": {"connector": "redis.redis.v1"}},

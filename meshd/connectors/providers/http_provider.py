@@ -1,0 +1,354 @@
+"""Providers over HTTP, in any wire format: OpenAI's, Anthropic's, and all servers that are compatible with them.
+
+Owns: a single attempt: the request's bytes, its connection, and recognising a bad answer.
+Must never: parse what it can pass on; know pools or other providers, or what a format is made of. Differences between
+providers are quirks in `meshd/catalogue/providers.toml`, not classes:
+
+  speaks             the wire formats of its API (`formats/known.py`), the one that apps of other formats get first;
+                     without it, OpenAI's
+  api_key_header     the header that carries the bare key, instead of `Authorization: Bearer`
+  prefill            how it continues another model's answer (`formats/openai/body/prefill.py`)
+  custom_tools       it knows tools that take any text (`"type": "custom"`), which OpenAI's chat servers seldom do
+  late_instructions  it takes instructions between other messages, and the role `developer`
+  no_stream_options  refuses `stream_options`
+  rename, drop       request fields to send under another name, or not at all
+  query              query parameters for every request (`api-version`)
+  models_path        where models are listed, relative to base_url
+  no_models_list     the provider lists none: the catalogue's are used
+  quota              where it reports what is used and left of the key's quota (`formats/openai/quota.py`)
+  uds                path of the UNIX socket it listens on
+
+`api_key_header`, `prefill`, `rename`, `drop` and `models_path` mean the same in all formats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from yarl import URL
+
+from meshd.connectors.providers.http_requests import HttpRequests, shown
+from meshd.connectors.providers.passing import forward
+from meshd.formats.errors.response_failures import failure_from_response
+from meshd.formats.errors.transport_failures import failure_from_exception
+from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
+from meshd.formats.headers import kept_headers, rate_limits
+from meshd.formats.known import FORMATS
+from meshd.formats.openai import wire
+from meshd.formats.openai.quota import QuotaQuirk, read_quota
+from meshd.formats.openai.stream.event_stream import MAX_BODY
+from meshd.formats.protocol import Opened, StreamReader
+from meshd.formats.sse import begins_as_events
+from meshd.host import clock
+from meshd.host.awake import Timeout
+from meshd.host.process.shortages import lack_of
+from meshd.net.encodings import EncodingError
+from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, TransportError
+from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
+from meshd.net.http1 import Answer
+from meshd.net.pool import queued
+from meshd.sdk.passing import RawAnswer, RawRequest
+from meshd.sdk.provider import (
+    FailureKind,
+    ModelListing,
+    Provider,
+    ProviderAnswer,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    QuotaStatus,
+    RateLimits,
+    StreamEvent,
+    Usage,
+)
+
+MAX_ERROR_BODY = 1024 * 1024
+MAX_LIST = 16 * 1024 * 1024  # of a model list: the longest real ones have half a megabyte
+LIST_TIMEOUT = 15.0
+# Pauses between tries inside the provider: a restarting server is back within a second; otherwise the router asks
+# another.
+RETRY_DELAY = 0.2
+LONGEST_RETRY_DELAY = 2.0
+_A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
+
+_TRANSPORT_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
+
+
+class HttpProvider(Provider):
+    """One provider, its base URL and its key; any number of models. Raises ValueError for settings that cannot be
+    used."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        names = _formats(settings)
+        self.speaks, self.also_speaks = names[0], frozenset(names[1:])
+        self.custom_tools = bool(settings.quirks.get("custom_tools", self.speaks != "openai"))
+        self.late_instructions = bool(settings.quirks.get("late_instructions", self.late_instructions))
+        self._by_format = {name: HttpRequests(settings, FORMATS[name].provider(settings)) for name in names}
+        self._requests = requests = self._by_format[self.speaks]
+        self._where = requests.where
+        self._secure = requests.base.scheme == "https"
+        self._spoken = False  # whether the server has ever answered
+        self._transport = Transport(
+            secure=self._secure,
+            host=requests.base.host or "",
+            port=requests.base.port,
+            uds=requests.uds,
+            connect_timeout=settings.connect_timeout,
+            max_connections=settings.max_connections,
+            keepalive=settings.keepalive,
+            ca_file=settings.options.get("ca_file"),
+            found=settings.found,
+        )
+        self._heads = self._render_heads()
+        self._quota: QuotaQuirk | None = settings.quirks.get("quota")
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        queued.set(False)
+        try:
+            with Timeout(call.timeout):
+                response = await self._open(call)
+                streamed = "event-stream" in response.header(b"content-type")
+                assembled = call.operation.streamed and not call.operation.ends
+                if streamed and assembled:
+                    body = await self._assembled(UpstreamBody(response), call)
+                else:
+                    body = await self._body(response, call.timeout)
+                    if body[:1] != b"{" and assembled and begins_as_events(body):
+                        body = await self._assembled(BodyInHand(body), call)
+        except TimeoutError:
+            raise self._out_of_time(call.timeout) from None
+        raw = response.headers
+        try:
+            requests = self._requests_of(call)
+            answer = requests.side.read(body, call, requests.addresses[call.operation])
+        except ProviderFailure as failure:
+            raise self._scrub(failure) from None
+        headers = self.credentials.kept(kept_headers(raw))
+        return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size, answer.content_type)
+
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
+        started = clock.now()
+        patience = min(call.first_token_timeout, call.timeout)
+        queued.set(False)
+        try:
+            with Timeout(patience):
+                response = await self._open(call)
+        except TimeoutError:
+            raise self._out_of_time(patience) from None
+        kind = response.header(b"content-type")
+        reader = self._reader(UpstreamBody(response), call, started, kind, rate_limits(response.headers))
+        try:
+            while not reader.done:
+                for event in await reader.more():
+                    yield event
+        except ProviderFailure as failure:
+            raise self._scrub(failure) from None
+        finally:
+            reader.close()
+
+    async def _assembled(self, body: UpstreamBody | BodyInHand, call: ProviderCall) -> bytes:
+        """The unary answer from a server that streams without being asked; byte for byte if the answer is unary after
+        all."""
+        reader = self._reader(body, call, clock.now())
+        assembly = self._requests_of(call).side.assembling()
+        said: list[str] = []
+        try:
+            while not reader.done:
+                for event in await reader.more():
+                    said.append(event.text + event.reasoning + event.extra)
+                    if not event.hidden:
+                        assembly.add(event.data)
+        except ProviderFailure as failure:
+            failure.said = "".join(said) + failure.said
+            raise self._scrub(failure) from None
+        finally:
+            reader.close()
+        return assembly.answer() if reader.plain is None else reader.plain
+
+    def _reader(
+        self,
+        body: UpstreamBody | BodyInHand,
+        call: ProviderCall,
+        started: float,
+        content_type: str = "",
+        limits: RateLimits | None = None,
+    ) -> StreamReader:
+        opened = Opened(started, content_type, limits, lambda error: self._failure(error, call.timeout))
+        requests = self._requests_of(call)
+        return requests.side.stream(body, call, requests.addresses[call.operation], opened)
+
+    async def list_models(self) -> list[ModelListing]:
+        if self.settings.quirks.get("no_models_list"):
+            return self._catalogued()
+        body = await self._get(self._requests.models, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return self._requests.side.read_models(body)
+        except ValueError as exc:
+            if is_no_api(body):
+                raise self._scrub(no_answer(shown(self._requests.models), body)) from None
+            raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
+
+    async def model_details(self, model: str) -> ModelListing | None:
+        if self.settings.quirks.get("no_models_list"):
+            return None
+        body = await self._get(self._requests.model(model), min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return self._requests.side.read_model(body)
+        except ValueError as exc:
+            raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
+
+    async def quota(self) -> QuotaStatus | None:
+        if self._quota is None or self._requests.quota is None:
+            return None
+        body = await self._get(self._requests.quota, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return read_quota(body, self._quota)
+        except wire.Broken as exc:
+            raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
+
+    async def probe(self, timeout: float) -> float:
+        if self.settings.quirks.get("no_models_list"):
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no list of models")
+        started = clock.now()
+        body = await self._get(self._requests.models, timeout)
+        if is_no_api(body):
+            raise self._scrub(no_answer(shown(self._requests.models), body))
+        return clock.now() - started
+
+    async def forward(self, asked: RawRequest) -> RawAnswer:
+        return await forward(self._requests, self._transport, self.credentials, self._failure, asked)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _open(self, call: ProviderCall) -> Answer:
+        """Send the request, with retries before the first byte. Returns a 2xx answer whose body is still to come."""
+        requests = self._requests_of(call)
+        target = requests.targets.get(call.operation)
+        if target is None:
+            message = f"{self._where} is asked in the format {self.speaks}, which has no {call.operation}"
+            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
+        head, body = self._head_for(call, target), requests.side.write(call)
+        retries = self.settings.max_retries
+        if not retries:
+            return await self._send(target, head, body, call.timeout)
+        deadline = clock.now() + call.timeout
+        unsent = True
+        for attempt in range(retries + 1):
+            try:
+                return await self._send(target, head, body, call.timeout)
+            except ProviderFailure as failure:
+                failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
+                delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
+                late = clock.now() + delay >= deadline
+                transient = failure.kind in (FailureKind.CONNECTION, FailureKind.SERVER)
+                if attempt == retries or late or not transient or delay > LONGEST_RETRY_DELAY:
+                    raise
+            await asyncio.sleep(delay)
+        raise AssertionError("the last try returns or raises")
+
+    def _requests_of(self, call: ProviderCall) -> HttpRequests:
+        return self._by_format.get(call.format, self._requests)
+
+    def _render_heads(self) -> dict[tuple[URL, str, bool], bytes]:
+        """By target, key and whether it is a stream. Raises ValueError."""
+        keys = ("", *self.settings.api_keys)
+        return {
+            (target, key, stream): self._transport.head("POST", target, requests.headers_for(key, stream=stream))
+            for requests in self._by_format.values()
+            for target in requests.targets.values()
+            for key in keys
+            for stream in (False, True)
+        }
+
+    def _head_for(self, call: ProviderCall, target: URL) -> bytes:
+        if call.headers or call.query:
+            headers = self._requests_of(call).headers_with(call.headers, call.key, stream=call.stream)
+            return self._transport.head("POST", target.update_query(dict(call.query)), headers)
+        if call.form is not None:  # each form has a boundary of its own
+            headers = self._requests_of(call).headers_for(call.key, stream=call.stream).copy()
+            headers["Content-Type"] = call.form.content_type
+            return self._transport.head("POST", target, headers)
+        # A reload may have removed the named key; then use any.
+        head = self._heads.get((target, call.key, call.stream))
+        return self._heads[target, "", call.stream] if head is None else head
+
+    async def _send(self, target: URL, head: bytes, body: bytes | None, timeout: float) -> Answer:
+        began, slept = clock.now(), clock.slept()
+        try:
+            response = await self._transport.send(head, body)
+        except _TRANSPORT_ERRORS as exc:
+            if isinstance(exc, ConnectTimeout) and clock.slept() > slept:
+                message = f"meshd was stopped while it connected to {self._where}; ask again"
+                raise ProviderFailure(FailureKind.LOCAL, message, unsent=True) from None
+            raise self._failure(exc, timeout) from None
+        except (RuntimeError, MemoryError) as exc:
+            if lack_of(exc) is None:
+                raise
+            raise self._failure(exc, timeout) from None
+        self._spoken = True
+        if 200 <= response.status < 300:
+            return response
+        said = b""
+        stream = UpstreamBody(response)
+        try:
+            with Timeout(max(timeout - (clock.now() - began) - _A_MOMENT, 0.0)):
+                said = await stream.read(MAX_ERROR_BODY)
+        except (BodyTooLarge, *_TRANSPORT_ERRORS):
+            pass  # the status alone is enough
+        finally:
+            stream.abort()
+        raise self._scrub(failure_from_response(response.status, said, response.headers, shown(target)))
+
+    async def _body(self, response: Answer, timeout: float, limit: int = MAX_BODY) -> bytes:
+        try:
+            return await UpstreamBody(response).read(limit)
+        except BodyTooLarge as exc:
+            raise self._bad(f"{self._where} answered {exc}", b"") from None
+        except _TRANSPORT_ERRORS as exc:
+            raise self._failure(exc, timeout) from None
+
+    async def _get(self, target: URL, timeout: float) -> bytes:
+        queued.set(False)
+        try:
+            with Timeout(timeout):
+                response = await self._send(
+                    target, self._transport.head("GET", target, self._requests.headers), None, timeout
+                )
+                return await self._body(response, timeout, MAX_LIST)
+        except TimeoutError:
+            raise self._out_of_time(timeout) from None
+
+    def _catalogued(self) -> list[ModelListing]:
+        from meshd.catalogue.known import load_models
+
+        return [row.listing() for row in load_models(self.settings.connector)]
+
+    def _bad(self, message: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
+        bad = ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)
+        return self._scrub(bad)
+
+    def _out_of_time(self, seconds: float) -> ProviderFailure:
+        return self._failure(PoolFull(self._transport.full) if queued.get() else TimeoutError(), seconds)
+
+    def _failure(self, exc: BaseException, timeout: float) -> ProviderFailure:
+        failure = failure_from_exception(exc, self._where, timeout)
+        if isinstance(exc, Disconnected) and not self._spoken:
+            failure = ProviderFailure(failure.kind, no_words(self._where, self._secure), unsent=failure.unsent)
+        return self._scrub(failure)
+
+    def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
+        """Mask secrets: some providers repeat the key in their errors, or the address, which may contain one."""
+        return self.credentials.clean(failure)
+
+
+def _formats(settings: ProviderSettings) -> tuple[str, ...]:
+    told: Any = settings.quirks.get("speaks") or ("openai",)
+    names = (told,) if isinstance(told, str) else tuple(told)
+    if unknown := [str(name) for name in names if name not in FORMATS]:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"provider {settings.name}: speaks {', '.join(unknown)}, which is none of {known}")
+    return names
