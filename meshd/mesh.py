@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -81,7 +82,9 @@ class ModelMesh:
         self._started: list[str] = []
         self._bound: list[messages.Listen] = []
         self._lived = False
-        self.address = _new_address()
+        self._address = _new_address()
+        self._serves_address = False
+        self._serving = threading.Lock()
 
     # -- making one -----------------------------------------------------------------------------------
 
@@ -124,7 +127,7 @@ class ModelMesh:
             raise MeshError("this mesh is already running", code="already_running")
         self._source = source
         if self._lived:  # clients of the earlier run must learn that it was shut down
-            self.address = _new_address()
+            self._address = _new_address()
         self._lived = True
         _running.add(self)
         try:
@@ -167,7 +170,6 @@ class ModelMesh:
         if self._logs is not None:
             # Not earlier: telemetry gets its sinks with the first configuration.
             self._logs.connect(functools.partial(self._directory.tell, "telemetry"))
-        self.ask("router", messages.Listen(self.address), _START_TIMEOUT)
         for place in self._sockets:
             self.ask("router", place, _START_TIMEOUT)
             self._bound.append(place)
@@ -204,7 +206,8 @@ class ModelMesh:
             if place.fd is None and place.address.startswith("ipc://"):
                 Path(place.address.removeprefix("ipc://")).unlink(missing_ok=True)
         self._bound.clear()
-        ended(self.address, "it was shut down")
+        self._serves_address = False
+        ended(self._address, "it was shut down")
         _running.discard(self)
         self._directory = Directory()
         if self._own_runtime is not None:
@@ -284,6 +287,16 @@ class ModelMesh:
     def get_registry(self) -> ModelRegistry:
         return ModelRegistry(self)
 
+    @property
+    def address(self) -> str:
+        """Where clients in this process connect. It is served from the first time that it is asked for: a daemon needs
+        neither it nor libzmq."""
+        with self._serving:
+            if self._started and not self._serves_address:
+                self.ask("router", messages.Listen(self._address), _START_TIMEOUT)
+                self._serves_address = True
+        return self._address
+
     def get_client(self, **options: Any) -> Any:
         """A `modelmesh.OpenAIClient` of this mesh, over inproc://. Raises MeshError if the mesh does not run."""
         from modelmesh import OpenAIClient
@@ -348,7 +361,8 @@ _running: weakref.WeakSet[ModelMesh] = weakref.WeakSet()
 def _left_behind() -> None:
     """For a forked process, in which the mesh's threads do not exist."""
     for mesh in list(_running):
-        ended(mesh.address, "it runs in the process that this one was forked from")
+        mesh._serves_address = True  # there is no thread to ask
+        ended(mesh._address, "it runs in the process that this one was forked from")
 
 
 os.register_at_fork(after_in_child=_left_behind)

@@ -179,6 +179,7 @@ class Process:
 def _settle_memory() -> None:
     """After the start: the objects created so far stay until the end, so the garbage collector need not walk them again
     and again. What the start no longer needs goes back to the system, which glibc does not do by itself."""
+    gc.enable()  # `daemon` in host/process/start.py disables it
     gc.collect()
     gc.freeze()
     young, middle, _ = gc.get_threshold()

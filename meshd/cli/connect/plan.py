@@ -19,7 +19,8 @@ from meshd.cli.connect.edits import CannotEdit, edited, undone, writer_of
 from meshd.cli.connect.files import Content
 from meshd.cli.connect.mesh import NO_KEY, Mesh
 from meshd.cli.connect.tools import File, Tool
-from meshd.core.text.redaction import MASK, is_secret_key
+from meshd.core.text.redaction import is_secret_key
+from meshd.sdk.http.credentials import MASK
 
 _SETTING = re.compile(
     r"""(["']?([\w.-]{1,100})["']?\s{0,20}[:=]\s{0,20})("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',{}\[\]][^,}\]]*)"""

@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from meshd.config.units import parse_duration, parse_money, parse_size
-from meshd.core.text.redaction import MASK, is_secret_key, redact
+from meshd.core.text.redaction import is_secret_key, redact
+from meshd.sdk.http.credentials import MASK
 
 
 class Section(BaseModel):

@@ -11,7 +11,8 @@ from typing import Any
 
 from meshd.config.check.error_messages import shown
 from meshd.core.text.key_path import Path, dotted
-from meshd.core.text.redaction import MASK, is_secret_path, redact
+from meshd.core.text.redaction import is_secret_path, redact
+from meshd.sdk.http.credentials import MASK
 
 _OWN_ID = re.compile(r"modelmesh\.([a-z0-9-]+)\.v1")
 _MISSING: Any = object()

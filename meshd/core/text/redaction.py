@@ -11,8 +11,7 @@ from typing import Any
 
 from meshd.core.text.key_path import Path
 from meshd.sdk.http.addresses import REFERENCE, address_parts, is_plain_header
-
-MASK = "•••"
+from meshd.sdk.http.credentials import MASK
 
 _SECRET_KEY = re.compile(
     r"(?:api[-_]?keys?|(?:secret|private|access|account|subscription|encryption)[-_]?keys?|auth[-_]?keys?"

@@ -13,7 +13,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshd.core.caller import Peer
 from meshd.core.events.event_type import EventType
@@ -22,7 +22,6 @@ from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
-from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
 from meshd.gateway.frontends.turns import Turns
@@ -31,6 +30,9 @@ from meshd.host.plain_text import printable
 from modelmesh import protocol as wire
 from modelmesh.errors import MeshError, ProtocolError, RoutingError, StreamInterrupted
 from modelmesh.version import VERSION
+
+if TYPE_CHECKING:
+    from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -82,6 +84,8 @@ class IpcServer:
         assert self._loop is not None, "it is open"
         if address.startswith("inproc://"):
             if self._inproc is None:
+                from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket  # and with it libzmq
+
                 self._inproc = InprocSocket(self._loop, self, self.connections)
             self._inproc.bind(address)
         elif address.startswith("ipc://"):
