@@ -120,8 +120,8 @@ class Router:
 
 
 def _ask(client: Any, capability: str, request: Mapping[str, Any]) -> Any:
-    resource = attrgetter(of_body(request).name)(client)
-    return resource.create(**{"model": capability, **request})
+    operation = of_body(request, capability)
+    return attrgetter(operation.method or f"{operation.name}.create")(client)(**{"model": capability, **request})
 
 
 class CapabilityPool:

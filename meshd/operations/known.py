@@ -24,8 +24,8 @@ OPERATIONS: dict[str, OperationSpec] = {
         TRANSCRIPTION,
         TRANSLATION,
         SPEECH,
-        IMAGE_EDIT,
         IMAGE_GENERATION,
+        IMAGE_EDIT,
         MODERATION,
         RERANK,
         COMPLETION,
@@ -44,8 +44,17 @@ def by_path(format: str = "openai") -> dict[str, OperationSpec]:
     return {path: each for each in OPERATIONS.values() if (path := each.paths.get(format)) is not None}
 
 
-def of_body(fields: Container[str]) -> OperationSpec:
-    """The one that a body of this shape is for; the usual one last, as its field may be there beside another's."""
+def of_body(fields: Container[str], model: str = "") -> OperationSpec:
+    """The one that a body of this shape is for; the usual one last, as its field may be there beside another's. model:
+    what it asks for, which tells apart operations with the same field if it is a capability."""
+    asked, found, most = model.rpartition(".")[2], None, 0
+    for each in OPERATIONS.values():
+        names = {each.default, *(node.rpartition(".")[2] for node in each.capabilities)} - {""}
+        known = sum(name in fields for name in (*each.text, *each.free)) if asked in names else 0
+        if known > most:
+            found, most = each, known
+    if found is not None:
+        return found
     return next((each for each in reversed(OPERATIONS.values()) if each.text[0] in fields), usual())
 
 

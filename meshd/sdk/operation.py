@@ -18,7 +18,8 @@ Kind = Literal["json", "text", "events", "binary"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OperationSpec:
-    """name: in answers, logs and statistics; OpenAI's where it has one. word: on the command line. paths: where an app
+    """name: in answers, logs and statistics; OpenAI's where it has one. method: of the client; "": `NAME.create`. word:
+    on the command line. paths: where an app
     asks, by wire format.
 
     capabilities: nodes of the tree whose models answer it, with all that is below them; (): any model. other_than:
@@ -61,6 +62,7 @@ class OperationSpec:
     each: bool = False
     example: Callable[[str], dict[str, Any]] | None = None
     default: str = ""
+    method: str = ""
     json: bool = True
     form: bool = False
     answer: Kind = "json"

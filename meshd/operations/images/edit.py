@@ -25,6 +25,7 @@ IMAGE_EDIT = OperationSpec(
         "size",
     ),
     default="image-generation",
+    method="images.edit",
     form=True,
     answers={("stream", True): "events"},
     ends=("image_edit.completed",),

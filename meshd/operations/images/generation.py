@@ -22,6 +22,7 @@ IMAGE_GENERATION = OperationSpec(
         "style",
     ),
     default="image-generation",
+    method="images.generate",
     answers={("stream", True): "events"},
     ends=("image_generation.completed",),
     rows=("data", "b64_json", "url"),
