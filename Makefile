@@ -17,10 +17,10 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance lint bench soak clean
+.PHONY: help run test conformance lint bench bench-peers soak clean
 
 help: ## list these commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo '  make run PROMPT="…"  ask the given prompt and exit'
 
 run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until Ctrl-C
@@ -57,6 +57,10 @@ lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wordi
 
 bench: $(VENV)/.installed-dev ## measure against the targets, as a table
 	@$(PY) -m tests.bench
+
+bench-peers: $(VENV)/.installed-dev ## measure beside other gateways, as a table
+	@$(PY) -m tests.conformance.install portkey litellm tensorzero
+	@$(PY) -m tests.bench peers-http peers-tensorzero
 
 soak: $(VENV)/.installed-dev ## minutes of load and chaos
 	@$(PY) -m pytest -m soak --timeout=1800

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from tests.bench import decisions, over_http, process, requests, steps, streams
+from tests.bench import decisions, over_http, peers, process, requests, steps, streams, tensorzero
 from tests.bench.figures import Figure
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
@@ -29,22 +29,32 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "steps": steps.steps,
     "idle": steps.idle,
 }
+PEERS: dict[str, Callable[[], list[Figure]]] = {
+    "peers-http": peers.over_http,
+    "peers-tensorzero": tensorzero.round_trip,
+}
 _HEAD = ["figure", "measured", "target", "reached", "detail"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHES)}; default all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one of {', '.join((*BENCHES, *PEERS))}; default all that need nothing of others",
+    )
     parser.add_argument("--markdown", action="store_true", help="print a table for docs/benchmarks.md")
     options = parser.parse_args()
-    unknown = set(options.names) - set(BENCHES)
+    known = {**BENCHES, **PEERS}
+    unknown = set(options.names) - set(known)
     if unknown:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed meshd has its bytecode
     figures = []
     for name in options.names or BENCHES:
         print(f"{name} …", file=sys.stderr, flush=True)
-        figures += BENCHES[name]()
+        figures += known[name]()
     _print(figures, options.markdown)
     return 0 if all(figure.reached for figure in figures) else 1
 

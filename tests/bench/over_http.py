@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 
 import psutil
 
@@ -17,7 +18,8 @@ LEAST = 3000
 """Requests a second at 64 in flight: the socket's own throughput, less what HTTP costs a client."""
 
 
-def _config(url: str, port: int) -> str:
+def listening(url: str, port: int) -> str:
+    """The configuration of a daemon that listens there and asks the upstream at `url`."""
     config = json.loads(places.configuration({"chat": url}))
     return json.dumps({**config, "proxy": {"enabled": True, "port": port}})
 
@@ -26,7 +28,7 @@ def over_http() -> list[Figure]:
     import uvloop
 
     port = places.free_port()
-    with places.nginx() as upstream, places.daemon(_config(upstream.url, port)) as daemon:
+    with places.nginx() as upstream, places.daemon(listening(upstream.url, port)) as daemon:
         straight = int(upstream.url.partition("://")[2].partition("/")[0].partition(":")[2])
         process = psutil.Process(daemon.pid)
         uvloop.run(throughput(port, 2_000))
@@ -44,17 +46,23 @@ def over_http() -> list[Figure]:
     ]
 
 
-def _request(port: int) -> bytes:
+def _request(port: int, headers: Mapping[str, str]) -> bytes:
     body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]}'
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    fields = {
+        "Host": f"127.0.0.1:{port}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **headers,
+    }
+    lines = ["POST /v1/chat/completions HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 class _Line:
     """One connection, kept alive."""
 
-    def __init__(self, port: int) -> None:
-        self._port, self._request = port, _request(port)
+    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
+        self._port, self._request = port, _request(port, headers or {})
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self) -> None:
@@ -66,16 +74,20 @@ class _Line:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         if not head.startswith(b"http/1.1 200"):
             raise RuntimeError(f"not an answer: {head.decode()}")
-        await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
+        length = head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+        if length:
+            await reader.readexactly(int(length))
+        else:
+            await reader.readuntil(b"0\r\n\r\n")  # in chunks
 
     def close(self) -> None:
         if self._streams is not None:
             self._streams[1].close()
 
 
-async def throughput(port: int, count: int) -> float:
+async def throughput(port: int, count: int, headers: Mapping[str, str] | None = None) -> float:
     """Requests a second, 64 at a time."""
-    lines = [_Line(port) for _ in range(IN_FLIGHT)]
+    lines = [_Line(port, headers) for _ in range(IN_FLIGHT)]
 
     async def several(line: _Line, times: int) -> None:
         for _ in range(times):
