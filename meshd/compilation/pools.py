@@ -127,6 +127,7 @@ def _configured_pool(
         unpriced_fields=pool.unpriced_fields,
         pacing=PacingPolicy(pool.rate_limit.threshold, pool.rate_limit.min_delta, pool.rate_limit.max_rpm),
         hedge_after=pool.hedge.after,
+        mark_caches=pool.prompt_caching == "auto",
         cache=None if cache is None else CachePolicy(cache.ttl, cache.max_size, cache.scope),
         session=SessionPolicy(pool.session.key, pool.session.ttl),
         deactivate_on_auth_failure="on_auth_failure" in pool.provider_deactivation,

@@ -50,7 +50,8 @@ class ProviderCall:
     idle_timeout: seconds, streams only.
     format: that of the fields, "": what the provider speaks. headers, query: of the app's request, for a provider of
     the same format. most_output: the most tokens that the model may write, for formats that require a limit; None if
-    that is not known.
+    that is not known. mark_caches: to mark the prompt for the provider's cache, if the format has marks and the app set
+    none.
     """
 
     operation: OperationSpec
@@ -68,6 +69,7 @@ class ProviderCall:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     most_output: int | None = None
+    mark_caches: bool = False
 
 
 @dataclass(slots=True)

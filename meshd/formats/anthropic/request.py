@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.anthropic.body.parameters import largest_output
+from meshd.formats.anthropic.body.caching import with_marks
 from meshd.formats.anthropic.versions import continues_prefill
 from meshd.formats.openai.body.prefill import go_on
 from meshd.sdk.provider import ProviderCall, ProviderSettings
@@ -40,11 +41,12 @@ class RequestWriter:
             )
 
     def write(self, call: ProviderCall) -> bytes:
-        fields: dict[str, Any] = {**call.fields, "model": call.model}
+        given = with_marks(call.fields) if call.mark_caches else call.fields
+        fields: dict[str, Any] = {**given, "model": call.model}
         if "max_tokens" not in fields:  # this API requires it
             fields["max_tokens"] = call.most_output or largest_output(call.model)
         if call.so_far.strip():
-            fields["messages"] = self._continued(call)
+            fields["messages"] = self._continued(call, given)
         if call.stream:
             fields["stream"] = _TRUE
         else:
@@ -53,8 +55,8 @@ class RequestWriter:
             fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
         return _encode(fields)
 
-    def _continued(self, call: ProviderCall) -> list[Any]:
-        messages: list[Any] = _messages(whole(bytes(call.fields.get("messages", b"[]"))))
+    def _continued(self, call: ProviderCall, fields: Mapping[str, msgspec.Raw]) -> list[Any]:
+        messages: list[Any] = _messages(whole(bytes(fields.get("messages", b"[]"))))
         messages.append({"role": "assistant", "content": call.so_far})
         how = self._prefill or ("assistant" if continues_prefill(call.model) else "instruct")
         # White space at its end is refused in a turn that is continued.

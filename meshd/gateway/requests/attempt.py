@@ -311,6 +311,7 @@ class UpstreamAttempt:
             headers=passed_on.headers,
             query=passed_on.query,
             most_output=model.max_output_tokens,
+            mark_caches=self.step.pool.mark_caches,
         )
 
     # -- the journal ----------------------------------------------------------------------------------

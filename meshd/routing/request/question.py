@@ -54,4 +54,7 @@ class Question(msgspec.Struct):
 
     def estimate(self, model: ModelSpec) -> Estimate:
         """The most that this request can use of the model."""
-        return upper_bound(self.needs, model)
+        needs = self.needs
+        if self.pool.mark_caches and not needs.caches:
+            needs = msgspec.structs.replace(needs, caches="short")
+        return upper_bound(needs, model)

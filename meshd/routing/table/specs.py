@@ -192,6 +192,7 @@ class PoolSpec:
     unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
     pacing: PacingPolicy = field(default_factory=PacingPolicy)
     hedge_after: float | Literal["p95"] | None = None
+    mark_caches: bool = False  # prompts are marked for the cache of their provider
     cache: CachePolicy | None = None
     session: SessionPolicy = field(default_factory=SessionPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)

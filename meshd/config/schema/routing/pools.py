@@ -177,6 +177,11 @@ class PoolConfig(Section):
     provider_recovery: Literal["on_probe_success", "on_manual"] = Field(
         default="on_probe_success", description="What brings a provider back."
     )
+    prompt_caching: Literal["off", "auto"] = Field(
+        default="off",
+        description="`auto` marks prompts for the provider's cache, where a model is asked in Anthropic's format and "
+        "the app set no marks.",
+    )
     cache: CacheConfig | None = Field(
         default=None, description="Exact-match response cache.", json_schema_extra={"shown_default": "off"}
     )

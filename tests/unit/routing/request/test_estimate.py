@@ -25,7 +25,7 @@ from meshd.routing.request.estimate import (
     write_percent,
 )
 from meshd.sdk.provider import Usage
-from tests.support.routing.routing_builders import CHAT_NEEDS, model
+from tests.support.routing.routing_builders import CHAT_NEEDS, mesh, model
 
 PRICED = Pricing(input_per_1m=1_000_000, output_per_1m=2_000_000, per_request=5)
 
@@ -185,3 +185,13 @@ def test_no_report_settles_above_the_reservation(tokens: int, cached: int, writt
     cached = min(cached, tokens)
     usage = Usage(tokens, 0, cached, min(written, tokens - cached) if caches else 0)
     assert cost_of(usage, WRITER, write_percent(needs, WRITER)) <= upper_bound(needs, WRITER).cost
+
+
+def test_writes_to_a_cache_by_the_pools_rule_are_reserved_and_settled_by_what_is_reported() -> None:
+    needs, dear = replace(CHAT_NEEDS, most=1000, max_output=10), model("p.m", pricing=PRICED, cache_write_percent=125)
+    plain, marks = (mesh(dear, mark_caches=marks).question(needs) for marks in (False, True))
+    asked = replace(needs, caches="short")
+    assert marks.estimate(dear) == upper_bound(asked, dear)
+    assert marks.estimate(dear).cost > plain.estimate(dear).cost
+    assert write_percent(marks.needs, dear) == 100, "what reports no writes made none"
+    assert cost_of(Usage(100, 10), dear, 100) < cost_of(Usage(100, 10, written_tokens=50), dear, 100)
