@@ -18,11 +18,12 @@ Fields = Mapping[str, msgspec.Raw]
 
 class Stored(msgspec.Struct, frozen=True):
     """input: all items that the model read, with those of earlier responses. response: as the app got it, its output
-    inside."""
+    inside. session: the name of its conversation, "" if it has none but its id."""
 
     id: str
     input: bytes
     response: bytes
+    session: str = ""
 
 
 class Assembling(Protocol):

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.anthropic.body.parameters import largest_output
 from meshd.formats.anthropic.body.caching import with_marks
+from meshd.formats.anthropic.body.parameters import largest_output
 from meshd.formats.anthropic.versions import continues_prefill
 from meshd.formats.openai.body.prefill import go_on
 from meshd.sdk.provider import ProviderCall, ProviderSettings

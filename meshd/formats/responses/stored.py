@@ -35,6 +35,8 @@ _TRUE, _NULL = msgspec.Raw(b"true"), msgspec.Raw(b"null")
 _OPEN = (b'"in_progress"', b'"queued"')
 _LAST = frozenset(kind.encode() for kind in (COMPLETED, INCOMPLETE, FAILED))
 _LONGEST_ID = 256  # characters
+_SESSION = "prompt_cache_key"
+_LONGEST_SESSION = 64  # characters that OpenAI takes
 MOST_LISTED = 100
 
 
@@ -69,11 +71,15 @@ def input_of(fields: Mapping[str, msgspec.Raw]) -> list[msgspec.Raw]:
 
 def follow_up(fields: Mapping[str, msgspec.Raw], stored: Stored) -> dict[str, msgspec.Raw]:
     """The fields of a request that follows a stored response, with all of the conversation in its input, and references
-    to items of that resolved. Raises InvalidRequestError."""
+    to items of that resolved. The conversation has one name, as its providers' caches are found by it. Raises
+    InvalidRequestError."""
     before = [*_raws(stored.input), *output_of(stored.response)]
     known = {id: item for item in before if (id := _member(item, "id"))}
     items = [*before, *(_resolved(item, known) for item in input_of(fields))]
     whole = {name: raw for name, raw in fields.items() if name != _PREVIOUS}
+    session = stored.session or stored.id
+    if bytes(whole.get(_SESSION, _NULL)) == b"null" and len(session) <= _LONGEST_SESSION:
+        whole[_SESSION] = msgspec.Raw(_encode(session))
     return whole | {"input": msgspec.Raw(b"[" + b",".join(map(bytes, items)) + b"]")}
 
 
@@ -124,10 +130,18 @@ def output_of(response: bytes) -> list[msgspec.Raw]:
         return []
 
 
+def _text(raw: msgspec.Raw | None) -> str:
+    """ "" for anything else."""
+    try:
+        return "" if raw is None else _string(lenient.whole(raw))
+    except _UNREADABLE:
+        return ""
+
+
 def _member(item: msgspec.Raw, name: str) -> str:
     """A text in an item, "" if it has none."""
     try:
-        return _string(_object(item).get(name, b'""'))
+        return _text(_object(item).get(name))
     except _UNREADABLE:
         return ""
 
@@ -145,7 +159,7 @@ def stored(fields: Mapping[str, msgspec.Raw], response: bytes, previous: str = "
     if previous:
         document[_PREVIOUS] = msgspec.Raw(_encode(previous))
     items = b"[" + b",".join(map(bytes, input_of(fields))) + b"]"
-    return Stored(id, items, _encode(document))
+    return Stored(id, items, _encode(document), _text(fields.get(_SESSION)))
 
 
 def is_last(data: bytes) -> bool:

@@ -66,6 +66,7 @@ class _Row(msgspec.Struct, frozen=True):
     input: str
     response: str
     at: float
+    session: str = ""
 
 
 class ResponseStore:
@@ -106,7 +107,7 @@ class ResponseStore:
                 logger.warning("a stored response is ignored: %s", error)
         for key, row in sorted(found, key=lambda each: each[1].at):
             if key not in self._kept:
-                stored = Stored(row.id, row.input.encode(), row.response.encode())
+                stored = Stored(row.id, row.input.encode(), row.response.encode(), row.session)
                 self._keep(key, Kept(Owner(row.user, row.app), stored, row.at))
         self._trim()
 
@@ -191,4 +192,5 @@ def _row(kept: Kept) -> dict[str, Any]:
         "input": stored.input.decode(errors="replace"),
         "response": stored.response.decode(errors="replace"),
         "at": kept.at,
+        "session": stored.session,
     }

@@ -151,3 +151,24 @@ def test_odd_values_are_refused_or_kept(given: dict[str, Any], answer: Any) -> N
         made = kept.stored(raw, json.dumps(answer).encode())
         kept.follow_up(raw, made or kept.Stored("r", b"[]", json.dumps(answer).encode()))
         kept.input_items(made or kept.Stored("r", b"[1]", b""))
+
+
+def test_a_conversation_has_one_name() -> None:
+    """As long as the app gives it no other."""
+    first = store(fields(model="m", input="One?"), response("resp_1", "Yes."))
+    second = kept.follow_up(fields(model="m", input="Two?", previous_response_id="resp_1"), first)
+    assert body(second)["prompt_cache_key"] == "resp_1"
+    after = store(second, response("resp_2", "No."))
+    third = kept.follow_up(fields(model="m", input="Three?", previous_response_id="resp_2"), after)
+    assert body(third)["prompt_cache_key"] == "resp_1"
+    own = fields(model="m", input="Three?", previous_response_id="resp_2", prompt_cache_key="mine")
+    assert body(kept.follow_up(own, after))["prompt_cache_key"] == "mine"
+    long = store(fields(model="m", input="One?"), response("resp_" + "x" * 100, "Yes."))
+    assert "prompt_cache_key" not in kept.follow_up(fields(model="m", input="Two?"), long)
+
+
+def test_encrypted_reasoning_goes_with_the_conversation() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA=="}
+    answer = json.dumps({"id": "resp_1", "object": "response", "status": "completed", "output": [thought]}).encode()
+    first = store(fields(model="m", input="One?"), answer)
+    assert body(kept.follow_up(fields(model="m", input="Two?"), first))["input"][1] == thought

@@ -41,7 +41,7 @@ class World:
 
 
 def stored(id: str, size: int = 0) -> Stored:
-    return Stored(id, b"[" + b" " * size + b"]", b'{"id":"%b"}' % id.encode())
+    return Stored(id, b"[" + b" " * size + b"]", b'{"id":"%b"}' % id.encode(), f"session of {id}")
 
 
 def test_it_is_found_only_by_its_owner() -> None:
