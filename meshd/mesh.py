@@ -26,6 +26,7 @@ from meshd.actors.config import ConfigActor
 from meshd.actors.router import RouterActor
 from meshd.actors.supervisor import Supervisor
 from meshd.compilation.compile import Directories
+from meshd.compilation.stored_config import read_stored, stored
 from meshd.config import MeshConfig
 from meshd.config.read.loading import is_content
 from meshd.config.source import ConfigSource
@@ -104,7 +105,7 @@ class ModelMesh:
         mesh = cls()
 
         def read() -> tuple[MeshConfig, str]:
-            return _read_stored(connector, settings, key), f"{connector}:{key}"
+            return read_stored(connector, settings, key), f"{connector}:{key}"
 
         mesh.start(ConfigSource(read))
         return mesh
@@ -267,11 +268,8 @@ class ModelMesh:
             kind = {".toml": "toml", ".json": "json"}.get(target.suffix, "yaml")
             write_private(target, self.config.dump(kind))
             return
-        storage = _open_storage(connector, settings)
-        try:
+        with stored(connector, settings) as storage:
             storage.save(str(path or "mesh.yaml"), self.config.dump("yaml").encode())
-        finally:
-            storage.close()
 
     @property
     def config(self) -> MeshConfig:
@@ -388,21 +386,3 @@ def _refused(report: messages.ReloadReport) -> ConfigurationError:
     from meshd.config.mesh_config import configuration_error
 
     return configuration_error([Problem(**problem) for problem in report.problems])
-
-
-def _open_storage(connector: str, settings: Mapping[str, Any]) -> Any:
-    from meshd.connectors.storage.open import open_storage
-    from meshd.state.directory import default_state_dir
-
-    return open_storage(connector, settings, default_state_dir())
-
-
-def _read_stored(connector: str, settings: Mapping[str, Any], key: str) -> MeshConfig:
-    storage = _open_storage(connector, settings)
-    try:
-        value = storage.load(key)
-    finally:
-        storage.close()
-    if value is None:
-        raise ConfigurationError(f"{connector} holds no {key!r}", problems=[])
-    return MeshConfig.from_text(value.decode(), Path(key).suffix.lstrip(".") or "yaml")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshd.gateway.cache import cache as caching
+from meshd.gateway.cache import shelf as caching
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import ModelSpec, PoolSpec

@@ -8,6 +8,7 @@ import pytest
 
 from meshd.gateway.cache import cache as caching
 from meshd.gateway.cache import shared_request as flying
+from meshd.gateway.cache.shelf import ENTRY_BYTES
 from meshd.gateway.frontends.exchange import Reply
 from meshd.gateway.requests.outcome import Served
 from modelmesh import ProviderError
@@ -77,7 +78,7 @@ async def test_a_provider_is_not_read_faster_than_the_fastest_takes():
 
 async def test_what_waits_for_a_slow_follower_is_bounded(monkeypatch):
     monkeypatch.setattr(caching, "HELD_BYTES", 100)
-    world = World(max_size=4 * (caching.ENTRY_BYTES + 1000))
+    world = World(max_size=4 * (ENTRY_BYTES + 1000))
     world.configure(max_size=40)
     leader, follower = world.ask(), world.ask(app=App(credit=1))
     await world.settle()
@@ -113,7 +114,7 @@ async def test_a_stream_too_long_to_be_kept_is_let_go_of_as_it_passes(monkeypatc
 
 async def test_the_end_of_a_stream_too_long_to_be_kept_is_not_kept_for_the_whole(monkeypatch):
     monkeypatch.setattr(caching, "HELD_BYTES", 100)
-    world = World(max_size=4 * (caching.ENTRY_BYTES + 1000))
+    world = World(max_size=4 * (ENTRY_BYTES + 1000))
     leader = world.ask()
     await world.settle()
     for _ in range(25):

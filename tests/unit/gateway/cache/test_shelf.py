@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.gateway.cache import cache as caching
+from meshd.gateway.cache import shelf as caching
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.policies import CachePolicy
 from tests.support.gateway.cache_world import MESH, B, World, body, end
