@@ -28,7 +28,7 @@ from meshd.formats.conversation.instructions import with_instructions_first
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.protocol import Format, Translator
-from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent
+from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError
 
 _encode = msgspec.json.Encoder().encode
@@ -62,6 +62,7 @@ class Bridge:
         asked, call = self._translated(call)
         reader, writer = self._theirs.event_reader(), self._ours.event_writer(asked, self._input_tokens)
         finish_reason: str | None = None  # of an event that the app's format tells later
+        usage: Usage | None = None  # the last report, which the app's format may tell later too
         events: Any = self._provider.stream(call)
         async with aclosing(events):
             async for event in events:
@@ -69,14 +70,14 @@ class Bridge:
                     written = [(each, writer.write(each)) for each in reader.read(event.data)]
                 except Unreadable as error:
                     raise self._unreadable(error, event.data) from None
-                finish_reason = finish_reason or event.finish_reason
+                finish_reason, usage = finish_reason or event.finish_reason, event.usage or usage
                 made = _told(event, written, finish_reason)
                 if made[-1].finish_reason is not None:
                     finish_reason = None
                 for told in made:
                     yield told
         for payload in writer.end():
-            yield StreamEvent(payload, finish_reason=finish_reason)
+            yield StreamEvent(payload, finish_reason=finish_reason, usage=usage)
             finish_reason = None
 
     def _translated(self, call: ProviderCall) -> tuple[Conversation, ProviderCall]:
@@ -114,20 +115,28 @@ _KINDS = {TextDelta: "text", ReasoningDelta: "reasoning", CallBegan: "extra", Ca
 
 def _told(event: StreamEvent, written: list[tuple[Event, list[bytes]]], finish_reason: str | None) -> list[StreamEvent]:
     """A provider's event in another format, where it may be several. What it holds is told with the payload that has
-    it, so that the stream can continue another one."""
+    it, so that the stream can continue another one; its usage with each, as any may report it."""
     payloads = [payload for _, each in written for payload in each]
     if not payloads:
         return [changed(event, data=b"", hidden=True, finish_reason=None)]
-    made = [StreamEvent(payload) for payload in payloads]
+    made = [StreamEvent(payload, usage=event.usage) for payload in payloads]
     left = {"text": event.text, "reasoning": event.reasoning, "extra": event.extra}
     place = -1
     for part, each in written:
         place += len(each)
         kind = _KINDS.get(type(part), "")
         if each and left.get(kind):
-            made[place] = changed(made[place], content=True, **{kind: left.pop(kind)})
+            said = _share(part, left[kind])
+            left[kind] = left[kind][len(said) :]
+            made[place] = changed(made[place], content=True, **{kind: said})
     last = made.pop()
-    told = {kind: getattr(last, kind) or left.get(kind, "") for kind in ("text", "reasoning", "extra")}
+    told = {kind: getattr(last, kind) + left[kind] for kind in left}
     content = any(told.values()) or (event.content and not any(each.content for each in made))
     made.append(changed(event, data=last.data, content=content, hidden=False, finish_reason=finish_reason, **told))
     return made
+
+
+def _share(part: Event, words: str) -> str:
+    """What the payload of one part has of the words of its event, which may be those of several parts."""
+    own = part.text if isinstance(part, TextDelta | ReasoningDelta) else ""
+    return own if own and words.startswith(own) else words

@@ -21,16 +21,16 @@ def config(apis: ThreeApis) -> dict[str, Any]:
     names = {f"of-{name}": {"models": [f"{name}.m-{name}"]} for name in FORMATS}
     pairs = {
         f"{first}-then-{second}": {
-            "models": [f"{first}.m-{first}", f"{second}.m-{second}"],
+            "models": [f"{first}.m-{first}", f"{second}.{'n' if first == second else 'm'}-{second}"],
             "strategy": "modelmesh.priority-selection.v1",
         }
         for first in FORMATS
         for second in FORMATS
-        if first != second
     }
+    models = [f"{name}.{model}-{name}" for name in FORMATS for model in "mn"]
     return {
         "providers": {name: apis.provider(name) for name in FORMATS},
-        "models": {f"{name}.m-{name}": {"capabilities": ["chat-completion"]} for name in FORMATS},
+        "models": {model: {"capabilities": ["chat-completion"]} for model in models},
         "pools": names | pairs,
         "proxy": {"enabled": True, "port": "auto"},
         "discovery": {"sync": {"enabled": False}, "health": {"enabled": False}},

@@ -106,7 +106,7 @@ def _response_events(asked: Json, said: Any) -> list[bytes]:
     whole = _response(asked, said)
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
     events: list[Json] = [{"type": "response.created", "response": begun}]
-    for index, item in enumerate(whole["output"]):
+    for index, item in enumerate(() if said.whole else whole["output"]):
         at = {"output_index": index, "item_id": item["id"]}
         empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
         if item["type"] == "reasoning":
@@ -168,7 +168,9 @@ def _chat_events(asked: Json, said: Any) -> list[bytes]:
     deltas: list[Json] = [{"role": "assistant", "content": ""}]
     deltas += [{"reasoning_content": piece} for piece in _pieces(said.thought)]
     deltas += [{"content": piece} for piece in _pieces(said.text)]
-    for index, call in enumerate(_calls(said)):
+    if said.whole and said.calls:
+        deltas.append({"tool_calls": [{**call, "index": index} for index, call in enumerate(_calls(said))]})
+    for index, call in enumerate(() if said.whole else _calls(said)):
         arguments = call["function"]["arguments"]
         deltas.append({"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]})
         deltas += [{"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in _pieces(arguments)]

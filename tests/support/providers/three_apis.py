@@ -24,13 +24,15 @@ Json = dict[str, Any]
 @dataclass
 class Said:
     """What a model says, whichever API it is asked by. calls: name and arguments. cut: the stream breaks off after this
-    many events, or a unary answer in its middle. usage: whether it is reported."""
+    many events, or a unary answer in its middle. usage: whether it is reported. whole: a stream's calls come without
+    pieces, and all of the answer of the Responses API in its last event, as some servers do it."""
 
     text: str = "Hello there"
     thought: str = ""
     calls: tuple[tuple[str, Json], ...] = ()
     cut: int | None = None
     usage: bool = True
+    whole: bool = False
     tokens_in: int = 11
     tokens_out: int = 5
 

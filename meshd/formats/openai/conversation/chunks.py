@@ -35,6 +35,7 @@ from meshd.formats.openai.conversation.reasoning import reasoning_in, written_re
 from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.formats.openai.wire import choices_of, index_of
+from meshd.sdk.provider import Usage
 from meshd.sdk.reading.message_content import REASONING
 from meshd.sdk.reading.message_content import read as read_said
 
@@ -157,7 +158,8 @@ class ChunkWriter:
     def __init__(self, asked: Conversation | None = None) -> None:
         self._began = Began()
         self._deprecated = uses_functions(asked)
-        self._usage = asked is None or asked.parameters.stream_usage
+        self._tells_usage = asked is None or asked.parameters.stream_usage
+        self._usage: Usage | None = None  # the last report
         self._spoken: set[int] = set()  # choices that have had their role
         self._custom: set[tuple[int, int]] = set()
 
@@ -168,7 +170,8 @@ class ChunkWriter:
                 self._began = event
                 return []
             case Used():
-                return [self._chunk([], usage_map(event.usage))] if self._usage else []
+                self._usage = event.usage
+                return []
             case Unread():
                 return [self._unread(event)] if event.original.format == FORMAT else []
             case Finished():
@@ -183,8 +186,10 @@ class ChunkWriter:
         return [self._chunk([choice])]
 
     def end(self) -> list[bytes]:
-        """Nothing: its last event is the stream's."""
-        return []
+        """The usage: apps read it in the last chunk."""
+        if self._usage is None or not self._tells_usage:
+            return []
+        return [self._chunk([], usage_map(self._usage))]
 
     def _delta(self, event: Any) -> dict[str, Any]:
         match event:

@@ -10,6 +10,7 @@ from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 from meshd.sdk.reading import lenient
 
 _IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
+_MORE = ("tool_calls", "function_call", "refusal", "audio")
 
 
 class ChunkSeam:
@@ -24,8 +25,8 @@ class ChunkSeam:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
         nothing for the app in it: a role, a preface; its stream has begun already."""
         chunk = _object(event.data)
-        nothing = not text and not event.extra and event.finish_reason is None
-        if nothing and (chunk.get("choices") or event.usage is None):
+        more = event.extra or event.finish_reason is not None or _is_more_than_text(chunk)
+        if not text and not more and (chunk.get("choices") or event.usage is None):
             return None
         chunk.update(self._identity)
         if isinstance(chunk.get("usage"), dict) and usage is not None:
@@ -45,6 +46,12 @@ class ChunkSeam:
     def before(self) -> list[bytes]:
         """Nothing: a chunk stands by itself."""
         return []
+
+
+def _is_more_than_text(chunk: dict[str, Any]) -> bool:
+    """Of a provider's event that became several chunks, only the first is said to have more."""
+    deltas = (choice.get("delta") for choice in choices_of(chunk))
+    return any(delta.get(name) for delta in deltas if isinstance(delta, dict) for name in _MORE)
 
 
 def _set_text(chunk: dict[str, Any], text: str) -> None:
