@@ -67,8 +67,6 @@ class Keeping(Protocol):
     def input_items(self, stored: Stored, *, limit: int = 20, after: str = "", order: str = "desc") -> bytes:
         """Raises InvalidRequestError."""
 
-    def input_tokens(self, count: int) -> bytes: ...
-
     def in_background(self, fields: Fields) -> bool:
         """Whether the app does not wait for the answer. Raises InvalidRequestError if that is not possible."""
 

@@ -52,6 +52,14 @@ class Asked(NamedTuple):
     sent: Mapping[str, msgspec.Raw]
 
 
+class Counting(NamedTuple):
+    """How an app asks for the tokens of a request before it sends it. path: below the operation's. answer: what it
+    gets for a count."""
+
+    path: str
+    answer: Callable[[int], bytes]
+
+
 class PassedOn(NamedTuple):
     """Of a request, apart from its body: what goes along to a provider that speaks its format. Names in small
     letters."""
@@ -189,6 +197,10 @@ class AppSide(Framing, Protocol):
     @property
     def keeping(self) -> Keeping | None:
         """For a format whose apps retrieve answers, or continue them, by their ids."""
+
+    @property
+    def counting(self) -> Counting | None:
+        """None for an API in which apps cannot ask that."""
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for

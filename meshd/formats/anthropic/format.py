@@ -28,7 +28,7 @@ from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, PassedOn, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Counting, Format, Opened, PassedOn, Reading, Translator
 from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
@@ -110,6 +110,7 @@ class AnthropicAppSide:
     last = b""
     ping = b"event: ping\ndata: " + _PING + b"\n\n"
     keeping: Keeping | None = None
+    counting: Counting | None = Counting("count_tokens", lambda count: lenient.encode({"input_tokens": count}))
 
     read = staticmethod(read)
     count = staticmethod(count)

@@ -28,7 +28,17 @@ from meshd.formats.openai.stream.pieces import PieceReader
 from meshd.formats.openai.stream.seam import ChunkSeam
 from meshd.formats.openai.stream.typed_events import TypedEvents
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, PassedOn, Reading, StreamReader, Translator
+from meshd.formats.protocol import (
+    EVENT_STREAM,
+    Address,
+    Counting,
+    Format,
+    Opened,
+    PassedOn,
+    Reading,
+    StreamReader,
+    Translator,
+)
 from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
@@ -122,6 +132,7 @@ class OpenAIAppSide:
     last = b"data: [DONE]\n\n"
     ping = b": keepalive\n\n"
     keeping: Keeping | None = None
+    counting: Counting | None = None
 
     read = staticmethod(read)
     count = staticmethod(count)

@@ -16,7 +16,7 @@ from meshd.formats.openai.answer import Unanswered
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import EVENT_STREAM, Address, Format, Opened, PassedOn, Reading, Translator
+from meshd.formats.protocol import EVENT_STREAM, Address, Counting, Format, Opened, PassedOn, Reading, Translator
 from meshd.formats.responses import stored
 from meshd.formats.responses.answer import read_answer
 from meshd.formats.responses.body import known_items, meaning
@@ -109,6 +109,7 @@ class ResponsesAppSide:
     last = b""
     ping = b": keepalive\n\n"
     keeping: Keeping | None = stored
+    counting: Counting | None = Counting("input_tokens", stored.input_tokens)
 
     read = staticmethod(read)
     count = staticmethod(count)

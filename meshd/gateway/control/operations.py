@@ -22,6 +22,7 @@ from meshd.gateway.control.ollama import Ollama
 from meshd.gateway.control.passthrough.handler import Passthrough
 from meshd.gateway.control.responses import Responses
 from meshd.gateway.control.status import Status
+from meshd.gateway.control.token_counts import TokenCounts
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Request
@@ -59,6 +60,7 @@ def add_all(
         Ollama(runtime, actors, infer, reader),
         Commands(runtime, actors, drain),
         Responses(runtime, actors, responses),
+        TokenCounts(runtime, actors, responses),
         Passthrough(runtime, actors),
     )
     for group in groups:

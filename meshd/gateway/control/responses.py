@@ -1,6 +1,7 @@
-"""What apps ask about kept responses: to retrieve, delete or cancel one, its input, and the tokens of an input.
+"""What apps ask about kept responses: to retrieve, delete or cancel one, and its input.
 
-Owns: the paths below those that responses are asked for at. Must never: say of another app's response that it exists.
+Owns: the paths below those that responses are asked for at, but for the count of an input (`token_counts.py`).
+Must never: say of another app's response that it exists.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ from meshd.formats.keeping import Keeping
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.responses.store import Owner, owner_of
 from meshd.gateway.runtime import Runtime
-from meshd.gateway.spoken import Spoken, spoken_at
+from meshd.gateway.spoken import spoken_at
 from modelmesh.errors import InvalidRequestError, NotFoundError
 
-_JSON = {"content-type": "application/json"}
-_ITEMS, _CANCEL, _TOKENS = "input_items", "cancel", "input_tokens"
+_ITEMS, _CANCEL = "input_items", "cancel"
 
 
 class Responses(Group):
@@ -38,7 +37,6 @@ class Responses(Group):
             table.add("GET", f"{path}/", partial(self.get, keeping), format=format)
             table.add("DELETE", f"{path}/", partial(self.delete, keeping), format=format)
             table.add("POST", f"{path}/", partial(self.cancel, keeping), format=format)
-            table.add_raw("POST", f"{path}/{_TOKENS}", partial(self.input_tokens, spoken, keeping), format=format)
 
     async def get(self, keeping: Keeping, call: Call) -> msgspec.Raw:
         """A response, or `/input_items` of one."""
@@ -66,10 +64,6 @@ class Responses(Group):
             raise _unknown(part or id)
         return msgspec.Raw(self._responses.cancel(keeping, self._owner(call), id))
 
-    async def input_tokens(self, spoken: Spoken, keeping: Keeping, request: Request, rest: str) -> None:
-        count = await self._responses.count(request, spoken)
-        request.reply.respond(keeping.input_tokens(count), {}, _JSON)
-
     def _owner(self, call: Call) -> Owner | None:
         return owner_of(call.caller, self.runtime.apps.identify(call.caller))
 
@@ -85,5 +79,5 @@ def _page(call: Call) -> dict[str, Any]:
 
 def _unknown(part: str) -> NotFoundError:
     return NotFoundError(
-        f"Responses have no {part[:80]!r} here; there are {_ITEMS}, {_CANCEL} and {_TOKENS}.", code="unknown_path"
+        f"Responses have no {part[:80]!r} here; there are {_ITEMS} and {_CANCEL}.", code="unknown_path"
     )

@@ -193,9 +193,8 @@ class ResponseKeeper:
     async def count(self, request: Request, spoken: Spoken) -> int:
         """The tokens of a request's input, with the conversation that it follows. Raises MeshError."""
         keeping = spoken.format.app.keeping
-        assert keeping is not None, "its answers are kept"
-        fields = _top_level(request)
-        if previous := keeping.previous_id(fields):
+        fields = _top_level(request) if keeping is not None else {}
+        if keeping is not None and (previous := keeping.previous_id(fields)):
             await self._follow(request, spoken, keeping, fields, self.owner(request), previous)
         return await prompt_tokens(self._runtime, self._reader, request, spoken)
 
