@@ -83,6 +83,11 @@ class RequestNeeds(msgspec.Struct, frozen=True):
         """For its text: counted with that vocabulary, else `most`."""
         return self.counts.get(vocabulary, self.most)
 
+    def expected(self, vocabulary: str) -> int:
+        """The prompt's tokens, neither at most nor at least: counted with that vocabulary, else estimated."""
+        text = self.counts.get(vocabulary)
+        return self.tokens if text is None else text + self.attached + TOKENS_PER_IMAGE * self.images
+
     def counted(self, counts: Mapping[str, int]) -> RequestNeeds:
         """The same, knowing these counts; the largest becomes the estimate for models of other vocabularies."""
         if not counts:

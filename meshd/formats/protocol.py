@@ -238,6 +238,10 @@ class AppSide(Framing, Protocol):
         """first: the event of the stream that has its id. last: the one that the app got last, for formats that number
         the parts of an answer. text: what the app has of the message, for formats that repeat all of it."""
 
+    def answer_text(self, body: bytes) -> str:
+        """The text of a unary answer, including reasoning and tool calls, where its provider counted no tokens; the
+        whole body if there is no such text."""
+
     def usage(self, usage: Usage) -> dict[str, Any]:
         """In the format's names."""
 

@@ -5,6 +5,7 @@ Must never: know who speaks a format.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from meshd.formats.bridge import Bridge
@@ -41,8 +42,9 @@ def framing(format: str) -> Framing:
     return _FRAMINGS[format] if format in _FRAMINGS else FORMATS[format].app
 
 
-def in_format(provider: Provider, format: Format, input_tokens: int) -> Provider | Bridge:
-    """The provider, to be asked in an app's format. input_tokens: of the request, as the mesh counts them."""
+async def in_format(provider: Provider, format: Format, count: Callable[[], Awaitable[int]]) -> Provider | Bridge:
+    """The provider, to be asked in an app's format. count: the tokens of the request; asked for only if it is
+    translated."""
     if provider.speaks == format.name or format.name in provider.also_speaks:
         return provider
-    return Bridge(provider, format, FORMATS[provider.speaks], input_tokens)
+    return Bridge(provider, format, FORMATS[provider.speaks], await count())

@@ -16,7 +16,7 @@ import msgspec
 from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.anthropic.wire import Told, failed_in, said_in
 from meshd.formats.errors import error_answers
-from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
+from meshd.formats.openai.wire import NULL, STRICT_ERRORS, Broken, document_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import Usage
 from meshd.sdk.reading import lenient
@@ -84,6 +84,17 @@ def _read_oddly(body: bytes) -> Reading:
     if error_answers.of_object(document) is not error_answers.Sign.ALIVE:
         raise Told(lenient.plain(document), document)
     raise Unanswered("without content", usage)
+
+
+def answer_text(body: bytes) -> str:
+    """See `AppSide.answer_text`."""
+    try:
+        content = document_of(body)[0].get("content")
+    except Broken:
+        content = None
+    if not isinstance(content, list):
+        return body.decode(errors="replace")
+    return "\n".join(text for block in content if isinstance(block, dict) for text in said_in(block) if text)
 
 
 def as_stream(body: bytes) -> list[bytes]:

@@ -120,6 +120,7 @@ class AnthropicAppSide:
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
     remark = staticmethod(comment)
+    answer_text = staticmethod(answer.answer_text)
 
     def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn:
         return passed_on(headers, query, names=("anthropic-*",), fields=("beta",))

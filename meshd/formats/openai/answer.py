@@ -192,3 +192,21 @@ def is_whole(data: bytes) -> bool:
     except wire.Broken:
         return False
     return any("delta" not in choice and isinstance(choice.get("message"), dict) for choice in choices)
+
+
+def answer_text(body: bytes) -> str:
+    """See `AppSide.answer_text`; of other operations than chats and completions, the whole body."""
+    try:
+        answer = lenient.decode(body)
+    except lenient.NotJSON:
+        return body.decode(errors="replace")
+    choices = answer.get(_CHOICES) if isinstance(answer, dict) else None
+    if not isinstance(choices, list):
+        return body.decode(errors="replace")
+    said = [text for choice in choices if isinstance(choice, dict) for text in _said(choice)]
+    return "\n".join(said)
+
+
+def _said(choice: dict[str, Any]) -> list[str]:
+    message = choice.get("message")
+    return [text for part in (choice, message) if isinstance(part, dict) for text in read_said(part) if text]

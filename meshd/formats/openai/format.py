@@ -13,7 +13,7 @@ from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_openai
 from meshd.formats.openai import wire
-from meshd.formats.openai.answer import Unanswered, read_answer
+from meshd.formats.openai.answer import Unanswered, answer_text, read_answer
 from meshd.formats.openai.body import meaning
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import read
@@ -142,6 +142,7 @@ class OpenAIAppSide:
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
     remark = staticmethod(comment)
+    answer_text = staticmethod(answer_text)
 
     def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn:
         return passed_on(headers, query, names=("openai-beta",))

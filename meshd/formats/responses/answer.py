@@ -11,7 +11,7 @@ from typing import Any
 
 from meshd.formats.errors import error_answers
 from meshd.formats.openai.answer import Unanswered
-from meshd.formats.openai.wire import document_of
+from meshd.formats.openai.wire import Broken, document_of
 from meshd.formats.protocol import Reading
 from meshd.formats.responses import wire
 from meshd.formats.responses.usage import usage_in
@@ -37,3 +37,14 @@ def read_answer(body: bytes) -> Reading:
 
 def _is_doubtful(document: Mapping[str, Any]) -> bool:
     return error_answers.of_object(document) is not error_answers.Sign.ALIVE
+
+
+def answer_text(body: bytes) -> str:
+    """See `AppSide.answer_text`."""
+    try:
+        document, _ = document_of(body)
+    except Broken:
+        return body.decode(errors="replace")
+    if not isinstance(document.get("output"), list):
+        return body.decode(errors="replace")
+    return "\n".join(text for text in wire.said_in(wire.output_of(document)) if text)

@@ -18,7 +18,7 @@ from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.openai.wire import Broken
 from meshd.formats.protocol import EVENT_STREAM, Address, Counting, Format, Opened, PassedOn, Reading, Translator
 from meshd.formats.responses import stored
-from meshd.formats.responses.answer import read_answer
+from meshd.formats.responses.answer import answer_text, read_answer
 from meshd.formats.responses.body import known_items, meaning
 from meshd.formats.responses.body.needs import read
 from meshd.formats.responses.body.parameters import with_output_limit
@@ -119,6 +119,7 @@ class ResponsesAppSide:
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
     remark = staticmethod(comment)
+    answer_text = staticmethod(answer_text)
     priced = staticmethod(known_items.priced)
     stream_error = staticmethod(stream_error)
 

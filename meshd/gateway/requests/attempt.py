@@ -15,6 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -106,6 +107,10 @@ class AttemptContext(Protocol):
         """How many seconds the model may take for a unary answer."""
         ...
 
+    async def prompt_tokens(self, model: ModelSpec) -> int:
+        """To tell an app whose stream is translated: counted with the model's vocabulary, else estimated."""
+        ...
+
     def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
         """The body's top level for the step's model."""
         ...
@@ -142,7 +147,7 @@ class UpstreamAttempt:
         self.context = context
         self.step = step
         self.race = race
-        self.meter = UsageMeter()
+        self.meter = UsageMeter(context.format.app)
         self.headers: Mapping[str, str] = {}
         self.first_token: float | None = None
         self.took: float | None = None
@@ -212,10 +217,8 @@ class UpstreamAttempt:
         """Record that it is sent, and send it."""
         with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
+            asked = await in_format(provider, self.context.format, partial(self.context.prompt_tokens, self.step.model))
             self._write_down()
-            reservation = self.step.reservation
-            tokens = 0 if reservation is None else reservation.estimate.tokens_in
-            asked = in_format(provider, self.context.format, tokens)
             call = self._call()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
             self._limit = Timeout(patience + OVERTIME)

@@ -190,6 +190,12 @@ class InferenceRequest:
     def patience(self, model: ModelSpec) -> float:
         return self.table.providers[model.provider].timeout
 
+    async def prompt_tokens(self, model: ModelSpec) -> int:
+        needs, vocabulary = self.plan.needs, model.vocabulary
+        if needs.stream and vocabulary and vocabulary not in needs.counts:
+            needs = await count_all(needs, self.body, {vocabulary})
+        return needs.expected(vocabulary)
+
     def about_to_send(self, step: AttemptStep) -> None:
         """From here on the request may have cost something."""
         state, request = self.runtime.state, self.request

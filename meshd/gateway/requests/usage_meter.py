@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from meshd.core.needs import RequestNeeds
+from meshd.formats.protocol import AppSide
 from meshd.gateway.requests.token_counting import count_text
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.attempts.usage import Received
@@ -16,12 +17,24 @@ from meshd.sdk.provider import ProviderAnswer, ProviderFailure, RateLimits, Stre
 
 
 class UsageMeter:
-    """The usage of one attempt. limits: the provider's last report of them. body, content_type: of a unary answer.
-    replaced: the implausible part of the provider's report."""
+    """The usage of one attempt. app: of the format in which its answer comes. limits: the provider's last report of
+    them. body, content_type: of a unary answer. replaced: the implausible part of the provider's report."""
 
-    __slots__ = ("_events", "_reported", "_size", "_text", "_thought", "body", "content_type", "limits", "replaced")
+    __slots__ = (
+        "_app",
+        "_events",
+        "_reported",
+        "_size",
+        "_text",
+        "_thought",
+        "body",
+        "content_type",
+        "limits",
+        "replaced",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, app: AppSide) -> None:
+        self._app = app
         self.body: bytes | None = None
         self.content_type = ""
         self.limits: RateLimits | None = None
@@ -69,7 +82,7 @@ class UsageMeter:
         reported = self._reported
         if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, self._size):
             return reported
-        text = "".join(self._text) if self.body is None else settlement.answer_text(self.body)
+        text = "".join(self._text) if self.body is None else self._app.answer_text(self.body)
         received = Received.of(text, self._events, count_text(model.vocabulary, text), self._thought)
         if reported is None:
             return settlement.used(failure, needs, model, received, ended=ended)

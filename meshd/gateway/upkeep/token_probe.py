@@ -80,6 +80,9 @@ class TokenProbe:
     def patience(self, model: ModelSpec) -> float:
         return self._timeout
 
+    async def prompt_tokens(self, model: ModelSpec) -> int:
+        return self.plan.needs.expected(model.vocabulary)
+
     def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
         """Without the model's own parameters, which may ask for more than a token."""
         return self._fields

@@ -22,7 +22,7 @@ much by the reservation. Cached tokens are part of the prompt, or ignored.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -30,8 +30,6 @@ from meshd.core.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
 from meshd.routing.request import estimate
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
-from meshd.sdk.reading import lenient
-from meshd.sdk.reading.message_content import read as read_said
 
 OUTPUT_BYTES_PER_TOKEN = 2
 """For an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
@@ -224,24 +222,3 @@ def _output(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
         return min(estimate.upper_bound(needs, model).tokens_out, MOST_ESTIMATED)
     tokens = received.tokens if received.tokens is not None else -(-received.size // OUTPUT_BYTES_PER_TOKEN)
     return min(max(tokens, received.events, received.size > 0), estimate.upper_bound(needs, model).tokens_out)
-
-
-# -- the text of an answer ----------------------------------------------------------------------------
-
-
-def answer_text(body: bytes) -> str:
-    """A unary answer's text, including reasoning and tool calls; the whole body if there is no such text."""
-    try:
-        answer = lenient.decode(body)
-    except lenient.NotJSON:
-        return body.decode(errors="replace")
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list):
-        return body.decode(errors="replace")
-    said = [text for choice in choices if isinstance(choice, dict) for text in _said(choice)]
-    return "\n".join(said)
-
-
-def _said(choice: dict[str, Any]) -> list[str]:
-    message = choice.get("message")
-    return [text for part in (choice, message) if isinstance(part, dict) for text in read_said(part) if text]

@@ -13,8 +13,9 @@ import openai
 import pytest
 
 import modelmesh
-from tests.integration.formats.conftest import config
-from tests.support.providers.three_apis import ThreeApis
+from tests.integration.formats.conftest import FORMATS, config
+from tests.integration.formats.test_members import PATHS
+from tests.support.providers.three_apis import Said, ThreeApis
 from tests.support.waiting import WAIT
 
 HI: Any = [{"role": "user", "content": "hi"}]
@@ -84,3 +85,59 @@ def test_a_count_is_refused_as_its_request_is(claude: anthropic.Anthropic, http:
         answer = http.post("/v1/messages/count_tokens", content=body)
         assert (answer.status_code, answer.json()["type"]) == (400, "error")
         assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+# -- at the beginning of a stream -------------------------------------------------------------------------
+
+
+def begun(claude: anthropic.Anthropic, pool: str, messages: Any) -> tuple[int, int]:
+    """The input tokens that a stream tells at its beginning, and at its end."""
+    with claude.messages.stream(model=pool, messages=messages, max_tokens=50) as stream:
+        first = next(event.message.usage.input_tokens for event in stream if event.type == "message_start")
+        return first, stream.get_final_message().usage.input_tokens
+
+
+@pytest.mark.parametrize("spoken", ["openai", "responses"])
+def test_a_translated_stream_begins_with_a_count(spoken: str, claude: anthropic.Anthropic, apis: ThreeApis) -> None:
+    first, last = begun(claude, f"of-{spoken}", HI)
+    assert 5 <= first <= 20
+    assert last == 11
+    first, _ = begun(claude, f"of-{spoken}", LONG)
+    assert len(WORDS) // 5 <= first <= len(WORDS) // 4 + 20
+
+
+def test_a_translated_stream_begins_with_its_models_count(claude: anthropic.Anthropic, apis: ThreeApis) -> None:
+    apis.answer = Said(usage=False)
+    told = begun(claude, "known", LONG)
+    count = claude.messages.count_tokens(model="known", messages=LONG).input_tokens
+    assert told == (count, count)
+
+
+def test_a_stream_of_its_own_format_begins_as_its_provider_says(claude: anthropic.Anthropic, apis: ThreeApis) -> None:
+    assert begun(claude, "of-anthropic", HI)[0] == 11
+
+
+# -- of an answer whose provider counts nothing -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("spoken", FORMATS)
+@pytest.mark.parametrize("asked", FORMATS)
+def test_an_answer_without_usage_counts_by_its_text(
+    asked: str, spoken: str, stream: bool, http: httpx.Client, daemon: Any, apis: ThreeApis
+) -> None:
+    apis.answer = Said("word " * 40, usage=False)
+    before = counted(daemon, spoken)
+    body: Any = {"input": "hi"} if asked == "responses" else {"messages": HI}
+    sent = {"model": f"of-{spoken}", "max_tokens": 1000, "stream": stream, **body}
+    if asked == "responses":
+        sent["max_output_tokens"] = sent.pop("max_tokens")
+    assert http.post(PATHS[asked], json=sent).status_code == 200
+    tokens = counted(daemon, spoken) - before
+    assert 40 <= tokens <= 200 // 2, "of 200 bytes"
+
+
+def counted(daemon: Any, spoken: str) -> int:
+    """The output tokens that a member was settled with until now."""
+    rows = daemon.ask("GET", f"/mesh/v1/stats?by=provider&name={spoken}")["data"]
+    return sum(row["tokens_out"] for row in rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from meshd.operations.embeddings import EMBEDDINGS
-from meshd.routing.attempts.usage import Received, answer_text, may_be_true, read, used
+from meshd.routing.attempts.usage import Received, may_be_true, read, used
 from meshd.routing.request.estimate import upper_bound
 from meshd.sdk.provider import FailureKind, Usage
 from tests.support.routing.routing_builders import CHAT_NEEDS, failure, model
@@ -156,15 +155,6 @@ def test_received_is_of_a_text() -> None:
     assert Received.of("Hé", 2) == Received(3, 2, None)
     assert Received.of("\ud800", 0, 1) == Received(1, 0, 1)
     assert Received.of("") == Received()
-
-
-def test_the_text_of_an_answer() -> None:
-    call = {"function": {"name": "f", "arguments": "{}"}}
-    message = {"content": "a", "reasoning_content": "b", "refusal": None, "tool_calls": [call]}
-    chat = json.dumps({"choices": [{"message": message}, {"text": "c"}, {"message": "?"}, 5]}).encode()
-    assert answer_text(chat) == "b".join(["a\n", '\n[{"function":{"name":"f","arguments":"{}"}}]\nc'])
-    for other in (b"<html>", b"[]", b'{"error":1}', b"\xff"):
-        assert answer_text(other) == other.decode(errors="replace")
 
 
 @given(
