@@ -11,18 +11,18 @@ from concurrent.futures import Executor
 
 from meshd.gateway.actors import Actors
 from meshd.gateway.cache.cache import ResponseCache
+from meshd.gateway.control.apis.models import Models
+from meshd.gateway.control.apis.ollama import Ollama
+from meshd.gateway.control.apis.responses import Responses
+from meshd.gateway.control.apis.token_counts import TokenCounts
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.clients import Clients
 from meshd.gateway.control.commands import Commands
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.inventory import Inventory
-from meshd.gateway.control.models import Models
-from meshd.gateway.control.ollama import Ollama
 from meshd.gateway.control.passthrough.handler import Passthrough
-from meshd.gateway.control.responses import Responses
 from meshd.gateway.control.status import Status
-from meshd.gateway.control.token_counts import TokenCounts
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Request

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends.connection_places import NO_DESCRIPTORS, ConnectionPlaces
 from meshd.gateway.frontends.peer_identity import network_of, of_socket, tcp_user_of, user_of
+from meshd.gateway.frontends.shares.connection_places import NO_DESCRIPTORS, ConnectionPlaces
 from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")

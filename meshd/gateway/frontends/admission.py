@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from meshd.core.caller import Caller
 from meshd.core.fair_eviction import Shares
 from meshd.core.text.durations import ASK_AGAIN_IN
-from meshd.gateway.frontends.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.exchange import Answer, Reply, Request
-from meshd.gateway.frontends.fair_share import FairShare
-from meshd.gateway.frontends.room import Room
+from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
+from meshd.gateway.frontends.shares.fair_share import FairShare
+from meshd.gateway.frontends.shares.room import Room
 from modelmesh.errors import (
     InvalidRequestError,
     MeshError,

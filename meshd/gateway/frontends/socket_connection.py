@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import cast
 
-from meshd.gateway.frontends.room import Room
-from meshd.gateway.frontends.turns import Turns
+from meshd.gateway.frontends.shares.room import Room
+from meshd.gateway.frontends.shares.turns import Turns
 
 FULL_BYTES = 16 * 1024
 """Sent and not read by the client, after which streams wait, and what is unread takes room."""

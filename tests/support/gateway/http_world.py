@@ -17,7 +17,7 @@ from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.listeners import Listener
 from meshd.gateway.frontends.http.server import HttpServer
-from meshd.gateway.frontends.turns import Turns
+from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.spoken import spoken_at
 
 LIMIT = 1000

@@ -15,9 +15,9 @@ from meshd.core.caller import Caller, Peer
 from meshd.gateway.frontends.http.incoming import Incoming, RequestReader
 from meshd.gateway.frontends.http.listeners import Listener
 from meshd.gateway.frontends.http.reply import HttpReply
-from meshd.gateway.frontends.room import Room
+from meshd.gateway.frontends.shares.room import Room
+from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.frontends.socket_connection import SocketConnection
-from meshd.gateway.frontends.turns import Turns
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 SLOW = 30.0

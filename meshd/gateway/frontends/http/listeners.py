@@ -19,9 +19,9 @@ from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
 from meshd.formats.limit_headers import ANTHROPIC_NAMES, OPENAI_NAMES
 from meshd.gateway.frontends.acceptor import Acceptor
-from meshd.gateway.frontends.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.http.access import Access
 from meshd.gateway.frontends.http.heads import MESH_NAMES
+from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 from meshd.host.plain_text import one_line
 from meshd.messages import ListenHttp
 from modelmesh.errors import MeshError

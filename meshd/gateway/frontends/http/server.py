@@ -25,7 +25,7 @@ from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
 from meshd.gateway.frontends.http.listeners import Listener, Listeners, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
-from meshd.gateway.frontends.turns import Turns
+from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.spoken import framing
 from meshd.host import clock
 from meshd.messages import ListenHttp

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.admission import Limits, Rights
-from meshd.gateway.frontends.fair_share import FairShare
+from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.host.awake import ON_TIME
 from modelmesh import protocol as wire
 

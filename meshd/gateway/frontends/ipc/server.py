@@ -24,7 +24,7 @@ from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
 from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
-from meshd.gateway.frontends.turns import Turns
+from meshd.gateway.frontends.shares.turns import Turns
 from meshd.host import clock
 from meshd.host.plain_text import printable
 from modelmesh import protocol as wire

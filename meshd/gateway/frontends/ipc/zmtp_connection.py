@@ -14,9 +14,9 @@ from typing import Protocol
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import UNREAD, Connection
-from meshd.gateway.frontends.room import Room
+from meshd.gateway.frontends.shares.room import Room
+from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.frontends.socket_connection import SocketConnection
-from meshd.gateway.frontends.turns import Turns
 
 _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as there is
 

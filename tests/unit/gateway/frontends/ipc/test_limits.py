@@ -11,9 +11,10 @@ import pytest
 import zmq
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends import acceptor, admission, room
+from meshd.gateway.frontends import acceptor, admission
 from meshd.gateway.frontends.credit import MOST_CREDIT
 from meshd.gateway.frontends.ipc import multipart
+from meshd.gateway.frontends.shares import room
 from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 from modelmesh import protocol as wire
 from tests.support.daemons.served import served_in, until

@@ -9,8 +9,9 @@ import os
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends import acceptor, connection_places, room, socket_connection
+from meshd.gateway.frontends import acceptor, socket_connection
 from meshd.gateway.frontends.admission import STRANGERS_MESSAGE
+from meshd.gateway.frontends.shares import connection_places, room
 from modelmesh import protocol as wire
 from tests.support.apps.raw_peer import RawPeer, command, header, message
 from tests.support.daemons.served import served_in, until

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Hashable
 from typing import Protocol
 
-from meshd.gateway.frontends.fair_share import FairShare
+from meshd.gateway.frontends.shares.fair_share import FairShare
 
 _FEWEST = 256 * 1024**2  # bytes of all users
 _MESSAGES = 4  # of the largest size, for which there is room in any case

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.gateway.frontends.fair_share import FairShare
+from meshd.gateway.frontends.shares.fair_share import FairShare
 
 
 @given(some.integers(8, 5000), some.sampled_from([1 / 7, 1, 3]), some.integers(1, 6))

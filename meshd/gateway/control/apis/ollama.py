@@ -16,9 +16,9 @@ from meshd.formats.lists import ollama as lists
 from meshd.formats.ollama.answer import Answering, written_time
 from meshd.formats.ollama.request import Kind, Translated, translated, without_tag
 from meshd.gateway.actors import Actors
+from meshd.gateway.control.apis.models import entries_of, entry_of
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from meshd.gateway.control.models import entries_of, entry_of
 from meshd.gateway.frontends.exchange import Reply, Request
 from meshd.gateway.requests.arrival import LONG
 from meshd.gateway.runtime import Runtime

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from meshd.gateway.frontends.fair_share import FairShare
+from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.host.process import descriptors
 
 MOST_CONNECTIONS = 8192

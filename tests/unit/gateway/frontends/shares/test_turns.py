@@ -13,7 +13,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.gateway.frontends.turns import Turns
+from meshd.gateway.frontends.shares.turns import Turns
 
 
 class Client:

@@ -1,0 +1,1 @@
+"""Each user's fair share of connections, of memory for requests, and of turns."""
