@@ -172,7 +172,8 @@ def broken_off_reasons() -> frozenset[str]:
 class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What some providers say when they refuse a request. kind: of `FailureKind`. codes: complete codes, in any letter
     case. words: regular expressions without unbounded repetition. own_failure: the model failed at something it can do.
-    never_fits: a 429 with these words is about the request's size."""
+    never_fits: a 429 with these words is about the request's size. of_reasoning: it is about the reasoning in the
+    conversation, and the provider may answer without it."""
 
     kind: str
     provider: str
@@ -181,6 +182,7 @@ class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     words: tuple[str, ...] = ()
     own_failure: bool = False
     never_fits: bool = False
+    of_reasoning: bool = False
 
 
 class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

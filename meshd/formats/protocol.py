@@ -234,6 +234,10 @@ class AppSide(Framing, Protocol):
     def with_output_limit(self, fields: Mapping[str, msgspec.Raw], limit: int, name: str) -> Mapping[str, msgspec.Raw]:
         """The body with that output limit: under the name it already has, else `name`."""
 
+    def without_reasoning(self, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+        """The body without the reasoning of earlier turns, and without what requires it; the same object if there is
+        none."""
+
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> Seam:
         """first: the event of the stream that has its id. last: the one that the app got last, for formats that number
         the parts of an answer. text: what the app has of the message, for formats that repeat all of it."""

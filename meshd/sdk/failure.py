@@ -57,10 +57,10 @@ class ProviderFailure(Exception):
     status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
     must see as they are. retry_after: seconds that the provider asked us to wait. unsent: the request did not reach the
     provider, so it cannot have cost anything. refused: features that the provider says the model lacks
-    (`meshd/routing/request/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
-    error inside a 200. usage, said: what the provider reported, and the part of an answer that came, apart from the
-    events of a stream; both may cost something. lack, where: for a LOCAL failure, what this machine lacks, and what it
-    tried to reach.
+    (`meshd/routing/request/features.py`). of_reasoning: it refuses the reasoning in the conversation. elsewhere: there
+    is no API at this address, which may be wrong. inside: an error inside a 200. usage, said: what the provider
+    reported, and the part of an answer that came, apart from the events of a stream; both may cost something. lack,
+    where: for a LOCAL failure, what this machine lacks, and what it tried to reach.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class ProviderFailure(Exception):
         limits: RateLimits | None = None,
         unsent: bool = False,
         refused: tuple[str, ...] = (),
+        of_reasoning: bool = False,
         elsewhere: bool = False,
         inside: bool = False,
         usage: Usage | None = None,
@@ -87,6 +88,7 @@ class ProviderFailure(Exception):
         self.inside = inside
         self.cleaned = False  # whether secrets were masked (`credentials.py`)
         self.refused = refused
+        self.of_reasoning = of_reasoning
         self.unsent = unsent
         self.elsewhere = elsewhere
         self.kind = kind

@@ -13,6 +13,7 @@ from meshd.formats.anthropic import answer, wire
 from meshd.formats.anthropic.body import meaning
 from meshd.formats.anthropic.body.needs import read
 from meshd.formats.anthropic.body.parameters import with_output_limit
+from meshd.formats.anthropic.body.reasoning import without_reasoning
 from meshd.formats.anthropic.body.tokens import count
 from meshd.formats.anthropic.errors import error_body
 from meshd.formats.anthropic.models import read_listing, read_model
@@ -116,6 +117,7 @@ class AnthropicAppSide:
     count = staticmethod(count)
     with_parameters = staticmethod(with_parameters)
     with_output_limit = staticmethod(with_output_limit)
+    without_reasoning = staticmethod(without_reasoning)
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)

@@ -24,6 +24,8 @@ class Refusals:
         self._own_codes: set[str] = set()
         own: list[str] = []
         never: list[str] = []
+        thoughts: list[str] = []
+        self._codes_of_reasoning: set[str] = set()
         words: dict[FailureKind, list[str]] = {}
         for row in load_refusals():
             kind = FailureKind(row.kind)
@@ -32,12 +34,16 @@ class Refusals:
                 own += row.words
             if row.never_fits:
                 never += row.words
+            if row.of_reasoning:
+                self._codes_of_reasoning.update(code.lower() for code in row.codes)
+                thoughts += row.words
             for code in row.codes:
                 self._codes.setdefault(code.lower(), kind)
             words.setdefault(kind, []).extend(row.words)
         self._words = {kind: _any_of(found) for kind, found in words.items() if found}
         self._own_words = _any_of(own)
         self._never_fits = _any_of(never)
+        self._of_reasoning = _any_of(thoughts)
         self._refusing = _any_of(load_refusing_words())
         features = load_refused_features()
         self._features = [_Feature(row) for row in features]
@@ -58,6 +64,12 @@ class Refusals:
     def never_fits(self, text: str) -> bool:
         """Whether it exceeds the limit of a whole minute, so that waiting does not help."""
         return self._never_fits.search(_plain(text)) is not None
+
+    def of_reasoning(self, text: str, codes: Iterable[str] = ()) -> bool:
+        """Whether the reasoning in the conversation is refused, which another model wrote."""
+        if not self._codes_of_reasoning.isdisjoint(code.lower() for code in codes):
+            return True
+        return self._of_reasoning.search(_plain(text)) is not None
 
     def features(self, text: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
         """Features that the text says this model lacks; none if the model failed at one that it has."""

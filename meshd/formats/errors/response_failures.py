@@ -96,6 +96,10 @@ def refused_features(status: int, words: ErrorWords) -> tuple[str, ...]:
     return refusals().features(words.message, (words.code, words.type, *words.codes))
 
 
+def _of_reasoning(words: ErrorWords) -> bool:
+    return refusals().of_reasoning(words.message, (words.code, words.type, *words.codes))
+
+
 def kind_of_error(status: int, words: ErrorWords, waits: float | None = None) -> FailureKind:
     """The kind of an error status. For an ambiguous status the body's codes win over its times, and these over its
     words. waits: seconds of pause that the provider asked for."""
@@ -252,6 +256,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         limits=rate_limits(raw_headers),
         refused=refused_features(status, words) if kind is FailureKind.UNSUPPORTED else (),
         elsewhere=missing,
+        of_reasoning=status in _REFUSES and _of_reasoning(words),
     )
 
 
@@ -307,6 +312,7 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
         retry_after=waits if inside or kind not in _PASSES else words.retry_after,
         refused=refused,
         inside=True,
+        of_reasoning=_of_reasoning(words),
         usage=usage,
         said=said,
     )

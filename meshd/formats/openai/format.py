@@ -18,6 +18,7 @@ from meshd.formats.openai.body import meaning
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
+from meshd.formats.openai.body.reasoning import without_reasoning
 from meshd.formats.openai.body.request import RequestWriter, asks_for_no_vectors, choices_asked_for
 from meshd.formats.openai.body.tokens import count
 from meshd.formats.openai.models import read_listing, read_model
@@ -138,6 +139,7 @@ class OpenAIAppSide:
     count = staticmethod(count)
     with_parameters = staticmethod(with_parameters)
     with_output_limit = staticmethod(with_output_limit)
+    without_reasoning = staticmethod(without_reasoning)
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)

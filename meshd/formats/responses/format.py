@@ -22,6 +22,7 @@ from meshd.formats.responses.answer import answer_text, read_answer
 from meshd.formats.responses.body import known_items, meaning
 from meshd.formats.responses.body.needs import read
 from meshd.formats.responses.body.parameters import with_output_limit
+from meshd.formats.responses.body.reasoning import without_reasoning
 from meshd.formats.responses.body.tokens import count
 from meshd.formats.responses.errors import stream_error
 from meshd.formats.responses.request import RequestWriter
@@ -115,6 +116,7 @@ class ResponsesAppSide:
     count = staticmethod(count)
     with_parameters = staticmethod(with_parameters)
     with_output_limit = staticmethod(with_output_limit)
+    without_reasoning = staticmethod(without_reasoning)
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)

@@ -13,7 +13,6 @@ import asyncio
 import enum
 import logging
 import re
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
@@ -22,10 +21,10 @@ import msgspec
 
 from meshd.core.events.records import Outcome
 from meshd.core.needs import OUTPUT_LIMITS
-from meshd.core.prices import units_of
 from meshd.formats.protocol import Format, PassedOn
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt_plan import Plan
+from meshd.gateway.requests.journal_entries import write_begin, write_end
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.streams.relay import Broken, failure_of_bug, relay
 from meshd.gateway.requests.usage_meter import UsageMeter
@@ -155,6 +154,7 @@ class UpstreamAttempt:
         self.broken: Broken | None = None
         self._asked: ProviderSettings | None = None  # what its provider was asked with
         self._written = False  # in the journal
+        self._bare = False  # it is asked without the reasoning of earlier turns
         self._short = False  # the app's own deadline leaves it less time than the mesh would
         self._started = clock.now()
         self._limit: Timeout | None = None  # of the asking, where a connector ignores its own
@@ -180,6 +180,8 @@ class UpstreamAttempt:
             except ProviderFailure as refused:
                 if other := self._other_limit(refused):
                     await self._send_with(other)
+                elif self._leaves_reasoning_out(refused):
+                    await self._send()
                 else:
                     await self._send_again(refused)
         except ProviderFailure as failure:
@@ -264,6 +266,16 @@ class UpstreamAttempt:
                 known.output_limit = before
             raise
 
+    def _leaves_reasoning_out(self, refused: ProviderFailure) -> bool:
+        """Whether the provider refused the reasoning in the conversation, so that it is asked without it."""
+        if not refused.of_reasoning:
+            return False
+        fields = self.context.fields_for(self.step)
+        self._bare = self.context.format.app.without_reasoning(fields) is not fields
+        if self._bare:
+            self.step.remark = "asked again without the reasoning of earlier turns, which it refused"
+        return self._bare
+
     async def _send_again(self, refused: ProviderFailure) -> None:
         """Ask again if the refused key has been replaced: the provider is not to blame for the old one. Otherwise
         raises the refusal."""
@@ -298,10 +310,13 @@ class UpstreamAttempt:
             self._short = timeout < allowed
             timeout = min(timeout, allowed)
         ticket, passed_on = self.step.ticket, context.passed_on
+        fields = context.fields_for(self.step)
+        if self._bare:
+            fields = context.format.app.without_reasoning(fields)
         return ProviderCall(
             context.operation,
             model.upstream,
-            context.fields_for(self.step),
+            fields,
             plan.needs.stream,
             max(timeout, 0.001),
             max(first_token, 0.001),
@@ -323,44 +338,16 @@ class UpstreamAttempt:
         """Record once, in memory and durably, that the attempt is about to be sent."""
         if self._written:
             return
-        context, step = self.context, self.step
-        model, reservation = step.model, step.reservation
-        assert reservation is not None, "nothing was reserved for it"
-        context.about_to_send(step)
+        context = self.context
+        context.about_to_send(self.step)
         self._written = True
-        context.runtime.ledger.begin(
-            context.request_id,
-            time.time(),
-            model.provider,
-            model.id,
-            step.pool.name,
-            reservation.account,
-            reservation.estimate.cost,
-            context.latest,
-            step.number,
-            reservation.day,
-            reservation.estimate.tokens_in,
-            reservation.estimate.tokens_out,
-            units=context.plan.needs.units,
-        )
+        write_begin(context.runtime.ledger, context.request_id, self.step, context.latest, context.plan.needs.units)
 
     def _settle(self, ok: bool) -> None:
         """Record once what the plan has just settled."""
         if self._written:
             self._written = False
-            usage, step = self.step.usage, self.step
-            self.context.runtime.ledger.settle(
-                self.context.request_id,
-                time.time(),
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.cached_tokens,
-                step.cost,
-                ok,
-                step.number,
-                step.sent,
-                units=units_of(usage),
-            )
+            write_end(self.context.runtime.ledger, self.context.request_id, self.step, ok)
         self.context.settled(self)
 
     # -- the end --------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ MOST_COST = 10**15
 class AttemptStep:
     """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
     hedge: it is sent in addition to another. tests: those whose probation it tests. resting: it was on standby when
-    chosen. usage, cost (10⁻⁹ USD), sent: what it used, and whether it was sent, once it is closed."""
+    chosen. remark: how it was asked, if not as usual. usage, cost (10⁻⁹ USD), sent: what it used, and whether it was
+    sent, once it is closed."""
 
     model: ModelSpec
     pool: PoolSpec
@@ -45,6 +46,7 @@ class AttemptStep:
     tests: tuple[Availability, ...] = ()
     resting: bool = False
     taken: Taken | None = None
+    remark: str = ""
     usage: Usage = NOTHING
     cost: int = 0
     sent: bool = True
@@ -147,7 +149,7 @@ class AttemptBook:
                 step.model.provider,
                 ok,
                 reason,
-                message,
+                message or step.remark,
                 status,
                 duration,
                 tokens_in=usage.input_tokens,

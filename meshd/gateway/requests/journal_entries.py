@@ -1,0 +1,53 @@
+"""The journal's entries of one attempt: that it is about to be sent, and what it used.
+
+Owns: what these entries hold. Must never: decide when they are written (`attempt.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from meshd.core.prices import units_of
+from meshd.routing.attempts.book import AttemptStep
+from meshd.spend.journal import JournalWriter
+
+
+def write_begin(
+    ledger: JournalWriter, request_id: bytes, step: AttemptStep, latest: float, units: Mapping[str, int]
+) -> None:
+    """latest: the request's. units: the most that it may use, beside tokens, of what has a price."""
+    model, reservation = step.model, step.reservation
+    assert reservation is not None, "nothing was reserved for it"
+    ledger.begin(
+        request_id,
+        time.time(),
+        model.provider,
+        model.id,
+        step.pool.name,
+        reservation.account,
+        reservation.estimate.cost,
+        latest,
+        step.number,
+        reservation.day,
+        reservation.estimate.tokens_in,
+        reservation.estimate.tokens_out,
+        units=units,
+    )
+
+
+def write_end(ledger: JournalWriter, request_id: bytes, step: AttemptStep, ok: bool) -> None:
+    """The step is closed."""
+    usage = step.usage
+    ledger.settle(
+        request_id,
+        time.time(),
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        step.cost,
+        ok,
+        step.number,
+        step.sent,
+        units=units_of(usage),
+    )
