@@ -25,7 +25,7 @@ class Unit(NamedTuple):
     heading: str = ""
 
 
-_WRITTEN, _REASONING = "tokens_written", "tokens_reasoning"
+_WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
 
 UNITS = (
     Unit("images", "per_image", 1, "USD for each image.", "images"),
@@ -37,11 +37,15 @@ UNITS = (
     Unit("searches", "per_search", 1, "USD for each search, as models that rerank are billed.", "searches"),
     Unit(_WRITTEN, heading="written"),
     Unit(_REASONING, heading="reasoning"),
+    Unit(_LASTING, heading="written 1h"),
 )
 """All that is counted beside input, output and cached tokens. Statistics are stored in this order, so that a new one
 comes last, and none is ever removed."""
 
 PRICED = {unit.name: unit for unit in UNITS if unit.price}
+
+LASTING_WRITE_PERCENT = 200
+"""Percent of the input price for what is written to a cache for longer than 5 minutes: Anthropic's hour costs twice."""
 
 TOKENS = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
 PRICES = (*TOKENS, "per_request", *(unit.price for unit in PRICED.values()))
@@ -92,17 +96,25 @@ class Pricing:
         return value
 
     def cost(
-        self, tokens_in: int, tokens_out: int, tokens_cached: int = 0, tokens_written: int = 0, write_percent: int = 100
+        self,
+        tokens_in: int,
+        tokens_out: int,
+        tokens_cached: int = 0,
+        tokens_written: int = 0,
+        write_percent: int = 100,
+        tokens_lasting: int = 0,
     ) -> int:
         """For one request, rounded up, so that sums never undercount. tokens_written: input tokens written to a cache,
-        at `write_percent` of the input price."""
+        at `write_percent` of the input price. tokens_lasting: those of them at `LASTING_WRITE_PERCENT`."""
         long = self.long_prompt
         prices = self if long is None or tokens_in <= long.above else long
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
         millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
         if tokens_written and write_percent > 100:
-            millionths += -(-tokens_written * prices.input_per_1m * (write_percent - 100) // 100)
+            surplus = (tokens_written - tokens_lasting) * (write_percent - 100)
+            surplus += tokens_lasting * (LASTING_WRITE_PERCENT - 100)
+            millionths += -(-surplus * prices.input_per_1m // 100)
         return -(-millionths // 1_000_000) + self.per_request
 
     def cost_of_units(self, used: Iterable[tuple[str, int]]) -> int:
@@ -121,6 +133,8 @@ def units_of(usage: Usage) -> dict[str, int]:
     counted = dict(usage.units)
     if usage.written_tokens:
         counted[_WRITTEN] = usage.written_tokens
+        if usage.lasting_tokens:
+            counted[_LASTING] = min(usage.lasting_tokens, usage.written_tokens)
     if usage.reasoning_tokens:
         counted[_REASONING] = min(usage.reasoning_tokens, usage.output_tokens)
     return counted

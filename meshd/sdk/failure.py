@@ -38,6 +38,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     written_tokens: int | None = None  # of the input tokens: written to a cache at a separate price; None: not reported
     units: tuple[tuple[str, int], ...] = ()
     reasoning_tokens: int = 0  # of the output tokens
+    lasting_tokens: int | None = None  # of the written ones: kept for longer than 5 minutes; None: not told apart
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):

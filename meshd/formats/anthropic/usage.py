@@ -13,6 +13,7 @@ from meshd.formats.openai.usage import first_count, within
 from meshd.sdk.provider import Usage
 
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
+_CREATED, _SHORT, _LASTING = "cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
 
 
 def usage_in(report: object, before: Usage | None = None) -> Usage | None:
@@ -28,8 +29,12 @@ def usage_in(report: object, before: Usage | None = None) -> Usage | None:
     earlier = before or Usage()
     if fresh is None and read is None and written is None:
         total, cached, kept = earlier.input_tokens, earlier.cached_tokens, earlier.written_tokens
+        lasting = earlier.lasting_tokens
     else:
         kept = earlier.written_tokens if written is None else written
+        lasting = _lasting(report, kept)
+        lasting = earlier.lasting_tokens if lasting is None else lasting
+        lasting = None if lasting is None else min(max(lasting, 0), max(kept or 0, 0))
         cached = earlier.cached_tokens if read is None else read
         if fresh is None:
             fresh = max(earlier.input_tokens - earlier.cached_tokens - (earlier.written_tokens or 0), 0)
@@ -37,7 +42,7 @@ def usage_in(report: object, before: Usage | None = None) -> Usage | None:
     thought = _inside(report, "output_tokens_details", "thinking_tokens")
     output = earlier.output_tokens if output is None else output
     reasoning = earlier.reasoning_tokens if thought is None else min(max(thought, 0), max(output, 0))
-    return Usage(total, output, cached, kept, units or earlier.units, reasoning)
+    return Usage(total, output, cached, kept, units or earlier.units, reasoning, lasting)
 
 
 def _count(report: Mapping[str, Any], name: str) -> int | None:
@@ -50,9 +55,14 @@ def _written(report: Mapping[str, Any]) -> int | None:
     written = _count(report, _WRITTEN)
     if written is not None:
         return written
-    each = [_inside(report, "cache_creation", f"ephemeral_{ttl}_input_tokens") for ttl in ("5m", "1h")]
-    found = [count for count in each if count is not None]
+    found = [count for name in (_SHORT, _LASTING) if (count := _inside(report, _CREATED, name)) is not None]
     return within(sum(found)) if found else None
+
+
+def _lasting(report: Mapping[str, Any], written: int | None) -> int | None:
+    """What was written for an hour; None if it is not told apart."""
+    short, lasting = (_inside(report, _CREATED, name) for name in (_SHORT, _LASTING))
+    return (written or 0) - short if lasting is None and short is not None else lasting
 
 
 def _inside(report: Mapping[str, Any], name: str, member: str) -> int | None:
@@ -74,6 +84,9 @@ def usage_map(usage: Usage) -> dict[str, Any]:
         _READ: usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }
+    if usage.lasting_tokens is not None:
+        lasting = min(usage.lasting_tokens, written)
+        made[_CREATED] = {_SHORT: written - lasting, _LASTING: lasting}
     if usage.reasoning_tokens:
         made["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     if searches := dict(usage.units).get("searches"):

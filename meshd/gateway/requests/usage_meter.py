@@ -105,4 +105,5 @@ def _joined(before: Usage | None, now: Usage) -> Usage:
         before.written_tokens if now.written_tokens is None else now.written_tokens,
         now.units or before.units,
         now.reasoning_tokens or before.reasoning_tokens,
+        before.lasting_tokens if now.lasting_tokens is None else now.lasting_tokens,
     )

@@ -112,6 +112,7 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
     given_in, given_out, given_cached = reported.input_tokens, reported.output_tokens, reported.cached_tokens
     said: list[str] = []
     tokens_in, tokens_out, cached, written = given_in, given_out, given_cached, reported.written_tokens
+    lasting = reported.lasting_tokens
     if not _fits_in(given_in, needs, model):
         most = estimate.upper_bound(needs, model).tokens_in
         tokens_in = _input(needs, model) if given_in < most else min(most, MOST_ESTIMATED)
@@ -122,11 +123,11 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
         tokens_out = _output(needs, model, received) if low else min(most, MOST_ESTIMATED)
         said.append(f"{_number(given_out)} tokens of answer")
     if not _fits_cached(reported, tokens_in):
-        cached, written = 0, None  # a cache lowers the price: only if it is certain
+        cached, written, lasting = 0, None, None  # a cache lowers the price: only if it is certain
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
-    usage = Usage(tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens)
+    usage = Usage(tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens, lasting)
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
     return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
 
@@ -159,10 +160,10 @@ def _fits_out(tokens: int, needs: RequestNeeds, model: ModelSpec, received: Rece
 
 
 def _fits_cached(reported: Usage, tokens_in: int) -> bool:
-    cached, written = reported.cached_tokens, reported.written_tokens or 0
-    if not cached and not written:
+    cached, written, lasting = reported.cached_tokens, reported.written_tokens or 0, reported.lasting_tokens or 0
+    if not cached and not written and not lasting:
         return True
-    return cached >= 0 <= written and cached + written <= min(reported.input_tokens, tokens_in)
+    return cached >= 0 <= lasting <= written and cached + written <= min(reported.input_tokens, tokens_in)
 
 
 def _floor_in(needs: RequestNeeds, model: ModelSpec) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.core.prices import LASTING_WRITE_PERCENT
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage
 
@@ -20,10 +21,6 @@ OUTPUT_UNKNOWN = 4096
 IMAGE_TOKENS = 12_000
 """Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up
 to a fifth more. Claude's largest is 4784."""
-
-
-LASTING_WRITE_PERCENT = 200
-"""Percent of the input price for what is written to a cache for longer than 5 minutes: Anthropic's hour costs twice."""
 
 
 class Estimate(NamedTuple):
@@ -64,13 +61,15 @@ def write_percent(needs: RequestNeeds, model: ModelSpec) -> int:
 
 def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
     """What an attempt is settled with. percent: what writes to a cache cost (`write_percent`): above 100, all input
-    that is not reported as read from the cache may have been written to it."""
-    written = usage.written_tokens
+    that is not reported as read from the cache may have been written to it. What is reported as written for longer
+    costs `LASTING_WRITE_PERCENT`, the rest the model's own percent."""
+    written, lasting = usage.written_tokens, usage.lasting_tokens
     if written is None:
         written = max(usage.input_tokens - usage.cached_tokens, 0) if percent > 100 else 0
-    elif written and percent <= 100:
+    elif written and (percent <= 100 or lasting is not None):
         percent = model.cache_write_percent
-    cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, percent)
+    tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
+    cost = model.pricing.cost(*tokens, written, percent, min(lasting or 0, written))
     return cost + model.pricing.cost_of_units(usage.units) if usage.units else cost
 
 

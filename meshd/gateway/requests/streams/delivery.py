@@ -162,6 +162,7 @@ def merged(before: Usage, last: Usage) -> Usage:
         prompt.written_tokens,
         tuple(units.items()),
         before.reasoning_tokens + last.reasoning_tokens,
+        prompt.lasting_tokens,
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from meshd.core.needs import RequestNeeds
-from meshd.core.prices import LongPrompt, Pricing
+from meshd.core.prices import LongPrompt, Pricing, units_of
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
@@ -195,3 +195,12 @@ def test_writes_to_a_cache_by_the_pools_rule_are_reserved_and_settled_by_what_is
     assert marks.estimate(dear).cost > plain.estimate(dear).cost
     assert write_percent(marks.needs, dear) == 100, "what reports no writes made none"
     assert cost_of(Usage(100, 10), dear, 100) < cost_of(Usage(100, 10, written_tokens=50), dear, 100)
+
+
+@pytest.mark.parametrize(("lasting", "percents"), [(0, 50 * 25), (20, 30 * 25 + 20 * 100), (50, 50 * 100)])
+def test_writes_for_an_hour_cost_more_than_those_for_minutes(lasting: int, percents: int) -> None:
+    dear = model("p.m", cache_write_percent=125, pricing=Pricing(input_per_1m=100_000_000))
+    plain, usage = Usage(100, 0), Usage(100, 0, written_tokens=50, lasting_tokens=lasting)
+    for percent in (100, 125, 200):
+        assert cost_of(usage, dear, percent) - cost_of(plain, dear, 100) == percents
+    assert units_of(usage) == {"tokens_written": 50} | ({"tokens_written_lasting": lasting} if lasting else {})
