@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 BYTES_PER_TOKEN = 4
 """Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to 5 bytes a

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from meshd.sdk.failure import Usage
+    from meshd.sdk.calls.failure import Usage
 
 
 class Unit(NamedTuple):

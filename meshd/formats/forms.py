@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from meshd.host.plain_text import printable
-from meshd.sdk.form import Form, Part
+from meshd.sdk.calls.form import Form, Part
 from meshd.sdk.reading.audio import seconds_of
 from modelmesh.errors import InvalidRequestError
 from modelmesh.wording import short

@@ -1,6 +1,6 @@
 """Chat completions: an answer to a conversation."""
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 CHAT = OperationSpec(
     name="chat.completions",

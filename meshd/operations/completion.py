@@ -1,6 +1,6 @@
 """Completions: the text that follows a prompt."""
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 COMPLETION = OperationSpec(
     name="completions",

@@ -1,6 +1,6 @@
 """Embeddings: a vector for each text."""
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 EMBEDDINGS = OperationSpec(
     name="embeddings",

@@ -15,7 +15,7 @@ from meshd.operations.images.edit import IMAGE_EDIT
 from meshd.operations.images.generation import IMAGE_GENERATION
 from meshd.operations.moderation import MODERATION
 from meshd.operations.rerank import RERANK
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 OPERATIONS: dict[str, OperationSpec] = {
     each.name: each

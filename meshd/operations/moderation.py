@@ -1,6 +1,6 @@
 """Moderations: whether a text or image is harmful, and in which way."""
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 MODERATION = OperationSpec(
     name="moderations",

@@ -1,6 +1,6 @@
 """Reranking: documents by how well they answer a query."""
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 RERANK = OperationSpec(
     name="rerank",

@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
-from meshd.sdk.form import Form
+from meshd.sdk.calls.failure import FailureKind, ProviderFailure, RateLimits, Usage
+from meshd.sdk.calls.form import Form
+from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.calls.passing import RawAnswer, RawRequest
 from meshd.sdk.http.credentials import Credentials, secrets_of
-from meshd.sdk.operation import OperationSpec
-from meshd.sdk.passing import RawAnswer, RawRequest
 from meshd.sdk.settings import ProviderSettings
 
 __all__ = [

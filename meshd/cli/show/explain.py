@@ -14,7 +14,7 @@ from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget as budgets
 from meshd.operations.known import OPERATIONS, usual
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 app = helping.Commands()
 

@@ -49,7 +49,7 @@ from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, Transport
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
 from meshd.net.pool import queued
-from meshd.sdk.passing import RawAnswer, RawRequest
+from meshd.sdk.calls.passing import RawAnswer, RawRequest
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,

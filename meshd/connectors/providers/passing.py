@@ -18,8 +18,8 @@ from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
 from meshd.net.http import BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
+from meshd.sdk.calls.passing import RawRequest
 from meshd.sdk.http.credentials import Credentials
-from meshd.sdk.passing import RawRequest
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 MOST_ERROR = 1024 * 1024
@@ -47,7 +47,7 @@ async def forward(
 
 
 class PassedAnswer:
-    """See `sdk/passing.py:RawAnswer`."""
+    """See `sdk/calls/passing.py:RawAnswer`."""
 
     def __init__(self, answer: Answer, credentials: Credentials, failed: Failed, timeout: float) -> None:
         self.status = answer.status

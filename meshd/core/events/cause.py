@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from meshd.sdk.failure import FailureKind
+from meshd.sdk.calls.failure import FailureKind
 
 
 class Cause(enum.StrEnum):

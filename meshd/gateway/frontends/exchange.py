@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 from meshd.core.caller import Caller
 from meshd.host import clock
 from meshd.host.plain_text import printable
-from meshd.sdk.form import Form
+from meshd.sdk.calls.form import Form
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 

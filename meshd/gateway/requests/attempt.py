@@ -34,7 +34,7 @@ from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.form import Form
+from meshd.sdk.calls.form import Form
 from meshd.sdk.provider import (
     FailureKind,
     OperationSpec,

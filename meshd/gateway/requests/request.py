@@ -36,7 +36,7 @@ from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
-from meshd.sdk.form import Form
+from meshd.sdk.calls.form import Form
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import (
     MeshError,

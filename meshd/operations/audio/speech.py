@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 
 def characters(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:

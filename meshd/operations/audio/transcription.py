@@ -1,7 +1,7 @@
 """Transcriptions: the words of a recording."""
 
 from meshd.operations.audio.files import seconds
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 TRANSCRIPTION = OperationSpec(
     name="audio.transcriptions",

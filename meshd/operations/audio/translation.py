@@ -1,7 +1,7 @@
 """Translations: what is said in a recording, in English."""
 
 from meshd.operations.audio.files import seconds
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 TRANSLATION = OperationSpec(
     name="audio.translations",

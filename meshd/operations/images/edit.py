@@ -1,7 +1,7 @@
 """Images from other images and a description."""
 
 from meshd.operations.images.count import images
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 IMAGE_EDIT = OperationSpec(
     name="images.edits",

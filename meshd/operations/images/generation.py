@@ -1,7 +1,7 @@
 """Images from a description."""
 
 from meshd.operations.images.count import images
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 IMAGE_GENERATION = OperationSpec(
     name="images.generations",

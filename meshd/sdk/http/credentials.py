@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from meshd.sdk.failure import ProviderFailure
+from meshd.sdk.calls.failure import ProviderFailure
 from meshd.sdk.http.addresses import address_parts, is_plain_header
 from meshd.sdk.settings import ProviderSettings
 

@@ -18,7 +18,7 @@ from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.operations.known import OPERATIONS
 from meshd.routing.table.policies import CachePolicy, RetryPolicy
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.provider import ProviderSettings
 from modelmesh import InvalidRequestError, MeshError
 from tests.support.gateway.builder import CHAT, SCRIPTED, Gateway

@@ -22,7 +22,7 @@ from meshd.formats.openai.body.needs import (
     read_top_level,
 )
 from meshd.formats.protocol import Asked
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
 _LISTS = ("messages", "tools", "system")

@@ -16,7 +16,7 @@ import msgspec
 from meshd.core.needs import TOOLS_PREAMBLE
 from meshd.formats.openai.body.tokens import PER_FORMAT, PER_MESSAGE, PER_TOOL, PRIMING
 from meshd.formats.protocol import Count
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 _PER_BLOCK = 3
 _NOT_TEXT = frozenset({"base64", "url", "file"})

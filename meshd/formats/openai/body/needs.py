@@ -14,7 +14,7 @@ import msgspec
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.protocol import Asked
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 

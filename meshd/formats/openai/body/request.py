@@ -12,7 +12,7 @@ import msgspec
 
 from meshd.formats.openai import wire
 from meshd.formats.openai.body.prefill import CannotGoOn, continued, prefill_of
-from meshd.sdk.form import NotAForm
+from meshd.sdk.calls.form import NotAForm
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 _TRUE = msgspec.Raw(b"true")

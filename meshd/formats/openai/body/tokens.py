@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.protocol import Count
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 PRIMING = 3
 PER_MESSAGE = 3

@@ -21,7 +21,7 @@ from meshd.formats.openai.body.needs import (
 )
 from meshd.formats.protocol import Asked
 from meshd.formats.responses.body.known_items import load_item_fields
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
 _LOGPROBS = "message.output_text.logprobs"

@@ -24,7 +24,7 @@ from meshd.formats.openai.body.tokens import (
     json_tokens,
 )
 from meshd.formats.protocol import Count
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 
 _NOT_TEXT = ("id", "status", "type")
 _CONTENTS = ("content", "output", "summary")

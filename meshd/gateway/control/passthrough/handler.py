@@ -20,7 +20,7 @@ from meshd.host import clock
 from meshd.routing.rates.headroom import NoRoom
 from meshd.routing.rates.places import Place, take
 from meshd.routing.table.specs import ProviderSpec
-from meshd.sdk.passing import RawAnswer, RawRequest
+from meshd.sdk.calls.passing import RawAnswer, RawRequest
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure
 from modelmesh.errors import (
     AccessDeniedError,

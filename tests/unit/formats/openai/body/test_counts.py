@@ -11,7 +11,7 @@ from meshd.formats.openai.body.needs import MOST_ITEMS, read
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
-from meshd.sdk.operation import OperationSpec
+from meshd.sdk.calls.operation import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
 PART = {"type": "text", "text": "x"}
