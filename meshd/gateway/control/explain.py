@@ -69,7 +69,8 @@ class Explain(Group):
         pools = pools_to_try(target.pool, identity.spec, runtime.table)
         questions = [Question(runtime.table, pool, needs, now, requester) for pool in pools]
         explained = Explanation(runtime, identity, asked, target, questions, denied).as_map()
-        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid, app)
+        uid, beside = call.caller.uid, [dict(each) for each in app.passed_on(headers, "")]
+        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, uid, app, beside)
         explained["cache"] = self._cache(target.pool, found)
         return explained
 

@@ -68,7 +68,7 @@ def lookup(
     app: AppSpec,
     uid: int,
     format: Parameters,
-    passed_on: object = None,
+    passed_on: object,
 ) -> Lookup | None:
     """Where to look up and keep a request's answer; None if it is neither looked up nor kept.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -47,7 +48,7 @@ def listening(tmp_path: Path):
     sock.bind(str(tmp_path / "mesh.sock"))
     sock.listen(8)
     # Away from 3 and 4, which the child's shell writes over.
-    high = socket.socket(fileno=os.dup2(sock.fileno(), 200, inheritable=False))
+    high = socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 200))
     sock.close()
     yield high
     high.close()

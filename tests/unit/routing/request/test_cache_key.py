@@ -31,7 +31,7 @@ MAIL, NOTES = AppSpec("mail"), AppSpec("notes")
 
 def look(body: Any = BODY, *, pool=POOL, asked="chat", needs=CHAT_NEEDS, headers=None, app=MAIL, uid=1000):
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return lookup(pool, asked, needs, split(text), headers or {}, app, uid, FORMAT)
+    return lookup(pool, asked, needs, split(text), headers or {}, app, uid, FORMAT, None)
 
 
 def key(*given: Any, **named: Any) -> bytes:
@@ -207,7 +207,7 @@ def test_an_app_gets_no_answer_of_a_model_that_it_may_not_use():
 def test_what_cannot_be_read_in_one_way_is_not_kept(messages):
     fields = {name: value for name, value in split(json.dumps(BODY).encode()).items() if name != "messages"}
     fields["messages"] = msgspec.Raw(messages)
-    assert lookup(POOL, "chat", CHAT_NEEDS, fields, {}, MAIL, 1, FORMAT) is None
+    assert lookup(POOL, "chat", CHAT_NEEDS, fields, {}, MAIL, 1, FORMAT, None) is None
 
 
 def test_nor_what_is_very_long():
