@@ -35,6 +35,7 @@ import msgspec
 from meshd.connectors.providers.scripted import asked, oddities
 from meshd.connectors.providers.scripted.oddities import Odd
 from meshd.sdk.provider import OperationSpec
+from meshd.sdk.reading import lenient
 
 FINGERPRINT = "scripted"
 DEFAULT_MODEL = "scripted"
@@ -214,7 +215,7 @@ def words_of(step: Step, request: Request) -> list[str]:
     text = step.reply
     if text is None:
         said = asked.last_results(request.fields) if step.echo_results else asked.last_user_text(request.fields)
-        text = "" if step.calls else f"[scripted] {said}"
+        text = "" if step.calls else lenient.well_formed(f"[scripted] {said}")
     return re.findall(r"\s*\S+|\s+$", text) or ([text] if text else [])
 
 
