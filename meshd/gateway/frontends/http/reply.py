@@ -183,8 +183,9 @@ class HttpReply(CreditedReply):
     def _finish(self, data: bytes) -> None:
         self.done = True
         self._stop_watching()
-        if self.finish is not None:
-            self.finish()
+        finish, self.finish, self.request = self.finish, None, None  # both hold this reply: a cycle frees nothing
+        if finish is not None:
+            finish()
         self._sender.finished(self, data, keeps=self.keeps)
 
     def _break_off(self) -> None:
