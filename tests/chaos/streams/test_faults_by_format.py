@@ -10,29 +10,16 @@ from typing import Any
 import pytest
 
 from tests.support.apps.sdk_streams import FORMATS, PLACES, TOOL, heard
+from tests.support.providers import stream_faults
 
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
 TEXT = "".join(WORDS)
 FAULTS: dict[str, dict[str, Any]] = {
-    "reset": {"fault": "reset"},
-    "clean-close": {"fault": "clean_close"},
-    "cut-chunk": {"fault": "cut_chunk"},
-    "silence": {"fault": "silence"},
-    "bad-chunk": {"fault": "bad_chunk"},
-    "bad-end": {"fault": "bad_end"},
-    "openai-error": {"fault": "error_event", "message": "The server had an error"},
-    "anthropic-error": {"fault": "error_event", "shape": "anthropic", "message": "Overloaded"},
-    "gemini-error": {"fault": "error_event", "shape": "gemini", "message": "The model is overloaded."},
-    "gemini-list-error": {"fault": "error_event", "shape": "gemini_list", "message": "The model is overloaded."},
+    **stream_faults.FAULTS,
     "error-as-reason": {
         "fault": "raw",
         "raw": 'data: {"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}\n\n',
     },
-    "empty": {"fault": "empty"},
-    "html": {"fault": "html"},
-    "late": {"fault": "pause", "pause": "20s"},
-    "trickle": {"byte_delay": "30ms"},
-    "endless": {"fault": "endless"},
 }
 PHASES: dict[str, dict[str, Any]] = {"before": {}, "after": {"after": 2}}
 MATRIX = [(phase, fault) for phase in PHASES for fault in FAULTS]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
-from typing import Any
 
 from aiohttp import web
+
+from tests.support.providers.in_thread import ProviderInThread
 
 _USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
-class KeyedProvider:
+class KeyedProvider(ProviderInThread):
     """Answers `delay` seconds later whoever has one of the `accepted` keys, and refuses the others with `status`.
     guarded: also those who ask for its list of models."""
+
+    backlog = 512
 
     def __init__(self, *accepted: str, delay: float = 0.02, status: int = 401, guarded: bool = False) -> None:
         self.accepted = set(accepted)
@@ -24,37 +26,13 @@ class KeyedProvider:
         self.status = status
         self.asked: Counter[str] = Counter()
         self.refused = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        assert self._ready.wait(20)
+        super().__init__()
 
-    def provider(self, **settings: Any) -> dict[str, Any]:
-        return {"connector": "openai-compatible.v1", "base_url": f"http://127.0.0.1:{self.port}/v1", **settings}
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        runner = self._loop.run_until_complete(self._open())
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
-
-    async def _open(self) -> web.AppRunner:
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
-        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        return runner
+        return app
 
     def _key(self, request: web.Request) -> str:
         return request.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -2,59 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.providers.in_thread import ProviderInThread
 
 KEY = "sk-of-the-daemon-4711-0815"
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 PIECE = b"x" * 65536
 
 
-class OwnApi:
+class OwnApi(ProviderInThread):
     """asked: (method, path with query, headers, body) of each request. sent: bytes of the endless answer that have been
     taken off its hands. open: endless answers that have not ended. release: lets `/v1/held` go on."""
+
+    cancels = True
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.sent = 0
         self.open = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        assert self._ready.wait(20)
+        super().__init__()
 
     def provider(self, **settings: Any) -> dict[str, Any]:
-        base = {"connector": "openai-compatible.v1", "base_url": f"http://127.0.0.1:{self.port}/v1", "api_key": KEY}
-        return {**base, **settings}
+        return super().provider(**{"api_key": KEY, **settings})
 
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        runner = self._loop.run_until_complete(self._open())
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
-
-    async def _open(self) -> web.AppRunner:
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=10**8)
         app.router.add_route("*", "/v1/endless", self._endless)
         app.router.add_route("*", "/v1/cut", self._cut)
         app.router.add_route("*", "/v1/events", self._events)
         app.router.add_route("*", "/v1/{rest:.*}", self._any)
-        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.port = runner.addresses[0][1]
-        return runner
+        return app
 
     async def _any(self, request: web.Request) -> web.Response:
         body, headers = await request.read(), {name.lower(): value for name, value in request.headers.items()}
