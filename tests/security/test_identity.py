@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +12,7 @@ import pytest
 
 from modelmesh import protocol as wire
 from tests.support.apps.raw_peer import RawPeer, message
-from tests.support.waiting import until
+from tests.support.apps.stranger import pids_can_be_chosen, reborn
 
 ANN, EVE = 5001, 5002
 
@@ -72,38 +70,15 @@ def test_a_request_id_of_another_user_gets_nothing(stranger: Any) -> None:
 
 def test_a_process_that_has_ended_lends_no_identity(door: Any, stranger: Any) -> None:
     """Its pid is another program's when the daemon accepts the connection, of the same user even."""
-    last = Path("/proc/sys/kernel/ns_last_pid")
-    if not os.access(last, os.W_OK):
-        pytest.skip("this kernel does not let pids be chosen")
+    pids_can_be_chosen()
+    eve = stranger(EVE)
     os.kill(door.pid, signal.SIGSTOP)
-    try:
-        eve = stranger(EVE)
-        peer = eve.connect()
-        eve.end()
-        other = reborn(eve.process.pid, last)
-    finally:
-        os.kill(door.pid, signal.SIGCONT)
-    try:
+    with contextlib.ExitStack() as others:
+        try:
+            peer = eve.connect()
+            eve.end()
+            others.enter_context(reborn(eve.process.pid, EVE))
+        finally:
+            os.kill(door.pid, signal.SIGCONT)
         you = answer(peer, ask(peer))["you"]
         assert (you["uid"], you["exe"]) == (EVE, "")
-    finally:
-        other.kill()
-        other.wait()
-
-
-def reborn(pid: int, last: Path) -> subprocess.Popen[bytes]:
-    """Another program of the same user, with that pid."""
-    tried: list[subprocess.Popen[bytes]] = []
-
-    def found() -> bool:
-        last.write_text(str(pid - 1))
-        tried.append(subprocess.Popen(["/usr/bin/sleep", "60"], user=EVE, group=EVE, extra_groups=[]))
-        if tried[-1].pid != pid:
-            tried[-1].kill()
-            tried[-1].wait()
-        return tried[-1].pid == pid
-
-    until(found, what="a process gets that pid")
-    with contextlib.suppress(OSError):
-        assert os.readlink(f"/proc/{pid}/exe").endswith("sleep")
-    return tried[-1]

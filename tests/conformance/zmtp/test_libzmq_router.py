@@ -6,6 +6,8 @@ The attacks show that the tests of `tests/security` would fail with it.
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 import zmq
@@ -21,7 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from meshd.gateway.frontends.ipc.zmtp import GREETING, Bounds, Peer
+from meshd.host.process import processes
+from modelmesh import protocol as wire
 from tests.support.apps.raw_peer import RawPeer, command, message, ready
+from tests.support.apps.stranger import OTHER, Stranger, pids_can_be_chosen, reborn
 from tests.support.waiting import WAIT, until
 
 BOUNDS = Bounds(message=2**20, discarded=0)
@@ -45,6 +51,12 @@ class Router:
         """With the routing id in front."""
         assert self._socket.poll(WAIT * 1000), "nothing came"
         return self._socket.recv_multipart()
+
+    def whose(self) -> tuple[int, ...]:
+        """(uid, gid, pid) of who sent the next message, as libzmq tells them with it."""
+        assert self._socket.poll(WAIT * 1000), "nothing came"
+        address = self._socket.recv_multipart(copy=False)[-1].get("Peer-Address")
+        return tuple(map(int, address.split(":")[1:]))
 
     def send(self, frames: Frames) -> None:
         self._socket.send_multipart(frames)
@@ -145,14 +157,14 @@ while True:
 
 
 @pytest.fixture
-def echo(short: Path) -> Iterator[Callable[[], tuple[Path, Any]]]:
-    """`echo()`: the path and process of a ROUTER that tells each peer its routing id."""
+def echo(short: Path) -> Iterator[Callable[..., tuple[Path, Any]]]:
+    """`echo()`: the path and process of a ROUTER that tells each peer its routing id. options: of the process."""
     made: list[Any] = []
 
-    def make() -> tuple[Path, Any]:
+    def make(**options: Any) -> tuple[Path, Any]:
         path = short / "echo"
         program = [sys.executable, "-c", ECHO, path]
-        made.append(subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+        made.append(subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options))
         assert made[-1].stdout.readline() == b"listens\n"
         return path, made[-1]
 
@@ -195,3 +207,52 @@ def test_an_endless_multipart_grows_libzmq_and_not_the_daemon(echo: Any, daemon:
                 eve.send(frame)
         until(eve.ended, what="the connection is closed")
         until(lambda: held(daemon.process.pid) - before < 16 * MIB, what="the daemon holds none of it")
+
+
+def test_idle_connections_abort_libzmq_and_not_the_daemon(echo: Any, meshd: Any) -> None:
+    """More than it may have files open."""
+
+    def few(files: int) -> dict[str, Any]:
+        return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))}
+
+    def idle(path: Path, dials: contextlib.ExitStack) -> None:
+        for _ in range(150):
+            line = dials.enter_context(socket.socket(socket.AF_UNIX))
+            line.settimeout(WAIT)
+            with contextlib.suppress(OSError):  # it has ended, or its queue is full
+                line.connect(str(path))
+
+    with contextlib.ExitStack() as dials:
+        path, process = echo(**few(64))
+        idle(path, dials)
+        assert process.wait(WAIT) == -signal.SIGABRT
+    daemon = meshd({}, **few(128))
+    with contextlib.ExitStack() as dials:
+        idle(daemon.socket, dials)
+        until(lambda: "a connection of user" in daemon.log(), what="they are too many")
+        assert daemon.process.poll() is None
+    assert until(daemon.status, what="it accepts connections again")
+
+
+def test_a_reused_pid_is_taken_for_who_connected_by_libzmqs_word_alone(router: Router, daemon: Any) -> None:
+    """libzmq tells a pid with each message, and nothing of the process: it has to be looked up when a message comes."""
+    pids_can_be_chosen()
+    with (
+        contextlib.closing(Stranger(Path(router.path), 0)) as eve,
+        contextlib.closing(Stranger(daemon.socket, 0)) as bob,
+    ):
+        at_libzmq, at_daemon = eve.connect(), bob.connect()
+        until(lambda: b"Identity" in at_libzmq.socket.recv(4096, socket.MSG_PEEK), what="its READY has come")
+        until(lambda: b"READY" in at_daemon.socket.recv(4096, socket.MSG_PEEK), what="its READY has come")
+        eve.end()
+        with reborn(eve.process.pid, 0):
+            at_libzmq.send(message([b"hi"]))
+            uid, _, pid = router.whose()
+            assert (uid, pid) == (0, eve.process.pid)
+            assert processes.executable(pid) == os.path.realpath(OTHER), "another program's rights"
+        bob.end()
+        with reborn(bob.process.pid, 0):
+            asked = wire.RequestHead(method="GET", path="/mesh/v1/describe")
+            at_daemon.send(message(wire.encode(wire.REQUEST, wire.new_request_id(), asked)))
+            you = msgspec.json.decode(wire.decode(at_daemon.receive()).body)["you"]
+            assert you["exe"] == os.path.realpath(sys.executable), "the program that connected"

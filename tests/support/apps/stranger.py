@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.apps.raw_peer import RawPeer
-from tests.support.waiting import WAIT
+from tests.support.waiting import WAIT, until
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+OTHER = "/usr/bin/sleep"
 
 CHILD = """
 import os, socket, sys
@@ -47,3 +55,34 @@ class Stranger:
         self.end()
         for each in self._made:
             each.close()
+
+
+def pids_can_be_chosen() -> None:
+    """Skips the test otherwise."""
+    if not os.access(LAST_PID, os.W_OK):
+        pytest.skip("this kernel does not let pids be chosen")
+
+
+@contextmanager
+def reborn(pid: int, uid: int) -> Iterator[None]:
+    """Another program (OTHER) of that user has this pid during the block."""
+    tried: list[subprocess.Popen[bytes]] = []
+
+    def found() -> bool:
+        LAST_PID.write_text(str(pid - 1))
+        tried.append(subprocess.Popen([OTHER, "60"], user=uid, group=uid, extra_groups=[]))
+        if tried[-1].pid != pid:
+            _end(tried.pop())
+        return bool(tried)
+
+    try:
+        until(found, what="a process gets that pid")
+        yield
+    finally:
+        for each in tried:
+            _end(each)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait(WAIT)
