@@ -5,7 +5,7 @@ Must never: buffer more of a stream than its first events.
 
 Nothing reaches the app before the first content: an earlier failure concerns only that attempt, and the app does not
 see that another attempt replaces it. Flow control runs from the app's credit to the provider's TCP window: this loop
-reads no event reads no event before the last one is sent. Rule: docs/routing.md, Streams continued elsewhere.
+reads no event before the last one is sent. Rule: docs/routing.md, Streams continued elsewhere.
 """
 
 from __future__ import annotations
