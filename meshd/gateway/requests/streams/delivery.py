@@ -179,7 +179,7 @@ class _Splice:
         self._held: list[str] | None = []
         self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
         self._size = 0  # characters held
-        self._anew = True  # the held text begins like the whole text so far so far
+        self._anew = True  # the held text begins like the whole text, so far
 
     def take(self, event: StreamEvent, used: Usage) -> Passed | None:
         """What to send for an event."""
