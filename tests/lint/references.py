@@ -1,6 +1,7 @@
 """Finds references to files and headings that do not exist: `python -m tests.lint.references FILE_OR_FOLDER …`.
 
-In documents it follows links; everywhere it looks for the names of files, with or without their folders.
+In documents it follows links; everywhere it looks for the names of files, with or without their folders, and for
+folders of this tree.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from tests.lint.texts import files, words
 
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)")
 _PATH = re.compile(r"(?<!\]\()(?<![\w/.~$*-])(?:[a-z_][\w-]*/)*[a-z_]\w*\.(?:md|py|svg)(?![\w/])")
+_IN_TREE = re.compile(r"(?<!\]\()(?<![\w/.~$*@-])(?:meshd|client|tests|docs|systemd)/[\w./-]*\w/?(?![\w*])")
+_NO_FILE = re.compile(r"[A-Z]{2}|\d\.\d")  # a placeholder, or a version ("meshd/0.1.0")
 _EXAMPLES = {"app.py", "digest.py", "mail.py", "manage.py"}  # programs of users
 _ROOTS = (
     Path(),
@@ -44,6 +47,9 @@ def _missing_files(file: Path, names: set[str]) -> Iterator[str]:
         for path in _PATH.findall(word):
             known = any((root / path).exists() for root in (*_ROOTS, file.parent)) if "/" in path else path in names
             if not known:
+                yield f"{file}:{number}: no {path}"
+        for path in _IN_TREE.findall(word):
+            if not (_PATH.search(path) or _NO_FILE.search(path) or Path(path).exists()):
                 yield f"{file}:{number}: no {path}"
 
 

@@ -34,10 +34,12 @@ def test_wordings_are_found_in_text_and_not_in_code(file: Path, capsys: pytest.C
 
 def test_files_and_headings_that_do_not_exist(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert references.main(["docs"]) == 0
-    file.write_text('"""As `docs/page.md` and docs/other.md say, and `page.md`, `lost.py`."""\n')
+    file.write_text(
+        '"""As `docs/page.md` and docs/other.md say, and `page.md`, `lost.py`; docs/, tests/lost/, docs/NAME.toml."""\n'
+    )
     (file.parent / "docs/more.md").write_text(
         "[one](page.md#a-page) [two](gone.md) [three](https://example.org/x.md)\n"
     )
     assert references.main(["docs", "code.py"]) == 1
     missing = [line.partition(": no ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert missing == ["page.md#a-page", "gone.md", "docs/other.md", "lost.py"]
+    assert missing == ["page.md#a-page", "gone.md", "docs/other.md", "lost.py", "tests/lost/"]
