@@ -24,6 +24,9 @@ from meshd.host.process.standard_streams import open_standard_streams
 COMMANDS: Final[dict[str, str]] = {
     "chat": "ask.chat",
     "embed": "ask.embed",
+    "speak": "ask.speak",
+    "transcribe": "ask.transcribe",
+    "image": "ask.image",
     "status": "show.status",
     "pools": "show.pools",
     "models": "show.models",

@@ -1,1 +1,1 @@
-"""`meshctl chat` and `embed`: commands that ask a model."""
+"""`meshctl chat`, `embed`, `speak`, `transcribe` and `image`: commands that ask a model."""

@@ -6,18 +6,16 @@ Must never: write anything but the answer (or JSON) to stdout, or call an empty 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshd.cli import daemon, helping, names
+from meshd.cli.ask import answering
 from meshd.cli.screen import output as out
-from meshd.host.plain_text import one_line
 from meshd.operations.chat import CHAT
 
 if TYPE_CHECKING:
@@ -26,8 +24,7 @@ if TYPE_CHECKING:
 app = helping.Commands()
 
 DEFAULT_MODEL = "chat-completion"
-_DIM, _RESET = "\x1b[2m", "\x1b[0m"
-_PATIENCE = 0.3  # s before a spinner is worth showing
+_WAIT = "waiting for the first token… (a local model may be starting)"
 
 Message = dict[str, str]
 
@@ -104,7 +101,7 @@ def _one(
 
 def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Mapping[str, Any], as_json: bool) -> str:
     began = time.monotonic()
-    with daemon.waiting(), _spinner():
+    with daemon.waiting(), answering.spinner(_WAIT):
         reply = client.chat.completions.create(model=model, messages=messages, **given)
     total = time.monotonic() - began
     text = (reply.choices[0].message.content or "") if reply.choices else ""
@@ -114,7 +111,7 @@ def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Map
         out.print_json({**reply.to_dict(), "mesh": mesh, "total_time": round(total, 6)})
     else:
         out.write(text if text.endswith("\n") else text + "\n")
-        _footer(mesh, reply.model, usage, None, total)
+        answering.footer(mesh, reply.model, [_tokens(usage)], total)
     return text
 
 
@@ -124,7 +121,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
     first: float | None = None
     parts: list[str] = []
     real = None
-    with daemon.waiting(), _spinner() as spinner:
+    with daemon.waiting(), answering.spinner(_WAIT) as spinner:
         stream = client.chat.completions.create(model=model, messages=messages, stream=True, **given)
         with stream:
             for chunk in stream:
@@ -142,64 +139,14 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
         sys.stdout.write("\n")
         sys.stdout.flush()
     mesh = stream.mesh.to_dict() if stream.mesh else {}
-    _footer(mesh, real, stream.usage, first, time.monotonic() - began)
+    begun = f"first token {out.seconds(first)}" if first is not None else ""
+    answering.footer(mesh, real, [_tokens(stream.usage), begun], time.monotonic() - began)
     return text
 
 
-def _footer(
-    mesh: Mapping[str, Any], model: str | None, usage: Mapping[str, Any] | None, first: float | None, total: float
-) -> None:
-    """One dim line on stderr: who answered, and how long it took."""
-    attempts = mesh.get("attempts") or ()
-    tokens = next((usage[name] for name in ("completion_tokens", "output_tokens") if usage and name in usage), None)
-    tries = len(attempts) if isinstance(attempts, list) else int(attempts or 1)
-    parts = [
-        mesh.get("model") or model,
-        mesh.get("provider"),
-        f"{tokens} tokens" if tokens is not None else None,
-        f"first token {out.seconds(first)}" if first is not None else None,
-        f"total {out.seconds(total)}",
-        f"{tries} attempts" if tries > 1 else "1 attempt",
-        out.usd(mesh["cost"]) if isinstance(mesh.get("cost"), int | float) and mesh["cost"] else None,
-    ]
-    line = one_line(" · ".join(str(part) for part in parts if part))
-    sys.stderr.write(f"{_DIM}{line}{_RESET}\n" if _coloured() else f"{line}\n")
-    sys.stderr.flush()
-
-
-def _coloured() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-@contextmanager
-def _spinner() -> Iterator[Any]:
-    """Show a spinner on a terminal until the returned event is set. A thread loads rich and draws it, so that neither
-    delays the first token."""
-    import threading
-
-    come = threading.Event()
-    if not (sys.stderr.isatty() and sys.stdout.isatty()):
-        yield come
-        return
-    gone = threading.Event()
-
-    def draw() -> None:
-        if not come.wait(_PATIENCE):
-            with out.console(stderr=True).status("waiting for the first token… (a local model may be starting)"):
-                come.wait()
-        gone.set()
-
-    class Come:
-        def set(self) -> None:
-            come.set()
-            gone.wait(1.0)  # the line is clean again before the answer is written
-
-    threading.Thread(target=draw, daemon=True).start()
-    handle = Come()
-    try:
-        yield handle
-    finally:
-        handle.set()
+def _tokens(usage: Mapping[str, Any] | None) -> str:
+    count = next((usage[name] for name in ("completion_tokens", "output_tokens") if usage and name in usage), None)
+    return f"{count} tokens" if count is not None else ""
 
 
 def _converse(client: OpenAIClient, model: str, history: list[Message], given: Mapping[str, Any]) -> None:

@@ -160,7 +160,7 @@ async def _read(http: web.Request) -> Sent:
         sent.fields = json.loads(sent.body)
         return sent
     loop = asyncio.get_running_loop()
-    stream = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    stream = StreamReader(BaseProtocol(loop), 2**30, loop=loop)  # never pauses
     stream.feed_data(sent.body)
     stream.feed_eof()
     async for part in MultipartReader(http.headers, stream):

@@ -52,6 +52,9 @@ class FakeClient:
         self.chat = self
         self.completions = self
         self.embeddings = self
+        self.audio = self
+        self.transcriptions = self
+        self.images = self
 
     def request(self, method: str, path: str, body: Any = None, stream: bool = False, **_: Any) -> Object:
         self.asked.append((f"{method} {path}", body))
@@ -73,6 +76,8 @@ class FakeClient:
         self.asked.append(("create", request))
         if "input" in request:
             made: Any = CreateEmbeddingResponse.of({"model": "e", "data": [{"index": 0, "embedding": [0.5] * 8}]})
+        elif "file" in request:
+            return self._made({"text": "".join(map(str, self.pieces))})
         elif self.pieces and isinstance(self.pieces[0], BaseException):
             raise self.pieces[0]
         elif request.get("stream"):
@@ -80,6 +85,17 @@ class FakeClient:
         else:
             text = "".join(self.pieces)
             made = ChatCompletion.of({"model": "m", "choices": [{"index": 0, "message": {"content": text}}]})
+        made.mesh = MeshDetails.of(MESH)
+        return made
+
+    def generate(self, **request: Any) -> Any:
+        self.asked.append(("generate", request))
+        return self._made({"data": [{"url": "".join(map(str, self.pieces))}]})
+
+    def _made(self, answer: dict[str, Any]) -> Any:
+        if isinstance(self.pieces[0], BaseException):
+            raise self.pieces[0]
+        made = Object.of(answer)
         made.mesh = MeshDetails.of(MESH)
         return made
 

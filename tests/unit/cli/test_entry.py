@@ -13,13 +13,14 @@ from meshd.cli import daemon, entry, names
 BUILT = {
     "apps", "connect",
     "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "token", "top",
+    "image", "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "speak", "stats",
+    "status", "token", "top", "transcribe",
 }  # fmt: skip
 
 
 def test_only_what_is_built_exists(meshctl: Any) -> None:
     assert set(entry.COMMANDS) == BUILT
-    for planned in ("secrets", "transcribe", "profile", "batch", "bench", "logs"):
+    for planned in ("secrets", "profile", "batch", "bench", "logs"):
         assert meshctl(planned).exit_code == 2
 
 
