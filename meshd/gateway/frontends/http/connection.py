@@ -12,6 +12,7 @@ from collections import deque
 from typing import Protocol
 
 from meshd.core.caller import Caller, Peer
+from meshd.gateway.frontends.http import half_closed
 from meshd.gateway.frontends.http.incoming import Incoming, RequestReader
 from meshd.gateway.frontends.http.listeners import Listener
 from meshd.gateway.frontends.http.reply import HttpReply
@@ -26,6 +27,7 @@ _FEWEST = 4096  # bytes of a body in that time
 _STUCK = 60.0  # s in which a client has to read something of an answer that has ended
 _AHEAD = 4  # requests that are read while another one is answered
 _UNPARSED = 64 * 1024  # bytes that wait for their turn before nothing more is read
+_LOOK_EVERY = 0.25  # s between two looks whether a client that sends no more is still there
 _LINGER = 2.0  # s that a closed connection is still read, so that the client gets its last answer
 
 
@@ -75,6 +77,8 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         self._left = 0  # bytes that the client had not read then
         self._closing = False  # after what is being sent
         self._held = 0  # bytes of room that a body takes
+        self._sends_no_more = False  # the client, which waits for answers
+        self._looking: asyncio.TimerHandle | None = None
 
     # -- asyncio's -----------------------------------------------------------------------------------
 
@@ -83,6 +87,21 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
             return  # read so that the client is not cut off before it has its answer
         self._unparsed = self._unparsed + data if self._unparsed else data
         self._proceed()
+
+    def eof_received(self) -> bool:
+        """Whether the connection stays open: a client may end its side when it has sent all, and wait for answers."""
+        self._sends_no_more = True
+        if self.listener.tls is None and self._owes:  # TLS has no half
+            self._look_for_client()
+        return self._looking is not None
+
+    def _look_for_client(self) -> None:
+        """From now on, end with it."""
+        self._looking = None
+        if self._transport is not None and half_closed.waits(self._transport, is_unix=self.listener.is_unix):
+            self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_client)
+        else:
+            self.abort()
 
     def _has_read(self) -> None:
         if self.reply is not None:
@@ -107,7 +126,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         if not self._gather(data, more=False):
             return
         self._begin_to_wait()
-        if not keeps:
+        if not keeps or (self._looking is not None and not self._owes):
             self._close_after_writing()
         elif self._waiting or self._unparsed:
             self._proceed()
@@ -166,7 +185,14 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         self._queued = self._may_parse or self._may_begin
         if not self._queued:
             self._read_or_pause()
+            if self._looking is not None and not self._owes and not self._closing:  # it sent half a request
+                self._close_after_writing()
         return self._queued
+
+    @property
+    def _owes(self) -> bool:
+        """Whether an answer is due, or a request is still to be looked at."""
+        return self.reply is not None or bool(self._waiting) or self._may_parse or self._patience is not None
 
     @property
     def _may_begin(self) -> bool:
@@ -215,7 +241,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
     @property
     def _takes_more(self) -> bool:
         waits = self.held_back or self._patience is not None or len(self._unparsed) >= _UNPARSED
-        return self._reads and (self._closing or not waits)
+        return self._reads and not self._sends_no_more and (self._closing or not waits)
 
     # -- room -----------------------------------------------------------------------------------------
 
@@ -259,13 +285,16 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if transport.can_write_eof():
+        if transport.can_write_eof() and not self._sends_no_more:
             transport.write_eof()
             self._read_or_pause()
-        else:  # TLS
+        else:  # TLS, or there is nothing to read
             transport.close()
 
     def _ended(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         self._give_room()
         self._waiting.clear()
         self._unparsed = b""

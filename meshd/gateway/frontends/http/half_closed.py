@@ -1,0 +1,37 @@
+"""Whether a client that has ended its side of a connection still has the other, and may read an answer.
+
+Owns: the questions to the kernel. Must never: take a client for present that the kernel does not show.
+
+The end of what a client sends looks the same when it waits for its answer and when it has gone. For programs of this
+machine the kernel knows: a UNIX socket hangs up when its other end is closed, and a TCP socket that no program has any
+more has no inode. Of another machine's client, it learns only by sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import Any
+
+from meshd.host.trust.socket_owners import peer_of
+
+
+def waits(transport: asyncio.BaseTransport, *, is_unix: bool) -> bool:
+    """Whether a program of this machine has the other end open. It takes some tens of microseconds."""
+    connected = transport.get_extra_info("socket")
+    if connected is None:
+        return False
+    try:
+        return not _hung_up(connected) if is_unix else _is_held(connected)
+    except OSError:  # it is closed already
+        return False
+
+
+def _hung_up(connected: Any) -> bool:
+    poll = select.poll()
+    poll.register(connected.fileno(), 0)  # POLLHUP is always told
+    return bool(poll.poll(0))
+
+
+def _is_held(connected: Any) -> bool:
+    return peer_of(connected.getsockname(), connected.getpeername()) is not None
