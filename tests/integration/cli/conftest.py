@@ -1,4 +1,4 @@
-"""`meshctl` as a process, beside a real daemon with scripted providers (the fixture `mesh`)."""
+"""`meshctl` beside a real daemon with scripted providers (the fixture `mesh`)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.support import meshctl as forked
 
 CONFIG: dict[str, Any] = {
     "providers": {
@@ -59,15 +61,12 @@ def launch(mesh: Any) -> Iterator[Callable[..., subprocess.Popen[Any]]]:
 
 
 @pytest.fixture
-def meshctl(launch: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
+def meshctl(mesh: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`meshctl("status")`, to its end."""
 
     def run(*words: str, input: str = "", **given: str) -> subprocess.CompletedProcess[str]:
-        pipe = subprocess.PIPE
-        process = launch(*words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **given)
-        stdout, stderr = process.communicate(input, timeout=40)
-        assert "Traceback" not in stderr, stderr
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        given = {"MESH_SOCKET": mesh.socket, "COLUMNS": "80"} | given
+        return forked.run(*words, without=("NO_COLOR", "MESHCTL_DEBUG"), input=input, **given)
 
     return run
 
@@ -75,14 +74,7 @@ def meshctl(launch: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture
 def run_meshctl() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_meshctl(daemon, "status")`: beside a daemon of the test's own, in a pipe."""
-
-    def run(daemon: Any, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "meshd.cli", "--socket", str(daemon.socket), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=40, stdin=subprocess.DEVNULL)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
+    return lambda daemon, *words: forked.run("--socket", str(daemon.socket), *words)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,10 +3,7 @@ then the details, each once; in the daemon's log a line."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 
 from modelmesh import MeshError, OpenAIClient
 from modelmesh.testing import MeshProcess
+from tests.support import meshctl as forked
 
 PATIENCE = 40.0
 ERRORS = {
@@ -83,15 +81,7 @@ def check(text: str) -> None:
 
 
 def meshctl(*words: str, **environment: str) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "meshd.cli", *words]
-    done = subprocess.run(
-        command,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        stdin=subprocess.DEVNULL,
-    )
+    done = forked.run(*words, **environment)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -7,8 +7,6 @@ import base64
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -18,6 +16,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from modelmesh import MeshError
+from tests.support import meshctl
 from tests.support.providers.local_server import LocalServer
 from tests.support.waiting import until
 
@@ -269,9 +268,7 @@ def test_no_command_tells(told, words):
     for name in SAMPLE if named else [""]:
         for form in ((), ("--json",)) if words[0] != "top" else (("--json",),):  # else a screen of its own
             asked = [word.replace("{}", name) for word in words]
-            command = [sys.executable, "-m", "meshd.cli", "--socket", str(daemon.socket), *asked, *form]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            assert "Traceback" not in done.stderr
+            done = meshctl.run("--socket", str(daemon.socket), *asked, *form)
             assert_clean(done.stdout + done.stderr, " ".join([*asked, *form]))
 
 

@@ -10,8 +10,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 import time
 import unicodedata
@@ -23,6 +21,7 @@ import pytest
 from meshd.cli.screen.cells import width_of
 from modelmesh import MeshError, OpenAIClient
 from modelmesh.testing import MeshProcess
+from tests.support import meshctl
 
 PATIENCE = 40.0
 WIDTHS = (60, 80, 120, 200)
@@ -126,10 +125,8 @@ def in_terminal(socket: str, words: tuple[str, ...], width: int, term: str = "xt
     """What a terminal of that width got, without the colours that it asked for. One that is "dumb" asks for none."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    command = [sys.executable, "-m", "meshd.cli", *words]
-    environment = kept | {"MESH_SOCKET": socket, "TERM": term}
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    environment = meshctl.environment(("COLUMNS", "LINES", "NO_COLOR"), {"MESH_SOCKET": socket, "TERM": term})
+    process = meshctl.start_in([theirs] * 3, words, environment)
     os.close(theirs)
     seen, deadline = b"", time.monotonic() + PATIENCE
     try:
@@ -141,24 +138,18 @@ def in_terminal(socket: str, words: tuple[str, ...], width: int, term: str = "xt
             if not data:
                 break
             seen += data
-        process.wait(PATIENCE)
+        meshctl.ended(process, PATIENCE)
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait(PATIENCE)
+        meshctl.end(process)
         os.close(ours)
     text = seen.decode().replace("\r\n", "\n")
     return text if term == "dumb" else re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def in_pipe(socket: str, words: tuple[str, ...]) -> str:
-    command = [sys.executable, "-m", "meshd.cli", *words]
-    kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    done = subprocess.run(
-        command, env=kept | {"MESH_SOCKET": socket}, capture_output=True, timeout=PATIENCE, check=False
-    )
+    done = meshctl.run(*words, without=("COLUMNS",), MESH_SOCKET=socket)
     assert done.returncode in (0, 1), done.stderr
-    return done.stdout.decode()
+    return done.stdout
 
 
 def steering(text: str) -> list[str]:
