@@ -27,10 +27,10 @@ run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until 
 	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.setup.quickstart --prompt="$$PROMPT"; \
 	else exec $(PY) -m meshd.cli.setup.quickstart; fi
 
-# The run fails if less than 95 % of the branches in routing/ are covered. The weights are fetched first, so that
-# parallel tests do not each fetch them; without a network, only the tests of the local language model fail. What others
-# wrote (servers, ZeroMQ libraries) is installed once, each separately; tests of what cannot be installed are skipped.
-# The tests start hundreds of daemons, which takes half the time with bytecode.
+# The run fails if the tests of routing/ cover less than 95 % of its branches (tests/conftest.py). The weights are
+# fetched first, so that parallel tests do not each fetch them; without a network, only the tests of the local language
+# model fail. What others wrote (servers, ZeroMQ libraries) is installed once, each separately; tests of what cannot be
+# installed are skipped. The tests start hundreds of daemons, which takes half the time with bytecode.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 	@$(PY) -m meshd.cli pull smollm2-135m --dir .cache/models --json >/dev/null || true

@@ -34,6 +34,13 @@ settings.load_profile("meshd")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Only the tests of `routing/` measure its coverage: measuring takes as long again as a test itself."""
+    for item in items:
+        if "tests/unit/routing/" not in item.nodeid:
+            item.add_marker("no_cover")
+
+
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A directory whose path leaves room for a socket's name."""
