@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,9 @@ it."""
 _LONG_DRAIN = 5.0  # s: for a longer drain, the service manager is asked for that time plus this
 _HURRIED = 0.1  # s between two checks for another signal while requests in flight end
 _FULL_COLLECTION = 1000  # collections of younger garbage before one of everything, while the loop stands still
+_SWITCH = 0.0002
+"""s after which a thread that computes lets another one in. The loop loses the interpreter at each system call; by
+Python's own 5 ms, it would stand still that often while statistics or counters are saved."""
 
 
 class Process:
@@ -83,6 +87,7 @@ class Process:
         try:
             mesh.start(self._source)
             _settle_memory()
+            sys.setswitchinterval(_SWITCH)
             status = first_status(mesh)
             self._notifier.ready(summary(status))
             self._ready = True

@@ -38,6 +38,9 @@ class Peer:
     script: str = field(default="", compare=False)
     network: str = ""
 
+    def __hash__(self) -> int:
+        return hash((self.uid, self.pid, self.started))
+
     @property
     def shares_as(self) -> Hashable:
         """Under what its connections, requests and bytes are counted, so that all get their share."""

@@ -124,6 +124,10 @@ class Answer:
         if not self.done:
             self._connection.abort()
 
+    def ended(self) -> None:
+        """Nothing more comes. The parser refers to this, and only the garbage collector would undo that circle."""
+        del self._parser
+
     def _taken(self) -> bytes:
         parts, self._parts, self._size = self._parts, [], 0
         if self._paused:
@@ -297,6 +301,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if answer.done:
             self._answer = None
+            answer.ended()
             transport = self._transport
             if answer.keeps and not answer.extra and transport is not None and not transport.get_write_buffer_size():
                 self.freed(self)
@@ -307,4 +312,5 @@ class HttpConnection(asyncio.Protocol):
         answer, self._answer, self._transport = self._answer, None, None
         if answer is not None:
             answer.lost(exc)
+            answer.ended()
         self.closed(self)

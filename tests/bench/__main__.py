@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from tests.bench import decisions, over_http, peers, process, requests, steps, streams, tensorzero
+from tests.bench import decisions, http_streams, over_http, peers, process, requests, steps, streams, tensorzero
 from tests.bench.figures import Figure
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
@@ -19,6 +19,8 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "first-reply": requests.first_reply,
     "throughput": requests.throughput,
     "http": over_http.over_http,
+    "http-streams": http_streams.held_streams,
+    "http-chunks": http_streams.chunks,
     "first-token": streams.first_token,
     "chunks": streams.chunks,
     "streams": streams.thousand_streams,

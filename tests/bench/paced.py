@@ -1,4 +1,4 @@
-"""An upstream for `streams.py`: each stream gets a numbered, timed chunk every 200 ms. `python -m … PORT`"""
+"""An upstream for `streams.py`: each stream gets numbered, timed chunks. `python -m … PORT [SECONDS CHUNKS]`"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 import time
+from functools import partial
 
 import uvloop
 from aiohttp import web
@@ -19,21 +20,21 @@ def event(delta: str, finish: str = "null") -> bytes:
     return f'data: {{{head},"choices":[{choice}]}}\n\n'.encode()
 
 
-async def answer(request: web.Request) -> web.StreamResponse:
+async def answer(request: web.Request, interval: float, chunks: int) -> web.StreamResponse:
     await request.read()
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    await asyncio.sleep(random.random() * INTERVAL)  # not all at the same instant
-    for number in range(CHUNKS):
+    await asyncio.sleep(random.random() * interval)  # not all at the same instant
+    for number in range(chunks):
         await response.write(event(f'{{"content":"{number} {time.time():.6f}"}}'))
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(interval)
     await response.write(event("{}", '"stop"') + b"data: [DONE]\n\n")
     return response
 
 
-async def main(port: int) -> None:
+async def main(port: int, interval: float = INTERVAL, chunks: int = CHUNKS) -> None:
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", answer)
+    app.router.add_post("/v1/chat/completions", partial(answer, interval=interval, chunks=chunks))
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=2048).start()
@@ -41,4 +42,5 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    port, *pace = sys.argv[1:]
+    uvloop.run(main(int(port), *(each(given) for each, given in zip((float, int), pace, strict=False))))

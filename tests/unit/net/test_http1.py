@@ -15,6 +15,7 @@ from yarl import URL
 from meshd.net.failures import ConnectionLost, Cut, Disconnected, NotConnected, NotHttp, PoolFull, TransportError
 from meshd.net.http import BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import HIGH, MOST_HEAD, Answer, HttpConnection
+from tests.support.garbage import left_by
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -336,3 +337,20 @@ async def test_a_server_that_is_not_there() -> None:
     assert isinstance(refused.value.__cause__, ConnectionRefusedError)
     assert not isinstance(refused.value, PoolFull)
     await transport.aclose()
+
+
+def test_exchanges_leave_nothing_for_the_garbage_collector() -> None:
+    async def test() -> None:
+        connection, _, answer, _ = exchange(asyncio.get_running_loop())
+
+        def exchanges() -> None:
+            nonlocal answer
+            for _ in range(20):
+                connection.data_received(OK + b"Content-Length: 2\r\n\r\nhi")
+                answer = connection.ask(b"GET / HTTP/1.1\r\n\r\n", None)
+            connection.connection_lost(None)
+            del answer
+
+        assert left_by(exchanges) == 0
+
+    asyncio.run(test())

@@ -110,6 +110,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._end()
+        self._reader.close()
 
     # -- a reply's ------------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
 
 def plain(value: str) -> str:
     """A value from outside, on one line and in ASCII."""
+    if value.isascii() and value.isprintable():  # as nearly all are
+        return value.strip()
     return value.translate(_PLAIN).encode("ascii", "backslashreplace").decode("ascii").strip()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httptools
 
 from meshd.core.caller import Caller
+from meshd.gateway.frontends.admission import Rights
 from modelmesh.errors import InvalidRequestError, MeshError
 
 MOST_HEAD = 64 * 1024
@@ -22,9 +23,9 @@ _CHUNKED_COST = 8  # bytes on the wire for one of a chunked body, at most
 
 class Incoming:
     """A request. target: as it was sent. headers: by name in lower case; several values are joined. refusal: why it is
-    not answered otherwise. limit: bytes of its body that may come; setting: the key
-    that would allow more. caller: who asks, if it is not refused. continues: the client waits for a 100 before it
-    sends the body. closes: the connection can have no request after this one."""
+    not answered otherwise. limit: bytes of its body that may come; setting: the key that would allow more. caller: who
+    asks, with which rights, if it is not refused. continues: the client waits for a 100 before it sends the body.
+    closes: the connection can have no request after this one."""
 
     __slots__ = (
         "_body",
@@ -37,6 +38,7 @@ class Incoming:
         "limit",
         "method",
         "refusal",
+        "rights",
         "setting",
         "target",
     )
@@ -50,6 +52,7 @@ class Incoming:
         self.limit = 0
         self.setting = ""
         self.caller: Caller | None = None
+        self.rights: Rights | None = None
         self.continues = False
         self.closes = False
         self.refusal: MeshError | None = None
@@ -122,6 +125,10 @@ class RequestReader:
                 self._refuse(_malformed(str(error)))
         else:
             self._check_bounds(len(data))
+
+    def close(self) -> None:
+        """Nothing is read any more. What refers to this is let go, as only the garbage collector would undo circles."""
+        del self._parser, self._judge
 
     def cut(self, error: MeshError) -> None:
         """Refuse what has begun to come."""

@@ -184,7 +184,7 @@ class HttpServer:
                 status_code=415,
                 code="unsupported_media_type",
             )
-        rights = self._admission.rights(caller)
+        incoming.rights = rights = self._admission.rights(caller)
         incoming.limit, incoming.setting = rights.max_message_size, rights.setting
         if self.listeners.max_body < incoming.limit:
             incoming.limit, incoming.setting = self.listeners.max_body, "proxy.max_body"
@@ -255,7 +255,8 @@ class HttpServer:
     def _ask(
         self, connection: HttpConnection, incoming: Incoming, reply: HttpReply, request_id: bytes, arrived: float
     ) -> None:
-        assert incoming.caller is not None, "it was not refused"
+        assert incoming.caller is not None
+        assert incoming.rights is not None, "it was not refused"
         headers = {name: value for name, value in incoming.headers.items() if name not in SECRET_HEADERS}
         method = "GET" if incoming.method == "HEAD" else incoming.method
         request = reply.request = Request(
@@ -272,7 +273,7 @@ class HttpServer:
         reply.finish = partial(self._admission.ended, request_id, reply, None)
         incoming.drop()
         reply.watch()
-        self._admission.admit(request, len(request.body), self._admission.rights(request.caller))
+        self._admission.admit(request, len(request.body), incoming.rights)
 
     def crowded(self, connection: HttpConnection) -> MeshError:
         return holds_much(connection.asks_as)

@@ -11,6 +11,7 @@ from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.socket_connection import UNREAD_BYTES
 from tests.support.daemons.served import until
+from tests.support.garbage import left_by
 from tests.support.gateway.http_world import GET, World, post, run
 
 
@@ -178,5 +179,21 @@ def test_draining_closes_what_is_idle_and_what_is_answered() -> None:
         await world.settle()
         assert world.answers[0].headers["connection"] == "close"
         assert world.wire.ended
+
+    run(test)
+
+
+def test_a_closed_connection_leaves_nothing_for_the_garbage_collector() -> None:
+    async def test() -> None:
+        world = World()
+
+        def connections() -> None:
+            for _ in range(20):
+                world.connect()
+                world.connection.data_received(post(b"{}"))
+                world.connection.connection_lost(None)
+            world.asked.clear()
+
+        assert left_by(connections) < 20
 
     run(test)
