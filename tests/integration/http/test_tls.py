@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import socket
@@ -56,19 +57,53 @@ def test_a_handshake_and_a_renewed_certificate(meshd: Any, short: Path) -> None:
     assert answer(url, second[0]).status_code == 200
 
 
-def test_a_client_without_tls_is_not_left_waiting(meshd: Any, short: Path) -> None:
-    daemon = meshd({**CONFIG, "proxy": section(*certificate(short, "c"))})
+def test_a_client_without_tls_is_told_why_and_nothing_else(meshd: Any, short: Path) -> None:
+    cert, key = certificate(short, "c")
+    daemon = meshd({**CONFIG, "proxy": section(cert, key)})
     (url,) = daemon.status()["http"]["addresses"]
     host, port = url.removeprefix("https://").split(":")
-    with socket.create_connection((host, int(port)), timeout=WAIT) as line:
-        line.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def said(sent: bytes) -> bytes:
+        with socket.create_connection((host, int(port)), timeout=WAIT) as line:
+            line.sendall(sent)
+            line.shutdown(socket.SHUT_WR)
+            found = b""
+            with contextlib.suppress(ConnectionError):
+                while data := line.recv(65536):
+                    found += data
+            return found
+
+    for target in ("/health", "/v1/models", "/mesh/v1/status", "/nothing"):
+        plain = httpx.get(f"http://{host}:{port}{target}", headers={"authorization": f"Bearer {TOKEN}"})
+        assert (plain.status_code, plain.json()["error"]["code"]) == (400, "tls_required")
+        assert "https://" in plain.json()["error"]["message"]
+        assert plain.headers["connection"] == "close"
+    long = httpx.post(f"http://{host}:{port}/v1/chat/completions", content=bytes(3 * 2**20))
+    assert long.status_code == 400
+    ahead = said(b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+    assert (ahead.count(b"HTTP/1.1"), ahead[:13]) == (1, b"HTTP/1.1 400 ")
+    for odd in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"get / http/1.1\r\n\r\n"):
+        assert said(odd).startswith(b"HTTP/1.1 4")
+    for rubbish in (b"", b"\x80.\x01\x03\x01", b"\0\0\0", b"\x16\x03\x01\0"):
+        assert not said(rubbish).startswith(b"HTTP")
+    with socket.create_connection((host, int(port)), timeout=WAIT) as line:  # its first byte comes alone
+        in_pieces(line, cert)
+    assert answer(url, cert).status_code == 200
+
+
+def in_pieces(line: socket.socket, cert: Path) -> None:
+    """A handshake over it, whose first message is sent one byte at a time."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context(cafile=str(cert)).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while True:
         try:
-            said = line.recv(1000)
-        except ConnectionError:
-            said = b""
-    assert not said.startswith(b"HTTP/1.1 200")
-    with httpx.Client(verify=False, timeout=WAIT) as client:
-        assert client.get(f"{url}/health").status_code == 200
+            return tls.do_handshake()
+        except ssl.SSLWantReadError:
+            hello = outgoing.read()
+            for at in range(len(hello)):
+                line.sendall(hello[at : at + 1])
+            incoming.write(line.recv(65536))
 
 
 @pytest.mark.parametrize("lack", ["tls", "auth"])

@@ -36,10 +36,15 @@ _EXPOSED = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One address. tls: None without TLS."""
+    """One address. tls: None without TLS. wants_tls: it is that of a connection that came without, to be refused."""
 
     is_unix: bool
     tls: ssl.SSLContext | None = None
+    wants_tls: bool = False
+
+
+PLAIN = Listener(is_unix=False, wants_tls=True)
+"""Of connections that came without TLS to an address that has it."""
 
 
 class Listeners:
@@ -203,6 +208,18 @@ def _load(context: ssl.SSLContext, config: ProxyConfig) -> None:
     """Raises OSError, which SSLError is too."""
     assert config.tls.cert is not None
     context.load_cert_chain(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key or config.tls.cert))
+
+
+async def begins_plainly(loop: asyncio.AbstractEventLoop, accepted: socket.socket, patience: float) -> bool:
+    """Whether a client's first byte is a letter, as of an HTTP method; TLS begins with 22. The byte is not taken.
+    patience: seconds. Raises OSError, which TimeoutError is too."""
+    came = asyncio.Event()
+    loop.add_reader(accepted, came.set)
+    try:
+        await asyncio.wait_for(came.wait(), patience)
+    finally:
+        loop.remove_reader(accepted)
+    return accepted.recv(1, socket.MSG_PEEK).isalpha()
 
 
 def _answers(path: str) -> bool:

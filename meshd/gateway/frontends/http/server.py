@@ -21,9 +21,9 @@ from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
 from meshd.gateway.frontends.http.access import SECRET_HEADERS
-from meshd.gateway.frontends.http.connection import HttpConnection
+from meshd.gateway.frontends.http.connection import SLOW, HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
-from meshd.gateway.frontends.http.listeners import Listener, Listeners, tls_of
+from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.spoken import framing
@@ -128,7 +128,14 @@ class HttpServer:
     async def _make(self, connection: HttpConnection, accepted: socket.socket, listener: Listener) -> None:
         assert self._loop is not None
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=listener.tls)
+            if listener.tls is not None and await begins_plainly(self._loop, accepted, SLOW):
+                connection.listener = PLAIN
+        except (OSError, asyncio.CancelledError):
+            accepted.close()
+            self.gone(connection)
+            return
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=connection.listener.tls)
         except (OSError, asyncio.CancelledError):  # no TLS, or it has gone
             self.gone(connection)
 
@@ -164,6 +171,9 @@ class HttpServer:
             incoming.refusal = error
 
     def _judge(self, connection: HttpConnection, incoming: Incoming) -> None:
+        if connection.listener.wants_tls:
+            incoming.closes = True
+            raise InvalidRequestError("This port speaks TLS; use https://.", code="tls_required")
         access, headers, is_unix = self.listeners.access, incoming.headers, connection.listener.is_unix
         if incoming.target.startswith(("http://", "https://")):  # as a proxy is asked
             host, slash, path = incoming.target.partition("://")[2].partition("/")
