@@ -21,7 +21,11 @@ openai = pytest.importorskip("openai")
 def scripted(daemon, peer, message):
     body = json.loads(message.body) if message.body else {}
     text = body["messages"][-1]["content"] if "messages" in body else ""
-    if text == "busy":
+    if message.head.path == "/v1/responses":
+        created = {"type": "response.created", "sequence_number": 0, "response": {"id": "r", "output": []}}
+        daemon.chunk(peer, message, created)
+        daemon.error(peer, message, 502, code="stream_interrupted", **{"class": "StreamInterrupted"})
+    elif text == "busy":
         mesh = {"class": "QueueFullError", "retryable": True, "retry_after": 0.01}
         daemon.error(peer, message, 429, **mesh)
     elif text == "bad":
@@ -102,6 +106,14 @@ def test_errors_are_the_sdks(daemon, client):
         list(client.chat.completions.create(**says("broken"), stream=True))
     with pytest.raises(openai.APITimeoutError):
         client.with_options(timeout=0.1, max_retries=0).chat.completions.create(**says("silent"))
+
+
+def test_a_broken_stream_of_a_response_raises(client):
+    with client.responses.create(model="m", input="x", stream=True) as stream:
+        assert next(stream).type == "response.created"
+        with pytest.raises(openai.APIError) as caught:
+            next(stream)
+    assert caught.value.code == "stream_interrupted"
 
 
 def test_no_daemon_is_a_connection_error(tmp_path):
