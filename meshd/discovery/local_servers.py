@@ -220,8 +220,8 @@ def _base_url(host: str, port: int) -> str:
 
 
 def _models(body: bytes) -> tuple[ModelListing, ...]:
+    from meshd.formats.errors.not_answers import Broken
     from meshd.formats.openai.models import read_listing
-    from meshd.formats.openai.wire import Broken
 
     try:
         return tuple(read_listing(body))

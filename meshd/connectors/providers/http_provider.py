@@ -31,12 +31,12 @@ from yarl import URL
 
 from meshd.connectors.providers.http_requests import HttpRequests, shown
 from meshd.connectors.providers.passing import forward
+from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
 from meshd.formats.known import FORMATS
-from meshd.formats.openai import wire
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
 from meshd.formats.openai.stream.event_stream import MAX_BODY
 from meshd.formats.protocol import Opened, StreamReader
@@ -206,7 +206,7 @@ class HttpProvider(Provider):
         body = await self._get(self._requests.quota, min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return read_quota(body, self._quota)
-        except wire.Broken as exc:
+        except Broken as exc:
             raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
 
     async def probe(self, timeout: float) -> float:

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from meshd.formats.anthropic.usage import usage_in
-from meshd.formats.anthropic.wire import Told, failed_in, said_in
+from meshd.formats.anthropic.wire import failed_in, said_in, told
 from meshd.formats.errors import error_answers
-from meshd.formats.openai.wire import NULL, STRICT_ERRORS, Broken, document_of
+from meshd.formats.errors.not_answers import Broken, Unanswered
+from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
 from meshd.formats.protocol import Reading
-from meshd.sdk.provider import Usage
 from meshd.sdk.reading import lenient
 
 
@@ -42,14 +42,6 @@ _USUAL = frozenset({"end_turn", "tool_use", "max_tokens", "stop_sequence"})
 _USUAL_BLOCKS = frozenset({"text", "thinking", "tool_use"})
 
 
-class Unanswered(ValueError):
-    """It is JSON, but not an answer. The message says what is missing. usage: it may have cost something."""
-
-    def __init__(self, lacks: str, usage: Usage | None) -> None:
-        super().__init__(lacks)
-        self.usage = usage
-
-
 def read_answer(body: bytes) -> Reading:
     """Raises Broken, Told, Unanswered."""
     try:
@@ -68,7 +60,7 @@ def read_answer(body: bytes) -> Reading:
 def _read_oddly(body: bytes) -> Reading:
     document, body = document_of(body)
     if (error := failed_in(document)) is not None:
-        raise Told(error, document)
+        raise told(error, document)
     usage = usage_in(document.get("usage"))
     content, reason = document.get("content"), document.get("stop_reason")
     if isinstance(content, list):
@@ -78,11 +70,11 @@ def _read_oddly(body: bytes) -> Reading:
             return Reading(body, usage, size)
         raise Unanswered("with a message that says nothing", usage)
     if error_answers.is_error({**document, "usage": None}):
-        raise Told(lenient.plain(document), document)
+        raise told(lenient.plain(document), document)
     if "choices" in document:
         raise Unanswered("in OpenAI's format: is its connector or its base_url the right one?", usage)
     if error_answers.of_object(document) is not error_answers.Sign.ALIVE:
-        raise Told(lenient.plain(document), document)
+        raise told(lenient.plain(document), document)
     raise Unanswered("without content", usage)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
-from meshd.formats.anthropic import answer, wire
+from meshd.formats.anthropic import answer
 from meshd.formats.anthropic.body import meaning
 from meshd.formats.anthropic.body.needs import read
 from meshd.formats.anthropic.body.parameters import with_output_limit
@@ -22,49 +21,34 @@ from meshd.formats.anthropic.seam import MessageSeam
 from meshd.formats.anthropic.stream.assembled import Assembly
 from meshd.formats.anthropic.stream.event_stream import EventReader
 from meshd.formats.anthropic.usage import usage_map
-from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
-from meshd.formats.headers import passed_on
-from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
-from meshd.formats.openai.wire import Broken
-from meshd.formats.protocol import EVENT_STREAM, Address, Counting, Format, Opened, PassedOn, Reading, Translator
-from meshd.formats.sse import comment
+from meshd.formats.protocol import Address, Counting, Format, Opened, Reading, Translator
+from meshd.formats.sides import JSONAppSide, JSONProviderSide
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk.provider import (
-    FailureKind,
-    ModelListing,
-    OperationSpec,
-    ProviderCall,
-    ProviderFailure,
-    ProviderSettings,
-    RateLimits,
-    Usage,
-)
+from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings, RateLimits
 from meshd.sdk.reading import lenient
-from modelmesh.errors import MeshError
 
 _NAME = "anthropic"
-_BASE = "/v1/"  # of an app's paths; a provider's are relative to its base URL
 VERSION = "2023-06-01"
 _TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_]+)"')
-_PING = b'{"type":"ping"}'
 
 
-class AnthropicProviderSide:
-    """One provider, with its quirks: those of `request.py`, `api_key_header`, `models_path`."""
+class AnthropicProviderSide(JSONProviderSide):
+    """Its quirks are also those of `request.py`."""
+
+    name = _NAME
+    usual_models_path = "models?limit=1000"
+    usual_key_header = "x-api-key"
+    assembling = Assembly
+    read_models = staticmethod(read_listing)
+    read_model = staticmethod(read_model)
 
     def __init__(self, settings: ProviderSettings) -> None:
-        quirks = settings.quirks
-        self.models_path: str = quirks.get("models_path", "models?limit=1000")
-        self._key_header: str = quirks.get("api_key_header", "x-api-key")
-        self._requests = RequestWriter(settings)
-
-    def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
-        path = operation.paths.get(_NAME)
-        return None if path is None else path.removeprefix(_BASE)
+        super().__init__(settings)
+        self.write = RequestWriter(settings).write
 
     def headers(self, key: str) -> Mapping[str, str]:
         version = {"anthropic-version": VERSION}
@@ -73,44 +57,21 @@ class AnthropicProviderSide:
         bearer = self._key_header.lower() == "authorization"
         return {self._key_header: f"Bearer {key}" if bearer else key, **version}
 
-    def write(self, call: ProviderCall) -> bytes:
-        return self._requests.write(call)
-
-    def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
-        try:
-            return answer.read_answer(body)
-        except Broken:
-            raise failure_from_no_answer(address.url, body) from None
-        except wire.Told as told:
-            raise failure_from_error_object(told.error, told.usage, told.said) from None
-        except answer.Unanswered as why:
-            message = f"{address.host} answered {why}"
-            raise ProviderFailure(
-                FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=why.usage
-            ) from None
+    def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
+        return answer.read_answer(body)
 
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
     ) -> EventReader:
         return EventReader(body, **watched(call, address, opened))
 
-    def assembling(self) -> Assembly:
-        return Assembly()
 
-    def read_models(self, body: bytes) -> list[ModelListing]:
-        return read_listing(body)
-
-    def read_model(self, body: bytes) -> ModelListing | None:
-        return read_model(body)
-
-
-class AnthropicAppSide:
+class AnthropicAppSide(JSONAppSide):
     name = _NAME
-    media_type = EVENT_STREAM
     immaterial = meaning.IMMATERIAL
-    last = b""
-    ping = b"event: ping\ndata: " + _PING + b"\n\n"
-    keeping: Keeping | None = None
+    headers_passed_on = ("anthropic-*",)
+    query_passed_on = ("beta",)
+    ping = b'event: ping\ndata: {"type":"ping"}\n\n'
     counting: Counting | None = Counting("count_tokens", lambda count: lenient.encode({"input_tokens": count}))
 
     read = staticmethod(read)
@@ -121,11 +82,9 @@ class AnthropicAppSide:
     repeatable = staticmethod(meaning.repeatable)
     session = staticmethod(meaning.session)
     user = staticmethod(meaning.user)
-    remark = staticmethod(comment)
+    usage = staticmethod(usage_map)
+    error = staticmethod(error_body)
     answer_text = staticmethod(answer.answer_text)
-
-    def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn:
-        return passed_on(headers, query, names=("anthropic-*",), fields=("beta",))
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
         return load_body_fields().names(fields, {*text, "system"})
@@ -139,19 +98,10 @@ class AnthropicAppSide:
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> MessageSeam:
         return MessageSeam(last or first)
 
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        return usage_map(usage)
-
     def event(self, data: bytes) -> bytes:
         if b"\n" in data or b"\r" in data:  # between members, as a provider may write them; here a line would end
             data = data.replace(b"\n", b" ").replace(b"\r", b" ")
         return b"event: %s\ndata: %s\n\n" % (_type(data), data)
-
-    def error(self, error: MeshError) -> bytes:
-        return error_body(error)
-
-    def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
-        return [error_body(error)]
 
 
 def _type(data: bytes) -> bytes:

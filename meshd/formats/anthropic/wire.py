@@ -13,6 +13,7 @@ import msgspec
 
 from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.errors import error_answers
+from meshd.formats.errors.not_answers import Nothing, Told
 from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
 from meshd.sdk.provider import StreamEvent, Usage
 from meshd.sdk.reading import lenient
@@ -54,28 +55,6 @@ class _BlockDelta(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_BlockDelta).decode
 
 
-class Told(Exception):
-    """An error came. error: it, or the object around it, as plain JSON. usage, said: what was reported and came beside
-    it; both cost something."""
-
-    def __init__(self, error: bytes, document: Mapping[str, Any]) -> None:
-        super().__init__("an error inside a 200")
-        self.error = error
-        self.usage = usage_in(document.get("usage"))
-        content = document.get("content")
-        blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
-        self.said = "".join(text for block in blocks for text in said_in(block))
-
-
-class Nothing(Exception):
-    """An object that is not an event. doubtful: its words might be an error. end: it marks the end."""
-
-    def __init__(self, *, doubtful: bool = False, end: bool = False) -> None:
-        super().__init__("no event")
-        self.doubtful = doubtful
-        self.end = end
-
-
 class ReadEvent(NamedTuple):
     """type: of the event. block: its number, -1 for none."""
 
@@ -114,7 +93,7 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes, before: Usa
         document = {"type": kind, **{key: value for key, value in document.items() if key != "type"}}
         data = lenient.encode(document)
     if kind == "error" or error_answers.says_something(document.get("error")):
-        raise Told(lenient.plain(document), document)
+        raise told(lenient.plain(document), document)
     if kind == "ping":
         raise Nothing
     match kind:
@@ -133,16 +112,24 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes, before: Usa
         case "message_stop":
             return ReadEvent(StreamEvent(data), kind)
     if error_answers.calls_itself_error(document):
-        raise Told(lenient.plain(document), document)
+        raise told(lenient.plain(document), document)
     if not document.keys() & {"message", "delta", "index"}:
         raise _nothing(document)
     return ReadEvent(StreamEvent(data), kind)  # one that is newer than this
 
 
+def told(error: bytes, document: Mapping[str, Any]) -> Told:
+    """An error, with what a message reports and says beside it."""
+    content = document.get("content")
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    said = "".join(text for block in blocks for text in said_in(block))
+    return Told(error, usage_in(document.get("usage")), said)
+
+
 def _nothing(document: Mapping[str, Any]) -> Exception:
     sign = error_answers.of_object(document)
     if sign is error_answers.Sign.ERROR:
-        return Told(lenient.plain(document), document)
+        return told(lenient.plain(document), document)
     return Nothing(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
 
 
@@ -173,7 +160,7 @@ def _message_delta(document: Mapping[str, Any], data: bytes, before: Usage | Non
     if isinstance(reason, str) and reason:
         finish = FINISHES.get(reason)
         if finish is None and is_broken_off(reason):
-            raise Told(_broken_off(reason), document)
+            raise told(_broken_off(reason), document)
         finish = finish or "stop"
     report = document.get("usage")
     usage = usage_in(report, before) if isinstance(report, dict) else None

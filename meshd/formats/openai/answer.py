@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from meshd.formats.errors import error_answers
+from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.openai import shape, wire
-from meshd.formats.openai import usage as _usage
+from meshd.formats.openai.usage import WireUsage, reported, usage_in, usage_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import OperationSpec, Usage
 from meshd.sdk.reading import lenient
@@ -41,7 +42,7 @@ class Answer(msgspec.Struct):
 
     choices: list[_Part] | None = None
     data: msgspec.Raw = wire.NULL
-    usage: _usage.WireUsage | None = None
+    usage: WireUsage | None = None
     error: msgspec.Raw = wire.NULL
     base_resp: msgspec.Raw = wire.NULL
     error_code: msgspec.Raw = wire.NULL
@@ -51,14 +52,6 @@ class Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Answer).decode
-
-
-class Unanswered(ValueError):
-    """It is JSON, but not an answer. The message says what is missing. usage: it may have cost something."""
-
-    def __init__(self, lacks: str, document: Mapping[str, Any]) -> None:
-        super().__init__(lacks)
-        self.usage = _usage.usage_in(document)
 
 
 def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -> Reading:
@@ -72,9 +65,9 @@ def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -
     if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
         if operation.rows[0] != _CHOICES:
             if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
-                return Reading(body, _usage.usage_of(answer.usage))
+                return Reading(body, usage_of(answer.usage))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
-            return Reading(body, _usage.usage_of(answer.usage), size)
+            return Reading(body, usage_of(answer.usage), size)
     return Reading(*_read_answer_oddly(body, operation, empty))
 
 
@@ -109,21 +102,21 @@ def _read_answer_oddly(body: bytes, operation: OperationSpec, empty: bool) -> tu
         document, body = made, lenient.encode(made)
     choices = wire.choices_of(document)
     if error_answers.is_flagged(document) or any(map(wire.is_failed, choices)):
-        raise wire.Told(wire.error_of(document), document)
+        raise wire.told(wire.error_of(document), document)
     if any(_is_answered(choice) for choice in choices):
-        return body, _usage.usage_in(document)
+        return body, usage_in(document)
     if error_answers.is_error({**document, "usage": None}):
-        raise wire.Told(lenient.plain(document), document)
+        raise wire.told(lenient.plain(document), document)
     if not choices and error_answers.of_object(document) is not error_answers.Sign.ALIVE:
-        raise wire.Told(lenient.plain(document), document)
-    raise Unanswered("without choices" if not choices else "with choices that say nothing", document)
+        raise wire.told(lenient.plain(document), document)
+    raise Unanswered("without choices" if not choices else "with choices that say nothing", usage_in(document))
 
 
 def _read_rows(
     document: dict[str, Any], body: bytes, operation: OperationSpec, empty: bool
 ) -> tuple[bytes, Usage | None]:
     if error_answers.is_flagged(document):
-        raise wire.Told(lenient.plain(document), document)
+        raise wire.told(lenient.plain(document), document)
     name, *members = operation.rows
     if not name:  # silence has no words
         given = isinstance(document.get(members[0]), str)
@@ -134,16 +127,16 @@ def _read_rows(
             isinstance(row, dict) and any(_is_given(row.get(member)) for member in members) for row in rows
         )
     if given:
-        return body, _usage.reported(document, operation.reports)
+        return body, reported(document, operation.reports)
     if (
         error_answers.is_error({**document, "usage": None, name or members[0]: None})
         or error_answers.of_object(document) is not error_answers.Sign.ALIVE
     ):
-        raise wire.Told(lenient.plain(document), document)
+        raise wire.told(lenient.plain(document), document)
     alternatives = " or ".join(members)
     if not name or not document.get(name):
-        raise Unanswered(f"without {name or alternatives}", document)
-    raise Unanswered(f"with {name} of which one has no {alternatives}", document)
+        raise Unanswered(f"without {name or alternatives}", usage_in(document))
+    raise Unanswered(f"with {name} of which one has no {alternatives}", usage_in(document))
 
 
 def _is_given(value: Any) -> bool:
@@ -189,7 +182,7 @@ def is_whole(data: bytes) -> bool:
         return False
     try:
         choices = wire.choices_of(wire.document_of(data)[0])
-    except wire.Broken:
+    except Broken:
         return False
     return any("delta" not in choice and isinstance(choice.get("message"), dict) for choice in choices)
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.listed_models import MOST_MODELS, count, is_id
-from meshd.formats.openai.wire import Broken
+from meshd.formats.errors.not_answers import Broken
 from meshd.sdk.provider import ModelListing
 from meshd.sdk.reading import lenient
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from meshd.formats.errors import error_answers
+from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.errors.wrong_address import is_web_page
 from meshd.formats.openai import wire
-from meshd.formats.openai.answer import Unanswered
 from meshd.formats.protocol import Reading
 from meshd.sdk.reading import lenient
 
@@ -15,15 +15,15 @@ TEXT = "text/plain; charset=utf-8"
 def read_text(body: bytes) -> Reading:
     """A server that knows no such format answers in JSON, which passes on as it is. Raises Broken, Told, Unanswered."""
     if not body:
-        raise Unanswered("with an empty body", {})
+        raise Unanswered("with an empty body")
     if body.lstrip()[:1] == b"{":
         try:
             document, plain = wire.document_of(body)
-        except wire.Broken:
+        except Broken:
             return Reading(body, None, len(body), TEXT)
         if error_answers.is_error(document):
-            raise wire.Told(lenient.plain(document), document)
+            raise wire.told(lenient.plain(document), document)
         return Reading(plain, None)
     if is_web_page(body):
-        raise wire.Broken("a web page")
+        raise Broken("a web page")
     return Reading(body, None, len(body), TEXT)

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
-from meshd.formats.openai.wire import Broken
+from meshd.formats.errors.not_answers import Broken
 from meshd.sdk.provider import QuotaStatus
 
 

@@ -14,11 +14,11 @@ import msgspec
 
 from meshd.catalogue.known import broken_off_reasons
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.response_failures import failure_from_error_object
+from meshd.formats.errors.not_answers import Broken, Nothing, Told
 from meshd.formats.openai import shape
 from meshd.formats.openai.bare import is_bare
 from meshd.formats.openai.usage import WireUsage, usage_in, usage_of
-from meshd.sdk.provider import ProviderFailure, StreamEvent
+from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 from meshd.sdk.reading.message_content import Said
 from meshd.sdk.reading.message_content import read as read_said
@@ -87,31 +87,10 @@ _INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _TRUE = msgspec.Raw(b"true")
 
 
-class Broken(ValueError):
-    """Not JSON, or not an object."""
-
-
-class Told(Exception):
-    """An error came. `error`: it, or the object around it, as plain JSON. usage, said: what was reported and came
-    beside it; both cost something."""
-
-    def __init__(self, error: bytes, document: Mapping[str, Any]) -> None:
-        super().__init__("an error inside a 200")
-        self.error = error
-        self.usage = usage_in(document)
-        self.said = "".join(text for said in _said_in(choices_of(document)) for text in said)
-
-    def failure(self) -> ProviderFailure:
-        return failure_from_error_object(self.error, self.usage, self.said)
-
-
-class Nothing(Exception):
-    """An object that is not a chunk. doubtful: its words might be an error. end: it marks the end."""
-
-    def __init__(self, doubtful: bool, end: bool) -> None:
-        super().__init__("no chunk")
-        self.doubtful = doubtful
-        self.end = end
+def told(error: bytes, document: Mapping[str, Any]) -> Told:
+    """An error, with what a document reports and says beside it."""
+    said = "".join(text for said in _said_in(choices_of(document)) for text in said)
+    return Told(error, usage_in(document), said)
 
 
 def is_set(raw: msgspec.Raw) -> bool:
@@ -190,11 +169,6 @@ def _read_usual(data: bytes, hide_usage: bool, completion: bool) -> tuple[Stream
     return StreamEvent(data, False, "", finish, usage, hidden), chunk
 
 
-def unread(data: bytes) -> StreamEvent:
-    """An unreadable chunk: nothing for the app, but its tokens cost something."""
-    return StreamEvent(data, content=True, extra=data.decode(errors="replace"), hidden=True)
-
-
 def _more_than_text(delta: Delta) -> str:
     found = delta.refusal or ""
     for raw in (delta.tool_calls, delta.function_call, delta.audio, delta.images):
@@ -213,7 +187,7 @@ def read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> 
         document, data = made, lenient.encode(made)
     choices, usage = choices_of(document), usage_in(document)
     if any(map(is_failed, choices)):
-        raise Told(error_of(document), document)
+        raise told(error_of(document), document)
     found: list[_Choice] = []
     said = []
     for position, choice in enumerate(choices):
@@ -225,17 +199,18 @@ def read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> 
     chunk = Chunk(found)
     has_content = any(map(any, said))
     if error_answers.is_flagged_beside_text(document) if has_content else error_answers.is_flagged(document):
-        raise Told(error_of(document), document)
+        raise told(error_of(document), document)
     if not has_content:
         if error_answers.is_error(document):
-            raise Told(lenient.plain(document), document)
+            raise told(lenient.plain(document), document)
         if not choices and usage is None:
             sign = error_answers.of_object(document)
             if sign is error_answers.Sign.ERROR:
-                raise Told(lenient.plain(document), document)
+                raise told(lenient.plain(document), document)
             if "choices" not in document or not document.keys() & {"id", "prompt_filter_results"}:
                 unread = document.get("choices") or b'"content"' in data or b'"delta"' in data
-                raise Nothing(sign is error_answers.Sign.DOUBTFUL or bool(unread), error_answers.ends(document))
+                doubtful = sign is error_answers.Sign.DOUBTFUL or bool(unread)
+                raise Nothing(doubtful=doubtful, end=error_answers.ends(document))
     if not choices:
         # Without choices it is the usage report, or Azure's preface.
         hidden = (usage is None and document.get("choices") is None) or (hide_usage and usage is not None)

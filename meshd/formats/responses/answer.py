@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd.formats.errors import error_answers
-from meshd.formats.openai.answer import Unanswered
-from meshd.formats.openai.wire import Broken, document_of
+from meshd.formats.errors.not_answers import Broken, Told, Unanswered
+from meshd.formats.openai.wire import document_of
 from meshd.formats.protocol import Reading
 from meshd.formats.responses import wire
 from meshd.formats.responses.usage import usage_in
@@ -25,13 +25,13 @@ def read_answer(body: bytes) -> Reading:
     usage = usage_in(document)
     if not isinstance(output, list):
         if error_answers.is_error({**document, "usage": None}) or _is_doubtful(document):
-            raise wire.Told(lenient.plain(document), usage)
-        raise Unanswered("without output", document)
+            raise Told(lenient.plain(document), usage)
+        raise Unanswered("without output", usage)
     said = wire.said_in(wire.output_of(document))
     if wire.is_failed(document):
-        raise wire.Told(wire.error_of(document), usage, said.text + said.reasoning)
+        raise Told(wire.error_of(document), usage, said.text + said.reasoning)
     if not any(said) and not output and document.get("status") in (None, "completed"):
-        raise Unanswered("with output that says nothing", document)
+        raise Unanswered("with output that says nothing", usage)
     return Reading(body, usage, sum(map(len, said)))
 
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.response_failures import failure_from_error_object
-from meshd.formats.openai.wire import NULL, STRICT_ERRORS, Broken, document_of
+from meshd.formats.errors.not_answers import Broken, Nothing, Told
+from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
 from meshd.formats.responses.usage import usage_in
-from meshd.sdk.provider import ProviderFailure, StreamEvent, Usage
+from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 
 COMPLETED, INCOMPLETE, FAILED = "response.completed", "response.incomplete", "response.failed"
@@ -32,28 +32,6 @@ _EMPTY_AT_FIRST = frozenset({"message", "reasoning"})
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 _ANSWERED = frozenset({"completed", "incomplete", "in_progress", "queued"})
 """The last two: an answer in the background, to be retrieved later."""
-
-
-class Told(Exception):
-    """An error came. said: text that came beside it, which cost something."""
-
-    def __init__(self, error: bytes, usage: Usage | None = None, said: str = "") -> None:
-        super().__init__("an error inside a 200")
-        self.error = error
-        self.usage = usage
-        self.said = said
-
-    def failure(self) -> ProviderFailure:
-        return failure_from_error_object(self.error, self.usage, self.said)
-
-
-class Nothing(Exception):
-    """An object that is not an event. doubtful: its words might be an error. end: it marks the end."""
-
-    def __init__(self, doubtful: bool, end: bool) -> None:
-        super().__init__("no event")
-        self.doubtful = doubtful
-        self.end = end
 
 
 class Said(NamedTuple):
@@ -186,7 +164,7 @@ def _no_event(document: Mapping[str, Any]) -> None:
     sign = error_answers.of_object(document)
     if sign is error_answers.Sign.ERROR:
         raise Told(lenient.plain(document))
-    raise Nothing(sign is error_answers.Sign.DOUBTFUL, error_answers.ends(document))
+    raise Nothing(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any]:

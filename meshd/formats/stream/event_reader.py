@@ -9,12 +9,14 @@ format's reader does).
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from meshd.formats.errors import error_answers
+from meshd.formats.errors.not_answers import NotAnAnswer, Nothing, Told
 from meshd.formats.errors.response_failures import failure_from_error_object
 from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
 from meshd.formats.stream.stream_clock import Clock, Silence
@@ -22,7 +24,7 @@ from meshd.host import clock
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, RateLimits, StreamEvent, Usage
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, RateLimits, StreamEvent
 from meshd.sdk.reading import lenient
 
 if TYPE_CHECKING:
@@ -34,21 +36,24 @@ MAX_BODY = 64 * 1024 * 1024
 LAST_WORDS = 5.0
 
 
-class Ending(Protocol):
+class Ending(ABC):
     """Whether a format's stream is whole, by what has come.
 
     lost: an event after the end of the content could not be read. missed: an unreadable one before it. doubt: text
     since the last content may have been an error. content: some has come. certain: all of it has, and its end.
     """
 
-    lost: bool
-    missed: bool
-    doubt: bool
-    content: bool
+    def __init__(self) -> None:
+        self.lost = False
+        self.missed = False
+        self.doubt = False
+        self.content = False
 
     @property
+    @abstractmethod
     def certain(self) -> bool: ...
 
+    @abstractmethod
     def is_regular(self, *, done: bool) -> bool:
         """Whether that is the end. done: a mark of the end came; otherwise the connection was closed, or is silent."""
 
@@ -121,8 +126,21 @@ class EventReader:
         raise NotImplementedError
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
-        """The events for a unary answer, from a server that ignored `stream`. Raises ProviderFailure."""
+        """The events for a unary answer, from a server that ignored `stream`. Raises NotAnAnswer."""
         raise NotImplementedError
+
+    def instead(self, why: NotAnAnswer | Nothing, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+        """The same for an object that is not an event."""
+        if isinstance(why, Told):
+            self._failure = why.failure()
+        elif isinstance(why, Nothing):
+            self._ending.doubt = self._ending.doubt or why.doubtful
+            if why.end or (name and error_answers.is_done(name)):
+                self._end(done=True)
+        else:
+            self._lose(data)
+            return None if bare or self._failure is None else unread(data)
+        return None
 
     def rest(self) -> None:
         """The stream ends: what is still held is added to `_more`."""
@@ -291,10 +309,6 @@ class EventReader:
         else:
             self._failure = self._cut("ended its stream without a finish reason")
 
-    def _bad(self, what: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
-        message = f"{self._where} {what}"
-        return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)
-
     def _cut(self, what: str) -> ProviderFailure:
         kind = FailureKind.STREAM_CUT if self._content else FailureKind.BAD_ANSWER
         return ProviderFailure(kind, f"{self._where} {what}", status=200)
@@ -324,13 +338,21 @@ class EventReader:
             if not chunk:
                 break
             if len(body) > MAX_BODY:
-                raise self._bad(f"sent more than {MAX_BODY} bytes where a stream was due", b"")
+                raise self._cut(f"sent more than {MAX_BODY} bytes where a stream was due")
             if len(beginning) > 6 and not beginning.startswith((b"{", b"[")):
                 break
         self.plain = bytes(body)
-        first, *more = self.read_unary(self.plain)
+        try:
+            first, *more = self.read_unary(self.plain)
+        except NotAnAnswer as why:
+            raise why.failure(self.plain, self._where, self._url) from None
         self.done = True
         return [msgspec.structs.replace(first, limits=self._limits), *more]
+
+
+def unread(data: bytes) -> StreamEvent:
+    """An unreadable event: nothing for the app, but its tokens cost something."""
+    return StreamEvent(data, content=True, extra=data.decode(errors="replace"), hidden=True)
 
 
 def _plain(data: bytes) -> bytes:

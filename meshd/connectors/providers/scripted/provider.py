@@ -19,6 +19,7 @@ from meshd.formats.headers import rate_limits
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
 from meshd.formats.openai.models import guess_capabilities
+from meshd.formats.stream.event_reader import unread
 from meshd.host.awake import Timeout
 from meshd.sdk.provider import (
     FailureKind,
@@ -89,7 +90,7 @@ class ScriptedProvider(Provider):
             yield event(payload)
             await asyncio.sleep(step.chunk_delay_seconds)
         if step.fault in (Fault.BAD_CHUNK, Fault.BAD_END):
-            yield wire.unread(script.BROKEN_CHUNK)
+            yield unread(script.BROKEN_CHUNK)
         if step.fault is not None:
             await self._break(step, len(before), len(before) + len(preface), call)
         for sent, payload in enumerate([*chunks[len(before) :], *script.last_chunks(step, request)], len(before)):

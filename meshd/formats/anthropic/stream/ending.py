@@ -6,16 +6,14 @@ Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes
 from __future__ import annotations
 
 from meshd.formats.anthropic.wire import ReadEvent
+from meshd.formats.stream import event_reader
 
 
-class Ending:
-    """See `meshd/formats/stream/event_reader.py`. stopped: the last event has come."""
+class Ending(event_reader.Ending):
+    """stopped: the last event has come."""
 
     def __init__(self) -> None:
-        self.lost = False
-        self.missed = False
-        self.doubt = False
-        self.content = False
+        super().__init__()
         self.stopped = False
         self._reason = False  # a stop reason has come, and no content after it
 

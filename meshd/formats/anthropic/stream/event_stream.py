@@ -10,8 +10,7 @@ from typing import Any
 
 from meshd.formats.anthropic import answer, wire
 from meshd.formats.anthropic.stream.ending import Ending
-from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
-from meshd.formats.openai.wire import Broken
+from meshd.formats.errors.not_answers import NotAnAnswer, Nothing
 from meshd.formats.stream import event_reader
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import StreamEvent, Usage
@@ -32,17 +31,8 @@ class EventReader(event_reader.EventReader):
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
             read = wire.read_event(data, name, self._reported)
-        except Broken:
-            self._lose(data)
-            return None
-        except wire.Told as told:
-            self._failure = failure_from_error_object(told.error, told.usage)
-            return None
-        except wire.Nothing as nothing:
-            self._ending.doubt = self._ending.doubt or nothing.doubtful
-            if nothing.end:
-                self._end(done=True)
-            return None
+        except (NotAnAnswer, Nothing) as why:
+            return self.instead(why, data, name, bare)
         event = read.event
         self._reported = event.usage or self._reported
         progress = self._ending.note(read)
@@ -58,12 +48,5 @@ class EventReader(event_reader.EventReader):
             self._more.append(StreamEvent(_STOP))
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
-        try:
-            reading = answer.read_answer(body)
-        except Broken:
-            raise failure_from_no_answer(self._url, body) from None
-        except wire.Told as told:
-            raise failure_from_error_object(told.error, told.usage, told.said) from None
-        except answer.Unanswered as why:
-            raise self._bad(f"answered {why}", body, why.usage) from None
+        reading = answer.read_answer(body)
         return [wire.read_event(data).event for data in answer.as_stream(reading.body)]

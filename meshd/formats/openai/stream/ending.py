@@ -12,19 +12,14 @@ from __future__ import annotations
 
 from meshd.formats.openai.stream.arguments import Arguments
 from meshd.formats.openai.wire import Chunk
+from meshd.formats.stream import event_reader
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading.message_content import Said
 
 
-class Ending:
-    """lost: a chunk after the end of the content could not be read. missed: an unreadable one before it, which may have
-    been content. doubt: text since the last content may have been an error. content: some has come."""
-
+class Ending(event_reader.Ending):
     def __init__(self, choices: int) -> None:
-        self.lost = False
-        self.missed = False
-        self.doubt = False
-        self.content = False
+        super().__init__()
         self._text = self._thought = self._extra = False  # these came
         self._arguments = Arguments()
         self._choices = choices  # asked for

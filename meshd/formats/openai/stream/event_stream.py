@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from meshd.formats.errors import error_answers
-from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.errors.not_answers import NotAnAnswer, Nothing
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
 from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, has_message
@@ -16,7 +14,7 @@ from meshd.formats.stream import event_reader
 from meshd.formats.stream.event_reader import MAX_BODY
 from meshd.host import clock
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk.provider import OperationSpec, ProviderFailure, RateLimits, StreamEvent
+from meshd.sdk.provider import OperationSpec, StreamEvent
 from meshd.sdk.reading import lenient
 
 __all__ = ["MAX_BODY", "EventReader"]
@@ -31,32 +29,12 @@ class EventReader(event_reader.EventReader):
         self,
         body: UpstreamBody | BodyInHand,
         *,
-        started: float,
-        first_token: float,
-        idle: float,
-        total: float,
-        where: str,
-        url: str = "",
-        event_stream: bool,
         hide_usage: bool,
         choices: int,
         operation: OperationSpec,
-        limits: RateLimits | None,
-        failed: Callable[[BaseException], ProviderFailure],
+        **watched: Any,
     ) -> None:
-        super().__init__(
-            body,
-            Ending(choices),
-            started=started,
-            first_token=first_token,
-            idle=idle,
-            total=total,
-            where=where,
-            url=url,
-            event_stream=event_stream,
-            limits=limits,
-            failed=failed,
-        )
+        super().__init__(body, Ending(choices), **watched)
         self._hide_usage = hide_usage
         self._operation = operation
         self._completion = not operation.conversation
@@ -70,17 +48,8 @@ class EventReader(event_reader.EventReader):
             event, chunk = wire.read_event(
                 data, hide_usage=self._hide_usage, completion=self._completion, usual=self._usual
             )
-        except wire.Broken:
-            self._lose(data)
-            return None if bare or self._failure is None else wire.unread(data)
-        except wire.Told as told:
-            self._failure = told.failure()
-            return None
-        except wire.Nothing as nothing:
-            self._ending.doubt = self._ending.doubt or nothing.doubtful
-            if nothing.end or (name and error_answers.is_done(name)):
-                self._end(done=True)
-            return None
+        except (NotAnAnswer, Nothing) as why:
+            return self.instead(why, data, name, bare)
         if not event.content and chunk.choices and b'"message"' in event.data and self._of_messages(event.data):
             return None
         self._usual = self._usual or (event.data is data and bool(event.text))
@@ -114,13 +83,6 @@ class EventReader(event_reader.EventReader):
                 self._failure = self._cut(f"sent chunks that cannot be read: {why}")
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
-        try:
-            body, usage, *_ = answer.read_answer(body, self._operation)
-        except wire.Broken:
-            raise failure_from_no_answer(self._url, body) from None
-        except wire.Told as told:
-            raise told.failure() from None
-        except answer.Unanswered as why:
-            raise self._bad(f"answered {why}", body, why.usage) from None
+        body, usage, *_ = answer.read_answer(body, self._operation)
         event, _ = wire.read_event(answer.as_stream(body), hide_usage=False, completion=self._completion)
         return [msgspec.structs.replace(event, content=True, usage=usage)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from meshd.formats.errors import error_answers
+from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
 from meshd.formats.openai import wire
 from meshd.formats.protocol import Address, Opened
@@ -123,7 +124,7 @@ class PieceReader:
 def _object(body: bytes) -> dict[str, object] | None:
     try:
         return wire.document_of(body)[0]
-    except wire.Broken:
+    except Broken:
         return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.response_failures import failure_from_no_answer
+from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.usage import usage_in
 from meshd.formats.stream import event_reader
@@ -20,11 +20,11 @@ from meshd.sdk.reading import lenient
 _CONTENT = ("delta", "audio", "b64_json", "text")
 
 
-class _Ending:
-    """As `formats/stream/event_reader.py` needs it. ends: the events that end an answer."""
+class _Ending(event_reader.Ending):
+    """ends: the events that end an answer."""
 
     def __init__(self, answers: int) -> None:
-        self.lost = self.missed = self.doubt = self.content = False
+        super().__init__()
         self.ends = 0
         self._answers = answers
 
@@ -50,11 +50,11 @@ class TypedEvents(event_reader.EventReader):
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
             document, data = wire.document_of(data)
-        except wire.Broken:
+        except Broken:
             self._lose(data)
             return None
         if error_answers.calls_itself_error(document) or error_answers.is_flagged(document):
-            self._failure = wire.Told(wire.error_of(document), document).failure()
+            self._failure = wire.told(wire.error_of(document), document).failure()
             return None
         ends = document.get("type") in self._operation.ends
         delta = document.get("delta")
@@ -72,14 +72,7 @@ class TypedEvents(event_reader.EventReader):
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
         """Its own answer as the event that would have ended the stream."""
-        try:
-            body, usage, *_ = answer.read_answer(body, self._operation)
-        except wire.Broken:
-            raise failure_from_no_answer(self._url, body) from None
-        except wire.Told as told:
-            raise told.failure() from None
-        except answer.Unanswered as why:
-            raise self._bad(f"answered {why}", body, why.usage) from None
+        body, usage, *_ = answer.read_answer(body, self._operation)
         return _as_events(body, self._operation, usage)
 
 

@@ -5,15 +5,14 @@ Must never: read a clock or bytes.
 
 from __future__ import annotations
 
+from meshd.formats.stream import event_reader
 
-class Ending:
-    """See `meshd/formats/stream/event_reader.py`. ended: the last event has come."""
+
+class Ending(event_reader.Ending):
+    """ended: the last event has come."""
 
     def __init__(self) -> None:
-        self.lost = False
-        self.missed = False
-        self.doubt = False
-        self.content = False
+        super().__init__()
         self.ended = False
 
     @property

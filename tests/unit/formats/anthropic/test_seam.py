@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.anthropic.stream.assembled import Assembly
-from meshd.formats.anthropic.wire import Nothing, read_event
+from meshd.formats.anthropic.wire import read_event
+from meshd.formats.errors.not_answers import Nothing
 from meshd.formats.protocol import Seam
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import StreamEvent, Usage

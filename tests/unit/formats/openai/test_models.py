@@ -7,7 +7,7 @@ import pytest
 
 from meshd.catalogue import known
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.formats.openai import wire
+from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai.models import guess_capabilities, read_listing
 from meshd.sdk import ProviderSettings
 from tests.support.http_requests import requests_of
@@ -66,7 +66,7 @@ def test_lists(body, ids):
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"data":7}'])
 def test_no_lists(body):
-    with pytest.raises(wire.Broken):
+    with pytest.raises(Broken):
         read_listing(body)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from meshd.catalogue.known import provider_row
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
-from meshd.formats.openai.wire import Broken
 from meshd.sdk.provider import ModelListing, ProviderFailure, ProviderSettings, QuotaStatus
 
 PLAIN = QuotaQuirk(path="quota", remaining="left")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.core.listed_models import LARGEST_COUNT, MOST_MODELS
+from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai.models import read_listing
-from meshd.formats.openai.wire import Broken
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),

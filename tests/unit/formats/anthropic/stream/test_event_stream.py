@@ -147,6 +147,14 @@ def test_any_stream_split_anywhere_is_the_answer(made: tuple[list[Json], Json], 
     assert json.loads(assembly.answer())["content"] == json.loads(msgspec.json.encode(answer))["content"]
 
 
+def test_an_unreadable_event_breaks_the_stream_and_is_counted() -> None:
+    events, failure = read(joined([start(), *text("Once")[:2]]) + b'data: {"type": "content_block_del\n\n')
+    assert failure is not None
+    assert failure.kind is FailureKind.STREAM_CUT
+    assert [(event.hidden, event.text) for event in events[-2:]] == [(False, "Once"), (True, "")]
+    assert events[-1].extra == '{"type": "content_block_del'
+
+
 def test_a_split_at_every_byte_changes_nothing() -> None:
     stream = joined([start(), *text("Où 哈"), END, STOP])
     whole = read(stream)

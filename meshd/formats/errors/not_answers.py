@@ -1,0 +1,58 @@
+"""What may come with a good status where an answer or an event is due.
+
+Owns: which failure of a provider it is. Must never: know how a format writes it (each one's `wire.py` and `answer.py`
+do).
+"""
+
+from __future__ import annotations
+
+from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
+from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
+
+
+class NotAnAnswer(Exception):
+    def failure(self, body: bytes, host: str, url: str) -> ProviderFailure:
+        """body: what was read. host, url: of the provider, without secrets."""
+        raise NotImplementedError
+
+
+class Broken(NotAnAnswer, ValueError):
+    """Not JSON, or not an object."""
+
+    def failure(self, body: bytes, host: str, url: str) -> ProviderFailure:
+        return failure_from_no_answer(url, body)
+
+
+class Told(NotAnAnswer):
+    """An error came. error: it, or the object around it, as plain JSON. usage, said: what was reported and came beside
+    it; both cost something."""
+
+    def __init__(self, error: bytes, usage: Usage | None = None, said: str = "") -> None:
+        super().__init__("an error inside a 200")
+        self.error = error
+        self.usage = usage
+        self.said = said
+
+    def failure(self, body: bytes = b"", host: str = "", url: str = "") -> ProviderFailure:
+        return failure_from_error_object(self.error, self.usage, self.said)
+
+
+class Unanswered(NotAnAnswer):
+    """It is JSON, but not an answer. lacks: what is missing. usage: it may have cost something."""
+
+    def __init__(self, lacks: str, usage: Usage | None = None) -> None:
+        super().__init__(lacks)
+        self.usage = usage
+
+    def failure(self, body: bytes, host: str, url: str) -> ProviderFailure:
+        message = f"{host} answered {self}"
+        return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=self.usage)
+
+
+class Nothing(Exception):
+    """In a stream, an object that is not an event. doubtful: its words might be an error. end: it marks the end."""
+
+    def __init__(self, *, doubtful: bool = False, end: bool = False) -> None:
+        super().__init__("not an event")
+        self.doubtful = doubtful
+        self.end = end
