@@ -13,8 +13,8 @@ class ProviderSettings:
 
     api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own keys
     in the configuration. quirks: from the catalogue's row. secrets: all secret values in its section, written there or
-    resolved from references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may
-    use. found: discovery found the server, and the configuration does not name it.
+    resolved from references. runtime_dir, data_dir: private directories of the daemon that a connector may use. found:
+    discovery found the server, and the configuration does not name it.
     """
 
     name: str

@@ -19,8 +19,7 @@ Kind = Literal["json", "text", "events", "binary"]
 @dataclass(frozen=True, slots=True, eq=False)
 class OperationSpec:
     """name: in answers, logs and statistics; OpenAI's where it has one. method: of the client; "": `NAME.create`. word:
-    on the command line. paths: where an app
-    asks, by wire format.
+    on the command line. paths: where an app asks, by wire format.
 
     capabilities: nodes of the tree whose models answer it, with all that is below them; (): any model. other_than:
     nodes whose models do not.
@@ -44,10 +43,10 @@ class OperationSpec:
     which unit was used, beside its usage.
 
     output: the answer is made of tokens that are counted and can be limited. told: its tokens are known only if the
-    provider reports them, as those of an image. repeats: the same body always has the same
-    answer. cached: an answer may be kept, and shared between equal requests at the same time. streamed, continued: its
-    answer may come in parts, and another model may write the rest of it. hedged: a second model may be asked before the
-    first has answered. retried: it may be asked again after it may have been carried out.
+    provider reports them, as those of an image. repeats: the same body always has the same answer. cached: an answer
+    may be kept, and shared between equal requests at the same time. streamed, continued: its answer may come in parts,
+    and another model may write the rest of it. hedged: a second model may be asked before the first has answered.
+    retried: it may be asked again after it may have been carried out.
     """
 
     name: str
