@@ -1,7 +1,13 @@
 """Transcriptions: the words of a recording."""
 
 from meshd.operations.audio.files import seconds
-from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.calls.operation import Kind, OperationSpec
+
+TEXTS: dict[tuple[str, object], Kind] = {
+    ("response_format", "text"): "text",
+    ("response_format", "srt"): "text",
+    ("response_format", "vtt"): "text",
+}
 
 TRANSCRIPTION = OperationSpec(
     name="audio.transcriptions",
@@ -25,12 +31,7 @@ TRANSCRIPTION = OperationSpec(
     default="speech-to-text",
     json=False,
     form=True,
-    answers={
-        ("stream", True): "events",
-        ("response_format", "text"): "text",
-        ("response_format", "srt"): "text",
-        ("response_format", "vtt"): "text",
-    },
+    answers={("stream", True): "events", **TEXTS},
     ends=("transcript.text.done",),
     rows=("", "text"),
     tokens=False,

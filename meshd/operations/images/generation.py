@@ -3,24 +3,24 @@
 from meshd.operations.images.count import images
 from meshd.sdk.calls.operation import OperationSpec
 
+FREE = (
+    "background",
+    "moderation",
+    "output_compression",
+    "output_format",
+    "partial_images",
+    "quality",
+    "response_format",
+    "size",
+)
+
 IMAGE_GENERATION = OperationSpec(
     name="images.generations",
     word="image",
     paths={"openai": "/v1/images/generations"},
     capabilities=("generation.image-generation",),
     text=("prompt",),
-    # https://platform.openai.com/docs/api-reference/images/create
-    free=(
-        "background",
-        "moderation",
-        "output_compression",
-        "output_format",
-        "partial_images",
-        "quality",
-        "response_format",
-        "size",
-        "style",
-    ),
+    free=(*FREE, "style"),  # https://platform.openai.com/docs/api-reference/images/create
     default="image-generation",
     method="images.generate",
     answers={("stream", True): "events"},
