@@ -6,64 +6,39 @@ Elsewhere each is skipped with what it lacks.
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conformance.install import directory, missing
 from tests.support.client.doors import Door, proxy
+from tests.support.daemons.scripted import scripted
 from tests.support.providers.weather_tool import CALL
 
 CALLS = [CALL, {"name": "weather", "arguments": {"city": "Oslo"}, "id": "call_2"}]
 FILES = ("one.txt", "two.txt")
-BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
-    "echo": [{"echo": True}],
-    "counting": [{"tokens": [f"{number} " for number in range(200)]}],
-    "agent": [{"tool_calls": CALLS}, {"echo_results": True}],
-    "claude": [
-        {"tool_calls": [{"name": "Bash", "arguments": {"command": f"cat {file}"}, "id": file} for file in FILES]},
-        {"echo_results": True},
-    ],
-    "codex": [
-        {"tool_calls": [{"name": "exec_command", "arguments": {"cmd": f"cat {file}"}, "id": file} for file in FILES]},
-        {"echo_results": True},
-    ],
-    "schema": [{"reply": '{"name": "Ada", "age": 36}'}],
-    "thinking": [{"reply": "It is 4.", "reasoning": ["two and ", "two"]}],
-    "bad": [{"error": 400, "message": "that is no good", "code": "bad_thing"}],
-    "key": [{"error": 401, "message": "no such key"}],
-    "forbidden": [{"error": 403, "message": "not yours"}],
-    "busy": [{"error": 429, "message": "slow down", "retry_after": 0.01}],
-    "overloaded": [{"error": 503, "message": "overloaded"}],
-    "failing": [{"error": 500, "message": "broken"}],
-    "silent": [{"fault": "timeout"}],
-    "endless": [{"tokens": ["x"] * 5000, "chunk_delay": "5ms"}],
-    "cut": [{"tokens": ["one ", "two ", "three"], "fault": "reset", "after": 2}],
-}
-FEATURES = {"tool_calling": True, "structured_output": True, "vision": True, "json_mode": True, "reasoning": True}
-CONFIG: dict[str, Any] = {
-    "providers": {
-        name: {"connector": "modelmesh.scripted.v1", "script": script, "cycle": True}
-        for name, script in BEHAVIOURS.items()
+SECONDS = 60
+QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1"}
+
+
+def reads_both(tool: str, argument: str) -> list[dict[str, Any]]:
+    """Has an agent's tool for commands print the files, both at once, and repeats what comes back."""
+    calls = [{"name": tool, "arguments": {argument: f"cat {file}"}, "id": file} for file in FILES]
+    return [{"tool_calls": calls}, {"echo_results": True}]
+
+
+CONFIG = scripted(
+    {
+        "agent": [{"tool_calls": CALLS}, {"echo_results": True}],
+        "claude": reads_both("Bash", "command"),
+        "codex": reads_both("exec_command", "cmd"),
+        "thinking": [{"reply": "It is 4.", "reasoning": ["two and ", "two"]}],
     },
-    "models": {
-        **{
-            f"{name}.chat": {"provider": name, "capabilities": ["chat-completion"], "features": FEATURES}
-            for name in BEHAVIOURS
-        },
-        "echo.vectors": {"provider": "echo", "capabilities": ["text-embeddings"]},
-    },
-    "pools": {
-        name: {
-            "models": [f"{name}.chat"],
-            "retry": {"max_attempts": 1},
-            "deactivation": {"retry_limit": 1000},
-            "provider_deactivation": [],
-        }
-        for name in BEHAVIOURS
-    },
-    "discovery": {"health": {"enabled": False}},
-}
+    "reasoning",
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +49,49 @@ def daemon(module_meshd: Any, module_short: Path) -> Any:
 @pytest.fixture(params=["mesh", "tcp", "unix"])
 def door(request: Any, daemon: Any) -> Door:
     return Door(request.param, daemon)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    place = tmp_path / "home"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def run(home: Path, daemon: Any) -> Any:
+    """Run a program in a directory, and return what it prints."""
+
+    def run(*command: str, cwd: Path = home, **environment: str) -> str:
+        kept = {"PATH": os.environ["PATH"], "HOME": str(home), "MESH_SOCKET": str(daemon.socket), **QUIET}
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**kept, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def claude_code() -> tuple[str, ...]:
+    """Its command."""
+    return _command("claude-code", "@anthropic-ai", "claude-code", "cli-wrapper.cjs")
+
+
+@pytest.fixture
+def codex_cli() -> tuple[str, ...]:
+    return _command("codex", "@openai", "codex", "bin", "codex.js")
+
+
+def _command(name: str, *script: str) -> tuple[str, ...]:
+    if reason := missing(name):
+        pytest.skip(reason)
+    return "node", str(directory(name).joinpath("node_modules", *script))

@@ -4,15 +4,11 @@ their results."""
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 
 import pytest
 
-from tests.conformance.install import directory, missing
 from tests.support.client.doors import Door
 
-SECONDS = 60
 SECRETS = {"one.txt": "swordfish", "two.txt": "marlin"}
 
 
@@ -27,52 +23,31 @@ def work(tmp_path):
 
 
 @pytest.fixture
-def run(work, tmp_path):
+def lines(run, work):
     """Run an agent, and return what it says of itself, line by line."""
-    home = tmp_path / "home"
-    home.mkdir()
 
-    def run(command, environment):
-        kept = {"PATH": os.environ["PATH"], "HOME": str(home)}
-        done = subprocess.run(
-            command,
-            cwd=work,
-            env={**kept, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+    def lines(*command, **environment):
+        return [json.loads(line) for line in run(*command, cwd=work, **environment).splitlines()]
 
-    return run
+    return lines
 
 
 # -- Claude Code ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def claude(daemon, run):
-    if reason := missing("claude-code"):
-        pytest.skip(reason)
-    package = directory("claude-code") / "node_modules" / "@anthropic-ai" / "claude-code"
+def claude(daemon, lines, claude_code):
     environment = {
         "ANTHROPIC_BASE_URL": Door("tcp", daemon).root,
         "ANTHROPIC_AUTH_TOKEN": "none",
         "ANTHROPIC_DEFAULT_HAIKU_MODEL": "echo",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": "0",
-        "DISABLE_AUTOUPDATER": "1",
-        "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
     }
 
     def ask(model, *options):
-        command = ["node", str(package / "cli-wrapper.cjs"), "--print", "What do the files say?", "--model", model]
-        told = run([*command, "--output-format", "stream-json", "--verbose", *options], environment)
-        return told[-1]
+        command = (*claude_code, "--print", "What do the files say?", "--model", model)
+        return lines(*command, "--output-format", "stream-json", "--verbose", *options, **environment)[-1]
 
     return ask
 
@@ -96,9 +71,7 @@ def test_claude_code_takes_thinking_and_tells_its_use(claude):
 
 
 @pytest.fixture
-def codex(daemon, run, tmp_path):
-    if reason := missing("codex"):
-        pytest.skip(reason)
+def codex(daemon, lines, codex_cli, tmp_path):
     place = tmp_path / "codex"
     place.mkdir()
     (place / "config.toml").write_text(
@@ -117,11 +90,10 @@ request_max_retries = 0
 stream_max_retries = 0
 """
     )
-    script = directory("codex") / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
 
     def ask(model):
-        command = ["node", str(script), "exec", "--skip-git-repo-check", "--json", "--model", model]
-        return run([*command, "What do the files say?"], {"CODEX_HOME": str(place)})
+        command = (*codex_cli, "exec", "--skip-git-repo-check", "--json", "--model", model)
+        return lines(*command, "What do the files say?", CODEX_HOME=str(place))
 
     return ask
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.clients.conftest import BEHAVIOURS
+from tests.conformance.clients.conftest import CONFIG
 from tests.conformance.install import directory, missing
 from tests.support.client.doors import Door
 
@@ -51,7 +51,7 @@ def cancelled(daemon, eventually):
 
 def test_openai(said):
     found = said("openai")
-    assert set(BEHAVIOURS) <= set(found.pop("models"))
+    assert set(CONFIG["pools"]) <= set(found.pop("models"))
     assert found.pop("image").startswith("[scripted] what is this?")
     assert found == {
         "chat": "[scripted] hello",
@@ -78,7 +78,7 @@ def test_openai(said):
 
 def test_anthropic(said):
     found = said("anthropic")
-    assert set(BEHAVIOURS) <= set(found.pop("models"))
+    assert set(CONFIG["pools"]) <= set(found.pop("models"))
     assert found.pop("image").startswith("[scripted] what is this?")
     assert found == {
         "chat": "[scripted] hello",

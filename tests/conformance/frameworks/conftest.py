@@ -12,34 +12,23 @@ from typing import Any
 import pytest
 
 from tests.support.client.doors import Door, proxy
+from tests.support.daemons.scripted import scripted
 from tests.support.providers.weather_tool import CALL
 
 OTHER_CALL = {**CALL, "id": "call_4", "arguments": {"city": "Oslo"}}
 PERSON = {"name": "Ada", "age": 36}
-BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
-    "echo": [{"echo": True}],
-    "tools": [{"tool_call": CALL}],
-    "agent": [{"tool_call": CALL}, {"reply": "It is sunny in Paris"}],
-    "parallel": [{"tool_calls": [CALL, OTHER_CALL]}, {"echo_results": True}],
-    "schema": [{"reply": '{"name": "Ada", "age": 36}'}],
-    "person-tool": [{"tool_call": {"name": "Person", "arguments": PERSON, "id": "call_2"}}],
-    "final-result": [{"tool_call": {"name": "final_result", "arguments": PERSON, "id": "call_3"}}],
-    "final-answer": [{"tool_call": CALL}, {"tool_call": {"name": "final_answer", "arguments": {"answer": "sunny"}}}],
-    "failing": [{"error": 400, "message": "that is no good", "code": "bad_thing"}],
-}
-FEATURES = {"tool_calling": True, "structured_output": True, "vision": True, "json_mode": True}
-CONFIG: dict[str, Any] = {
-    "providers": {
-        name: {"connector": "modelmesh.scripted.v1", "script": script, "cycle": True}
-        for name, script in BEHAVIOURS.items()
-    },
-    "models": {
-        f"{name}.chat": {"provider": name, "capabilities": ["chat-completion"], "features": FEATURES}
-        for name in BEHAVIOURS
-    },
-    "pools": {name: {"models": [f"{name}.chat"]} for name in BEHAVIOURS},
-    "discovery": {"health": {"enabled": False}},
-}
+CONFIG = scripted(
+    {
+        "agent": [{"tool_call": CALL}, {"reply": "It is sunny in Paris"}],
+        "parallel": [{"tool_calls": [CALL, OTHER_CALL]}, {"echo_results": True}],
+        "person-tool": [{"tool_call": {"name": "Person", "arguments": PERSON, "id": "call_2"}}],
+        "final-result": [{"tool_call": {"name": "final_result", "arguments": PERSON, "id": "call_3"}}],
+        "final-answer": [
+            {"tool_call": CALL},
+            {"tool_call": {"name": "final_answer", "arguments": {"answer": "sunny"}}},
+        ],
+    }
+)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_schema(model, person, method):
 
 def test_errors(model):
     with pytest.raises(openai.BadRequestError, match="that is no good"):
-        model("failing").invoke("hi")
+        model("bad").invoke("hi")
 
 
 def test_responses(model):
@@ -112,4 +112,4 @@ def test_a_schema_by_messages(claude, person):
 def test_errors_of_messages(claude):
     anthropic = pytest.importorskip("anthropic")
     with pytest.raises(anthropic.BadRequestError, match="that is no good"):
-        claude("failing").invoke("hi")
+        claude("bad").invoke("hi")

@@ -46,7 +46,7 @@ def test_errors(ask):
     import litellm
 
     with pytest.raises(litellm.BadRequestError, match="that is no good"):
-        ask("failing")
+        ask("bad")
 
 
 def test_parallel_tools_and_their_results(ask):

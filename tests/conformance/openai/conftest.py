@@ -8,58 +8,11 @@ from typing import Any
 import pytest
 
 from tests.support.client.doors import Door, proxy
-from tests.support.providers.weather_tool import CALL
+from tests.support.daemons.scripted import scripted
 
 pytest.importorskip("openai")
 
-SCRIPTED = "modelmesh.scripted.v1"
-SCHEMA_ANSWER = '{"name": "Ada", "age": 36}'
-
-
-def provider(*script: dict[str, Any]) -> dict[str, Any]:
-    return {"connector": SCRIPTED, "script": list(script)}
-
-
-def model(name: str, **settings: Any) -> dict[str, Any]:
-    return {"provider": name, "capabilities": ["chat-completion", "text-completion"], **settings}
-
-
-BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
-    "echo": [{"echo": True}],
-    "counting": [{"tokens": [f"{number} " for number in range(200)]}],
-    "tools": [{"tool_call": CALL}],
-    "schema": [{"reply": SCHEMA_ANSWER}],
-    "bad": [{"error": 400, "message": "that is no good", "code": "bad_thing"}],
-    "key": [{"error": 401, "message": "no such key"}],
-    "forbidden": [{"error": 403, "message": "not yours"}],
-    "unprocessable": [{"error": 422, "message": "cannot be processed"}],
-    "busy": [{"error": 429, "message": "slow down", "retry_after": 0.01}],
-    "failing": [{"error": 500, "message": "broken"}],
-    "silent": [{"fault": "timeout"}],
-    "endless": [{"tokens": ["x"] * 5000, "chunk_delay": "5ms"}],
-    "cut": [{"tokens": ["one ", "two ", "three"], "fault": "reset", "after": 2}],
-}
-FEATURES = {"features": {"tool_calling": True, "structured_output": True, "vision": True, "json_mode": True}}
-
-CONFIG: dict[str, Any] = {
-    "providers": {name: provider(*script) for name, script in BEHAVIOURS.items()},
-    "models": {
-        **{f"{name}.chat": model(name, **FEATURES) for name in BEHAVIOURS},
-        "echo.vectors": {"provider": "echo", "capabilities": ["text-embeddings"]},
-    },
-    "pools": {
-        **{
-            name: {
-                "models": [f"{name}.chat"],
-                "retry": {"max_attempts": 1},
-                "deactivation": {"retry_limit": 1000},
-                "provider_deactivation": [],
-            }
-            for name in BEHAVIOURS
-        },
-    },
-    "discovery": {"health": {"enabled": False}},
-}
+CONFIG = scripted({}, capabilities=("chat-completion", "text-completion"))
 
 
 @pytest.fixture(scope="module")
