@@ -33,7 +33,7 @@ logger = logging.getLogger("meshd.gateway")
 HELD_BYTES = 1024**2  # bytes of a stream held for slow followers, if kept answers have to be smaller
 _FOLLOWED = 2  # failed requests that a request follows before it is sent itself
 _PAUSE = 64  # chunks delivered before other tasks may run
-_LANDING = 2.0  # s that a request may take to notice its deadline
+_GRACE = 2.0  # s that a request may take to notice its deadline
 
 
 Run = Callable[[Reply], Awaitable[bool]]
@@ -55,7 +55,7 @@ class ResponseCache:
         self._table = RoutingTable.empty()
         self._shelves: dict[str, Shelf] = {}
         self._homes: dict[str, str] = {}
-        self._flights: dict[bytes, SharedRequest] = {}
+        self._in_flight: dict[bytes, SharedRequest] = {}
 
     # -- policy ---------------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ class ResponseCache:
         the pool, are dropped; requests in flight are no longer followed or kept."""
         before, self._table = self._table, table
         self._homes.clear()
-        self._flights.clear()
+        self._in_flight.clear()
         shelves: dict[str, Shelf] = {}
         for name, pool in table.pools.items():
             policy, shelf = pool.cache, self._shelves.get(name)
@@ -137,10 +137,10 @@ class ResponseCache:
                 shelf.hits += 1
                 await self._replay(request, entry, served)
                 return
-            flight = self._flights.get(lookup.key)
-            if flight is None or not flight.open_to(request.deadline.at):
+            shared = self._in_flight.get(lookup.key)
+            if shared is None or not shared.open_to(request.deadline.at):
                 break
-            if await self._follow(request, flight, served):
+            if await self._follow(request, shared, served):
                 shelf.coalesced += 1
                 return
             shelf = self._shelf(pool.name)  # a reload may have come in between
@@ -160,21 +160,21 @@ class ResponseCache:
                     await asyncio.sleep(0)
             ending.whole(entry.body, entry.headers, entry.usage)
 
-    async def _follow(self, request: Request, flight: SharedRequest, served: Callable[[Served], None]) -> bool:
+    async def _follow(self, request: Request, shared: SharedRequest, served: Callable[[Served], None]) -> bool:
         """Returns whether that answered the request; if not, nothing has reached its app."""
-        with _Ending(request, served, {"coalesced": True}) as ending, flight.read() as reader:
+        with _Ending(request, served, {"coalesced": True}) as ending, shared.read() as reader:
             while True:
                 with Timeout(request.deadline.left()):
-                    data = await flight.next(reader)
+                    data = await shared.next(reader)
                 if data is None:
                     break
                 if not reader.taken:
-                    request.way_back.begins({**_told(flight.begun), "coalesced": True})
+                    request.way_back.begins({**_told(shared.begun), "coalesced": True})
                 await request.way_back.chunk(data)
-                flight.took(reader)
-            if flight.whole:
-                ending.mesh = {**_told(flight.mesh), "coalesced": True}
-                ending.whole(flight.body, flight.headers, flight.usage)
+                shared.took(reader)
+            if shared.whole:
+                ending.mesh = {**_told(shared.mesh), "coalesced": True}
+                ending.whole(shared.body, shared.headers, shared.usage)
             elif reader.taken:
                 ending.failed(StreamInterrupted("The request whose answer this one shared was cut off; ask again."))
             else:
@@ -183,53 +183,53 @@ class ResponseCache:
 
     async def _lead(self, request: Request, pool: str, key: bytes, run: Run, largest: int) -> None:
         reply = request.way_back
-        flight = self._flights[key] = SharedRequest(max(largest, HELD_BYTES), request.deadline.copy())
+        shared = self._in_flight[key] = SharedRequest(max(largest, HELD_BYTES), request.deadline.copy())
         try:
-            with flight.read() as reader:
-                task = self._spawn(self._fly(flight, request.caller.shares_as, pool, key, run))
-                task.add_done_callback(lambda _: self._landed(flight, key))
-                flight.task = task
-                await _take(reply, flight, reader, task)
+            with shared.read() as reader:
+                task = self._spawn(self._ask(shared, request.caller.shares_as, pool, key, run))
+                task.add_done_callback(lambda _: self._ended(shared, key))
+                shared.task = task
+                await _take(reply, shared, reader, task)
         except TimeoutError:
-            reply.error(flight.error or not_read())
+            reply.error(shared.error or not_read())
             return
         except asyncio.CancelledError:
-            flight.orphaned = True
+            shared.orphaned = True
             reply.error(RequestCancelledError("The request was cancelled."))
             raise
         except ClientGone:
-            flight.orphaned = True
+            shared.orphaned = True
             raise
-        if flight.body is not None:
-            reply.respond(flight.body, flight.mesh, flight.headers)
-        elif flight.whole:
-            reply.end(flight.usage, flight.mesh)
-        elif flight.bug is not None:
-            raise flight.bug
+        if shared.body is not None:
+            reply.respond(shared.body, shared.mesh, shared.headers)
+        elif shared.whole:
+            reply.end(shared.usage, shared.mesh)
+        elif shared.bug is not None:
+            raise shared.bug
         else:
-            reply.begins(flight.begun)
-            reply.error(flight.error or RequestCancelledError("The request was cancelled."))
+            reply.begins(shared.begun)
+            reply.error(shared.error or RequestCancelledError("The request was cancelled."))
 
-    async def _fly(self, flight: SharedRequest, user: Hashable, pool: str, key: bytes, run: Run) -> None:
+    async def _ask(self, shared: SharedRequest, user: Hashable, pool: str, key: bytes, run: Run) -> None:
         """user: the one whose app started it, and whose share of the shelf the answer counts towards."""
         try:
-            keep = await run(SharedReply(flight))
+            keep = await run(SharedReply(shared))
         except Exception as error:
-            flight.bug = error
+            shared.bug = error
             return
         shelf = self._shelf(pool)
-        if keep and flight.whole and not flight.dropped and shelf is not None and self._flights.get(key) is flight:
-            chunks, mesh = tuple(flight.chunks), flight.mesh
-            entry = Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock())
+        if keep and shared.whole and not shared.dropped and shelf is not None and self._in_flight.get(key) is shared:
+            chunks, mesh = tuple(shared.chunks), shared.mesh
+            entry = Entry(shared.body, shared.headers, chunks, shared.usage, mesh, self._clock())
             shelf.put(key, entry, user)
 
-    def _landed(self, flight: SharedRequest, key: bytes) -> None:
+    def _ended(self, shared: SharedRequest, key: bytes) -> None:
         """Called when the task has ended in any way: requests no longer wait for it."""
-        flight.close()
-        if flight.bug is not None and flight.orphaned:
-            logger.error("a shared request failed after its app had left", exc_info=flight.bug)
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+        shared.close()
+        if shared.bug is not None and shared.orphaned:
+            logger.error("a shared request failed after its app had left", exc_info=shared.bug)
+        if self._in_flight.get(key) is shared:
+            del self._in_flight[key]
 
     def _shelf(self, pool: str) -> Shelf | None:
         home = self._homes.get(pool)
@@ -280,17 +280,17 @@ class _Ending:
         self._served(Served(status, pool, model, provider, self.mesh.get("coalesced", False), error))
 
 
-async def _take(reply: Reply, flight: SharedRequest, reader: Reader, task: asyncio.Task[None]) -> None:
-    """Pass a flight's chunks on to the app that started it. Raises ClientGone, TimeoutError."""
+async def _take(reply: Reply, shared: SharedRequest, reader: Reader, task: asyncio.Task[None]) -> None:
+    """Pass a shared request's chunks on to the app that started it. Raises ClientGone, TimeoutError."""
     try:
-        while (data := await flight.next(reader)) is not None:
+        while (data := await shared.next(reader)) is not None:
             if not reader.taken:
-                reply.begins(flight.begun)
+                reply.begins(shared.begun)
             await reply.chunk(data)
-            flight.took(reader)
+            shared.took(reader)
     except TimeoutError:
         # The app read nothing until its deadline, which is the request's as well: the request reports that.
-        await asyncio.wait({task}, timeout=_LANDING)
+        await asyncio.wait({task}, timeout=_GRACE)
         raise
 
 

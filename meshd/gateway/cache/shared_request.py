@@ -23,6 +23,8 @@ from modelmesh.errors import MeshError
 
 AHEAD = 8
 """How many chunks may be waiting that no app has read."""
+PLENTY = 60.0
+"""Seconds: a request with so many left is followed by any other."""
 
 
 class Reader:
@@ -155,9 +157,6 @@ class SharedRequest:
         held = self.chunks[until - self.dropped :]
         self.size -= sum(map(len, self.chunks)) - sum(map(len, held))
         self.chunks, self.dropped = held, until
-
-
-PLENTY = 60.0  # s
 
 
 class SharedReply(Reply):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from meshd.gateway.cache import shared_request as flying
+from meshd.gateway.cache import shared_request
 from meshd.gateway.frontends.exchange import ClientGone, Deadline
 from modelmesh import BudgetExceededError, ProviderError
 from tests.support.gateway.cache_world import JSON, MESH, App, World, body, end
@@ -46,10 +46,10 @@ async def test_the_last_to_leave_cancels_what_is_under_way():
 
 
 def test_a_stream_that_no_app_reads_is_not_followed():
-    flight = flying.SharedRequest(1, Deadline.after(time.time(), 1))
-    with flight.read():
-        assert flight.open_to(0)
-    assert not flight.open_to(0)
+    shared = shared_request.SharedRequest(1, Deadline.after(time.time(), 1))
+    with shared.read():
+        assert shared.open_to(0)
+    assert not shared.open_to(0)
 
 
 async def test_a_leader_alone_that_leaves_is_cancelled_upstream():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from meshd.gateway.cache import cache as caching
-from meshd.gateway.cache import shared_request as flying
+from meshd.gateway.cache import shared_request
 from meshd.gateway.cache.shelf import ENTRY_BYTES
 from meshd.gateway.frontends.exchange import Reply
 from meshd.gateway.requests.outcome import Served
@@ -66,10 +66,10 @@ async def test_a_provider_is_not_read_faster_than_the_fastest_takes():
     slow, slower = world.ask(app=App(credit=3)), world.ask(app=App(credit=1))
     await world.settle()
     await world.tell(0, *[b"x"] * 100, end())
-    assert world.provider.replies[0].sent == 3 + flying.AHEAD
+    assert world.provider.replies[0].sent == 3 + shared_request.AHEAD
     slower.reply.add_credit(10)
     await world.settle()
-    assert world.provider.replies[0].sent == 11 + flying.AHEAD
+    assert world.provider.replies[0].sent == 11 + shared_request.AHEAD
     slow.reply.add_credit(1000)
     slower.reply.add_credit(1000)
     await world.settle()
@@ -102,14 +102,14 @@ async def test_a_stream_too_long_to_be_kept_is_let_go_of_as_it_passes(monkeypatc
     leader = world.ask()
     await world.settle()
     most = 0
-    flight = world.provider.replies[0].shared
+    shared = world.provider.replies[0].shared
     for _ in range(50):
         await world.tell(0, b"0123456789")
-        most = max(most, flight.size)
+        most = max(most, shared.size)
     await world.tell(0, end())
     assert len(leader.text) == 500
     assert most <= 110
-    assert flight.dropped
+    assert shared.dropped
 
 
 async def test_the_end_of_a_stream_too_long_to_be_kept_is_not_kept_for_the_whole(monkeypatch):
@@ -157,7 +157,7 @@ async def test_a_follower_has_its_own_deadline():
         (5, 9, True),
         (5, 11, False),
         (5, 3600, False),
-        (flying.PLENTY + 1, 3600, True),
+        (shared_request.PLENTY + 1, 3600, True),
         (0.01, 3600, False),
     ],
 )
@@ -199,7 +199,7 @@ async def test_a_request_without_a_taker_ends_at_its_deadline():
     world = World()
     leader = world.ask(app=App(timeout=0.05, credit=0))
     await world.settle()
-    for _ in range(flying.AHEAD + 1):
+    for _ in range(shared_request.AHEAD + 1):
         world.provider.steps[0].put_nowait(b"1")
     await asyncio.wait_for(asyncio.wait([leader.task]), 5)
     assert leader.told == [("error", "timeout", 504)]
