@@ -26,7 +26,7 @@ class Entry:
     features: frozenset[str]
 
 
-class Form(Protocol):
+class ListForm(Protocol):
     """How one API's clients read models. speaks: the wire format in which they ask for answers; None: any."""
 
     speaks: str | None

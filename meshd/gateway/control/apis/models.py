@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshd.formats.lists.entry import Entry
-from meshd.formats.lists.forms import form_of
+from meshd.formats.lists.known import list_form_of
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import USUAL_FORMAT, Call, Dispatcher
 from meshd.operations.known import OPERATIONS, serves
@@ -27,7 +27,7 @@ class Models(Group):
         table.add("GET", "/v1/models/", self.get, format=_format)
 
     async def list(self, call: Call) -> dict[str, Any]:
-        app, form = self.runtime.apps.identify(call.caller).spec, form_of(call.headers, call.query)
+        app, form = self.runtime.apps.identify(call.caller).spec, list_form_of(call.headers, call.query)
         return form.listed(answerable(entries_of(app, self.runtime.table), form.speaks), call.query)
 
     async def get(self, call: Call) -> dict[str, Any]:
@@ -36,11 +36,11 @@ class Models(Group):
         target = self.resolve(call.rest, identity.spec)
         self.runtime.apps.check(identity, target)
         entry = entry_of(call.rest, target, identity.spec, self.runtime.table)
-        return form_of(call.headers, call.query).one(entry)
+        return list_form_of(call.headers, call.query).one(entry)
 
 
 def _format(headers: Mapping[str, str]) -> str:
-    return form_of(headers, {}).speaks or USUAL_FORMAT
+    return list_form_of(headers, {}).speaks or USUAL_FORMAT
 
 
 def entries_of(app: AppSpec, table: RoutingTable) -> list[Entry]:

@@ -12,7 +12,7 @@ from openai.types import Model
 from meshd.formats.lists.anthropic import AnthropicList
 from meshd.formats.lists.codex import CodexCatalogue
 from meshd.formats.lists.entry import Entry
-from meshd.formats.lists.forms import form_of
+from meshd.formats.lists.known import list_form_of
 from meshd.formats.lists.openai import OpenAIList
 from meshd.formats.openai.models import read_listing
 from modelmesh import InvalidRequestError
@@ -38,7 +38,7 @@ ALL = [POOL, ALIAS, VECTORS, WORDS, MODEL]
     ],
 )
 def test_which_form_is_asked_for(headers: dict[str, str], query: dict[str, str], form: type) -> None:
-    assert isinstance(form_of(headers, query), form)
+    assert isinstance(list_form_of(headers, query), form)
 
 
 # -- OpenAI's -------------------------------------------------------------------------------------------

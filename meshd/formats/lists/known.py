@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from meshd.formats.lists.anthropic import AnthropicList
 from meshd.formats.lists.codex import CodexCatalogue
-from meshd.formats.lists.entry import Form
+from meshd.formats.lists.entry import ListForm
 from meshd.formats.lists.openai import OpenAIList
 
-FORMS: tuple[Form, ...] = (AnthropicList(), CodexCatalogue(), OpenAIList())
+LIST_FORMS: tuple[ListForm, ...] = (AnthropicList(), CodexCatalogue(), OpenAIList())
 """The first that is asked for; the last is, always."""
 
 
-def form_of(headers: Mapping[str, str], query: Mapping[str, str]) -> Form:
-    return next(form for form in FORMS if form.asked(headers, query))
+def list_form_of(headers: Mapping[str, str], query: Mapping[str, str]) -> ListForm:
+    return next(form for form in LIST_FORMS if form.asked(headers, query))
