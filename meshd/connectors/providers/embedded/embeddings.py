@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from meshd.connectors.providers.embedded.provider import EmbeddedModel, described
+from meshd.connectors.providers.embedded.provider import EmbeddedModel, check_installed, described
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import (
     FailureKind,
@@ -41,7 +41,8 @@ class LocalEmbeddingsProvider(Provider):
             raise ProviderFailure(FailureKind.UNSUPPORTED, f"{MODEL} makes embeddings only", status=400)
         if call.model != MODEL:
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is only {MODEL} here", status=404)
-        self._check_package()
+        if not self._model.child.running:
+            check_installed(PACKAGE)
         return await self._model.execute(call)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
@@ -54,7 +55,7 @@ class LocalEmbeddingsProvider(Provider):
         return [ModelListing(id=MODEL, capabilities=("text-embeddings",), context_window=CONTEXT)]
 
     async def probe(self, timeout: float) -> float:
-        self._check_package()
+        check_installed(PACKAGE)
         return 0.0
 
     def describe(self) -> dict[str, Any]:
@@ -67,8 +68,3 @@ class LocalEmbeddingsProvider(Provider):
         threads = str(self.settings.options.get("threads") or 0)
         module = "meshd.connectors.providers.embedded.embeddings_child"
         return ["-m", module, "--socket", socket, "--alias", MODEL, "--threads", threads]
-
-    def _check_package(self) -> None:
-        if importlib.util.find_spec(PACKAGE) is None:
-            message = f'the package {PACKAGE} is not installed: pip install "modelmesh[local]"'
-            raise ProviderFailure(FailureKind.CONNECTION, message)

@@ -6,7 +6,6 @@ Must never: fetch weights itself (`meshctl pull` does), or import xllamacpp into
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meshd.catalogue.known import load_local_models
-from meshd.connectors.providers.embedded.provider import EmbeddedModel, described
+from meshd.connectors.providers.embedded.provider import EmbeddedModel, check_installed, described
 from meshd.host.trust.paths import untrusted
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
@@ -78,7 +77,7 @@ class LocalLlmProvider(Provider):
 
     async def probe(self, timeout: float) -> float:
         """Check that it could serve: the package and the weights exist. A running child counts as available."""
-        self._check_package()
+        check_installed(PACKAGE)
         self._weights(_name_of(self._default))
         return 0.0
 
@@ -95,7 +94,7 @@ class LocalLlmProvider(Provider):
             raise ProviderFailure(FailureKind.UNSUPPORTED, f"{call.model} only writes text", status=400)
         model = self._models.get(call.model)
         if model is None:
-            self._check_package()
+            check_installed(PACKAGE)
             weights = self._weights(call.model)
             model = EmbeddedModel(self.settings, weights.model, lambda socket: self._command(weights, socket))
             self._models[call.model] = model
@@ -108,11 +107,6 @@ class LocalLlmProvider(Provider):
             *("--model", str(weights.path), "--context", str(weights.context)),
             *("--parallel", str(options.get("parallel") or PARALLEL), "--threads", str(options.get("threads") or 0)),
         ]
-
-    def _check_package(self) -> None:
-        if importlib.util.find_spec(PACKAGE) is None:
-            message = f'the package {PACKAGE} is not installed: pip install "modelmesh[local]"'
-            raise ProviderFailure(FailureKind.CONNECTION, message)
 
     def _weights(self, name: str) -> Weights:
         """The weights by model. Files are checked, not read, which takes a few microseconds each."""

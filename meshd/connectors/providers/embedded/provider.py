@@ -7,6 +7,7 @@ Must never: start a child only to describe it (`list_models`, `probe`, `describe
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -71,6 +72,13 @@ class EmbeddedModel:
 
     def _started(self, call: ProviderCall) -> _Started:
         return _Started(self.child, call.timeout)
+
+
+def check_installed(package: str) -> None:
+    """Raises ProviderFailure."""
+    if importlib.util.find_spec(package) is None:
+        message = f'the package {package} is not installed: pip install "modelmesh[local]"'
+        raise ProviderFailure(FailureKind.CONNECTION, message)
 
 
 def described(package: str, model: str, models: Mapping[str, EmbeddedModel]) -> dict[str, Any]:
