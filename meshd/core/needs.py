@@ -29,7 +29,7 @@ TOOLS_PREAMBLE = 640
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of a request's output limit, the newer one first."""
 
-GOING_ON = 320
+CONTINUING = 320
 """Bytes at most that are added to the text so far to ask for the rest: its turn, and an instruction."""
 
 Caches = Literal["", "short", "lasting"]
@@ -117,7 +117,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
 def of_the_rest(needs: RequestNeeds, text: str, output_tokens: int) -> RequestNeeds:
     """What continuing an answer needs after `text`: that is part of the prompt now, and the output limit is reduced by
     it. output_tokens: what the last attempt was settled with."""
-    added = len(text.encode(errors="replace")) + GOING_ON
+    added = len(text.encode(errors="replace")) + CONTINUING
     left = None if needs.max_output is None else max(needs.max_output - output_tokens, 1)
     return replace(
         needs,

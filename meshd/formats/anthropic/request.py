@@ -16,7 +16,7 @@ import msgspec
 from meshd.formats.anthropic.body.caching import with_marks
 from meshd.formats.anthropic.body.parameters import largest_output
 from meshd.formats.anthropic.versions import continues_prefill
-from meshd.formats.openai.body.prefill import go_on
+from meshd.formats.openai.body.prefill import continue_turn
 from meshd.sdk.provider import ProviderCall, ProviderSettings
 from meshd.sdk.reading.lenient import whole
 
@@ -61,7 +61,7 @@ class RequestWriter:
         how = self._prefill or ("assistant" if continues_prefill(call.model) else "instruct")
         # White space at its end is refused in a turn that is continued.
         if how == "instruct" or call.so_far[-1].isspace() or thinks(call.fields):
-            messages.append(go_on(call.fields))
+            messages.append(continue_turn(call.fields))
         return messages
 
 

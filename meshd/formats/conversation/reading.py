@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.parts import Json, Original, Record
+from meshd.formats.conversation.request import ToolChoice, ToolMode
 from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
@@ -201,3 +202,13 @@ def as_it_came(record: Record, made: dict[str, Any], format: str, read: Callable
     if read(fields) == record:
         return msgspec.Raw(original.json)
     return {**fields.left, **made}
+
+
+def allowed_tools(value: Mapping[str, Any], named: Callable[[Any], str]) -> ToolChoice | None:
+    """A choice among several tools, as OpenAI's APIs write it; None if it cannot be read. named: the name of one, or
+    ""."""
+    mode, tools = value.get("mode"), value.get("tools")
+    names = [named(tool) for tool in tools] if isinstance(tools, list) else []
+    if mode not in ("auto", "required") or not names or not all(names):
+        return None
+    return ToolChoice(ToolMode(mode), tuple(names))

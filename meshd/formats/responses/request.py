@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.openai.body.prefill import go_on
+from meshd.formats.openai.body.prefill import continue_turn
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.sdk.reading.lenient import whole
 
@@ -45,9 +45,9 @@ def _continued(fields: Mapping[str, msgspec.Raw], so_far: str) -> list[Any]:
     given = bytes(fields.get("input", b'""'))
     said = {"type": "message", "role": "assistant", "content": so_far}
     if given.startswith(b'"'):
-        return [{"type": "message", "role": "user", "content": msgspec.Raw(given)}, said, go_on(fields)]
+        return [{"type": "message", "role": "user", "content": msgspec.Raw(given)}, said, continue_turn(fields)]
     try:
-        return [*_items(whole(given)), said, go_on(fields)]
+        return [*_items(whole(given)), said, continue_turn(fields)]
     except (msgspec.DecodeError, UnicodeDecodeError):
         message = "the input is not a list of items, so no answer can follow it"
         raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None

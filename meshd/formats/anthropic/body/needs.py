@@ -17,24 +17,17 @@ from meshd.formats.openai.body.needs import (
     UNREADABLE,
     Carried,
     Tokens,
-    check_length,
+    contents_of,
     has_any,
     read_top_level,
 )
 from meshd.formats.protocol import Asked
 from meshd.sdk.calls.operation import OperationSpec
-from modelmesh.errors import InvalidRequestError
 
 _LISTS = ("messages", "tools", "system")
 _PROMPT = ("system", "messages", "tools")
 _ABSENT = msgspec.Raw(b"null")
 _DEEPEST = 4  # an image in a document in a tool's result
-
-
-class _Message(msgspec.Struct):
-    """Any map; if its content is a list, it has blocks."""
-
-    content: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Format(msgspec.Struct):
@@ -56,9 +49,6 @@ class _Parameters(msgspec.Struct):
 
 _MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
 _parameters = msgspec.json.Decoder(_Parameters)
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_string = msgspec.json.Decoder(str)
-_messages = msgspec.json.Decoder(list[_Message])
 _any = msgspec.json.Decoder()
 
 
@@ -77,7 +67,7 @@ def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
 def _needs(
     operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: _Parameters, length: int
 ) -> RequestNeeds:
-    carried = _carried(_contents(fields["messages"])) if "messages" in fields else Carried()
+    carried = _carried(contents_of(fields["messages"])) if "messages" in fields else Carried()
     tools = has_any(fields.get("tools", _ABSENT))
     size = sum(len(fields[name]) for name in _PROMPT if name in fields)
     config, limit = parameters.output_config, parameters.max_tokens
@@ -95,19 +85,6 @@ def _needs(
         most=length - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
         attached=carried.tokens,
     )
-
-
-def _contents(messages: msgspec.Raw) -> list[bytes]:
-    """The contents that are lists of blocks. Raises InvalidRequestError: a body that makes servers fail must not count
-    against them."""
-    try:
-        read = _messages.decode(messages)
-    except UNREADABLE:
-        raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
-    contents = [content for message in read if (content := bytes(message.content)).startswith(b"[")]
-    for content in contents:
-        check_length("messages[].content", content)
-    return contents
 
 
 class _Source(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.needs import TOOLS_PREAMBLE
-from meshd.formats.openai.body.tokens import PER_FORMAT, PER_MESSAGE, PER_TOOL, PRIMING
+from meshd.formats.openai.body.tokens import PER_FORMAT, PER_MESSAGE, PER_TOOL, PRIMING, json_tokens, value_of
 from meshd.formats.protocol import Count
 from meshd.sdk.calls.operation import OperationSpec
 
@@ -24,19 +24,19 @@ _NOT_TEXT = frozenset({"base64", "url", "file"})
 
 def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
     """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest."""
-    total = PRIMING + _content(_read(fields, "system"), tokens)
-    messages = _read(fields, "messages")
+    total = PRIMING + _content(value_of(fields, "system"), tokens)
+    messages = value_of(fields, "messages")
     for message in messages if isinstance(messages, list) else ():
         total += PER_MESSAGE
-        total += _content(message.get("content"), tokens) if isinstance(message, dict) else _json(message, tokens)
-    tools = _read(fields, "tools")
+        total += _content(message.get("content"), tokens) if isinstance(message, dict) else json_tokens(message, tokens)
+    tools = value_of(fields, "tools")
     if tools:
         each = len(tools) if isinstance(tools, list) else 1
-        total += TOOLS_PREAMBLE + PER_TOOL * each + _json(tools, tokens)
+        total += TOOLS_PREAMBLE + PER_TOOL * each + json_tokens(tools, tokens)
     for name in ("output_config", "output_format"):
-        value = _read(fields, name)
+        value = value_of(fields, name)
         if isinstance(value, dict):
-            total += PER_FORMAT + _json(value, tokens)
+            total += PER_FORMAT + json_tokens(value, tokens)
     return total
 
 
@@ -46,7 +46,7 @@ def _content(content: Any, tokens: Count) -> int:
     if isinstance(content, str):
         return tokens(content)
     if not isinstance(content, list):
-        return _json(content, tokens)
+        return json_tokens(content, tokens)
     return sum(_PER_BLOCK + _block(block, tokens) for block in content)
 
 
@@ -60,18 +60,10 @@ def _block(block: Any, tokens: Count) -> int:
             how = source.get("type") if isinstance(source, dict) else None
             rest = {name: value for name, value in block.items() if name != "source"}
             if how == "content":
-                return _json(rest, tokens) + _content(source.get("content"), tokens)
+                return json_tokens(rest, tokens) + _content(source.get("content"), tokens)
             if isinstance(how, str) and how in _NOT_TEXT:
-                return _json(rest, tokens)
+                return json_tokens(rest, tokens)
         case "tool_result":
             rest = {name: value for name, value in block.items() if name != "content"}
-            return _json(rest, tokens) + _content(block.get("content"), tokens)
-    return _json(block, tokens)
-
-
-def _json(value: Any, tokens: Count) -> int:
-    return tokens(msgspec.json.encode(value).decode())
-
-
-def _read(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
-    return msgspec.json.decode(fields[name]) if name in fields else None
+            return json_tokens(rest, tokens) + _content(block.get("content"), tokens)
+    return json_tokens(block, tokens)

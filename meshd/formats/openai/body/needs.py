@@ -181,7 +181,7 @@ def not_json(error: Exception) -> InvalidRequestError:
     return InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json")
 
 
-def _contents(messages: msgspec.Raw) -> list[bytes]:
+def contents_of(messages: msgspec.Raw) -> list[bytes]:
     """The contents that are lists of parts. Raises InvalidRequestError: a body that makes servers fail must not count
     against them."""
     try:
@@ -212,7 +212,7 @@ def _needs(
     about = fields.get(operation.text[0], _NO_TEXT)
     attached = NOTHING_CARRIED
     if operation.conversation and about:
-        contents = _contents(about)
+        contents = contents_of(about)
         if contents:
             attached = carried(contents)
     given = parameters.response_format if operation.output else None

@@ -19,31 +19,26 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.provider import OperationSpec
+from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure
 from meshd.sdk.reading.lenient import whole
 
 PREFILLS = ("assistant", "prefix", "final_message", "instruct")
 DEFAULT = "instruct"
 
-# With its turn no longer than what is reserved for it (`core/needs.py`: GOING_ON).
-GO_ON = {
+# With its turn no longer than what is reserved for it (`core/needs.py`: CONTINUING).
+CONTINUE = {
     "role": "user",
     "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "
     "nothing, and say nothing about the interruption.",
 }
-GO_ON_WITH_TOOLS = {
+CONTINUE_WITH_TOOLS = {
     "role": "user",
     "content": "Your last message was cut off. Write what comes next, beginning with the very next character, or make "
     "the call that it was leading up to: repeat nothing, and say nothing about the interruption.",
 }
 _TOOLS = ("tools", "functions")
-_encode = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _prompt = msgspec.json.Decoder(str | list[Any]).decode
-
-
-class CannotGoOn(ValueError):
-    """The rest of this request's answer cannot be asked for."""
 
 
 def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
@@ -54,9 +49,9 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
     return prefill
 
 
-def go_on(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+def continue_turn(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
     """The turn that asks for the rest, in the formats that have such turns."""
-    return GO_ON_WITH_TOOLS if offers_tools(fields) else GO_ON
+    return CONTINUE_WITH_TOOLS if offers_tools(fields) else CONTINUE
 
 
 def offers_tools(fields: Mapping[str, msgspec.Raw]) -> bool:
@@ -64,7 +59,8 @@ def offers_tools(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 
 def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_far: str, how: str) -> dict[str, Any]:
-    """The request's fields, asking for the rest of an answer after `so_far`. Raises CannotGoOn."""
+    """The request's fields, asking for the rest of an answer after `so_far`. Raises ProviderFailure if
+    that cannot be asked for."""
     if not operation.conversation:
         prompt = operation.text[0]
         return {**fields, prompt: _text(fields[prompt]) + so_far}
@@ -73,7 +69,7 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_fa
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}
     if how == "prefix":
         turn["prefix"] = True
-    added = [turn, go_on(fields)] if how == "instruct" else [turn]
+    added = [turn, continue_turn(fields)] if how == "instruct" else [turn]
     changed: dict[str, Any] = {**fields, "messages": [*_messages(whole(bytes(fields["messages"]))), *added]}
     if how == "final_message":
         changed |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -86,5 +82,6 @@ def _text(prompt: msgspec.Raw) -> str:
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
     if not isinstance(given, str):
-        raise CannotGoOn("the prompt is not text, so no answer can follow it")
+        message = "the prompt is not text, so no answer can follow it"
+        raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
     return given

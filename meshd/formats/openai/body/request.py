@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.openai import wire
-from meshd.formats.openai.body.prefill import CannotGoOn, continued, prefill_of
+from meshd.formats.openai.body.prefill import continued, prefill_of
 from meshd.sdk.calls.form import NotAForm
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
@@ -33,10 +33,7 @@ class RequestWriter:
         """Raises ProviderFailure if the rest of an answer cannot be asked for."""
         given = call.fields
         if call.so_far:
-            try:
-                given = continued(given, call.operation, call.so_far, self._prefill)
-            except CannotGoOn as error:
-                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
+            given = continued(given, call.operation, call.so_far, self._prefill)
         fields: dict[str, Any] = {**given, "model": call.model}
         if call.operation.answers:
             pass  # the app's own fields say what it gets

@@ -37,25 +37,24 @@ def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: C
     """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest."""
     if operation.conversation:
         return _chat(fields, tokens)
-    return sum(_texts(_read(fields[name]), tokens) for name in operation.text if name in fields)
+    return sum(_texts(value_of(fields, name), tokens) for name in operation.text if name in fields)
 
 
 def _chat(fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
-    messages = _read(fields.get("messages", msgspec.Raw(b"[]")))
+    messages = value_of(fields, "messages")
     total = PRIMING
     if isinstance(messages, list):
         for message in messages:
             total += PER_MESSAGE + _message(message, tokens)
-    else:
+    elif messages is not None:
         total += json_tokens(messages, tokens)
     for name in ("tools", "functions"):
-        listed = _read(fields.get(name, msgspec.Raw(b"null")))
+        listed = value_of(fields, name)
         if listed:
-            total += (
-                PER_TOOLS + PER_TOOL * (len(listed) if isinstance(listed, list) else 1) + json_tokens(listed, tokens)
-            )
+            each = len(listed) if isinstance(listed, list) else 1
+            total += PER_TOOLS + PER_TOOL * each + json_tokens(listed, tokens)
     for name in ("response_format", "prediction", "function_call", "tool_choice", "web_search_options"):
-        value = _read(fields.get(name, msgspec.Raw(b"null")))
+        value = value_of(fields, name)
         if isinstance(value, dict):
             total += PER_FORMAT + json_tokens(value, tokens)
     return total
@@ -110,5 +109,5 @@ def json_tokens(value: Any, tokens: Count) -> int:
     return tokens(msgspec.json.encode(value).decode())
 
 
-def _read(value: msgspec.Raw) -> Any:
-    return msgspec.json.decode(value)
+def value_of(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+    return msgspec.json.decode(fields[name]) if name in fields else None

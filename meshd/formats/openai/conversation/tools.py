@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.parts import Json, Other
-from meshd.formats.conversation.reading import Fields
+from meshd.formats.conversation.reading import Fields, allowed_tools
 from meshd.formats.conversation.request import Tool, ToolChoice, ToolMode
 from meshd.formats.openai.conversation.content import cache_mark
 from modelmesh.errors import InvalidRequestError
@@ -106,11 +106,7 @@ def _read_choice(value: Any, place: str) -> ToolChoice | None:
         return None
     allowed = value.get("allowed_tools")
     if isinstance(allowed, dict):
-        mode, tools = allowed.get("mode"), allowed.get("tools")
-        names = [_named(tool) for tool in tools] if isinstance(tools, list) else []
-        if mode not in ("auto", "required") or not names or not all(names):
-            return None
-        return ToolChoice(ToolMode(mode), tuple(names))
+        return allowed_tools(allowed, _named)
     name = _named(value)
     return ToolChoice(ToolMode.REQUIRED, (name,)) if name else None
 

@@ -56,8 +56,6 @@ class _Item(msgspec.Struct):
 _NONE = _Parameters()
 _MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
 _parameters = msgspec.json.Decoder(_Parameters)
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_string = msgspec.json.Decoder(str)
 _items = msgspec.json.Decoder(list[_Item])
 _LISTS = ("input", "tools", "include")
 

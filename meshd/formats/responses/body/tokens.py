@@ -22,6 +22,7 @@ from meshd.formats.openai.body.tokens import (
     PRIMING,
     content_tokens,
     json_tokens,
+    value_of,
 )
 from meshd.formats.protocol import Count
 from meshd.sdk.calls.operation import OperationSpec
@@ -34,16 +35,16 @@ def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: C
     """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest."""
     total = PRIMING
     for name in ("instructions", "input"):
-        value = _read(fields, name)
+        value = value_of(fields, name)
         if isinstance(value, list):
             total += sum(PER_MESSAGE + _item(item, tokens) for item in value)
         elif value is not None:
             total += PER_MESSAGE + PER_NAME + content_tokens(value, tokens)
-    listed = _read(fields, "tools")
+    listed = value_of(fields, "tools")
     if listed:
         total += PER_TOOLS + PER_TOOL * _tools(listed) + json_tokens(listed, tokens)
     for name in ("text", "tool_choice", "prompt"):
-        value = _read(fields, name)
+        value = value_of(fields, name)
         if isinstance(value, dict):
             total += PER_FORMAT + json_tokens(value, tokens)
     return total
@@ -71,7 +72,3 @@ def _item(item: Any, tokens: Count) -> int:
         else:
             total += json_tokens(value, tokens)
     return total
-
-
-def _read(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
-    return msgspec.json.decode(fields[name]) if name in fields else None

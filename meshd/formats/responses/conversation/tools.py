@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.formats.conversation.parts import Json, Original, Other
-from meshd.formats.conversation.reading import Fields, as_it_came, json_of
+from meshd.formats.conversation.reading import Fields, allowed_tools, as_it_came, json_of
 from meshd.formats.conversation.request import Namespace, Tool, ToolChoice, ToolMode
 from meshd.formats.conversation.tool_names import by_name, joined
 from meshd.formats.responses.conversation.content import FORMAT
@@ -133,11 +133,7 @@ def _read_choice(value: Any) -> ToolChoice | None:
     if not isinstance(value, dict):
         return None
     if value.get("type") == "allowed_tools":
-        mode, tools = value.get("mode"), value.get("tools")
-        names = [_named(tool) for tool in tools] if isinstance(tools, list) else []
-        if mode not in ("auto", "required") or not names or not all(names):
-            return None
-        return ToolChoice(ToolMode(mode), tuple(names))
+        return allowed_tools(value, _named)
     name = _named(value)
     return ToolChoice(ToolMode.REQUIRED, (name,)) if name else None
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.responses.conversation import answer as answers
-from meshd.formats.responses.conversation import request as requests
+from meshd.formats.responses.conversation.answer import read_answer, write_answer
 from meshd.formats.responses.conversation.event_reader import EventReader
 from meshd.formats.responses.conversation.event_writer import EventWriter
+from meshd.formats.responses.conversation.request import read_request, write_request
 
 
 class ResponsesTranslator:
-    def read_request(self, body: bytes) -> Conversation:
-        return requests.read_request(body)
-
-    def write_request(self, conversation: Conversation) -> bytes:
-        return requests.write_request(conversation)
-
-    def read_answer(self, body: bytes) -> Answer:
-        return answers.read_answer(body)
-
-    def write_answer(self, answer: Answer, asked: Conversation | None = None) -> bytes:
-        return answers.write_answer(answer, asked)
-
-    def event_reader(self) -> EventReader:
-        return EventReader()
+    read_request = staticmethod(read_request)
+    write_request = staticmethod(write_request)
+    read_answer = staticmethod(read_answer)
+    write_answer = staticmethod(write_answer)
+    event_reader = EventReader
 
     def event_writer(self, asked: Conversation | None = None, input_tokens: int = 0) -> EventWriter:
         return EventWriter(asked)

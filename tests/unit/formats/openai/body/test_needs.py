@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from meshd.core.needs import GOING_ON, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds, of_the_rest
+from meshd.core.needs import CONTINUING, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds, of_the_rest
 from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
 from meshd.operations import chat, completion, embeddings
@@ -217,7 +217,7 @@ def test_an_output_limit_is_set_by_the_name_that_the_app_uses() -> None:
 def test_what_is_there_of_an_answer_is_prompt_for_the_rest_of_it() -> None:
     whole = RequestNeeds(CHAT, tokens=10, most=100, max_output=50, counts={"v": 20})
     rest = of_the_rest(whole, "wörd", 2)
-    asked = GOING_ON  # what asks for the rest
+    asked = CONTINUING  # what asks for the rest
     assert (rest.tokens, rest.most, rest.max_output) == (10 + (5 + asked) // 4, 105 + asked, 48)
     assert rest.counts == {"v": 25 + asked}
     assert of_the_rest(whole, "", 70).max_output == 1, "an answer of nothing cannot be asked for"

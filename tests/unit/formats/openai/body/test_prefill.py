@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.core.needs import GOING_ON
-from meshd.formats.openai.body.prefill import PREFILLS, CannotGoOn, continued, prefill_of
+from meshd.core.needs import CONTINUING
+from meshd.formats.openai.body.prefill import PREFILLS, continued, prefill_of
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
-from meshd.sdk import ProviderSettings
+from meshd.sdk import ProviderFailure, ProviderSettings
 
 FIELDS = {"messages": msgspec.Raw(b'[ {"role":"user","content":"count"} ]'), "seed": msgspec.Raw(b"1")}
 
@@ -59,7 +59,7 @@ def test_a_legacy_prompt_is_made_longer() -> None:
     for prompt in (b'"count: "', b'["count: "]'):
         fields = {"prompt": msgspec.Raw(prompt)}
         assert continued(fields, COMPLETION, "one", "instruct") == {"prompt": "count: one"}
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(ProviderFailure, match="not text"):
         continued({"prompt": msgspec.Raw(b"[1,2,3]")}, COMPLETION, "one", "instruct")
 
 
@@ -74,4 +74,4 @@ def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
 def test_what_is_added_is_reserved_for(how: str, fields: dict[str, msgspec.Raw]) -> None:
     added = continued(fields, CHAT, "one two", how)
     size = len(msgspec.json.encode(added)) - len(msgspec.json.encode(fields)) - len("one two")
-    assert 0 < size <= GOING_ON
+    assert 0 < size <= CONTINUING
