@@ -57,6 +57,11 @@ def likeliest(name: object, names: Iterable[object], cutoff: float = 0.6) -> str
     return next(iter(nearest(name, names, 1, cutoff)), None)
 
 
+def meant(name: str | None) -> str:
+    """The end of a sentence about a name that is not known; empty if none is near."""
+    return f'; did you mean "{name}"?' if name else ""
+
+
 def _folded(name: object) -> str:
     return str(name).lower().replace("_", "-")
 

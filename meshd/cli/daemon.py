@@ -289,12 +289,13 @@ def _attempt(attempt: Mapping[str, Any]) -> str:
 
 def problem_line(problem: Mapping[str, Any]) -> str:
     """`file:line: path: message; did you mean "…"?`."""
+    from modelmesh.wording import meant
+
     place = str(problem.get("file") or "")
     if problem.get("line"):
         place += f":{problem['line']}"
     parts = [part for part in (place, str(problem.get("path") or ""), str(problem.get("message") or "")) if part]
-    suggestion = problem.get("suggestion")
-    return ": ".join(parts) + (f'; did you mean "{suggestion}"?' if suggestion else "")
+    return ": ".join(parts) + meant(problem.get("suggestion"))
 
 
 def _unexpected(error: Exception) -> list[str]:

@@ -17,7 +17,7 @@ from meshd.connectors.packages import Fault
 from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import BASES, PROVIDER, TYPES, ConnectorSpec, load
 from modelmesh.errors import ConfigurationError
-from modelmesh.wording import nearest
+from modelmesh.wording import likeliest, meant
 
 
 class ConnectorRegistry:
@@ -133,7 +133,7 @@ class ConnectorRegistry:
         """The id or alias that was most likely meant."""
         kind, plain = _split_type(id)
         known = [name for name_type, name in self._names if (kind or type) in (None, name_type)]
-        return next(iter(nearest(plain, known)), None)
+        return likeliest(plain, known)
 
     def is_planned(self, id: str, type: str | None = None) -> bool:
         """Whether it is planned, but not part of this version."""
@@ -148,10 +148,8 @@ class ConnectorRegistry:
         """The message about an id that `find` does not know, with the nearest known one if that helps."""
         if self.is_planned(id, type):
             return f"connector {id} is not supported yet"
-        near = self.nearest(id, type)
         what = f"{type} connector" if type else "connector"
-        said = f"unknown {what} {id!r}" + (f'; did you mean "{near}"?' if near else "")
-        return said + self.left_out(id)
+        return f"unknown {what} {id!r}" + meant(self.nearest(id, type)) + self.left_out(id)
 
     def left_out(self, id: str) -> str:
         """The end of a sentence about an unknown id: packages whose connectors were left out, since one of them may

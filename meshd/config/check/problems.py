@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshd.core.text.key_path import Path
+from modelmesh.wording import meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Problem:
         if self.line is not None:
             where = f"{where}:{self.line}"
         sentence = f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
-        return f'{sentence}; did you mean "{self.suggestion}"?' if self.suggestion else sentence
+        return sentence + meant(self.suggestion)
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)

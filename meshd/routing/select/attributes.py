@@ -16,6 +16,7 @@ from meshd.routing.availability.latencies import Latencies
 from meshd.routing.availability.state import MeshState, ModelState
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
+from modelmesh.wording import meant
 
 Kind = Literal["truth", "number", "text", "list"]
 Value = Any
@@ -52,8 +53,7 @@ class SelectionError(ValueError):
 
     def __init__(self, problem: str, position: int | None = None, suggestion: str | None = None) -> None:
         where = f" (at character {position})" if position is not None else ""
-        instead = f'; did you mean "{suggestion}"?' if suggestion else ""
-        super().__init__(f"{problem}{where}{instead}")
+        super().__init__(f"{problem}{where}{meant(suggestion)}")
         self.problem = problem
         self.position = position
         self.suggestion = suggestion
