@@ -12,6 +12,7 @@ from meshd.routing.attempts.errors.no_model import Consulted
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability import recovery, used_up
 from meshd.routing.availability.state import availabilities
+from meshd.routing.rates.headroom import NoRoom
 from meshd.routing.request.question import Question
 from meshd.routing.standing import INDEFINITELY, LONGEST_KEPT, Availability
 from meshd.routing.table.specs import ModelSpec, PoolSpec
@@ -75,8 +76,11 @@ def soonest(course: Course, consulted: list[Consulted]) -> tuple[Question, Model
                 continue
             if _is_tested(course, model, question.pool, question.now):
                 continue
-            fits_from = _fits_from(course, model, question)
-            if fits_from is None or fits_from >= course.deadline:
+            no_room = course.state.rates.no_room(question, model)
+            if (no_room is not None and not no_room.told) or not _fits(course, model, question):
+                continue
+            fits_from = _has_room_at(no_room, question.now)
+            if fits_from >= course.deadline:
                 continue
             if fits_from > question.now + LONGEST_KEPT and question.pool.retry.max_attempts > 1:
                 continue
@@ -113,10 +117,9 @@ def _tested_from(course: Course, model: ModelSpec, question: Question) -> Restin
             at = max(at, min(availability.tested_at + recovery.LONGEST_TEST, course.deadline - AT_LAST))
     if any(stage.objection(model, question) is not None for stage in course.pipeline.at_test):
         return None
-    fits_from = _fits_from(course, model, question, resting=once, at_limit=True)
-    if fits_from is None:
+    if not _fits(course, model, question):
         return None
-    at = max(at, fits_from)
+    at = max(at, _has_room_at(state.rates.no_room(question, model, resting=once), now))
     return None if course.deadline <= at < INDEFINITELY else Resting(model, question, at, refuses, bool(told))
 
 
@@ -130,21 +133,17 @@ def _is_told_by(course: Course, model: ModelSpec, availability: Availability) ->
     return True
 
 
-def _fits_from(
-    course: Course, model: ModelSpec, question: Question, *, resting: bool = True, at_limit: bool = False
-) -> float | None:
-    """From when on (UTC s) the model has room: later if its provider asked for a pause, or, with at_limit, if it is at
-    a limit (INDEFINITELY: until another request ends). None if the request does not fit. resting: see
-    `Rates.no_room`."""
-    no_room = course.state.rates.no_room(question, model, resting=resting)
-    if no_room is not None and not no_room.told and not at_limit:
-        return None
+def _fits(course: Course, model: ModelSpec, question: Question) -> bool:
+    """Whether the model could take the request, however long it has to wait for room."""
     stages = course.pipeline.at_retry
-    if any(stage.objection(model, question) is not None for stage in stages if not stage.queued):
-        return None
+    return all(stage.queued or stage.objection(model, question) is None for stage in stages)
+
+
+def _has_room_at(no_room: NoRoom | None, now: float) -> float:
+    """From when on (UTC s) the model has room; INDEFINITELY: when another request ends."""
     if no_room is None:
-        return question.now
-    return INDEFINITELY if no_room.frees_in is None else question.now + no_room.frees_in
+        return now
+    return INDEFINITELY if no_room.frees_in is None else now + no_room.frees_in
 
 
 def _is_tested(course: Course, model: ModelSpec, pool: PoolSpec, now: float) -> bool:
