@@ -59,9 +59,10 @@ class ProviderFailure(Exception):
     must see as they are. retry_after: seconds that the provider asked us to wait. unsent: the request did not reach the
     provider, so it cannot have cost anything. refused: features that the provider says the model lacks
     (`meshd/routing/request/features.py`). of_reasoning: it refuses the reasoning in the conversation. elsewhere: there
-    is no API at this address, which may be wrong. inside: an error inside a 200. usage, said: what the provider
-    reported, and the part of an answer that came, apart from the events of a stream; both may cost something. lack,
-    where: for a LOCAL failure, what this machine lacks, and what it tried to reach.
+    is no API at this address, which may be wrong. error_inside: what came in place of an answer, or within one, says
+    that it is an error. usage, said: what the provider reported, and the part of an answer that came, apart from the
+    events of a stream; both may cost something. lack, where: for a LOCAL failure, what this machine lacks, and what it
+    tried to reach.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ProviderFailure(Exception):
         refused: tuple[str, ...] = (),
         of_reasoning: bool = False,
         elsewhere: bool = False,
-        inside: bool = False,
+        error_inside: bool = False,
         usage: Usage | None = None,
         said: str = "",
         lack: str = "",
@@ -86,7 +87,7 @@ class ProviderFailure(Exception):
         super().__init__(message)
         self.lack = lack or message
         self.where = where
-        self.inside = inside
+        self.error_inside = error_inside
         self.cleaned = False  # whether secrets were masked (`credentials.py`)
         self.refused = refused
         self.of_reasoning = of_reasoning

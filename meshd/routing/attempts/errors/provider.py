@@ -168,7 +168,7 @@ def of_one_provider(
     wait = failure.retry_after if rests_for is None else rests_for
     when = "later" if wait is None else f"in {format_duration(max(wait, 1.0))}"
     sentence = _SENTENCES.get(failure.kind, _UNNAMED)
-    if failure.inside and failure.kind is FailureKind.BAD_ANSWER:
+    if failure.error_inside and failure.kind is FailureKind.BAD_ANSWER:
         sentence = _WORDED
     if not provider.keyed:
         sentence = _KEYLESS.get(failure.kind, sentence)
