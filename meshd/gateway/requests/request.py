@@ -26,6 +26,7 @@ from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
 from meshd.gateway.requests.streams.delivery import Delivery
+from meshd.gateway.requests.streams.interruption import interrupted, within_a_stream
 from meshd.gateway.requests.token_counting import Body, count_all
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -38,13 +39,7 @@ from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
 from meshd.sdk.calls.form import Form
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
-from modelmesh.errors import (
-    MeshError,
-    RequestCancelledError,
-    RequestTimeoutError,
-    StreamInterrupted,
-)
-from modelmesh.wording import short, told
+from modelmesh.errors import MeshError, RequestCancelledError
 
 _NOTHING = Usage()
 
@@ -170,7 +165,9 @@ class InferenceRequest:
         if fate is Fate.ANSWERED:
             self._answer(attempt)
         else:
-            self._fail(self._interrupted(attempt))
+            assert attempt.broken is not None, "it is not broken"
+            provider, attempts = attempt.step.model.provider, self.plan.book.as_maps()
+            self._fail(interrupted(attempt.broken, provider, self.delivery.pieces, attempts))
         return True
 
     def _latencies(self, model: ModelSpec) -> Any:
@@ -318,32 +315,12 @@ class InferenceRequest:
             described["first_token_time"] = round(self.first_token, 6)
         return described
 
-    def _interrupted(self, attempt: UpstreamAttempt) -> MeshError:
-        """The error of a broken stream that no model can continue."""
-        broken = attempt.broken
-        assert broken is not None, "it is not broken"
-        if broken.error is not None:
-            error = broken.error
-            error.attempts = self.plan.book.as_maps()
-            return error
-        return self._broken_off(f"Provider {short(attempt.step.model.provider)}", broken.failure.message)
-
-    def _broken_off(self, what: str, why: str) -> MeshError:
-        return StreamInterrupted(
-            told(f"{what} broke the stream off after {self.delivery.pieces} pieces of content; ask again.", why),
-            attempts=self.plan.book.as_maps(),
-        )
-
     def _fail(self, error: MeshError) -> None:
-        if self.delivery.begun and not isinstance(error, StreamInterrupted) and not self._is_the_apps(error):
-            error = self._broken_off("A provider", f"no other model could continue it: {error.message}")
+        if self.delivery.begun:
+            error = within_a_stream(error, self.delivery.pieces, self.plan.book.as_maps())
         self._account(error.status_code, error.message)
         self.reply.begins(self.describe())
         self.reply.error(error)
-
-    @staticmethod
-    def _is_the_apps(error: MeshError) -> bool:
-        return isinstance(error, RequestTimeoutError | RequestCancelledError)
 
     def _account(self, status: int, error: str) -> None:
         """Count and log: once per request, however it ended."""
