@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-import modelmesh
 from tests.integration.gateway.conftest import CONFIG, provider
 from tests.support.apps.other_user import App
+from tests.support.client.responses import ONE, PROXY, TWO, over_http, over_socket, said
 from tests.support.waiting import WAIT, until
 
 OTHER = 12345
-ONE, TWO = "token-number-one", "token-number-two"
-TOKENS = [{"app": "editor", "hash": hashlib.sha256(token.encode()).hexdigest()} for token in (ONE, TWO)]
-PROXY = {"enabled": True, "port": "auto", "auth": {"tokens": TOKENS}}
 
 
 @pytest.fixture(scope="module")
@@ -43,26 +37,10 @@ def daemon(module_meshd: Any) -> Any:
     return module_meshd({**config, "proxy": PROXY})
 
 
-def over_http(daemon: Any, key: str = "none") -> openai.OpenAI:
-    url = daemon.status()["http"]["addresses"][0]
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT)
-
-
-def over_socket(daemon: Any) -> openai.OpenAI:
-    made: openai.OpenAI = modelmesh.openai_client(socket=str(daemon.socket), max_retries=0, timeout=WAIT)
-    return made
-
-
 @pytest.fixture(params=["http", "socket"])
 def client(request: Any, daemon: Any) -> Iterator[openai.OpenAI]:
     with over_http(daemon) if request.param == "http" else over_socket(daemon) as made:
         yield made
-
-
-def said(client: openai.OpenAI, id: str) -> list[tuple[str, str]]:
-    """(role, text) of a response's input."""
-    items: Any = client.responses.input_items.list(id, order="asc")
-    return [(item.role, item.content[0].text) for item in items]
 
 
 # -- conversations ------------------------------------------------------------------------------------------
@@ -267,67 +245,7 @@ def test_a_response_is_found_only_by_its_user(meshd: Any) -> None:
         assert client.responses.retrieve(made.id).id == made.id
 
 
-# -- limits and restarts ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("crash", [False, True])
-def test_responses_survive_a_restart(meshd: Any, crash: bool) -> None:
-    daemon = meshd({**CONFIG, "storage": {"sync_policy": "immediate"}, "daemon": {"drain_timeout": "0.1s"}})
-    with over_socket(daemon) as client:
-        made = client.responses.create(model="chat", input="hi there")
-        gone = client.responses.create(model="chat", input="gone")
-        client.responses.delete(gone.id)
-        waits = client.responses.create(model="silent", input="hi", background=True)
-        if crash:
-            stored = daemon.state / "state.sqlite3"
-            until(lambda: _rows(stored) == {made.id, waits.id}, what="they are written")
-            daemon.kill()
-        else:
-            assert daemon.stop() == 0
-        daemon.start()
-    with over_socket(daemon) as client:
-        assert client.responses.retrieve(made.id).output_text == made.output_text
-        more = client.responses.create(model="chat", input="and now?", previous_response_id=made.id)
-        assert len(said(client, more.id)) == 3
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(gone.id)
-        assert client.responses.retrieve(waits.id).status == "failed"
-        assert "hi there" not in json.dumps(daemon.ask("GET", "/mesh/v1/status"))
-
-
-def _rows(path: Path) -> set[str]:
-    """The ids of the responses in a state store."""
-    import sqlite3
-
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        found = connection.execute("SELECT value FROM kv WHERE key LIKE 'table/response/%'").fetchall()
-    return {json.loads(value)["id"] for (value,) in found}
-
-
-def test_as_many_as_configured_and_no_longer(meshd: Any) -> None:
-    config = {**CONFIG, "responses": {"max_count": 3}}
-    daemon = meshd(config)
-    with over_socket(daemon) as client:
-        made = [client.responses.create(model="chat", input=f"number {n}") for n in range(4)]
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(made[0].id)
-        assert client.responses.retrieve(made[1].id).id == made[1].id
-        daemon.write({**CONFIG, "responses": {"enabled": False}})
-        assert daemon.ask("POST", "/mesh/v1/reload")["ok"]
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(made[1].id)
-        with pytest.raises(openai.BadRequestError):
-            client.responses.create(model="chat", input="hi", background=True)
-        assert client.responses.create(model="chat", input="hi").output_text
-
-
-def test_a_follow_up_has_to_fit(meshd: Any) -> None:
-    """What is too long to be kept is answered all the same."""
-    daemon = meshd({**CONFIG, "responses": {"max_size": "64KiB"}})
-    with over_socket(daemon) as client:
-        made = client.responses.create(model="counting", input="x" * 20_000)
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(made.id)
+# -- limits ---------------------------------------------------------------------------------------------
 
 
 def test_long_conversations_are_read_in_a_thread(client: openai.OpenAI) -> None:
@@ -338,19 +256,6 @@ def test_long_conversations_are_read_in_a_thread(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as caught:  # as if it were sent whole
         client.responses.create(model="counting", input="z" * 500_000, previous_response_id=second.id)
     assert (caught.value.status_code, caught.value.code) == (413, "message_too_large")
-
-
-def test_answers_from_a_cache_are_kept_for_each_app(meshd: Any) -> None:
-    pools = {**CONFIG["pools"], "chat": {"capability": "chat-completion", "cache": {"scope": "shared"}}}
-    daemon = meshd({**CONFIG, "pools": pools, "proxy": PROXY})
-    with over_http(daemon, ONE) as one, over_http(daemon, TWO) as two:
-        asked: Any = {"model": "chat", "input": "hi", "temperature": 0, "extra_headers": {"x-mesh-cache": "true"}}
-        first, second = one.responses.create(**asked), two.responses.create(**asked)
-        assert first.id == second.id
-        one.responses.delete(first.id)
-        assert two.responses.retrieve(second.id).output_text == second.output_text
-        more = two.responses.create(model="chat", input="and now?", previous_response_id=second.id)
-        assert len(said(two, more.id)) == 3
 
 
 # -- tools of agents --------------------------------------------------------------------------------------
