@@ -72,8 +72,8 @@ class Hooks(Protocol):
 
 
 class AttemptContext(Protocol):
-    """What an attempt needs from the request or probe that makes it. format: that of its fields. request_id, latest:
-    for the journal. form: the app's body, if it is one. delivery: where its stream goes; None if it is not a stream.
+    """What an attempt needs from the request or probe that makes it. format: that of its fields. request_id: for
+    the journal. form: the app's body, if it is one. delivery: where its stream goes; None if it is not a stream.
     hooks: None if there are none."""
 
     runtime: Runtime
@@ -87,9 +87,6 @@ class AttemptContext(Protocol):
 
     @property
     def form(self) -> Form | None: ...
-
-    @property
-    def latest(self) -> float: ...
 
     @property
     def delivery(self) -> Delivery | None: ...
@@ -341,7 +338,7 @@ class UpstreamAttempt:
         context = self.context
         context.about_to_send(self.step)
         self._written = True
-        write_begin(context.runtime.ledger, context.request_id, self.step, context.latest, context.plan.needs.units)
+        write_begin(context.runtime.ledger, context.request_id, self.step, context.plan)
 
     def _settle(self, ok: bool) -> None:
         """Record once what the plan has just settled."""

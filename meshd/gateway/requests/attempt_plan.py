@@ -13,7 +13,10 @@ from meshd.sdk.provider import ProviderFailure, RateLimits, Usage
 
 
 class Plan(Protocol):
-    """Settles what an attempt reserved, and judges how it ended. Times are those of `clock.now()`."""
+    """Settles what an attempt reserved, and judges how it ended. Times are those of `clock.now()`.
+
+    deadline: when the attempt has to end. latest: what that becomes with the first chunk of a stream.
+    """
 
     deadline: float
     latest: float

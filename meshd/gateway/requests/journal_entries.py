@@ -6,17 +6,14 @@ Owns: what these entries hold. Must never: decide when they are written (`attemp
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from meshd.core.prices import units_of
+from meshd.gateway.requests.attempt_plan import Plan
 from meshd.routing.attempts.book import AttemptStep
 from meshd.spend.journal import JournalWriter
 
 
-def write_begin(
-    ledger: JournalWriter, request_id: bytes, step: AttemptStep, latest: float, units: Mapping[str, int]
-) -> None:
-    """latest: the request's. units: the most that it may use, beside tokens, of what has a price."""
+def write_begin(ledger: JournalWriter, request_id: bytes, step: AttemptStep, plan: Plan) -> None:
     model, reservation = step.model, step.reservation
     assert reservation is not None, "nothing was reserved for it"
     ledger.begin(
@@ -27,12 +24,12 @@ def write_begin(
         step.pool.name,
         reservation.account,
         reservation.estimate.cost,
-        latest,
+        plan.latest,
         step.number,
         reservation.day,
         reservation.estimate.tokens_in,
         reservation.estimate.tokens_out,
-        units=units,
+        units=plan.needs.units,  # the most that it may use, beside tokens, of what has a price
     )
 
 

@@ -177,10 +177,6 @@ class InferenceRequest:
     # -- called by attempts ---------------------------------------------------------------------------
 
     @property
-    def latest(self) -> float:
-        return self.request.deadline.latest
-
-    @property
     def passed_on(self) -> PassedOn:
         return self.body.format.passed_on(self.request.headers, self.request.query)
 

@@ -69,7 +69,6 @@ class TokenProbe:
         no_room = state.accounts.refusal(question, model) or state.rates.no_room(question, model)
         if no_room is not None:
             raise NotSent(no_room.reason)
-        self.latest = now + timeout
         counters = LocalCounters(state)
         taken = counters.take(question, model)
         if taken is None:
