@@ -359,8 +359,8 @@ _running: weakref.WeakSet[ModelMesh] = weakref.WeakSet()
 def _left_behind() -> None:
     """For a forked process, in which the mesh's threads do not exist."""
     for mesh in list(_running):
-        mesh._serves_address = True  # there is no thread to ask
-        ended(mesh._address, "it runs in the process that this one was forked from")
+        mesh._serves_address = True  # noqa: SLF001 - there is no thread to ask
+        ended(mesh._address, "it runs in the process that this one was forked from")  # noqa: SLF001 - see above
 
 
 os.register_at_fork(after_in_child=_left_behind)

@@ -84,7 +84,7 @@ def _installed(kwargs: dict[str, Any]) -> tuple[Any, Any]:
         raise TypeError("http_client is what the mesh's socket replaces")
     try:
         import openai
-        from openai import _base_client
+        from openai import _base_client  # noqa: PLC2701 - no public name tells which library it is
     except ImportError as error:
         raise ConfigurationError("the OpenAI SDK is not installed: pip install openai") from error
     kwargs.setdefault("api_key", "modelmesh")

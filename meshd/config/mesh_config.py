@@ -230,7 +230,9 @@ class MeshConfig:
 
     def merge(self, overrides: MeshConfig | Mapping[str, Any]) -> MeshConfig:
         """A new configuration with the overrides on top: maps are merged, everything else is replaced."""
-        other = overrides if isinstance(overrides, MeshConfig) else MeshConfig(overrides, environ=self._environ)
+        other: MeshConfig = (
+            overrides if isinstance(overrides, MeshConfig) else MeshConfig(overrides, environ=self._environ)
+        )
         return MeshConfig(
             _merged(self._written, other._written),
             file=self.file,

@@ -146,9 +146,8 @@ class Router:
         wall_clock.follow(self.runtime.state, request.arrived_at - request.arrived)
 
         def ended(task: asyncio.Task[None]) -> None:
-            request.task = (
-                None  # its exception's frames hold the request: many of these would stop the loop to be freed
-            )
+            # Its exception's frames hold the request: to free many of these, the loop would stop.
+            request.task = None
             if task.cancelled():  # perhaps before it began
                 request.reply.error(RequestCancelledError("The request was cancelled."))
 

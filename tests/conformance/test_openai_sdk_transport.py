@@ -70,7 +70,8 @@ def test_the_sdk_uses_its_own_http_library(client):
     generation = (
         "httpx2" if importlib.util.find_spec("httpx2") and int(openai.__version__.split(".")[0]) >= 3 else "httpx"
     )
-    assert type(client._client).__module__.split(".")[0] == generation
+    answer = client.models.with_raw_response.list()
+    assert type(answer.http_response).__module__.split(".")[0] == generation
 
 
 def test_replies_streams_and_lists(daemon, client):

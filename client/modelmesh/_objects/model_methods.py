@@ -122,7 +122,7 @@ class ModelMethods(_Held):
 
     def copy(self, *, include: Any = None, exclude: Any = None, update: Any = None, deep: bool = False) -> Self:
         """As `model_copy`; include, exclude: names of fields."""
-        made = self.model_copy(update=update, deep=deep)
+        made: Self = self.model_copy(update=update, deep=deep)
         for name in list(made._names()):
             if (include is not None and name not in include) or (exclude is not None and name in exclude):
                 delattr(made, name)

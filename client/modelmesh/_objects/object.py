@@ -208,7 +208,7 @@ def _wrap(value: Any, kind: type[Object]) -> Any:
 
 def _unwrap(value: Any, how: _How) -> Any:
     if isinstance(value, Object):
-        return value._dump(how)
+        return value._dump(how)  # noqa: SLF001 - a public name could be a field's
     if isinstance(value, list):
         return [_unwrap(item, how) for item in value]
     if isinstance(value, dict):

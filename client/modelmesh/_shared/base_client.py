@@ -105,7 +105,7 @@ class BaseClient(Settings, Offers):
 
     def _answering(self, kind: Any) -> Self:
         """The same client, whose calls return raw responses of this kind."""
-        copy = self.with_options()
+        copy: Self = self.with_options()
         copy._sender = copy._sender.answering(kind)
         return copy
 

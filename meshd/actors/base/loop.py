@@ -17,7 +17,7 @@ from typing import Any
 
 import pykka
 import uvloop
-from pykka.messages import _ActorStop
+from pykka.messages import _ActorStop  # noqa: PLC2701 - pykka has no public name for it
 
 from meshd import messages
 from meshd.actors.base.actor import MeshActor

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pykka
-from pykka._envelope import Envelope as Envelope  # here alone: pykka has no public name for it
+from pykka._envelope import Envelope as Envelope  # noqa: PLC2701 - here alone: pykka has no public name for it
 
 from meshd.core.messaging.message import Message
 from modelmesh.errors import MeshError

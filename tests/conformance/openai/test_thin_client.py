@@ -9,7 +9,7 @@ from typing import Literal
 import openai
 import pydantic
 import pytest
-from openai.lib._pydantic import to_strict_json_schema
+from openai.lib._pydantic import to_strict_json_schema  # noqa: PLC2701 - what the SDK sends
 
 import modelmesh
 from modelmesh.testing import mock_client

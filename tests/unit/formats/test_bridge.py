@@ -36,11 +36,11 @@ class Saying:
     def __init__(self, chunks: Iterable[dict[str, Any]], custom_tools: bool = False) -> None:
         self.custom_tools = custom_tools
         self.asked: dict[str, Any] = {}
-        self._events = [read_event(msgspec.json.encode(chunk), hide_usage=True)[0] for chunk in chunks]
+        self.events = [read_event(msgspec.json.encode(chunk), hide_usage=True)[0] for chunk in chunks]
 
     async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
         self.asked = msgspec.json.decode(msgspec.json.encode(call.fields))
-        for event in self._events:
+        for event in self.events:
             yield event
 
 
@@ -77,7 +77,7 @@ async def test_a_call_is_told_with_the_start_of_its_block() -> None:
 @pytest.mark.parametrize("app", [ANTHROPIC, RESPONSES])
 @given(chunks=openai_chats.streams())
 async def test_nothing_is_told_twice_or_not_at_all(app: Format, chunks: list[dict[str, Any]]) -> None:
-    given_ = Saying(chunks)._events
+    given_ = Saying(chunks).events
     events = await translated(app, chunks)
     for kind in ("text", "reasoning", "extra"):
         assert "".join(getattr(each, kind) for each in events) == "".join(getattr(each, kind) for each in given_)

@@ -38,6 +38,11 @@ class Ending(event_reader.Ending):
         if self._flows and text_alone and len(choices) == 1 and choices[0].index in self._begun:
             self.doubt = False
             return True
+        return self.look_into(chunk, event)
+
+    def look_into(self, chunk: Chunk, event: StreamEvent) -> bool:
+        """The same without the short way, which most chunks take."""
+        choices = chunk.choices or ()
         if event.content:
             self.content = True
             self.doubt = False

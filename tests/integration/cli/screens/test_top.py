@@ -47,7 +47,7 @@ class Screen:
 
     @property
     def lines(self) -> list[str]:
-        strips = self._pilot.app.screen._compositor.render_strips()
+        strips = self._pilot.app.screen._compositor.render_strips()  # noqa: SLF001 - Textual has no public way to read it
         return ["".join(segment.text for segment in strip) for strip in strips]
 
     async def press(self, *keys: str) -> None:

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai._types import omit
-from openai.lib.streaming.responses._responses import ResponseStreamState
+from openai import omit
+from openai.lib.streaming.responses._responses import ResponseStreamState  # noqa: PLC2701 - the SDK's own reader
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
