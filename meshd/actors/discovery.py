@@ -99,10 +99,10 @@ class DiscoveryActor(MeshActor):
     # -- configuration --------------------------------------------------------------------------------
 
     def prepare(self, message: Prepare) -> tuple[str, ...]:
+        from meshd.connectors.make import make_connector
+
         connectors, objections = [], []
         for entry in message.running.config.discovery.connector:
-            from meshd.connectors.make import make_connector
-
             try:
                 connectors.append((entry.connector, make_connector("discovery", entry.connector, entry.settings)))
             except (ConfigurationError, ValueError) as error:

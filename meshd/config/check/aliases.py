@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from meshd.config.check.values import as_map
 from meshd.config.schema_walk import Report
 from meshd.routing.table.aliases import LONGEST_NAME
 from meshd.routing.table.capabilities import CapabilityTree
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9.\-_/:@+\[\]*?]+")
 def check_aliases(
     flat: dict[str, Any], tree: CapabilityTree, known_model: Callable[[str], bool], report: Report
 ) -> None:
-    aliases, pools, models = (_map(flat.get(section)) for section in ("aliases", "pools", "models"))
+    aliases, pools, models = (as_map(flat.get(section)) for section in ("aliases", "pools", "models"))
     for name, target in aliases.items():
         if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
             report(("aliases", name), "a name may contain only letters, digits and . - _ / : @ + [ ] * ?", None)
@@ -33,7 +34,3 @@ def check_aliases(
         near = likeliest(target, [*pools, *models])
         hint = "; an alias cannot stand for another" if target in aliases else ""
         report(("aliases", name), f"there is no pool, capability or model {target!r}{hint}", near)
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema_walk import Report
 from meshd.core.text.key_path import Path
 from meshd.host import users
@@ -23,22 +24,22 @@ class AppChecks:
     def __init__(
         self, flat: dict[str, Any], report: Report, known_model: Callable[[str], bool], tree: CapabilityTree
     ) -> None:
-        self._apps = _map(flat.get("apps"))
-        tokens = _map(_map(flat.get("proxy")).get("auth")).get("tokens")
-        self._with_tokens = [_map(each).get("app") for each in tokens] if isinstance(tokens, list | tuple) else []
-        self._pools = _map(flat.get("pools"))
-        self._models = list(_map(flat.get("models")))
+        self._apps = as_map(flat.get("apps"))
+        tokens = as_map(as_map(flat.get("proxy")).get("auth")).get("tokens")
+        self._with_tokens = [as_map(each).get("app") for each in tokens] if isinstance(tokens, list | tuple) else []
+        self._pools = as_map(flat.get("pools"))
+        self._models = list(as_map(flat.get("models")))
         self._report = report
         self._known_model = known_model
         self._tree = tree
 
     def run(self) -> None:
         for name, entry in self._apps.items():
-            app, at = _map(entry), ("apps", name)
-            self._check_match(name, _map(app.get("match")), at)
+            app, at = as_map(entry), ("apps", name)
+            self._check_match(name, as_map(app.get("match")), at)
             pools = [*self._pools, *(pool for pool in PREDEFINED_POOLS if pool not in self._pools)]
-            self._check_listed((*at, "pools"), app.get("pools"), self._known_pool, "pool", pools)
-            self._check_listed((*at, "models"), app.get("models"), self._known_model, "model", self._models)
+            report_unknown(self._report, (*at, "pools"), app.get("pools"), self._known_pool, "pool", pools)
+            report_unknown(self._report, (*at, "models"), app.get("models"), self._known_model, "model", self._models)
 
     def _check_match(self, name: str, match: dict[str, Any], at: Path) -> None:
         given = {key: value for key, value in match.items() if value not in (None, "")}
@@ -62,11 +63,6 @@ class AppChecks:
         if isinstance(exe, str) and not exe.startswith("/"):
             self._report((*at, "match", "exe"), f"expected the full path of a program, got {exe!r}", None)
 
-    def _check_listed(self, at: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
-        for index, name in enumerate(value if isinstance(value, list | tuple) else ()):
-            if isinstance(name, str) and not known(name):
-                self._report((*at, index), f"there is no {what} {name!r}", likeliest(name, names))
-
     def _known_pool(self, name: str) -> bool:
         """Whether the pool is configured, predefined, or one of those that exist per capability if none is
         configured."""
@@ -74,7 +70,3 @@ class AppChecks:
             return True
         node = self._tree.resolve(name) if not self._pools else None
         return node is not None and self._tree.alias(node) == name
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

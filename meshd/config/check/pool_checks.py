@@ -6,10 +6,11 @@ Must never: evaluate anything, or read anything but the configuration and the ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema_walk import Report
 from meshd.core.text.key_path import Path
 from meshd.routing.decision.stages.maintenance import parse_maintenance
@@ -19,29 +20,25 @@ from meshd.routing.select.require import conditions
 from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.wording import likeliest
 
-Listed = Callable[[Path, Any, Callable[[str], bool], str, list[str]], None]
-"""A function that reports unknown names in a list: path, value, known names, what they name, all names."""
-
 
 class RuleChecks:
     """Checks every pool, and `daemon.timezone`."""
 
-    def __init__(self, flat: dict[str, Any], report: Report, check_listed: Listed) -> None:
+    def __init__(self, flat: dict[str, Any], report: Report) -> None:
         self._flat = flat
         self._report = report
-        self._check_listed = check_listed
-        self._pools = _map(flat.get("pools"))
+        self._pools = as_map(flat.get("pools"))
         self._pool_names = dict.fromkeys([*self._pools, *PREDEFINED_POOLS])
 
     def run(self) -> None:
         for name, entry in self._pools.items():
-            at, pool = ("pools", name), _map(entry)
+            at, pool = ("pools", name), as_map(entry)
             self._check_select((*at, "select"), pool.get("select"))
             self._check_require((*at, "require"), pool.get("require"))
             self._check_fallbacks(at, name, pool)
-            window = _map(pool.get("deactivation")).get("maintenance_window")
+            window = as_map(pool.get("deactivation")).get("maintenance_window")
             self._check_maintenance((*at, "deactivation", "maintenance_window"), window)
-        self._check_timezone(_map(self._flat.get("daemon")).get("timezone"))
+        self._check_timezone(as_map(self._flat.get("daemon")).get("timezone"))
 
     def _check_select(self, at: Path, text: Any) -> None:
         if isinstance(text, str):
@@ -52,7 +49,7 @@ class RuleChecks:
                 self._report(at, where + error.problem, error.suggestion)
 
     def _check_require(self, at: Path, require: Any) -> None:
-        for condition in conditions(_map(require)):
+        for condition in conditions(as_map(require)):
             try:
                 condition.compiled()
             except SelectionError as error:
@@ -61,7 +58,7 @@ class RuleChecks:
     def _check_fallbacks(self, at: Path, name: str, pool: dict[str, Any]) -> None:
         names = pool.get("fallback_pools")
         others = [other for other in self._pool_names if other != name]
-        self._check_listed((*at, "fallback_pools"), names, self._pool_names.__contains__, "pool", others)
+        report_unknown(self._report, (*at, "fallback_pools"), names, self._pool_names.__contains__, "pool", others)
         for index, other in enumerate(names if isinstance(names, list | tuple) else ()):
             if other == name:
                 self._report((*at, "fallback_pools", index), "a pool cannot be its own fallback", None)
@@ -105,7 +102,3 @@ def _nearest_zone(name: str) -> str | None:
 def _by_city(name: str, zones: Iterable[str]) -> str | None:
     by_city = {zone.rpartition("/")[2]: zone for zone in zones}
     return by_city.get(likeliest(name.rpartition("/")[2], by_city) or "")
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

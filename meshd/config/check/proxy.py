@@ -10,16 +10,17 @@ import re
 from ipaddress import ip_address
 from typing import Any
 
+from meshd.config.check.values import as_map
 from meshd.config.schema_walk import Report
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s*]+", re.IGNORECASE)
 
 
 def check_proxy(flat: dict[str, Any], report: Report) -> None:
-    proxy = _map(flat.get("proxy"))
-    auth, tls, cors = _map(proxy.get("auth")), _map(proxy.get("tls")), _map(proxy.get("cors"))
+    proxy = as_map(flat.get("proxy"))
+    auth, tls, cors = as_map(proxy.get("auth")), as_map(proxy.get("tls")), as_map(proxy.get("cors"))
     tokens = bool(auth.get("tokens")) or any(
-        _map(_map(app).get("match")).get("token") for app in _map(flat.get("apps")).values()
+        as_map(as_map(app).get("match")).get("token") for app in as_map(flat.get("apps")).values()
     )
     bearer, host = auth.get("method") == "bearer", proxy.get("host")
     if tls.get("key") and not tls.get("cert"):
@@ -53,7 +54,3 @@ def _is_loopback(host: str, report: Report) -> bool:
     except ValueError:
         report(("proxy", "host"), f"expected an IP address of this machine, or localhost, got {host!r}", None)
         return True
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

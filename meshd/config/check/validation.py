@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import grp
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ from meshd.config.check.error_messages import ONE_OF, sentence, shown
 from meshd.config.check.pool_checks import RuleChecks
 from meshd.config.check.problems import Problem, line_of
 from meshd.config.check.proxy import check_proxy
+from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune
 from meshd.connectors.registry import ConnectorRegistry
@@ -56,11 +57,11 @@ class Validation:
         self._lines = lines
         self._file = file
         self._found: list[Problem] = []
-        self._sections = {name: _map(flat.get(name)) for name in ("providers", "models", "pools")}
+        self._sections = {name: as_map(flat.get(name)) for name in ("providers", "models", "pools")}
         self._providers_with_models = {
-            str(_map(model).get("provider") or infer_provider(id, self._sections["providers"]))
+            str(as_map(model).get("provider") or infer_provider(id, self._sections["providers"]))
             for id, model in self._sections["models"].items()
-            if str(_map(model).get("enabled", True)).lower() != "false"
+            if str(as_map(model).get("enabled", True)).lower() != "false"
         }
 
     def run(self) -> list[Problem]:
@@ -68,11 +69,12 @@ class Validation:
         self._check_types()
         self._check_names()
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
-        self._check_models(self._capability_tree())
-        self._check_pools(self._capability_tree(quiet=True))
-        check_aliases(self.flat, self._capability_tree(quiet=True), self._known_model, self.report)
-        RuleChecks(self.flat, self.report, self._check_listed).run()
-        AppChecks(self.flat, self.report, self._known_model, self._capability_tree(quiet=True)).run()
+        tree = self._capability_tree()
+        self._check_models(tree)
+        self._check_pools(tree)
+        check_aliases(self.flat, tree, self._known_model, self.report)
+        RuleChecks(self.flat, self.report).run()
+        AppChecks(self.flat, self.report, self._known_model, tree).run()
         self._check_discovery()
         check_proxy(self.flat, self.report)
         self._check_socket()
@@ -128,16 +130,9 @@ class Validation:
 
     def _check_names(self) -> None:
         for section in _CHOSEN_NAMES:
-            for name in _map(self.flat.get(section)):
+            for name in as_map(self.flat.get(section)):
                 if not NAME.fullmatch(name):
                     self.report((section, name), "a name may contain only letters, digits and . - _ / :")
-
-    def _check_listed(self, path: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
-        if not isinstance(value, list | tuple):
-            return
-        for index, name in enumerate(value):
-            if isinstance(name, str) and not known(name):
-                self.report((*path, index), f"there is no {what} {name!r}", likeliest(name, names))
 
     def _known_provider(self, name: str) -> bool:
         return name in self._sections["providers"] or name in LOCAL_SERVERS
@@ -156,11 +151,11 @@ class Validation:
         entry = self._sections["providers"].get(provider)
         if entry is None:
             return provider in LOCAL_SERVERS
-        spec = self.registry.find(str(_map(entry).get("connector") or provider), "provider")
-        sync = _map(_map(self.flat.get("discovery")).get("sync"))
+        spec = self.registry.find(str(as_map(entry).get("connector") or provider), "provider")
+        sync = as_map(as_map(self.flat.get("discovery")).get("sync"))
         return (
             provider not in self._providers_with_models
-            or _map(_map(entry).get("catalogue")).get("auto_discover") is True
+            or as_map(as_map(entry).get("catalogue")).get("auto_discover") is True
             or sync.get("auto_register") is True
             or (spec is not None and (spec.id in _SELF_LISTING or spec.row.get("local") is True))
         )
@@ -170,7 +165,7 @@ class Validation:
     def _check_models(self, tree: CapabilityTree) -> None:
         providers = self._sections["providers"]
         for id, entry in self._sections["models"].items():
-            model = _map(entry)
+            model = as_map(entry)
             provider = model.get("provider")
             if isinstance(provider, str) and provider:
                 if provider not in providers and provider not in LOCAL_SERVERS:
@@ -199,9 +194,9 @@ class Validation:
         self.report(path, f"unknown capability {name!r}{others}", near[0] if near else None)
 
     def _check_pools(self, tree: CapabilityTree) -> None:
-        providers, models = list(self._sections["providers"]), list(self._sections["models"])
+        providers, models = [*self._sections["providers"], *LOCAL_SERVERS], list(self._sections["models"])
         for name, entry in self._sections["pools"].items():
-            pool = _map(entry)
+            pool = as_map(entry)
             at: Path = ("pools", name)
             capability = pool.get("capability")
             if isinstance(capability, str):
@@ -215,12 +210,9 @@ class Validation:
                     near[0] if near else None,
                 )
             for key in ("models", "excluded_models", "model_priority"):
-                self._check_listed((*at, key), pool.get(key), self._known_model, "model", models)
+                report_unknown(self.report, (*at, key), pool.get(key), self._known_model, "model", models)
             for key in ("providers", "excluded_providers", "provider_priority"):
-                self._check_listed(
-                    (*at, key), pool.get(key), self._known_provider, "provider", [*providers, *LOCAL_SERVERS]
-                )
-
+                report_unknown(self.report, (*at, key), pool.get(key), self._known_provider, "provider", providers)
             self._check_members(at, pool, matches=bool(capability) or not pool.get("models"))
 
     def _check_members(self, at: Path, pool: dict[str, Any], *, matches: bool) -> None:
@@ -236,12 +228,12 @@ class Validation:
         if matches:
             if any(self._discovers(name) for name in (only or providers) if name not in without):
                 return  # its members are only known at run time
-            candidates |= {id for id, model in models.items() if _map(model).get("enabled") is not False}
+            candidates |= {id for id, model in models.items() if as_map(model).get("enabled") is not False}
         left = [
             id
             for id in candidates
             if id not in excluded
-            and (provider := _map(models.get(id)).get("provider") or infer_provider(id, providers)) not in without
+            and (provider := as_map(models.get(id)).get("provider") or infer_provider(id, providers)) not in without
             and (not only or provider in only)
         ]
         if candidates and not left:
@@ -249,7 +241,7 @@ class Validation:
             self.report(at, f"has no model left: {' and '.join(f'`{key}`' for key in keys)} exclude all of them")
 
     def _check_socket(self) -> None:
-        daemon = _map(self.flat.get("daemon"))
+        daemon = as_map(self.flat.get("daemon"))
         socket, group = daemon.get("socket"), daemon.get("socket_group")
         if isinstance(socket, str) and "://" in socket and not socket.startswith("ipc://"):
             self.report(("daemon", "socket"), f"expected the path of a socket{self.quote(('daemon', 'socket'))}")
@@ -261,18 +253,20 @@ class Validation:
                 self.report(("daemon", "socket_group"), f"there is no group {group!r} on this machine", near)
 
     def _check_discovery(self) -> None:
-        discovery = _map(self.flat.get("discovery"))
+        discovery = as_map(self.flat.get("discovery"))
         names = [*self._sections["providers"], *LOCAL_SERVERS]
         for part in ("sync", "health"):
-            value = _map(discovery.get(part)).get("providers")
-            self._check_listed(("discovery", part, "providers"), value, self._known_provider, "provider", names)
+            value = as_map(discovery.get(part)).get("providers")
+            report_unknown(
+                self.report, ("discovery", part, "providers"), value, self._known_provider, "provider", names
+            )
 
-    def _capability_tree(self, *, quiet: bool = False) -> CapabilityTree:
+    def _capability_tree(self) -> CapabilityTree:
         tree = CapabilityTree.default()
-        for name, below in _map(self.flat.get("capabilities")).items():
+        for name, below in as_map(self.flat.get("capabilities")).items():
             if (tree.resolve(name) or _SEGMENT.fullmatch(name)) and _are_nodes(below):
                 tree.add_all({name: below})
-            elif not quiet:
+            else:
                 message = "expected a map or list of capability names, each one segment without dots"
                 self.report(("capabilities", name), message)
         return tree
@@ -295,10 +289,6 @@ def _are_nodes(below: Any) -> bool:
     if isinstance(below, list | tuple):
         return all(isinstance(name, str) and _SEGMENT.fullmatch(name) for name in below)
     return below is None
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _names(value: Any) -> list[str]:

@@ -68,7 +68,7 @@ class Commands(Group):
             if model_id != before and view.status(pool, model).status == recovery.ACTIVE:
                 state.current = model_id
                 self.actors.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
-                self.runtime.publisher.event(
+                runtime.publisher.event(
                     EventType.MODEL_ROTATED,
                     ids={"pool": pool.name, "model": model_id},
                     reason=words(_BY_HAND),
@@ -86,11 +86,11 @@ class Commands(Group):
         model_id, runtime = self.model(call), self.runtime
         changes = interventions.activate(runtime.state, runtime.table, model_id, clock.now())
         runtime.state.rates.reset(runtime.table.models[model_id])
-        self.runtime.publisher.changed(changes)
-        self.runtime.publisher.save_model(model_id, durable=True)
+        runtime.publisher.changed(changes)
+        runtime.publisher.save_model(model_id, durable=True)
         runtime.room.freed()  # even if only a key was set aside
         if not any(change.model == model_id for change in changes):
-            self.runtime.publisher.event(
+            runtime.publisher.event(
                 EventType.MODEL_ACTIVATED, ids={"model": model_id}, reason=words(_BY_HAND), cause=_BY_HAND.cause
             )
         return {"id": model_id, "status": "active", "reason": ""}

@@ -181,7 +181,7 @@ class StatePublisher:
         for pool, model in self._state.members:
             if model not in self._models:
                 continue
-            key, kept = f"{pool}\x00{model}", self._member(pool, model)
+            key, kept = member_key(pool, model), self._member(pool, model)
             if kept != self._members.get(key):
                 self._members[key] = kept
                 self._tell("state", messages.StateChanged("member", key, kept))

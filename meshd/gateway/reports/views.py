@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.member_key import member_key
+from meshd.core.member_key import member_key, split_member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
 from meshd.core.text.redaction import redact_url
@@ -238,7 +238,7 @@ def headroom_map(headroom: Headroom) -> dict[str, Any]:
 
 def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `Accounts.standing`, with money in USD. pool: for a member's limit."""
-    pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
+    pool, model = split_member_key(row["name"]) if row["scope"] == "member" else ("", row["name"])
     return {
         "scope": row["scope"],
         "name": model,
