@@ -54,37 +54,37 @@ class RouterActor(LoopActor):
         self._prepared: dict[int, RunningConfig] = {}
         self._inherited: Router | None = None
         self._opening: Router | None = None
-        self._core: Router | None = None
+        self._router: Router | None = None
 
     # -- life -----------------------------------------------------------------------------------------
 
     @property
-    def core(self) -> Router:
-        assert self._core is not None, "the loop runs"
-        return self._core
+    def router(self) -> Router:
+        assert self._router is not None, "the loop runs"
+        return self._router
 
     async def opened(self) -> None:
-        core = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
-        core.server.open(self.loop)
-        core.http.open(self.loop, core.server.turns)
+        router = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
+        router.server.open(self.loop)
+        router.http.open(self.loop, router.server.turns)
         for place in self._listening:
-            _bind(core, place)
+            _bind(router, place)
         if self._http is not None:
-            core.http.listen(self._http)
+            router.http.listen(self._http)
         self.tick(_COUNTERS, COUNTERS_EVERY)
         # Only a life that has taken over completely can be inherited from.
-        self._core, self._inherited = core, None
+        self._router, self._inherited = router, None
 
     async def closing(self, crashed: bool) -> None:
-        if self._core is not None:
-            self._core.cut_off(crashed)
+        if self._router is not None:
+            self._router.cut_off(crashed)
 
     async def closed(self) -> None:
         if self._opening is not None:
             await self._opening.close()
 
     def legacy(self) -> Any:
-        return self._listening, self._http, self._prepared, self._core or self._inherited
+        return self._listening, self._http, self._prepared, self._router or self._inherited
 
     def inherit(self, legacy: Any) -> None:
         self._listening, self._http, self._prepared, self._inherited = legacy
@@ -92,26 +92,26 @@ class RouterActor(LoopActor):
     # -- boot -----------------------------------------------------------------------------------------
 
     def listen(self, message: messages.Listen) -> None:
-        _bind(self.core, message)
+        _bind(self.router, message)
         self._listening.append(message)
 
     def listen_http(self, message: messages.ListenHttp) -> None:
-        self.core.http.listen(message)
+        self.router.http.listen(message)
         self._http = message
 
     def restore(self, message: messages.RestoreState) -> None:
         """Adopt the saved state and the journal's segment."""
-        self.core.restore(message.restored)
-        if self.core.runtime.config is None:  # at the start; otherwise this is an import
-            self.core.first_lists.expect(True)  # until discovery has the first generation and reports otherwise
+        self.router.restore(message.restored)
+        if self.router.runtime.config is None:  # at the start; otherwise this is an import
+            self.router.first_lists.expect(True)  # until discovery has the first generation and reports otherwise
         if message.journal:
-            self.core.segments.use(message.journal)
+            self.router.segments.use(message.journal)
 
     # -- reload ---------------------------------------------------------------------------------------
 
     def prepare(self, message: Prepare) -> tuple[str, ...]:
         self._prepared[message.running.number] = message.running
-        return self.core.objections(message.running)
+        return self.router.objections(message.running)
 
     def commit(self, message: messages.Commit) -> None:
         prepared = self._prepared.get(message.number)
@@ -122,7 +122,7 @@ class RouterActor(LoopActor):
             return
         for number in [number for number in self._prepared if number <= message.number]:
             del self._prepared[number]
-        self.core.commit(prepared)
+        self.router.commit(prepared)
 
     def discard(self, message: messages.Discard) -> None:
         self._prepared.pop(message.number, None)
@@ -130,29 +130,29 @@ class RouterActor(LoopActor):
     # -- others ---------------------------------------------------------------------------------------
 
     def health(self, message: messages.HealthReport) -> None:
-        self.core.health_reports.take(message)
+        self.router.health_reports.take(message)
 
     def probe(self, message: messages.Probe) -> None:
-        self.spawn(self.core.probes.provider(message))
+        self.spawn(self.router.probes.provider(message))
 
     def probe_models(self, message: messages.ProbeModels) -> None:
-        self.spawn(self.core.probes.models(message))
+        self.spawn(self.router.probes.models(message))
 
     def list_models(self, message: messages.ListModels) -> None:
-        self.spawn(self.core.model_lists.models(message))
+        self.spawn(self.router.model_lists.models(message))
 
     def expecting(self, message: messages.Expecting) -> None:
-        self.core.first_lists.expect(message.more)
+        self.router.first_lists.expect(message.more)
 
     def rotate_journal(self, message: messages.RotateJournal) -> None:
-        self.core.segments.use(message.path)
+        self.router.segments.use(message.path)
 
     async def command(self, message: messages.RouterCommand) -> Any:
-        return await self.core.inproc.ask(message.method, message.path, message.body, message.query)
+        return await self.router.inproc.ask(message.method, message.path, message.body, message.query)
 
     async def drain(self, message: messages.Drain) -> int:
         """A later command replaces an earlier one: Drain(0) ends it at once."""
-        work = asyncio.ensure_future(self.core.drain(message.timeout))
+        work = asyncio.ensure_future(self.router.drain(message.timeout))
         earlier, self._draining = self._draining, work
         if earlier is not None:
             earlier.cancel()
@@ -166,12 +166,12 @@ class RouterActor(LoopActor):
                 work = self._draining
 
     def save_counters(self, message: messages.SaveCounters) -> None:
-        self.core.save_counters()
+        self.router.save_counters()
 
     def ticked(self, message: messages.Tick) -> None:
-        self.core.every_few_seconds()
+        self.router.every_few_seconds()
         self.tick(_COUNTERS, COUNTERS_EVERY)
 
 
-def _bind(core: Router, place: messages.Listen) -> None:
-    core.server.bind(place.address, place.fd, mode=place.mode, gid=place.gid)
+def _bind(router: Router, place: messages.Listen) -> None:
+    router.server.bind(place.address, place.fd, mode=place.mode, gid=place.gid)

@@ -52,8 +52,8 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
     the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
-    written to a provider's cache (`formats/openai/body/fields.py`). units: what is
-    used at most beside tokens (`meshd/core/prices.py`).
+    written to a provider's cache (`formats/openai/body/fields.py`). units: what is used at most beside tokens
+    (`meshd/core/prices.py`).
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """

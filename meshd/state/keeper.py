@@ -138,7 +138,7 @@ class StateKeeper:
         """Open whatever is not open yet. Returns an objection, or ""."""
         problem = ""
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
-            self._begin_anew()
+            self._start_over()
         try:
             make_private(self.directory)
             self._lock.acquire()
@@ -162,7 +162,7 @@ class StateKeeper:
             problem = problem or f"{self.directory} can be read but not written: the disk is full or read-only"
         return problem
 
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         """The directory was removed or emptied, or a file replaced, so that writes went to files without a name. Write
         everything that is known again, and give the router a new segment."""
         gone = "was removed" if not self.directory.is_dir() else "has lost a file"

@@ -67,25 +67,25 @@ def test_two_reloads_in_quick_succession_are_both_run(mesh, short):
 
 def test_prepared_generations_are_told_apart(mesh):
     router = mesh.supervisor.ward("router")
-    running = router.core.runtime.config
+    running = router.router.runtime.config
     for number in (11, 12, 13):
         generation = dataclasses.replace(running, number=number)
         assert mesh.ask("router", Prepare(generation)) == ()
     mesh.ask("router", messages.Commit(12))
-    assert router.core.runtime.config.number == 12
+    assert router.router.runtime.config.number == 12
     mesh.ask("router", messages.Commit(11))  # gone: an error in the log, and nothing else
-    assert router.core.runtime.config.number == 12
+    assert router.router.runtime.config.number == 12
     mesh.ask("router", messages.Commit(13))
-    assert router.core.runtime.config.number == 13
+    assert router.router.runtime.config.number == 13
 
 
 def test_a_prepared_generation_outlives_a_crash(mesh, eventually):
-    running = mesh.supervisor.ward("router").core.runtime.config
+    running = mesh.supervisor.ward("router").router.runtime.config
     mesh.ask("router", Prepare(dataclasses.replace(running, number=21)))
     mesh.tell("router", Poison())
     restarted(mesh, eventually)
     mesh.ask("router", messages.Commit(21))
-    assert mesh.supervisor.ward("router").core.runtime.config.number == 21
+    assert mesh.supervisor.ward("router").router.runtime.config.number == 21
 
 
 @pytest.mark.parametrize("where", ["open", "bind"])
