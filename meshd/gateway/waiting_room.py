@@ -19,8 +19,6 @@ from meshd.routing.attempts.plan import GiveUp, RequestPlan
 from meshd.routing.attempts.waiting import Wait
 
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
-
-
 _UNKNOWN = 5.0  # s to wait for a model that has never answered: it may be misconfigured
 _HEARD = 0.2  # s before its deadline, at most, at which a request gets the reason why no model could answer
 
@@ -70,57 +68,43 @@ class WaitingRoom:
                 return plan.out_of_patience(clock.now())
         if len(self.queue) >= self._max_queue():
             return GiveUp(no_room_in_time(wait.reasons, self._in(wait.until), waited=0.0, full=True))
-        got_on: asyncio.Future[AttemptStep | GiveUp] = asyncio.get_running_loop().create_future()
-        latest = wait
-
-        def attempt() -> bool:
-            nonlocal latest
-            if got_on.done():
-                return True
-            try:
-                step = plan.next(clock.now())
-            except Exception as bug:  # of the waiting request, not of the one that made room
-                got_on.set_exception(bug)
-                return True
-            if isinstance(step, Wait):
-                latest = step
-                self._try_again(step.until)
-                return False
-            got_on.set_result(step)
-            return True
-
+        waiting = _Waiting(plan, wait, self._try_again)
         app = plan.requester.app
-        waiter = Waiter(plan.requester.label, plan.line(clock.now()), attempt, app.weight, app.priority)
+        waiter = Waiter(plan.requester.label, plan.line(clock.now()), waiting.attempt, app.weight, app.priority)
         self.queue.add(waiter)
         self._try_again(wait.until)
         try:
             with Timeout(min(longest, until_deadline)):
-                return await asyncio.shield(got_on)
+                return await asyncio.shield(waiting.step)
         except TimeoutError:
-            if got_on.done():  # in the same turn of the loop
-                return got_on.result()
+            if waiting.step.done():  # in the same turn of the loop
+                return waiting.step.result()
             if until_deadline <= longest:  # timers may be early by a part of a millisecond
                 step = plan.next(max(clock.now(), plan.deadline))
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
-            if not latest.resting:
-                step = plan.next(clock.now())  # a request behind others does not know yet what all of them wait for
-                if not isinstance(step, Wait):
-                    return step
-                latest = step
-            if latest.resting:
-                return plan.out_of_patience(clock.now())
-            waited = time.monotonic() - began
-            return GiveUp(no_room_in_time(latest.reasons, self._in(latest.until), waited=waited, full=False))
+            return self._waited_too_long(plan, waiting.wait, time.monotonic() - began)
         except asyncio.CancelledError:
-            if got_on.done() and got_on.exception() is None and isinstance(step := got_on.result(), AttemptStep):
-                plan.cancelled(clock.now(), step=step, sent=False)
+            taken = waiting.taken()
+            if taken is not None:
+                plan.cancelled(clock.now(), step=taken, sent=False)
                 self.freed()
             raise
         finally:
             self.queue.remove(waiter)
-            if not got_on.done():
+            if not waiting.step.done():
                 self.freed()  # a request behind this one may need less
+
+    def _waited_too_long(self, plan: RequestPlan, wait: Wait, waited: float) -> AttemptStep | GiveUp:
+        """waited: seconds."""
+        if not wait.resting:
+            step = plan.next(clock.now())  # a request behind others does not know yet what all of them wait for
+            if not isinstance(step, Wait):
+                return step
+            wait = step
+        if wait.resting:
+            return plan.out_of_patience(clock.now())
+        return GiveUp(no_room_in_time(wait.reasons, self._in(wait.until), waited=waited, full=False))
 
     def close(self) -> None:
         for handle in (self._timer, self._soon):
@@ -146,3 +130,36 @@ class WaitingRoom:
     @staticmethod
     def _in(until: float | None) -> float | None:
         return None if until is None else max(until - clock.now(), 0.0)
+
+
+class _Waiting:
+    """A request that waits. step: its next step, once there is one. wait: what it waits for until then."""
+
+    def __init__(self, plan: RequestPlan, wait: Wait, try_again: Callable[[float | None], None]) -> None:
+        self.step: asyncio.Future[AttemptStep | GiveUp] = asyncio.get_running_loop().create_future()
+        self.wait = wait
+        self._plan = plan
+        self._try_again = try_again
+
+    def attempt(self) -> bool:
+        """Ask for the next step. Returns whether the wait is over."""
+        if self.step.done():
+            return True
+        try:
+            step = self._plan.next(clock.now())
+        except Exception as bug:  # of the waiting request, not of the one that made room
+            self.step.set_exception(bug)
+            return True
+        if isinstance(step, Wait):
+            self.wait = step
+            self._try_again(step.until)
+            return False
+        self.step.set_result(step)
+        return True
+
+    def taken(self) -> AttemptStep | None:
+        """The attempt that it may make, if there is one already."""
+        if not self.step.done() or self.step.exception() is not None:
+            return None
+        step = self.step.result()
+        return step if isinstance(step, AttemptStep) else None

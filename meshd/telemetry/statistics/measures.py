@@ -5,8 +5,8 @@ in `meshctl stats`.
 Must never: import more than the standard library and `core/money.py`: the command line reads it before it asks the
 daemon.
 
-To add one: a field of `core.records.Outcome` (and of `Attempt`, if attempts differ in it), which the request fills in,
-and a row at the end of MEASURES. Logs, queries, sinks and `meshctl stats` follow.
+To add one: a field of `core.events.records.Outcome` (and of `Attempt`, if attempts differ in it), which the request
+fills in, and a row at the end of MEASURES. Logs, queries, sinks and `meshctl stats` follow.
 """
 
 from __future__ import annotations
