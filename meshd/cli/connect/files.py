@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from meshd.cli import daemon
+from meshd.host.replaced_file import replace_file
 from meshd.host.trust.paths import untrusted
 
 LARGEST = 4 * 1024 * 1024
@@ -59,23 +59,12 @@ def mode_for(before: Content, *, secret: bool) -> int:
 
 def write(path: Path, data: bytes, mode: int) -> list[str]:
     """Replace the file. Returns the directories that were made for it, the outermost first. Raises OSError."""
-    target = path.resolve()  # a link stays one
-    made = []
-    for folder in reversed([target.parent, *target.parent.parents]):
+    above, made = path.resolve().parent, []
+    for folder in reversed([above, *above.parents]):
         if not folder.exists():
             folder.mkdir(mode=0o700)
             made.append(str(folder))
-    descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    replace_file(path, data, mode)
     return made
 
 

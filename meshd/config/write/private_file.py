@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+
+from meshd.host.replaced_file import replace_file
 
 
 def write_private(target: Path, text: str) -> None:
     """Raises OSError, also if its directory does not exist."""
-    target = target.resolve()  # a link stays one
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no directory {target.parent}")
-    descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    directory = target.resolve().parent
+    if not directory.is_dir():
+        raise FileNotFoundError(f"there is no directory {directory}")
+    replace_file(target, text.encode())

@@ -106,10 +106,12 @@ class Reader:
     def models(self) -> set[str]:
         return {model.id for model in allowed_models(self.app, self.table)}
 
-    def providers(self) -> set[str]:
+    def providers(self) -> list[str]:
+        """In the table's order."""
         if self.app.pools is None and self.app.models is None:
-            return set(self.table.providers)
-        return {model.provider for model in allowed_models(self.app, self.table)}
+            return list(self.table.providers)
+        used = {model.provider for model in allowed_models(self.app, self.table)}
+        return [name for name in self.table.providers if name in used]
 
     def _may_use(self, ids: Mapping[str, str]) -> bool:
         usable = {"pool": self.pools, "model": self.models, "provider": self.providers}

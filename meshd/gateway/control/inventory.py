@@ -16,7 +16,7 @@ from meshd.gateway.requests import arrival
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
-from meshd.routing.table.specs import AppSpec, UnknownModel
+from meshd.routing.table.specs import UnknownModel
 from modelmesh.errors import NotFoundError
 from modelmesh.version import VERSION
 from modelmesh.wording import no_such
@@ -42,13 +42,13 @@ class Inventory(Group):
     # -- the mesh's own lists -------------------------------------------------------------------------
 
     async def describe(self, call: Call) -> dict[str, Any]:
-        table, app = self.runtime.table, self.reader(call).app
+        table, reader = self.runtime.table, self.reader(call)
         return {
             "daemon": f"meshd/{VERSION}",
             "instance": self._instance,
-            "pools": [pool.name for pool in allowed_pools(app, table)],
-            "models": [model.id for model in allowed_models(app, table)],
-            "providers": self._providers_of(app),
+            "pools": [pool.name for pool in allowed_pools(reader.app, table)],
+            "models": [model.id for model in allowed_models(reader.app, table)],
+            "providers": reader.providers(),
             "you": self._caller_map(call),
         }
 
@@ -68,7 +68,7 @@ class Inventory(Group):
         return {"data": [view.model(view.table.models[self.visible(call, wanted).pool.members[0]])]}
 
     async def providers(self, call: Call) -> dict[str, Any]:
-        wanted, names = call.query.get("name"), self._providers_of(self.reader(call).app)
+        wanted, names = call.query.get("name"), self.reader(call).providers()
         if wanted is not None and wanted not in names:
             raise NotFoundError(no_such("provider", wanted, names))
         return {"data": self.provider_maps(call, names if wanted is None else [wanted])}
@@ -116,13 +116,6 @@ class Inventory(Group):
     def _view(self, call: Call) -> views.View:
         runtime = self.runtime
         return views.View(runtime.table, runtime.pipeline, clock.now(), self.reader(call))
-
-    def _providers_of(self, app: AppSpec) -> list[str]:
-        table = self.runtime.table
-        if app.pools is None and app.models is None:
-            return list(table.providers)
-        used = {model.provider for model in allowed_models(app, table)}
-        return [name for name in table.providers if name in used]
 
     def _caller_map(self, call: Call) -> dict[str, Any]:
         caller, apps = call.caller, self.runtime.apps

@@ -107,8 +107,8 @@ class Results(Course):
         if verdict is Verdict.FATAL:
             self.fatal = True
         elif verdict is Verdict.RETRY and self.tries[model.id] < step.pool.retry.max_attempts:
-            told_to_wait = step.pool.retry.honor_retry_after and (failure.retry_after or 0.0) > 0.0
-            self.stays = not (begun or told_to_wait or failure.kind is FailureKind.CONNECTION)
+            told = consequences.told_to_wait(failure, step.pool) > 0.0
+            self.stays = not (begun or told or failure.kind is FailureKind.CONNECTION)
             self.not_before[model.id] = now + self._back_off(failure, step)
         elif not begun and self._may_pass(failure, verdict, step, surprising) and self.may_test(model.id, step.pool):
             self.spent.add(model.id)
@@ -190,7 +190,7 @@ class Results(Course):
             return False, False
         policy, provider = step.pool.recovery, step.model.provider
         rest = policy.max_cooldown if failure.kind in KEY_REFUSED else failure.retry_after or policy.cooldown
-        told = failure.retry_after or 0.0 if step.pool.retry.honor_retry_after else 0.0
+        told = consequences.told_to_wait(failure, step.pool)
         usable = self.state.rates.key_refused(ticket, failure.message, failure.kind, now, rest, told)
         refused = self.refused_keys.setdefault(provider, set())
         again = ticket.key in refused
@@ -228,11 +228,10 @@ class Results(Course):
     def _pause(self, failure: ProviderFailure, step: AttemptStep) -> float:
         """Seconds until this request asks the last model standing again: as often as a model on standby is tested, if
         asking costs nothing."""
-        policy = step.pool.retry
         pause = max(self._back_off(failure, step), FIRST_RETRY)
         if step.usage != NOTHING:
             return pause
-        told = failure.retry_after or 0.0 if policy.honor_retry_after else 0.0
+        told = consequences.told_to_wait(failure, step.pool)
         return max(min(pause, LONGEST_RETRY), told if told <= LONGEST_KEPT else 0.0)
 
     def _back_off(self, failure: ProviderFailure, step: AttemptStep) -> float:
