@@ -116,13 +116,13 @@ def probe(
             ["provider", "state", "took", "score", "error"],
             [
                 [
-                    entry_.get("provider"),
-                    out.good(answers(entry_), "answers", _unlike(entry_)),
-                    out.seconds(entry_.get("latency")),
-                    f"{entry_['score']:.2f}" if isinstance(entry_.get("score"), int | float) else "",
-                    entry_.get("error"),
+                    row.get("provider"),
+                    out.good(answers(row), "answers", _unlike(row)),
+                    out.seconds(row.get("latency")),
+                    f"{row['score']:.2f}" if isinstance(row.get("score"), int | float) else "",
+                    row.get("error"),
                 ]
-                for entry_ in found
+                for row in found
             ],
             numbers=["took", "score"],
             empty="no providers to probe",
@@ -150,11 +150,11 @@ def discover(as_json: out.JsonOption = False) -> None:
         ["provider", "models", "new", "gone", "error"],
         [
             [
-                entry_.get("provider"),
-                *(_listed(entry_.get(key)) for key in ("models", "new", "gone")),
-                entry_.get("error"),
+                row.get("provider"),
+                *(_listed(row.get(key)) for key in ("models", "new", "gone")),
+                row.get("error"),
             ]
-            for entry_ in answer.get("data") or ()
+            for row in answer.get("data") or ()
         ],
         numbers=["models"],
         empty="nothing found",
@@ -197,4 +197,6 @@ def _unlike(row: Mapping[str, Any]) -> str:
         return "left out"
     if row.get("kind") == "authentication":
         return "key wanted" if row.get("keyed") is False else "key refused"
-    return "wrong base_url" if "is base_url right" in str(row.get("error")) else "away"
+    if row.get("elsewhere"):
+        return "wrong base_url"
+    return "unreadable" if row.get("kind") == "bad_answer" else "away"

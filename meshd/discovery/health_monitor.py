@@ -79,6 +79,7 @@ class _Watched:
     latency: float = 0.0
     error: str = ""
     kind: str = ""
+    elsewhere: bool = False  # there is no API at its address
     probed_at: float = 0.0
     waiting: list[_Round] = field(default_factory=list)
 
@@ -167,6 +168,7 @@ class HealthMonitor:
         watched.probing = 0
         watched.probed_at = wall
         watched.latency, watched.error, watched.kind = message.latency, message.error, message.kind
+        watched.elsewhere = message.elsewhere
         if message.kind == UNABLE and not message.refused:
             watched.due = float("inf")
             self._answer(message.provider, watched)
@@ -259,5 +261,6 @@ class HealthMonitor:
             "latency": watched.latency,
             "error": watched.error,
             "kind": watched.kind,
+            "elsewhere": watched.elsewhere,
             "at": watched.probed_at,
         }

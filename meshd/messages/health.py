@@ -7,7 +7,8 @@ from meshd.core.messaging.message import Message
 
 class Probed(Message, frozen=True):
     """How a probe went (router → health). error: "" if the provider answered. refused: a server answers, but does not
-    list its models. requests: how requests to it went, as in `ProviderState.answering`."""
+    list its models. requests: how requests to it went, as in `ProviderState.answering`. elsewhere: there is no API at
+    this address."""
 
     provider: str
     token: int
@@ -16,6 +17,7 @@ class Probed(Message, frozen=True):
     kind: str = ""
     refused: bool = False
     requests: str = ""
+    elsewhere: bool = False
 
 
 class ProviderFailed(Message, frozen=True):

@@ -61,9 +61,9 @@ def show_limits(of: Mapping[str, Any]) -> None:
 
 def the_one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """The only entry, or the one with exactly that name."""
-    for entry_ in found:
-        if name in (entry_.get("id"), entry_.get("name")):
-            return entry_
+    for row in found:
+        if name in (row.get("id"), row.get("name")):
+            return row
     if len(found) == 1:
         return found[0]
     raise daemon.Refused(f"No entry is called {name!r}; without a name, the command lists all.")

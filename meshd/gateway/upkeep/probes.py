@@ -51,20 +51,20 @@ class Probes:
     async def provider(self, message: messages.Probe) -> None:
         """Probe a provider and report to the health monitor; then ask for its quota, and apply it."""
         began = clock.now()
-        error, kind, refused = "", "", False
+        error, kind, refused, elsewhere = "", "", False, False
         try:
             with Timeout(message.timeout + OVERTIME):
                 await self._ask_provider(message)
         except ProviderFailure as failure:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
                 return  # no token may be spent on a probe now, which says nothing about the provider
-            error, kind = failure.message, failure.kind
+            error, kind, elsewhere = failure.message, failure.kind, failure.elsewhere
             if kind is FailureKind.LOCAL:
                 self._runtime.outcomes.shortages.note(failure.lack, clock.now())
             serves = self._runtime.state.provider(message.provider).answering == "serves"
             trusts = message.method == "auto" or (message.method == "models" and serves)
-            refused = trusts and (failure.status in _LIST_REFUSED or failure.elsewhere)
-            if failure.elsewhere:
+            refused = trusts and (failure.status in _LIST_REFUSED or elsewhere)
+            if elsewhere:
                 kind = FailureKind.UNSUPPORTED
             elif failure.status == 404 and message.method != "completion":
                 error = f"no API at this path; check base_url: {error}"
@@ -76,7 +76,10 @@ class Probes:
             error, kind = failed.message, failed.kind
         latency = clock.now() - began
         known = self._runtime.state.provider(message.provider).answering
-        self._tell("health", messages.Probed(message.provider, message.token, latency, error, kind, refused, known))
+        probed = messages.Probed(
+            message.provider, message.token, latency, error, kind, refused, known, elsewhere=elsewhere
+        )
+        self._tell("health", probed)
         if message.quota and not error:
             await self._ask_quota(message)
 

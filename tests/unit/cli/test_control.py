@@ -79,17 +79,20 @@ def test_a_probe_tells_a_refused_key_from_a_server_that_is_away(fake: Any, meshc
         no
         | {
             "provider": "b",
-            "kind": "invalid_request",
+            "kind": "unsupported",
+            "elsewhere": True,
             "error": "http://x/models does not exist (404): is base_url right?",
         },
         no | {"provider": "c", "kind": "connection", "error": "connection refused"},
+        no | {"provider": "d", "kind": "bad_answer", "error": "http://x/models answered with nothing"},
     ]
     fake.answers["POST probe"] = {"data": rows}
     lines = meshctl("probe").stdout.splitlines()
-    states = {line.split()[0]: line for line in lines if line[:1] in "abc"}
+    states = {line.split()[0]: line for line in lines if line[:1] in "abcd"}
     assert "key refused" in states["a"]
     assert "wrong base_url" in states["b"]
     assert "away" in states["c"]
+    assert "unreadable" in states["d"]
 
 
 def test_discover(fake: Any, meshctl: Any) -> None:
