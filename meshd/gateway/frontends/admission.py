@@ -127,7 +127,7 @@ class Admission:
             raise _too_large(len(body), rights)
         if not self.has_room(request.caller, rights, more):
             raise holds_much(request.caller)
-        self.room.take(request.caller.uid, more)
+        self.room.take(request.caller.shares_as, more)
         request.held += more
         request.body = body
 
