@@ -100,7 +100,7 @@ def compile_config(
 def _useless_aliases(table: RoutingTable) -> Iterable[str]:
     for alias in table.aliases.all:
         if table.named(alias.target) is None:
-            yield f"alias {alias.name} stands for {alias.target}, which is not here"
+            yield f"alias {alias.name} stands for {alias.target}, which does not exist"
         elif not alias.is_pattern and (named := table.named(alias.name)) is not None:
             yield f"alias {alias.name} is not used: a {named.kind} has that name"
 

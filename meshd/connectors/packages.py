@@ -86,7 +86,7 @@ def _fault_of(row: Any) -> str:
     if row.type not in TYPES:
         return f"its type is {row.type!r}; there are {', '.join(TYPES)}"
     if not isinstance(row.id, str) or not _ID.fullmatch(row.id):
-        return "an id has parts of small letters, digits and -, with dots between them, such as acme.llm.v1"
+        return "an id has parts of lower-case letters, digits and -, with dots between them, such as acme.llm.v1"
     if not isinstance(row.factory, str) or not _PATH.fullmatch(row.factory):
         return f"its factory is {row.factory!r}, not module:attribute"
     for name in ("aliases", "requires"):

@@ -71,7 +71,7 @@ def _vouched_by_user(source: Source, sha256: str) -> Source:
     if not sources.is_sha256(sha256):
         raise PullError(f"{sha256!r} is not a sha256", "give its 64 hexadecimal digits")
     if source.sha256 not in (None, sha256):
-        raise PullError(f"the catalogue gives {source.name} the sha256 {source.sha256}", "leave --sha256 away")
+        raise PullError(f"the catalogue gives {source.name} the sha256 {source.sha256}", "leave --sha256 out")
     return replace(source, sha256=sha256, vouched_by=source.vouched_by or "you")
 
 
@@ -82,11 +82,11 @@ def _is_same(here: PulledModel, source: Source) -> bool:
 def _must_not_replace(source: Source, here: PulledModel | None, folder: Path) -> None:
     target = folder / f"{source.name}.gguf"
     if here is None and os.path.lexists(target) and not (folder / f"{source.name}.json").exists():
-        raise PullError(f"{target} is there already, and was not pulled", "move it away first")
+        raise PullError(f"{target} exists already, and was not pulled", "move it away first")
     if here is not None and not (_is_same(here, source) or sources.is_known(source.name)):
         raise PullError(
             f"{source.name} is here already, from {here.source}",
-            f"remove {here.path} and {here.name}.json beside it to replace it",
+            f"to replace it, remove {here.path} and {here.name}.json next to it",
         )
 
 

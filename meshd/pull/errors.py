@@ -18,7 +18,7 @@ class Unverified(PullError):
     def __init__(self, source: str) -> None:
         super().__init__(
             f"not checked: nothing vouches for {source}",
-            "give --sha256 if you know it, or --unverified to take it as it comes",
+            "give --sha256 if you know it, or --unverified to take it unchecked",
         )
 
 

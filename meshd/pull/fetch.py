@@ -264,7 +264,7 @@ def may_lead_to(url: str, target: httpx.URL) -> None:
     if url.startswith("https:") and target.scheme != "https":
         raise PullError(f"{url} leads to {target.host} without encryption")
     if not is_safe(str(target)) or (is_loopback(target.host) and not is_loopback(urlsplit(url).hostname)):
-        raise PullError(f"{url} leads to {target.scheme}://{target.host}, where nothing is fetched from")
+        raise PullError(f"{url} leads to {target.scheme}://{target.host}, from which nothing is fetched")
 
 
 def _write(blocks: Iterator[bytes], part: _Part, file: IO[bytes], tell: Progress, free: Callable[[Path], int]) -> None:

@@ -59,4 +59,4 @@ def transcribe(
         out.write(text if text.endswith("\n") else text + "\n")
         answering.footer(mesh, None, [], total)
     if not text.strip():
-        raise daemon.Refused("the model heard no words")
+        raise daemon.Refused("the model recognised no words")

@@ -29,11 +29,15 @@ def connect(
     tool: Annotated[
         str | None, typer.Argument(help=f"One of {', '.join(TOOLS)}.", autocompletion=lambda: list(TOOLS))
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The pool to use. Default: the first that calls tools.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The pool to use. Default: the first whose models call tools.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="The listener's address. Default: as the daemon says.")] = None,
     restore: Annotated[bool, typer.Option("--restore", help="Put the settings back as they were.")] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Only show the change.")] = False,
-    show_list: Annotated[bool, typer.Option("--list", help="Which of these programs are here, and connected.")] = False,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="List these programs: which are installed, which are connected.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
@@ -75,9 +79,7 @@ def _mesh(url: str | None, model: str | None) -> mesh.Mesh:
     except mesh.NeedsToken as error:
         said = f": {error}" if str(error) else ""
         if token or daemon.settings.json or not sys.stdin.isatty():
-            raise daemon.Refused(
-                f"{address} does not let this caller in{said} (the token is read from ${_TOKEN})"
-            ) from None
+            raise daemon.Refused(f"{address} refuses this caller{said} (the token is read from ${_TOKEN})") from None
     token = typer.prompt("Token", hide_input=True, err=True).strip()
     try:
         return mesh.read(address, token, model)

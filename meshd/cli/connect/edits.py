@@ -88,7 +88,7 @@ def undone(text: str, format: str, paths: Iterable[tuple[str, ...]], before: str
             if depth == len(path) or _at(data, path[:depth]) == {}:
                 text, data = writer.drop(text, path[:depth]), _without(data, path[:depth])
         if writer.read(text) != data:
-            raise CannotEdit(f"{_shown(path)} cannot be taken out")
+            raise CannotEdit(f"{_shown(path)} cannot be removed")
     return text
 
 
@@ -122,7 +122,7 @@ def _with(data: Any, path: tuple[str | Item, ...], value: Any) -> Any:
         return copy.deepcopy(value)
     part, rest = path[0], path[1:]
     if data is not None and not isinstance(data, list if isinstance(part, Item) else dict):
-        raise CannotEdit(f"something else stands where {_shown(path)} would be")
+        raise CannotEdit(f"{_shown(path)} has another value there already")
     if isinstance(part, Item):
         items = list(data or ())
         at = position(items, part)

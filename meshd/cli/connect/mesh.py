@@ -91,10 +91,10 @@ def read(address: str, token: str, default: str | None) -> Mesh:
     if default is not None and all(pool.id != default for pool in pools):
         others = [_model(each) for each in _entries(listed) if each["id"] == default and default in able]
         if not others:
-            raise daemon.Misused(f"no pool that chats is called {default[:100]!r}; see `meshctl pools`")
+            raise daemon.Misused(f"no chat pool is called {default[:100]!r}; see `meshctl pools`")
         pools += others
     if not pools:
-        raise daemon.Refused("this mesh has no pool that chats; `meshctl doctor` says what it lacks")
+        raise daemon.Refused("this mesh has no chat pool; `meshctl doctor` says what it lacks")
     chosen = next((each for each in pools if each.id == default), None)
     chosen = chosen or next((each for each in pools if each.tools), pools[0])
     return Mesh(address, token, tuple(pools), chosen)
@@ -117,7 +117,7 @@ def _get(url: str, token: str, headers: Mapping[str, str] | None = None) -> Any:
             for piece in answer.iter_bytes():
                 body += piece
                 if len(body) > _LONGEST_ANSWER:
-                    raise daemon.Refused(f"{url} answers more than a list of models")
+                    raise daemon.Refused(f"{url} answered with more than a list of models")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise daemon.Refused(f"{url} does not answer: {error or type(error).__name__}") from None
     try:

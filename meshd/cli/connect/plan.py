@@ -152,7 +152,7 @@ def restore(tool: Tool, changes: list[Change], environ: Mapping[str, str], home:
 def _check(changes: list[Change]) -> None:
     for change in changes:
         if files.read(change.path) != change.now:
-            raise daemon.Refused(f"{change.path} was changed in this moment; run the command again")
+            raise daemon.Refused(f"{change.path} was changed just now; run the command again")
 
 
 def _lines(data: bytes | None) -> list[str]:

@@ -54,7 +54,7 @@ def pull(
         typer.Option("--dir", help="Data directory of another user's daemon, such as /var/lib/meshd.", metavar="PATH"),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option("--sha256", help="What the file must be, if you know it.", metavar="HEX")
+        str | None, typer.Option("--sha256", help="The SHA-256 that the file must have, if you know it.", metavar="HEX")
     ] = None,
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Take a file even if nothing vouches for its content.")

@@ -28,7 +28,7 @@ def check_aliases(
             report(("aliases", name), "a name may contain only letters, digits and . - _ / : @ + [ ] * ?", None)
         elif name in pools or name in models:
             section = "pools" if name in pools else "models"
-            report(("aliases", name), f"{section}.{name} has this name, so that the alias would never be used", None)
+            report(("aliases", name), f"{section}.{name} has this name, so the alias would never be used", None)
         if not isinstance(target, str) or target in pools or known_model(target) or tree.resolve(target) is not None:
             continue
         near = likeliest(target, [*pools, *models])

@@ -34,7 +34,7 @@ def check_proxy(flat: dict[str, Any], report: Report) -> None:
         if lacks:
             report(("proxy", "host"), f"other machines can reach {host}: add {', '.join(lacks)}", None)
     elif bearer and not tokens:
-        report(("proxy", "auth", "method"), "lets nothing in without a token; `meshctl token create` makes one", None)
+        report(("proxy", "auth", "method"), "admits no request without a token; `meshctl token create` makes one", None)
     origins = cors.get("origins")
     for index, origin in enumerate(origins if isinstance(origins, list | tuple) else ()):
         if isinstance(origin, str) and not _ORIGIN.fullmatch(origin):

@@ -63,7 +63,8 @@ class AppConfig(Section):
     )
     passthrough: bool = Field(
         default=False,
-        description="It may use the own API of each provider with `passthrough`, with everything that the key allows.",
+        description="It may use the own API of providers that have `passthrough` too, and do all there that the key "
+        "allows.",
     )
     admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
 

@@ -34,4 +34,4 @@ class BudgetConfig(Section):
     daily_limit: Money | None = Field(default=None, description="USD a day.")
     monthly_limit: Money | None = Field(default=None, description="USD a month.")
     alert_threshold: Fraction = Field(default=0.8, description="Fraction of a limit at which an event is emitted.")
-    enforce: bool = Field(default=True, description="Refuse before the overage.")
+    enforce: bool = Field(default=True, description="Refuse a request that may exceed a limit.")

@@ -47,7 +47,7 @@ class ProxyAuthConfig(Section):
     method: Literal["kernel", "bearer"] = Field(
         default="kernel",
         description="`kernel`: callers on this machine are known from the kernel; over TCP, only the daemon's own user "
-        "and root get in without a token. `bearer`: over TCP, everyone needs a token.",
+        "and root are admitted without a token. `bearer`: over TCP, everyone needs a token.",
     )
     tokens: tuple[ProxyToken, ...] = Field(default=(), description="Tokens, each with the name of its app.", repr=False)
 
@@ -61,7 +61,7 @@ class TlsConfig(Section):
 
 class CorsConfig(Section):
     enabled: bool = Field(default=False, description="Answer pages of other origins.")
-    origins: Names = Field(default=(), description="Which origins, such as `http://localhost:3000`.")
+    origins: Names = Field(default=(), description="The origins, such as `http://localhost:3000`.")
 
 
 class ProxyConfig(Section):
@@ -74,20 +74,20 @@ class ProxyConfig(Section):
         default="127.0.0.1",
         description="IP address, or `localhost`. Any other than loopback needs `auth.method: bearer` and TLS.",
     )
-    port: AnyPort = Field(default=8741, description="Port; `auto`: any that is free, which `meshctl status` shows.")
+    port: AnyPort = Field(default=8741, description="Port. `auto` takes any free one; `meshctl status` shows which.")
     socket: str | None = Field(
         default=None,
-        description="Path of a UNIX socket that speaks HTTP.",
+        description="Path of a UNIX socket for HTTP.",
         json_schema_extra={"shown_default": "`http.sock` next to the mesh socket, for a daemon at its user's default"},
     )
     endpoints: Annotated[Names, NotBuiltYet()] = Field(
-        default=(), description="Which endpoints.", json_schema_extra={"shown_default": "all"}
+        default=(), description="The endpoints to offer.", json_schema_extra={"shown_default": "all"}
     )
     auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who may connect.")
     tls: TlsConfig = Field(default=TlsConfig(), description="TLS.")
     cors: CorsConfig = Field(default=CorsConfig(), description="Browsers.")
     max_body: Size = Field(
-        default=64 * 1024**2, description="Largest body; `daemon.max_message_size` and the app's own limit hold too."
+        default=64 * 1024**2, description="Largest body; `daemon.max_message_size` and the app's own limit apply too."
     )
     keepalive: Duration = Field(default=75.0, description="How long a connection without requests stays open.")
     dashboard: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Serve the dashboard.")

@@ -37,7 +37,7 @@ class DaemonConfig(Section):
     curve: Annotated[CurveConfig, NotBuiltYet()] = Field(default=CurveConfig(), description="Keys of those endpoints.")
     max_inflight: Positive = Field(default=4096, description="Requests in flight.")
     max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
-    queue_timeout: Duration = Field(default=30.0, description="Longest such wait.")
+    queue_timeout: Duration = Field(default=30.0, description="Longest that a request waits there.")
     timezone: str = Field(default="UTC", description="Time zone of the days and months of budgets and quotas.")
     max_message_size: Size = Field(default=64 * 1024**2, description="Largest message.")
     request_timeout: Duration = Field(default=600.0, description="Longest a request may take, all attempts together.")

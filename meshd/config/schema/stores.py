@@ -70,12 +70,12 @@ class ResponsesConfig(Section):
     enabled: bool = Field(
         default=True,
         description="Keep responses, unless an app sends `store: false`. With `false`, none is kept, and those that "
-        "were are dropped.",
+        "were kept are dropped.",
     )
     max_size: Size = Field(
         default=32 * 1024**2,
-        description="Bytes of all of them, in memory and in the state store. When it is full, the user with the most "
-        "loses the response that was used longest ago; one response takes at most a quarter.",
+        description="Bytes of all responses, in memory and in the state store. When they exceed it, the user with the "
+        "most loses the response that was used longest ago; one response takes at most a quarter.",
     )
-    max_count: Positive = Field(default=4096, description="How many there are at most.")
+    max_count: Positive = Field(default=4096, description="Largest number of responses.")
     ttl: Duration = Field(default=604800.0, description="How long each is kept.")

@@ -7,6 +7,8 @@ Must never: state a fact about a key that the schema does not.
 from __future__ import annotations
 
 import sys
+import types
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,12 +130,12 @@ _ALIASES = """\
 ```yaml
 aliases:
   gpt-4o-mini: chat-completion   # one name
-  claude-*: text-generation      # every name that begins so
+  claude-*: text-generation      # every name that begins with claude-
 ```
 
 - In a pattern, `*` stands for any characters, `?` for one. The exact name comes first, then the first pattern that
   matches, in the order of the file.
-- The names of pools, capabilities and models win over aliases, those of models that a provider lists too.
+- Names of pools, capabilities and models win over aliases, including models that only a provider lists.
 - An alias stands for a pool, a capability or a model, not for another alias. An app that may use what an alias stands
   for may use the alias.
 - Lists of models show exact names, and a pattern that ends in `*` with its target at the end: `claude-text-generation`.
@@ -221,12 +223,31 @@ def settings_of(section: type[BaseModel], prefix: str = "", *, unbuilt: bool = F
         lacks = "Not supported yet." if whole else ""
         if not whole and key.marker is not None:
             lacks = f"Not supported yet: {', '.join(f'`{_plain(value)}`' for value in key.marker.values)}."
-        yield Setting(f"{prefix}{name}", info.description or "", _default(info), lacks, whole)
+        yield Setting(f"{prefix}{name}", _meaning(info), _default(info), lacks, whole)
 
 
 def _row(setting: Setting) -> str:
     meaning = f"{setting.meaning} *{setting.lacks}*" if setting.lacks else setting.meaning
     return f"| `{setting.key}` | {_cell(meaning)} | {_cell(setting.default)} |"
+
+
+def _meaning(info: FieldInfo) -> str:
+    """Its description; a key with few values lists those that the description does not mention."""
+    described, values = info.description or "", _values(info.annotation)
+    if all(f"`{value}`" in described for value in values):
+        return described
+    return f"{described} Values: {', '.join(f'`{value}`' for value in values)}."
+
+
+def _values(annotation: Any) -> tuple[str, ...]:
+    """The values that the type lists; empty if it has others, too."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return tuple(map(str, arguments))
+    inside = [each for each in arguments if each not in (type(None), ...)]
+    if origin in (tuple, typing.Union, types.UnionType) and len(inside) == 1:
+        return _values(inside[0])
+    return ()
 
 
 def _default(info: FieldInfo) -> str:
@@ -238,7 +259,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     value = info.default
-    if value is None or value == () or value == {}:
+    if value is None or value in ((), {}, ""):
         return ""
     return f"`{_with_unit(value, info)}`"
 
@@ -305,9 +326,9 @@ def _setting(name: str, info: FieldInfo) -> str:
 
 def _model_note() -> str:
     return (
-        "A request that uses a feature which a model denies (`false`), or needs more tokens than the model's window, "
-        "is never sent to it. A feature that neither the model's entry nor the catalogue declares is unknown: the "
-        "model is asked after those that declare it.\n"
+        "A request that uses a feature which a model declares as `false`, or needs more tokens than the model's "
+        "window, is never sent to it. A feature that neither the model's entry nor the catalogue declares is unknown: "
+        "the model is asked after those that declare it.\n"
     )
 
 

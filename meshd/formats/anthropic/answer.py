@@ -68,7 +68,7 @@ def _read_oddly(body: bytes) -> Reading:
         size = sum(len(text) for each in said for text in each)
         if size or content or (isinstance(reason, str) and reason):
             return Reading(body, usage, size)
-        raise Unanswered("with a message that says nothing", usage)
+        raise Unanswered("with an empty message", usage)
     if error_answers.is_error({**document, "usage": None}):
         raise told(lenient.plain(document), document)
     if "choices" in document:

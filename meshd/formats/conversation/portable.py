@@ -49,7 +49,7 @@ def _is_kept(part: Part | Tool, format: str, where: str) -> bool:
     where = "input" if where == "messages" and part.original and part.original.format == "responses" else where
     kind = f"`{part.kind}`" if part.kind else "something"
     raise InvalidRequestError(
-        f"`{where}` has {kind} in it that {_APIS.get(format, format)} lacks, which this model's provider speaks; leave"
+        f"`{where}` contains {kind}, which the API of this model's provider ({_APIS.get(format, format)}) lacks; leave"
         " it out, or ask another model",
         param=where,
         code="unsupported_parameter",
@@ -58,7 +58,7 @@ def _is_kept(part: Part | Tool, format: str, where: str) -> bool:
 
 def _refused(name: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"`{name}` is not possible with this model, as only the provider that keeps it knows what it stands for",
+        f"`{name}` is not possible with this model: it refers to something that only another provider has",
         param=name,
         code="unsupported_parameter",
     )

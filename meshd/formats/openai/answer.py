@@ -109,7 +109,7 @@ def _read_answer_oddly(body: bytes, operation: OperationSpec, empty: bool) -> tu
         raise wire.told(lenient.plain(document), document)
     if not choices and error_answers.of_object(document) is not error_answers.Sign.ALIVE:
         raise wire.told(lenient.plain(document), document)
-    raise Unanswered("without choices" if not choices else "with choices that say nothing", usage_in(document))
+    raise Unanswered("without choices" if not choices else "with empty choices", usage_in(document))
 
 
 def _read_rows(

@@ -129,7 +129,7 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
         return Read(reported)
     usage = Usage(tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens, lasting)
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
-    return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
+    return Read(usage, f"it reported {', '.join(said)}, which is impossible; {took}")
 
 
 def in_units(usage: Usage, needs: RequestNeeds) -> Usage:

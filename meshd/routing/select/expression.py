@@ -121,7 +121,7 @@ FUNCTIONS: Mapping[str, str] = {
     "max": "two numbers or more",
     "abs": "a number",
     "known": "an attribute",
-    "default": "an attribute, and what to take where it is not known",
+    "default": "an attribute, and a value to use if it is unknown",
     "startswith": "two texts",
     "endswith": "two texts",
     "matches": 'a text and a pattern like "gpt-*"',
@@ -253,7 +253,7 @@ class _Compiler:
         else:
             fits = _comparable(left) == _comparable(right) == "number"
         if not fits:
-            raise self._error(node, f"{_A[left.kind]} cannot be compared so with {_A[right.kind]}")
+            raise self._error(node, f"{_A[left.kind]} cannot be compared in this way with {_A[right.kind]}")
 
         def test(model: ModelSpec, live: Live | None) -> bool:
             one, other = left.read(model, live), right.read(model, live)
@@ -265,7 +265,9 @@ class _Compiler:
         condition = self._of(node.test, depth, "truth").read
         then, otherwise = self.compile(node.body, depth), self.compile(node.orelse, depth)
         if then.kind != otherwise.kind or then.kind == "list":
-            raise self._error(node, f"gives {_A[then.kind]} or {_A[otherwise.kind]}; expected both alike")
+            raise self._error(
+                node, f"gives {_A[then.kind]} or {_A[otherwise.kind]}; expected two texts, numbers or conditions"
+            )
         yes, no = then.read, otherwise.read
         return _Part(then.kind, lambda m, v: yes(m, v) if condition(m, v) else no(m, v))
 

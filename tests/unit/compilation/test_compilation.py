@@ -129,7 +129,7 @@ def test_aliases_that_are_not_used_are_noted() -> None:
         }
     )
     assert [note for note in made.notes if note.startswith("alias")] == [
-        "alias claude-* stands for openai.gone, which is not here",
+        "alias claude-* stands for openai.gone, which does not exist",
         "alias a is not used: a model has that name",
     ]
     assert made.table.resolve("gpt").alias == "gpt"

@@ -85,7 +85,7 @@ def test_no_address_takes_the_name_of_another_file(upstream: WeightsServer, tmp_
     assert first.path.read_bytes() == BODY
     own = first.path.with_name("own.gguf")
     own.write_bytes(b"my own")
-    with pytest.raises(PullError, match="is there already, and was not pulled"):
+    with pytest.raises(PullError, match="exists already, and was not pulled"):
         pull(upstream.url.replace("model", "own"), base=tmp_path, unverified=True)
     assert own.read_bytes() == b"my own"
 

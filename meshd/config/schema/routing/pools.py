@@ -79,7 +79,9 @@ class RetryConfig(Section):
     )
     honor_retry_after: bool = Field(default=True, description="Wait as long as the provider asks.")
     deadline: Duration | None = Field(
-        default=None, description="All attempts together.", json_schema_extra={"shown_default": "the request's timeout"}
+        default=None,
+        description="Longest time for all attempts together.",
+        json_schema_extra={"shown_default": "the request's timeout"},
     )
 
 
@@ -152,7 +154,7 @@ class PoolConfig(Section):
     )
     fallback_pools: Names = Field(default=(), description="Pools to try when no model of this one can answer.")
     balance_mode: Literal["absolute", "relative"] = Field(
-        default="relative", description="How `load-balanced` shares: evenly or by headroom."
+        default="relative", description="How `load-balanced` shares: `absolute` evenly, `relative` by headroom."
     )
     deactivation: DeactivationConfig = Field(default=DeactivationConfig(), description="When a model is set aside.")
     recovery: RecoveryConfig = Field(default=RecoveryConfig(), description="When it comes back.")

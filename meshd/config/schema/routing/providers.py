@@ -150,12 +150,12 @@ class ProviderConfig(OpenSection):
         repr=False,
     )
     base_url: Url | None = Field(
-        default=None, description="Where its API is.", json_schema_extra={"shown_default": "the connector's"}
+        default=None, description="Address of its API.", json_schema_extra={"shown_default": "the connector's"}
     )
     auth: AuthConfig = Field(default=AuthConfig(), description="How the key is presented.")
     timeout: Duration = Field(default=60.0, description="Longest a whole call may take.")
     connect_timeout: Duration = Field(default=5.0, description="Longest connecting may take.")
-    max_retries: Count = Field(default=0, description="Retries inside the provider, before the router is told.")
+    max_retries: Count = Field(default=0, description="Retries inside the connector, before the router sees a failure.")
     connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
     headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Extra request headers.", repr=False)
     passthrough: bool = Field(

@@ -47,9 +47,9 @@ def asked(path: str, query: str) -> Asked:
     if len(rest) + len(query) > _LONGEST:
         raise _refused("is too long")
     if not _PATH.fullmatch(rest):
-        raise _refused("has signs that a path may not have")
+        raise _refused("has characters that are not allowed in a path")
     if not _QUERY.fullmatch(query):
-        raise _refused("has signs in its query that may not stand there")
+        raise _refused("has characters in its query that are not allowed there")
     plain = rest
     for _ in range(_DEEPEST):
         _check(plain)

@@ -304,5 +304,5 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
 
 def _too_slow() -> MeshError:
     return RequestTimeoutError(
-        "The request did not come in time; send it faster.", status_code=408, code="request_too_slow"
+        "The request did not arrive in time; send it faster.", status_code=408, code="request_too_slow"
     )

@@ -340,7 +340,7 @@ def test_a_file_that_changes_between_showing_and_writing_is_not_written(tmp_path
     path, *_ = prepared(TOOLS["claude"], tmp_path)
     changes = plan.to_connect(TOOLS["claude"], MESH, {}, tmp_path)
     path.write_text("{}")
-    with pytest.raises(daemon.Refused, match="in this moment"):
+    with pytest.raises(daemon.Refused, match="was changed just now"):
         plan.connect(TOOLS["claude"], changes, {}, tmp_path)
     assert path.read_text() == "{}"
 

@@ -37,7 +37,7 @@ def test_what_is_valid(aliases: dict[str, str]) -> None:
         ({"gpt": "chta"}, "aliases.gpt: there is no pool, capability or model 'chta'; did you mean"),
         ({"gpt": "house.b"}, "there is no pool, capability or model 'house.b'"),
         ({"one": "two", "two": "chat"}, "aliases.one: there is no pool, capability or model 'two'; an alias cannot"),
-        ({"chat": "house.a"}, "aliases.chat: pools.chat has this name, so that the alias would never be used"),
+        ({"chat": "house.a"}, "aliases.chat: pools.chat has this name, so the alias would never be used"),
         ({"house.a": "chat"}, "models.house.a has this name"),
         ({"a b": "chat"}, "a name may contain only"),
         ({"a" * 201: "chat"}, "a name may contain only"),

@@ -124,7 +124,7 @@ def test_an_answer_that_says_little_is_an_answer(body: bytes) -> None:
     [
         (b"<html>", FailureKind.BAD_ANSWER, "api.example.com"),
         (b"{}", FailureKind.BAD_ANSWER, "without content"),
-        (b'{"type":"message","content":[]}', FailureKind.BAD_ANSWER, "says nothing"),
+        (b'{"type":"message","content":[]}', FailureKind.BAD_ANSWER, "an empty message"),
         (b'{"choices":[{"message":{"content":"Hi"}}]}', FailureKind.BAD_ANSWER, "OpenAI's format"),
         (
             b'{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}',
