@@ -51,7 +51,7 @@ class ModelMesh:
     """A mesh in this process.
 
     sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. http: what holds where
-    the configuration says nothing of HTTP; by default, there is no HTTP. state_dir: None uses
+    the configuration says nothing about HTTP; by default, there is no HTTP. state_dir: None uses
     `daemon.state_dir`; a mesh without sockets that keeps its state in memory needs none. log_level: instead of
     `daemon.log_level`. logs: sends Python's logging to the mesh's sinks while it runs; an embedding program keeps its
     own.

@@ -332,7 +332,7 @@ def async_page(ask: Callable[[], Awaitable[ModelPage]]) -> AsyncModelPage:
 
 
 class Response(Object):
-    """Of the Responses API."""
+    """An object of the Responses API."""
 
     id: str = ""
     output: list[Any]

@@ -99,7 +99,7 @@ def listeners(path: Path, handed_in: list[ListenSocket], daemon: DaemonConfig) -
 
 
 def http_listener(path: Path, mesh: Listen) -> ListenHttp:
-    """What holds where the configuration says nothing of HTTP: a daemon at its user's default socket speaks it; the
+    """What holds where the configuration says nothing about HTTP: a daemon at its user's default socket speaks it; the
     system's, and others that somebody starts besides, do not. mesh: at that path, whose mode and group `http.sock`
     gets."""
     if path != default_socket() or is_system_service():

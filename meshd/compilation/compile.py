@@ -109,7 +109,7 @@ def _useless_aliases(table: RoutingTable) -> Iterable[str]:
 
 
 def _format_of(connector: str, registry: ConnectorRegistry) -> str:
-    """What it speaks. One that cannot be used is told of where it is asked for."""
+    """The format that it speaks. A connector that cannot be used is reported where it is needed."""
     try:
         return str(getattr(registry.get_connector(connector, "provider"), "speaks", Provider.speaks))
     except ConfigurationError:

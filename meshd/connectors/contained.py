@@ -29,7 +29,7 @@ def contained(type: str, id: str, connector: Any) -> Any:
 
 
 class ContainedSecretStore(SecretStore):
-    """Of an unexpected exception, only the class is shown, because its text may contain a secret."""
+    """For an unexpected exception, only its class is shown, because its text may contain a secret."""
 
     def __init__(self, id: str, store: SecretStore) -> None:
         super().__init__({})

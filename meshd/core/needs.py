@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from meshd.sdk.calls.operation import OperationSpec
 
 BYTES_PER_TOKEN = 4
-"""Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to 5 bytes a
-token, and JSON adds to it; if a model turns out too small it refuses, and a larger one is asked."""
+"""Bytes of JSON text, to estimate whether a prompt fits a context window. English prose has 4 to 5 bytes a token, and
+JSON adds to it; if a model turns out too small it refuses, and a larger one is asked."""
 
 TOKENS_PER_IMAGE = 1000
 """An image's bytes are not text: it takes a few hundred to two thousand tokens, depending on its size."""
@@ -52,7 +52,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
     the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
-    written to a provider's cache (`formats/openai/body/fields.py`). units: what is used at most beside tokens
+    written to a provider's cache (`formats/openai/body/fields.py`). units: what is used at most besides tokens
     (`meshd/core/prices.py`).
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).

@@ -1,4 +1,4 @@
-"""What use is measured in beside tokens, and what everything costs.
+"""What use is measured in besides tokens, and what everything costs.
 
 Owns: the units, and the arithmetic from what was used to money. A new unit is a row here.
 """
@@ -118,7 +118,7 @@ class Pricing:
         return -(-millionths // 1_000_000) + self.per_request
 
     def cost_of_units(self, used: Iterable[tuple[str, int]]) -> int:
-        """For what was used beside tokens, each rounded up."""
+        """For what was used besides tokens, each rounded up."""
         prices = self.of_units
         return sum(-(-count * prices[name] // PRICED[name].per) for name, count in used if name in prices)
 

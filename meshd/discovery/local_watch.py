@@ -100,7 +100,7 @@ class LocalWatch:
             if known.server.base_url in former.addresses or known.server.name not in self._servers:
                 known.misses = MISSES - 1  # it may not be looked for any more: the next scan decides
         self.enabled = bool(self._servers or self._outside or former or self.found)
-        # A refusal of what nothing looks for any more need not be told.
+        # The refusal of a server that nothing looks for any more is not reported.
         self._refused = {
             key: each
             for key, each in self._refused.items()

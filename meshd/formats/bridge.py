@@ -1,7 +1,7 @@
 """A provider that speaks another format than the app, as if it spoke the app's.
 
 Owns: the translation of one call, both ways, through neutral records.
-Must never: stand between an app and a provider of one format, whose bytes pass unchanged.
+Must never: be used between an app and a provider of one format, whose bytes pass unchanged.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Bridge:
             # Another member may speak a format that can say it.
             message = f"{error.message} (for a provider of the format {spoken.name})"
             raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None
-        # What goes along beside the body is in the app's format too.
+        # What is forwarded besides the body is in the app's format too.
         return asked, replace(call, fields=_fields(body), format=spoken.name, headers={}, query={})
 
     def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
@@ -114,7 +114,7 @@ _KINDS = {TextDelta: "text", ReasoningDelta: "reasoning", CallBegan: "extra", Ca
 
 
 def _told(event: StreamEvent, written: list[tuple[Event, list[bytes]]], finish_reason: str | None) -> list[StreamEvent]:
-    """A provider's event in another format, where it may be several. What it holds is told with the payload that has
+    """A provider's event in another format, where it may be several. What it holds is in the one whose payload has
     it, so that the stream can continue another one; its usage with each, as any may report it."""
     payloads = [payload for _, each in written for payload in each]
     if not payloads:

@@ -271,8 +271,8 @@ _NOTHING = PassedOn()
 def passed_on(
     headers: Mapping[str, str], query: str, *, names: tuple[str, ...] = (), fields: tuple[str, ...] = ()
 ) -> PassedOn:
-    """Of an app's request. names: the headers that go along, with a `*` at the end for all that begin so. fields: of
-    the query. Nothing else does: other headers are about the app, its connection or its rights here."""
+    """What is forwarded of an app's request. names: of headers; with a `*` at the end, of all that begin with it.
+    fields: of the query. Nothing else is: other headers are about the app, its connection or its rights here."""
     whole = tuple(name for name in names if not name.endswith("*"))
     begin = tuple(name[:-1] for name in names if name.endswith("*"))
     kept: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Answers that are passed on as bytes, whatever they are. Errors of the mesh are told in OpenAI's form."""
+"""Answers that are passed on as bytes, whatever they are. Errors of the mesh are in OpenAI's form."""
 
 from __future__ import annotations
 

@@ -61,8 +61,7 @@ class Counting(NamedTuple):
 
 
 class PassedOn(NamedTuple):
-    """Of a request, apart from its body: what goes along to a provider that speaks its format. Names in small
-    letters."""
+    """What is forwarded besides a request's body, to a provider that speaks its format. Names in lower case."""
 
     headers: Mapping[str, str] = MappingProxyType({})
     query: Mapping[str, str] = MappingProxyType({})

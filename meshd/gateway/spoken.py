@@ -17,7 +17,7 @@ from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec, Provider
 
 _FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
-"""Of APIs whose requests become OpenAI's on arrival, and of those that are passed on."""
+"""For APIs whose requests become OpenAI's on arrival, and for those that are passed on."""
 
 
 @dataclass(frozen=True, slots=True)

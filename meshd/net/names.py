@@ -137,7 +137,7 @@ class Resolver:
 
 
 def _family_of(host: str) -> int | None:
-    """Of a numeric address without a zone; None for a name."""
+    """The family of a numeric address without a zone; None for a name."""
     try:
         return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
     except ValueError:

@@ -64,7 +64,7 @@ class Availability:
 
     @property
     def kind(self) -> FailureKind | None:
-        """Of the failure behind its standby; None if there was none."""
+        """The kind of the failure behind its standby; None if there was none."""
         return None if self.why is None else self.why.kind
 
     def down_for(self, now: float) -> float:

@@ -60,6 +60,6 @@ class Redactor:
 
 
 def secrets_in(generation: Any) -> set[str]:
-    """Every secret of a generation, wherever it stands in the configuration, to be masked by value."""
+    """Every secret of a generation, wherever it is in the configuration, to be masked by value."""
     of_providers = map(secrets_of, generation.providers.values())
     return set(generation.config.secret_values()).union(*of_providers)

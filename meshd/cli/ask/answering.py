@@ -1,4 +1,4 @@
-"""What commands that ask a model show beside its answer: that it is awaited, and who gave it.
+"""What commands that ask a model show besides its answer: that it is awaited, and who gave it.
 
 Owns: the spinner, and the line on stderr after an answer.
 Must never: write to stdout, or ask anything.

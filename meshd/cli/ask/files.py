@@ -76,7 +76,7 @@ def _is_special(path: str) -> bool:
 
 
 def ending(path: str) -> str:
-    """Of a file's name, in small letters and without the dot."""
+    """The ending of a file's name, in lower case and without the dot."""
     return os.path.splitext(path)[1].lower().lstrip(".")
 
 

@@ -135,7 +135,7 @@ def _with(data: Any, path: tuple[str | Item, ...], value: Any) -> Any:
 
 
 def position(items: list[Any], part: Item) -> int:
-    """Of the item, or the end."""
+    """The place of the item, or the end."""
     found = (at for at, item in enumerate(items) if isinstance(item, dict) and item.get(part.key) == part.value)
     return next(found, len(items))
 

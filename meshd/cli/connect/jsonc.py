@@ -104,13 +104,13 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _indent_at(text: str, at: int) -> str:
-    """Of the line in which something begins."""
+    """The indentation of the line in which something begins."""
     line = text[_line_start(text, at) : at]
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def _own_indent(text: str, at: int) -> str | None:
-    """Of a member's value whose key begins its line; None if another stands before it there."""
+    """The indentation of a member whose key begins its line; None if another member is before it there."""
     line = text[_line_start(text, at) : at]
     return _indent_at(text, at) if line.lstrip(" \t").startswith('"') else None
 
@@ -179,7 +179,7 @@ def _list(text: str, at: int, depth: int) -> _Node:
 
 
 def _next(text: str, at: int, close: str) -> tuple[int, bool]:
-    """Where the next entry or the end is, and whether a comma stands before it."""
+    """Where the next entry or the end is, and whether there is a comma before it."""
     here = _skip(text, at)
     if text[here : here + 1] == ",":
         return _skip(text, here + 1), True

@@ -95,7 +95,7 @@ def to_restore(tool: Tool, environ: Mapping[str, str], home: Path) -> list[Chang
 
 
 def _to_restore(path: Path, saved: Saved) -> Change:
-    """The file as it was; or, if it was changed since, without what was written then, where that can be told."""
+    """The file as it was; or, if it was changed since, without what was written then, if that can be found."""
     now = files.read(path)
     if now.data is None or now == saved.content or saved.is_as_written(now):
         return Change(path, now, saved.content, saved)
@@ -112,7 +112,7 @@ def _to_restore(path: Path, saved: Saved) -> Change:
 
 
 def _undone(now: bytes, saved: Saved, paths: list[list[str]]) -> str | None:
-    """None where that cannot be told."""
+    """None if that cannot be found."""
     if not paths:
         return None
     try:

@@ -15,7 +15,7 @@ from meshd.cli.connect.edits import Edit, Item
 from meshd.cli.connect.mesh import Mesh, Model
 
 NAME = "meshd"
-"""Of the provider, in programs that have several."""
+"""The provider's name, in programs that have several."""
 _WINDOW = 32_768  # tokens, for programs that must be told one, where none is known
 _KEY_OF_ZED = f"{NAME.upper()}_API_KEY"
 

@@ -75,7 +75,7 @@ def redact_url(url: str) -> str:
 
 
 def _may_be_query(userinfo: str) -> bool:
-    """Whether the `@` may stand in a query or fragment: then neither side of it may be shown."""
+    """Whether the `@` may be in a query or fragment: then neither side of it may be shown."""
     return bool(re.search("[?#]", _REFERENCE.sub("", userinfo)))
 
 

@@ -193,7 +193,7 @@ def failed_in(document: Mapping[str, Any]) -> bytes | None:
 
 
 def index_of(document: Mapping[str, Any]) -> int:
-    """Of an event's block, whatever type it is of."""
+    """The index of an event's block, of any type."""
     index = document.get("index")
     try:
         return int(index) if isinstance(index, int | float | str) else 0

@@ -1,7 +1,7 @@
 """The catalogue that Codex CLI reads from `model_catalog_url`: each model's window, levels of reasoning and tools.
 
 Codex adds `client_version` to the address, reads at most 1 MiB, and takes a model only with instructions: those here
-stand in place of its own.
+replace its own.
 
 Sources (2026-11-28): `ModelInfo` in openai/codex, codex-rs/protocol/src/openai_models.rs and
 codex-rs/model-provider/src/models_endpoint.rs; the fields without which codex-cli 0.171.0 refuses a catalogue, found by

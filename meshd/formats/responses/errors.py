@@ -27,7 +27,7 @@ def failed_response(response: dict[str, Any], error: MeshError) -> dict[str, Any
 
 def stream_error(error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
     """The event that reports an error inside a stream. first, last: the first and last events that the app has got. The
-    response that has begun has failed; if none has, only the error is told."""
+    response that has begun has failed; if none has, only the error is sent."""
     sequence = _map(last or first).get("sequence_number")
     number = sequence + 1 if type(sequence) is int else 0
     response = _map(first).get("response")

@@ -174,7 +174,7 @@ class Dispatcher:
         return exact | {method for method, prefix, _ in self._prefixes if _is_below(path, prefix)}
 
     def format(self, path: str, headers: Mapping[str, str]) -> str:
-        """The name of the format in which errors are told. headers: by lower-case name."""
+        """The name of the format in which errors are written. headers: by lower-case name."""
         found = self._inference.get(path)
         if found is not None:
             return found

@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Of a caller. operator: root, the daemon's own user, or an administrator; some places are theirs alone.
+    """What a caller may do. operator: root, the daemon's own user, or an administrator; some places are theirs alone.
     max_message_size: bytes. setting: the key that would allow more."""
 
     operator: bool = False
@@ -95,7 +95,7 @@ class Admission:
         self._interrupted = before._interrupted
 
     def use(self, limits: Limits) -> None:
-        """Of another configuration, from now on."""
+        """Use another configuration from now on."""
         self.limits = limits
         self._places.capacity = limits.max_inflight
         self.room.resize(limits.max_message_size)

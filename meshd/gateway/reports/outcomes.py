@@ -1,6 +1,6 @@
 """Requests and attempts that ended: counted, and told to telemetry and the health monitor.
 
-Owns: the counts since the start, and the outcomes that telemetry has not been told yet.
+Owns: the counts since the start, and the outcomes that telemetry does not have yet.
 Must never: judge a failure.
 """
 

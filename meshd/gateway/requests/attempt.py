@@ -96,7 +96,7 @@ class AttemptContext(Protocol):
 
     @property
     def passed_on(self) -> PassedOn:
-        """What goes along with the body to a provider of its format."""
+        """What is forwarded besides the body to a provider of its format."""
         ...
 
     def patience(self, model: ModelSpec) -> float:

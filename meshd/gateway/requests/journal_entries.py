@@ -29,7 +29,7 @@ def write_begin(ledger: JournalWriter, request_id: bytes, step: AttemptStep, pla
         reservation.day,
         reservation.estimate.tokens_in,
         reservation.estimate.tokens_out,
-        units=plan.needs.units,  # the most that it may use, beside tokens, of what has a price
+        units=plan.needs.units,  # the most that it may use, besides tokens, of what has a price
     )
 
 

@@ -1,4 +1,4 @@
-"""Replies that stand between an answer and the store of responses.
+"""Replies that keep an answer in the store of responses.
 
 Owns: seeing an answer as its app gets it. Must never: delay an answer, or let one fail because it cannot be kept.
 """
@@ -59,7 +59,7 @@ class KeepingReply(Reply):
 
 
 class BackgroundReply(Reply):
-    """Of a request whose app does not wait. ended: called once, with the answer or the error."""
+    """The reply of a request whose app does not wait. ended: called once, with the answer or the error."""
 
     __slots__ = ("_ended",)
 

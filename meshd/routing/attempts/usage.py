@@ -133,7 +133,7 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
 
 
 def in_units(usage: Usage, needs: RequestNeeds) -> Usage:
-    """The same, counting beside tokens what was reserved: as reported, within the reservation, or all of it."""
+    """The same, counting besides tokens what was reserved: as reported, within the reservation, or all of it."""
     if usage is _NOTHING:
         return usage
     told = dict(usage.units)
@@ -219,7 +219,7 @@ def _input(needs: RequestNeeds, model: ModelSpec) -> int:
 
 def _output(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """0 for a request that was given up before anything came, else at least one."""
-    if needs.operation.told:  # the text says nothing of them
+    if needs.operation.told:  # the text says nothing about them
         return min(estimate.upper_bound(needs, model).tokens_out, MOST_ESTIMATED)
     tokens = received.tokens if received.tokens is not None else -(-received.size // OUTPUT_BYTES_PER_TOKEN)
     return min(max(tokens, received.events, received.size > 0), estimate.upper_bound(needs, model).tokens_out)

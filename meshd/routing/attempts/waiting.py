@@ -81,7 +81,7 @@ def line_of(
     again: Mapping[str, float],
     only: Callable[[ModelSpec], bool] | None,
 ) -> str:
-    """Requests that wait for the same models stand in one line, in order. without: models that this request no longer
+    """Requests that wait for the same models form one queue, in order. without: models that this request no longer
     asks; again: models that it asks at that time (UTC s) at the earliest; only: a further condition."""
     return "\n".join(
         f"{question.pool.name} {id} {again.get(id, '')}"

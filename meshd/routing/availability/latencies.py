@@ -37,7 +37,7 @@ class Latencies:
         return self._sum / self.count if self.count else None
 
     def percentile(self, fraction: float) -> float | None:
-        """Of the recent ones; None if there are none."""
+        """The percentile of the recent ones; None if there are none."""
         if not self._recent:
             return None
         ordered = self._ordered

@@ -70,7 +70,7 @@ class Use(NamedTuple):
 
 
 class Accounts:
-    """Of all scopes, whether a limit applies to them or not: a reload may bring one.
+    """The accounts of all scopes, whether a limit applies to them or not: a reload may bring one.
 
     If several limits refuse, the first by `limits.precedence` is reported: budgets, quotas, then rules; the narrowest
     scope first.

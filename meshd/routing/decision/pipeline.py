@@ -246,7 +246,7 @@ class Pipeline:
         return None
 
     def error(self, drops: Sequence[Drop]) -> MeshError | None:
-        """The error of a request that no model can be asked, if one stage alone stands in its way."""
+        """The error of a request that no model can be asked, if only one stage prevents it."""
         return next((error for stage in self.stages if (error := stage.error(drops)) is not None), None)
 
     def able(self, question: Question, limit: int = 10) -> list[str]:

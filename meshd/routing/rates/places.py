@@ -14,8 +14,8 @@ from meshd.routing.table.specs import ProviderSpec, RateSpec
 
 
 class Place:
-    """Of one request at an app's and a provider's limits, from `take` to `leave`. key: the id of the provider's key,
-    "" if it has one."""
+    """The place of one request at an app's and a provider's limits, from `take` to `leave`. key: the id of the
+    provider's key, "" if it has one."""
 
     def __init__(self, key: str) -> None:
         self.key = key

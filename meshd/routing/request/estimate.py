@@ -19,8 +19,8 @@ OUTPUT_UNKNOWN = 4096
 (`AppSide.with_output_limit`), so that it holds."""
 
 IMAGE_TOKENS = 12_000
-"""Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up
-to a fifth more. Claude's largest is 4784."""
+"""Of one image at most, if the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up to
+a fifth more. Claude's largest is 4784."""
 
 
 class Estimate(NamedTuple):

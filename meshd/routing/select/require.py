@@ -46,7 +46,7 @@ class Condition(NamedTuple):
         return ".".join(self.path)
 
     def compiled(self) -> _Check:
-        """Of the model's value. Raises SelectionError."""
+        """A test of the model's value. Raises SelectionError."""
         attribute = DECLARED.get(self.key)
         if attribute is None:
             raise SelectionError(

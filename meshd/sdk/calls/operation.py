@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 Kind = Literal["json", "text", "events", "binary"]
-"""Of an answer: one JSON document; a text; a stream of events; the bytes of a file, which come piece by piece."""
+"""The form of an answer: one JSON document; a text; a stream of events; the bytes of a file, which come in pieces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class OperationSpec:
     rows: of an answer in JSON, the list that it is given in ("": none, the document is the answer), and the members of
     which each entry must have one.
 
-    tokens: its use is counted in tokens. units: what a request with these fields uses beside tokens, at most, by the
+    tokens: its use is counted in tokens. units: what a request with these fields uses besides tokens, at most, by the
     names of `meshd/core/prices.py`; None: nothing. reports: members of the answer (with dots) that say how much of
     which unit was used, beside its usage.
 

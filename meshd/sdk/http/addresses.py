@@ -1,4 +1,4 @@
-"""Where credentials stand in an address and in headers.
+"""Where credentials are in an address and in headers.
 
 Owns: where an address' userinfo ends, and which headers are known to hold nothing secret. Must never: mask.
 """
@@ -14,7 +14,7 @@ _ADDRESS = re.compile(
 )
 """A text that is one address. Its userinfo ends at the last `@`: people write a password as it is, with `/` or `?`."""
 _PLACE = re.compile(r"[^/@:]*(?::\d{1,5})?/(?:[^@:]*/)?")
-"""What stands before an `@` that begins a part of a path (`https://host/@me`)."""
+"""What comes before an `@` that begins a part of a path (`https://host/@me`)."""
 _PLAIN_HEADER = re.compile(r"accept|agent|content|version|beta|title|referer|trace", re.IGNORECASE)
 
 

@@ -44,7 +44,7 @@ _decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
 class Bucket:
-    """n: the measures, in their order. latency, ttft: sketches. units: what was used beside tokens, by the names of
+    """n: the measures, in their order. latency, ttft: sketches. units: what was used besides tokens, by the names of
     `core/prices.py`."""
 
     __slots__ = ("latency", "n", "ttft", "units")

@@ -77,7 +77,7 @@ BAD = {
     "CONNECTORS = 7": "cannot be read: TypeError",
     "CONNECTORS = ({'id': 'acme.x.v1'},)": "expected a meshd.sdk.connector.ConnectorSpec, got dict",
     SPEC + "ConnectorSpec('acme.x.v1', 'blender', '', 'a:b')": "its type is 'blender'; there are provider, rotation",
-    SPEC + "ConnectorSpec('Acme X', 'storage', '', 'a:b')": "an id has parts of small letters",
+    SPEC + "ConnectorSpec('Acme X', 'storage', '', 'a:b')": "an id has parts of lower-case letters",
     SPEC + "ConnectorSpec('acme.x.v1', 'storage')": "its factory is '', not module:attribute",
     SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', aliases='x')": "its aliases are not a tuple",
     SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', settings='nothing:X')": "settings 'nothing:X' cannot be",

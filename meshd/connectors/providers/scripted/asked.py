@@ -19,7 +19,7 @@ def last_user_text(fields: dict[str, Any]) -> str:
 
 
 def last_results(fields: dict[str, Any]) -> str:
-    """Of the tools that the model called last."""
+    """The results of the tools that the model called last."""
     messages = _messages(fields)
     after = next((n for n in range(len(messages), 0, -1) if messages[n - 1].get("role") == "assistant"), 0)
     return " ".join(_text_of(each.get("content")) for each in messages[after:] if each.get("role") == "tool")

@@ -110,7 +110,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """Of tools, as OpenAI writes them."""
+        """Calls of tools, as OpenAI writes them."""
         single = [self.tool_call] if self.tool_call else []
         return [_tool_call(call) for call in (*single, *self.tool_calls)]
 

@@ -13,7 +13,7 @@ from meshd.formats.conversation.request import AnswerKind, Parameters, ResponseF
 
 _MOST_THOUGHT = 32_000
 _SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.9}
-"""Of the output limit, for models that are given a budget for thinking instead of an effort."""
+"""The share of the output limit, for models that are given a budget for thinking instead of an effort."""
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _XHIGH_SINCE = (4, 7)
 _ONE_OF_TWO = (4, 1)  # since then, `temperature` and `top_p` may not both be given

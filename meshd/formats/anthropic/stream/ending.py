@@ -36,7 +36,7 @@ class Ending(event_reader.Ending):
         return self._reason and self.content and not self.missed
 
     def is_regular(self, *, done: bool) -> bool:
-        """Without a stop reason, only `message_stop` is an end: what else marks one says nothing of the answer."""
+        """Without a stop reason, only `message_stop` is an end: what else marks one says nothing about the answer."""
         if self.missed or (self.doubt and not self.content):
             return False
         return self._reason or (self.stopped and self.content)

@@ -32,7 +32,7 @@ class Arguments:
     pieces: dict[tuple[int, int | None], list[str]] = field(default_factory=dict)
 
     def note(self, choice: int, extra: str) -> None:
-        """extra: what an event says beside text, as JSON; anything but pieces of calls is left out."""
+        """extra: what an event says besides text, as JSON; anything but pieces of calls is left out."""
         try:
             calls = _calls(extra)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

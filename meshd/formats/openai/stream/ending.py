@@ -26,7 +26,7 @@ class Ending(event_reader.Ending):
         self._begun: set[int] = set()  # choices with content
         self._finished: set[int] = set()  # with a finish reason, at any time
         self._ended: set[int] = set()  # with a finish reason and no content after it
-        self._stamped: set[int] = set()  # those whose finish reason came beside content
+        self._stamped: set[int] = set()  # those whose finish reason came with content
         self._early = False  # content came after a finish reason
         self._unstamped = False  # content came without one
         self._flows = False  # more text of a known choice changes nothing

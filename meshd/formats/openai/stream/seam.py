@@ -49,7 +49,7 @@ class ChunkSeam:
 
 
 def _is_more_than_text(chunk: dict[str, Any]) -> bool:
-    """Of a provider's event that became several chunks, only the first is said to have more."""
+    """If a provider's event became several chunks, only the first is said to have more."""
     deltas = (choice.get("delta") for choice in choices_of(chunk))
     return any(delta.get(name) for delta in deltas if isinstance(delta, dict) for name in _MORE)
 

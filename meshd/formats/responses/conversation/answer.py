@@ -79,7 +79,7 @@ def finish_of(response: Mapping[str, Any], parts: tuple[Part, ...]) -> Finish | 
 
 
 def logprobs_of(output: Any) -> tuple[TokenLogprob, ...]:
-    """Of all texts."""
+    """The log probabilities of all texts."""
     found: list[TokenLogprob] = []
     for item in output if isinstance(output, list) else ():
         content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
@@ -163,7 +163,7 @@ def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list
 
 
 class Ids:
-    """Of one answer: an app tells items apart by them."""
+    """The ids of one answer: an app tells items apart by them."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()

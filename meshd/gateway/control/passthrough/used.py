@@ -19,7 +19,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class PassedUsage:
-    """Of one answer. content_type: as its header says; any but JSON and event streams are not read. size: bytes of the
+    """What one answer used. content_type: as its header says; only JSON and event streams are read. size: bytes of the
     answer so far."""
 
     def __init__(self, content_type: str) -> None:

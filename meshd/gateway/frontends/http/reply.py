@@ -16,7 +16,7 @@ from meshd.gateway.frontends.http import heads
 from modelmesh.errors import MeshError
 
 SILENCE = 10.0
-"""Seconds without anything sent on a stream, after which the app is told that it is still alive."""
+"""Seconds without anything sent on a stream, after which the app gets a sign that it is still alive."""
 _UNCACHED = ("cache-control", "no-cache")
 
 

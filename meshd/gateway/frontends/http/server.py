@@ -43,7 +43,7 @@ class Endpoints(Protocol):
         """Those that a path takes; empty if there is no such path."""
 
     def format(self, path: str, headers: Mapping[str, str]) -> str:
-        """The name of the format in which errors are told. headers: by lower-case name."""
+        """The name of the format in which errors are written. headers: by lower-case name."""
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist."""
@@ -77,7 +77,7 @@ class HttpServer:
         self.listeners.at(place)
 
     def use(self, config: ProxyConfig, tokens: Mapping[str, str]) -> None:
-        """Of another configuration, from now on. tokens: digest → app."""
+        """Use another configuration from now on. tokens: digest → app."""
         self.listeners.use(config, tokens)
 
     def objections(self, config: ProxyConfig) -> tuple[str, ...]:

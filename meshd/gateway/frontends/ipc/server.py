@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("meshd.gateway")
 
-_HEADS = 3 * 65536  # bytes of a message's frames beside its body
+_HEADS = 3 * 65536  # bytes of a message's frames besides its body
 _DISCARDED = 64 * 1024**2  # bytes of a message that is too large, which are read so that its sender gets a 413
 _GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and cancelled its requests"
 

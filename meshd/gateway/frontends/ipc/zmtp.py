@@ -32,7 +32,7 @@ class Violation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of one message. heads: frames in front of the body; head: bytes of each of these; message: bytes that are kept of
+    """Limits of one message. heads: frames in front of the body; head: bytes of each of these; message: bytes kept of
     all frames; discarded: bytes that are read beyond that, so that the peer can be told; frames: how many; free: bytes
     that need no room."""
 
@@ -293,7 +293,7 @@ def _check_greeting(data: bytes) -> None:
 
 
 def _properties(data: bytes) -> dict[bytes, bytes]:
-    """Of READY, their names in lower case. Raises Violation."""
+    """The properties of READY, their names in lower case. Raises Violation."""
     found: dict[bytes, bytes] = {}
     at = 0
     while at < len(data):

@@ -12,7 +12,7 @@ from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.host.process import descriptors
 
 MOST_CONNECTIONS = 8192
-"""Of all users, and at most half of the descriptors; the other half is for providers and files."""
+"""For all users together, and at most half of the descriptors; the other half is for providers and files."""
 _GENEROSITY = 1 / 3  # a user that is alone gets a fifth of the places that are not the operators'
 _OPERATORS_FEW = 4  # connections of an operator, which the other one cannot take from it
 _BURST = 256  # connections that a user may make at once,

@@ -22,7 +22,7 @@ from modelmesh.errors import MeshError
 
 
 class ModelStatus(NamedTuple):
-    """Of a model within a pool. status: as `recovery.status` has it. cause: None where the configuration says so.
+    """How a model within a pool is. status: as `recovery.status` has it. cause: None where the configuration says so.
     recovers: seconds until it may be tried; None: not by itself."""
 
     status: str
@@ -66,7 +66,7 @@ class Stage(ABC):
         return None
 
     def error(self, drops: Sequence[Drop]) -> MeshError | None:
-        """The error of a request that no model can be asked, if this stage alone stands in its way. drops: every model
+        """The error of a request that no model can be asked, if only this stage prevents it. drops: every model
         in every pool that it asked."""
         return None
 

@@ -60,7 +60,7 @@ class BudgetStage(Stage):
         )
 
     def _refusal(self, model: ModelSpec, question: Question, dropped: bool = True) -> Refusal | None:
-        """Of a model that another stage has dropped, only what is spent counts: what is only reserved may be free
+        """For a model that another stage has dropped, only what is spent counts: what is only reserved may be free
         before that is over."""
         refusal = self._state.accounts.refusal(question, model)
         return None if refusal is None or (refusal.reserved and not dropped) else refusal

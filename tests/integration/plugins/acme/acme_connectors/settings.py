@@ -12,4 +12,4 @@ class PathSettings(BaseModel):
 
 
 class WordSettings(BaseModel):
-    words: tuple[str, ...] = Field(description="In small letters.")
+    words: tuple[str, ...] = Field(description="In lower case.")
