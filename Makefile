@@ -9,6 +9,9 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 PYTHON ?= python3
 
+# Most tests wait for a process or a deadline half of the time.
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
+
 # Taken literally, so that make does not expand a $ in the prompt.
 override PROMPT := $(value PROMPT)
 export PROMPT
@@ -17,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance lint bench bench-peers soak clean
+.PHONY: help run test upstreams conformance lint bench bench-peers soak clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,11 +35,13 @@ run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until 
 # model fail. What others wrote (servers, ZeroMQ libraries) is installed once, each separately; tests of what cannot be
 # installed are skipped. The tests start hundreds of daemons, which takes half the time with bytecode.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: $(VENV)/.installed-dev ## the whole test suite, in parallel
+test: upstreams ## the whole test suite, in parallel
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not soak" \
+	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
+
+upstreams: $(VENV)/.installed-dev
 	@$(PY) -m meshd.cli pull smollm2-135m --dir .cache/models --json >/dev/null || true
 	@$(PY) -m tests.conformance.install
-	@$(PY) -m pytest -n auto --dist worksteal -m "not soak" \
-	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
 
 conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents that people use
 	@$(VENV)-conformance/bin/python -m tests.conformance.install npm-sdks codex claude-code
@@ -62,28 +67,31 @@ bench-peers: $(VENV)/.installed-dev ## measure beside other gateways, as a table
 	@$(PY) -m tests.conformance.install portkey litellm tensorzero
 	@$(PY) -m tests.bench peers-http peers-tensorzero
 
-soak: $(VENV)/.installed-dev ## minutes of load and chaos
+soak: $(VENV)/.installed-dev ## minutes of load and chaos, and of generated examples
 	@$(PY) -m pytest -m soak --timeout=1800
+	@$(PY) -m pytest -m "hypothesis and not soak" --hypothesis-profile=wide --timeout=1800
 
 clean: ## remove what was installed and built
 	@rm -rf $(VENV) $(VENV)-conformance .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# uv is several times as fast as pip; pip is used if uv cannot be installed or does not know pip's index.
+INSTALL = { $(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[$(1)]' \
+  || $(PY) -m pip --disable-pip-version-check install -e '.[$(1)]'; }
+
 # quickstart fetches the engines of the embedded models together with the weights, so that the first answer does not wait
-# for all of them. uv is several times as fast as pip; pip is used if uv cannot be installed or does not know pip's index.
-# sed leaves out the line that they print for each of 50 packages. The stamp tells whether the installation succeeded,
-# because the exit status of a pipe does not.
+# for all of them. sed leaves out the line that they print for each of 50 packages. The stamp tells whether the
+# installation succeeded, because the exit status of a pipe does not.
 $(VENV)/.installed-run: pyproject.toml | $(PY)
 	@echo "== installing meshd into $(VENV)"
 	@rm -f $@
-	@{ { $(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[daemon]' \
-	  || $(PY) -m pip --disable-pip-version-check install -e '.[daemon]'; } && touch $@; } 2>&1 \
+	@{ $(call INSTALL,daemon) && touch $@; } 2>&1 \
 	  | sed -u -E '/^ [-+~] |^Collecting |^Requirement already |^ *Using cached /d'
 	@[ -e $@ ] || { echo '== meshd could not be installed, for the reason above; pip needs a package index that it can reach'; exit 1; }
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo "== installing meshd and its tests into $(VENV)"
-	@$(PIP) install -e '.[dev]'
+	@$(call INSTALL,dev) >$(VENV)/install.log 2>&1 || { cat $(VENV)/install.log; exit 1; }
 	@touch $@ $(VENV)/.installed-run
 
 $(VENV)-conformance/.installed: pyproject.toml | $(PY)

@@ -24,11 +24,11 @@ from tests.support.providers.upstream import Upstream
 from tests.support.waiting import until
 
 # No test is a benchmark: what a machine under load takes for one example says nothing. Continuous integration judges a
-# change by the same examples each time; new ones are drawn wherever else the tests run.
-settings.register_profile(
-    "meshd", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
-)
-settings.load_profile("meshd")
+# change by the same examples each time; new ones, and more, are drawn wherever else the tests run.
+settings.register_profile("meshd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("meshd"), derandomize=True, max_examples=60)
+settings.register_profile("wide", settings.get_profile("meshd"), max_examples=1000)
+settings.load_profile("ci" if "CI" in os.environ else "meshd")
 
 # Where it was ignored (a shell's background), every program that is started here would ignore it, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
