@@ -18,8 +18,6 @@ from modelmesh.errors import MeshError
 SILENCE = 10.0
 """Seconds without anything sent on a stream, after which the app gets a sign that it is still alive."""
 _UNCACHED = ("cache-control", "no-cache")
-
-
 _BODILESS = frozenset({204, 304})
 
 
@@ -151,8 +149,11 @@ class HttpReply(CreditedReply):
         if self.done:
             return
         framing = [] if status == 204 else [("content-length", str(len(body)))]
-        data = heads.head(status, [*headers, *framing, *self._connection(), *self.extra, *self.told()])
+        data = self._head(status, [*headers, *framing])
         self._finish(data if self.bodiless else data + body)
+
+    def _head(self, status: int, headers: list[tuple[str, str]]) -> bytes:
+        return heads.head(status, [*headers, *self._connection(), *self.extra, *self.told()])
 
     def _connection(self) -> list[tuple[str, str]]:
         if not self.keeps:
@@ -167,8 +168,7 @@ class HttpReply(CreditedReply):
         framing = [("transfer-encoding", "chunked")] if self.chunked and status not in _BODILESS else []
         media_type = self._app.media_type if self.file is None else heads.plain(self.file)
         began = heads.of_answer(opened) if self._opened else [("content-type", media_type), _UNCACHED]
-        began += heads.of_mesh(self._mesh)
-        return heads.head(status, [*began, *framing, *self._connection(), *self.extra, *self.told()])
+        return self._head(status, [*began, *heads.of_mesh(self._mesh), *framing])
 
     def _piece(self, data: bytes) -> bytes:
         if self.bodiless:
