@@ -247,20 +247,24 @@ class ConfigActor(MeshActor):
         if self._current is None:
             self._restore_router()
         self._numbers = running.number
-        for name in FOLLOWERS:
-            if name == "router":
-                # Awaited, so that the first request after the reload's answer uses the new configuration.
-                try:
-                    self.directory.ask(name, messages.Commit(running.number), _AGREE)
-                except ActorUnavailable as error:
-                    return [Problem("", None, f"{error}; reload again")]
-            else:
-                self.tell(name, messages.Commit(running.number))
+        try:
+            self._commit(running.number)
+        except ActorUnavailable as error:
+            return [Problem("", None, f"{error}; reload again")]
         for warning in warnings:
             if self._current is None or warning not in self._current.warnings:
                 logger.warning("%s", warning)
         self._current = running
         return []
+
+    def _commit(self, number: int) -> None:
+        """Raises ActorUnavailable if the router does not answer."""
+        for name in FOLLOWERS:
+            if name == "router":
+                # Awaited, so that the first request after the reload's answer uses the new configuration.
+                self.directory.ask(name, messages.Commit(number), _AGREE)
+            else:
+                self.tell(name, messages.Commit(number))
 
     def _restore_router(self) -> None:
         """Before the first generation runs: give the router an earlier life's state, and a journal for spend."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -65,27 +67,14 @@ class Usage(Group):
 
     async def _rows(self, now: float, reader: Reader) -> dict[str, dict[str, Any]]:
         """reader: only what its user has used, unless it is an operator."""
-        runtime = self.runtime
-        used = await self._used(now, reader)
-        connected = Counter(
-            self._identity(each).label
-            for each in self._connections.known
-            if reader.owns(each.caller.uid, self._identity(each).account)
-        )
-        in_flight = Counter(
-            self._identity(each).label
-            for id, each in self._admission.in_flight.items()
-            if self._admission.asks_a_model(id) and reader.owns(each.caller.uid, self._identity(each).account)
-        )
-        waiting = runtime.room.queue.waiting()
-        view = views.View(runtime.table, runtime.pipeline, clock.now())
+        runtime, counts = self.runtime, await self._counts(now, reader)
+        view, matches = views.View(runtime.table, runtime.pipeline, clock.now()), self._matches()
         configured = {name: spec for name, spec in runtime.table.apps.items() if name != DEFAULT_APP}
         default = runtime.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
-        seen = sorted({*used, *connected, *in_flight, *runtime.apps.last_seen} - {*configured, DEFAULT_APP})
-        matches = self._matches()
-
-        def row(name: str, spec: AppSpec) -> dict[str, Any]:
-            return {
+        others = sorted(counts.labels() - {*configured, DEFAULT_APP})
+        specs = configured | {DEFAULT_APP: default} | dict.fromkeys(others, default)
+        rows = {
+            name: {
                 "name": name,
                 "account": spec.name,
                 "configured": name in runtime.table.apps,
@@ -97,20 +86,27 @@ class Usage(Group):
                 "weight": spec.weight,
                 "rate_limit": {"rpm": spec.rate.rpm, "tpm": spec.rate.tpm, "concurrency": spec.rate.concurrency},
                 "budget": view.allowances_of({("app", spec.name)}),
-                "connected": connected[name],
-                "in_flight": in_flight[name],
-                "waiting": waiting.get(name, 0),
-                **used.get(name, dict.fromkeys(_SUMMED, 0) | {"cost": 0.0, "cost_today": 0.0}),
-                "last_seen": runtime.apps.last_seen.get(name),
+                **counts.of(name),
             }
+            for name, spec in specs.items()
+        }
+        _sum_up(rows[DEFAULT_APP], [rows[name] for name in others])
+        return rows
 
-        rest = {name: row(name, default) for name in seen}
-        whole = row(DEFAULT_APP, default)
-        for key in (*_SUMMED, "connected", "in_flight", "waiting"):
-            whole[key] += sum(each[key] for each in rest.values())
-        times = [each["last_seen"] for each in rest.values() if each["last_seen"] is not None]
-        whole["last_seen"] = max(times, default=None)
-        return {name: row(name, spec) for name, spec in configured.items()} | {DEFAULT_APP: whole} | rest
+    async def _counts(self, now: float, reader: Reader) -> _Counts:
+        used = await self._used(now, reader)
+        connected = Counter(
+            self._identity(each).label
+            for each in self._connections.known
+            if reader.owns(each.caller.uid, self._identity(each).account)
+        )
+        in_flight = Counter(
+            self._identity(each).label
+            for id, each in self._admission.in_flight.items()
+            if self._admission.asks_a_model(id) and reader.owns(each.caller.uid, self._identity(each).account)
+        )
+        waiting, last_seen = self.runtime.room.queue.waiting(), self.runtime.apps.last_seen
+        return _Counts(used, connected, in_flight, waiting, last_seen)
 
     async def _used(self, now: float, reader: Reader) -> dict[str, dict[str, Any]]:
         """Label → its usage in total, and today in the configured time zone."""
@@ -148,3 +144,33 @@ class Usage(Group):
             name: app.match.model_dump(exclude_none=True, exclude={"token"})
             for name, app in generation.config.apps.items()
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Of apps, by their labels. last_seen: UTC s."""
+
+    used: Mapping[str, dict[str, Any]]
+    connected: Counter[str]
+    in_flight: Counter[str]
+    waiting: Mapping[str, int]
+    last_seen: Mapping[str, float]
+
+    def labels(self) -> set[str]:
+        return {*self.used, *self.connected, *self.in_flight, *self.last_seen}
+
+    def of(self, label: str) -> dict[str, Any]:
+        return {
+            "connected": self.connected[label],
+            "in_flight": self.in_flight[label],
+            "waiting": self.waiting.get(label, 0),
+            **self.used.get(label, dict.fromkeys(_SUMMED, 0) | {"cost": 0.0, "cost_today": 0.0}),
+            "last_seen": self.last_seen.get(label),
+        }
+
+
+def _sum_up(whole: dict[str, Any], others: list[dict[str, Any]]) -> None:
+    """Add the counts of others to an app's row; of all, only the others tell when one was seen last."""
+    for key in (*_SUMMED, "connected", "in_flight", "waiting"):
+        whole[key] += sum(each[key] for each in others)
+    whole["last_seen"] = max((each["last_seen"] for each in others if each["last_seen"] is not None), default=None)

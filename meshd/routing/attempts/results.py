@@ -104,6 +104,21 @@ class Results(Course):
             self.state.rates.leave_alone(step.ticket, now, failure.retry_after, failure.message, longer)
         verdict = verdict_on(failure, step.pool.retry, provider)
         self.once = step.usage != NOTHING and not self.needs.operation.retried
+        self._ask_again(failure, verdict, step, now, begun=begun, surprising=surprising)
+        return verdict
+
+    def _ask_again(
+        self,
+        failure: ProviderFailure,
+        verdict: Verdict,
+        step: AttemptStep,
+        now: float,
+        *,
+        begun: bool,
+        surprising: bool,
+    ) -> None:
+        """Note whether this request asks the model again, and when."""
+        model = step.model
         if verdict is Verdict.FATAL:
             self.fatal = True
         elif verdict is Verdict.RETRY and self.tries[model.id] < step.pool.retry.max_attempts:
@@ -116,7 +131,6 @@ class Results(Course):
         else:
             self.given_up.add(model.id)
             self.not_before[model.id] = now + (failure.retry_after or 0.0)
-        return verdict
 
     def _lacked(self, step: AttemptStep, failure: ProviderFailure, now: float, duration: float) -> Verdict:
         """A shortage of this machine: it is not the model's fault and does not count as an attempt. The request tries
