@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.money import NANO
-from meshd.core.prices import PRICES, TOKENS, LongPrompt
+from meshd.core.prices import PRICES, TOKENS, LongPrompt, PriceRow
 from meshd.sdk.provider import ModelListing
 
 
@@ -54,7 +54,8 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
     the name of its tokenizer. tokens_per_image: at most, of an image it is shown.
     prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; one that is not
-    given is not asked. long_prompt: those of a request whose input is more than `above` tokens. parameters: of requests
+    given is not asked. long_prompt: those of a request whose input is more than `above` tokens. images: the `price` of
+    one by its `quality` and `size`, as its provider tells it. parameters: of requests
     that do not give them. features: what it does, lacks: what it does not; of all others nothing is known."""
 
     provider: str
@@ -66,6 +67,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lacks: tuple[str, ...] = ()
     prices: dict[str, str] | None = None
     long_prompt: dict[str, str | int] | None = None
+    images: tuple[dict[str, str], ...] = ()
     vocabulary: str = ""
     tokens_per_image: int = 0
     parameters: dict[str, Any] = {}
@@ -76,6 +78,8 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         unknown = {*(self.prices or ())} - {*PRICES} | {*(self.long_prompt or ())} - {*TOKENS, "above"}
         if unknown:
             raise ValueError(f"{self.id}: no price is called {', '.join(sorted(unknown))}")
+        if any({*row} - {"price"} == set() or {*row} - {"price", "quality", "size"} for row in self.images):
+            raise ValueError(f"{self.id}: a row of images has a price, and a quality or a size")
 
     @property
     def pricing(self) -> dict[str, int] | None:
@@ -88,6 +92,13 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if long is None:
             return None
         return LongPrompt(**{key: price if isinstance(price, int) else _nano(price) for key, price in long.items()})
+
+    @property
+    def pricing_of_images(self) -> tuple[PriceRow, ...]:
+        return tuple(
+            PriceRow({name: value for name, value in row.items() if name != "price"}, _nano(row["price"]))
+            for row in self.images
+        )
 
     def listing(self) -> ModelListing:
         return ModelListing(

@@ -21,7 +21,7 @@ from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.prices import PRICES, Pricing
+from meshd.core.prices import PRICES, PriceRow, Pricing
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.aliases import Aliases
 from meshd.routing.table.capabilities import CapabilityTree
@@ -315,7 +315,15 @@ def prices_of(model: PricingConfig, provider: PricingConfig, known: ModelRow | N
     long = None if known is None else known.pricing_of_long_prompts
     if not {"input_per_1m", "output_per_1m"}.isdisjoint(configured):
         long = None  # configured prices apply to every prompt
-    return Pricing.of({**(listed or {}), **configured}, long)
+    return Pricing.of({**(listed or {}), **configured}, long, _rows_of_images(model, provider, known))
+
+
+def _rows_of_images(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> tuple[PriceRow, ...]:
+    """A configured price of all images leaves no row of the catalogue."""
+    for prices in (model, provider):
+        if prices.images or "per_image" in _given(prices):
+            return tuple(PriceRow(row.of, row.price) for row in prices.images)
+    return known.pricing_of_images if known is not None else ()
 
 
 def _given(prices: PricingConfig) -> dict[str, int]:
@@ -328,4 +336,4 @@ def _is_priced(model: PricingConfig, provider: PricingConfig, known: ModelRow | 
         return True
     row = provider_row(connector)
     local = connector.startswith("modelmesh.") or (row is not None and row.local)
-    return local or bool(_given(model) or _given(provider))
+    return local or any(_given(prices) or prices.images for prices in (model, provider))

@@ -52,8 +52,9 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
     the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
-    written to a provider's cache (`formats/openai/body/fields.py`). units: what is used at most besides tokens
-    (`meshd/core/prices.py`).
+    written to a provider's cache (`formats/openai/body/fields.py`). units: what is
+    used at most besides tokens (`meshd/core/prices.py`). kind: of these, where their price depends on it: name → value,
+    "" if the body leaves it to the model.
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """
@@ -78,6 +79,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     predicted: int = 0
     caches: Caches = ""
     units: dict[str, int] = {}
+    kind: dict[str, str] = {}
 
     def tokens_at_most(self, vocabulary: str) -> int:
         """For its text: counted with that vocabulary, else `most`."""

@@ -16,19 +16,25 @@ if TYPE_CHECKING:
 class Unit(NamedTuple):
     """name: in records and statistics. price: the key of its price in the configuration and the catalogue; "": it is
     part of the tokens that are priced. per: how many units that price is for. description: of that key. heading: its
-    column in `meshctl stats`."""
+    column in `meshctl stats`. answer: the answer is made of them, so that they cost nothing where output tokens have
+    a price. input: they are input tokens, and priced instead of these."""
 
     name: str
     price: str = ""
     per: int = 1
     description: str = ""
     heading: str = ""
+    answer: bool = False
+    input: bool = False
 
 
+IMAGES = "images"
+PICTURED = "tokens_pictured"
+"""Input tokens of images."""
 _WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
 
 UNITS = (
-    Unit("images", "per_image", 1, "USD for each image.", "images"),
+    Unit(IMAGES, "per_image", 1, "USD for each image that no row of `images` is for.", "images", answer=True),
     Unit("seconds", "per_minute", 60, "USD for a minute of audio.", "audio s"),
     Unit(
         "characters", "per_1k_chars", 1000, "USD for a thousand characters of text read aloud or translated.", "chars"
@@ -38,6 +44,8 @@ UNITS = (
     Unit(_WRITTEN, heading="written"),
     Unit(_REASONING, heading="reasoning"),
     Unit(_LASTING, heading="written 1h"),
+    Unit("partials", "per_partial_image", 1, "USD for each partial image of a stream.", "partials", answer=True),
+    Unit(PICTURED, "image_input_per_1m", 10**6, "USD for a million input tokens of images.", "pictured", input=True),
 )
 """All that is counted beside input, output and cached tokens. Statistics are stored in this order, so that a new one
 comes last, and none is ever removed."""
@@ -63,8 +71,34 @@ class LongPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceRow:
+    """The price of one unit (10⁻⁹ USD) of this kind: name → value, such as `size` → `1024x1024`."""
+
+    of: Mapping[str, str]
+    price: int
+
+    def may_be(self, kind: Mapping[str, str]) -> bool:
+        """Whether nothing in `kind`, which may not say everything, speaks against it."""
+        return all(kind.get(name, value) == value for name, value in self.of.items())
+
+
+def dearest(rows: Iterable[PriceRow], kind: Mapping[str, str], other: int | None) -> int | None:
+    """The most that a unit of this kind can cost. If the kind decides, the row that names most of it counts. other: the
+    price of what no row is for; None: unknown, and so is the result if no row is for it."""
+    possible = [row for row in rows if row.may_be(kind)]
+    if possible and all(kind.keys() >= row.of.keys() for row in possible):
+        return max((len(row.of), row.price) for row in possible)[1]
+    return (
+        max((row.price for row in possible), default=None)
+        if other is None
+        else max(other, *(row.price for row in possible), 0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Pricing:
-    """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. of_units: unit → its price, for those that have one."""
+    """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. of_units: unit → its price, for those that have one. of_images:
+    prices of images by their kind, which come before `per_image`."""
 
     input_per_1m: int = 0
     output_per_1m: int = 0
@@ -72,9 +106,12 @@ class Pricing:
     per_request: int = 0
     of_units: Mapping[str, int] = field(default_factory=dict)
     long_prompt: LongPrompt | None = None
+    of_images: tuple[PriceRow, ...] = ()
 
     @classmethod
-    def of(cls, prices: Mapping[str, int], long_prompt: LongPrompt | None = None) -> Pricing:
+    def of(
+        cls, prices: Mapping[str, int], long_prompt: LongPrompt | None = None, of_images: tuple[PriceRow, ...] = ()
+    ) -> Pricing:
         """prices: by their keys."""
         return cls(
             prices.get("input_per_1m", 0),
@@ -83,6 +120,7 @@ class Pricing:
             prices.get("per_request", 0),
             {unit.name: prices[unit.price] for unit in PRICED.values() if prices.get(unit.price)},
             long_prompt,
+            of_images,
         )
 
     def price(self, key: str) -> int:
@@ -117,10 +155,34 @@ class Pricing:
             millionths += -(-surplus * prices.input_per_1m // 100)
         return -(-millionths // 1_000_000) + self.per_request
 
-    def cost_of_units(self, used: Iterable[tuple[str, int]]) -> int:
-        """For what was used besides tokens, each rounded up."""
-        prices = self.of_units
-        return sum(-(-count * prices[name] // PRICED[name].per) for name, count in used if name in prices)
+    def cost_of_units(self, used: Iterable[tuple[str, int]], kind: Mapping[str, str]) -> int:
+        """For what was used besides tokens, each rounded up. kind: of the images, as far as it is known."""
+        return sum(
+            self._cost_of_unit(PRICED[name], count, kind)
+            for name, count in used
+            if name in PRICED and not (PRICED[name].answer and self.output_per_1m)
+        )
+
+    def cost_of_answer(self, used: Iterable[tuple[str, int]], kind: Mapping[str, str]) -> int:
+        """For the units that the answer is made of, where output tokens have no price."""
+        return sum(
+            self._cost_of_unit(PRICED[name], count, kind)
+            for name, count in used
+            if name in PRICED and PRICED[name].answer
+        )
+
+    def knows_images(self, kind: Mapping[str, str]) -> bool:
+        """Whether there is a price for images of this kind."""
+        return not self.of_images or dearest(self.of_images, kind, self.of_units.get(IMAGES)) is not None
+
+    def _cost_of_unit(self, unit: Unit, count: int, kind: Mapping[str, str]) -> int:
+        price = self.of_units.get(unit.name)
+        if unit.name == IMAGES and self.of_images:
+            found = dearest(self.of_images, kind, price)
+            price = max(row.price for row in self.of_images) if found is None else found
+        if unit.input and price is not None:
+            price -= self.input_per_1m  # they are among the input tokens
+        return -(-count * price // unit.per) if price is not None else 0
 
 
 FREE = Pricing()

@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, create_model
+from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from meshd.config.schema.base import Fraction, Money, Section
 from meshd.core.prices import PRICED
+
+_LONGEST_KIND = 64  # characters
+
+
+def _kind(value: object) -> str | None:
+    if value is None:
+        return None
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if not 0 < len(text) <= _LONGEST_KIND:
+        raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a text like high or 1024x1024"})
+    return text
+
+
+Kind = Annotated[str | None, BeforeValidator(_kind)]
+"""As requests name it, in lower case."""
+
+
+class ImagePriceConfig(Section):
+    """What it costs if an image has this quality and size; of several rows for one image, the one that names both."""
+
+    quality: Kind = Field(default=None, description="As requests name it, such as `high`; none: any.")
+    size: Kind = Field(default=None, description="As requests name it, such as `1024x1024`; none: any.")
+    price: Money = Field(description="USD for each such image.")
+
+    @property
+    def of(self) -> dict[str, str]:
+        """What it is the price of."""
+        named = {"quality": self.quality, "size": self.size}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.quality is None and self.size is None:
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a quality, a size, or both"})
+        return self
 
 
 class _PricesOfTokens(Section):
@@ -17,6 +53,11 @@ class _PricesOfTokens(Section):
     output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")
     cached_input_per_1m: Money | None = Field(default=None, description="USD for a million cached input tokens.")
     per_request: Money | None = Field(default=None, description="USD for each request.")
+    images: tuple[ImagePriceConfig, ...] = Field(
+        default=(),
+        description="Prices of images by quality and size, such as `{quality: high, size: 1024x1024, price: 0.167}`. "
+        "What a request leaves open is reserved at the highest.",
+    )
 
 
 if TYPE_CHECKING:

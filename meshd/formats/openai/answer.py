@@ -127,7 +127,7 @@ def _read_rows(
             isinstance(row, dict) and any(_is_given(row.get(member)) for member in members) for row in rows
         )
     if given:
-        return body, reported(document, operation.reports)
+        return body, reported(document, operation.reports, operation.priced_by)
     if (
         error_answers.is_error({**document, "usage": None, name or members[0]: None})
         or error_answers.of_object(document) is not error_answers.Sign.ALIVE

@@ -7,12 +7,13 @@ Must never: judge whether it is plausible (`routing/attempts/usage.py`), or fail
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from meshd.core.prices import PICTURED
 from meshd.sdk.provider import Usage
 
 MOST_COUNTED = 10**12
@@ -33,6 +34,7 @@ class WireUsage(msgspec.Struct):
     cache_read_input_tokens: Any = None
     input_tokens: Any = None  # of servers that also have OpenAI's newer API
     output_tokens: Any = None
+    input_tokens_details: Any = None
     completion_tokens_details: Any = None
     output_tokens_details: Any = None
     reasoning_tokens: Any = None
@@ -73,7 +75,12 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
 def _units(wire: WireUsage) -> tuple[tuple[str, int], ...]:
     """What is not a token, as far as it is reported."""
     counts = ((name, first_count(getattr(wire, field))) for field, name in _UNITS.items())
-    return tuple((name, within(count)) for name, count in counts if count is not None)
+    found = [(name, within(count)) for name, count in counts if count is not None]
+    for details in (wire.input_tokens_details, wire.prompt_tokens_details):
+        pictured = first_count(details.get("image_tokens")) if type(details) is dict else None
+        if pictured:
+            return (*found, (PICTURED, within(pictured)))
+    return tuple(found)
 
 
 def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
@@ -178,9 +185,9 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
     return None
 
 
-def reported(document: Mapping[str, Any], members: Mapping[str, str]) -> Usage | None:
+def reported(document: Mapping[str, Any], members: Mapping[str, str], kinds: Iterable[str] = ()) -> Usage | None:
     """The same, with what other members of the answer say of units that the report leaves out. members: their names,
-    with dots, and the unit of each."""
+    with dots, and the unit of each. kinds: members that say of which kind the answer is."""
     usage = usage_in(document)
     units = dict(usage.units) if usage is not None else {}
     for path, unit in members.items():
@@ -189,7 +196,9 @@ def reported(document: Mapping[str, Any], members: Mapping[str, str]) -> Usage |
             value = value.get(name) if isinstance(value, Mapping) else None
         if unit not in units and (count := first_count(value)) is not None:
             units[unit] = within(count)
-    return replace(usage or Usage(), units=tuple(units.items())) if units else usage
+    told = {name: document.get(name) for name in kinds}
+    kind = tuple((name, value.lower()) for name, value in told.items() if isinstance(value, str) and len(value) <= 64)
+    return replace(usage or Usage(), units=tuple(units.items()), kind=kind) if units or kind else usage
 
 
 def usage_map(usage: Usage) -> dict[str, Any]:

@@ -8,9 +8,15 @@ import msgspec
 
 
 def images(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
-    """One if the body does not say. What is not a number is refused before it is counted."""
+    """One if the body does not say, and the partial ones of a stream: so many of each."""
+    count = max(_number(fields, "n") or 1, 1)
+    partial = _number(fields, "partial_images") or 0
+    return {"images": count, "partials": count * partial} if partial > 0 else {"images": count}
+
+
+def _number(fields: Mapping[str, msgspec.Raw], name: str) -> int | None:
+    """What is not a number is refused before it is counted."""
     try:
-        asked = msgspec.json.decode(fields.get("n", msgspec.Raw(b"1")), type=int | None)
+        return msgspec.json.decode(fields.get(name, msgspec.Raw(b"null")), type=int | None)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        asked = None
-    return {"images": max(asked or 1, 1)}
+        return None

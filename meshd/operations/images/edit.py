@@ -15,4 +15,5 @@ IMAGE_EDIT = replace(
     method="images.edit",
     form=True,
     ends=("image_edit.completed",),
+    shown=("image", "images", "mask"),
 )

@@ -28,6 +28,7 @@ IMAGE_GENERATION = OperationSpec(
     rows=("data", "b64_json", "url"),
     tokens=False,
     units=images,
+    priced_by=("quality", "size"),
     output=False,
     told=True,
     cached=False,

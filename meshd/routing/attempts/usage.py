@@ -27,6 +27,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from meshd.core.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
+from meshd.core.prices import PICTURED
 from meshd.routing.request import estimate
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
@@ -98,6 +99,13 @@ class Read(NamedTuple):
     replaced: str = ""
 
 
+def lacks_tokens(reported: Usage, needs: RequestNeeds, model: ModelSpec) -> bool:
+    """Whether a report says nothing about the tokens that cost something."""
+    if reported.input_tokens or reported.output_tokens or not needs.operation.told:
+        return False
+    return bool(model.pricing.input_per_1m or model.pricing.output_per_1m)
+
+
 def may_be_true(reported: Usage, needs: RequestNeeds, model: ModelSpec, size: int) -> bool:
     """Whether nothing needs replacing, for an answer of at most `size` bytes of text."""
     return (
@@ -127,17 +135,23 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
-    usage = Usage(tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens, lasting)
+    usage = Usage(
+        tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens, lasting, reported.kind
+    )
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
     return Read(usage, f"it reported {', '.join(said)}, which is impossible; {took}")
 
 
-def in_units(usage: Usage, needs: RequestNeeds) -> Usage:
-    """The same, counting besides tokens what was reserved: as reported, within the reservation, or all of it."""
+def in_units(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:
+    """The same, counting besides tokens what was reserved: as reported, within the reservation, or all of it. Where
+    images have a price as input, tokens that are not reported apart are theirs."""
     if usage is _NOTHING:
         return usage
-    told = dict(usage.units)
-    return replace(usage, units=tuple((name, _told(told.get(name), most)) for name, most in needs.units.items()))
+    told, most = dict(usage.units), dict(needs.units)
+    if needs.images and PICTURED in model.pricing.of_units:
+        most[PICTURED] = usage.input_tokens
+    kind = tuple(estimate.kind_of(needs, model, usage.kind).items())
+    return replace(usage, units=tuple((name, _told(told.get(name), each)) for name, each in most.items()), kind=kind)
 
 
 def _told(count: int | None, most: int) -> int:
@@ -187,6 +201,8 @@ def _floor_out(needs: RequestNeeds, received: Received) -> int:
 
 def _longest(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """The most tokens that the answer can have, whatever was reserved."""
+    if needs.operation.told and needs.units and model.pricing.cost_of_answer(needs.units.items(), {}):
+        return 0  # the prices of images say how many there are at most
     if needs.operation.told:
         each = model.max_output_tokens or model.context_window or LARGEST_UNKNOWN
         return each * estimate.choices(needs, model)

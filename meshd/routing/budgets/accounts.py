@@ -166,7 +166,7 @@ class Accounts:
         if not route.checks:
             return None
         needs = question.needs
-        if route.budget is not None and (needs.costly or needs.unknown or needs.fixed or needs.files):
+        if route.budget is not None and (needs.costly or needs.unknown or needs.fixed or needs.files or needs.kind):
             names, parts = unpriced(needs, model, question.pool)
             if names or parts:
                 limit = route.budget

@@ -6,11 +6,11 @@ Must never: be too low, because whatever a reservation does not cover may exceed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
-from meshd.core.prices import LASTING_WRITE_PERCENT
+from meshd.core.prices import LASTING_WRITE_PERCENT, PICTURED
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage
 
@@ -21,6 +21,11 @@ OUTPUT_UNKNOWN = 4096
 IMAGE_TOKENS = 12_000
 """Of one image at most, if the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up to
 a fifth more. Claude's largest is 4784."""
+
+
+ROUNDED = 500_000
+"""10⁻⁹ USD: half of the tenth of a cent to which the prices of images are published. Their tokens may cost so much
+more."""
 
 
 class Estimate(NamedTuple):
@@ -40,7 +45,10 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     the request's, else the model's, for each choice."""
     tokens_in = input_at_most(needs, model)
     tokens_out = 0
-    if needs.operation.output or (needs.operation.told and model.pricing.output_per_1m):
+    kind = kind_of(needs, model) if needs.units else {}
+    if made := _made(needs, model, kind):
+        tokens_out = made
+    elif needs.operation.output or (needs.operation.told and model.pricing.output_per_1m):
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
         tokens_out = (limit + needs.predicted) * choices(needs, model)
     percent, pricing = write_percent(needs, model), model.pricing
@@ -48,7 +56,26 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
         cost = pricing.cost(tokens_in, tokens_out)
     else:
         cost = pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
-    return Estimate(tokens_in, tokens_out, cost + pricing.cost_of_units(needs.units.items()) if needs.units else cost)
+    units = needs.units
+    if needs.images and PICTURED in pricing.of_units:
+        units = {**units, PICTURED: needs.images * (model.tokens_per_image or IMAGE_TOKENS)}
+    return Estimate(tokens_in, tokens_out, cost + pricing.cost_of_units(units.items(), kind) if units else cost)
+
+
+def _made(needs: RequestNeeds, model: ModelSpec, kind: Mapping[str, str]) -> int:
+    """Output tokens at most, where prices of images say how many there are; else 0."""
+    each = model.pricing.output_per_1m
+    if not (needs.operation.told and needs.units and each):
+        return 0
+    cost = model.pricing.cost_of_answer(needs.units.items(), kind)
+    return -(-(cost + ROUNDED * sum(needs.units.values())) * 10**6 // each) if cost else 0
+
+
+def kind_of(needs: RequestNeeds, model: ModelSpec, told: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Of which kind the request's units are, as far as that is known. told: by the answer, about what was left open."""
+    asked = {**model.defaults, **needs.kind, **model.overrides}
+    known = {name: str(asked[name]).lower() for name in needs.operation.priced_by if name in asked}
+    return {**dict(told), **{name: value for name, value in known.items() if value not in ("", "auto")}}
 
 
 def write_percent(needs: RequestNeeds, model: ModelSpec) -> int:
@@ -70,7 +97,7 @@ def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
         percent = model.cache_write_percent
     tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
     cost = model.pricing.cost(*tokens, written, percent, min(lasting or 0, written))
-    return cost + model.pricing.cost_of_units(usage.units) if usage.units else cost
+    return cost + model.pricing.cost_of_units(usage.units, dict(usage.kind)) if usage.units else cost
 
 
 def input_at_most(needs: RequestNeeds, model: ModelSpec) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshd.core.needs import RequestNeeds
 from meshd.core.prices import FREE
+from meshd.routing.request.estimate import kind_of
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 
 _FILES = "messages[].content[].file"
@@ -15,6 +16,8 @@ def unpriced(needs: RequestNeeds, model: ModelSpec, pool: PoolSpec) -> tuple[tup
     free = model.pricing == FREE
     names = () if pool.unpriced_fields == "strip" else needs.costly + (() if free else needs.unknown)
     parts = () if free else needs.fixed
+    if needs.kind and not model.pricing.knows_images(kind_of(needs, model)):
+        parts += tuple(needs.kind)
     return names, (*parts, _FILES) if needs.files and model.files_cost_more else parts
 
 

@@ -30,7 +30,7 @@ class FailureKind(enum.StrEnum):
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the provider counted. units: of what is not a token, by the names of `meshd/core/prices.py`: searches,
-    seconds, …"""
+    seconds, …. kind: of these, as far as it is told: name → value."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -39,6 +39,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     units: tuple[tuple[str, int], ...] = ()
     reasoning_tokens: int = 0  # of the output tokens
     lasting_tokens: int | None = None  # of the written ones: kept for longer than 5 minutes; None: not told apart
+    kind: tuple[tuple[str, str], ...] = ()
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -39,8 +39,10 @@ class OperationSpec:
     which each entry must have one.
 
     tokens: its use is counted in tokens. units: what a request with these fields uses besides tokens, at most, by the
-    names of `meshd/core/prices.py`; None: nothing. reports: members of the answer (with dots) that say how much of
-    which unit was used, beside its usage.
+    names of `meshd/core/prices.py`; None: nothing. priced_by: fields that say of which kind these are, where their
+    price depends on it; an answer says it in members of the same names. shown: fields with an image, or a list of them,
+    for the model to see. reports: members of the answer (with dots) that say how much of which unit was used, beside
+    its usage.
 
     output: the answer is made of tokens that are counted and can be limited. told: its tokens are known only if the
     provider reports them, as those of an image. repeats: the same body always has the same answer. cached: an answer
@@ -69,6 +71,8 @@ class OperationSpec:
     ends: tuple[str, ...] = ()
     tokens: bool = True
     units: Callable[[Mapping[str, msgspec.Raw]], dict[str, int]] | None = None
+    priced_by: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     reports: Mapping[str, str] = field(default_factory=dict)
     output: bool = True
     told: bool = False

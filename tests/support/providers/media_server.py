@@ -34,12 +34,13 @@ class Sent:
 
 
 class MediaServer:
-    """`url` is its base URL, with /v1."""
+    """`url` is its base URL, with /v1; `said` what it says beside an image."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.url = ""
         self.written = 0  # bytes of an endless file
+        self.said: dict[str, Any] = {"usage": {"input_tokens": 9, "output_tokens": 272, "total_tokens": 281}}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -134,14 +135,13 @@ class MediaServer:
         return web.json_response({"text": text, "usage": {"type": "duration", "seconds": 3}})
 
     async def _images(self, http: web.Request, sent: Sent) -> web.StreamResponse:
-        usage = {"input_tokens": 9, "output_tokens": 272, "total_tokens": 281}
         if sent.fields.get("stream") in (True, "true"):
             name = "image_edit" if sent.path.endswith("edits") else "image_generation"
             partial = {"type": f"{name}.partial_image", "b64_json": PICTURE, "partial_image_index": 0}
-            done = {"type": f"{name}.completed", "b64_json": PICTURE, "usage": usage}
+            done = {"type": f"{name}.completed", "b64_json": PICTURE, **self.said}
             return await _events(http, [partial, done], str(sent.fields["model"]))
         rows = [{"b64_json": PICTURE}] * int(sent.fields.get("n", 1))
-        return web.json_response({"created": 1, "data": rows, "usage": usage})
+        return web.json_response({"created": 1, "data": rows, **self.said})
 
     async def _moderation(self, http: web.Request, sent: Sent) -> web.StreamResponse:
         given = sent.fields["input"]

@@ -33,6 +33,8 @@ ELSEWHERE = 1_000_000
 MOST_ITEMS = 10_000
 """Messages, parts or tools in a list: more than any model takes, and few enough to be read in some milliseconds."""
 MOST_FIELDS = 1_000
+_LONGEST_KIND = 64  # characters of a size or a quality
+_NO_KIND = "?"
 _SMALLEST_ITEM = 3  # bytes, with its comma
 
 _ABSENT = msgspec.Raw(b"null")
@@ -226,15 +228,16 @@ def _needs(
         if name in fields:
             size += len(fields[name])
     text = max(size - attached.size, 0) // BYTES_PER_TOKEN
+    images = attached.images + sum(_listed(fields[name]) for name in operation.shown if name in fields)
     return RequestNeeds(
         operation=operation,
         stream=operation.answer_to(fields) in _STREAMED if operation.answers else bool(parameters.stream),
         tools=tools,
         structured=kind == "json_schema",
         json_mode=kind == "json_object",
-        images=attached.images,
+        images=images,
         logprobs=bool(parameters.logprobs),
-        tokens=text + attached.tokens + TOKENS_PER_IMAGE * attached.images,
+        tokens=text + attached.tokens + TOKENS_PER_IMAGE * images,
         # Of two limits the provider may use either; -1 and the like mean no limit.
         max_output=_larger(parameters.max_tokens, parameters.max_completion_tokens),
         choices=choices,
@@ -243,7 +246,25 @@ def _needs(
         most=length - attached.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
         attached=attached.tokens,
         units=operation.units(fields) if operation.units is not None else {},
+        kind={name: _kind(fields[name]) for name in operation.priced_by if name in fields},
     )
+
+
+def _listed(value: msgspec.Raw) -> int:
+    """How many: the entries of a list, else one."""
+    try:
+        return len(_items.decode(value))
+    except UNREADABLE:
+        return int(has_any(value))
+
+
+def _kind(value: msgspec.Raw) -> str:
+    """ "" if the model chooses. What is not a text names no kind that has a price."""
+    try:
+        said = _string.decode(value).strip().lower()[:_LONGEST_KIND]
+    except UNREADABLE:
+        return "" if value == b"null" else _NO_KIND
+    return "" if said == "auto" else said or _NO_KIND
 
 
 class Carried(NamedTuple):

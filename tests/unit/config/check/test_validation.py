@@ -92,6 +92,21 @@ def test_money_and_keys_of_headers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"price": 1}, "[0]: expected a quality, a size, or both"),
+        ({"quality": "low"}, "[0].price: is missing"),
+        ({"size": "1x1", "price": -1}, "[0].price: expected an amount in USD like 0.15, got -1"),
+        ({"size": " ", "price": 1}, "[0].size: expected a text like high or 1024x1024"),
+        ("low", "[0]: expected a map of settings, got 'low'"),
+    ],
+)
+def test_a_row_of_image_prices(row: object, message: str) -> None:
+    (problem,) = found({"providers": house(pricing={"images": [row]})})
+    assert problem.startswith(f"providers.house.pricing.images{message}")
+
+
+@pytest.mark.parametrize(
     ("key", "message"),
     [
         ({"key": "k", "weight": -2}, "providers.house.api_keys[1].weight: expected a number of at least 0"),
