@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd.host.awake import Timeout
 from meshd.net.connecting import Connector, proxy_authorization, trusts_others
 from meshd.net.encodings import Decoder, decoder
 from meshd.net.failures import CertificateRefused, ConnectionLost, Disconnected
 from meshd.net.http1 import Answer
 from meshd.net.pool import Pool, queued
 from meshd.net.proxies import Proxy, ProxyRefused, find_proxy
+from meshd.net.sending import Source, framing, send
 
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
 # must not be sent twice.
@@ -203,6 +205,28 @@ class Transport:
             answer.abort()
             raise
         return answer
+
+    async def send_from(self, head: bytes, source: Source, timeout: float) -> tuple[Answer, asyncio.Task[None]]:
+        """The same with a body that still comes, and the task that sends it: cancel that when the answer is over. It
+        can be sent only once, so the connection is new. timeout: seconds in which the server has to take something,
+        and to begin its answer after the last of it. Raises what reading the body raises, too."""
+        pool = self._pool or self._open()
+        with Timeout(timeout):
+            try:
+                connection, _ = await pool.take(fresh=True)
+            except CertificateRefused as refused:
+                if not await trusts_others(self._ca_file, refused.context):
+                    raise
+                connection, _ = await pool.take(fresh=True)
+        answer = connection.ask(head + framing(source), None)
+        sending = pool.loop.create_task(send(connection, answer, source, timeout))
+        try:
+            await answer.head()
+        except BaseException:
+            sending.cancel()
+            answer.abort()
+            raise
+        return answer, sending
 
     @property
     def full(self) -> str:

@@ -235,7 +235,10 @@ class HttpConnection(asyncio.Protocol):
         self.freed = freed
         self.closed = closed
         self.idle_since = 0.0
+        self.sending = False  # more of a request's body follows
         self._answer: Answer | None = None  # of the exchange under way
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
 
     @property
@@ -258,6 +261,13 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.write(head)
         return answer
+
+    async def write(self, data: bytes) -> None:
+        """Send more of a request's body, and wait until the server has taken most of it. Raises Disconnected."""
+        if self._transport is None or self._transport.is_closing():
+            raise Disconnected
+        self._transport.write(data)
+        await self._has_room.wait()
 
     def release_transport(self) -> asyncio.Transport:
         """Give up the connection without closing it."""
@@ -303,12 +313,20 @@ class HttpConnection(asyncio.Protocol):
             self._answer = None
             answer.ended()
             transport = self._transport
-            if answer.keeps and not answer.extra and transport is not None and not transport.get_write_buffer_size():
+            sent = transport is not None and not self.sending and not transport.get_write_buffer_size()
+            if answer.keeps and not answer.extra and sent:
                 self.freed(self)
             else:
                 self.close()
 
+    def pause_writing(self) -> None:
+        self._has_room.clear()
+
+    def resume_writing(self) -> None:
+        self._has_room.set()
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._has_room.set()
         answer, self._answer, self._transport = self._answer, None, None
         if answer is not None:
             answer.lost(exc)

@@ -6,6 +6,7 @@ than below the provider's base URL, or send the caller's credentials.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from multidict import CIMultiDict
@@ -37,19 +38,30 @@ async def forward(
     """failed: the failure of an exception within so many seconds. Raises ProviderFailure."""
     target = _target(requests.base, asked, requests.query)
     head = transport.head(asked.method, target, _headers(requests.headers_for(asked.key, stream=False), asked))
-    body = asked.body if asked.body or asked.method in ("POST", "PUT", "PATCH") else None
+    sending = None
     try:
-        with Timeout(asked.timeout):
-            answer = await transport.send(head, body)
+        if isinstance(asked.body, bytes):
+            body = asked.body if asked.body or asked.method in ("POST", "PUT", "PATCH") else None
+            with Timeout(asked.timeout):
+                answer = await transport.send(head, body)
+        else:
+            answer, sending = await transport.send_from(head, asked.body, asked.timeout)
     except _ERRORS as error:
         raise failed(error, asked.timeout) from None
-    return PassedAnswer(answer, credentials, failed, asked.timeout)
+    return PassedAnswer(answer, credentials, failed, asked.timeout, sending)
 
 
 class PassedAnswer:
-    """See `sdk/calls/passing.py:RawAnswer`."""
+    """See `sdk/calls/passing.py:RawAnswer`. sending: the rest of the request, if its body still comes."""
 
-    def __init__(self, answer: Answer, credentials: Credentials, failed: Failed, timeout: float) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        credentials: Credentials,
+        failed: Failed,
+        timeout: float,
+        sending: asyncio.Task[None] | None = None,
+    ) -> None:
         self.status = answer.status
         shown = {name.decode(): value for name in _SHOWN if (value := answer.header(name))}
         self.headers: Mapping[str, str] = credentials.kept({**kept_headers(answer.headers), **shown})
@@ -57,6 +69,7 @@ class PassedAnswer:
         self._credentials = credentials
         self._failed = failed
         self._timeout = timeout
+        self._sending = sending
 
     async def more(self) -> bytes:
         try:
@@ -77,6 +90,8 @@ class PassedAnswer:
         return self._credentials.clean(told).body or b""
 
     def close(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
         self._body.abort()
 
 

@@ -60,6 +60,7 @@ class Operation:
     stream: StreamHandler | None = None
     raw: RawHandler | None = None
     format: FormatOf = USUAL_FORMAT
+    streams: bool = False
 
 
 class Dispatcher:
@@ -87,10 +88,17 @@ class Dispatcher:
         self._add(method, path, Operation(handler, admin, stream, format=format))
 
     def add_raw(
-        self, method: str, path: str, raw: RawHandler, *, admin: bool = False, format: str = USUAL_FORMAT
+        self,
+        method: str,
+        path: str,
+        raw: RawHandler,
+        *,
+        admin: bool = False,
+        format: str = USUAL_FORMAT,
+        streams: bool = False,
     ) -> None:
-        """Add an operation that reads its body and answers by itself."""
-        self._add(method, path, Operation(admin=admin, raw=raw, format=format))
+        """Add an operation that reads its body and answers by itself. streams: it reads `Request.upload`."""
+        self._add(method, path, Operation(admin=admin, raw=raw, format=format, streams=streams))
 
     def _add(self, method: str, path: str, operation: Operation) -> None:
         if path.endswith("/"):
@@ -182,6 +190,10 @@ class Dispatcher:
         below = (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
         format = next((operation.format for operations in (exact, below) for operation in operations), USUAL_FORMAT)
         return format(headers) if callable(format) else format
+
+    def streams(self, path: str) -> bool:
+        """Whether the body of a request may be read while it comes."""
+        return any(operation.streams for _, prefix, operation in self._prefixes if _is_below(path, prefix))
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist. own: name the mesh's own paths, not those of the APIs."""

@@ -19,6 +19,7 @@ from meshd.core.caller import Caller
 from meshd.host import clock
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.form import Form
+from meshd.sdk.calls.passing import RawBody
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 
@@ -116,7 +117,7 @@ class Request:
     if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
     user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
     was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
-    `body` is its fields in JSON.
+    `body` is its fields in JSON. upload: None; where the body is read while it comes, that instead of `body`.
     """
 
     __slots__ = (
@@ -142,6 +143,7 @@ class Request:
         "resend",
         "stream",
         "task",
+        "upload",
         "way_back",
     )
 
@@ -177,6 +179,7 @@ class Request:
         self.arrived_at = time.time()
         self.begun = False
         self.form: Form | None = None
+        self.upload: RawBody | None = None
         self.cut_off: MeshError | None = None
         self.handed_on = False
         self.held = 0

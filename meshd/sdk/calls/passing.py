@@ -9,16 +9,26 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 
+class RawBody(Protocol):
+    """A body that is sent while it still comes. length: bytes, None if it is not known. size: bytes that have come."""
+
+    length: int | None
+    size: int
+
+    async def read(self) -> bytes:
+        """What has come, at least a byte; b"" at the end. Raises MeshError."""
+
+
 class RawRequest(NamedTuple):
     """path, query: below the provider's base URL, as they are sent, and checked. headers: by lower-case name, none of
-    them secret. timeout: seconds without a byte of the answer. key: the id of the provider's key, "" for the only one.
-    """
+    them secret. timeout: seconds in which nothing is taken or comes. key: the id of the provider's key, "" for the only
+    one."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | RawBody
     timeout: float
     key: str = ""
 

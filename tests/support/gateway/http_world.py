@@ -73,14 +73,14 @@ class Wire(asyncio.Transport):
 
 
 class World:
-    """A server without sockets. answer: what becomes of an admitted request."""
+    """A server without sockets. answer: what becomes of an admitted request. limit: bytes of a body."""
 
-    def __init__(self, answer: Callable[[Request], None] | None = None) -> None:
+    def __init__(self, answer: Callable[[Request], None] | None = None, limit: int = LIMIT) -> None:
         self.loop = asyncio.get_running_loop()
         self.asked: list[Request] = []
         self.answer = answer or (lambda request: request.reply.respond(request.body, {}, None))
         self.admission = Admission(
-            self.accept, spoken_at().keys(), Limits(60.0, LIMIT, 8), lambda caller: Rights(True, LIMIT, "the.limit")
+            self.accept, spoken_at().keys(), Limits(60.0, LIMIT, 8), lambda caller: Rights(True, limit, "the.limit")
         )
         self.server = HttpServer(self.admission, self.endpoints())
         self.server.use(ProxyConfig(), {})
@@ -95,6 +95,7 @@ class World:
         table = Dispatcher({path: spoken.format.name for path, spoken in spoken_at().items()}, asked)
         table.add("GET", "/v1/models", asked)
         table.add("POST", "/mesh/v1/reload", asked)
+        table.add_raw("POST", "/providers/", asked, streams=True)
         return table
 
     def connect(self, caller: Peer | None = None) -> None:

@@ -16,7 +16,8 @@ PIECE = b"x" * 65536
 
 class OwnApi(ProviderInThread):
     """asked: (method, path with query, headers, body) of each request. sent: bytes of the endless answer that have been
-    taken off its hands. open: endless answers that have not ended. release: lets `/v1/held` go on."""
+    taken off its hands. open: endless answers that have not ended. taken: bytes of the upload to `/v1/upload`;
+    uploads: how many have not ended."""
 
     cancels = True
 
@@ -24,6 +25,8 @@ class OwnApi(ProviderInThread):
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.sent = 0
         self.open = 0
+        self.taken = 0
+        self.uploads = 0
         super().__init__()
 
     def provider(self, **settings: Any) -> dict[str, Any]:
@@ -34,6 +37,9 @@ class OwnApi(ProviderInThread):
         app.router.add_route("*", "/v1/endless", self._endless)
         app.router.add_route("*", "/v1/cut", self._cut)
         app.router.add_route("*", "/v1/events", self._events)
+        app.router.add_route("*", "/v1/upload", self._upload)
+        app.router.add_route("*", "/v1/both", self._both)
+        app.router.add_route("*", "/v1/unread", self._unread)
         app.router.add_route("*", "/v1/{rest:.*}", self._any)
         return app
 
@@ -74,6 +80,27 @@ class OwnApi(ProviderInThread):
                 self.sent += len(PIECE)
         finally:
             self.open -= 1
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        self.taken = 0
+        self.uploads += 1
+        try:
+            async for data in request.content.iter_any():
+                self.taken += len(data)
+        finally:
+            self.uploads -= 1
+        return web.json_response({"taken": self.taken, "length": request.headers.get("content-length")})
+
+    async def _both(self, request: web.Request) -> web.StreamResponse:
+        """Its answer comes while the request does."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        async for data in request.content.iter_any():
+            await response.write(data.upper())
+        return response
+
+    async def _unread(self, request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "no", "code": "too_big"}}, status=403)
 
     async def _cut(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -46,7 +46,7 @@ _ERRORS: dict[FailureKind, type[ProviderError]] = {
 class Passthrough(Group):
     def add_to(self, table: Dispatcher) -> None:
         for method in _METHODS:
-            table.add_raw(method, PREFIX, self.pass_on, format="plain")
+            table.add_raw(method, PREFIX, self.pass_on, format="plain", streams=True)
 
     async def pass_on(self, request: Request, rest: str) -> None:
         """rest: not used, as its escapes are resolved already."""
@@ -65,6 +65,9 @@ class Passthrough(Group):
         except ProviderFailure as failure:
             passing.status, passing.error = 502, failure.message
             raise _error(spec.name, failure) from None
+        except MeshError as error:
+            passing.status, passing.error = error.status_code, passing.error or error.message
+            raise
         except (asyncio.CancelledError, ClientGone):
             passing.status, passing.error = 499, ClientGone.why
             raise
@@ -141,17 +144,20 @@ class _Passing:
         self.spec = spec
         self.status = 500
         self.error = ""
-        self.bytes_in = len(request.body)
         self.used = PassedUsage("")
+
+    @property
+    def bytes_in(self) -> int:
+        upload = self.request.upload
+        return len(self.request.body) if upload is None else upload.size
 
     async def run(self, provider: Provider, what: Asked, key: str) -> None:
         request = self.request
         sent = headers_to_send(request.headers)
         request.begun = True
         timeout = min(self.spec.timeout, request.deadline.left())
-        answer = await provider.forward(
-            RawRequest(request.method, what.path, what.query, sent, request.body, timeout, key)
-        )
+        body = request.body if request.upload is None else request.upload
+        answer = await provider.forward(RawRequest(request.method, what.path, what.query, sent, body, timeout, key))
         try:
             await self._answer(answer)
         finally:

@@ -16,13 +16,12 @@ from meshd.gateway.frontends.http import half_closed
 from meshd.gateway.frontends.http.incoming import Incoming, RequestReader
 from meshd.gateway.frontends.http.listeners import Listener
 from meshd.gateway.frontends.http.reply import HttpReply
+from meshd.gateway.frontends.http.upload import SLOW, Upload, too_slow
 from meshd.gateway.frontends.shares.room import Room
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.frontends.socket_connection import SocketConnection
-from modelmesh.errors import MeshError, RequestTimeoutError
+from modelmesh.errors import MeshError
 
-SLOW = 30.0
-"""Seconds that a head may take, and in which some of a body has to come."""
 _FEWEST = 4096  # bytes of a body in that time
 _STUCK = 60.0  # s in which a client has to read something of an answer that has ended
 _AHEAD = 4  # requests that are read while another one is answered
@@ -91,7 +90,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
     def eof_received(self) -> bool:
         """Whether the connection stays open: a client may end its side when it has sent all, and wait for answers."""
         self._sends_no_more = True
-        if self.listener.tls is None and self._owes:  # TLS has no half
+        if self.listener.tls is None and self._owes and not self._lacks_body:  # TLS has no half
             self._look_for_client()
         return self._looking is not None
 
@@ -170,7 +169,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
             if waited > SLOW and self._reader.in_body and self._came >= _FEWEST:
                 self._begin_to_wait()
             elif waited > SLOW:
-                self._reader.cut(_too_slow())
+                self._reader.cut(too_slow())
                 self._proceed()
         elif waited > keepalive:
             self.close()
@@ -186,7 +185,8 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         self._queued = self._may_parse or self._may_begin
         if not self._queued:
             self._read_or_pause()
-            if self._looking is not None and not self._owes and not self._closing:  # it sent half a request
+            lacks = self._lacks_body or not self._owes
+            if self._looking is not None and lacks and not self._closing:  # it sent half a request
                 self._close_after_writing()
         return self._queued
 
@@ -194,6 +194,12 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
     def _owes(self) -> bool:
         """Whether an answer is due, or a request is still to be looked at."""
         return self.reply is not None or bool(self._waiting) or self._may_parse or self._patience is not None
+
+    @property
+    def _lacks_body(self) -> bool:
+        """Whether more of an upload has to come."""
+        current = self._reader.current
+        return current is not None and current.upload is not None and not self._unparsed
 
     @property
     def _may_begin(self) -> bool:
@@ -205,6 +211,9 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
             return False
         if self._reader.complete:
             return True
+        current = self._reader.current
+        if current is not None and current.upload is not None and current.upload.full:
+            return False
         blocked = self._reader.ended or len(self._waiting) >= _AHEAD or self._patience is not None
         return bool(self._unparsed) and not blocked
 
@@ -227,6 +236,15 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
             reader.complete.clear()
         elif self.reply is None and not self._waiting:
             self._allow_to_continue()
+
+    def watch(self, upload: Upload) -> None:
+        """Read on as fast as it is read."""
+
+        def taken() -> None:
+            self._give_room()
+            self._proceed()
+
+        upload.wanted, upload.taken = self._allow_to_continue, taken
 
     def _allow_to_continue(self) -> None:
         """A client that asked whether it may send its body may, if nothing is to be sent to it before."""
@@ -300,9 +318,3 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         self._waiting.clear()
         self._unparsed = b""
         self._receiver.gone(self)
-
-
-def _too_slow() -> MeshError:
-    return RequestTimeoutError(
-        "The request did not arrive in time; send it faster.", status_code=408, code="request_too_slow"
-    )

@@ -11,12 +11,14 @@ import httptools
 
 from meshd.core.caller import Caller
 from meshd.gateway.frontends.admission import Rights
+from meshd.gateway.frontends.http.upload import Upload
 from modelmesh.errors import InvalidRequestError, MeshError
 
 MOST_HEAD = 64 * 1024
 """Bytes of a request line and headers, and of what follows a chunked body."""
 MOST_FIELDS = 100
 _PIECE = 4096  # bytes that are parsed at a time, except of a body with a length: all of them may be requests
+_UPLOADED = 64 * 1024  # bytes of an upload that are parsed at a time
 _SKIPPED = 64 * 1024  # bytes of a refused request's body that are read to keep its connection
 _CHUNKED_COST = 8  # bytes on the wire for one of a chunked body, at most
 
@@ -25,7 +27,8 @@ class Incoming:
     """A request. target: as it was sent. headers: by name in lower case; several values are joined. refusal: why it is
     not answered otherwise. limit: bytes of its body that may come; setting: the key that would allow more. caller: who
     asks, with which rights, if it is not refused. continues: the client waits for a 100 before it sends the body.
-    closes: the connection can have no request after this one."""
+    closes: the connection can have no request after this one. streams: set by `judge` if its body may be read while it
+    comes; upload: that body."""
 
     __slots__ = (
         "_body",
@@ -40,7 +43,9 @@ class Incoming:
         "refusal",
         "rights",
         "setting",
+        "streams",
         "target",
+        "upload",
     )
 
     def __init__(self) -> None:
@@ -55,6 +60,8 @@ class Incoming:
         self.rights: Rights | None = None
         self.continues = False
         self.closes = False
+        self.streams = False
+        self.upload: Upload | None = None
         self.refusal: MeshError | None = None
         self._body: bytes | bytearray = b""
 
@@ -64,14 +71,16 @@ class Incoming:
 
     @property
     def size(self) -> int:
-        return len(self._body)
+        return len(self._body) if self.upload is None else self.upload.size
 
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
 
     def add(self, data: bytes) -> None:
-        if not self._body:
+        if self.upload is not None:
+            self.upload.feed(data)
+        elif not self._body:
             self._body = data
         elif isinstance(self._body, bytes):
             self._body = bytearray(self._body + data)
@@ -85,8 +94,8 @@ class Incoming:
 class RequestReader:
     """judge: called with each request whose head has come; it sets `limit`, and a `refusal` if it is refused.
 
-    complete: requests to be answered, in order. in_head, in_body: the part that comes next is within one. ended:
-    nothing after `complete` is read.
+    complete: requests to be answered, in order; one with an upload as soon as its head has come. in_head, in_body: the
+    part that comes next is within one. ended: nothing after `complete` is read.
     """
 
     def __init__(self, judge: Callable[[Incoming], None]) -> None:
@@ -104,7 +113,8 @@ class RequestReader:
         """Bytes that `feed` may be given next."""
         current = self.current
         if self.in_body and current is not None and current.length is not None:
-            return max(current.length - current.size, 1)
+            left = max(current.length - current.size, 1)
+            return left if current.upload is None else min(left, _UPLOADED)
         return _PIECE
 
     def feed(self, data: bytes) -> None:
@@ -137,7 +147,7 @@ class RequestReader:
     # -- httptools' -----------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self.complete and self.complete[-1].closes:
+        if self.ended or (self.complete and self.complete[-1].closes):
             raise _Refused
         if self._declined is not None:
             return
@@ -189,6 +199,9 @@ class RequestReader:
         too_long = current.length is None or current.length > _SKIPPED or current.continues
         if current.refusal is not None and current.length != 0 and too_long:
             raise _Refused
+        if current.streams and current.refusal is None and current.length != 0 and "upgrade" not in headers:
+            current.upload = Upload(current.length)
+            self.complete.append(current)
 
     def on_body(self, data: bytes) -> None:
         current = self._now
@@ -204,9 +217,12 @@ class RequestReader:
         if self._parser.should_upgrade() and current.length != 0 and not _leaves_http(current):
             self._declined = current  # llhttp takes its body for the other protocol
             return
-        self.complete.append(self._now)
+        if current.upload is None:
+            self.complete.append(current)
+        else:
+            current.upload.end()
         self.current, self.begun, self.in_body, self._raw = None, False, False, 0
-        if self.complete[-1].closes:
+        if current.closes:
             self.ended = True
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -254,10 +270,14 @@ class RequestReader:
         """The request that was being read is the last."""
         self.ended = True
         current, self.current = self.current, None
-        if current is not None:
-            current.closes = True
-            current.drop()
+        if current is None:
+            return
+        current.closes = True
+        current.drop()
+        if current.upload is None:
             self.complete.append(current)
+        elif current.refusal is not None:
+            current.upload.fail(current.refusal)
 
 
 def _leaves_http(incoming: Incoming) -> bool:

@@ -135,6 +135,11 @@ class HttpReply(CreditedReply):
         """An answer that is none of an API's."""
         self._whole(status, body, headers)
 
+    def may_keep(self) -> None:
+        """The connection may be used again, unless the client was told otherwise."""
+        if not self._begun:
+            self.keeps = True
+
     def gone(self) -> None:
         """The client has disconnected."""
         self.done = True

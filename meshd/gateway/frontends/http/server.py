@@ -21,10 +21,11 @@ from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
 from meshd.gateway.frontends.http.access import SECRET_HEADERS
-from meshd.gateway.frontends.http.connection import SLOW, HttpConnection
+from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
 from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
+from meshd.gateway.frontends.http.upload import SLOW, WHOLE, Upload
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.spoken import framing
 from meshd.host import clock
@@ -44,6 +45,9 @@ class Endpoints(Protocol):
 
     def format(self, path: str, headers: Mapping[str, str]) -> str:
         """The name of the format in which errors are written. headers: by lower-case name."""
+
+    def streams(self, path: str) -> bool:
+        """Whether the body of a request may be read while it comes."""
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist."""
@@ -200,6 +204,7 @@ class HttpServer:
             incoming.limit, incoming.setting = self.listeners.max_body, "proxy.max_body"
         if incoming.length is not None and incoming.length > incoming.limit:
             raise too_long(incoming.length, incoming.limit, incoming.setting)
+        incoming.streams = (incoming.length is None or incoming.length > WHOLE) and self._endpoints.streams(path)
 
     def _count_as(self, connection: HttpConnection, caller: Caller) -> None:
         """A connection from another machine counts towards its token's share: all tokens may come through one proxy."""
@@ -238,6 +243,8 @@ class HttpServer:
         reply.bodiless = incoming.method == "HEAD"
         reply.keeps = not (incoming.closes or self._admission.draining)
         connection.reply = reply
+        if incoming.upload is not None:
+            self._watch(connection, incoming.upload, reply)
         if incoming.refusal is not None:
             reply.error(incoming.refusal)
         elif incoming.method == "OPTIONS":
@@ -246,6 +253,19 @@ class HttpServer:
             self._show_page(incoming, reply)
         else:
             self._ask(connection, incoming, reply, request_id, arrived)
+
+    def _watch(self, connection: HttpConnection, upload: Upload, reply: HttpReply) -> None:
+        """An answer that comes before all of the upload closes the connection."""
+        connection.watch(upload)
+        if upload.done:
+            return
+        keeps, reply.keeps = reply.keeps, False
+
+        def ended() -> None:
+            if keeps and not self._admission.draining:
+                reply.may_keep()
+
+        upload.ended = ended
 
     def _told(self, app: Framing, request_id: str, caller: Caller | None) -> list[tuple[str, str]]:
         """caller: None if it is not known, or of no interest."""
@@ -280,6 +300,7 @@ class HttpServer:
             deadline=reply.deadline,
             arrived=arrived,
         )
+        request.upload = incoming.upload
         reply.finish = partial(self._admission.ended, request_id, reply, None)
         incoming.drop()
         reply.watch()
