@@ -28,7 +28,9 @@ def image(
     prompt: Annotated[str, typer.Argument(help="What to show; - reads it from a pipe.")],
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output. Several are numbered."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The file to write; - is standard output. Several are numbered."
+        ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 1024x1024, or what the model takes.")] = None,
     quality: Annotated[str | None, typer.Option(help="Such as low, medium or high.")] = None,

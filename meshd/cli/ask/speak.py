@@ -22,7 +22,7 @@ _BY_ENDING = {each: each for each in _FORMATS} | {"ogg": "opus", "raw": "pcm"}
 def speak(
     text: Annotated[str, typer.Argument(help="The text; - reads it from a pipe.")],
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - is standard output.")
     ] = None,
     voice: Annotated[str, typer.Option(help="One of the model's voices.")] = "alloy",
     model: Annotated[

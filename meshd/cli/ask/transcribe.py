@@ -22,9 +22,11 @@ def transcribe(
     model: Annotated[
         str, typer.Option(help="A pool, capability or model.", autocompletion=names.pools_and_models)
     ] = DEFAULT_MODEL,
-    language: Annotated[str | None, typer.Option(metavar="CODE", help="Of the recording, such as en or de.")] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="The language of the recording, such as en or de.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="Names and words that may occur in it.")] = None,
-    translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
+    translate: Annotated[bool, typer.Option("--translate", help="Translate into English.")] = False,
     srt: Annotated[bool, typer.Option("--srt", help="Print subtitles, as SubRip.")] = False,
     vtt: Annotated[bool, typer.Option("--vtt", help="Print subtitles, as WebVTT.")] = False,
     as_json: out.JsonOption = False,
