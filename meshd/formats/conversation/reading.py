@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -19,6 +20,8 @@ from modelmesh.errors import InvalidRequestError
 
 LARGEST = 2**63 - 1
 """The limit of a number that every reader of JSON can represent."""
+P = ParamSpec("P")
+Made = TypeVar("Made")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -150,6 +153,22 @@ def invalid(where: str, what: str) -> InvalidRequestError:
 
 class Unreadable(ValueError):
     """A provider sent something that is not a JSON object, or is nested too deeply."""
+
+
+def not_too_deep(refused: Callable[[str], Exception], what: str) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
+    """For a function that calls itself for what is nested in `what`: raises `refused` if that is too much for it."""
+
+    def decorated(work: Callable[P, Made]) -> Callable[P, Made]:
+        @wraps(work)
+        def run(*args: P.args, **kwargs: P.kwargs) -> Made:
+            try:
+                return work(*args, **kwargs)
+            except RecursionError:
+                raise refused(f"{what} is nested too deeply") from None
+
+        return run
+
+    return decorated
 
 
 def request_of(body: bytes) -> dict[str, Any]:

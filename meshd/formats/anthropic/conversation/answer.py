@@ -14,7 +14,7 @@ from meshd.formats.anthropic.conversation.content import FORMAT, read_block, wri
 from meshd.formats.anthropic.usage import usage_in, usage_map
 from meshd.formats.conversation.answer import Answer, Choice, Finish
 from meshd.formats.conversation.parts import Part, Refusal, ToolCall
-from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
 from meshd.formats.conversation.request import Conversation
 from meshd.sdk.provider import Usage
 
@@ -35,13 +35,10 @@ _WRITTEN = {
 _encode = msgspec.json.Encoder().encode
 
 
+@not_too_deep(Unreadable, "it")
 def read_answer(body: bytes) -> Answer:
     """Raises Unreadable."""
-    document = answer_of(body)
-    try:
-        return _read(Fields(document, "", FORMAT, strict=False))
-    except RecursionError:
-        raise Unreadable("it is nested too deeply") from None
+    return _read(Fields(answer_of(body), "", FORMAT, strict=False))
 
 
 def _read(fields: Fields) -> Answer:

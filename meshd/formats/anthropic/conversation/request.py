@@ -13,7 +13,7 @@ from meshd.formats.anthropic.conversation.parameters import read_parameters, wri
 from meshd.formats.anthropic.conversation.tools import allowed, read_tool, written_tool
 from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.portable import portable
-from meshd.formats.conversation.reading import Fields, as_it_came, request_of
+from meshd.formats.conversation.reading import Fields, as_it_came, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation
 from modelmesh.errors import InvalidRequestError
 
@@ -21,17 +21,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+@not_too_deep(InvalidRequestError, "the body")
 def read_request(body: bytes) -> Conversation:
     """Raises InvalidRequestError, which names the field."""
-    document = request_of(body)
-    try:
-        return _read(document)
-    except RecursionError:
-        raise InvalidRequestError("the body is nested too deeply") from None
-
-
-def _read(document: dict[str, Any]) -> Conversation:
-    fields = Fields(document, "", FORMAT, strict=True)
+    fields = Fields(request_of(body), "", FORMAT, strict=True)
     model = fields.text("model")
     if not model:
         fields.refuse("model", "the name of a model")
@@ -61,20 +54,18 @@ def _tools(fields: Fields) -> list[Any]:
     return tools
 
 
+@not_too_deep(InvalidRequestError, "the conversation")
 def write_request(conversation: Conversation) -> bytes:
     """The body. Raises InvalidRequestError for what this API cannot say."""
     conversation = with_functions(portable(conversation, FORMAT))
     parameters = conversation.parameters
-    try:
-        tools = allowed(conversation.tools, parameters.tool_choice)
-        write = partial(written_parameters, parameters, conversation.model, tools=bool(tools))
-        top = _top(conversation, write)
-        document: dict[str, Any] = {"model": conversation.model, **written_turns(conversation.turns), **top}
-        if tools:
-            document["tools"] = [as_it_came(tool, written_tool(tool), FORMAT, read_tool) for tool in tools]
-        return _encode(document)
-    except RecursionError:
-        raise InvalidRequestError("the conversation is nested too deeply") from None
+    tools = allowed(conversation.tools, parameters.tool_choice)
+    write = partial(written_parameters, parameters, conversation.model, tools=bool(tools))
+    top = _top(conversation, write)
+    document: dict[str, Any] = {"model": conversation.model, **written_turns(conversation.turns), **top}
+    if tools:
+        document["tools"] = [as_it_came(tool, written_tool(tool), FORMAT, read_tool) for tool in tools]
+    return _encode(document)
 
 
 def _top(conversation: Conversation, write: Any) -> dict[str, Any]:

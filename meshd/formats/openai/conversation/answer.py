@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
-from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.openai.conversation.content import FORMAT, read_content, read_part, written_content
 from meshd.formats.openai.conversation.messages import read_said, written_said
@@ -49,16 +49,10 @@ _OBJECT = "chat.completion"
 _encode = msgspec.json.Encoder().encode
 
 
+@not_too_deep(Unreadable, "it")
 def read_answer(body: bytes) -> Answer:
     """Raises Unreadable."""
     document = answer_of(body)
-    try:
-        return _read(document)
-    except RecursionError:
-        raise Unreadable("it is nested too deeply") from None
-
-
-def _read(document: dict[str, Any]) -> Answer:
     given = document.pop("choices", None)
     if not isinstance(given, list):
         given = [given] if isinstance(given, dict) else []

@@ -12,7 +12,7 @@ import msgspec
 
 from meshd.formats.conversation.parts import Original, Other
 from meshd.formats.conversation.portable import portable
-from meshd.formats.conversation.reading import Fields, as_it_came, request_of
+from meshd.formats.conversation.reading import Fields, as_it_came, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import read_turn, written_turn
@@ -24,17 +24,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+@not_too_deep(InvalidRequestError, "the body")
 def read_request(body: bytes) -> Conversation:
     """Raises InvalidRequestError, which names the field."""
-    document = request_of(body)
-    try:
-        return _read(document)
-    except RecursionError:
-        raise InvalidRequestError("the body is nested too deeply") from None
-
-
-def _read(document: dict[str, Any]) -> Conversation:
-    fields = Fields(document, "", FORMAT, strict=True)
+    fields = Fields(request_of(body), "", FORMAT, strict=True)
     model = fields.text("model")
     if not model:
         fields.refuse("model", "the name of a model")
@@ -59,23 +52,21 @@ def _read(document: dict[str, Any]) -> Conversation:
     return Conversation(model, turns, tools, read_parameters(Fields(fields.left, "", FORMAT, strict=True)))
 
 
+@not_too_deep(InvalidRequestError, "the conversation")
 def write_request(conversation: Conversation) -> bytes:
     """The body. Raises InvalidRequestError for what OpenAI's format cannot say."""
     conversation = portable(conversation, FORMAT)
     parameters = conversation.parameters
-    try:
-        top = as_it_came(parameters, written_parameters(parameters), FORMAT, read_parameters)
-        if isinstance(top, msgspec.Raw):
-            top = _decode(top)
-        messages = [message for turn in conversation.turns for message in written_turn(turn)]
-        document = {"model": conversation.model, "messages": messages, **top}
-        name = tools_name(top)
-        if conversation.tools:
-            write, read = (written_function, read_function) if name == "functions" else (written_tool, read_tool)
-            document[name] = [as_it_came(tool, write(tool), FORMAT, read) for tool in conversation.tools]
-        return _encode(document)
-    except RecursionError:
-        raise InvalidRequestError("the conversation is nested too deeply") from None
+    top = as_it_came(parameters, written_parameters(parameters), FORMAT, read_parameters)
+    if isinstance(top, msgspec.Raw):
+        top = _decode(top)
+    messages = [message for turn in conversation.turns for message in written_turn(turn)]
+    document = {"model": conversation.model, "messages": messages, **top}
+    name = tools_name(top)
+    if conversation.tools:
+        write, read = (written_function, read_function) if name == "functions" else (written_tool, read_tool)
+        document[name] = [as_it_came(tool, write(tool), FORMAT, read) for tool in conversation.tools]
+    return _encode(document)
 
 
 def tools_name(top: dict[str, Any]) -> str:

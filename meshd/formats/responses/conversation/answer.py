@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Original, Part, Reasoning, Refusal, Text, ToolCall
-from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of, not_too_deep
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.conversation.tool_names import by_name
 from meshd.formats.openai.conversation.answer import read_logprobs, written_logprobs
@@ -39,13 +39,10 @@ _encode = msgspec.json.Encoder().encode
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+@not_too_deep(Unreadable, "it")
 def read_answer(body: bytes) -> Answer:
     """Raises Unreadable."""
-    document = answer_of(body)
-    try:
-        return read_response(document)
-    except RecursionError:
-        raise Unreadable("it is nested too deeply") from None
+    return read_response(answer_of(body))
 
 
 def read_response(document: dict[str, Any]) -> Answer:

@@ -9,7 +9,7 @@ import msgspec
 
 from meshd.formats.conversation.parts import Original, Other, Text
 from meshd.formats.conversation.portable import portable
-from meshd.formats.conversation.reading import Fields, as_it_came, invalid, request_of
+from meshd.formats.conversation.reading import Fields, as_it_came, invalid, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation, Role, Tool, Turn
 from meshd.formats.conversation.tool_names import by_name
 from meshd.formats.responses.conversation.content import FORMAT
@@ -25,17 +25,10 @@ _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+@not_too_deep(InvalidRequestError, "the body")
 def read_request(body: bytes) -> Conversation:
     """Raises InvalidRequestError, which names the field."""
-    document = request_of(body)
-    try:
-        return _read(document, _raw_fields(lenient.whole(body)).get("input"))
-    except RecursionError:
-        raise InvalidRequestError("the body is nested too deeply") from None
-
-
-def _read(document: dict[str, Any], raw: msgspec.Raw | None) -> Conversation:
-    fields = Fields(document, "", FORMAT, strict=True)
+    fields = Fields(request_of(body), "", FORMAT, strict=True)
     model = fields.text("model")
     if not model:
         fields.refuse("model", "the name of a model")
@@ -45,7 +38,7 @@ def _read(document: dict[str, Any], raw: msgspec.Raw | None) -> Conversation:
         turns.append(_of_text(Role.SYSTEM, instructions))
     elif instructions is not None:
         fields.refuse("instructions", "text")
-    items = _raw_items(raw) if isinstance(given, list) and raw is not None else []
+    items = _raw_items(_raw_fields(lenient.whole(body))["input"]) if isinstance(given, list) else []
     if isinstance(given, str):
         turns.append(_of_text(Role.USER, given))
     elif isinstance(given, list):
@@ -65,16 +58,10 @@ def _of_text(role: Role, text: str) -> Turn:
     return Turn(role, (Text(text),) if text else (), original=Original(FORMAT, _encode(text)))
 
 
+@not_too_deep(InvalidRequestError, "the conversation")
 def write_request(conversation: Conversation) -> bytes:
     """The body. Raises InvalidRequestError for what this API cannot say."""
     conversation = portable(conversation, FORMAT)
-    try:
-        return _encode(_written(conversation))
-    except RecursionError:
-        raise InvalidRequestError("the conversation is nested too deeply") from None
-
-
-def _written(conversation: Conversation) -> dict[str, Any]:
     parameters, tools = conversation.parameters, conversation.tools
     top: Any = as_it_came(parameters, written_parameters(parameters, tools), FORMAT, read_parameters)
     if isinstance(top, msgspec.Raw):
@@ -88,7 +75,7 @@ def _written(conversation: Conversation) -> dict[str, Any]:
     if tools:
         document["tools"] = written_tools(tools)
     document.update(top)
-    return document
+    return _encode(document)
 
 
 def _instructions(turn: Turn) -> str | None:
