@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.anthropic.usage import usage_in
-from meshd.formats.anthropic.wire import failed_in, said_in, told
+from meshd.formats.anthropic.wire import error_inside, failed_in, said_in
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
@@ -43,7 +43,7 @@ _USUAL_BLOCKS = frozenset({"text", "thinking", "tool_use"})
 
 
 def read_answer(body: bytes) -> Reading:
-    """Raises Broken, Told, Unanswered."""
+    """Raises NotAnAnswer."""
     try:
         message = _decode(body)
     except STRICT_ERRORS:
@@ -60,7 +60,7 @@ def read_answer(body: bytes) -> Reading:
 def _read_oddly(body: bytes) -> Reading:
     document, body = document_of(body)
     if (error := failed_in(document)) is not None:
-        raise told(error, document)
+        raise error_inside(error, document)
     usage = usage_in(document.get("usage"))
     content, reason = document.get("content"), document.get("stop_reason")
     if isinstance(content, list):
@@ -70,11 +70,11 @@ def _read_oddly(body: bytes) -> Reading:
             return Reading(body, usage, size)
         raise Unanswered("with an empty message", usage)
     if error_answers.is_error({**document, "usage": None}):
-        raise told(lenient.plain(document), document)
+        raise error_inside(lenient.plain(document), document)
     if "choices" in document:
         raise Unanswered("in OpenAI's format: is its connector or its base_url the right one?", usage)
     if error_answers.of_object(document) is not error_answers.Sign.ALIVE:
-        raise told(lenient.plain(document), document)
+        raise error_inside(lenient.plain(document), document)
     raise Unanswered("without content", usage)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import Nothing, Told
+from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent
 from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
 from meshd.sdk.provider import StreamEvent, Usage
 from meshd.sdk.reading import lenient
@@ -64,8 +64,8 @@ class ReadEvent(NamedTuple):
 
 
 def read_event(data: bytes, name: bytes = b"", before: Usage | None = None) -> ReadEvent:
-    """One event of a stream. name: as the stream calls it. before: the usage reported so far. Raises Broken, Told,
-    Nothing."""
+    """One event of a stream. name: as the stream calls it. before: the usage reported so far. Raises NotAnAnswer,
+    NotAnEvent."""
     try:
         event = _decode(data)
     except STRICT_ERRORS:
@@ -93,9 +93,9 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes, before: Usa
         document = {"type": kind, **{key: value for key, value in document.items() if key != "type"}}
         data = lenient.encode(document)
     if kind == "error" or error_answers.says_something(document.get("error")):
-        raise told(lenient.plain(document), document)
+        raise error_inside(lenient.plain(document), document)
     if kind == "ping":
-        raise Nothing
+        raise NotAnEvent
     match kind:
         case "message_start":
             return ReadEvent(StreamEvent(data, usage=usage_in(_map(document.get("message")).get("usage"))), kind)
@@ -112,25 +112,25 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes, before: Usa
         case "message_stop":
             return ReadEvent(StreamEvent(data), kind)
     if error_answers.calls_itself_error(document):
-        raise told(lenient.plain(document), document)
+        raise error_inside(lenient.plain(document), document)
     if not document.keys() & {"message", "delta", "index"}:
         raise _nothing(document)
     return ReadEvent(StreamEvent(data), kind)  # one that is newer than this
 
 
-def told(error: bytes, document: Mapping[str, Any]) -> Told:
+def error_inside(error: bytes, document: Mapping[str, Any]) -> ErrorInside:
     """An error, with what a message reports and says beside it."""
     content = document.get("content")
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     said = "".join(text for block in blocks for text in said_in(block))
-    return Told(error, usage_in(document.get("usage")), said)
+    return ErrorInside(error, usage_in(document.get("usage")), said)
 
 
 def _nothing(document: Mapping[str, Any]) -> Exception:
     sign = error_answers.of_object(document)
     if sign is error_answers.Sign.ERROR:
-        return told(lenient.plain(document), document)
-    return Nothing(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
+        return error_inside(lenient.plain(document), document)
+    return NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
 
 
 def _delta(data: bytes, delta: Mapping[str, Any]) -> StreamEvent:
@@ -160,7 +160,7 @@ def _message_delta(document: Mapping[str, Any], data: bytes, before: Usage | Non
     if isinstance(reason, str) and reason:
         finish = FINISHES.get(reason)
         if finish is None and is_broken_off(reason):
-            raise told(_broken_off(reason), document)
+            raise error_inside(_broken_off(reason), document)
         finish = finish or "stop"
     report = document.get("usage")
     usage = usage_in(report, before) if isinstance(report, dict) else None

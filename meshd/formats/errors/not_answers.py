@@ -23,7 +23,7 @@ class Broken(NotAnAnswer, ValueError):
         return failure_from_no_answer(url, body)
 
 
-class Told(NotAnAnswer):
+class ErrorInside(NotAnAnswer):
     """An error came. error: it, or the object around it, as plain JSON. usage, said: what was reported and came beside
     it; both cost something."""
 
@@ -49,7 +49,7 @@ class Unanswered(NotAnAnswer):
         return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=self.usage)
 
 
-class Nothing(Exception):
+class NotAnEvent(Exception):
     """In a stream, an object that is not an event. doubtful: its words might be an error. end: it marks the end."""
 
     def __init__(self, *, doubtful: bool = False, end: bool = False) -> None:

@@ -55,8 +55,8 @@ _decode = msgspec.json.Decoder(Answer).decode
 
 
 def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -> Reading:
-    """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises Broken, Told,
-    Unanswered."""
+    """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises
+    NotAnAnswer."""
     try:
         answer = _decode(body)
     except wire.STRICT_ERRORS:
@@ -102,13 +102,13 @@ def _read_answer_oddly(body: bytes, operation: OperationSpec, empty: bool) -> tu
         document, body = made, lenient.encode(made)
     choices = wire.choices_of(document)
     if error_answers.is_flagged(document) or any(map(wire.is_failed, choices)):
-        raise wire.told(wire.error_of(document), document)
+        raise wire.error_inside(wire.error_of(document), document)
     if any(_is_answered(choice) for choice in choices):
         return body, usage_in(document)
     if error_answers.is_error({**document, "usage": None}):
-        raise wire.told(lenient.plain(document), document)
+        raise wire.error_inside(lenient.plain(document), document)
     if not choices and error_answers.of_object(document) is not error_answers.Sign.ALIVE:
-        raise wire.told(lenient.plain(document), document)
+        raise wire.error_inside(lenient.plain(document), document)
     raise Unanswered("without choices" if not choices else "with empty choices", usage_in(document))
 
 
@@ -116,7 +116,7 @@ def _read_rows(
     document: dict[str, Any], body: bytes, operation: OperationSpec, empty: bool
 ) -> tuple[bytes, Usage | None]:
     if error_answers.is_flagged(document):
-        raise wire.told(lenient.plain(document), document)
+        raise wire.error_inside(lenient.plain(document), document)
     name, *members = operation.rows
     if not name:  # silence has no words
         given = isinstance(document.get(members[0]), str)
@@ -132,7 +132,7 @@ def _read_rows(
         error_answers.is_error({**document, "usage": None, name or members[0]: None})
         or error_answers.of_object(document) is not error_answers.Sign.ALIVE
     ):
-        raise wire.told(lenient.plain(document), document)
+        raise wire.error_inside(lenient.plain(document), document)
     alternatives = " or ".join(members)
     if not name or not document.get(name):
         raise Unanswered(f"without {name or alternatives}", usage_in(document))

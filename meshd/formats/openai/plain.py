@@ -13,7 +13,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 def read_text(body: bytes) -> Reading:
-    """A server that knows no such format answers in JSON, which passes on as it is. Raises Broken, Told, Unanswered."""
+    """A server that knows no such format answers in JSON, which passes on as it is. Raises NotAnAnswer."""
     if not body:
         raise Unanswered("with an empty body")
     if body.lstrip()[:1] == b"{":
@@ -22,7 +22,7 @@ def read_text(body: bytes) -> Reading:
         except Broken:
             return Reading(body, None, len(body), TEXT)
         if error_answers.is_error(document):
-            raise wire.told(lenient.plain(document), document)
+            raise wire.error_inside(lenient.plain(document), document)
         return Reading(plain, None)
     if is_web_page(body):
         raise Broken("a web page")

@@ -14,7 +14,7 @@ import msgspec
 
 from meshd.catalogue.known import broken_off_reasons
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import Broken, Nothing, Told
+from meshd.formats.errors.not_answers import Broken, ErrorInside, NotAnEvent
 from meshd.formats.openai import shape
 from meshd.formats.openai.bare import is_bare
 from meshd.formats.openai.usage import WireUsage, usage_in, usage_of
@@ -87,10 +87,10 @@ _INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _TRUE = msgspec.Raw(b"true")
 
 
-def told(error: bytes, document: Mapping[str, Any]) -> Told:
+def error_inside(error: bytes, document: Mapping[str, Any]) -> ErrorInside:
     """An error, with what a document reports and says beside it."""
     said = "".join(text for said in _said_in(choices_of(document)) for text in said)
-    return Told(error, usage_in(document), said)
+    return ErrorInside(error, usage_in(document), said)
 
 
 def is_set(raw: msgspec.Raw) -> bool:
@@ -112,7 +112,7 @@ def read_event(
     data: bytes, *, hide_usage: bool, completion: bool = False, usual: bool = False
 ) -> tuple[StreamEvent, Chunk]:
     """One event of a stream. hide_usage: the app did not ask for the usage event. completion: it asked for `text`, not
-    for `delta`. usual: text has come where it is due. Raises Broken, Told, Nothing."""
+    for `delta`. usual: text has come where it is due. Raises NotAnAnswer, NotAnEvent."""
     return _read_usual(data, hide_usage, completion) or read_oddly(data, hide_usage, completion, usual)
 
 
@@ -187,7 +187,7 @@ def read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> 
         document, data = made, lenient.encode(made)
     choices, usage = choices_of(document), usage_in(document)
     if any(map(is_failed, choices)):
-        raise told(error_of(document), document)
+        raise error_inside(error_of(document), document)
     found: list[_Choice] = []
     said = []
     for position, choice in enumerate(choices):
@@ -199,18 +199,18 @@ def read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> 
     chunk = Chunk(found)
     has_content = any(map(any, said))
     if error_answers.is_flagged_beside_text(document) if has_content else error_answers.is_flagged(document):
-        raise told(error_of(document), document)
+        raise error_inside(error_of(document), document)
     if not has_content:
         if error_answers.is_error(document):
-            raise told(lenient.plain(document), document)
+            raise error_inside(lenient.plain(document), document)
         if not choices and usage is None:
             sign = error_answers.of_object(document)
             if sign is error_answers.Sign.ERROR:
-                raise told(lenient.plain(document), document)
+                raise error_inside(lenient.plain(document), document)
             if "choices" not in document or not document.keys() & {"id", "prompt_filter_results"}:
                 unread = document.get("choices") or b'"content"' in data or b'"delta"' in data
                 doubtful = sign is error_answers.Sign.DOUBTFUL or bool(unread)
-                raise Nothing(doubtful=doubtful, end=error_answers.ends(document))
+                raise NotAnEvent(doubtful=doubtful, end=error_answers.ends(document))
     if not choices:
         # Without choices it is the usage report, or Azure's preface.
         hidden = (usage is None and document.get("choices") is None) or (hide_usage and usage is not None)

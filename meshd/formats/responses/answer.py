@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import Broken, Told, Unanswered
+from meshd.formats.errors.not_answers import Broken, ErrorInside, Unanswered
 from meshd.formats.openai.wire import document_of
 from meshd.formats.protocol import Reading
 from meshd.formats.responses import wire
@@ -19,17 +19,17 @@ from meshd.sdk.reading import lenient
 
 
 def read_answer(body: bytes) -> Reading:
-    """Raises Broken, Told, Unanswered."""
+    """Raises NotAnAnswer."""
     document, body = document_of(body)
     output = document.get("output")
     usage = usage_in(document)
     if not isinstance(output, list):
         if error_answers.is_error({**document, "usage": None}) or _is_doubtful(document):
-            raise Told(lenient.plain(document), usage)
+            raise ErrorInside(lenient.plain(document), usage)
         raise Unanswered("without output", usage)
     said = wire.said_in(wire.output_of(document))
     if wire.is_failed(document):
-        raise Told(wire.error_of(document), usage, said.text + said.reasoning)
+        raise ErrorInside(wire.error_of(document), usage, said.text + said.reasoning)
     if not any(said) and not output and document.get("status") in (None, "completed"):
         raise Unanswered("with output that says nothing", usage)
     return Reading(body, usage, sum(map(len, said)))

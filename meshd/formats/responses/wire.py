@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import Broken, Nothing, Told
+from meshd.formats.errors.not_answers import Broken, ErrorInside, NotAnEvent
 from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
 from meshd.formats.responses.usage import usage_in
 from meshd.sdk.provider import StreamEvent
@@ -68,7 +68,7 @@ class Events:
         self.ended = False
 
     def read(self, data: bytes, name: bytes) -> tuple[StreamEvent, bool]:
-        """An event, and whether it is progress. name: of the server-sent event. Raises Broken, Told, Nothing."""
+        """An event, and whether it is progress. name: of the server-sent event. Raises NotAnAnswer, NotAnEvent."""
         try:
             event = _decode(data)
         except STRICT_ERRORS:
@@ -87,7 +87,7 @@ class Events:
         if kind in (COMPLETED, INCOMPLETE, FAILED):
             return self._end(kind, event, data), True
         if error_answers.calls_itself_error({"type": kind}, ("type",)) and not kind.endswith("_call.failed"):
-            raise Told(_plain(data))
+            raise ErrorInside(_plain(data))
         if kind in _ITEMS and event.item is not NULL:
             return self._item(event, data)
         whole = getattr(event, _WHOLE[kind]) if kind in _WHOLE and event.output_index not in self._said else None
@@ -113,7 +113,7 @@ class Events:
         response = _object(event.response)
         usage, said = usage_in(response), said_in(output_of(response))
         if kind == FAILED or is_failed(response):
-            raise Told(error_of(response), usage, "" if self._said else said.text + said.reasoning)
+            raise ErrorInside(error_of(response), usage, "" if self._said else said.text + said.reasoning)
         self.ended = True
         finish = finish_reason(response if "status" in response else {"status": kind.rpartition(".")[2], **response})
         new = Said() if self._said else said
@@ -156,15 +156,15 @@ def _read_oddly(data: bytes, name: bytes) -> tuple[_Event, bytes]:
 
 
 def _no_event(document: Mapping[str, Any]) -> None:
-    """Raises Told, Nothing, Broken."""
+    """Raises ErrorInside, NotAnEvent, Broken."""
     if error_answers.is_error(document):
-        raise Told(lenient.plain(document))
+        raise ErrorInside(lenient.plain(document))
     if document.keys() & {"choices", "output", "delta", "content"}:
         raise Broken("an event of another API")
     sign = error_answers.of_object(document)
     if sign is error_answers.Sign.ERROR:
-        raise Told(lenient.plain(document))
-    raise Nothing(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
+        raise ErrorInside(lenient.plain(document))
+    raise NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any]:

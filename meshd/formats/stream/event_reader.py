@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import NotAnAnswer, Nothing, Told
+from meshd.formats.errors.not_answers import ErrorInside, NotAnAnswer, NotAnEvent
 from meshd.formats.errors.response_failures import failure_from_error_object
 from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
 from meshd.formats.stream.stream_clock import Clock, Silence
@@ -129,11 +129,11 @@ class EventReader:
         """The events for a unary answer, from a server that ignored `stream`. Raises NotAnAnswer."""
         raise NotImplementedError
 
-    def instead(self, why: NotAnAnswer | Nothing, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+    def instead(self, why: NotAnAnswer | NotAnEvent, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         """The same for an object that is not an event."""
-        if isinstance(why, Told):
+        if isinstance(why, ErrorInside):
             self._failure = why.failure()
-        elif isinstance(why, Nothing):
+        elif isinstance(why, NotAnEvent):
             self._ending.doubt = self._ending.doubt or why.doubtful
             if why.end or (name and error_answers.is_done(name)):
                 self._end(done=True)

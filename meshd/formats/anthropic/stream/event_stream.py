@@ -10,7 +10,7 @@ from typing import Any
 
 from meshd.formats.anthropic import answer, wire
 from meshd.formats.anthropic.stream.ending import Ending
-from meshd.formats.errors.not_answers import NotAnAnswer, Nothing
+from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.stream import event_reader
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import StreamEvent, Usage
@@ -31,7 +31,7 @@ class EventReader(event_reader.EventReader):
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
             read = wire.read_event(data, name, self._reported)
-        except (NotAnAnswer, Nothing) as why:
+        except (NotAnAnswer, NotAnEvent) as why:
             return self.instead(why, data, name, bare)
         event = read.event
         self._reported = event.usage or self._reported

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.errors.not_answers import NotAnAnswer, Nothing
+from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
 from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, has_message
@@ -48,7 +48,7 @@ class EventReader(event_reader.EventReader):
             event, chunk = wire.read_event(
                 data, hide_usage=self._hide_usage, completion=self._completion, usual=self._usual
             )
-        except (NotAnAnswer, Nothing) as why:
+        except (NotAnAnswer, NotAnEvent) as why:
             return self.instead(why, data, name, bare)
         if not event.content and chunk.choices and b'"message"' in event.data and self._of_messages(event.data):
             return None

@@ -54,7 +54,7 @@ class TypedEvents(event_reader.EventReader):
             self._lose(data)
             return None
         if error_answers.calls_itself_error(document) or error_answers.is_flagged(document):
-            self._failure = wire.told(wire.error_of(document), document).failure()
+            self._failure = wire.error_inside(wire.error_of(document), document).failure()
             return None
         ends = document.get("type") in self._operation.ends
         delta = document.get("delta")

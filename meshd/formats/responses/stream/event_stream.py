@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.formats.errors.not_answers import NotAnAnswer, Nothing
+from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.responses import answer, wire
 from meshd.formats.responses.stream.ending import Ending
 from meshd.formats.responses.stream.unary import as_events
@@ -27,7 +27,7 @@ class EventReader(event_reader.EventReader):
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
             event, progress = self._reading.read(data, name)
-        except (NotAnAnswer, Nothing) as why:
+        except (NotAnAnswer, NotAnEvent) as why:
             return self.instead(why, data, name, bare)
         self._ending.content = self._ending.content or event.content
         event = self._passed(event, progress)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.anthropic.stream.assembled import Assembly
 from meshd.formats.anthropic.wire import read_event
-from meshd.formats.errors.not_answers import Nothing
+from meshd.formats.errors.not_answers import NotAnEvent
 from meshd.formats.protocol import Seam
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import StreamEvent, Usage
@@ -35,7 +35,7 @@ def events_of(stream: list[Json]) -> list[StreamEvent]:
     for each in stream:
         try:
             events.append(read_event(encoded(each)).event)
-        except Nothing:
+        except NotAnEvent:
             continue
     return events
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import NotAnAnswer, Nothing
+from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.openai import bare, wire
 from meshd.sdk.reading.message_content import is_thinking
 
@@ -58,7 +58,7 @@ def chunks(draw: st.DrawFn) -> dict[str, Any]:
 def outcome(read: Any) -> Any:
     try:
         event, chunk = read()
-    except (NotAnAnswer, Nothing) as raised:
+    except (NotAnAnswer, NotAnEvent) as raised:
         return type(raised), getattr(raised, "error", None), getattr(raised, "doubtful", None)
     choices = [(choice.index, choice.finish_reason or None, choice.says) for choice in chunk.choices or ()]
     return event, choices

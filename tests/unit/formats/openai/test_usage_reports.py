@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshd.formats.errors.not_answers import Nothing
+from meshd.formats.errors.not_answers import NotAnEvent
 from meshd.formats.openai import usage as _usage
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
@@ -25,7 +25,7 @@ def report(usage: Any) -> Usage | None:
     unary = read_answer(whole, CHAT).usage
     try:
         streamed = wire.read_event(chunk, hide_usage=False)[0].usage
-    except Nothing:
+    except NotAnEvent:
         streamed = None
     assert unary == streamed
     return unary

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshd.formats.errors.not_answers import NotAnEvent
 from meshd.formats.openai.stream.ending import Ending
-from meshd.formats.openai.wire import Nothing, read_event
+from meshd.formats.openai.wire import read_event
 
 deltas = st.fixed_dictionaries(
     {},
@@ -28,7 +29,7 @@ def test_the_short_way_is_the_long_way(stream: list[tuple[bytes, bool]], asked: 
     for data, lost in stream:
         try:
             event, chunk = read_event(data, hide_usage=False)
-        except Nothing:
+        except NotAnEvent:
             continue
         for each in (short, long):
             each.lost = each.lost or (lost and each.certain)
