@@ -334,7 +334,7 @@ def async_page(ask: Callable[[], Awaitable[ModelPage]]) -> AsyncModelPage:
 class Response(Object):
     """An object of the Responses API."""
 
-    id: str = ""
+    id: str
     output: list[Any]
 
     @property
@@ -345,7 +345,16 @@ class Response(Object):
         return "".join(part.get("text", "") for part in parts if part.get("type") == "output_text")
 
 
+class ItemPage(Object):
+    """Some of a response's input. last_id: where the next page begins (`after`), if `has_more`."""
+
+    data: list[Any]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
 class ResponseEvent(Object):
     """One event of its stream. type: what it tells."""
 
-    type: str = ""
+    type: str

@@ -1,12 +1,13 @@
 """A provider that speaks another format than the app, as if it spoke the app's.
 
 Owns: the translation of one call, both ways, through neutral records.
-Must never: be used between an app and a provider of one format, whose bytes pass unchanged.
+Must never: be used between an app and a provider of one format, whose bytes pass unchanged; except for a request
+with custom tools, where the provider only knows functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -31,8 +32,14 @@ from meshd.formats.protocol import Format, Translator
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError
 
+_CUSTOM = b'"custom"'
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def may_have_custom_tools(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether a request's tools have that word in them."""
+    return _CUSTOM in bytes(fields.get("tools", b""))
 
 
 class Bridge:
@@ -42,7 +49,7 @@ class Bridge:
     def __init__(self, provider: Provider, app: Format, spoken: Format, input_tokens: int) -> None:
         self.name = provider.name
         self._provider = provider
-        self._spoken = spoken
+        self._app, self._spoken = app, spoken
         self._input_tokens = input_tokens
         self._ours: Translator = app.translator()
         self._theirs: Translator = spoken.translator()
@@ -100,7 +107,8 @@ class Bridge:
             message = f"{error.message} (for a provider of the format {spoken.name})"
             raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None
         # What is forwarded besides the body is in the app's format too.
-        return asked, replace(call, fields=_fields(body), format=spoken.name, headers={}, query={})
+        headers, query = (call.headers, call.query) if self._app is spoken else ({}, {})
+        return asked, replace(call, fields=_fields(body), format=spoken.name, headers=headers, query=query)
 
     def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
         message = f"{self.name} answered what cannot be translated: {error}"

@@ -5,10 +5,12 @@ Must never: know who speaks a format.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from meshd.formats.bridge import Bridge
+import msgspec
+
+from meshd.formats.bridge import Bridge, may_have_custom_tools
 from meshd.formats.known import FORMATS
 from meshd.formats.ollama.framing import OLLAMA
 from meshd.formats.plain import PLAIN
@@ -42,9 +44,12 @@ def framing(format: str) -> Framing:
     return _FRAMINGS[format] if format in _FRAMINGS else FORMATS[format].app
 
 
-async def in_format(provider: Provider, format: Format, count: Callable[[], Awaitable[int]]) -> Provider | Bridge:
-    """The provider, to be asked in an app's format. count: the tokens of the request; asked for only if it is
-    translated."""
-    if provider.speaks == format.name or format.name in provider.also_speaks:
+async def in_format(
+    provider: Provider, format: Format, fields: Mapping[str, msgspec.Raw], count: Callable[[], Awaitable[int]]
+) -> Provider | Bridge:
+    """The provider, to be asked in an app's format. fields: of the request. count: its tokens; asked for only if it is
+    translated: into another format, or because the provider does not know its tools."""
+    spoken = format if provider.speaks == format.name or format.name in provider.also_speaks else None
+    if spoken is not None and (provider.custom_tools or not may_have_custom_tools(fields)):
         return provider
-    return Bridge(provider, format, FORMATS[provider.speaks], await count())
+    return Bridge(provider, format, spoken or FORMATS[provider.speaks], await count())

@@ -94,8 +94,13 @@ def _open_item(before: dict[str, Any], text: str) -> Item | None:
         message.resume(text, _whole(before, "content_index"), open=kind in _IN_TEXT)
         return message
     if kind == _ADDED and isinstance(item, dict):
-        return Message(id, index) if item.get("type") == "message" else Thought(id, index, block=-1)
-    return Thought(id, index, block=-1) if kind.startswith("response.reasoning") else None
+        return Message(id, index) if item.get("type") == "message" else _thought(id, index)
+    return _thought(id, index) if kind.startswith("response.reasoning") else None
+
+
+def _thought(id: str, index: int) -> Thought:
+    """Another stream's reasoning is another item."""
+    return Thought(id, index, ReasoningDelta(block=-1, id=id))
 
 
 def _object(data: bytes) -> dict[str, Any]:

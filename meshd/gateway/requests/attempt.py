@@ -216,9 +216,10 @@ class UpstreamAttempt:
         """Record that it is sent, and send it."""
         with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
-            asked = await in_format(provider, self.context.format, partial(self.context.prompt_tokens, self.step.model))
-            self._write_down()
             call = self._call()
+            count = partial(self.context.prompt_tokens, self.step.model)
+            asked = await in_format(provider, self.context.format, call.fields, count)
+            self._write_down()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
             self._limit = Timeout(patience + OVERTIME)
             try:

@@ -30,7 +30,9 @@ def _pieces(text: str) -> list[str]:
 
 
 def _blocks(said: Any) -> list[Json]:
-    thought = [{"type": "thinking", "thinking": said.thought, "signature": "c2ln"}] if said.thought else []
+    thought = [{"type": "redacted_thinking", "data": said.sealed}] if said.sealed else []
+    if said.thought:
+        thought = [{"type": "thinking", "thinking": said.thought, "signature": said.sealed or "c2ln"}]
     text = [{"type": "text", "text": said.text}] if said.text else []
     calls = [
         {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": arguments}
@@ -41,23 +43,38 @@ def _blocks(said: Any) -> list[Json]:
 
 def _message(asked: Json, said: Any) -> Json:
     message = {"id": "msg_01", "type": "message", "role": "assistant", "model": asked["model"]}
-    reason = "tool_use" if said.calls else "end_turn"
-    usage = {"input_tokens": said.tokens_in, "output_tokens": said.tokens_out} if said.usage else {}
+    reason = {"calls": "tool_use", "length": "max_tokens", "filter": "refusal", "stop": "end_turn"}[said.ended]
+    usage = {"output_tokens": said.tokens_out, **_told_first(said)} if said.usage else {}
+    if said.reasoned:
+        usage["output_tokens_details"] = {"thinking_tokens": said.reasoned}
     return {**message, "content": _blocks(said), "stop_reason": reason, "stop_sequence": None, "usage": usage}
+
+
+def _told_first(said: Any) -> Json:
+    """Of the prompt; what was read from the cache, and written to it, is apart."""
+    told: Json = {"input_tokens": said.tokens_in - said.cached - said.written}
+    if said.cached or said.written:
+        told |= {"cache_read_input_tokens": said.cached, "cache_creation_input_tokens": said.written}
+    if said.written:
+        kept = {"ephemeral_5m_input_tokens": said.written - said.lasting, "ephemeral_1h_input_tokens": said.lasting}
+        told["cache_creation"] = kept
+    return told
 
 
 def _message_events(asked: Json, said: Any) -> list[bytes]:
     whole = _message(asked, said)
-    usage = {"input_tokens": said.tokens_in, "output_tokens": 1} if said.usage else {}
+    usage = {**_told_first(said), "output_tokens": 1} if said.usage else {}
     head = {**whole, "content": [], "stop_reason": None, "usage": usage}
     events: list[Json] = [{"type": "message_start", "message": head}, {"type": "ping"}]
     for index, block in enumerate(whole["content"]):
-        empty = {"text": ""} if block["type"] == "text" else {"input": {}}
+        empty: Json = {"text": ""} if block["type"] == "text" else {"input": {}}
         deltas: list[Json] = [{"type": "text_delta", "text": piece} for piece in _pieces(block.get("text", ""))]
         if block["type"] == "thinking":
             empty = {"thinking": "", "signature": ""}
             deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _pieces(block["thinking"])]
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
+        elif block["type"] == "redacted_thinking":
+            empty = {}
         elif block["type"] == "tool_use":
             deltas = [
                 {"type": "input_json_delta", "partial_json": piece} for piece in _pieces(json.dumps(block["input"]))
@@ -66,7 +83,7 @@ def _message_events(asked: Json, said: Any) -> list[bytes]:
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         events.append({"type": "content_block_stop", "index": index})
     delta = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
-    told = {"output_tokens": said.tokens_out} if said.usage else {}
+    told = {name: count for name, count in whole["usage"].items() if name.startswith("output")}
     events += [{"type": "message_delta", "delta": delta, "usage": told}, {"type": "message_stop"}]
     return [_event(event, event["type"]) for event in events]
 
@@ -75,8 +92,8 @@ def _message_events(asked: Json, said: Any) -> list[bytes]:
 
 
 def _items(said: Any) -> list[Json]:
-    summary = [{"type": "summary_text", "text": said.thought}]
-    thought = [{"id": "rs_1", "type": "reasoning", "summary": summary, "encrypted_content": "Z2c="}]
+    summary = [{"type": "summary_text", "text": said.thought}] if said.thought else []
+    thought = [{"id": "rs_1", "type": "reasoning", "summary": summary, "encrypted_content": said.sealed or "Z2c="}]
     part = {"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     calls: list[Json] = [
@@ -86,19 +103,22 @@ def _items(said: Any) -> list[Json]:
         }
         for number, (name, arguments) in enumerate(said.calls)
     ]  # fmt: skip
-    return [*(thought if said.thought else ()), *([message] if said.text else ()), *calls]
+    return [*(thought if said.thought or said.sealed else ()), *([message] if said.text else ()), *calls]
 
 
 def _response(asked: Json, said: Any) -> Json:
     usage = {
-        "input_tokens": said.tokens_in, "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": said.tokens_out, "output_tokens_details": {"reasoning_tokens": 0},
+        "input_tokens": said.tokens_in, "input_tokens_details": {"cached_tokens": said.cached},
+        "output_tokens": said.tokens_out, "output_tokens_details": {"reasoning_tokens": said.reasoned},
         "total_tokens": said.tokens_in + said.tokens_out,
     }  # fmt: skip
     about = {"id": "resp_1", "object": "response", "created_at": 1, "model": asked["model"], "error": None}
-    more = {"incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True}
+    more: Json = {"instructions": None, "metadata": {}, "parallel_tool_calls": True}
     rest = {"tools": asked.get("tools", []), "tool_choice": "auto", "temperature": 1.0, "top_p": 1.0}
-    last = {"status": "completed", "output": _items(said), "usage": usage if said.usage else None}
+    reason = {"length": "max_output_tokens", "filter": "content_filter"}.get(said.ended)
+    more["incomplete_details"] = {"reason": reason} if reason else None
+    status = "incomplete" if reason else "completed"
+    last = {"status": status, "output": _items(said), "usage": usage if said.usage else None}
     return {**about, **more, **rest, **last}
 
 
@@ -108,7 +128,7 @@ def _response_events(asked: Json, said: Any) -> list[bytes]:
     events: list[Json] = [{"type": "response.created", "response": begun}]
     for index, item in enumerate(() if said.whole else whole["output"]):
         at = {"output_index": index, "item_id": item["id"]}
-        empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
+        empty: Json = {"content": []} if item["type"] == "message" else {"arguments": ""}
         if item["type"] == "reasoning":
             empty = {"summary": []}
         events.append({"type": "response.output_item.added", "output_index": index, "item": {**item, **empty}})
@@ -121,19 +141,20 @@ def _response_events(asked: Json, said: Any) -> list[bytes]:
             events.append({"type": "response.output_text.done", **at, "text": part["text"], "logprobs": []})
             events.append({"type": "response.content_part.done", **at, "part": part})
         elif item["type"] == "reasoning":
-            at, part = {**at, "summary_index": 0}, item["summary"][0]
-            events.append({"type": "response.reasoning_summary_part.added", **at, "part": {**part, "text": ""}})
-            for piece in _pieces(part["text"]):
-                events.append({"type": "response.reasoning_summary_text.delta", **at, "delta": piece})
-            events.append({"type": "response.reasoning_summary_text.done", **at, "text": part["text"]})
-            events.append({"type": "response.reasoning_summary_part.done", **at, "part": part})
+            at = {**at, "summary_index": 0}
+            for part in item["summary"]:
+                events.append({"type": "response.reasoning_summary_part.added", **at, "part": {**part, "text": ""}})
+                for piece in _pieces(part["text"]):
+                    events.append({"type": "response.reasoning_summary_text.delta", **at, "delta": piece})
+                events.append({"type": "response.reasoning_summary_text.done", **at, "text": part["text"]})
+                events.append({"type": "response.reasoning_summary_part.done", **at, "part": part})
         else:
             for piece in _pieces(item["arguments"]):
                 events.append({"type": "response.function_call_arguments.delta", **at, "delta": piece})
             done = {"arguments": item["arguments"], "name": item["name"]}
             events.append({"type": "response.function_call_arguments.done", **at, **done})
         events.append({"type": "response.output_item.done", "output_index": index, "item": item})
-    events.append({"type": "response.completed", "response": whole})
+    events.append({"type": f"response.{whole['status']}", "response": whole})
     return [_event({**event, "sequence_number": number}, event["type"]) for number, event in enumerate(events)]
 
 
@@ -149,7 +170,15 @@ def _calls(said: Any) -> list[Json]:
 
 def _usage(said: Any) -> Json:
     total = said.tokens_in + said.tokens_out
-    return {"prompt_tokens": said.tokens_in, "completion_tokens": said.tokens_out, "total_tokens": total}
+    used: Json = {"prompt_tokens": said.tokens_in, "completion_tokens": said.tokens_out, "total_tokens": total}
+    if said.cached:
+        used["prompt_tokens_details"] = {"cached_tokens": said.cached}
+    if said.reasoned:
+        used["completion_tokens_details"] = {"reasoning_tokens": said.reasoned}
+    return used
+
+
+_CHAT_ENDS = {"calls": "tool_calls", "filter": "content_filter"}
 
 
 def _chat(asked: Json, said: Any) -> Json:
@@ -158,7 +187,7 @@ def _chat(asked: Json, said: Any) -> Json:
         message["reasoning_content"] = said.thought
     if said.calls:
         message["tool_calls"] = _calls(said)
-    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if said.calls else "stop"}
+    choice = {"index": 0, "message": message, "finish_reason": _CHAT_ENDS.get(said.ended, said.ended)}
     chat = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": asked["model"], "choices": [choice]}
     return {**chat, "usage": _usage(said)} if said.usage else chat
 
@@ -175,7 +204,7 @@ def _chat_events(asked: Json, said: Any) -> list[bytes]:
         deltas.append({"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]})
         deltas += [{"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in _pieces(arguments)]
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls" if said.calls else "stop"})
+    choices.append({"index": 0, "delta": {}, "finish_reason": _CHAT_ENDS.get(said.ended, said.ended)})
     events = [_event({**head, "choices": [choice]}) for choice in choices]
     if said.usage and (asked.get("stream_options") or {}).get("include_usage"):
         events.append(_event({**head, "choices": [], "usage": _usage(said)}))

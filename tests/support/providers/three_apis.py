@@ -25,7 +25,10 @@ Json = dict[str, Any]
 class Said:
     """What a model says, whichever API it is asked by. calls: name and arguments. cut: the stream breaks off after this
     many events, or a unary answer in its middle. usage: whether it is reported. whole: a stream's calls come without
-    pieces, and all of the answer of the Responses API in its last event, as some servers do it."""
+    pieces, and all of the answer of the Responses API in its last event, as some servers do it. sealed: what the
+    provider needs back of its reasoning, beside the text or without one; a chat has none. finish: stop, calls, length
+    or filter; "": by what is said. cached, reasoned: of the tokens. written, lasting: of
+    those in, written to a cache, and of these for an hour (Messages)."""
 
     text: str = "Hello there"
     thought: str = ""
@@ -35,6 +38,16 @@ class Said:
     whole: bool = False
     tokens_in: int = 11
     tokens_out: int = 5
+    sealed: str = ""
+    finish: str = ""
+    cached: int = 0
+    reasoned: int = 0
+    written: int = 0
+    lasting: int = 0
+
+    @property
+    def ended(self) -> str:
+        return self.finish or ("calls" if self.calls else "stop")
 
 
 @dataclass

@@ -3,18 +3,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
 from modelmesh._shared.options import quoted
 from modelmesh._sync.resources.resource import Resource
-from modelmesh.types import Response, ResponseEvent
+from modelmesh.types import ItemPage, Response, ResponseEvent
+
+if TYPE_CHECKING:
+    from modelmesh._sync.sender import Sender
 
 PATH: Final = "/v1/responses"
 
 
+class InputItems(Resource):
+    _called = "client.responses.input_items"
+
+    def list(self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None) -> ItemPage:
+        """The input of one that the mesh has kept: a page of at most `limit` items after the one of that id, in the
+        order `asc` or `desc`. Raises NotFoundError."""
+        query = {"after": after, "limit": limit, "order": order}
+        given = {name: value for name, value in query.items() if value is not None}
+        path = f"{PATH}/{quoted(response_id)}/input_items"
+        return self._sender.send("GET", path, ItemPage, extra_query=given)  # type: ignore[no-any-return]
+
+
 class Responses(Resource):
     _called = "client.responses"
+
+    def __init__(self, sender: Sender) -> None:
+        super().__init__(sender)
+        self.input_items = InputItems(sender)
 
     def create(self, *, stream: Any = NOT_GIVEN, **params: Any) -> Any:
         """Answer an `input`: a Response, or with `stream` its events."""
@@ -32,3 +51,6 @@ class Responses(Resource):
         """End one in the background."""
         path = f"{PATH}/{quoted(response_id)}/cancel"
         return self._sender.send("POST", path, Response, {})  # type: ignore[no-any-return]
+
+    def _parts(self) -> list[str]:
+        return ["cancel", "create", "delete", "input_items", "retrieve"]

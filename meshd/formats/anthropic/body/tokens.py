@@ -2,8 +2,9 @@
 
 Owns: which text of a body is counted, and what the format adds.
 Must never: load a vocabulary (`meshd/gateway/requests/token_counting.py`), or count fewer tokens than the provider
-will. What the format adds is not published, except for tools (`core/needs.py`: TOOLS_PREAMBLE): OpenAI's published
-counts are used, and anything but plain text is counted as the JSON in which it is sent.
+will. What the format adds is not published, so OpenAI's published counts are used, and anything but plain text is
+counted as the JSON in which it is sent. Claude's instructions for tools are not added (`core/needs.py`:
+TOOLS_PREAMBLE): its vocabulary is not public, and a model with one gets those of its own server.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.needs import TOOLS_PREAMBLE
-from meshd.formats.openai.body.tokens import PER_FORMAT, PER_MESSAGE, PER_TOOL, PRIMING, json_tokens, value_of
+from meshd.formats.openai.body.tokens import (
+    PER_FORMAT,
+    PER_MESSAGE,
+    PER_TOOL,
+    PER_TOOLS,
+    PRIMING,
+    json_tokens,
+    value_of,
+)
 from meshd.formats.protocol import Count
 from meshd.sdk.calls.operation import OperationSpec
 
@@ -32,7 +40,7 @@ def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: C
     tools = value_of(fields, "tools")
     if tools:
         each = len(tools) if isinstance(tools, list) else 1
-        total += TOOLS_PREAMBLE + PER_TOOL * each + json_tokens(tools, tokens)
+        total += PER_TOOLS + PER_TOOL * each + json_tokens(tools, tokens)
     for name in ("output_config", "output_format"):
         value = value_of(fields, name)
         if isinstance(value, dict):

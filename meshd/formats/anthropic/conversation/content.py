@@ -26,6 +26,7 @@ from meshd.formats.conversation.parts import (
     ToolResult,
 )
 from meshd.formats.conversation.reading import Fields, as_it_came
+from meshd.formats.conversation.seals import sealed, unsealed
 from modelmesh.errors import InvalidRequestError
 
 FORMAT = "anthropic"
@@ -131,7 +132,7 @@ def _read_thinking(fields: Fields) -> Reasoning:
     text, signature = _required(fields, "thinking"), fields.text("signature", always=True)
     if not signature:
         fields.odd()
-    return Reasoning(text, signature, original=fields.original())
+    return msgspec.structs.replace(unsealed(text, signature, of_items=False), original=fields.original())
 
 
 def _read_redacted(fields: Fields) -> Reasoning:
@@ -258,11 +259,12 @@ def _written(part: Part, *, answer: bool) -> dict[str, Any] | None:
 
 def _written_reasoning(part: Reasoning, *, answer: bool) -> dict[str, Any] | None:
     """A provider takes back only its own, which it knows by the signature. An encrypted part with an id is of another
-    API."""
+    API, to which the app brings it back."""
     if part.encrypted and not part.id:
         return {"type": "redacted_thinking", "data": part.encrypted}
-    if part.signature or (answer and part.text):
-        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+    signature = sealed(part, of_items=False) if answer else part.signature
+    if signature or (answer and part.text):
+        return {"type": "thinking", "thinking": part.text, "signature": signature}
     return None
 
 

@@ -28,7 +28,8 @@ from meshd.formats.conversation.events import (
     Unread,
     Used,
 )
-from meshd.formats.conversation.parts import Part, Refusal, ToolCall
+from meshd.formats.conversation.parts import Part, Reasoning, Refusal, ToolCall
+from meshd.formats.conversation.seals import sealed
 from meshd.sdk.provider import Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -172,10 +173,11 @@ class MessageWriter:
     def _reasoning(self, event: ReasoningDelta) -> list[bytes]:
         self._size += len(event.text)
         made: list[bytes] = []
-        if event.encrypted:
+        if event.encrypted and not event.id:
             start = {"type": "redacted_thinking", "data": event.encrypted}
             made += self._put(_Block(("redacted", object()), start), None)
-        for name, value in (("thinking", event.text), ("signature", event.signature)):
+        seal = sealed(Reasoning("", event.signature, event.encrypted, event.id), of_items=False)
+        for name, value in (("thinking", event.text), ("signature", seal)):
             if value:
                 block = self._block(("thinking", event.block), {"type": "thinking", "thinking": "", "signature": ""})
                 made += self._put(block, {"type": f"{name}_delta", name: value})

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
 from meshd.formats.conversation.request import Conversation
@@ -166,6 +167,7 @@ def _logprob(token: TokenLogprob) -> dict[str, Any]:
 
 def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
     """The body. asked: the request, as it may want the deprecated spelling."""
+    answer = custom_again(answer, asked)
     deprecated = uses_functions(asked)
     made: dict[str, Any] = {
         "id": answer.id,

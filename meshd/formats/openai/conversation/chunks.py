@@ -20,6 +20,7 @@ from meshd.formats.conversation.events import (
     Unread,
     Used,
 )
+from meshd.formats.conversation.freeform import CustomCalls
 from meshd.formats.conversation.parts import Original, Reasoning
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
 from meshd.formats.conversation.request import Conversation
@@ -31,7 +32,7 @@ from meshd.formats.openai.conversation.answer import (
 )
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import signature_in
-from meshd.formats.openai.conversation.reasoning import reasoning_in, written_reasoning
+from meshd.formats.openai.conversation.reasoning import DETAILS, reasoning_in, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.formats.openai.wire import choices_of, index_of
@@ -95,7 +96,7 @@ class ChunkReader:
 
     def _of_delta(self, delta: dict[str, Any], index: int, logprobs: Any) -> Iterator[Event]:
         for part in reasoning_in(delta):
-            yield ReasoningDelta(part.text, part.signature, part.encrypted, index)
+            yield ReasoningDelta(part.text, part.signature, part.encrypted, index, id=part.id)
         text, thought, _ = read_said({"content": delta.get("content")})
         if thought:  # Mistral's, inside the content
             yield ReasoningDelta(thought, choice=index)
@@ -162,9 +163,14 @@ class ChunkWriter:
         self._usage: Usage | None = None  # the last report
         self._spoken: set[int] = set()  # choices that have had their role
         self._custom: set[tuple[int, int]] = set()
+        self._again = CustomCalls(asked)
+        self._details: dict[int, int] = {}  # how many entries each choice has had
 
     def write(self, event: Event) -> list[bytes]:
         """The chunk for an event, if there is one for it."""
+        return [chunk for each in self._again.read(event) for chunk in self._written(each)]
+
+    def _written(self, event: Event) -> list[bytes]:
         match event:
             case Began():
                 self._began = event
@@ -175,8 +181,9 @@ class ChunkWriter:
             case Unread():
                 return [self._unread(event)] if event.original.format == FORMAT else []
             case Finished():
+                rest = [chunk for each in self._again.end() for chunk in self._written(each)]
                 finish = written_finish(event.finish, deprecated=self._deprecated)
-                return [self._chunk([{"index": event.choice, "delta": {}, "finish_reason": finish}])]
+                return [*rest, self._chunk([{"index": event.choice, "delta": {}, "finish_reason": finish}])]
         choice: dict[str, Any] = {"index": event.choice, "delta": self._delta(event), "finish_reason": None}
         if isinstance(event, TextDelta) and event.logprobs:
             choice["logprobs"] = written_logprobs(event.logprobs)
@@ -196,7 +203,7 @@ class ChunkWriter:
             case TextDelta():
                 return {"content": event.text}
             case ReasoningDelta():
-                return written_reasoning([Reasoning(event.text, event.signature, event.encrypted)])
+                return self._thought(event)
             case RefusalDelta():
                 return {"refusal": event.text}
             case AudioDelta():
@@ -210,6 +217,14 @@ class ChunkWriter:
             case CallDelta():
                 return self._call_delta(event)
         raise AssertionError(f"{type(event).__name__} is not a delta")
+
+    def _thought(self, event: ReasoningDelta) -> dict[str, Any]:
+        """Apps tell the entries of a list apart by their `index`."""
+        said = written_reasoning([Reasoning(event.text, event.signature, event.encrypted, event.id)])
+        for detail in said.get(DETAILS, ()):
+            detail["index"] = self._details.get(event.choice, 0)
+            self._details[event.choice] = detail["index"] + 1
+        return said
 
     def _call_began(self, event: CallBegan) -> dict[str, Any]:
         if self._deprecated:

@@ -10,20 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from meshd.formats.conversation.parts import Part, Reasoning
 from meshd.formats.conversation.reading import Fields
 from meshd.sdk.reading.message_content import REASONING, thought
 
 _TEXT = "reasoning_content"
-_DETAILS = "reasoning_details"
+DETAILS = "reasoning_details"
 
 
 def reasoning_in(message: Mapping[str, Any]) -> list[Reasoning]:
     """What a message says; nothing is taken from it."""
-    found = [part for name in (_DETAILS, "thinking_blocks") for part in _listed(message.get(name))]
+    found = [part for name in (DETAILS, "thinking_blocks") for part in _listed(message.get(name))]
     if any(part.text for part in found):
         return found
     text = next((text for name in REASONING if (text := thought(message.get(name)))), "")
+    signed = [n for n, part in enumerate(found) if part.signature or part.id]
+    if text and len(signed) == 1:  # a stream's came apart from its text
+        return [replace(part, text=text) if n in signed else part for n, part in enumerate(found)]
     return [Reasoning(text), *found] if text else found
 
 
@@ -59,7 +64,7 @@ def written_reasoning(parts: Iterable[Part]) -> dict[str, Any]:
     if text := "".join(part.text for part in found):
         said[_TEXT] = text
     if any(part.signature or part.encrypted for part in found):
-        said[_DETAILS] = [_written(part) for part in found]
+        said[DETAILS] = [_written(part) for part in found]
     return said
 
 

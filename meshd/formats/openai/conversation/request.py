@@ -14,6 +14,7 @@ from meshd.formats.conversation.parts import Original, Other
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, as_it_came, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation, Tool
+from meshd.formats.conversation.results import with_results_as_text
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import read_turn, written_turn
 from meshd.formats.openai.conversation.parameters import read_parameters, written_parameters
@@ -60,7 +61,8 @@ def write_request(conversation: Conversation) -> bytes:
     top = as_it_came(parameters, written_parameters(parameters), FORMAT, read_parameters)
     if isinstance(top, msgspec.Raw):
         top = _decode(top)
-    messages = [message for turn in conversation.turns for message in written_turn(turn)]
+    turns = with_results_as_text(conversation.turns, FORMAT)
+    messages = [message for turn in turns for message in written_turn(turn)]
     document = {"model": conversation.model, "messages": messages, **top}
     name = tools_name(top)
     if conversation.tools:

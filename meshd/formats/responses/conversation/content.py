@@ -98,7 +98,8 @@ def _written(part: Part) -> dict[str, Any]:
             made: dict[str, Any] = {"type": "input_text", "text": part.text}
         case Image(source=source) if source.url or source.data or source.id:
             url = source.url or (data_url(source) if source.data else "")
-            made = _given("input_image", image_url=url, file_id=source.id, detail=part.detail)
+            # Servers that check requests by OpenAI's types (vLLM) ask for a detail.
+            made = _given("input_image", image_url=url, file_id=source.id, detail=part.detail or "auto")
         case File(source=source) if source.url or source.data or source.id:
             data = data_url(source) if source.data else ""
             made = _given("input_file", file_data=data, file_url=source.url, file_id=source.id, filename=source.name)

@@ -146,7 +146,7 @@ class EventWriter:
         if not isinstance(thought, Thought) or thought.block != event.block:
             index = self._index
             id = self._ids.own(event.id, "rs", self._base, index)
-            thought = Thought(id, index, event.block)
+            thought = Thought(id, index, event)
             yield from self._open(thought)
         yield from thought.add(event)
 

@@ -24,14 +24,13 @@ from meshd.formats.conversation.parts import (
 )
 from meshd.formats.conversation.reading import Fields, json_of
 from meshd.formats.conversation.request import Namespace, Role, Tool, Turn
+from meshd.formats.conversation.seals import sealed, unsealed
 from meshd.formats.conversation.tool_names import joined
 from meshd.formats.openai.conversation.messages import signature_in
 from meshd.formats.responses.conversation.content import FORMAT, read_content, written_input
 from meshd.formats.responses.conversation.tools import named_in
 from modelmesh.errors import InvalidRequestError
 
-SIGNED = "mesh.signature:"
-"""Before a signature of another provider's reasoning, in the place of the encrypted text."""
 PARAGRAPH = "\n\n"
 """Between the parts of a summary."""
 
@@ -100,11 +99,9 @@ def _read_message(fields: Fields) -> tuple[Role, list[Part]]:
 
 
 def _read_reasoning(fields: Fields) -> tuple[Role, list[Part]]:
-    id, encrypted, signature = fields.text("id"), fields.text("encrypted_content"), ""
+    id, encrypted = fields.text("id"), fields.text("encrypted_content")
     text = "".join(_texts(fields, "content")) or PARAGRAPH.join(filter(None, _texts(fields, "summary")))
-    if encrypted.startswith(SIGNED):
-        encrypted, signature = "", encrypted.removeprefix(SIGNED)
-    return Role.ASSISTANT, [Reasoning(text, signature, encrypted, id)]
+    return Role.ASSISTANT, [unsealed(text, encrypted, id, of_items=True)]
 
 
 def _texts(fields: Fields, name: str) -> list[str]:
@@ -240,10 +237,8 @@ def said_part(part: Text | Refusal, logprobs: Any = None) -> dict[str, Any]:
 def reasoning_item(part: Reasoning, id: str) -> dict[str, Any]:
     summary = [{"type": "summary_text", "text": part.text}] if part.text else []
     made: dict[str, Any] = {"type": "reasoning", "id": id, "summary": summary}
-    if part.signature:
-        made["encrypted_content"] = SIGNED + part.signature
-    elif part.encrypted:
-        made["encrypted_content"] = part.encrypted
+    if seal := sealed(part, of_items=True):
+        made["encrypted_content"] = seal
     return made
 
 

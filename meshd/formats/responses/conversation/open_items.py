@@ -104,10 +104,10 @@ class Message(Item):
 class Thought(Item):
     """A summary of one part, as other APIs do not divide it."""
 
-    def __init__(self, id: str, index: int, block: int) -> None:
+    def __init__(self, id: str, index: int, began: ReasoningDelta) -> None:
         super().__init__(reasoning_item(Reasoning(), id), index)
-        self.block = block
-        self._part = Reasoning(id=id)
+        self.block = began.block
+        self._part = Reasoning(id=began.id)
         self._text: list[str] = []
 
     def add(self, event: ReasoningDelta) -> Made:
@@ -131,7 +131,7 @@ class Thought(Item):
         if text:
             yield {"type": "response.reasoning_summary_text.done", **self._at, "text": text}
             yield {"type": "response.reasoning_summary_part.done", **self._at, "part": _summary(text)}
-        self.item = reasoning_item(replace(self._part, text=text), self._part.id)
+        self.item = reasoning_item(replace(self._part, text=text), self.item["id"])
 
 
 def _summary(text: str) -> dict[str, Any]:

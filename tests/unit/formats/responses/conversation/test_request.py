@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from meshd.formats.anthropic.conversation import request as messages
 from meshd.formats.conversation.freeform import with_functions
-from meshd.formats.conversation.parts import Audio, Other, Reasoning, Refusal, Text, ToolCall, ToolResult
+from meshd.formats.conversation.parts import Audio, Image, Other, Reasoning, Refusal, Text, ToolCall, ToolResult
 from meshd.formats.conversation.request import (
     AnswerKind,
     Conversation,
@@ -93,7 +93,9 @@ def _bare(part: Any) -> Any:
         return ToolResult("" if part.call.startswith("call_") else part.call, parts)
     if isinstance(part, ToolCall) and part.id.startswith("call_"):  # it had none
         part = replace(part, id="")
-    known = {name: None for name in ("original", "cache") if hasattr(part, name)}
+    known: dict[str, Any] = {name: None for name in ("original", "cache") if hasattr(part, name)}
+    if isinstance(part, Image):
+        known["detail"] = part.detail or "auto"
     return replace(part, **known)
 
 

@@ -46,7 +46,10 @@ def test_the_output_of_a_custom_tool_is_written_as_one() -> None:
         {
             "type": "function_call_output",
             "call_id": "a",
-            "output": [{"type": "input_text", "text": "1"}, {"type": "input_image", "file_id": "file_1"}],
+            "output": [
+                {"type": "input_text", "text": "1"},
+                {"type": "input_image", "file_id": "file_1", "detail": "auto"},
+            ],
         },
     ]
 

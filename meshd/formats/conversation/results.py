@@ -1,0 +1,54 @@
+"""Results of tools for chats, where a result is text.
+
+Owns: where images and files of a result are said instead: by the user, after the results of all parallel calls, as no
+other message may come between these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from meshd.formats.conversation.parts import File, Image, Part, Text, ToolResult
+from meshd.formats.conversation.request import Role, Turn
+
+_KINDS: dict[type, str] = {Image: "image", File: "file"}
+
+
+def with_results_as_text(turns: Sequence[Turn], format: str) -> list[Turn]:
+    """The same; turns that came in that format stay as they came."""
+    made: list[Turn] = []
+    shown: list[Part] = []  # of the results before, in the order of their numbers
+    for turn in turns:
+        rest: tuple[Part, ...] = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
+        if turn.role is Role.TOOL and (turn.original is None or turn.original.format != format):
+            results: tuple[Part, ...] = tuple(
+                _as_text(part, shown) for part in turn.parts if isinstance(part, ToolResult)
+            )
+            if rest:
+                rest, shown = (*shown, *rest), []
+            turn = replace(turn, parts=(*results, *rest))
+        elif shown and turn.role is Role.USER:
+            turn, shown = replace(turn, parts=(*shown, *turn.parts), original=None), []
+        elif shown and turn.role is not Role.TOOL:
+            made.append(Turn(Role.USER, tuple(shown)))
+            shown = []
+        made.append(turn)
+    return [*made, Turn(Role.USER, tuple(shown))] if shown else made
+
+
+def _as_text(result: ToolResult, shown: list[Part]) -> ToolResult:
+    """shown: what is not text is added to it."""
+    if not any(type(part) in _KINDS for part in result.parts):
+        return result
+    parts: list[Part] = []
+    for part in result.parts:
+        kind = _KINDS.get(type(part))
+        if kind is None:
+            parts.append(part)
+            continue
+        name = f"{kind} {len(shown) // 2 + 1}"
+        parts.append(Text(f"[{name}: see the next message]"))
+        shown += [Text(f"[{name}, from a tool]"), part]
+    return replace(result, parts=tuple(parts), original=None)

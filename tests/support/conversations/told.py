@@ -1,0 +1,221 @@
+"""What an app was told, read by the vendors' own types: `told` of a unary answer, `streamed` of a stream's payloads.
+
+`history` is what such an app sends back as the answer's turn in its next request: all of it, as it came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anthropic.types import Message, RawMessageStreamEvent
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from tests.support.conversations.drawn import exactly
+from tests.support.formats.openai_chats import Json
+from tests.support.providers.three_apis import Said
+
+
+@dataclass(frozen=True)
+class Told:
+    """calls: name and arguments. used: tokens in, of these cached, tokens out, of these of reasoning."""
+
+    text: str
+    thought: str
+    calls: tuple[tuple[str, str], ...]
+    ended: str
+    used: tuple[int, int, int, int]
+
+
+def meant(said: Said) -> Told:
+    calls = tuple((name, exactly(arguments)) for name, arguments in said.calls)
+    counts = said.tokens_in, said.cached, said.tokens_out, said.reasoned
+    return Told(said.text, said.thought, calls, said.ended, counts)
+
+
+def told(format: str, answer: Json) -> Told:
+    """Raises pydantic's ValidationError for what is no answer of that API."""
+    found: Told = _READERS[format](answer)
+    return found
+
+
+def streamed(format: str, payloads: Sequence[Json]) -> Json:
+    """The answer that they make up. Raises ValidationError for what is no event of that API."""
+    made: Json = _STREAMS[format](payloads)
+    return made
+
+
+def history(format: str, answer: Json) -> list[Json]:
+    """The messages or items."""
+    if format == "openai":
+        return [answer["choices"][0]["message"]]
+    if format == "anthropic":
+        return [{"role": "assistant", "content": answer["content"]}]
+    return list(answer["output"])
+
+
+# -- chat -------------------------------------------------------------------------------------------------
+
+
+def _chat(answer: Json) -> Told:
+    read = ChatCompletion.model_validate(answer)
+    [choice] = read.choices
+    message: Any = choice.message
+    calls = tuple((call.function.name, _arguments(call.function.arguments)) for call in message.tool_calls or ())
+    ended = {"tool_calls": "calls", "content_filter": "filter"}.get(choice.finish_reason, choice.finish_reason)
+    assert read.usage is not None
+    cached, thought = read.usage.prompt_tokens_details, read.usage.completion_tokens_details
+    counts = (
+        read.usage.prompt_tokens, (cached.cached_tokens if cached else None) or 0,
+        read.usage.completion_tokens, (thought.reasoning_tokens if thought else None) or 0,
+    )  # fmt: skip
+    return Told(message.content or "", (message.model_extra or {}).get("reasoning_content", ""), calls, ended, counts)
+
+
+def _arguments(text: str) -> str:
+    return exactly(json.loads(text))
+
+
+def _chat_stream(payloads: Sequence[Json]) -> Json:
+    """As clients join chunks: texts and arguments grow, lists grow."""
+    message: Json = {"role": "assistant", "content": None}
+    made: Json = {"object": "chat.completion", "usage": None}
+    finish = None
+    for payload in payloads:
+        ChatCompletionChunk.model_validate(payload)
+        made |= {name: payload[name] for name in ("id", "created", "model")}
+        made["usage"] = payload.get("usage") or made["usage"]
+        for choice in payload["choices"]:
+            assert finish is None, "it had ended"
+            finish = choice["finish_reason"]
+            _grow(message, choice["delta"])
+    return {**made, "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+def _grow(message: Json, delta: Json) -> None:
+    for name in ("content", "reasoning_content"):
+        if delta.get(name):
+            message[name] = (message.get(name) or "") + delta[name]
+    if "reasoning_details" in delta:
+        message.setdefault("reasoning_details", []).extend(delta["reasoning_details"])
+    for call in delta.get("tool_calls", ()):
+        calls = message.setdefault("tool_calls", [])
+        if call["index"] == len(calls):
+            calls.append({"id": call["id"], "type": call["type"], "function": {**call["function"]}})
+        else:
+            calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+
+
+# -- Messages ---------------------------------------------------------------------------------------------
+
+_STOPS = {"tool_use": "calls", "end_turn": "stop", "max_tokens": "length", "refusal": "filter"}
+
+
+def _message(answer: Json) -> Told:
+    read = Message.model_validate(answer)
+    text = "".join(block.text for block in read.content if block.type == "text")
+    thought = "".join(block.thinking for block in read.content if block.type == "thinking")
+    calls = tuple((block.name, exactly(block.input)) for block in read.content if block.type == "tool_use")
+    used = read.usage
+    cached = used.cache_read_input_tokens or 0
+    written = used.cache_creation_input_tokens or 0
+    details = used.output_tokens_details
+    counts = used.input_tokens + cached + written, cached, used.output_tokens, details.thinking_tokens if details else 0
+    return Told(text, thought, calls, _STOPS[str(read.stop_reason)], counts)
+
+
+_MESSAGE_EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+
+
+def _message_stream(payloads: Sequence[Json]) -> Json:
+    message: Json = {}
+    inputs: dict[int, str] = {}
+    open_: int | None = None
+    for payload in payloads:
+        _MESSAGE_EVENT.validate_python(payload)
+        kind = payload["type"]
+        if kind == "message_start":
+            message = {**payload["message"], "content": []}
+        elif kind == "content_block_start":
+            assert open_ is None, "one block at a time"
+            open_ = payload["index"]
+            assert open_ == len(message["content"])
+            message["content"].append({**payload["content_block"]})
+        elif kind == "content_block_stop":
+            assert payload["index"] == open_
+            open_ = None
+        elif kind == "content_block_delta":
+            assert payload["index"] == open_
+            _fill(message["content"][open_], payload["delta"], inputs, payload["index"])
+        elif kind == "message_delta":
+            message |= payload["delta"]
+            message["usage"] = {**message["usage"], **payload["usage"]}
+    assert payloads[-1]["type"] == "message_stop"
+    for index, text in inputs.items():
+        message["content"][index]["input"] = json.loads(text)
+    return message
+
+
+def _fill(block: Json, delta: Json, inputs: dict[int, str], index: int) -> None:
+    if delta["type"] == "input_json_delta":
+        inputs[index] = inputs.get(index, "") + delta["partial_json"]
+        return
+    name = delta["type"].removesuffix("_delta")
+    block[name] += delta[name]
+
+
+# -- Responses --------------------------------------------------------------------------------------------
+
+
+def _response(answer: Json) -> Told:
+    read = Response.model_validate(answer)
+    calls = tuple((item.name, _arguments(item.arguments)) for item in read.output if item.type == "function_call")
+    thought = "".join(part.text for item in read.output if item.type == "reasoning" for part in item.summary)
+    reason = read.incomplete_details.reason if read.incomplete_details else None
+    ended = {"max_output_tokens": "length", "content_filter": "filter"}.get(str(reason), "calls" if calls else "stop")
+    assert read.status == ("incomplete" if reason else "completed")
+    used = read.usage
+    assert used is not None
+    counts = (
+        used.input_tokens, used.input_tokens_details.cached_tokens,
+        used.output_tokens, used.output_tokens_details.reasoning_tokens,
+    )  # fmt: skip
+    return Told(read.output_text, thought, calls, ended, counts)
+
+
+_RESPONSE_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+
+
+def _response_stream(payloads: Sequence[Json]) -> Json:
+    """The last event's answer, which the deltas must have said before."""
+    grown: dict[tuple[str, int], str] = {}
+    items: dict[int, Json] = {}
+    for number, payload in enumerate(payloads):
+        _RESPONSE_EVENT.validate_python(payload)
+        assert payload["sequence_number"] == number
+        kind = payload["type"]
+        if kind.endswith(".delta"):
+            key = kind.removesuffix(".delta"), payload["output_index"]
+            grown[key] = grown.get(key, "") + payload["delta"]
+        elif kind == "response.output_item.done":
+            items[payload["output_index"]] = payload["item"]
+    response: Json = payloads[-1]["response"]
+    assert payloads[-1]["type"] == f"response.{response['status']}"
+    assert [items[index] for index in range(len(items))] == response["output"]
+    for index, item in enumerate(response["output"]):
+        said = {
+            "response.output_text": "".join(part["text"] for part in item.get("content") or ()),
+            "response.reasoning_summary_text": "".join(part["text"] for part in item.get("summary") or ()),
+            "response.function_call_arguments": item.get("arguments") or "",
+        }
+        for kind, text in said.items():
+            assert grown.get((kind, index), "") == text
+    return response
+
+
+_READERS: dict[str, Any] = {"openai": _chat, "anthropic": _message, "responses": _response}
+_STREAMS: dict[str, Any] = {"openai": _chat_stream, "anthropic": _message_stream, "responses": _response_stream}
