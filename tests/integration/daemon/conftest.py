@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.support.daemons.daemon import Daemon
+
+
+@pytest.fixture(autouse=True, scope="package")
+def whole_starts() -> Iterator[None]:
+    """The interpreter of these daemons starts as a user's does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Daemon, "forked", False)
+        yield
 
 
 def scripted(*script: dict[str, Any], **options: Any) -> dict[str, Any]:

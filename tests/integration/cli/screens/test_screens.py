@@ -22,6 +22,7 @@ from meshd.cli.screen.cells import width_of
 from modelmesh import MeshError, OpenAIClient
 from modelmesh.testing import MeshProcess
 from tests.support import meshctl
+from tests.support.forked import Forked
 
 PATIENCE = 40.0
 WIDTHS = (60, 80, 120, 200)
@@ -126,7 +127,7 @@ def in_terminal(socket: str, words: tuple[str, ...], width: int, term: str = "xt
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environment = meshctl.environment(("COLUMNS", "LINES", "NO_COLOR"), {"MESH_SOCKET": socket, "TERM": term})
-    process = meshctl.start_in([theirs] * 3, words, environment)
+    process = Forked("meshctl", words, [theirs] * 3, environment)
     os.close(theirs)
     seen, deadline = b"", time.monotonic() + PATIENCE
     try:
@@ -138,9 +139,9 @@ def in_terminal(socket: str, words: tuple[str, ...], width: int, term: str = "xt
             if not data:
                 break
             seen += data
-        meshctl.ended(process, PATIENCE)
+        process.wait(PATIENCE)
     finally:
-        meshctl.end(process)
+        process.kill()
         os.close(ours)
     text = seen.decode().replace("\r\n", "\n")
     return text if term == "dumb" else re.sub(r"\x1b\[[0-9;]*m", "", text)
