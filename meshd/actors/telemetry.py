@@ -18,7 +18,7 @@ from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
-from meshd.core.events.records import Event, Outcome
+from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state.directory import state_dir_of
@@ -42,7 +42,7 @@ class TelemetryActor(MeshActor):
 
     name: ClassVar[str] = "telemetry"
     handlers: ClassVar[dict[type, str]] = {
-        Outcome: "outcome",
+        messages.RequestsEnded: "requests_ended",
         Event: "event",
         messages.LogWritten: "log_written",
         messages.QueryStatistics: "query",
@@ -121,12 +121,13 @@ class TelemetryActor(MeshActor):
 
     # -- what it is told --------------------------------------------------------------------------------
 
-    def outcome(self, message: Outcome) -> None:
+    def requests_ended(self, message: messages.RequestsEnded) -> None:
         kept, now = self._kept, self._now()
-        kept.statistics.record(message, now)
-        kept.seen.append((now, message.request_id))
-        if kept.sinks.wants("request", "warning" if message.status >= 500 else "debug"):
-            kept.sinks.put(records.request_entry(message, kept.redactor))
+        for outcome in message.outcomes:
+            kept.statistics.record(outcome, now)
+            kept.seen.append((now, outcome.request_id))
+            if kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
+                kept.sinks.put(records.request_entry(outcome, kept.redactor))
 
     def event(self, message: Event) -> None:
         kept = self._kept

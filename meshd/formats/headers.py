@@ -7,6 +7,7 @@ Must never: raise; a header that does not parse is ignored.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import time
@@ -271,21 +272,26 @@ _NOTHING = PassedOn()
 def passed_on(
     headers: Mapping[str, str], query: str, *, names: tuple[str, ...] = (), fields: tuple[str, ...] = ()
 ) -> PassedOn:
-    """What is forwarded of an app's request. names: of headers; with a `*` at the end, of all that begin with it.
-    fields: of the query. Nothing else is: other headers are about the app, its connection or its rights here."""
-    whole = tuple(name for name in names if not name.endswith("*"))
-    begin = tuple(name[:-1] for name in names if name.endswith("*"))
+    """What is forwarded of an app's request. headers: by name in lower case. names: of headers; with a `*` at the end,
+    of all that begin with it. fields: of the query. Nothing else is: other headers are about the app, its connection
+    or its rights here."""
+    whole, begin = _whole_and_begin(names)
     kept: dict[str, str] = {}
     size = 0
     for name, value in headers.items():
-        name = name.lower()
-        if (name in whole or (begin and name.startswith(begin))) and _is_plain(name) and _is_plain(value):
+        if (name in whole or name.startswith(begin)) and _is_plain(name) and _is_plain(value):
             size += len(name) + len(value)
             if size > _MOST_BYTES or len(kept) >= _MOST_HEADERS:
                 break
             kept[name] = value
     told = {name: value for name, value in parse_qsl(query[:_LONGEST_QUERY]) if name in fields} if query else {}
     return PassedOn(kept, told) if kept or told else _NOTHING
+
+
+@functools.cache
+def _whole_and_begin(names: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    begin = tuple(name[:-1] for name in names if name.endswith("*"))
+    return frozenset(name for name in names if not name.endswith("*")), begin
 
 
 def _is_plain(text: str) -> bool:

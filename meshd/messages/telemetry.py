@@ -1,10 +1,16 @@
-"""What the telemetry actor hears, besides outcomes and events."""
+"""What the telemetry actor hears, besides events."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from meshd.core.messaging.message import Message
+
+
+class RequestsEnded(Message, frozen=True):
+    """How requests ended → telemetry, in batches: each message wakes its thread."""
+
+    outcomes: list[Any]
 
 
 class QueryStatistics(Message, frozen=True):

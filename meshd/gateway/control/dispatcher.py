@@ -135,8 +135,7 @@ class Dispatcher:
             await operation.raw(request, rest)
             return
         assert operation.handler is not None
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        call = Call(request.caller, headers, query=_query(request.query), rest=rest)
+        call = Call(request.caller, request.headers, query=_query(request.query), rest=rest)
         require_json(request)
         call.body = _object(request.body)
         if request.stream:

@@ -22,6 +22,7 @@ from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.frontends.admission import MOST_FIELDS
+from meshd.gateway.frontends.exchange import lower_names
 from meshd.gateway.reports import views
 from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.hedging import hedge_delay
@@ -273,4 +274,4 @@ def _headers(body: dict[str, Any]) -> dict[str, str]:
         or not all(isinstance(value, str) for value in found.values())
     ):
         raise InvalidRequestError(f"`headers` is a map of at most {MOST_FIELDS} names to strings", param="headers")
-    return found
+    return lower_names(found)

@@ -110,7 +110,7 @@ class Reply(ABC):
 
 
 class Request:
-    """What an app asks for, and its progress.
+    """What an app asks for, and its progress. headers: by name in lower case.
 
     arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
     something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
@@ -169,7 +169,7 @@ class Request:
         self.own = path.startswith("/mesh/")
         self.body = body
         self.reply = self.way_back = reply
-        self.headers = headers
+        self.headers = lower_names(headers)
         self.caller = caller
         self.deadline = deadline
         self.stream = stream
@@ -197,6 +197,14 @@ class Request:
         self.cut_off = self.cut_off or reason
         if self.task is not None and not self.reply.done:
             self.task.cancel()
+
+
+def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
+    """The first of several spellings of a name counts."""
+    lower: dict[str, str] = {}
+    for name, value in headers.items():
+        lower.setdefault(name.lower(), value)
+    return lower
 
 
 @dataclass(frozen=True, slots=True)

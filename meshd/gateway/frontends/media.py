@@ -5,18 +5,11 @@ Must never: read the body.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from meshd.gateway.frontends.exchange import Request
 from modelmesh.errors import InvalidRequestError
 from modelmesh.wording import short
 
 _NAMED = 100  # characters of an app's text that an error repeats
-
-
-def header(headers: Mapping[str, str], wanted: str) -> str:
-    """Its value, "" if there is none. wanted: in lower case."""
-    return next((value for name, value in headers.items() if name.lower() == wanted), "")
 
 
 def require_json(request: Request) -> None:
@@ -25,7 +18,7 @@ def require_json(request: Request) -> None:
     body = request.body
     if not body or body[:64].lstrip()[:1] == b"{":
         return
-    media = header(request.headers, "content-type").partition(";")[0].strip().lower()
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     require_plain(request, "a JSON body", "send it as JSON")
     if media and not media.endswith(("/json", "+json")) and media != "text/plain":
         raise unsupported(request, media[:_NAMED], "a JSON body", "send it as JSON")
@@ -33,7 +26,7 @@ def require_json(request: Request) -> None:
 
 def require_plain(request: Request, takes: str, instead: str) -> None:
     """Raises InvalidRequestError for a compressed body."""
-    coded = header(request.headers, "content-encoding").strip().lower()
+    coded = request.headers.get("content-encoding", "").strip().lower()
     if coded not in ("", "identity"):
         raise unsupported(request, f"a body compressed with {coded[:_NAMED]}", takes, instead)
 

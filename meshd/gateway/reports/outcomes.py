@@ -53,8 +53,7 @@ class Outcomes:
         """Send telemetry the requests that ended. In batches: each message wakes its thread, which then competes for
         the interpreter with the next request."""
         outcomes, self._untold = self._untold, []
-        for outcome in outcomes:
-            self._tell("telemetry", outcome)
+        self._tell("telemetry", messages.RequestsEnded(outcomes))
 
     def attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
         if failure.kind is FailureKind.LOCAL:

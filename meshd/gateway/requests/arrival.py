@@ -46,7 +46,7 @@ async def read_ahead(executor: Executor, runtime: Runtime, request: Request, spo
 
 async def read_body(executor: Executor, request: Request, operation: OperationSpec) -> None:
     """Check the type of a request's body; of a form, read its fields. Raises InvalidRequestError."""
-    content_type = media.header(request.headers, "content-type")
+    content_type = request.headers.get("content-type", "")
     if not operation.form or not forms.is_form(content_type):
         if not operation.json:
             what = content_type.partition(";")[0][:100] or "a body without a content type"

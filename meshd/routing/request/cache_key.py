@@ -100,10 +100,11 @@ def lookup(
 
 
 def wished(headers: Mapping[str, str]) -> Wish:
-    """By `x-mesh-cache: true|false`, or else by HTTP's `cache-control`. Raises InvalidRequestError."""
+    """By `x-mesh-cache: true|false`, or else by HTTP's `cache-control`. headers: by name in lower case. Raises
+    InvalidRequestError."""
     directives: set[str] = set()
     for name, value in headers.items():
-        match name.lower():
+        match name:
             case "x-mesh-cache":
                 match value.strip().lower():
                     case "true":

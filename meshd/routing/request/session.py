@@ -30,7 +30,7 @@ class Body(Protocol):
 def session_of(
     pool: PoolSpec, headers: Mapping[str, str], format: Body, fields: Mapping[str, msgspec.Raw], label: str
 ) -> str:
-    """label: the app's name. The session's name; "" if the request has none.
+    """headers: by name in lower case. label: the app's name. The session's name; "" if the request has none.
 
     A user or an app is a session only where the pool keeps sessions at one model: elsewhere, the session only chooses
     a provider's key, and all that a user or an app does should not go to one.
@@ -53,7 +53,7 @@ def session_of(
 def _in_headers(headers: Mapping[str, str]) -> str:
     ranks, best, found = _ranks(), len(_ranks()), ""
     for header, value in headers.items():
-        rank = ranks.get(header.lower(), best)
+        rank = ranks.get(header, best)
         if rank < best and value:
             best, found = rank, value
     return found

@@ -129,7 +129,7 @@ class Gateway:
     def outcomes(self) -> list[Outcome]:
         """Of the requests that ended."""
         self.runtime.outcomes.flush()
-        return self.told_of(Outcome)
+        return [outcome for message in self.told_of(messages.RequestsEnded) for outcome in message.outcomes]
 
     # -- clients --------------------------------------------------------------------------------------
 

@@ -272,8 +272,9 @@ def test_telemetry_writes_counts_and_keeps_secrets_out(
     load.reply_to.set({})
     for type in ("a", "b"):
         neighbours.directory.tell("telemetry", Event(type, 1, reason="key the-known-secret refused"))
-    neighbours.directory.tell("telemetry", outcome())
-    neighbours.directory.tell("telemetry", outcome(status=502, error="Bearer abcdefghijkl is wrong"))
+    neighbours.directory.tell("telemetry", messages.RequestsEnded([outcome()]))
+    wrong = outcome(status=502, error="Bearer abcdefghijkl is wrong")
+    neighbours.directory.tell("telemetry", messages.RequestsEnded([wrong]))
     neighbours.directory.ask("telemetry", messages.Beat(), 5)
     crash_test = actor
     crash(neighbours, crash_test, make, start)

@@ -37,7 +37,8 @@ def test_counters_outlive_a_hundred_deaths_under_load(tmp_path: Path) -> None:
         for life in range(LIVES):
             for number in range(EACH):
                 fields: dict[str, Any] = {"pool": "chat", "model": "p/m", "provider": "p", "app": f"a{number % 3}"}
-                directory.tell("telemetry", Outcome("00", 0.0, "chat", "chat", 200, **fields, cost=3))
+                outcome = Outcome("00", 0.0, "chat", "chat", 200, **fields, cost=3)
+                directory.tell("telemetry", messages.RequestsEnded([outcome]))
             directory.tell("telemetry", Event("model_rotated", life, ids={"pool": "chat"}))
             directory.tell("telemetry", Bomb())
 

@@ -62,12 +62,11 @@ def asked(path: str, query: str) -> Asked:
 
 
 def headers_to_send(headers: Mapping[str, str]) -> dict[str, str]:
-    """A caller's headers, by lower-case name, without those of its connection and all that may be secret."""
-    small = {name.lower(): value for name, value in headers.items()}
-    named = {name.strip().lower() for name in small.get("connection", "").split(",")}
+    """A caller's headers, by name in lower case, without those of its connection and all that may be secret."""
+    named = {name.strip().lower() for name in headers.get("connection", "").split(",")}
     return {
         name: value
-        for name, value in small.items()
+        for name, value in headers.items()
         if name not in _OF_CONNECTION
         and name not in named
         and not name.startswith(_OF_US)

@@ -227,8 +227,7 @@ async def test_a_path_that_is_unknown_names_those_that_are_known(dispatcher, pat
     ],
 )
 async def test_a_body_that_is_not_json_is_reported_as_such(dispatcher, headers, body, status):
-    exchange = Recorded("GET", "/a", body)
-    exchange.headers = headers
+    exchange = Recorded("GET", "/a", body, headers=headers)
     await dispatcher.run(exchange)
     assert exchange.said[0][:2] == ("error", 415) if status == 415 else exchange.said[0][0] == "respond"
 
