@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 from tests.bench import decisions, http_streams, over_http, peers, process, requests, steps, streams, tensorzero
-from tests.bench.figures import Figure
+from tests.bench.tools.figures import Figure
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "round-trip": requests.round_trip,

@@ -19,7 +19,7 @@ from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec, RateSpec, RoutingTable
 from meshd.sdk.provider import Usage
-from tests.bench.figures import Figure
+from tests.bench.tools.figures import Figure
 
 CHAT = "generation.text-generation.chat-completion"
 

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.bench import places
-from tests.bench.figures import Figure, percentile
+from tests.bench.tools import places
+from tests.bench.tools.figures import Figure, percentile
 
 HELD = 512
 INTERVAL = 0.05  # s: 20 chunks/s a stream
@@ -25,7 +25,7 @@ def held_streams() -> list[Figure]:
 
     paced, port = places.free_port(), places.free_port()
     chunks = int(LASTING / INTERVAL)
-    command = (sys.executable, "-m", "tests.bench.paced", str(paced), str(INTERVAL), str(chunks))
+    command = (sys.executable, "-m", "tests.bench.tools.paced", str(paced), str(INTERVAL), str(chunks))
     with places.nginx() as upstream, places.process(*command):
         places.wait_for(lambda: places.answers(paced), "the paced upstream")
         providers = {"held": f"http://127.0.0.1:{paced}/v1", "chat": upstream.stream_url}

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import psutil
 
-from tests.bench import places
-from tests.bench.figures import Figure, percentile
+from tests.bench.tools import places
+from tests.bench.tools.figures import Figure, percentile
 
 RATE = 1000  # requests a second
 IN_FLIGHT = 64

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import places
-from tests.bench.figures import Figure
 from tests.bench.over_http import listening, throughput
+from tests.bench.tools import places
+from tests.bench.tools.figures import Figure
 from tests.conformance import install
 
 _LITELLM = {"litellm_settings": {"telemetry": False}}

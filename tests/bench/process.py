@@ -8,9 +8,9 @@ import statistics
 import threading
 import time
 
-from tests.bench import places
-from tests.bench.figures import Figure, percentile
 from tests.bench.requests import IN_FLIGHT, MESSAGES
+from tests.bench.tools import places
+from tests.bench.tools.figures import Figure, percentile
 
 EDITS = 50
 

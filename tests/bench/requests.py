@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-from tests.bench import places
-from tests.bench.figures import Figure, p50
+from tests.bench.tools import places
+from tests.bench.tools.figures import Figure, p50
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 IN_FLIGHT = 64

@@ -9,10 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import places
-from tests.bench.counting import FILE, Steps, counted
-from tests.bench.figures import Figure
 from tests.bench.requests import drive
+from tests.bench.tools import places
+from tests.bench.tools.counting import FILE, Steps, counted
+from tests.bench.tools.figures import Figure
 
 _FEW, _MANY = 100, 400  # what differs between the two is requests alone
 _CHUNKS = 3
@@ -63,7 +63,7 @@ def _counted(url: str, stream: bool, count: int) -> Steps:
     with tempfile.TemporaryDirectory() as place:
         counts = Path(place, "counts.json")
         config = places.configuration({"chat": url})
-        with places.daemon(config, "tests.bench.counting", {FILE: str(counts)}) as daemon:
+        with places.daemon(config, "tests.bench.tools.counting", {FILE: str(counts)}) as daemon:
             drive(daemon.socket, count, in_flight=1, stream=stream)
         return Steps(**json.loads(counts.read_text()))
 

@@ -10,9 +10,9 @@ import time
 
 import psutil
 
-from tests.bench import places
-from tests.bench.figures import Figure, p50, percentile
 from tests.bench.requests import drive
+from tests.bench.tools import places
+from tests.bench.tools.figures import Figure, p50, percentile
 
 STREAMS = 1000
 CHUNKS = 25
@@ -71,7 +71,7 @@ def thousand_streams() -> list[Figure]:
     """Each chunk carries when its upstream sent it: how much later does the app have it, and are all there?"""
     port = places.free_port()
     url = f"http://127.0.0.1:{port}/v1"
-    with places.process(sys.executable, "-m", "tests.bench.paced", str(port)):
+    with places.process(sys.executable, "-m", "tests.bench.tools.paced", str(port)):
         places.wait_for(lambda: places.answers(port), "the paced upstream")
         with places.daemon(_config(url)) as daemon:
             direct = asyncio.run(_all(lambda: _direct(url)))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import modelmesh
+from tests.support.answers.stream_faults import FAULTS
 from tests.support.apps.stream_app import PRICES, Money, ask
-from tests.support.providers.stream_faults import FAULTS
 
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
 TEXT = "".join(WORDS)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.answers import stream_faults
 from tests.support.apps.sdk_streams import FORMATS, PLACES, TOOL, heard
-from tests.support.providers import stream_faults
 
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
 TEXT = "".join(WORDS)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.conformance.install import directory, missing
+from tests.support.answers.weather_tool import CALL
 from tests.support.client.doors import Door, proxy
 from tests.support.daemons.scripted import scripted
-from tests.support.providers.weather_tool import CALL
 
 CALLS = [CALL, {"name": "weather", "arguments": {"city": "Oslo"}, "id": "call_2"}]
 FILES = ("one.txt", "two.txt")

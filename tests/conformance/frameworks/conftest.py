@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.answers.weather_tool import CALL
 from tests.support.client.doors import Door, proxy
 from tests.support.daemons.scripted import scripted
-from tests.support.providers.weather_tool import CALL
 
 OTHER_CALL = {**CALL, "id": "call_4", "arguments": {"city": "Oslo"}}
 PERSON = {"name": "Ada", "age": 36}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.providers.weather_tool import TOOL
+from tests.support.answers.weather_tool import TOOL
 
 SAID = [{"role": "user", "content": "hi there"}]
 

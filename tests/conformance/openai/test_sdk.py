@@ -13,7 +13,7 @@ import time
 import openai
 import pytest
 
-from tests.support.providers.weather_tool import TOOL
+from tests.support.answers.weather_tool import TOOL
 
 SCHEMA = {
     "type": "object",

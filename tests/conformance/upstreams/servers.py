@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.conformance import install
 from tests.conformance.install import ROOT, directory
-from tests.support.providers.weather_tool import CALL, WIRE_CALL
+from tests.support.answers.weather_tool import CALL, WIRE_CALL
 
 START_SECONDS = 60.0
 WEIGHTS = ROOT / ".cache" / "models" / "models" / "smollm2-135m.gguf"

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.conformance.upstreams.conftest import configuration
-from tests.support.providers.weather_tool import TOOL, WIRE_CALL
+from tests.support.answers.weather_tool import TOOL, WIRE_CALL
 
 
 def asked(model: str, text: str = "hello there", **options: Any) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from meshd.sdk.provider import (
     ProviderSettings,
     StreamEvent,
 )
+from tests.support.answers.spoken import written
 from tests.support.formats.openai_chats import Json
-from tests.support.providers.spoken import written
 from tests.support.providers.three_apis import Said
 
 _WHERE = Address("here", "http://here")

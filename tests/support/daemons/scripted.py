@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.providers.weather_tool import CALL
+from tests.support.answers.weather_tool import CALL
 
 Script = list[dict[str, Any]]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support.providers.spoken import written
+from tests.support.answers.spoken import written
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshd.sdk import FailureKind, ProviderFailure
-from tests.support.providers.saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
+from tests.support.answers.saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
 TORN = json.dumps(chunk("torn")).encode()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshd.sdk import FailureKind
-from tests.support.providers.saying import AB, DONE, END, STOP, USAGE, chunk, event, read
+from tests.support.answers.saying import AB, DONE, END, STOP, USAGE, chunk, event, read
 
 EARLY = event(chunk("", finish_reason="stop"))
 STAMPED = [event(chunk(letter, finish_reason="stop")) for letter in "abc"]

@@ -10,7 +10,7 @@ import pytest
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk import FailureKind, ProviderFailure
-from tests.support.providers.saying import AB, END, ERRORS, USAGE, call, chunk, event, read
+from tests.support.answers.saying import AB, END, ERRORS, USAGE, call, chunk, event, read
 
 A, B = (json.dumps(chunk(letter)).encode() for letter in "ab")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshd.sdk import FailureKind
-from tests.support.providers.saying import AB, DONE, END, ERRORS, STOP, USAGE, call, chunk, event, read
+from tests.support.answers.saying import AB, DONE, END, ERRORS, STOP, USAGE, call, chunk, event, read
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=str)

@@ -13,7 +13,7 @@ from meshd.formats.openai.stream.whole_messages import Messages
 from meshd.operations.completion import COMPLETION
 from meshd.sdk import ProviderFailure, StreamEvent
 from meshd.sdk.reading.message_content import Said
-from tests.support.providers.saying import AB, DONE, END, STOP, USAGE, call, event, read
+from tests.support.answers.saying import AB, DONE, END, STOP, USAGE, call, event, read
 
 WORDS = ["The ", "quick ", "brown ", "fox."]
 TEXT = "".join(WORDS)
