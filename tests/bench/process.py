@@ -30,8 +30,8 @@ def memory_and_start() -> list[Figure]:
                     client.chat.completions.create(model="chat", messages=MESSAGES)
                 resident.append(_resident(daemon.pid))
     return [
-        Figure("idle memory", max(resident) / 1e6, 70, "MB", detail="resident, after one request; worst of 5"),
-        Figure("start to READY", statistics.median(ready), 0.6, "s", detail=f"median of 5, worst {max(ready):.2f} s"),
+        Figure("idle memory", max(resident) / 1e6, 65, "MB", detail="resident, after one request; worst of 5"),
+        Figure("start to READY", statistics.median(ready), 0.5, "s", detail=f"median of 5, worst {max(ready):.2f} s"),
     ]
 
 

@@ -16,7 +16,7 @@ AWAKE_SECONDS: Final = 0.0005
 """Seconds that a wait spins before it sleeps, if the last one was short."""
 QUICK_SECONDS: Final = 0.001
 """Seconds: a shorter wait counts as short."""
-SEVERAL_CORES: Final = (os.cpu_count() or 1) > 1
+SEVERAL_CORES: Final = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) > 1
 
 
 class Wait:
