@@ -50,9 +50,8 @@ class Life:
         self.untold.append(Outcome(request.hex(), self.clock.now, "chat", "chat", 200, **names))
 
     def tell(self) -> None:
-        for outcome in self.untold:
-            self.telemetry.outcome(outcome)
-        self.untold.clear()
+        self.telemetry.requests_ended(messages.RequestsEnded(self.untold))
+        self.untold = []
 
     def save(self) -> None:
         self.telemetry.flush(messages.FlushTelemetry())

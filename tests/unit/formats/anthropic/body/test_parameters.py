@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.core.needs import TOOLS_PREAMBLE
 from meshd.formats.anthropic.body.meaning import repeatable, session
 from meshd.formats.anthropic.body.meaning import user as whom
 from meshd.formats.anthropic.body.needs import read
 from meshd.formats.anthropic.body.parameters import with_output_limit
 from meshd.formats.anthropic.body.tokens import count
+from meshd.formats.openai.body.tokens import PER_TOOLS
 from meshd.operations.chat import CHAT
 from tests.support.bodies import split
 from tests.support.formats import anthropic_messages, openai_chats
@@ -102,7 +102,7 @@ def test_text_is_counted_wherever_it_is_and_media_are_not() -> None:
     drawn = count(CHAT, fields(messages=[{"role": "user", "content": [image]}]), words)
     assert drawn < plain + 3
     tools = count(CHAT, fields(messages=[], tools=[{"name": "f", "description": "one two"}]), words)
-    assert tools > TOOLS_PREAMBLE
+    assert tools > PER_TOOLS
 
 
 @given(anthropic_messages.requests())
