@@ -44,6 +44,10 @@ UsageKey = tuple[str, str, str]
 """day (YYYY-MM-DD), scope, name. A member's name is its `member_key`."""
 
 
+Kind = tuple[str, str, str, str, str]
+"""day, provider, model, pool, app: attempts with the same count in the same sums."""
+
+
 def usage_id(key: UsageKey) -> str:
     """The key as one string, for tables; the inverse of `usage_key`."""
     return "\0".join(key)
@@ -91,14 +95,28 @@ class Ledger:
         self._apps: dict[str, int] = {}  # day → names of apps
 
     def apply(self, records: Iterable[Begin | Settle]) -> None:
+        """Attempts of one kind are summed first: each sum counts in five scopes."""
+        sums: dict[Kind, Usage] = {}
         for record in records:
             if isinstance(record, Begin):
                 self.open[record.request, record.attempt] = record
                 continue
             begin = self.open.pop((record.request, record.attempt), None)
-            if begin is not None:  # else it is counted already
-                tokens = (record.tokens_in, record.tokens_out, record.tokens_cached)
-                self._count(begin, Usage(int(record.sent), *tokens, record.cost, record.units))
+            if begin is None:  # it is counted already
+                continue
+            kind = _kind_of(begin)
+            total = sums.get(kind)
+            if total is None:
+                total = sums[kind] = Usage()
+            total.requests += record.sent
+            total.tokens_in += max(record.tokens_in, 0)
+            total.tokens_out += max(record.tokens_out, 0)
+            total.tokens_cached += max(record.tokens_cached, 0)
+            total.cost += max(record.cost, 0)
+            for name, count in record.units.items():
+                total.units[name] = total.units.get(name, 0) + max(count, 0)
+        for kind, used in sums.items():
+            self._count(kind, used)
 
     def bury(self, now: float) -> None:
         """Call it when the life of the open attempts is over: they count as spent, and their ids are not accepted
@@ -135,21 +153,21 @@ class Ledger:
             total.units[name] = _summed(total.units.get(name, 0), count)
 
     def _spend(self, begin: Begin, now: float) -> None:
-        self._count(begin, Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved, begin.units))
+        self._count(_kind_of(begin), Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved, begin.units))
         self.begun[begin.request] = now
 
     def _forget(self, now: float) -> None:
         for request in [request for request, at in self.begun.items() if at < now - BEGUN_KEPT]:
             del self.begun[request]
 
-    def _count(self, begin: Begin, used: Usage) -> None:
-        day = begin.day or day_of(begin.at)
+    def _count(self, kind: Kind, used: Usage) -> None:
+        day, provider, model, pool, app = kind
         for scope, name in (
-            ("provider", begin.provider),
-            ("model", begin.model),
-            ("pool", begin.pool),
-            ("member", member_key(begin.pool, begin.model) if begin.pool else ""),
-            ("app", begin.app),
+            ("provider", provider),
+            ("model", model),
+            ("pool", pool),
+            ("member", member_key(pool, model) if pool else ""),
+            ("app", app),
         ):
             if not name:
                 continue
@@ -166,6 +184,10 @@ class Ledger:
             if key[1] == "app":
                 self._apps[key[0]] = self._apps.get(key[0], 0) + 1
         return total
+
+
+def _kind_of(begin: Begin) -> Kind:
+    return begin.day or day_of(begin.at), begin.provider, begin.model, begin.pool, begin.app
 
 
 _MOST = 2**62
