@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from struct import Struct as Packer
 from typing import Any
 
@@ -232,7 +233,13 @@ def open_segment(path: str | os.PathLike[str]) -> int:
 
 
 def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Begin | Settle], int]:
-    """The complete records from `offset` on, and the offset to continue from.
+    """The complete records from `offset` on, and the offset to continue from. Raises OSError."""
+    (found,) = read_pieces(path, offset, sys.maxsize)
+    return found
+
+
+def read_pieces(path: str | os.PathLike[str], offset: int, most: int) -> Iterator[tuple[list[Begin | Settle], int]]:
+    """The same, so many records at a time; the last piece has fewer.
 
     Stops before an incomplete record, which is either being written or was torn by a crash; invalid bytes between good
     records (left by a full disk) are skipped. Raises OSError.
@@ -244,18 +251,22 @@ def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Be
     position = 0
     if offset == 0:
         if not data.startswith(MAGIC):
-            return records, 0
+            yield records, 0
+            return
         position = len(MAGIC)
     while True:
         record, end = _record_at(data, position)
-        if record is not None:
+        if record is None:
+            end = _next_record(data, position + 1)
+            if end < 0:
+                yield records, offset + position
+                return
+        else:
             records.append(record)
-            position = end
-            continue
-        following = _next_record(data, position + 1)
-        if following < 0:
-            return records, offset + position
-        position = following
+            if len(records) == most:
+                yield records, offset + end
+                records = []
+        position = end
 
 
 def _record_at(data: bytes, position: int) -> tuple[Any, int]:

@@ -47,6 +47,7 @@ RESPONSES = "response"
 """What apps said and were told: for their own eyes, so that it is in no export."""
 WRITE_THROUGH = frozenset({"statistics", RESPONSES})
 """Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
+_REST = 0.002  # s between two pieces of the journal: a thread that computes takes turns with the router's
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
@@ -275,7 +276,7 @@ class StateKeeper:
         `sync-on-boundary`."""
         problem = self._open()
         try:
-            if self._segments.fold(self._ledger):
+            if self._segments.fold(self._ledger, _REST):
                 self._ledger_behind = True
             if self._ledger.expire(self._steady()):
                 self._ledger_behind = True

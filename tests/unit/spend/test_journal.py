@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.spend import journal
-from meshd.spend.journal import Begin, JournalWriter, Settle, create_segment, open_segment, read_segment
+from meshd.spend.journal import Begin, JournalWriter, Settle, create_segment, open_segment, read_pieces, read_segment
 
 ID = bytes(range(16))
 
@@ -97,8 +97,10 @@ def test_a_segment_of_an_earlier_version_is_read(segment: Path) -> None:
     assert (settle.attempt, settle.sent) == (1, True)
 
 
-@given(cut=st.integers(0, 400))
-def test_a_torn_end_is_cut_at_the_last_whole_record(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+@given(cut=st.integers(0, 400), most=st.integers(1, 6))
+def test_a_torn_end_is_cut_at_the_last_whole_record(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, most: int
+) -> None:
     segment = tmp_path_factory.mktemp("journal") / "1.log"
     create_segment(segment)
     writer = JournalWriter(open_segment(segment))
@@ -111,6 +113,10 @@ def test_a_torn_end_is_cut_at_the_last_whole_record(tmp_path_factory: pytest.Tem
     records, end = read_segment(segment)
     assert len(records) == max(0, sum(1 for each in ends if each <= cut) - 1)
     assert end in (0, *ends)
+    pieces = list(read_pieces(segment, 0, most))
+    assert [record for piece, _ in pieces for record in piece] == records
+    assert pieces[-1][1] == end
+    assert all(len(piece) == most and read_segment(segment, after)[1] == end for piece, after in pieces[:-1])
 
 
 def test_garbage_between_records_is_passed_over(segment: Path) -> None:
@@ -122,6 +128,7 @@ def test_garbage_between_records_is_passed_over(segment: Path) -> None:
     records, end = read_segment(segment)
     assert [type(record) for record in records] == [Begin, Settle]
     assert end == segment.stat().st_size
+    assert [len(piece) for piece, _ in read_pieces(segment, 0, 1)] == [1, 1, 0]
 
 
 def test_a_changed_byte_is_noticed(segment: Path) -> None:
