@@ -32,10 +32,14 @@ IMAGES = "images"
 PICTURED = "tokens_pictured"
 """Input tokens of images."""
 _WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
+_MINUTE = (
+    "USD for a minute of audio. A recording reserves as long as its frames are (WAV, MP3, Ogg, FLAC, M4A), whatever "
+    "its header says, and any other a second for 750 bytes. What the provider reports is paid, up to that."
+)
 
 UNITS = (
     Unit(IMAGES, "per_image", 1, "USD for each image that no row of `images` is for.", "images", answer=True),
-    Unit("seconds", "per_minute", 60, "USD for a minute of audio.", "audio s"),
+    Unit("seconds", "per_minute", 60, _MINUTE, "audio s"),
     Unit(
         "characters", "per_1k_chars", 1000, "USD for a thousand characters of text read aloud or translated.", "chars"
     ),

@@ -16,7 +16,7 @@ import msgspec
 
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.form import Form, Part
-from meshd.sdk.reading.audio import seconds_of
+from meshd.sdk.reading.audio.length import seconds_of
 from modelmesh.errors import InvalidRequestError
 from modelmesh.wording import short
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 FEWEST_BYTES = 750
-"""In a second of audio, where its header does not say: Opus at 6 kbit/s, the least that codecs of speech use."""
+"""In a second of audio, where its frames do not say: Opus at 6 kbit/s, the least that codecs of speech use."""
 
 
 def seconds(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:

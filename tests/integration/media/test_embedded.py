@@ -14,6 +14,7 @@ from modelmesh import BudgetExceededError
 from tests.integration.media.conftest import config
 from tests.support.gateway.builder import SCRIPTED, Gateway
 from tests.support.providers.media_server import PICTURE, SOUND, WORDS, MediaServer
+from tests.support.recordings import FORGED, recording
 
 
 def test_the_facade_knows_each_by_its_capability(media: MediaServer, tmp_path: Path) -> None:
@@ -55,3 +56,21 @@ def test_a_budget_is_reserved_in_seconds_of_audio(meshd: Any, media: MediaServer
         assert client.audio.transcriptions.create(model="stt", file=bytes(7500)).mesh.cost == pytest.approx(0.3)
         with pytest.raises(BudgetExceededError):
             client.audio.transcriptions.create(model="stt", file=bytes(7500))
+
+
+def test_recordings_that_say_less_of_themselves_do_not_pass_a_budget(meshd: Any, media: MediaServer) -> None:
+    """A second may cost 0.10 USD. The provider reports 3, of which no more is counted than the frames have."""
+    limited = config(media.url)
+    limited["providers"]["up"]["budget"] = {"daily_limit": 0.55}
+    flac = recording("tone.flac")
+    longer = {
+        "tone.mp3": 7 * recording("tone.mp3"),
+        "tone.opus": 7 * recording("tone.opus"),
+        "tone.flac": flac + 20 * flac[flac.index(b"\xff\xf8") :],
+    }
+    with meshd(limited).client() as client:
+        answer = client.audio.transcriptions.create(model="stt", file=("a.flac", flac))
+        assert answer.mesh.cost == pytest.approx(0.1)  # by its bytes, it could not be asked for
+        for name, long in longer.items():
+            with pytest.raises(BudgetExceededError):
+                client.audio.transcriptions.create(model="stt", file=(name, FORGED[name](long)))

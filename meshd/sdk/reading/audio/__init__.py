@@ -1,0 +1,1 @@
+"""How long recordings are, by their frames."""
