@@ -1,1 +1,1 @@
-"""How long recordings are, by their frames."""
+"""How long recordings are at most, by their frames."""

@@ -1,7 +1,7 @@
 """How long a recording is at most.
 
 Owns: which formats are read. A length that a file only says (Xing, granule positions, STREAMINFO, `mvhd`) would let an
-app reserve less than it uses, so that none of these is read: frames are counted, as a decoder finds them.
+app reserve less than it uses, so that none of these is read: frames are counted, as a decoder finds them, or bytes.
 Must never: decode audio, or guess: None where the frames do not say it.
 """
 

@@ -1,4 +1,5 @@
-"""MP4 with AAC (`.m4a`): a table says where each frame is, and a decoder finds no others.
+"""MP4 with AAC (`.m4a`): a table says how many frames it has, but an entry may hide several, which FFmpeg decodes all.
+So that its bytes count as well, at the lowest rate: half a bit a sample. Speech in AAC has one to three.
 
 https://developer.apple.com/documentation/quicktime-file-format, and for the stream's own description ISO/IEC 14496-1
 (`esds`) and 14496-3 (AudioSpecificConfig).
@@ -13,10 +14,10 @@ from fractions import Fraction
 MOST_FRAMES = 500_000
 _MOST_BOXES = 256
 """In one place."""
-_MOST_PER_SECOND = 40_000
-"""Bytes: 320 kbit/s. An entry of the table may have more than one frame."""
 _SAMPLES = 1024
 """Of a frame."""
+_PER_BYTE = 16
+"""Samples at the lowest rate."""
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _AAC = (0x40, 0x66, 0x67, 0x68)
 _SIZES = struct.Struct(">4xII")
@@ -77,7 +78,7 @@ def _track(media: memoryview) -> Fraction | None:
     if rate is None or not 0 < count <= MOST_FRAMES:
         return None
     total = same * count or sum(struct.unpack_from(f">{count}I", sizes[0], _SIZES.size))
-    return max(Fraction(count * _SAMPLES, rate), Fraction(total, _MOST_PER_SECOND))
+    return Fraction(max(count * _SAMPLES, total * _PER_BYTE), rate)
 
 
 def _rate(described: memoryview) -> int | None:
