@@ -13,10 +13,9 @@ import psutil
 from tests.bench.requests import drive
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure, p50, percentile
+from tests.bench.tools.paced import CHUNKS
 
 STREAMS = 1000
-CHUNKS = 25
-INTERVAL = 0.2  # s: 5 chunks/s a stream
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
