@@ -1,0 +1,117 @@
+"""A server whose streams fail, in the formats of Anthropic's and the Responses API.
+
+The faults are those of a scripted provider (`stream_faults.py`), played around the events of that API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from meshd.connectors.providers.scripted import script
+from meshd.connectors.providers.scripted.script import Fault, Step
+from tests.support.answers.spoken import written
+from tests.support.providers.in_thread import ProviderInThread
+from tests.support.providers.three_apis import Json, Said
+
+PATHS = {"anthropic": "/v1/messages", "responses": "/v1/responses"}
+_BEFORE = 3
+"""The events before the first piece of a text that begins an answer, in both."""
+_AT_ONCE = (Fault.EMPTY, Fault.RESET)  # before any event, unless some text comes first
+
+
+def behind(format: str, said: Said, part: str, *, last: bool = False) -> int:
+    """`after` for a fault behind the first event, or the last, that has this in it."""
+    events = written(PATHS[format], {"model": "m", "stream": True}, said)
+    found = [number for number, event in enumerate(events, 1) if part.encode() in event]
+    return found[-1 if last else 0] - _BEFORE
+
+
+class FaultyApis(ProviderInThread):
+    """models: by its name, what it says and the step that it takes; `after`: pieces of its text, then other events,
+    before the fault."""
+
+    cancels = True
+
+    def __init__(self, models: dict[str, tuple[Said, Json]]) -> None:
+        self._models = {name: (said, msgspec.convert(step, Step)) for name, (said, step) in models.items()}
+        super().__init__()
+
+    def speaking(self, format: str, **settings: Any) -> Json:
+        """Its section in a configuration."""
+        return self.provider(connector=f"{format}-compatible.v1", api_key="sk-test-0123456789abcdef", **settings)
+
+    def application(self) -> web.Application:
+        application = web.Application()
+        for path in PATHS.values():
+            application.router.add_post(path, self._answer)
+        return application
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        asked = json.loads(await request.read())
+        said, step = self._models[asked["model"]]
+        if step.fault is Fault.HTML and not step.after:
+            return web.Response(body=script.HTML_PAGE, content_type="text/html")
+        events = written(request.path, asked, said)
+        begun = 0 if step.fault in _AT_ONCE and not step.after else _BEFORE + step.after
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b"".join(events[:begun]))
+        if step.fault is not None and await _broken(request, response, step):
+            return response
+        rest = b"".join(events[begun:])
+        if step.byte_delay:
+            for byte in rest:
+                await response.write(bytes([byte]))
+                await asyncio.sleep(step.byte_delay_seconds)
+        else:
+            await response.write(rest)
+        await response.write_eof()
+        return response
+
+
+async def _broken(request: web.Request, response: web.StreamResponse, step: Step) -> bool:
+    """Whether the fault ended the stream."""
+    assert request.transport is not None
+    match step.fault:
+        case Fault.BAD_CHUNK:
+            await response.write(script.event(script.BROKEN_CHUNK))
+            return False
+        case Fault.PAUSE:
+            await asyncio.sleep(step.pause_seconds)
+            return False
+        case Fault.SILENCE:
+            await asyncio.Event().wait()
+        case Fault.CUT_CHUNK:
+            request.transport.write(b"400\r\ndata: " + script.BROKEN_CHUNK)
+            request.transport.close()
+            return True
+        case Fault.RESET:
+            with contextlib.suppress(OSError):
+                linger = struct.pack("ii", 1, 0)
+                request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            request.transport.abort()
+            return True
+        case Fault.ENDLESS:
+            await response.write(b'data: {"type":"')
+            while True:
+                await response.write(b"x" * 65536)
+                await asyncio.sleep(0)
+        case Fault.BAD_END:
+            await response.write(script.event(script.BROKEN_CHUNK))
+        case Fault.ERROR_EVENT:
+            await response.write(script.error_event(step))
+        case Fault.RAW:
+            await response.write(step.raw.encode())
+        case Fault.HTML:
+            await response.write(script.HTML_PAGE)
+    await response.write_eof()
+    return True
