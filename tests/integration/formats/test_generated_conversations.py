@@ -1,10 +1,11 @@
-"""Generated conversations, by each API, to members of the other formats, through one real daemon."""
+"""Generated conversations, by each API, to members of each format, through one real daemon."""
 
 from __future__ import annotations
 
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -37,7 +38,7 @@ def answered(client: httpx.Client, format: str, body: Json) -> Json:
     return told.streamed(format, [json.loads(each) for each in data if each != "[DONE]"])
 
 
-@pytest.mark.parametrize(("api", "member"), list(itertools.permutations(FORMATS, 2)))
+@pytest.mark.parametrize(("api", "member"), list(itertools.product(FORMATS, repeat=2)))
 @settings(max_examples=4)
 @given(chat=drawn.chats(), said=drawn.answers(), stream=st.booleans())
 def test_a_conversation_means_the_same_through_a_daemon(
@@ -50,7 +51,7 @@ def test_a_conversation_means_the_same_through_a_daemon(
     stream: bool,
 ) -> None:
     chat = drawn.without_pictures_of_tools(chat)  # to a chat, they are the user's
-    module_apis.answer = said
+    module_apis.answer = said = replace(said, whole=said.whole and api != member)  # an odd one would pass as it came
     module_apis.asked.clear()
     body = {"model": f"of-{member}", **asked.body(api, chat), "stream": stream}
     if api == "openai":
@@ -59,5 +60,6 @@ def test_a_conversation_means_the_same_through_a_daemon(
     answer = answered(app, api, body)
     (sent,) = [each.body for each in module_apis.asked]
     found = [fact for fact in asked.meant(member, sent) if fact[0] != "thought"]
-    assert found == [(*fact[:3], False) if fact[0] == "result" else fact for fact in drawn.facts(chat)]
+    failures = api == member == "anthropic"  # the other APIs have none
+    assert found == [(*fact[:3], fact[3] and failures) if fact[0] == "result" else fact for fact in drawn.facts(chat)]
     assert told.told(api, answer) == told.meant(said)

@@ -108,7 +108,8 @@ def _items(said: Any) -> list[Json]:
 
 def _response(asked: Json, said: Any) -> Json:
     usage = {
-        "input_tokens": said.tokens_in, "input_tokens_details": {"cached_tokens": said.cached},
+        "input_tokens": said.tokens_in,
+        "input_tokens_details": {"cached_tokens": said.cached, "cache_write_tokens": said.written},
         "output_tokens": said.tokens_out, "output_tokens_details": {"reasoning_tokens": said.reasoned},
         "total_tokens": said.tokens_in + said.tokens_out,
     }  # fmt: skip
