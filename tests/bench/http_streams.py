@@ -32,7 +32,7 @@ def held_streams() -> list[Figure]:
         with places.daemon(_config(providers, port)):
             through, direct, came = uvloop.run(_first_tokens(port, upstream.stream_url))
     added = {part: (percentile(through, part) - percentile(direct, part)) * 1e3 for part in (0.5, 0.99)}
-    detail = f"p50 {added[0.5]:.2f} ms; {came:,.0f} chunks/s came meanwhile, of {HELD / INTERVAL:,.0f}"
+    detail = f"p50 {added[0.5]:.2f} ms; {came:,.0f} chunks/s came at the same time, of {HELD / INTERVAL:,.0f}"
     return [Figure(f"HTTP: added first token p99, {HELD} streams held", added[0.99], 5, "ms", detail=detail)]
 
 
