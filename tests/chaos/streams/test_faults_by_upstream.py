@@ -65,6 +65,9 @@ def breaking_calls(spoken: str) -> dict[str, tuple[Said, Json]]:
             f"call-first-{fault}": (ONLY_CALLING, {"fault": fault, "after": behind(spoken, ONLY_CALLING, piece)}),
             f"after-call-{fault}": (CALLING, {"fault": fault, "after": behind(spoken, CALLING, end, last=True)}),
         }
+    if spoken == "anthropic":  # as a gateway ends what was cut
+        at = behind(spoken, CALLING, PIECE_OF_CALL[spoken])
+        made["in-call-stopped"] = (CALLING, {**_event({"type": "message_stop"}), "after": at})
     return made
 
 

@@ -6,6 +6,7 @@ Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes
 from __future__ import annotations
 
 from meshd.formats.anthropic.wire import ReadEvent
+from meshd.formats.openai.stream.arguments import Arguments
 from meshd.formats.stream import event_reader
 
 
@@ -16,6 +17,7 @@ class Ending(event_reader.Ending):
         super().__init__()
         self.stopped = False
         self._reason = False  # a stop reason has come, and no content after it
+        self._arguments = Arguments()  # by block
 
     def note(self, read: ReadEvent) -> bool:
         """An event came; whether it was progress."""
@@ -25,6 +27,8 @@ class Ending(event_reader.Ending):
             self.doubt = False
             self.missed = self.missed or self.lost
             self._reason = False
+            if event.extra and read.type == "content_block_delta":
+                self._arguments.add(0, read.block, event.extra)
         elif event.finish_reason is not None:
             self._reason = True
         elif read.type == "message_stop":
@@ -36,7 +40,8 @@ class Ending(event_reader.Ending):
         return self._reason and self.content and not self.missed
 
     def is_regular(self, *, done: bool) -> bool:
-        """Without a stop reason, only `message_stop` is an end: what else marks one says nothing about the answer."""
+        """Without a stop reason, only `message_stop` is an end, and not inside a call's arguments: what else marks one
+        says nothing about the answer."""
         if self.missed or (self.doubt and not self.content):
             return False
-        return self._reason or (self.stopped and self.content)
+        return self._reason or (self.stopped and self.content and self._arguments.are_whole)

@@ -39,7 +39,10 @@ class Arguments:
             return
         for call in calls:
             if call.function is not None:
-                self.pieces.setdefault((choice, call.index), []).append(call.function.arguments or "")
+                self.add(choice, call.index, call.function.arguments or "")
+
+    def add(self, choice: int, index: int | None, piece: str) -> None:
+        self.pieces.setdefault((choice, index), []).append(piece)
 
     @property
     def are_whole(self) -> bool:

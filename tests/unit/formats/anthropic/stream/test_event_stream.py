@@ -175,6 +175,25 @@ def test_a_cut_before_the_stop_reason_is_never_told_as_whole(end: BaseException 
     assert json.loads(events[-1].data) == STOP
 
 
+def test_without_a_stop_reason_a_call_is_whole_by_its_arguments() -> None:
+    def calling(*pieces: str) -> list[Json]:
+        call = {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "tool_use", "id": "t", "name": "f"},
+        }
+        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        return [start(), call, *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas)]
+
+    for whole in (calling(), calling('{"a":', " 1}"), [start(), *text("Once")]):
+        assert read(joined([*whole, STOP]))[1] is None
+    events, failure = read(joined([*calling('{"a":'), {"type": "content_block_stop", "index": 0}, STOP]))
+    assert failure is not None
+    assert failure.kind is FailureKind.STREAM_CUT
+    assert STOP not in [json.loads(event.data) for event in events]
+    assert read(joined([*calling('{"a":'), {**END, "delta": {"stop_reason": "max_tokens"}}, STOP]))[1] is None
+
+
 def test_a_server_that_stays_connected_after_the_stop_reason_does_not_delay_the_end() -> None:
     events, failure = read(joined(WHOLE[:-1]), end=TimeoutError(), idle=0.05)
     assert (failure, json.loads(events[-1].data)) == (None, STOP)
