@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,13 +20,6 @@ from tests.support.waiting import WAIT, until
 
 TOKENS = {name: f"token of {name}" for name in ("passing", "plain", "slow", "narrow", "poor")}
 OTHER = 12345
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[OwnApi]:
-    made = OwnApi()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,6 @@ MOST = 4 * 1024**2
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[OwnApi]:
-    made = OwnApi()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def url(api: OwnApi, module_meshd: Any) -> str:
     off, digest = {"enabled": False}, hashlib.sha256(TOKEN.encode()).hexdigest()
     daemon = module_meshd(
