@@ -167,13 +167,13 @@ def test_a_refused_key_is_resolved_again(meshd, upstream, keyed, short, eventual
     daemon = meshd(cases.config)
     assert asked(daemon, 1) == "a"
     keyed.refuses["old"] = (401, {})
-    secrets.write_text("K=new\n")
+    secrets.write_text("K=second-key\n")
     if rotates:
         assert asked(daemon, 3) == "aaa", "the request that was refused is asked again with the new one"
-        assert keyed.asked[-1] == "new"
+        assert keyed.asked[-1] == "second-key"
         eventually(lambda: events(daemon, "secret_rotated", secret="K"))
     else:
         assert asked(daemon, 3) == "bbb"
         assert keyed.asked == ["old", "old"]
         assert not events(daemon, "secret_rotated")
-    assert "new" not in daemon.log()
+    assert "second-key" not in daemon.log()
