@@ -108,13 +108,7 @@ class Ledger:
             total = sums.get(kind)
             if total is None:
                 total = sums[kind] = Usage()
-            total.requests += record.sent
-            total.tokens_in += max(record.tokens_in, 0)
-            total.tokens_out += max(record.tokens_out, 0)
-            total.tokens_cached += max(record.tokens_cached, 0)
-            total.cost += max(record.cost, 0)
-            for name, count in record.units.items():
-                total.units[name] = total.units.get(name, 0) + max(count, 0)
+            _add(total, int(record.sent), record)
         for kind, used in sums.items():
             self._count(kind, used)
 
@@ -143,14 +137,7 @@ class Ledger:
 
     def add(self, key: UsageKey, usage: Usage) -> None:
         """Add usage counted elsewhere: a stored row, an import."""
-        total = self._of(key)
-        total.requests = _summed(total.requests, usage.requests)
-        total.tokens_in = _summed(total.tokens_in, usage.tokens_in)
-        total.tokens_out = _summed(total.tokens_out, usage.tokens_out)
-        total.tokens_cached = _summed(total.tokens_cached, usage.tokens_cached)
-        total.cost = _summed(total.cost, usage.cost)
-        for name, count in usage.units.items():
-            total.units[name] = _summed(total.units.get(name, 0), count)
+        _add(self._of(key), usage.requests, usage)
 
     def _spend(self, begin: Begin, now: float) -> None:
         self._count(_kind_of(begin), Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved, begin.units))
@@ -197,6 +184,16 @@ _MOST = 2**62
 def _summed(total: int, more: int) -> int:
     """A negative report, which an older version may have stored, subtracts nothing."""
     return min(total + max(more, 0), _MOST)
+
+
+def _add(total: Usage, requests: int, used: Usage | Settle) -> None:
+    total.requests = _summed(total.requests, requests)
+    total.tokens_in = _summed(total.tokens_in, used.tokens_in)
+    total.tokens_out = _summed(total.tokens_out, used.tokens_out)
+    total.tokens_cached = _summed(total.tokens_cached, used.tokens_cached)
+    total.cost = _summed(total.cost, used.cost)
+    for name, count in used.units.items():
+        total.units[name] = _summed(total.units.get(name, 0), count)
 
 
 _days: dict[int, str] = {}

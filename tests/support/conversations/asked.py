@@ -31,7 +31,7 @@ def _type_of(format: str) -> TypeAdapter[Any]:
 
 
 def check(format: str, body: Json) -> None:
-    """Raises AssertionError for what is no request of that API."""
+    """Raises AssertionError if it is not a request of that API."""
     plain = {name: value for name, value in body.items() if name != "stream"}
     try:
         list(_walk(_type_of(format).validate_python(plain)))

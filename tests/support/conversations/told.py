@@ -38,13 +38,13 @@ def meant(said: Said) -> Told:
 
 
 def told(format: str, answer: Json) -> Told:
-    """Raises pydantic's ValidationError for what is no answer of that API."""
+    """Raises pydantic's ValidationError if it is not an answer of that API."""
     found: Told = _READERS[format](answer)
     return found
 
 
 def streamed(format: str, payloads: Sequence[Json]) -> Json:
-    """The answer that they make up. Raises ValidationError for what is no event of that API."""
+    """The answer that they make up. Raises ValidationError if one is not an event of that API."""
     made: Json = _STREAMS[format](payloads)
     return made
 
