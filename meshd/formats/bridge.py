@@ -28,7 +28,7 @@ from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.instructions import with_instructions_first
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.protocol import Format, Translator
+from meshd.formats.protocol import Format, ProviderFormat, Translator
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError
 
@@ -46,7 +46,7 @@ class Bridge:
     """Has `execute` and `stream` of a provider. app, spoken: the app's format, and the provider's. input_tokens: of the
     request, as the mesh counts them."""
 
-    def __init__(self, provider: Provider, app: Format, spoken: Format, input_tokens: int) -> None:
+    def __init__(self, provider: Provider, app: Format, spoken: ProviderFormat, input_tokens: int) -> None:
         self.name = provider.name
         self._provider = provider
         self._app, self._spoken = app, spoken

@@ -52,14 +52,6 @@ class Asked(NamedTuple):
     sent: Mapping[str, msgspec.Raw]
 
 
-class Counting(NamedTuple):
-    """How an app asks for the tokens of a request before it sends it. path: below the operation's. answer: what it
-    gets for a count."""
-
-    path: str
-    answer: Callable[[int], bytes]
-
-
 class PassedOn(NamedTuple):
     """What is forwarded besides a request's body, to a provider that speaks its format. Names in lower case."""
 
@@ -113,9 +105,13 @@ class ProviderSide(Protocol):
     """How requests to a provider are written in this format, with its quirks from the catalogue."""
 
     models_path: str
+    by_model: bool
+    """Whether the path depends on the model, or on whether it streams."""
+    events_type: str
+    """The media type of a stream, as a request accepts it."""
 
     def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
-        """Relative to the base URL; None if the format has no such operation. Gemini has the model in it."""
+        """Relative to the base URL; None if the format has no such operation. model: "" if it is not `by_model`."""
 
     def headers(self, key: str) -> Mapping[str, str]:
         """The headers with the key, if there is one, and those that the format requires (`anthropic-version`)."""
@@ -197,9 +193,9 @@ class AppSide(Framing, Protocol):
     def keeping(self) -> Keeping | None:
         """For a format whose apps retrieve answers, or continue them, by their ids."""
 
-    @property
-    def counting(self) -> Counting | None:
-        """None for an API in which apps cannot ask that."""
+    def counted(self, tokens: int) -> bytes:
+        """The answer to an app that asks how many tokens a request has, if its API has that question
+        (`known.Known.counts`)."""
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
@@ -288,15 +284,21 @@ class Translator(Protocol):
         """input_tokens: of the request, as the mesh counts them, for formats that tell them first (Anthropic)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A wire format. provider: makes the side of one configured provider; raises ValueError for an unknown quirk.
-    translator: makes the translator. late_instructions: instructions may come between the other turns, whatever the
-    server. needs_limit: every request has to have an output limit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFormat:
+    """A wire format that providers speak. provider: makes the side of one configured provider; raises ValueError for an
+    unknown quirk. translator: makes the translator. late_instructions: instructions may come between the other turns,
+    whatever the server. needs_limit: every request has to have an output limit."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
-    app: AppSide
     translator: Callable[[], Translator]
     late_instructions: bool = True
     needs_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format(ProviderFormat):
+    """One that apps speak too."""
+
+    app: AppSide

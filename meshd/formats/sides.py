@@ -13,7 +13,7 @@ from meshd.formats.errors.not_answers import NotAnAnswer
 from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_openai
-from meshd.formats.protocol import EVENT_STREAM, Address, Counting, PassedOn, Reading
+from meshd.formats.protocol import EVENT_STREAM, Address, PassedOn, Reading
 from meshd.formats.sse import comment
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings, RateLimits
 from meshd.sdk.reading import lenient
@@ -28,6 +28,8 @@ class JSONProviderSide(ABC):
     name: ClassVar[str]
     usual_models_path: ClassVar[str] = "models"
     usual_key_header: ClassVar[str] = ""  # "": `Authorization`, as a bearer token
+    by_model: bool = False
+    events_type: str = "text/event-stream"
 
     def __init__(self, settings: ProviderSettings) -> None:
         quirks = settings.quirks
@@ -61,7 +63,6 @@ class JSONAppSide:
     last = b""
     ping = b": keepalive\n\n"
     keeping: Keeping | None = None
-    counting: Counting | None = None
     headers_passed_on: ClassVar[tuple[str, ...]] = ()
     query_passed_on: ClassVar[tuple[str, ...]] = ()
 
@@ -72,6 +73,9 @@ class JSONAppSide:
 
     def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
         return as_openai(limits)
+
+    def counted(self, tokens: int) -> bytes:
+        return lenient.encode({"input_tokens": tokens})
 
     def error(self, error: MeshError) -> bytes:
         return lenient.plain({"error": error.to_wire()[1]})

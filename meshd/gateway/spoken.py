@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from meshd.formats.bridge import Bridge, may_have_custom_tools
-from meshd.formats.known import FORMATS
+from meshd.formats.known import FORMATS, app_format, provider_format
 from meshd.formats.ollama.framing import OLLAMA
 from meshd.formats.plain import PLAIN
 from meshd.formats.protocol import Format, Framing
@@ -24,24 +24,28 @@ _FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """An operation, as it is asked for at one path."""
+    """An operation, as it is asked for at one path. format_name: the format's name."""
 
     operation: OperationSpec
-    format: Format
+    format_name: str
+
+    @property
+    def format(self) -> Format:
+        return app_format(self.format_name)
 
 
 def spoken_at() -> dict[str, Spoken]:
     """By path."""
     return {
-        path: Spoken(operation, FORMATS[name])
+        path: Spoken(operation, name)
         for operation in OPERATIONS.values()
         for name, path in operation.paths.items()
-        if name in FORMATS
+        if name in FORMATS and FORMATS[name].app
     }
 
 
 def framing(format: str) -> Framing:
-    return _FRAMINGS[format] if format in _FRAMINGS else FORMATS[format].app
+    return _FRAMINGS[format] if format in _FRAMINGS else app_format(format).app
 
 
 async def in_format(
@@ -52,4 +56,4 @@ async def in_format(
     spoken = format if provider.speaks == format.name or format.name in provider.also_speaks else None
     if spoken is not None and (provider.custom_tools or not may_have_custom_tools(fields)):
         return provider
-    return Bridge(provider, format, spoken or FORMATS[provider.speaks], await count())
+    return Bridge(provider, format, spoken or provider_format(provider.speaks), await count())

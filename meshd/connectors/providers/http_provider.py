@@ -27,16 +27,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers.http_requests import HttpRequests, shown
+from meshd.connectors.providers.authorizations.known import authorization
+from meshd.connectors.providers.http_requests import HttpRequests, Target, shown
 from meshd.connectors.providers.passing import forward
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
-from meshd.formats.known import FORMATS
+from meshd.formats.known import FORMATS, provider_format
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
 from meshd.formats.openai.stream.event_stream import MAX_BODY
 from meshd.formats.protocol import Opened, StreamReader
@@ -50,6 +52,7 @@ from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
 from meshd.net.pool import queued
 from meshd.sdk.calls.passing import RawAnswer, RawRequest
+from meshd.sdk.http.authorization import Unauthorized
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
@@ -73,6 +76,8 @@ RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 _A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
 
+_MOST_HEADS = 4096
+
 _TRANSPORT_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
 
 
@@ -86,7 +91,7 @@ class HttpProvider(Provider):
         self.speaks, self.also_speaks = names[0], frozenset(names[1:])
         self.custom_tools = bool(settings.quirks.get("custom_tools", self.speaks != "openai"))
         self.late_instructions = bool(settings.quirks.get("late_instructions", self.late_instructions))
-        self._by_format = {name: HttpRequests(settings, FORMATS[name].provider(settings)) for name in names}
+        self._by_format = {name: HttpRequests(settings, provider_format(name).provider(settings)) for name in names}
         self._requests = requests = self._by_format[self.speaks]
         self._where = requests.where
         self._secure = requests.base.scheme == "https"
@@ -103,6 +108,7 @@ class HttpProvider(Provider):
             found=settings.found,
         )
         self._heads = self._render_heads()
+        self._authorization = authorization(settings, self.credentials)
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
@@ -122,8 +128,7 @@ class HttpProvider(Provider):
             raise self._out_of_time(call.timeout) from None
         raw = response.headers
         try:
-            requests = self._requests_of(call)
-            answer = requests.side.read(body, call, requests.addresses[call.operation])
+            answer = self._requests_of(call).side.read(body, call, self._target(call).address)
         except ProviderFailure as failure:
             raise self._scrub(failure) from None
         headers = self.credentials.kept(kept_headers(raw))
@@ -177,8 +182,7 @@ class HttpProvider(Provider):
         limits: RateLimits | None = None,
     ) -> StreamReader:
         opened = Opened(started, content_type, limits, lambda error: self._failure(error, call.timeout))
-        requests = self._requests_of(call)
-        return requests.side.stream(body, call, requests.addresses[call.operation], opened)
+        return self._requests_of(call).side.stream(body, call, self._target(call).address, opened)
 
     async def list_models(self) -> list[ModelListing]:
         if self.settings.quirks.get("no_models_list"):
@@ -223,23 +227,20 @@ class HttpProvider(Provider):
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+        if self._authorization is not None:
+            await self._authorization.aclose()
 
     async def _open(self, call: ProviderCall) -> Answer:
         """Send the request, with retries before the first byte. Returns a 2xx answer whose body is still to come."""
-        requests = self._requests_of(call)
-        target = requests.targets.get(call.operation)
-        if target is None:
-            message = f"{self._where} is asked in the format {self.speaks}, which has no {call.operation}"
-            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
-        head, body = self._head_for(call, target), requests.side.write(call)
+        target, body = self._target(call).url, self._requests_of(call).side.write(call)
         retries = self.settings.max_retries
         if not retries:
-            return await self._send(target, head, body, call.timeout)
+            return await self._ask(call, target, body)
         deadline = clock.now() + call.timeout
         unsent = True
         for attempt in range(retries + 1):
             try:
-                return await self._send(target, head, body, call.timeout)
+                return await self._ask(call, target, body)
             except ProviderFailure as failure:
                 failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
                 delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
@@ -250,6 +251,40 @@ class HttpProvider(Provider):
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")
 
+    async def _ask(self, call: ProviderCall, target: URL, body: bytes) -> Answer:
+        if self._authorization is None:
+            return await self._send(target, self._head_for(call, target), body, call.timeout)
+        if call.query:
+            target = target.update_query(dict(call.query))
+        headers = self._requests_of(call).headers_with(call.headers, call.key, stream=call.stream)
+        if call.form is not None:
+            headers["Content-Type"] = call.form.content_type
+        return await self._authorized("POST", target, headers, body, call.timeout)
+
+    async def _authorized(
+        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
+    ) -> Answer:
+        """Ask with an authorization, and with a renewed one if the provider refuses it."""
+        assert self._authorization is not None
+        for again in (True, False):
+            more = await self._authorization.headers(Unauthorized(method, str(target), headers, body or b""))
+            head = self._transport.head(method, target, CIMultiDict({**headers, **more}))
+            try:
+                return await self._send(target, head, body, timeout)
+            except ProviderFailure as failure:
+                if failure.status != 401 or not (self._authorization.refused() and again):
+                    raise
+        raise AssertionError("the second try returns or raises")
+
+    def _target(self, call: ProviderCall) -> Target:
+        target = self._requests_of(call).target(call)
+        if target is None:
+            message = (
+                f"{self._where} is asked in the format {call.format or self.speaks}, which has no {call.operation}"
+            )
+            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
+        return target
+
     def _requests_of(self, call: ProviderCall) -> HttpRequests:
         return self._by_format.get(call.format, self._requests)
 
@@ -257,9 +292,11 @@ class HttpProvider(Provider):
         """By target, key and whether it is a stream. Raises ValueError."""
         keys = ("", *self.settings.api_keys)
         return {
-            (target, key, stream): self._transport.head("POST", target, requests.headers_for(key, stream=stream))
+            (target.url, key, stream): self._transport.head(
+                "POST", target.url, requests.headers_for(key, stream=stream)
+            )
             for requests in self._by_format.values()
-            for target in requests.targets.values()
+            for target in requests.targets
             for key in keys
             for stream in (False, True)
         }
@@ -272,9 +309,13 @@ class HttpProvider(Provider):
             headers = self._requests_of(call).headers_for(call.key, stream=call.stream).copy()
             headers["Content-Type"] = call.form.content_type
             return self._transport.head("POST", target, headers)
-        # A reload may have removed the named key; then use any.
         head = self._heads.get((target, call.key, call.stream))
-        return self._heads[target, "", call.stream] if head is None else head
+        if head is None:  # the path has the model in it; or a reload removed the named key, and any is used
+            headers = self._requests_of(call).headers_for(call.key, stream=call.stream)
+            head = self._heads[target, call.key, call.stream] = self._transport.head("POST", target, headers)
+            if len(self._heads) > _MOST_HEADS:
+                self._heads = self._render_heads()
+        return head
 
     async def _send(self, target: URL, head: bytes, body: bytes | None, timeout: float) -> Answer:
         began, slept = clock.now(), clock.slept()
@@ -315,9 +356,11 @@ class HttpProvider(Provider):
         queued.set(False)
         try:
             with Timeout(timeout):
-                response = await self._send(
-                    target, self._transport.head("GET", target, self._requests.headers), None, timeout
-                )
+                headers = self._requests.headers
+                if self._authorization is None:
+                    response = await self._send(target, self._transport.head("GET", target, headers), None, timeout)
+                else:
+                    response = await self._authorized("GET", target, headers, None, timeout)
                 return await self._body(response, timeout, MAX_LIST)
         except TimeoutError:
             raise self._out_of_time(timeout) from None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from multidict import CIMultiDict
@@ -20,7 +20,7 @@ from meshd.formats.openai.quota import QuotaQuirk
 from meshd.formats.protocol import Address, ProviderSide
 from meshd.net.encodings import readable
 from meshd.operations.known import OPERATIONS
-from meshd.sdk.provider import ProviderSettings
+from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 from modelmesh.version import VERSION
 
 USER_AGENT = f"meshd/{VERSION}"
@@ -28,12 +28,22 @@ USER_AGENT = f"meshd/{VERSION}"
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+_MOST_TARGETS = 4096
+"""Of a format whose paths hold the model: a name may be one that an app made up."""
+
+
+class Target(NamedTuple):
+    """Where a request is sent. address: for messages."""
+
+    url: URL
+    address: Address
+
+
 class HttpRequests:
     """For one provider. Raises ValueError for settings without a valid address.
 
     side: the format's. base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for
-    messages. addresses: of each operation, for messages. query: what every
-    request has in it."""
+    messages. query: what every request has in it."""
 
     def __init__(self, settings: ProviderSettings, side: ProviderSide) -> None:
         self.side, quirks = side, settings.quirks
@@ -41,17 +51,37 @@ class HttpRequests:
         self.base, self.uds = _base(settings, [path for path in paths.values() if path is not None])
         self.where = self.uds or _authority(self.base)
         self.headers = _headers(settings, side, settings.api_key)
-        self._event_headers = _for_events(self.headers)
+        self._event_headers = _for_events(self.headers, side.events_type)
         by_key = {id: _headers(settings, side, key) for id, key in settings.api_keys.items()}
-        self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
-        self.targets = {
-            operation: _join(self.base, path, quirks) for operation, path in paths.items() if path is not None
-        }
-        self.addresses = {operation: Address(self.where, shown(target)) for operation, target in self.targets.items()}
+        self._by_key = {id: (headers, _for_events(headers, side.events_type)) for id, headers in by_key.items()}
+        self._quirks = quirks
+        self._targets = {operation: self._target(path) for operation, path in paths.items() if path is not None}
+        self._by_model: dict[tuple[OperationSpec, str, bool], Target | None] = {}
         self.models = _join(self.base, side.models_path, quirks)
         self.query = dict(_join(self.base, "", quirks).query)
         quota: QuotaQuirk | None = quirks.get("quota")
         self.quota = _join(self.base, quota["path"], quirks) if quota else None
+
+    def target(self, call: ProviderCall) -> Target | None:
+        """None if the format has no such operation."""
+        if not self.side.by_model:
+            return self._targets.get(call.operation)
+        asked = (call.operation, call.model, call.stream)
+        if asked not in self._by_model:
+            if len(self._by_model) >= _MOST_TARGETS:
+                self._by_model.clear()
+            path = self.side.path(call.operation, call.model, stream=call.stream)
+            self._by_model[asked] = None if path is None else self._target(path)
+        return self._by_model[asked]
+
+    @property
+    def targets(self) -> Iterable[Target]:
+        """Those that do not depend on the model."""
+        return () if self.side.by_model else self._targets.values()
+
+    def _target(self, path: str) -> Target:
+        url = _join(self.base, path, self._quirks)
+        return Target(url, Address(self.where, shown(url)))
 
     def model(self, id: str) -> URL:
         """The URL of one model's description."""
@@ -130,7 +160,7 @@ def _headers(settings: ProviderSettings, side: ProviderSide, key: str | None) ->
     return headers
 
 
-def _for_events(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+def _for_events(headers: CIMultiDict[str], media_type: str) -> CIMultiDict[str]:
     of_events = headers.copy()
-    of_events["Accept"] = "text/event-stream"
+    of_events["Accept"] = media_type
     return of_events

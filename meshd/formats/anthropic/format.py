@@ -24,7 +24,7 @@ from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
-from meshd.formats.protocol import Address, Counting, Format, Opened, Reading, Translator
+from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
 from meshd.formats.stream.event_reader import watched
 from meshd.net.http import BodyInHand, UpstreamBody
@@ -72,7 +72,6 @@ class AnthropicAppSide(JSONAppSide):
     headers_passed_on = ("anthropic-*",)
     query_passed_on = ("beta",)
     ping = b'event: ping\ndata: {"type":"ping"}\n\n'
-    counting: Counting | None = Counting("count_tokens", lambda count: lenient.encode({"input_tokens": count}))
 
     read = staticmethod(read)
     count = staticmethod(count)
@@ -124,4 +123,6 @@ def _translator() -> Translator:
     return AnthropicTranslator()
 
 
-ANTHROPIC = Format(_NAME, AnthropicProviderSide, AnthropicAppSide(), _translator, needs_limit=True)
+ANTHROPIC = Format(
+    name=_NAME, provider=AnthropicProviderSide, app=AnthropicAppSide(), translator=_translator, needs_limit=True
+)

@@ -105,4 +105,6 @@ def _translator() -> Translator:
     return OpenAITranslator()
 
 
-OPENAI = Format(_NAME, OpenAIProviderSide, OpenAIAppSide(), _translator, late_instructions=False)
+OPENAI = Format(
+    name=_NAME, provider=OpenAIProviderSide, app=OpenAIAppSide(), translator=_translator, late_instructions=False
+)

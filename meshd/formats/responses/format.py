@@ -10,7 +10,7 @@ from meshd.core.needs import Named
 from meshd.formats.keeping import Keeping
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
-from meshd.formats.protocol import Address, Counting, Format, Opened, Reading, Translator
+from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
 from meshd.formats.responses import stored
 from meshd.formats.responses.answer import answer_text, read_answer
 from meshd.formats.responses.body import known_items, meaning
@@ -59,7 +59,7 @@ class ResponsesAppSide(JSONAppSide):
     immaterial = meaning.IMMATERIAL
     headers_passed_on = ("openai-beta",)
     keeping: Keeping | None = stored
-    counting: Counting | None = Counting("input_tokens", stored.input_tokens)
+    counted = staticmethod(stored.input_tokens)
 
     read = staticmethod(read)
     count = staticmethod(count)
@@ -93,4 +93,4 @@ def _translator() -> Translator:
     return ResponsesTranslator()
 
 
-RESPONSES = Format(_NAME, ResponsesProviderSide, ResponsesAppSide(), _translator)
+RESPONSES = Format(name=_NAME, provider=ResponsesProviderSide, app=ResponsesAppSide(), translator=_translator)

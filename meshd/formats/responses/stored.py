@@ -228,9 +228,9 @@ _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "functi
              "custom_tool_call": "ctc", "custom_tool_call_output": "ctc"}  # fmt: skip
 
 
-def input_tokens(count: int) -> bytes:
+def input_tokens(tokens: int) -> bytes:
     """The answer to a question about the tokens of an input."""
-    return _encode({"object": "response.input_tokens", "input_tokens": count})
+    return _encode({"object": "response.input_tokens", "input_tokens": tokens})
 
 
 # -- in the background ----------------------------------------------------------------------------------

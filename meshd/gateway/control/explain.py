@@ -107,7 +107,7 @@ class Explain(Group):
         """(the name asked for, what it stands for, its needs, its fields, their format). Raises InvalidRequestError,
         NotFoundError."""
         path = body.pop("path", "")
-        spoken = spoken_at().get(str(path)) if path else Spoken(of_body(body, str(body.get("model", ""))), OPENAI)
+        spoken = spoken_at().get(str(path)) if path else Spoken(of_body(body, str(body.get("model", ""))), OPENAI.name)
         if spoken is None:
             raise InvalidRequestError(f"path is one of {', '.join(spoken_at())}", param="path")
         app = spoken.format.app

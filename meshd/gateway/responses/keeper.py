@@ -17,7 +17,7 @@ import msgspec
 
 from meshd.config.schema.stores import ResponsesConfig
 from meshd.formats.keeping import Fields, Keeping, Stored
-from meshd.formats.known import FORMATS
+from meshd.formats.known import FORMATS, app_format
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.requests import arrival
@@ -69,10 +69,14 @@ class ResponseKeeper:
     def _fail_the_lost(self) -> None:
         """What was in the background when an earlier life ended does not continue."""
         lost = RequestCancelledError("The daemon ended before the response did.", code="server_error")
-        formats = [format.app.keeping for format in FORMATS.values() if format.app.keeping is not None]
+        names = [name for name, known in FORMATS.items() if known.keeps]
         for kept in self.store.all():
-            for keeping in formats:
-                if (kept.owner, kept.stored.id) not in self._running and keeping.is_open(kept.stored.response):
+            for keeping in (app_format(name).app.keeping for name in names):
+                if (
+                    keeping
+                    and (kept.owner, kept.stored.id) not in self._running
+                    and keeping.is_open(kept.stored.response)
+                ):
                     response = keeping.failed(kept.stored.response, lost)
                     self.store.put(kept.owner, msgspec.structs.replace(kept.stored, response=response))
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from meshd.formats.conversation.parts import Part, Reasoning, Text, ToolCall, ToolResult
-from meshd.formats.known import FORMATS as KNOWN
+from meshd.formats.known import provider_format
 from tests.integration.formats.conftest import FORMATS
 from tests.support.providers.three_apis import ThreeApis
 
@@ -62,7 +62,7 @@ SAID: dict[str, tuple[str, Any]] = {
 
 def meaning(name: str, raw: bytes) -> list[Any]:
     """What a request of that format says, in order, however it is cut into turns."""
-    asked = KNOWN[name].translator().read_request(raw)
+    asked = provider_format(name).translator().read_request(raw)
     return [said for turn in asked.turns for part in turn.parts if (said := _said(part)) is not None]
 
 

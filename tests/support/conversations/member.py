@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from meshd.formats.bridge import Bridge
-from meshd.formats.known import FORMATS
+from meshd.formats.known import app_format, provider_format
 from meshd.formats.protocol import Address, Opened
 from meshd.host import clock
 from meshd.net.http import BodyInHand
@@ -41,7 +41,7 @@ class Member:
         self.custom_tools = speaks != "openai"
         self.said = said
         self.asked: Json = {}
-        self._side = FORMATS[speaks].provider(ProviderSettings("here", f"{speaks}-compatible.v1"))
+        self._side = provider_format(speaks).provider(ProviderSettings("here", f"{speaks}-compatible.v1"))
 
     def _answer(self, call: ProviderCall) -> list[bytes]:
         self.asked = json.loads(self._side.write(call))
@@ -72,7 +72,7 @@ async def answered(app: str, body: Json, member: Member, *, stream: bool) -> lis
         asked["stream_options"] = {"include_usage": True}
     fields = msgspec.json.decode(json.dumps(asked), type=dict[str, msgspec.Raw])
     call = ProviderCall(CHAT, "m", fields, stream, format=app)
-    bridge = Bridge(cast(Provider, member), FORMATS[app], FORMATS[member.speaks], 7)
+    bridge = Bridge(cast(Provider, member), app_format(app), provider_format(member.speaks), 7)
     if not stream:
         return [json.loads((await bridge.execute(call)).body)]
     found: list[Any] = [json.loads(event.data) async for event in bridge.stream(call) if event.data]

@@ -162,7 +162,7 @@ class World:
     async def ask(self, timeout: float = 60.0) -> Asked:
         exchange = Asked(timeout)
         self.asked.append(exchange)
-        await arrival.begin(self.runtime, exchange, Spoken(chat.CHAT, OPENAI)).run()
+        await arrival.begin(self.runtime, exchange, Spoken(chat.CHAT, OPENAI.name)).run()
         return exchange
 
     async def ask_at(self, at: float, timeout: float = 60.0) -> Asked:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshd.formats.known import FORMATS
+from meshd.formats.known import FORMATS, app_format
 
 CALL = {"function": {"name": "f", "arguments": "{}"}}
 MESSAGE = {"content": "a", "reasoning_content": "b", "refusal": None, "tool_calls": [CALL]}
@@ -36,10 +36,10 @@ ITEMS: list[Any] = [
 )  # fmt: skip
 def test_only_what_the_model_said_counts(format: str, answer: dict[str, Any], parts: list[str]) -> None:
     whole = json.dumps({"id": "x" * 500, "model": "m", **answer}).encode()
-    assert FORMATS[format].app.answer_text(whole) == "\n".join(parts)
+    assert app_format(format).app.answer_text(whole) == "\n".join(parts)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [name for name, known in FORMATS.items() if known.app])
 @pytest.mark.parametrize("other", [b"<html>", b"[]", b'{"error":1}', b"\xff"])
 def test_an_answer_without_such_a_text_counts_whole(format: str, other: bytes) -> None:
-    assert FORMATS[format].app.answer_text(other) == other.decode(errors="replace")
+    assert app_format(format).app.answer_text(other) == other.decode(errors="replace")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.formats.known import FORMATS
+from meshd.formats.known import FORMATS, app_format
 from meshd.formats.protocol import AppSide
 
-APPS = [format.app for format in FORMATS.values()]
+APPS = [app_format(name).app for name, known in FORMATS.items() if known.app]
 words = st.sampled_from(
     ["role", "assistant", "user", "content", "type", "thinking", "reasoning", "reasoning_content", "id", "rs_1", "text",
      "tool_result", "message", "item_reference", "edits", "clear_thinking_1", "enabled", ""]
@@ -47,5 +47,5 @@ def test_what_cannot_be_read_stays(app: AppSide, raw: bytes) -> None:
 
 def test_an_answer_of_thoughts_alone_is_left_out() -> None:
     said = b'[{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"}]}]'
-    bare = FORMATS["anthropic"].app.without_reasoning({"messages": msgspec.Raw(said)})
+    bare = app_format("anthropic").app.without_reasoning({"messages": msgspec.Raw(said)})
     assert bytes(bare["messages"]) == b"[]"

@@ -8,7 +8,7 @@ from meshd.connectors.providers.http_requests import HttpRequests
 from meshd.net.connecting import proxy_authorization
 from meshd.net.proxies import find_proxy, is_loopback
 from meshd.operations.chat import CHAT
-from meshd.sdk import ProviderSettings
+from meshd.sdk import ProviderCall, ProviderSettings
 from tests.support.http_requests import requests_of
 
 PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80", "NO_PROXY": "internal.test,10.0.0.1"}
@@ -59,7 +59,7 @@ def made(base_url: str, **settings: object) -> HttpRequests:
     ],
 )
 def test_targets(base, quirks, target):
-    assert str(made(base, quirks=quirks).targets[CHAT]) == target
+    assert str(made(base, quirks=quirks).target(ProviderCall(CHAT, "m", {})).url) == target
 
 
 @pytest.mark.parametrize("base", ["ftp://h", "not a url", "", "https://"])

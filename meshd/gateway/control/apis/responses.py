@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from meshd.formats.keeping import Keeping
+from meshd.formats.known import FORMATS
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.responses.store import Owner, owner_of
 from meshd.gateway.runtime import Runtime
-from meshd.gateway.spoken import spoken_at
+from meshd.gateway.spoken import Spoken, spoken_at
 from modelmesh.errors import InvalidRequestError, NotFoundError
 
 _ITEMS, _CANCEL = "input_items", "cancel"
@@ -31,15 +32,14 @@ class Responses(Group):
 
     def add_to(self, table: Dispatcher) -> None:
         for path, spoken in spoken_at().items():
-            keeping, format = spoken.format.app.keeping, spoken.format.name
-            if keeping is None:
-                continue
-            table.add("GET", f"{path}/", partial(self.get, keeping), format=format)
-            table.add("DELETE", f"{path}/", partial(self.delete, keeping), format=format)
-            table.add("POST", f"{path}/", partial(self.cancel, keeping), format=format)
+            if FORMATS[spoken.format_name].keeps:
+                table.add("GET", f"{path}/", partial(self.get, spoken), format=spoken.format_name)
+                table.add("DELETE", f"{path}/", partial(self.delete, spoken), format=spoken.format_name)
+                table.add("POST", f"{path}/", partial(self.cancel, spoken), format=spoken.format_name)
 
-    async def get(self, keeping: Keeping, call: Call) -> msgspec.Raw:
+    async def get(self, spoken: Spoken, call: Call) -> msgspec.Raw:
         """A response, or `/input_items` of one."""
+        keeping = _keeping(spoken)
         id, _, part = call.rest.partition("/")
         if part not in ("", _ITEMS):
             raise _unknown(part)
@@ -54,18 +54,25 @@ class Responses(Group):
             )
         return msgspec.Raw(stored.response)
 
-    async def delete(self, keeping: Keeping, call: Call) -> msgspec.Raw:
+    async def delete(self, spoken: Spoken, call: Call) -> msgspec.Raw:
+        keeping = _keeping(spoken)
         self._responses.delete(keeping, self._owner(call), call.rest)
         return msgspec.Raw(keeping.deleted(call.rest))
 
-    async def cancel(self, keeping: Keeping, call: Call) -> msgspec.Raw:
+    async def cancel(self, spoken: Spoken, call: Call) -> msgspec.Raw:
         id, _, part = call.rest.partition("/")
         if part != _CANCEL:
             raise _unknown(part or id)
-        return msgspec.Raw(self._responses.cancel(keeping, self._owner(call), id))
+        return msgspec.Raw(self._responses.cancel(_keeping(spoken), self._owner(call), id))
 
     def _owner(self, call: Call) -> Owner | None:
         return owner_of(call.caller, self.runtime.apps.identify(call.caller))
+
+
+def _keeping(spoken: Spoken) -> Keeping:
+    keeping = spoken.format.app.keeping
+    assert keeping is not None, "`known.FORMATS` says that it keeps answers"
+    return keeping
 
 
 def _page(call: Call) -> dict[str, Any]:

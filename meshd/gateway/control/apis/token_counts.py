@@ -1,14 +1,14 @@
 """How many tokens a request has: what apps ask before they send it.
 
 Owns: the paths below those of the requests, in every API that has such a question.
-Must never: know an API's form (`AppSide.counting`), or reserve, bill or ask a provider anything.
+Must never: know an API's form (`AppSide.counted`), or reserve, bill or ask a provider anything.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from meshd.formats.protocol import Counting
+from meshd.formats.known import FORMATS
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Dispatcher
@@ -30,12 +30,11 @@ class TokenCounts(Group):
 
     def add_to(self, table: Dispatcher) -> None:
         for path, spoken in spoken_at().items():
-            if counting := spoken.format.app.counting:
-                count = partial(self.count, spoken, counting)
-                table.add_raw("POST", f"{path}/{counting.path}", count, format=spoken.format.name)
+            if below := FORMATS[spoken.format_name].counts:
+                table.add_raw("POST", f"{path}/{below}", partial(self.count, spoken), format=spoken.format_name)
 
-    async def count(self, spoken: Spoken, counting: Counting, request: Request, rest: str) -> None:
+    async def count(self, spoken: Spoken, request: Request, rest: str) -> None:
         """Raises MeshError."""
         require_json(request)
         count = await self._responses.count(request, spoken)
-        request.reply.respond(counting.answer(count), {}, _JSON)
+        request.reply.respond(spoken.format.app.counted(count), {}, _JSON)

@@ -120,7 +120,7 @@ def gateway(
 
 
 async def run(made: Gateway, exchange: Recording) -> None:
-    await asyncio.wait_for(arrival.begin(made.runtime, exchange, Spoken(chat.CHAT, OPENAI)).run(), 10)
+    await asyncio.wait_for(arrival.begin(made.runtime, exchange, Spoken(chat.CHAT, OPENAI.name)).run(), 10)
 
 
 async def test_an_answer_is_settled_before_the_app_has_it() -> None:
@@ -195,7 +195,7 @@ def virtually(script: list[Any], **exchange: Any) -> list[Any]:
     async def work() -> list[Any]:
         told: list[Any] = []
         app = Recording(told, **exchange)
-        await arrival.begin(gateway(told, script).runtime, app, Spoken(chat.CHAT, OPENAI)).run()
+        await arrival.begin(gateway(told, script).runtime, app, Spoken(chat.CHAT, OPENAI.name)).run()
         return [*told, clock.now() - app.arrived]
 
     found: list[Any] = in_virtual_time(work)

@@ -1,0 +1,1 @@
+"""What authorizes requests to a provider, by `auth.method`."""
