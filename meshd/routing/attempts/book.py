@@ -9,8 +9,9 @@ given back then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from meshd.core.events.records import Attempt
 from meshd.core.prices import units_of
@@ -30,8 +31,7 @@ MOST_COST = 10**15
 """The cost limit of one attempt, a million dollars: so sums fit into 64 bits, whatever prices are configured."""
 
 
-@dataclass(slots=True, eq=False)
-class AttemptStep:
+class AttemptStep(msgspec.Struct, eq=False):
     """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
     hedge: it is sent in addition to another. tests: those whose probation it tests. resting: it was on standby when
     chosen. remark: how it was asked, if not as usual. usage, cost (10⁻⁹ USD), sent: what it used, and whether it was

@@ -64,18 +64,20 @@ class RequestPlan(Results):
             question = self.question(now)
             if self._stays_with(last, question):
                 return self._begin(question, last)
-        resting = [model for model, ready in self.not_before.items() if ready > now and not self.is_back(model, now)]
-        exclude = self.given_up.union(self.spent, full, resting)
+        exclude = full
+        if self.given_up or self.spent or self.not_before:
+            resting = [id for id, ready in self.not_before.items() if ready > now and not self.is_back(id, now)]
+            exclude = self.given_up.union(self.spent, full, resting)
         consulted: list[Consulted] = []
         for pool in self.pools:
             question = self.question(now, pool)
             decision = self.pipeline.decide(question, exclude, self.scope())
-            consulted.append(Consulted(question, decision))
             error = self.pipeline.refuses(question, decision)
             if error is not None:
                 return GiveUp(error)
             if decision.model is not None:
                 return self._begin(question, decision.model)
+            consulted.append(Consulted(question, decision))
         return self._none_now(consulted, now)
 
     def note_begun(self) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from meshd.routing.budgets.limit import Limit
 from meshd.routing.budgets.windows import Bucket, Meter, Rolling, Sums
 from meshd.routing.request.estimate import Estimate
@@ -39,8 +41,7 @@ class Route:
         self.others = ()
 
 
-@dataclass(slots=True, eq=False)
-class Reservation:
+class Reservation(msgspec.Struct, eq=False):
     """What one attempt holds in all its scopes. day: the calendar day it counts on ("2026-11-23"), account: the name
     its app counts under, both for the journal. write_percent: of the price of input, what is written to a cache."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
@@ -58,12 +59,11 @@ class _RetryScope(Stage):
 _SCOPE = _RetryScope()
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`model` to ask, or None with every member's reason."""
 
     model: ModelSpec | None
-    dropped: list[Dropped] = field(default_factory=list)
+    dropped: list[Dropped]
 
 
 @dataclass(slots=True)

@@ -117,6 +117,11 @@ class Observed:
         self.sent = 0
         self.tokens = 0
 
+    @property
+    def told(self) -> bool:
+        """Whether a header gave a limit."""
+        return self.remaining_requests is not None or self.remaining_tokens is not None
+
     def enter(self, tokens: int, now: float) -> int:
         """Record that a request of about so many tokens is sent. Returns its number."""
         requests, of_tokens = self.remaining_requests, self.remaining_tokens

@@ -66,7 +66,7 @@ def no_room_with_key(
     """By the headers for this key, or else by the configuration."""
     rpm, tpm = spec.rate.rpm, spec.rate.tpm
     observed = record.observed.get(key) if record is not None else None
-    if observed is not None:
+    if observed is not None and observed.told:
         for remaining, wanted, what in (
             (observed.remaining_requests, 1, "requests"),
             (observed.remaining_tokens, tokens, "tokens"),

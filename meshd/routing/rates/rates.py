@@ -15,7 +15,7 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -111,18 +111,21 @@ class Rates:
             return None  # no limit is known
         return no_room_with_key("", spec, provider, model, record, tokens, question.now)
 
-    def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
+    def rests(self, question: Question, model: ModelSpec) -> Sequence[Availability]:
         """What blocks the model although it may be tested: its provider asked for a long pause, or refused all its
         keys."""
-        found: list[Availability] = []
         record, provider = self.models.get(model.id), self.providers.get(model.provider)
         alone = record.left_alone if record is not None and question.pool.retry.honor_retry_after else None
+        keys = provider.keys if provider is not None else None
+        if alone is None and keys is None:
+            return ()  # nearly always
+        found: list[Availability] = []
         if alone is not None and alone.left(question.now) is not None and not alone.kept:
             found.append(alone.rest)
-        if provider is not None and provider.keys is not None:
-            ring = provider.keys.all_rest(question.now)
-            if ring is not None and ring.retry_at < ring.until:
-                found.append(ring)
+        if keys is not None:
+            all_rest = keys.all_rest(question.now)
+            if all_rest is not None and all_rest.retry_at < all_rest.until:
+                found.append(all_rest)
         return found
 
     def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> RateTicket:
@@ -209,6 +212,15 @@ class Rates:
         return [
             self.headroom(question, model) if model.id in told else of_providers[model.provider] for model in members
         ]
+
+    def headrooms_of_providers(
+        self, question: Question, ids: Set[str], one_of_each: Sequence[ModelSpec]
+    ) -> list[Headroom] | None:
+        """The same for each provider, if all its models in the pool have its headroom; None if some have their own.
+        ids: of the pool's members. one_of_each: a model of each provider."""
+        if question.pool.pacing.max_rpm is not None or not self._told.isdisjoint(ids):
+            return None
+        return [self._by_configuration(question, model) for model in one_of_each]
 
     def _by_configuration(self, question: Question, model: ModelSpec) -> Headroom:
         """`headroom` if no header gave a limit and the pool does not pace: the same, in fewer steps."""

@@ -5,7 +5,7 @@ Owns: the records of `rates.py`. Must never: decide anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from meshd.routing.rates.header_limits import LeftAlone, Observed
 from meshd.routing.rates.key_ring import KeyRing
@@ -14,8 +14,7 @@ from meshd.routing.request.estimate import Estimate
 from meshd.routing.table.specs import ModelSpec
 
 
-@dataclass(slots=True, eq=False)
-class RateTicket:
+class RateTicket(msgspec.Struct, eq=False):
     """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
     tokens: how many it counts for. The rest is for `Rates` alone."""
 
@@ -27,10 +26,10 @@ class RateTicket:
     key: str = ""
     left: bool = False
     tokens: int = 0
-    holders: tuple[Holder, ...] = field(default=(), repr=False)  # whose `in_flight` it is counted in
-    counted: tuple[tuple[SlidingWindow, Sent], ...] = field(default=(), repr=False)
-    record: ModelRecord | None = field(default=None, repr=False)
-    observed: Observed | None = field(default=None, repr=False)
+    holders: tuple[Holder, ...] = ()  # whose `in_flight` it is counted in
+    counted: tuple[tuple[SlidingWindow, Sent], ...] = ()
+    record: ModelRecord | None = None
+    observed: Observed | None = None
     number: int = 0  # of the request in `observed`
     mark: int = 0  # the tokens there, including its own
     life: int = 0

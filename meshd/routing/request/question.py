@@ -44,16 +44,25 @@ ANONYMOUS = Requester()
 
 
 class Question(msgspec.Struct):
-    """now: UTC seconds."""
+    """now: UTC seconds. estimated: the last estimate, which a decision and what it takes both ask for."""
 
     table: RoutingTable
     pool: PoolSpec
     needs: RequestNeeds
     now: float
     requester: Requester = ANONYMOUS
+    estimated: tuple[ModelSpec, Estimate] | None = None
 
     def estimate(self, model: ModelSpec) -> Estimate:
         """The most that this request can use of the model."""
+        known = self.estimated
+        if known is not None and known[0] is model:
+            return known[1]
+        found = self._estimate(model)
+        self.estimated = model, found
+        return found
+
+    def _estimate(self, model: ModelSpec) -> Estimate:
         needs = self.needs
         if self.pool.mark_caches and not needs.caches:
             needs = msgspec.structs.replace(needs, caches="short")

@@ -28,13 +28,17 @@ class StateStage(Stage):
         known = state.model(model.id)
         if known.deactivated is not None:
             return f"deactivated by hand: {known.deactivated}"
-        why = objection(state.provider(model.provider).availability, now, operator=operator)
-        if why is not None:
-            return f"provider {model.provider}: {why}"
-        member = state.member(question.pool.name, model.id)
-        return objection(known.availability, now, operator=operator) or objection(
-            member.availability, now, operator=operator
-        )
+        of_provider = state.provider(model.provider).availability
+        if of_provider.standby:
+            why = objection(of_provider, now, operator=operator)
+            if why is not None:
+                return f"provider {model.provider}: {why}"
+        for availability in (known.availability, state.member(question.pool.name, model.id).availability):
+            if availability.standby:
+                why = objection(availability, now, operator=operator)
+                if why is not None:
+                    return why
+        return None
 
     def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
         provider, operator = question.table.providers.get(model.provider), question.requester.operator

@@ -31,27 +31,26 @@ _LIMITS = frozenset({*OUTPUT_LIMITS, "n"})  # parameters that change an estimate
 
 
 class _Tariff(NamedTuple):
-    """The terms of `Estimate.cost`, unrounded: 10⁻¹⁵ USD a token of input and of output, and a request.
-
-    unset: tokens of output if the request sets no limit. vocabulary: counts its input. image: tokens of one. window:
-    tokens of files at most. Floats: they only order, and are exact up to 9 USD a request.
-    """
+    """The terms of `Estimate.cost`, unrounded: 10⁻¹⁵ USD a token of input, a token of output (or a whole answer), a
+    request, and an image in it. vocabulary: counts its input. Floats: they only order, and are exact up to 9 USD a
+    request."""
 
     vocabulary: str
     input: float
     output: float
     request: float
-    unset: float
     image: float
-    window: float
 
 
 class _Tariffs(NamedTuple):
-    """A pool's. special: positions of models whose parameters affect the estimate, or that cost more above some
-    length."""
+    """A pool's. rows: of requests with an output limit; unlimited: of others, where output is a whole answer.
+    windows: tokens of files at most. special: positions of models whose parameters affect the estimate, or that cost
+    more above some length."""
 
     priced: tuple[ModelSpec, ...]
     rows: tuple[_Tariff, ...]
+    unlimited: tuple[_Tariff, ...]
+    windows: tuple[float, ...]
     special: tuple[int, ...]
     unpriced: tuple[str, ...]
     vocabularies: frozenset[str]
@@ -66,15 +65,17 @@ def _tariffs(table: RoutingTable, pool: PoolSpec) -> _Tariffs:
             float(model.pricing.input_per_1m),
             float(model.pricing.output_per_1m),
             float(model.pricing.per_request * _MILLION),
-            float(model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN),
-            float(model.tokens_per_image or IMAGE_TOKENS),
-            float(model.context_window or inf),
+            float((model.tokens_per_image or IMAGE_TOKENS) * model.pricing.input_per_1m),
         )
         for model in priced
     )
+    longest = [float(model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN) for model in priced]
+    unlimited = tuple(row._replace(output=row.output * most) for row, most in zip(rows, longest, strict=True))
+    windows = tuple(float(model.context_window or inf) for model in priced)
     special = tuple(at for at, model in enumerate(priced) if _is_special(model))
     unpriced = tuple(model.id for model in models if not model.priced)
-    return _Tariffs(priced, rows, special, unpriced, frozenset(row.vocabulary for row in rows))
+    vocabularies = frozenset(row.vocabulary for row in rows)
+    return _Tariffs(priced, rows, unlimited, windows, special, unpriced, vocabularies)
 
 
 def _is_special(model: ModelSpec) -> bool:
@@ -111,18 +112,16 @@ class CostFirst(ByRequest):
 
 def _costs(tariffs: _Tariffs, question: Question) -> list[float]:
     """`question.estimate(model).cost` of each, unrounded."""
-    needs, rows = question.needs, tariffs.rows
+    needs = question.needs
     tokens = {vocabulary: float(needs.tokens_at_most(vocabulary)) for vocabulary in tariffs.vocabularies}
     choices = float(max(needs.choices, 1)) if needs.operation.output else 0
-    if needs.max_output or not choices:
-        out = (needs.max_output or 0) * choices
-        costs = [tokens[of] * input + out * output + request for of, input, output, request, _, _, _ in rows]
-    else:
-        costs = [tokens[of] * i + unset * choices * o + request for of, i, o, request, unset, _, _ in rows]
-    if needs.images or needs.attached:  # each model counts them in its own way
-        images, attached = needs.images, needs.attached
-        for at, (_, input, _, _, _, image, window) in enumerate(rows):
-            costs[at] += (images * image + (attached if attached < window else window)) * input
+    limited = needs.max_output or not choices
+    rows, out = (tariffs.rows, (needs.max_output or 0) * choices) if limited else (tariffs.unlimited, choices)
+    images = needs.images  # each model counts them in its own way, as it does files
+    costs = [tokens[of] * i + out * o + request + images * image for of, i, o, request, image in rows]
+    if needs.attached:
+        for at, (row, window) in enumerate(zip(rows, tariffs.windows, strict=True)):
+            costs[at] += min(needs.attached, window) * row.input
     for at in range(len(costs)) if needs.units or needs.operation.told else tariffs.special:
         costs[at] = _estimated(tariffs, question, at)
     return costs

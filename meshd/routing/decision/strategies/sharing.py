@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from math import inf, log
+from typing import NamedTuple
 
 from meshd.routing.decision.strategies.base import Context, Derived, InContext
 from meshd.routing.rates.headroom import Headroom
@@ -97,13 +98,31 @@ class LoadBalanced(InContext):
 
     def _shares(self, question: Question) -> list[float]:
         """For each member."""
-        specs = self._members.of(question)
-        rooms = _comparable(self._state.rates.headrooms(question, specs))
-        return [room * spec.weight if room > 0 else 0.0 for room, spec in zip(rooms, specs, strict=True)]
+        members, rates = self._members.of(question), self._state.rates
+        headrooms = rates.headrooms_of_providers(question, members.ids, members.one_of_each)
+        if headrooms is not None:
+            rooms = _comparable(headrooms)
+            return [rooms[at] * weight for at, weight in members.places]
+        rooms = _comparable(rates.headrooms(question, members.specs))
+        return [room * spec.weight for room, spec in zip(rooms, members.specs, strict=True)]
 
 
-def _members(table: RoutingTable, pool: PoolSpec) -> tuple[ModelSpec, ...]:
-    return tuple(table.models[model] for model in pool.members)
+class _Members(NamedTuple):
+    """Of a pool. one_of_each: a model of each provider. places: for each member, the position of its provider there,
+    and its weight."""
+
+    specs: tuple[ModelSpec, ...]
+    ids: frozenset[str]
+    one_of_each: tuple[ModelSpec, ...]
+    places: tuple[tuple[int, float], ...]
+
+
+def _members(table: RoutingTable, pool: PoolSpec) -> _Members:
+    specs = tuple(table.models[model] for model in pool.members)
+    one_of_each = {spec.provider: spec for spec in specs}
+    at = {provider: position for position, provider in enumerate(one_of_each)}
+    places = tuple((at[spec.provider], spec.weight) for spec in specs)
+    return _Members(specs, frozenset(pool.members), tuple(one_of_each.values()), places)
 
 
 def _comparable(headrooms: list[Headroom]) -> list[float]:

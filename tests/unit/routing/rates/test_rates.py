@@ -267,4 +267,6 @@ def test_the_headroom_of_all_members_is_that_of_each(rpm, tpm, concurrency, max_
         room.leave(ticket, at, 7)
         each = [room.headroom(at, model.id) for model in members]
         assert room.rates.headrooms(room.question(at), members) == each
+        of_providers = room.rates.headrooms_of_providers(room.question(at), {"p.m", "p.n"}, members[:1])
+        assert of_providers is None or of_providers * 2 == each
     assert len(room.rates.headrooms(room.question(0), members)) == 2

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,9 @@ class Rooms(Rates):
 
     def headrooms(self, question: Question, members: Sequence[ModelSpec]) -> list[Headroom]:
         return [self.headroom(question, model) for model in members]
+
+    def headrooms_of_providers(self, question: Question, ids: Any, one_of_each: Any) -> None:
+        """None: each model has its own."""
 
 
 def with_rooms(made: Mesh, **fractions: float) -> Mesh:
