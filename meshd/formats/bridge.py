@@ -56,6 +56,8 @@ class Bridge:
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         """Raises ProviderFailure."""
+        if not call.operation.conversation:
+            return await self._other(call)
         asked, call = self._translated(call)
         answer = await self._provider.execute(call)
         try:
@@ -87,12 +89,33 @@ class Bridge:
             yield StreamEvent(payload, finish_reason=finish_reason, usage=usage)
             finish_reason = None
 
+    async def _other(self, call: ProviderCall) -> ProviderAnswer:
+        """An operation that is not a conversation: between the two formats stands OpenAI's form of it."""
+        name, spoken = call.operation.name, self._spoken
+        if spoken.name not in call.operation.paths or call.form is not None:
+            raise self._lacking(call)
+        ours, theirs = self._app.app_operations.get(name), spoken.operations.get(name)
+        try:
+            asked = ours().read_request(call.fields) if ours is not None else call.fields
+            fields = theirs().write_request(asked, call.model) if theirs is not None else asked
+        except InvalidRequestError as error:
+            raise self._inexpressible(error) from None
+        sent = replace(call, fields=fields, format=spoken.name, headers={}, query={})
+        answer = await self._provider.execute(sent)
+        try:
+            if theirs is not None:
+                answer.body = theirs().read_answer(answer.body, asked, call.model)
+            if ours is not None:
+                answer.body = ours().write_answer(answer.body, call.fields)
+        except Unreadable as error:
+            raise self._unreadable(error, answer.body) from None
+        return answer
+
     def _translated(self, call: ProviderCall) -> tuple[Conversation, ProviderCall]:
         """What the app asks, and the same for the provider."""
         spoken = self._spoken
         if spoken.name not in call.operation.paths:
-            message = f"{self.name} speaks the format {spoken.name}, which has no {call.operation}"
-            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
+            raise self._lacking(call)
         try:
             asked = self._ours.read_request(_encode(call.fields))
             parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
@@ -103,12 +126,19 @@ class Bridge:
                 told = with_instructions_first(told)
             body = self._theirs.write_request(changed(told, model=call.model, parameters=parameters))
         except InvalidRequestError as error:
-            # Another member may speak a format that can say it.
-            message = f"{error.message} (for a provider of the format {spoken.name})"
-            raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None
+            raise self._inexpressible(error) from None
         # What is forwarded besides the body is in the app's format too.
         headers, query = (call.headers, call.query) if self._app is spoken else ({}, {})
         return asked, replace(call, fields=_fields(body), format=spoken.name, headers=headers, query=query)
+
+    def _lacking(self, call: ProviderCall) -> ProviderFailure:
+        message = f"{self.name} speaks the format {self._spoken.name}, which has no {call.operation}"
+        return ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
+
+    def _inexpressible(self, error: InvalidRequestError) -> ProviderFailure:
+        """Another member may speak a format that can say it."""
+        message = f"{error.message} (for a provider of the format {self._spoken.name})"
+        return ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
 
     def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
         message = f"{self.name} answered what cannot be translated: {error}"

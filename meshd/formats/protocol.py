@@ -10,14 +10,14 @@ HTTP errors are read alike for all formats (`formats/errors`), as is the framing
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
-from meshd.formats.keeping import Assembling, Keeping
+from meshd.formats.keeping import Assembling, Fields, Keeping
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
     ModelListing,
@@ -284,17 +284,41 @@ class Translator(Protocol):
         """input_tokens: of the request, as the mesh counts them, for formats that tell them first (Anthropic)."""
 
 
+class OperationTranslator(Protocol):
+    """Between this format and OpenAI's form of one operation that is not a conversation, such as embeddings. That form
+    is the neutral one."""
+
+    def write_request(self, asked: Fields, model: str) -> Fields:
+        """asked: in OpenAI's form. model: the provider's name of it. Raises InvalidRequestError for anything that this
+        format cannot express."""
+
+    def read_answer(self, body: bytes, asked: Fields, model: str) -> bytes:
+        """In OpenAI's form. Raises Unreadable."""
+
+
+class AppOperationTranslator(Protocol):
+    """The same for apps that ask in this format."""
+
+    def read_request(self, fields: Fields) -> Fields:
+        """In OpenAI's form. Raises InvalidRequestError, which names the field."""
+
+    def write_answer(self, body: bytes, asked: Fields) -> bytes:
+        """body: in OpenAI's form. asked: the app's request, as it came."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFormat:
     """A wire format that providers speak. provider: makes the side of one configured provider; raises ValueError for an
     unknown quirk. translator: makes the translator. late_instructions: instructions may come between the other turns,
-    whatever the server. needs_limit: every request has to have an output limit."""
+    whatever the server. needs_limit: every request has to have an output limit. operations: make the translators of
+    other operations than conversations, by their names; asked only for those that have a path in this format."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
     translator: Callable[[], Translator]
     late_instructions: bool = True
     needs_limit: bool = False
+    operations: Mapping[str, Callable[[], OperationTranslator]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,3 +326,4 @@ class Format(ProviderFormat):
     """One that apps speak too."""
 
     app: AppSide
+    app_operations: Mapping[str, Callable[[], AppOperationTranslator]] = field(default_factory=dict)
