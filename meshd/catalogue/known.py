@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.money import NANO
-from meshd.core.prices import PRICES, TOKENS, LongPrompt, PriceRow
+from meshd.core.prices import PRICES, TIERS, TOKENS, LongPrompt, PriceRow
 from meshd.sdk.provider import ModelListing
 
 
@@ -30,8 +30,10 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """One provider that the HTTP connector serves.
 
     name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
-    key_env: variables that may hold the key; the first one that is set counts. host_env: the variable that says where a
-    local server is. quirks: see `meshd/connectors/providers/http_provider.py`.
+    key_env: variables that may hold the key; the first one that is set counts. needs_env: those that zero configuration
+    needs besides. host_env: the variable that says where a local server is.
+    quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
+    (`price_list.py`).
     """
 
     id: str
@@ -40,10 +42,12 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     base_url: str | None = None
     aliases: tuple[str, ...] = ()
     key_env: tuple[str, ...] = ()
+    needs_env: tuple[str, ...] = ()
     host_env: str | None = None
     port: int | None = None
     capabilities: tuple[str, ...] = ()
     quirks: dict[str, Any] = {}
+    price_list: str = ""
     local: bool = False
     zero_config: bool = True
     source: str = ""
@@ -55,7 +59,8 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     the name of its tokenizer. tokens_per_image: at most, of an image it is shown.
     prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; one that is not
     given is not asked. long_prompt: those of a request whose input is more than `above` tokens. images: the `price` of
-    one by its `quality` and `size`, as its provider tells it. parameters: of requests
+    one by its `quality` and `size`, as its provider tells it. tiers: by service tier, the prices that are different
+    there, with a `long_prompt` of its own. parameters: of requests
     that do not give them. features: what it does, lacks: what it does not; of all others nothing is known."""
 
     provider: str
@@ -68,6 +73,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prices: dict[str, str] | None = None
     long_prompt: dict[str, str | int] | None = None
     images: tuple[dict[str, str], ...] = ()
+    tiers: dict[str, dict[str, Any]] = {}
     vocabulary: str = ""
     tokens_per_image: int = 0
     parameters: dict[str, Any] = {}
@@ -76,6 +82,9 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         unknown = {*(self.prices or ())} - {*PRICES} | {*(self.long_prompt or ())} - {*TOKENS, "above"}
+        unknown |= {*self.tiers} - {*TIERS}
+        for tier in self.tiers.values():
+            unknown |= {*tier} - {*PRICES, "long_prompt"} | {*tier.get("long_prompt", ())} - {*TOKENS, "above"}
         if unknown:
             raise ValueError(f"{self.id}: no price is called {', '.join(sorted(unknown))}")
         if any({*row} - {"price"} == set() or {*row} - {"price", "quality", "size"} for row in self.images):
@@ -88,10 +97,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def pricing_of_long_prompts(self) -> LongPrompt | None:
-        long = self.long_prompt
-        if long is None:
-            return None
-        return LongPrompt(**{key: price if isinstance(price, int) else _nano(price) for key, price in long.items()})
+        return _long_prompt(self.long_prompt)
 
     @property
     def pricing_of_images(self) -> tuple[PriceRow, ...]:
@@ -99,6 +105,16 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             PriceRow({name: value for name, value in row.items() if name != "price"}, _nano(row["price"]))
             for row in self.images
         )
+
+    @property
+    def pricing_of_tiers(self) -> dict[str, tuple[dict[str, int], LongPrompt | None]]:
+        return {
+            name: (
+                {key: _nano(price) for key, price in tier.items() if key != "long_prompt"},
+                _long_prompt(tier.get("long_prompt")),
+            )
+            for name, tier in self.tiers.items()
+        }
 
     def listing(self) -> ModelListing:
         return ModelListing(
@@ -130,6 +146,12 @@ _PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, not a path
 
 def _nano(dollars: str) -> int:
     return math.ceil(Decimal(dollars) * NANO)
+
+
+def _long_prompt(told: dict[str, str | int] | None) -> LongPrompt | None:
+    if told is None:
+        return None
+    return LongPrompt(**{key: price if isinstance(price, int) else _nano(price) for key, price in told.items()})
 
 
 def read_data(file: str) -> dict[str, Any]:
@@ -172,6 +194,13 @@ def load_local_models() -> tuple[LocalModelRow, ...]:
 def planned_connectors() -> dict[str, tuple[str, ...]]:
     """Type → ids that are still to be built."""
     return msgspec.convert(read_data("planned.toml")["planned"], dict[str, tuple[str, ...]])
+
+
+@functools.cache
+def retired_connectors() -> dict[tuple[str, str], str]:
+    """(Type, id) → why there is none, of services that have ended."""
+    rows = read_data("retired.toml")["retired"]
+    return {(row["type"], id): row["why"] for row in rows for id in row["ids"]}
 
 
 @functools.cache

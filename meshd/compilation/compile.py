@@ -21,7 +21,7 @@ from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.prices import PRICES, PriceRow, Pricing
+from meshd.core.prices import CACHE_WRITES, PRICES, PriceRow, Pricing
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.aliases import Aliases
 from meshd.routing.table.capabilities import CapabilityTree
@@ -259,13 +259,13 @@ def _configured(
         max_file_size=constraints.max_file_size,
         languages=constraints.supported_languages,
         batch=model.delivery.batch,
-        pricing=prices_of(model.pricing, provider.pricing, known),
+        pricing=(pricing := prices_of(model.pricing, provider.pricing, known)),
         priced=_is_priced(model.pricing, provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults={**(known.parameters if known else {}), **model.defaults},
         overrides=model.overrides,
-        **limit_of(connector, model.model),
+        **_limits(connector, model.model, pricing),
     )
 
 
@@ -287,14 +287,22 @@ def _discovered(
         features=features,
         context_window=entry.get("context_window") or (known.context_window if known else None),
         max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
-        pricing=prices_of(PricingConfig(), provider.pricing, known),
+        pricing=(pricing := prices_of(PricingConfig(), provider.pricing, known)),
         priced=_is_priced(PricingConfig(), provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
         origin=Origin.FOUND if settings.found else Origin.CATALOGUE if known else Origin.LISTED,
-        **limit_of(connector, entry["id"]),
+        **_limits(connector, entry["id"], pricing),
     )
+
+
+def _limits(connector: str, model: str, pricing: Pricing) -> dict[str, Any]:
+    """The facts by its name; a price of its own says more."""
+    found = limit_of(connector, model)
+    if pricing.write_percent is not None:
+        found["cache_write_percent"] = pricing.write_percent
+    return found
 
 
 def _known_features(known: ModelRow | None, listed: Collection[str] = ()) -> dict[str, bool]:
@@ -313,9 +321,12 @@ def prices_of(model: PricingConfig, provider: PricingConfig, known: ModelRow | N
     listed = known.pricing if known is not None else None
     configured = {**_given(provider), **_given(model)}
     long = None if known is None else known.pricing_of_long_prompts
+    tiers = {} if known is None else known.pricing_of_tiers
     if not {"input_per_1m", "output_per_1m"}.isdisjoint(configured):
-        long = None  # configured prices apply to every prompt
-    return Pricing.of({**(listed or {}), **configured}, long, _rows_of_images(model, provider, known))
+        # Configured prices apply to every prompt, and writing to a cache has a price beside that of the input.
+        long, tiers = None, {}
+        listed = {key: price for key, price in (listed or {}).items() if key not in CACHE_WRITES}
+    return Pricing.of({**(listed or {}), **configured}, long, _rows_of_images(model, provider, known), tiers)
 
 
 def _rows_of_images(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> tuple[PriceRow, ...]:

@@ -53,7 +53,7 @@ def zero_config(
     named = {name for name, value in environ.items() if value and not is_placeholder(value)}
     in_files = {name.removesuffix("_FILE") for name in named if name.endswith("_FILE")}
     at_hand = named | in_files | _credentials(credentials_dir or environ)
-    cloud = _cloud_providers(known, at_hand)
+    cloud = _cloud_providers(known, at_hand, named)
     embedded = [name for name, id in _EMBEDDED.items() if _usable(known.find(id, "provider"), installed)]
     raw: dict[str, Any] = {"secrets": {"store": ["modelmesh.env.v1", "systemd.credentials.v1"]}}
     providers: dict[str, Any] = {
@@ -78,11 +78,15 @@ def _credentials(directory: str | os.PathLike[str] | Mapping[str, str]) -> set[s
         return set()
 
 
-def _cloud_providers(registry: ConnectorRegistry, at_hand: set[str]) -> dict[str, tuple[ConnectorSpec, str]]:
-    """Name → (row, the variable with its key), in the catalogue's order."""
+def _cloud_providers(
+    registry: ConnectorRegistry, at_hand: set[str], named: set[str]
+) -> dict[str, tuple[ConnectorSpec, str]]:
+    """Name → (row, the variable with its key), in the catalogue's order. named: variables that are set."""
     found: dict[str, tuple[ConnectorSpec, str]] = {}
     for spec in registry.list_connectors("provider", outside=False):
         if spec.row.get("local") or spec.row.get("zero_config") is False:
+            continue
+        if not set(spec.row.get("needs_env", ())) <= named:
             continue
         key = next((name for name in spec.key_env if name in at_hand), None)
         if key is not None:

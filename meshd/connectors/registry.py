@@ -144,8 +144,19 @@ class ConnectorRegistry:
         planned = planned_connectors()
         return any(name in _spellings(plain, each) for each in kinds if each for name in planned.get(each, ()))
 
+    def why_retired(self, id: str, type: str | None = None) -> str:
+        """That the service has ended, "" if it is not known to have."""
+        from meshd.catalogue.known import retired_connectors
+
+        kind, plain = _split_type(id)
+        wanted = (kind or type,) if kind or type else TYPES
+        found = (retired_connectors().get((each, plain.lower())) for each in wanted if each)
+        return next((f"the connector {id} has no service: {why}" for why in found if why), "")
+
     def why_unknown(self, id: str, type: str | None = None) -> str:
         """The message about an id that `find` does not know, with the nearest known one if that helps."""
+        if ended := self.why_retired(id, type):
+            return ended
         if self.is_planned(id, type):
             return f"connector {id} is not supported yet"
         what = f"{type} connector" if type else "connector"

@@ -26,6 +26,9 @@ PREAMBLE = 128
 TOOLS_PREAMBLE = 640
 """The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
 
+TIER_FIELD = "service_tier"
+"""The field of a request, and of an answer, that names the service tier."""
+
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of a request's output limit, the newer one first."""
 
@@ -54,7 +57,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
     written to a provider's cache (`formats/openai/body/fields.py`). units: what is
     used at most besides tokens (`meshd/core/prices.py`). kind: of these, where their price depends on it: name → value,
-    "" if the body leaves it to the model.
+    "" if the body leaves it to the model. tier: the service tier that it asks for, if that has prices of its own.
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """
@@ -80,6 +83,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     caches: Caches = ""
     units: dict[str, int] = {}
     kind: dict[str, str] = {}
+    tier: str = ""
 
     def tokens_at_most(self, vocabulary: str) -> int:
         """For its text: counted with that vocabulary, else `most`."""

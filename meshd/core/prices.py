@@ -57,11 +57,22 @@ comes last, and none is ever removed."""
 PRICED = {unit.name: unit for unit in UNITS if unit.price}
 
 LASTING_WRITE_PERCENT = 200
-"""Percent of the input price for what is written to a cache for longer than 5 minutes: Anthropic's hour costs twice."""
+"""Percent of the input price for what is written to a cache for longer than 5 minutes, where no price is known:
+Anthropic's hour costs twice."""
 
 TOKENS = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
-PRICES = (*TOKENS, "per_request", *(unit.price for unit in PRICED.values()))
+CACHE_WRITES = ("cache_write_per_1m", "cache_write_1h_per_1m")
+PRICES = (*TOKENS, *CACHE_WRITES, "per_request", *(unit.price for unit in PRICED.values()))
 """Their keys."""
+
+BATCH = "batch"
+TIERS = ("flex", "priority", BATCH)
+"""Places in a provider's queue with prices of their own."""
+
+
+def tier_of(told: object) -> str:
+    """The one of these that a request or an answer names; "" for the usual one, and any other."""
+    return told if isinstance(told, str) and told in TIERS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,8 @@ def dearest(rows: Iterable[PriceRow], kind: Mapping[str, str], other: int | None
 @dataclass(frozen=True, slots=True)
 class Pricing:
     """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. of_units: unit → its price, for those that have one. of_images:
-    prices of images by their kind, which come before `per_image`."""
+    prices of images by their kind, which come before `per_image`. write_percent, lasting_percent: of the input price,
+    what is written to a cache for 5 minutes (None: unknown), and for longer. tiers: other prices, by service tier."""
 
     input_per_1m: int = 0
     output_per_1m: int = 0
@@ -111,12 +123,20 @@ class Pricing:
     of_units: Mapping[str, int] = field(default_factory=dict)
     long_prompt: LongPrompt | None = None
     of_images: tuple[PriceRow, ...] = ()
+    write_percent: int | None = None
+    lasting_percent: int = LASTING_WRITE_PERCENT
+    tiers: Mapping[str, Pricing] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, prices: Mapping[str, int], long_prompt: LongPrompt | None = None, of_images: tuple[PriceRow, ...] = ()
+        cls,
+        prices: Mapping[str, int],
+        long_prompt: LongPrompt | None = None,
+        of_images: tuple[PriceRow, ...] = (),
+        tiers: Mapping[str, tuple[Mapping[str, int], LongPrompt | None]] | None = None,
     ) -> Pricing:
-        """prices: by their keys."""
+        """prices: by their keys. tiers: by name, those prices that are different there, and those of long prompts."""
+        write, lasting = (_percent(prices.get(key), prices.get("input_per_1m", 0)) for key in CACHE_WRITES)
         return cls(
             prices.get("input_per_1m", 0),
             prices.get("output_per_1m", 0),
@@ -125,12 +145,22 @@ class Pricing:
             {unit.name: prices[unit.price] for unit in PRICED.values() if prices.get(unit.price)},
             long_prompt,
             of_images,
+            write,
+            LASTING_WRITE_PERCENT if lasting is None else lasting,
+            {name: cls.of({**prices, **told}, long, of_images) for name, (told, long) in (tiers or {}).items()},
         )
+
+    def in_tier(self, name: str) -> Pricing:
+        """What it costs in that service tier; the usual prices, where it has none."""
+        return self.tiers.get(name, self)
 
     def price(self, key: str) -> int:
         """By its key; cached input without a price costs as much as other input."""
         if key == "cached_input_per_1m" and self.cached_input_per_1m is None:
             return self.input_per_1m
+        if key in CACHE_WRITES:
+            percent = self.write_percent if key == CACHE_WRITES[0] else self.lasting_percent
+            return -(-self.input_per_1m * (percent or 100) // 100)
         for unit in PRICED.values():
             if unit.price == key:
                 return self.of_units.get(unit.name, 0)
@@ -147,7 +177,7 @@ class Pricing:
         tokens_lasting: int = 0,
     ) -> int:
         """For one request, rounded up, so that sums never undercount. tokens_written: input tokens written to a cache,
-        at `write_percent` of the input price. tokens_lasting: those of them at `LASTING_WRITE_PERCENT`."""
+        at `write_percent` of the input price. tokens_lasting: those of them at `lasting_percent`."""
         long = self.long_prompt
         prices = self if long is None or tokens_in <= long.above else long
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
@@ -155,7 +185,7 @@ class Pricing:
         millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
         if tokens_written and write_percent > 100:
             surplus = (tokens_written - tokens_lasting) * (write_percent - 100)
-            surplus += tokens_lasting * (LASTING_WRITE_PERCENT - 100)
+            surplus += tokens_lasting * (self.lasting_percent - 100)
             millionths += -(-surplus * prices.input_per_1m // 100)
         return -(-millionths // 1_000_000) + self.per_request
 
@@ -187,6 +217,11 @@ class Pricing:
         if unit.input and price is not None:
             price -= self.input_per_1m  # they are among the input tokens
         return -(-count * price // unit.per) if price is not None else 0
+
+
+def _percent(price: int | None, of: int) -> int | None:
+    """Rounded up, and at least 100: a write is input as well."""
+    return None if price is None else max(-(-100 * price // of), 100) if of else 100
 
 
 FREE = Pricing()

@@ -5,8 +5,8 @@ Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a
 known one is left alone. So is one of another ordinary user (`meshd/host/trust/local_servers.py`): it is not even asked.
 
 How they are recognised, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as `llamacpp`;
-vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers GET /readyz and
-leaves its models without an owner.
+vLLM, SGLang and Lemonade own them by their names; Ollama answers GET /api/version, LM Studio GET /api/v0/models;
+LocalAI answers GET /readyz and leaves its models without an owner.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class Refused:
 
 
 NO_ANSWER = Answer(0, "", b"")
+_BY_OWNER = {"llamacpp": "llama-server", "vllm": "vllm", "sglang": "sglang", "lemonade": "lemonade"}
+"""The owner of its models → the server. Lemonade answers like Ollama as well."""
 
 
 def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
@@ -178,10 +180,8 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
     entries = document.get("data") if isinstance(document, dict) else None
     entries = entries if isinstance(entries, list) else []
     owners = {str(entry.get("owned_by") or "") for entry in entries if isinstance(entry, dict)}
-    if "llamacpp" in owners:
-        return "llama-server"
-    if "vllm" in owners:
-        return "vllm"
+    if found := next((kind for owner, kind in _BY_OWNER.items() if owner in owners), ""):
+        return found
     if not isinstance(document, dict) or document.get("object") != "list":
         # vLLM, LocalAI and LM Studio can require a key; then they have to be configured.
         return ""

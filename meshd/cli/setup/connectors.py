@@ -71,7 +71,7 @@ def connectors(
 
 
 def _why_unknown(registry: ConnectorRegistry, connector: str, type: str | None) -> str:
-    if registry.is_planned(connector, type):
+    if registry.is_planned(connector, type) or registry.why_retired(connector, type):
         return registry.why_unknown(connector, type)
     if said := registry.left_out(connector):
         return f"there is no connector {connector!r}{said}"

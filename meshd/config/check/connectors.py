@@ -181,7 +181,9 @@ class ConnectorChecks:
         spec = self._registry.find(id, kind)
         if spec is not None:
             return spec
-        if self._registry.is_planned(id, kind):
+        if ended := self._registry.why_retired(id, kind):
+            self._report(path, ended, None)
+        elif self._registry.is_planned(id, kind):
             self._report(path, f"the connector {id} is not supported yet", None)
         else:
             near = self._registry.nearest(id, kind)

@@ -9,8 +9,16 @@ from pydantic import Field
 from meshd.config.schema.base import Duration, Entries, Names, Positive, Section
 
 ProbeMethod = Literal["auto", "models", "completion"]
-LocalServer = Literal["ollama", "lmstudio", "vllm", "localai", "llama-server"]
-LOCAL_SERVERS: tuple[LocalServer, ...] = ("ollama", "lmstudio", "vllm", "localai", "llama-server")
+LocalServer = Literal["ollama", "lmstudio", "vllm", "localai", "llama-server", "sglang", "lemonade"]
+LOCAL_SERVERS: tuple[LocalServer, ...] = (
+    "ollama",
+    "lmstudio",
+    "vllm",
+    "localai",
+    "llama-server",
+    "sglang",
+    "lemonade",
+)
 
 
 class SyncConfig(Section):

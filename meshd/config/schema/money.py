@@ -52,6 +52,12 @@ class _PricesOfTokens(Section):
     input_per_1m: Money | None = Field(default=None, description="USD for a million input tokens.")
     output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")
     cached_input_per_1m: Money | None = Field(default=None, description="USD for a million cached input tokens.")
+    cache_write_per_1m: Money | None = Field(
+        default=None, description="USD for a million input tokens that are written to a cache for 5 minutes."
+    )
+    cache_write_1h_per_1m: Money | None = Field(
+        default=None, description="USD for a million input tokens that are written to a cache for an hour."
+    )
     per_request: Money | None = Field(default=None, description="USD for each request.")
     images: tuple[ImagePriceConfig, ...] = Field(
         default=(),

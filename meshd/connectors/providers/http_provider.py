@@ -12,6 +12,9 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   late_instructions  it takes instructions between other messages, and the role `developer`
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
+  add, clamp         request fields to send besides, and the bounds of numbers (`formats/openai/body/quirks.py`)
+  roles,             roles of messages to send as others, and fields of messages not to send (the same)
+  drop_in_messages
   query              query parameters for every request (`api-version`)
   models_path        where models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's are used

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from meshd.core.needs import TIER_FIELD
+from meshd.core.prices import tier_of
 from meshd.formats.openai.usage import first_count, within
 from meshd.sdk.provider import Usage
 
@@ -42,7 +44,8 @@ def usage_in(report: object, before: Usage | None = None) -> Usage | None:
     thought = _inside(report, "output_tokens_details", "thinking_tokens")
     output = earlier.output_tokens if output is None else output
     reasoning = earlier.reasoning_tokens if thought is None else min(max(thought, 0), max(output, 0))
-    return Usage(total, output, cached, kept, units or earlier.units, reasoning, lasting)
+    tier = tier_of(report.get(TIER_FIELD)) or earlier.tier
+    return Usage(total, output, cached, kept, units or earlier.units, reasoning, lasting, tier=tier)
 
 
 def _count(report: Mapping[str, Any], name: str) -> int | None:

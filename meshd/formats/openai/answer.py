@@ -17,7 +17,7 @@ import msgspec
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.openai import shape, wire
-from meshd.formats.openai.usage import WireUsage, reported, usage_in, usage_of
+from meshd.formats.openai.usage import WireUsage, in_tier, reported, usage_in, usage_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import OperationSpec, Usage
 from meshd.sdk.reading import lenient
@@ -49,6 +49,7 @@ class Answer(msgspec.Struct):
     status: msgspec.Raw = wire.NULL
     type: msgspec.Raw = wire.NULL
     x_groq: wire.GroqExtra | None = None
+    service_tier: Any = None
 
 
 _decode = msgspec.json.Decoder(Answer).decode
@@ -65,9 +66,9 @@ def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -
     if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
         if operation.rows[0] != _CHOICES:
             if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
-                return Reading(body, usage_of(answer.usage))
+                return Reading(body, in_tier(usage_of(answer.usage), answer.service_tier))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
-            return Reading(body, usage_of(answer.usage), size)
+            return Reading(body, in_tier(usage_of(answer.usage), answer.service_tier), size)
     return Reading(*_read_answer_oddly(body, operation, empty))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.core.prices import PICTURED
+from meshd.core.needs import TIER_FIELD
+from meshd.core.prices import PICTURED, tier_of
 from meshd.sdk.provider import Usage
 
 MOST_COUNTED = 10**12
@@ -174,6 +175,12 @@ def within(count: int) -> int:
     return max(-1, min(count, MOST_COUNTED))
 
 
+def in_tier(usage: Usage | None, told: object) -> Usage | None:
+    """The report, with the service tier that the answer names."""
+    tier = tier_of(told)
+    return replace(usage, tier=tier) if tier and usage is not None else usage
+
+
 def usage_in(document: Mapping[str, Any]) -> Usage | None:
     """Its report; a figure of another type is dropped."""
     choices = document.get("choices")
@@ -181,7 +188,8 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
     for place in (document, document.get("x_groq"), first):
         wire = place.get("usage") if isinstance(place, Mapping) else None
         if isinstance(wire, dict):
-            return usage_of(WireUsage(**{name: wire[name] for name in WireUsage.__struct_fields__ if name in wire}))
+            read = WireUsage(**{name: wire[name] for name in WireUsage.__struct_fields__ if name in wire})
+            return in_tier(usage_of(read), document.get(TIER_FIELD))
     return None
 
 

@@ -17,7 +17,7 @@ from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, ErrorInside, NotAnEvent
 from meshd.formats.openai import shape
 from meshd.formats.openai.bare import is_bare
-from meshd.formats.openai.usage import WireUsage, usage_in, usage_of
+from meshd.formats.openai.usage import WireUsage, in_tier, usage_in, usage_of
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 from meshd.sdk.reading.message_content import Said
@@ -69,6 +69,7 @@ class Chunk(msgspec.Struct):
     status: msgspec.Raw = NULL
     type: msgspec.Raw = NULL
     x_groq: GroqExtra | None = None
+    service_tier: Any = None
 
 
 class _StreamOptions(msgspec.Struct):
@@ -129,7 +130,7 @@ def _read_usual(data: bytes, hide_usage: bool, completion: bool) -> tuple[Stream
         wire = wire or groq.usage
         if groq.error is not NULL:
             return None
-    usage = usage_of(wire) if wire is not None else None
+    usage = in_tier(usage_of(wire), chunk.service_tier) if wire is not None else None
     text, reasoning, extra, finish = "", "", "", None
     for choice in chunk.choices or ():
         if choice.finish_reason:

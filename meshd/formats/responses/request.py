@@ -1,6 +1,6 @@
 """A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
 
-The provider's differences are quirks (`meshd/catalogue/providers.toml`): `rename`, `drop`.
+The provider's differences are quirks (`meshd/catalogue/providers.toml`): those of `formats/openai/body/quirks.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.openai.body.prefill import continue_turn
+from meshd.formats.openai.body.quirks import BodyQuirks
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.sdk.reading.lenient import whole
 
@@ -20,10 +21,10 @@ _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class RequestWriter:
+    """Raises ValueError for quirks that mean nothing."""
+
     def __init__(self, settings: ProviderSettings) -> None:
-        quirks = settings.quirks
-        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
-        self._drop = frozenset(quirks.get("drop") or ())
+        self._quirks = BodyQuirks(settings)
 
     def write(self, call: ProviderCall) -> bytes:
         """Raises ProviderFailure if the rest of an answer cannot be asked for."""
@@ -35,9 +36,16 @@ class RequestWriter:
         else:
             fields.pop("stream", None)
             fields.pop("stream_options", None)
-        if self._rename or self._drop:
-            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
-        return _encode(fields)
+        return _encode(self._quirks.applied(fields, call.model, lambda: _effort(call.fields)))
+
+
+def _effort(fields: Mapping[str, msgspec.Raw]) -> str:
+    try:
+        reasoning = msgspec.json.decode(fields.get("reasoning", b"null"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
+    return effort if isinstance(effort, str) else ""
 
 
 def _continued(fields: Mapping[str, msgspec.Raw], so_far: str) -> list[Any]:

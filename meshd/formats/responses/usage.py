@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.formats.openai.usage import WireUsage, usage_of
+from meshd.core.needs import TIER_FIELD
+from meshd.formats.openai.usage import WireUsage, in_tier, usage_of
 from meshd.sdk.provider import Usage
 
 _COUNTS = ("input_tokens", "output_tokens", "total_tokens")
@@ -18,7 +19,8 @@ def usage_in(response: Mapping[str, Any]) -> Usage | None:
         return None
     counts = {name: report[name] for name in _COUNTS if name in report}
     details = report.get("input_tokens_details"), report.get("output_tokens_details")
-    return usage_of(WireUsage(**counts, prompt_tokens_details=details[0], output_tokens_details=details[1]))
+    usage = usage_of(WireUsage(**counts, prompt_tokens_details=details[0], output_tokens_details=details[1]))
+    return in_tier(usage, response.get(TIER_FIELD))
 
 
 def usage_map(usage: Usage) -> dict[str, Any]:

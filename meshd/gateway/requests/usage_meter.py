@@ -76,13 +76,15 @@ class UsageMeter:
         """The provider's report if it is plausible, else what was received; never zero if it may have cost something.
         ended: False if the app disconnected before the end."""
         usage = self._tokens(needs, model, failure, ended=ended)
+        if model.pricing.tiers:
+            usage = settlement.in_tier(usage, needs, model)
         return settlement.in_units(usage, needs, model) if usage.units or needs.units or needs.images else usage
 
     def _tokens(self, needs: RequestNeeds, model: ModelSpec, failure: ProviderFailure | None, *, ended: bool) -> Usage:
         reported = self._reported
         if reported is not None and settlement.lacks_tokens(reported, needs, model):
             counted = settlement.used(failure, needs, model, Received(self._size), ended=ended)
-            return replace(counted, units=reported.units, kind=reported.kind)
+            return replace(counted, units=reported.units, kind=reported.kind, tier=reported.tier)
         if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, self._size):
             return reported
         text = "".join(self._text) if self.body is None else self._app.answer_text(self.body)
@@ -110,4 +112,5 @@ def _joined(before: Usage | None, now: Usage) -> Usage:
         now.reasoning_tokens or before.reasoning_tokens,
         before.lasting_tokens if now.lasting_tokens is None else now.lasting_tokens,
         now.kind or before.kind,
+        now.tier or before.tier,
     )

@@ -135,11 +135,24 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
-    usage = Usage(
-        tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens, lasting, reported.kind
+    usage = replace(
+        reported,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cached_tokens=cached,
+        written_tokens=written,
+        lasting_tokens=lasting,
     )
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
     return Read(usage, f"it reported {', '.join(said)}, which is impossible; {took}")
+
+
+def in_tier(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:
+    """The same with the service tier that the request asked for, if the answer tells none and that one costs more."""
+    pricing, asked = model.pricing, model.pricing.in_tier(needs.tier)
+    if usage is _NOTHING or usage.tier or asked.output_per_1m <= pricing.output_per_1m:
+        return usage
+    return replace(usage, tier=needs.tier)
 
 
 def in_units(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:

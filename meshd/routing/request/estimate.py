@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
-from meshd.core.prices import LASTING_WRITE_PERCENT, PICTURED
+from meshd.core.prices import PICTURED, Pricing
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage
 
@@ -51,7 +51,7 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     elif needs.operation.output or (needs.operation.told and model.pricing.output_per_1m):
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
         tokens_out = (limit + needs.predicted) * choices(needs, model)
-    percent, pricing = write_percent(needs, model), model.pricing
+    percent, pricing = write_percent(needs, model), _dearer(model.pricing, needs.tier)
     if percent <= 100:
         cost = pricing.cost(tokens_in, tokens_out)
     else:
@@ -60,6 +60,12 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     if needs.images and PICTURED in pricing.of_units:
         units = {**units, PICTURED: needs.images * (model.tokens_per_image or IMAGE_TOKENS)}
     return Estimate(tokens_in, tokens_out, cost + pricing.cost_of_units(units.items(), kind) if units else cost)
+
+
+def _dearer(pricing: Pricing, tier: str) -> Pricing:
+    """The prices of a tier that a request asks for, if they are higher: a provider may serve it in the usual one."""
+    asked = pricing.in_tier(tier)
+    return asked if asked.output_per_1m > pricing.output_per_1m else pricing
 
 
 def _made(needs: RequestNeeds, model: ModelSpec, kind: Mapping[str, str]) -> int:
@@ -83,21 +89,22 @@ def write_percent(needs: RequestNeeds, model: ModelSpec) -> int:
     if not needs.caches and not model.caches_unasked:
         return 100
     percent = model.cache_write_percent
-    return LASTING_WRITE_PERCENT if percent > 100 and needs.caches == "lasting" else percent
+    return model.pricing.lasting_percent if percent > 100 and needs.caches == "lasting" else percent
 
 
 def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
     """What an attempt is settled with. percent: what writes to a cache cost (`write_percent`): above 100, all input
     that is not reported as read from the cache may have been written to it. What is reported as written for longer
-    costs `LASTING_WRITE_PERCENT`, the rest the model's own percent."""
+    costs `lasting_percent`, the rest the model's own percent."""
     written, lasting = usage.written_tokens, usage.lasting_tokens
     if written is None:
         written = max(usage.input_tokens - usage.cached_tokens, 0) if percent > 100 else 0
     elif written and (percent <= 100 or lasting is not None):
         percent = model.cache_write_percent
     tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
-    cost = model.pricing.cost(*tokens, written, percent, min(lasting or 0, written))
-    return cost + model.pricing.cost_of_units(usage.units, dict(usage.kind)) if usage.units else cost
+    pricing = model.pricing.in_tier(usage.tier)
+    cost = pricing.cost(*tokens, written, percent, min(lasting or 0, written))
+    return cost + pricing.cost_of_units(usage.units, dict(usage.kind)) if usage.units else cost
 
 
 def input_at_most(needs: RequestNeeds, model: ModelSpec) -> int:

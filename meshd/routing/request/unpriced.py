@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.needs import RequestNeeds
+from meshd.core.needs import TIER_FIELD, RequestNeeds
 from meshd.core.prices import FREE
 from meshd.routing.request.estimate import kind_of
 from meshd.routing.table.specs import ModelSpec, PoolSpec
@@ -15,6 +15,8 @@ def unpriced(needs: RequestNeeds, model: ModelSpec, pool: PoolSpec) -> tuple[tup
     """(fields, parts) of a request that a budget cannot pay for at that model."""
     free = model.pricing == FREE
     names = () if pool.unpriced_fields == "strip" else needs.costly + (() if free else needs.unknown)
+    if needs.tier in model.pricing.tiers:
+        names = tuple(name for name in names if name != TIER_FIELD)
     parts = () if free else needs.fixed
     if needs.kind and not model.pricing.knows_images(kind_of(needs, model)):
         parts += tuple(needs.kind)

@@ -30,7 +30,8 @@ class FailureKind(enum.StrEnum):
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the provider counted. units: of what is not a token, by the names of `meshd/core/prices.py`: searches,
-    seconds, …. kind: of these, as far as it is told: name → value."""
+    seconds, …. kind: of these, as far as it is told: name → value. tier: the service tier that it was served in, if
+    that has prices of its own (`meshd/core/prices.py`: TIERS)."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -40,6 +41,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_tokens: int = 0  # of the output tokens
     lasting_tokens: int | None = None  # of the written ones: kept for longer than 5 minutes; None: not told apart
     kind: tuple[tuple[str, str], ...] = ()
+    tier: str = ""
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -36,6 +36,14 @@ PROVIDERS = [
     "cohere.nlp.v1",
     "huggingface.inference.v1",
     "cloudflare.workers-ai.v1",
+    "cerebras.inference.v1",
+    "sambanova.cloud.v1",
+    "nvidia.nim.v1",
+    "moonshot.kimi.v1",
+    "zai.glm.v1",
+    "minimax.api.v1",
+    "alibaba.dashscope.v1",
+    "siliconflow.api.v1",
     "aws.bedrock.v1",
     "microsoft.azure-openai.v1",
     "google.vertex.v1",
@@ -61,6 +69,8 @@ PROVIDERS = [
     "vllm.local.v1",
     "localai.local.v1",
     "llama-server.local.v1",
+    "sglang.local.v1",
+    "lemonade.local.v1",
     "openai-compatible.v1",
     "anthropic-compatible.v1",
     "responses-compatible.v1",
@@ -71,6 +81,8 @@ PROVIDERS = [
 """Every provider connector of the catalogue and of the daemon."""
 
 WITHOUT_PRICES = {
+    "sambanova.cloud.v1": "in no list of prices that is kept",
+    "nvidia.nim.v1": "billed in credits",
     "replicate.inference.v1": "billed by seconds of hardware, or by each model in its own way",
     "microsoft.bing-search.v1": "no longer sold; its successor is another product",
     "firecrawl.search.v1": "billed in credits, whose price depends on the plan",
@@ -82,6 +94,8 @@ WITHOUT_PRICES = {
     "vllm.local.v1": "local",
     "localai.local.v1": "local",
     "llama-server.local.v1": "local",
+    "sglang.local.v1": "local",
+    "lemonade.local.v1": "local",
     "openai-compatible.v1": "whatever its server costs",
     "anthropic-compatible.v1": "whatever its server costs",
     "responses-compatible.v1": "whatever its server costs",
@@ -199,4 +213,5 @@ def test_how_a_provider_continues_with_an_answer_is_one_of_the_known_ways() -> N
     assert set(of.values()) == set(PREFILLS)
     assert of["openai.llm.v1"] == of["microsoft.azure-openai.v1"] == "instruct"
     assert of["mistral.api.v1"] == "prefix"
+    assert of["moonshot.kimi.v1"] == "partial"
     assert of["vllm.local.v1"] == "final_message"

@@ -9,7 +9,7 @@ import pytest
 from meshd.config import MeshConfig
 from meshd.config.schema import LOCAL_SERVERS
 from meshd.config.zero_config import commented_yaml, zero_config
-from meshd.connectors.registry import ConnectorRegistry
+from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.sdk.connector import ConnectorSpec
 
 
@@ -66,6 +66,36 @@ def test_a_placeholder_takes_up_no_hosted_provider(registry: ConnectorRegistry, 
 
 def test_an_empty_variable_is_none(registry: ConnectorRegistry) -> None:
     assert zero_config({"ZETA_KEY": ""}, installed=nothing, registry=registry).providers == {}
+
+
+def test_a_provider_that_needs_more_than_a_key(registry: ConnectorRegistry) -> None:
+    row = {"id": "edge.llm.v1", "key_env": ["EDGE_KEY"], "needs_env": ["EDGE_ACCOUNT"], "capabilities": ["ocr"]}
+    registry.register(ConnectorSpec(row["id"], "provider", row=row))
+    assert zero_config({"EDGE_KEY": "k"}, installed=nothing, registry=registry).providers == {}
+    both = {"EDGE_KEY": "k", "EDGE_ACCOUNT": "a"}
+    assert list(zero_config(both, installed=nothing, registry=registry).providers) == ["edge"]
+
+
+HOSTED = [
+    spec
+    for spec in default_registry().list_connectors("provider", outside=False)
+    if spec.key_env and spec.row.get("zero_config") is not False
+]
+
+
+@pytest.mark.parametrize("spec", HOSTED, ids=lambda spec: spec.id)
+def test_every_key_of_the_catalogue_is_found(spec: ConnectorSpec, tmp_path: Path) -> None:
+    more = dict.fromkeys(spec.row.get("needs_env", ()), "x")
+    for name in spec.key_env:
+        for config in (zero_config({name: "k-1", **more}), _with_a_credential(tmp_path, name, more)):
+            assert config.raw["providers"][spec.short_name]["api_key"] == f"${{secrets:{name}}}"
+
+
+def _with_a_credential(directory: Path, name: str, environ: dict[str, str]) -> MeshConfig:
+    place = directory / name
+    place.mkdir()
+    (place / name).write_text("k-1")
+    return zero_config({"CREDENTIALS_DIRECTORY": str(place), **environ})
 
 
 def test_keys_among_systemds_credentials(registry: ConnectorRegistry, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.sdk.connector import ENTRY_POINTS, TYPES, ConnectorSpec, load
 from modelmesh import ConfigurationError
@@ -77,6 +78,35 @@ def test_a_missing_package_says_what_to_install(registry: ConnectorRegistry) -> 
     assert spec is not None
     assert registry.missing_packages(spec) == ("no_such.package",)
     assert spec.install_hint == "pip install no_such.package json"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "id"),
+    [
+        ("anthropic.llm.v1", "anthropic.claude.v1"),
+        ("deepseek.llm.v1", "deepseek.api.v1"),
+        ("groq.inference.v1", "groq.api.v1"),
+        ("mistral.llm.v1", "mistral.api.v1"),
+        ("together.inference.v1", "together.api.v1"),
+        ("xai.api.v1", "xai.grok.v1"),
+        ("openrouter.api.v1", "openrouter.gateway.v1"),
+        ("provider.openai.llm.v1", "openai.llm.v1"),
+        ("moonshot", "moonshot.kimi.v1"),
+        ("dashscope", "alibaba.dashscope.v1"),
+    ],
+)
+def test_other_spellings_of_providers(registry: ConnectorRegistry, spelling: str, id: str) -> None:
+    spec = registry.find(spelling, "provider")
+    assert spec is not None
+    assert spec.id == id
+
+
+def test_a_service_that_has_ended_is_named_as_such(registry: ConnectorRegistry) -> None:
+    assert registry.find("github.models.v1", "provider") is None
+    ended = "the connector github.models.v1 has no service: GitHub Models ended on 30 July 2026"
+    assert registry.why_unknown("github.models.v1", "provider") == ended
+    problems = MeshConfig({"providers": {"a": {"connector": "github.models.v1"}}}).validate(registry)
+    assert ended in str(problems[0])
 
 
 WITH_A_PATH = ("modelmesh.file.v1", "modelmesh.directory.v1")

@@ -67,6 +67,8 @@ KINDS: dict[str, tuple[Answers, str]] = {
         "",
     ),
     "vllm": ({"/v1/models": models("m", owned_by="vllm"), "/version": {"version": "0.11"}}, "uvicorn"),
+    "sglang": ({"/v1/models": models("m", owned_by="sglang"), "/get_model_info": {"model_path": "m"}}, "uvicorn"),
+    "lemonade": ({"/v1/models": models("m", owned_by="lemonade"), "/api/version": {"version": "0.12.0"}}, ""),
     "localai": ({"/v1/models": models("gpt4all-j"), "/readyz": b"OK"}, ""),
     "llama-server": ({"/v1/models": models("m.gguf", owned_by="llamacpp"), "/props": {}}, "llama.cpp"),
 }

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from meshd.core.needs import Named, RequestNeeds
+from meshd.core.needs import TIER_FIELD, Named, RequestNeeds
+from meshd.core.prices import tier_of
 from meshd.formats.openai.body.inside import Found, Inside, few, is_plain_input, longer
 from meshd.sdk.reading.lenient import whole
 
@@ -76,8 +77,9 @@ class BodyFields:
         if chat and _is_given(fields, "prediction"):
             predicted = len(fields["prediction"])
         predicted += _thinking(fields)
+        tier = tier_of(_value(fields[TIER_FIELD])) if TIER_FIELD in fields else ""
         unknown += few(found.unknown)
-        if not (costly or unknown or predicted or found.fixed or found.files or found.caches):
+        if not (costly or unknown or predicted or found.fixed or found.files or found.caches or tier):
             return needs
         return replace(
             needs,
@@ -87,6 +89,7 @@ class BodyFields:
             files=found.files,
             predicted=predicted,
             caches=found.caches,
+            tier=tier,
         )
 
     def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:

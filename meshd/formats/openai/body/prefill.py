@@ -5,6 +5,7 @@ Must never: change what the app sent; it only adds to it.
 
   assistant      the assistant's last message is continued (llama-server, Ollama, Groq)
   prefix         as above, marked `"prefix": true` (Mistral)
+  partial        as above, marked `"partial": true` (Moonshot)
   final_message  as above, with `continue_final_message` instead of `add_generation_prompt` (vLLM)
   instruct       a finished turn, and an instruction to continue where it stops (OpenAI, which has no prefill). Every
                  server understands it, so it is the default, and used for an address with many models of which some
@@ -22,7 +23,7 @@ import msgspec
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure
 from meshd.sdk.reading.lenient import whole
 
-PREFILLS = ("assistant", "prefix", "final_message", "instruct")
+PREFILLS = ("assistant", "prefix", "partial", "final_message", "instruct")
 DEFAULT = "instruct"
 
 # With its turn no longer than what is reserved for it (`core/needs.py`: CONTINUING).
@@ -67,8 +68,8 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_fa
     if offers_tools(fields):
         how = "instruct"
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}
-    if how == "prefix":
-        turn["prefix"] = True
+    if how in ("prefix", "partial"):
+        turn[how] = True
     added = [turn, continue_turn(fields)] if how == "instruct" else [turn]
     changed: dict[str, Any] = {**fields, "messages": [*_messages(whole(bytes(fields["messages"]))), *added]}
     if how == "final_message":

@@ -1,17 +1,19 @@
 """A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
 
-The provider's differences are quirks (`meshd/catalogue/providers.toml`): `prefill`, `no_stream_options`, `rename`,
-`drop`.
+The provider's differences are quirks (`meshd/catalogue/providers.toml`): `prefill`, `no_stream_options`, and those of
+`quirks.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from meshd.formats.openai import wire
 from meshd.formats.openai.body.prefill import continued, prefill_of
+from meshd.formats.openai.body.quirks import BodyQuirks
 from meshd.sdk.calls.form import NotAForm
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
@@ -20,18 +22,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RequestWriter:
-    """Raises ValueError for an unknown `prefill`."""
+    """Raises ValueError for quirks that mean nothing."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         quirks = settings.quirks
-        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
-        self._drop = frozenset(quirks.get("drop") or ())
+        self._quirks = BodyQuirks(settings)
         self._prefill = prefill_of(quirks, settings.name)
         self._stream_options = not quirks.get("no_stream_options")
 
     def write(self, call: ProviderCall) -> bytes:
         """Raises ProviderFailure if the rest of an answer cannot be asked for."""
-        given = call.fields
+        given = self._quirks.in_messages(call.fields)
         if call.so_far:
             given = continued(given, call.operation, call.so_far, self._prefill)
         fields: dict[str, Any] = {**given, "model": call.model}
@@ -46,14 +47,17 @@ class RequestWriter:
         else:
             fields.pop("stream", None)
             fields.pop("stream_options", None)
-        if self._rename or self._drop:
-            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
+        fields = self._quirks.applied(fields, call.model, lambda: _effort(given))
         if call.form is None:
             return _encode(fields)
         try:
             return call.form.written({**fields, "model": msgspec.Raw(_encode(call.model))})
         except NotAForm as error:
             raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
+
+
+def _effort(fields: Mapping[str, msgspec.Raw]) -> str:
+    return bytes(fields.get("reasoning_effort", b"")).decode(errors="replace").strip('"').removeprefix("null")
 
 
 def choices_asked_for(call: ProviderCall) -> int:

@@ -1,0 +1,181 @@
+"""Prices of a public list, as the catalogue writes them: `genai-prices`, a package that is kept up to date.
+
+Owns: finding a model in the list, and translating its prices: units, long prompts, service tiers, dates.
+Must never: guess. What the catalogue has no key for is left out, and of two prices that depend on the hour, the higher
+one counts. Raises ImportError where the package is not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_UP, Decimal
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from meshd.core.prices import BATCH
+
+PACKAGE = "genai-prices"
+_KEYS = {
+    "input_mtok": ("input_per_1m", 1),
+    "output_mtok": ("output_per_1m", 1),
+    "cache_read_mtok": ("cached_input_per_1m", 1),
+    "cache_write_mtok": ("cache_write_per_1m", 1),
+    "cache_write_5m_mtok": ("cache_write_per_1m", 1),
+    "cache_write_1h_mtok": ("cache_write_1h_per_1m", 1),
+    "input_mchars": ("per_1k_chars", 1000),
+    "audio_hours": ("per_minute", 60),
+    "input_audio_hours": ("per_minute", 60),
+    "requests_kcount": ("per_request", 1000),
+    "web_searches_kcount": ("per_search", 1000),
+    "input_document_kpages": ("per_page", 1000),
+}
+"""Their key → ours, and by how much theirs is divided."""
+_TOKENS = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
+_TIERS = {("service_tier", "flex"): "flex", ("service_tier", "priority"): "priority", ("processing", "batch"): BATCH}
+_NANO = Decimal("0.000000001")
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model's prices: the same columns as of a `ModelRow`."""
+
+    prices: dict[str, str]
+    long_prompt: dict[str, str | int] | None = None
+    tiers: dict[str, dict[str, Any]] = {}
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """providers: by their ids in the list. day: whose prices count."""
+
+    providers: dict[str, Any]
+    day: date
+    source: str
+
+    @classmethod
+    def installed(cls, now: datetime | None = None) -> PriceList:
+        """The list that came with the package."""
+        from genai_prices.data import providers
+
+        return cls.of(providers, now)
+
+    @classmethod
+    def fetched(cls, url: str = "", now: datetime | None = None) -> PriceList:
+        """Its newest version. url: where it is, "": the package's own address. Raises OSError if it cannot be read."""
+        from genai_prices import UpdatePrices
+
+        try:
+            snapshot = (UpdatePrices(url=url) if url else UpdatePrices()).fetch()
+        except Exception as error:  # of its HTTP client, which the package chooses
+            raise OSError(f"the price list cannot be fetched: {error}") from error
+        if snapshot is None:
+            raise OSError("the price list cannot be fetched")
+        return cls.of(snapshot.providers, now)
+
+    @classmethod
+    def of(cls, providers: Iterable[Any], now: datetime | None = None) -> PriceList:
+        day = (now or datetime.now(UTC)).date()
+        return cls({provider.id: provider for provider in providers}, day, f"{PACKAGE} {version(PACKAGE)}")
+
+    def models(self, provider: str) -> list[str]:
+        """The ids of a provider's models that are still sold."""
+        found = self.providers.get(provider)
+        return [model.id for model in found.models if not model.deprecated] if found is not None else []
+
+    def find(self, provider: str, model: str) -> Listed | None:
+        """None: it is not in the list, or has no price that the catalogue has a key for."""
+        found = self.providers.get(provider)
+        info = found.find_model(model) if found is not None else None
+        return None if info is None else self._listed(found, info)
+
+    def _listed(self, provider: Any, info: Any) -> Listed | None:
+        base = self._current(info.prices)
+        prices, long = _translated(base)
+        if not prices:
+            return None
+        tiers = {}
+        for variant in info.price_variants or ():
+            names = [name for wanted, name in _TIERS.items() if list(variant.when.items()) == [wanted]]
+            if names and self._holds(variant.constraint):
+                told, tier_long = _translated(variant.prices)
+                tier: dict[str, Any] = {key: price for key, price in told.items() if price != prices.get(key)}
+                if tier_long is not None:
+                    tier["long_prompt"] = tier_long
+                if tier:
+                    tiers[names[0]] = tier
+        pages = (provider.pricing_urls or [""])[0]
+        return Listed(
+            prices=prices,
+            long_prompt=long,
+            tiers=tiers,
+            source=f"{pages}, by {self.source}".removeprefix(", by "),
+            date=self.day.isoformat(),
+        )
+
+    def _current(self, prices: Any) -> Any:
+        """Today's: of the last that has begun, and those after it that depend on the hour, the dearest."""
+        if not isinstance(prices, list):
+            return prices
+        possible = []
+        for each in reversed(prices):
+            if _is_of_hours(each.constraint):
+                possible.append(each.prices)
+            elif self._holds(each.constraint):
+                possible.append(each.prices)
+                break
+        return max(possible, key=lambda each: Decimal(_base(each.output_mtok) or _base(each.input_mtok) or 0))
+
+    def _holds(self, constraint: Any) -> bool:
+        return _start(constraint) <= self.day
+
+
+def _start(constraint: Any) -> date:
+    """From when on it holds; of old for one without a date."""
+    found: date = getattr(constraint, "start_date", None) or date.min
+    return found
+
+
+def _is_of_hours(constraint: Any) -> bool:
+    return hasattr(constraint, "start_time")
+
+
+def _translated(prices: Any) -> tuple[dict[str, str], dict[str, str | int] | None]:
+    """By the catalogue's keys, and those of long prompts."""
+    made: dict[str, str] = {}
+    long: dict[str, str | int] = {}
+    above: list[int] = []
+    for theirs, price in _given(prices):
+        ours, divisor = _KEYS[theirs]
+        made.setdefault(ours, _text(Decimal(_base(price)) / divisor))
+        if tiers := getattr(price, "tiers", None):
+            above += [tier.start for tier in tiers]
+            if ours in _TOKENS:
+                long[ours] = _text(max(tier.price for tier in tiers) / divisor)
+    if "input_per_1m" in made:
+        made.setdefault("output_per_1m", "0")  # of what has no output, such as embeddings
+    if not {"input_per_1m", "output_per_1m"} <= made.keys():
+        made = {key: price for key, price in made.items() if not key.endswith("_per_1m")}
+    if not above or "input_per_1m" not in long:
+        return made, None
+    return made, {"above": min(above), "output_per_1m": made["output_per_1m"], **long}
+
+
+def _given(prices: Any) -> Iterator[tuple[str, Any]]:
+    for key in _KEYS:
+        price = getattr(prices, key, None)
+        if price is not None:
+            yield key, price
+
+
+def _base(price: Any) -> Any:
+    return getattr(price, "base", price)
+
+
+def _text(price: Decimal) -> str:
+    """Dollars, rounded up to 10⁻⁹, without an exponent."""
+    return f"{price.quantize(_NANO, ROUND_UP).normalize():f}"
