@@ -7,7 +7,7 @@ with custom tools, where the provider only knows functions.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -32,14 +32,8 @@ from meshd.formats.protocol import Format, ProviderFormat, Translator
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError
 
-_CUSTOM = b'"custom"'
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def may_have_custom_tools(fields: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether a request's tools have that word in them."""
-    return _CUSTOM in bytes(fields.get("tools", b""))
 
 
 class Bridge:

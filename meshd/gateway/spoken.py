@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from meshd.formats.bridge import Bridge, may_have_custom_tools
 from meshd.formats.known import FORMATS, app_format, provider_format
 from meshd.formats.ollama.framing import OLLAMA
 from meshd.formats.plain import PLAIN
@@ -18,18 +19,23 @@ from meshd.formats.protocol import Format, Framing
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec, Provider
 
+if TYPE_CHECKING:
+    from meshd.formats.bridge import Bridge
+
 _FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
 """For APIs whose requests become OpenAI's on arrival, and for those that are passed on."""
 
+_CUSTOM = b'"custom"'  # in a request's tools: perhaps one that takes any text
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Spoken:
     """An operation, as it is asked for at one path. format_name: the format's name."""
 
     operation: OperationSpec
     format_name: str
 
-    @property
+    @cached_property
     def format(self) -> Format:
         return app_format(self.format_name)
 
@@ -54,6 +60,8 @@ async def in_format(
     """The provider, to be asked in an app's format. fields: of the request. count: its tokens; asked for only if it is
     translated: into another format, or because the provider does not know its tools."""
     spoken = format if provider.speaks == format.name or format.name in provider.also_speaks else None
-    if spoken is not None and (provider.custom_tools or not may_have_custom_tools(fields)):
+    if spoken is not None and (provider.custom_tools or _CUSTOM not in bytes(fields.get("tools", b""))):
         return provider
+    from meshd.formats.bridge import Bridge  # loaded when two formats meet
+
     return Bridge(provider, format, spoken or provider_format(provider.speaks), await count())
