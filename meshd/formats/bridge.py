@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import msgspec
 from msgspec.structs import replace as changed
 
+from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.events import (
     AudioDelta,
+    Began,
     CallBegan,
     CallDelta,
     Event,
@@ -28,7 +31,7 @@ from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.instructions import with_instructions_first
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.protocol import Format, ProviderFormat, Translator
+from meshd.formats.protocol import Format, ProviderFormat, ProviderTranslator, Translator
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError
 
@@ -46,7 +49,7 @@ class Bridge:
         self._app, self._spoken = app, spoken
         self._input_tokens = input_tokens
         self._ours: Translator = app.translator()
-        self._theirs: Translator = spoken.translator()
+        self._theirs: ProviderTranslator = spoken.translator()
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         """Raises ProviderFailure."""
@@ -55,7 +58,8 @@ class Bridge:
         asked, call = self._translated(call)
         answer = await self._provider.execute(call)
         try:
-            answer.body = self._ours.write_answer(self._theirs.read_answer(answer.body), asked)
+            read = _named(self._theirs.read_answer(answer.body), call.model)
+            answer.body = self._ours.write_answer(read, asked)
         except Unreadable as error:
             raise self._unreadable(error, answer.body) from None
         return answer
@@ -70,7 +74,8 @@ class Bridge:
         async with aclosing(events):
             async for event in events:
                 try:
-                    written = [(each, writer.write(each)) for each in reader.read(event.data)]
+                    read = (_named(each, call.model) for each in reader.read(event.data))
+                    written = [(each, writer.write(each)) for each in read]
                 except Unreadable as error:
                     raise self._unreadable(error, event.data) from None
                 finish_reason, usage = finish_reason or event.finish_reason, event.usage or usage
@@ -137,6 +142,16 @@ class Bridge:
     def _unreadable(self, error: Unreadable, body: bytes) -> ProviderFailure:
         message = f"{self.name} answered what cannot be translated: {error}"
         return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096])
+
+
+_Told = TypeVar("_Told", bound=Answer | Event)
+
+
+def _named(told: _Told, model: str) -> _Told:
+    """An answer, or its beginning, with an id and a model; not all APIs give it one (Bedrock)."""
+    if not isinstance(told, Answer | Began) or (told.id and told.model):
+        return told
+    return changed(told, id=told.id or uuid4().hex, model=told.model or model)
 
 
 _KINDS = {TextDelta: "text", ReasoningDelta: "reasoning", CallBegan: "extra", CallDelta: "extra"} | {

@@ -28,6 +28,7 @@ FORMATS: Mapping[str, Known] = {
     "openai": Known("meshd.formats.openai.format:OPENAI", app=True),
     "anthropic": Known("meshd.formats.anthropic.format:ANTHROPIC", app=True, counts="count_tokens"),
     "responses": Known("meshd.formats.responses.format:RESPONSES", app=True, keeps=True, counts="input_tokens"),
+    "bedrock": Known("meshd.formats.bedrock.format:BEDROCK"),
 }
 """By name."""
 

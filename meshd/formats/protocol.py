@@ -263,11 +263,8 @@ class RecordWriter(Protocol):
         """The payloads that remain to be sent when the stream has ended."""
 
 
-class Translator(Protocol):
-    """Between this format and neutral records."""
-
-    def read_request(self, body: bytes) -> Conversation:
-        """Raises InvalidRequestError, which names the field."""
+class ProviderTranslator(Protocol):
+    """Between neutral records and this format, for a provider that speaks it."""
 
     def write_request(self, conversation: Conversation) -> bytes:
         """Raises InvalidRequestError for anything that this format cannot express."""
@@ -275,10 +272,17 @@ class Translator(Protocol):
     def read_answer(self, body: bytes) -> Answer:
         """Raises Unreadable."""
 
+    def event_reader(self) -> RecordReader: ...
+
+
+class Translator(ProviderTranslator, Protocol):
+    """The same for apps that speak it too."""
+
+    def read_request(self, body: bytes) -> Conversation:
+        """Raises InvalidRequestError, which names the field."""
+
     def write_answer(self, answer: Answer, asked: Conversation | None = None) -> bytes:
         """asked: the request, as it decides between spellings."""
-
-    def event_reader(self) -> RecordReader: ...
 
     def event_writer(self, asked: Conversation | None = None, input_tokens: int = 0) -> RecordWriter:
         """input_tokens: of the request, as the mesh counts them, for formats that tell them first (Anthropic)."""
@@ -315,7 +319,7 @@ class ProviderFormat:
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
-    translator: Callable[[], Translator]
+    translator: Callable[[], ProviderTranslator]
     late_instructions: bool = True
     needs_limit: bool = False
     operations: Mapping[str, Callable[[], OperationTranslator]] = field(default_factory=dict)
@@ -326,4 +330,5 @@ class Format(ProviderFormat):
     """One that apps speak too."""
 
     app: AppSide
+    translator: Callable[[], Translator]
     app_operations: Mapping[str, Callable[[], AppOperationTranslator]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ Must never: look into a payload, or do I/O. Work is linear in the bytes fed, how
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 # Without a bound, an endless line would fill the memory. The longest real events contain an image as base64, of some
 # megabytes.
@@ -37,7 +37,20 @@ class ServerEvent(NamedTuple):
     bare: bool = False
 
 
-class EventTooLarge(ValueError):
+class Splitter(Protocol):
+    """Splits a stream into events. Both methods raise BrokenFraming."""
+
+    def feed(self, chunk: bytes) -> list[ServerEvent]: ...
+
+    def finish(self) -> list[ServerEvent]:
+        """Those that the stream's end leaves complete."""
+
+
+class BrokenFraming(ValueError):
+    """What comes is not framed as events."""
+
+
+class EventTooLarge(BrokenFraming):
     """More than MAX_PENDING bytes without the end of an event."""
 
 

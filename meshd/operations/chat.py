@@ -5,7 +5,12 @@ from meshd.sdk.calls.operation import OperationSpec
 CHAT = OperationSpec(
     name="chat.completions",
     word="chat",
-    paths={"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "responses": "/v1/responses"},
+    paths={
+        "openai": "/v1/chat/completions",
+        "anthropic": "/v1/messages",
+        "responses": "/v1/responses",
+        "bedrock": "converse",
+    },
     # All models answer it but those of nodes that have, or will have, an operation of their own.
     other_than=(
         "generation.text-generation.text-completion",

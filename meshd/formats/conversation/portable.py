@@ -13,7 +13,12 @@ from meshd.formats.conversation.parts import Other, Part, Record
 from meshd.formats.conversation.request import Conversation, Tool
 from modelmesh.errors import InvalidRequestError
 
-_APIS = {"openai": "OpenAI's chat API", "responses": "the Responses API", "anthropic": "Anthropic's API"}
+_APIS = {
+    "openai": "OpenAI's chat API",
+    "responses": "the Responses API",
+    "anthropic": "Anthropic's API",
+    "bedrock": "Bedrock's Converse API",
+}
 
 
 def portable(conversation: Conversation, format: str) -> Conversation:

@@ -17,6 +17,7 @@ from meshd.formats.errors.error_words import ErrorWords, document_of, read_error
 from meshd.formats.errors.refusals import MOST_TEXT, refusals
 from meshd.formats.errors.wrong_address import no_answer, not_there, wants_tls
 from meshd.formats.headers import RawHeaders, rate_limits, retry_after, used_up_for
+from meshd.host.plain_text import printable
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 
 _BY_CODE = {
@@ -229,7 +230,7 @@ def _kind_of_request_error(status: int, by_code: FailureKind | None, words: Erro
 
 def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url: str) -> ProviderFailure:
     """An answer with an error status, or a redirect."""
-    words = read_error(body)
+    words = _typed(read_error(body), raw_headers)
     if status == 429:
         raw_headers = [*_headers_inside(body), *raw_headers]  # the response's own come last and win
     waits = _waits(status, words, raw_headers)
@@ -258,6 +259,15 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         elsewhere=missing,
         of_reasoning=status in _REFUSES and _of_reasoning(words),
     )
+
+
+def _typed(words: ErrorWords, raw_headers: RawHeaders) -> ErrorWords:
+    """With the code that AWS has in a header instead of the body, as `ThrottlingException:http://…`."""
+    for name, value in raw_headers:
+        if name.lower() == b"x-amzn-errortype":
+            code = printable(value.decode("latin-1").partition(":")[0])[:200]
+            return msgspec.structs.replace(words, code=code, codes=(code, *words.codes)) if code else words
+    return words
 
 
 def _waits(status: int, words: ErrorWords, raw_headers: RawHeaders) -> float | None:

@@ -18,7 +18,7 @@ import msgspec
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, NotAnAnswer, NotAnEvent
 from meshd.formats.errors.response_failures import failure_from_error_object
-from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
+from meshd.formats.sse import BLANK, BrokenFraming, EventParser, EventTooLarge, ServerEvent, Splitter, begins_as_events
 from meshd.formats.stream.stream_clock import Clock, Silence
 from meshd.host import clock
 from meshd.net.encodings import EncodingError
@@ -98,12 +98,13 @@ class EventReader:
         event_stream: bool,
         limits: RateLimits | None,
         failed: Callable[[BaseException], ProviderFailure],
+        parser: Splitter | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._body = body
         self._ending = ending
         self._clock = Clock(self._loop, body)
-        self._parser = EventParser()
+        self._parser: Splitter = parser or EventParser()
         self._first_deadline = started + first_token
         self._total_deadline = started + total
         self._first_token, self._idle, self._total = first_token, idle, total
@@ -159,9 +160,7 @@ class EventReader:
             try:
                 # Only content is progress: not bytes, comments, half an event or signs of life.
                 chunk = await self._read(self._deadline())
-                received = self._parser.feed(chunk) if chunk else self._parser.finish()
-            except EventTooLarge as exc:
-                raise self._cut(f"sent no event that ends: {exc}") from None
+                received = self._parsed(chunk)
             except Silence:
                 if self._ends_in_silence():
                     self.rest()
@@ -176,6 +175,17 @@ class EventReader:
                 return self._given(events)
             if self._failure is not None:
                 raise self._failure
+
+    def _parsed(self, chunk: bytes) -> list[ServerEvent]:
+        """chunk: b"" at the end of the stream."""
+        try:
+            return self._parser.feed(chunk) if chunk else self._parser.finish()
+        except EventTooLarge as exc:
+            raise self._cut(f"sent no event that ends: {exc}") from None
+        except BrokenFraming as exc:
+            if self._ending.certain:
+                return []
+            raise self._cut(f"sent a stream that cannot be read: {exc}") from None
 
     def _given(self, events: list[StreamEvent]) -> list[StreamEvent]:
         self._left = clock.now()
@@ -334,7 +344,7 @@ class EventReader:
             beginning = bytes(body[:16]).lstrip(BLANK)
             if begins_as_events(body):
                 self._event_stream = True
-                return self._take(self._parser.feed(bytes(body)))
+                return self._take(self._parsed(bytes(body)))
             if not chunk:
                 break
             if len(body) > MAX_BODY:

@@ -19,7 +19,8 @@ Kind = Literal["json", "text", "events", "binary"]
 @dataclass(frozen=True, slots=True, eq=False)
 class OperationSpec:
     """name: in answers, logs and statistics; OpenAI's where it has one. method: of the client; "": `NAME.create`. word:
-    on the command line. paths: where an app asks, by wire format.
+    on the command line. paths: where an app asks, by wire format; of a format that only providers speak, the word of
+    their paths that names it.
 
     capabilities: nodes of the tree whose models answer it, with all that is below them; (): any model. other_than:
     nodes whose models do not.

@@ -1,9 +1,11 @@
-"""What a model says, written as each of the three APIs writes it (documents: see `three_apis.py`)."""
+"""What a model says, written as each of the APIs writes it (documents: see `three_apis.py`)."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
+
+from tests.support.answers import spoken_converse
 
 Json = dict[str, Any]
 PIECE = 4  # characters of a streamed text
@@ -212,7 +214,12 @@ def _chat_events(asked: Json, said: Any) -> list[bytes]:
     return [*events, _event("[DONE]")]
 
 
+def _converse_events(asked: Json, said: Any) -> list[bytes]:
+    return spoken_converse.streamed(asked, said, PIECE)
+
+
 _BY_PATH: dict[str, Any] = {
+    "converse": (spoken_converse.unary, _converse_events),
     "/v1/messages": (_message, _message_events),
     "/v1/responses": (_response, _response_events),
     "/v1/chat/completions": (_chat, _chat_events),

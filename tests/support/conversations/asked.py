@@ -15,7 +15,9 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter, ValidationError
 
+from tests.support.conversations import asked_converse
 from tests.support.conversations.drawn import SCHEMA, Call, Chat, Image, Result, Text, Thought, Turn, exactly
+from tests.support.formats import converse_types
 from tests.support.formats.openai_chats import Json
 
 _PARAMS: Json = {
@@ -32,6 +34,9 @@ def _type_of(format: str) -> TypeAdapter[Any]:
 
 def check(format: str, body: Json) -> None:
     """Raises AssertionError if it is not a request of that API."""
+    if format == "bedrock":
+        converse_types.check(body)
+        return
     plain = {name: value for name, value in body.items() if name != "stream"}
     try:
         list(_walk(_type_of(format).validate_python(plain)))
@@ -59,6 +64,8 @@ def body(format: str, chat: Chat) -> Json:
 
 
 def tools_of(format: str, names: Iterable[str]) -> list[Json]:
+    if format == "bedrock":
+        return asked_converse.tools_of(names)
     if format == "anthropic":
         return [{"name": name, "input_schema": SCHEMA, "strict": False} for name in names]
     if format == "responses":
@@ -235,7 +242,26 @@ def _meant_by_responses(asked: Json) -> Iterator[Any]:
 
 
 _WRITERS = {"openai": _chat, "anthropic": _anthropic, "responses": _responses}
-_READERS = {"openai": _meant_by_chat, "anthropic": _meant_by_messages, "responses": _meant_by_responses}
+_READERS = {
+    "openai": _meant_by_chat, "anthropic": _meant_by_messages, "responses": _meant_by_responses,
+    "bedrock": asked_converse.meant,
+}  # fmt: skip
+
+
+def limit_in(format: str, asked: Json) -> int:
+    """Of the output."""
+    names = {"openai": "max_completion_tokens", "anthropic": "max_tokens", "responses": "max_output_tokens"}
+    limit: int = asked["inferenceConfig"]["maxTokens"] if format == "bedrock" else asked[names[format]]
+    return limit
+
+
+def tools_in(format: str, asked: Json) -> list[Json]:
+    """As `tools_of` has them."""
+    if format == "bedrock":
+        return list(asked["toolConfig"]["tools"])
+    for tool in asked["tools"]:
+        tool.get("function", tool).setdefault("strict", False)
+    return list(asked["tools"])
 
 
 def meant(format: str, asked: Json) -> list[Any]:

@@ -142,6 +142,17 @@ def without_pictures_of_tools(chat: Chat) -> Chat:
     return replace(chat, turns=tuple(replace(turn, parts=tuple(map(plain, turn.parts))) for turn in chat.turns))
 
 
+def with_pictures_in_hand(chat: Chat) -> Chat:
+    """For an API that fetches none."""
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, Result):
+            return replace(part, parts=tuple(map(plain, part.parts)))
+        return Image(data="iVBORw0KGgo=") if isinstance(part, Image) and part.url else part
+
+    return replace(chat, turns=tuple(replace(turn, parts=tuple(map(plain, turn.parts))) for turn in chat.turns))
+
+
 def facts(chat: Chat) -> list[Any]:
     said: list[Any] = [("system", chat.system)] if chat.system else []
     for turn in chat.turns:

@@ -45,7 +45,7 @@ class Member:
 
     def _answer(self, call: ProviderCall) -> list[bytes]:
         self.asked = json.loads(self._side.write(call))
-        return written(CHAT.paths[self.speaks], self.asked, self.said)
+        return written(CHAT.paths[self.speaks], {**self.asked, "model": call.model, "stream": call.stream}, self.said)
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         [body] = self._answer(call)
@@ -54,7 +54,7 @@ class Member:
 
     async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
         body = BodyInHand(b"".join(self._answer(call)))
-        reader = self._side.stream(body, call, _WHERE, Opened(clock.now(), "text/event-stream", None, _failed))
+        reader = self._side.stream(body, call, _WHERE, Opened(clock.now(), self._side.events_type, None, _failed))
         while not reader.done:
             for event in await reader.more():
                 yield event

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -21,13 +20,13 @@ from meshd.formats.anthropic.conversation.content import (
     written_blocks,
     written_content,
 )
-from meshd.formats.conversation.parts import Part, Refusal, Text, ToolCall, ToolResult
+from meshd.formats.conversation.call_ids import with_ids
+from meshd.formats.conversation.parts import Part, Refusal, Text, ToolResult
 from meshd.formats.conversation.reading import Fields, as_it_came
 from meshd.formats.conversation.request import Role, Turn
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)
-_ID = re.compile(r"[A-Za-z0-9_-]+")
 _NOT_OF_AN_ID = re.compile(r"[^A-Za-z0-9_-]")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -60,7 +59,7 @@ def read_system(fields: Fields) -> Turn:
 
 def written_turns(turns: Sequence[Turn]) -> dict[str, Any]:
     """`system`, if there is one, and `messages`. Raises InvalidRequestError for what cannot be said."""
-    turns = _with_ids(turns)
+    turns = with_ids(turns, _NOT_OF_AN_ID)
     system = [turn for turn in turns if turn.role in _INSTRUCTS and not _is_message(turn)]
     made: dict[str, Any] = {}
     if len(system) == 1:
@@ -127,34 +126,3 @@ def _without_end(turn: Turn) -> tuple[Part, ...]:
     if turn.role is not Role.ASSISTANT or not turn.parts or not isinstance(last := turn.parts[-1], Text):
         return turn.parts
     return (*turn.parts[:-1], replace(last, text=last.text.rstrip())) if last.original is None else turn.parts
-
-
-def _with_ids(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Turns whose calls have ids of the kind that is accepted; the same if all have. A call without one gets one, which
-    the next result without one answers, of the same tool where that is named."""
-    calls = [part for turn in turns for part in turn.parts if isinstance(part, ToolCall)]
-    results = [part for turn in turns for part in turn.parts if isinstance(part, ToolResult)]
-    if all(_ID.fullmatch(id) for id in (*(call.id for call in calls), *(result.call for result in results))):
-        return turns
-    numbers, waiting = count(1), list[ToolCall]()
-
-    def identified(part: Part) -> Part:
-        if isinstance(part, ToolCall):
-            call = replace(part, id=_valid(part.id) or f"call_{next(numbers)}")
-            if not part.id:
-                waiting.append(call)
-            return call
-        if isinstance(part, ToolResult):
-            if part.call:
-                return replace(part, call=_valid(part.call))
-            answered = next((call for call in waiting if call.name == part.name), waiting[0] if waiting else None)
-            if answered is not None:
-                waiting.remove(answered)
-            return replace(part, call=answered.id if answered else f"call_{next(numbers)}")
-        return part
-
-    return [replace(turn, parts=tuple(map(identified, turn.parts))) for turn in turns]
-
-
-def _valid(id: str) -> str:
-    return _NOT_OF_AN_ID.sub("_", id)

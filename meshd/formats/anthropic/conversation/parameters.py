@@ -138,14 +138,14 @@ def written_parameters(parameters: Parameters, model: str, *, tools: bool) -> di
     """
     _refuse(parameters)
     limit = parameters.max_output_tokens or largest_output(model)
-    thinking, config = _written_thinking(parameters, model, limit)
+    thinking, config = written_thinking(parameters, model, limit)
     wanted = parameters.response_format
     if wanted is not None and wanted.kind is AnswerKind.SCHEMA:
         schema = {"type": "json_schema", "schema": raw(wanted.schema)}
         config["format"] = {name: value for name, value in schema.items() if value is not None}
     values = {
         "max_tokens": limit,
-        **_sampling(parameters, model, thinking=thinking is not None and thinking["type"] != "disabled"),
+        **sampling(parameters, model, thinking=thinking is not None and thinking["type"] != "disabled"),
         "stop_sequences": parameters.stop or None,
         "thinking": thinking,
         "output_config": config or None,
@@ -168,7 +168,7 @@ def _refuse(parameters: Parameters) -> None:
         raise refused("white space alone as a stop text", "stop")
 
 
-def _written_thinking(parameters: Parameters, model: str, limit: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def written_thinking(parameters: Parameters, model: str, limit: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """`thinking`, and the effort as a part of `output_config`."""
     budget, effort = parameters.reasoning_budget, parameters.reasoning_effort
     adaptive = parameters.reasoning_adaptive or _becomes_an_effort(parameters, model)
@@ -216,7 +216,7 @@ def _is_forced(parameters: Parameters) -> bool:
     return parameters.tool_choice is not None and parameters.tool_choice.mode is ToolMode.REQUIRED
 
 
-def _sampling(parameters: Parameters, model: str, *, thinking: bool) -> dict[str, Any]:
+def sampling(parameters: Parameters, model: str, *, thinking: bool) -> dict[str, Any]:
     """OpenAI's temperatures reach to 2, these to 1."""
     if not takes_sampling(model):
         return {}

@@ -222,3 +222,47 @@ def test_an_error_inside_an_answer_may_have_anybodys_shape(body: bytes, kind: st
     assert (failure.kind, failure.message) == (kind, message)
     assert is_error_list(body) is body.startswith(b"[")
     assert not is_error_list(b'[{"choices":[]}]')
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind"),
+    [
+        (429, "ThrottlingException", "Too many requests, please wait before trying again.", Kind.RATE_LIMIT),
+        (429, "ThrottlingException", "Too many tokens per day, please wait before trying again.", Kind.QUOTA),
+        (429, "ModelNotReadyException", "Model is not ready for inference.", Kind.RATE_LIMIT),
+        (403, "ExpiredTokenException", "The security token included in the request is expired", Kind.AUTHENTICATION),
+        (403, "UnrecognizedClientException", "The security token is invalid.", Kind.AUTHENTICATION),
+        (403, "InvalidSignatureException", "The request signature we calculated does not match", Kind.AUTHENTICATION),
+        (
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+            Kind.MODEL_NOT_FOUND,
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "User: arn:aws:iam::1:user/a is not authorized to perform: bedrock:InvokeModel",
+            Kind.MODEL_NOT_FOUND,
+        ),
+        (404, "ResourceNotFoundException", "Could not resolve the foundation model", Kind.MODEL_NOT_FOUND),
+        (400, "ValidationException", "The provided model identifier is invalid.", Kind.MODEL_NOT_FOUND),
+        (
+            400,
+            "ValidationException",
+            "Invocation of model ID a.b with on-demand throughput isn\u2019t supported.",
+            Kind.MODEL_NOT_FOUND,
+        ),
+        (400, "ValidationException", "Input is too long for requested model.", Kind.CONTEXT_LENGTH),
+        (400, "ValidationException", "Malformed input request", Kind.INVALID_REQUEST),
+        (408, "ModelTimeoutException", "Model has timed out in processing the request.", Kind.TIMEOUT),
+        (424, "ModelErrorException", "The system encountered an unexpected error.", Kind.UNSUPPORTED),
+        (400, "ServiceQuotaExceededException", "You are over the quota", Kind.QUOTA),
+        (503, "ServiceUnavailableException", "Too many connections", Kind.SERVER),
+    ],
+)
+def test_aws_names_its_errors_in_a_header(status: int, code: str, message: str, kind: Kind) -> None:
+    headers = [(b"x-amzn-ErrorType", f"{code}:http://internal.amazon.com/coral/com.amazon.bedrock/".encode())]
+    failure = failure_from_response(status, msgspec.json.encode({"message": message}), headers, "http://here")
+    assert failure.kind is kind
+    assert failure.message == message

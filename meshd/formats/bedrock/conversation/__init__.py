@@ -1,0 +1,1 @@
+"""Between neutral records and requests, answers and events of the Converse API."""

@@ -1,0 +1,1 @@
+"""Event streams of ConverseStream, from the first byte to the end."""
