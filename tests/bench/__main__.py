@@ -11,7 +11,18 @@ import os
 import sys
 from collections.abc import Callable
 
-from tests.bench import decisions, http_streams, over_http, peers, process, requests, steps, streams, tensorzero
+from tests.bench import (
+    decisions,
+    http_streams,
+    over_http,
+    peers,
+    process,
+    requests,
+    steps,
+    streams,
+    tensorzero,
+    translation,
+)
 from tests.bench.tools.figures import Figure
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
@@ -28,6 +39,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "reload": process.reload_under_load,
     "decision": decisions.decision,
     "strategies": decisions.strategies,
+    "translation": translation.translation,
     "steps": steps.steps,
     "idle": steps.idle,
 }
