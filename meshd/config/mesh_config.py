@@ -43,9 +43,11 @@ from modelmesh.errors import ConfigurationError
 if TYPE_CHECKING:
     from meshd.config.schema import (
         AppConfig,
+        BatchesConfig,
         ConnectorEntry,
         DaemonConfig,
         DiscoveryConfig,
+        KeptFilesConfig,
         ModelConfig,
         ObservabilityConfig,
         PoolConfig,
@@ -167,6 +169,14 @@ class MeshConfig:
     @property
     def responses(self) -> ResponsesConfig:
         return self._typed.responses
+
+    @property
+    def files(self) -> KeptFilesConfig:
+        return self._typed.files
+
+    @property
+    def batches(self) -> BatchesConfig:
+        return self._typed.batches
 
     @property
     def observability(self) -> ObservabilityConfig:

@@ -8,7 +8,7 @@ Must never: copy a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ def is_form(content_type: str) -> bool:
 
 def read_form(body: bytes, content_type: str) -> Form:
     """Raises InvalidRequestError."""
-    boundary = _boundary(content_type)
+    boundary = boundary_of(content_type)
     parts = _Reader(body, boundary).parts()
     fields: dict[str, list[bytes]] = {}
     lists = {each.name for each in parts if each.listed}
@@ -137,16 +137,10 @@ class _Reader:
 
     def _head_ends(self) -> None:
         part = self._found[-1]
-        disposition = _DISPOSITION.fullmatch(self._headers.get("content-disposition", b""))
-        if disposition is None:
-            raise malformed('each part needs one header like: content-disposition: form-data; name="model"')
-        coding = self._headers.get("content-transfer-encoding", b"binary").strip().lower()
-        if coding not in (b"binary", b"8bit", b"7bit"):
-            raise malformed("a part is encoded; send its bytes as they are")
+        disposition = named(self._headers)
         part.name, part.listed = disposition["name"].decode(), disposition["list"] is not None
         if disposition["file"]:
-            names = (disposition["filename"], disposition["bare"], disposition["other"])
-            part.filename = next((name for name in names if name), b"").decode(errors="replace")
+            part.filename = filename_of(disposition)
         part.content_type = self._headers.get("content-type", b"").decode("latin-1")
         part.head = self._view[self._begin : self._end]
 
@@ -160,7 +154,25 @@ class _Reader:
         self._ended = True
 
 
-def _boundary(content_type: str) -> bytes:
+def named(headers: Mapping[str, bytes]) -> re.Match[bytes]:
+    """What the headers of a part say of it: its `name`, and whether it is a `list` or a `file`. Raises
+    InvalidRequestError."""
+    disposition = _DISPOSITION.fullmatch(headers.get("content-disposition", b""))
+    if disposition is None:
+        raise malformed('each part needs one header like: content-disposition: form-data; name="model"')
+    coding = headers.get("content-transfer-encoding", b"binary").strip().lower()
+    if coding not in (b"binary", b"8bit", b"7bit"):
+        raise malformed("a part is encoded; send its bytes as they are")
+    return disposition
+
+
+def filename_of(disposition: re.Match[bytes]) -> str:
+    names = (disposition["filename"], disposition["bare"], disposition["other"])
+    return next((name for name in names if name), b"").decode(errors="replace")
+
+
+def boundary_of(content_type: str) -> bytes:
+    """Raises InvalidRequestError."""
     found = _BOUNDARY.fullmatch(content_type.strip())
     boundary = (found[1] or found[2]).encode("latin-1", "replace") if found is not None else b""
     if _BOUNDARY_SIGNS.fullmatch(boundary) is None:

@@ -22,6 +22,8 @@ from meshd.core.caller import Caller, Peer
 from meshd.core.events.event_type import EventType
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
+from meshd.gateway.batches.runner import Batches
+from meshd.gateway.batches.store import TABLE as BATCHES
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.configured.connector_pool import ConnectorPool
 from meshd.gateway.configured.hooks import hooks_of
@@ -29,6 +31,8 @@ from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.gateway.configured.outside_strategies import OutsideStrategies
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
+from meshd.gateway.files.store import TABLE as FILES
+from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission, Limits, Rights, draining
 from meshd.gateway.frontends.exchange import Frontend, Request
 from meshd.gateway.frontends.http.server import HttpServer
@@ -106,6 +110,9 @@ class Router:
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
         store = ResponseStore(actors.tell)
         self.responses = ResponseKeeper(runtime, self.admission, store, self._reader)
+        self._worker = ThreadPoolExecutor(2, "meshd-files")
+        self.files = FileStore(actors, self._worker)
+        self.batches = Batches(actors, self.admission, self.files, self._spoken)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.http = HttpServer(self.admission, self.dispatcher, self._limits_of)
         self.inproc = InprocFrontend(self.admission)
@@ -121,6 +128,8 @@ class Router:
             self._infer,
             self._reader,
             self.responses,
+            self.files,
+            self.batches,
             started=self.started,
             drain=self.drain,
         )
@@ -136,6 +145,8 @@ class Router:
         self.server.malformed = before.server.malformed
         self.admission.inherit(before.admission)
         self.responses.inherit(before.responses)
+        self.files.inherit(before.files)
+        self.batches.inherit(before.batches)
         if before.runtime.config is not None:
             self.commit(before.runtime.config)
         self.segments.use(before.segments.path)
@@ -226,6 +237,8 @@ class Router:
         """Continue where an earlier life ended."""
         self.runtime.publisher.restore(restored.tables)
         self.responses.restore(restored.tables.get(TABLE, {}))
+        self.files.restore(restored.tables.get(FILES, {}), restored.directory)
+        self.batches.restore(restored.tables.get(BATCHES, {}), restored.begun | restored.answered)
         self.admission.interrupt(restored.begun | restored.answered)
 
     def every_few_seconds(self) -> None:
@@ -235,6 +248,8 @@ class Router:
         self.runtime.publisher.wake()
         self.cache.sweep()
         self.responses.store.sweep()
+        self.files.sweep()
+        self.batches.store.sweep()
 
     def save_counters(self) -> None:
         """Save the counters that changed since the last call, and what waits for a disk."""
@@ -266,6 +281,7 @@ class Router:
         runtime.publisher.configure(generation.table)
         self.cache.configure(generation.table)
         self.responses.configure(generation.config.responses)
+        self.files.configure(generation.config.files)
         self.admission.use(_limits(self._settings))
         self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:
@@ -280,6 +296,7 @@ class Router:
                 runtime.publisher.save_model(id)
         runtime.room.freed()
         self.first_lists.came()
+        self.batches.configure(generation.config.batches)
 
     def _give_new_chances(self, previous: RunningConfig, generation: RunningConfig) -> None:
         """A provider with a new key or address counts as another provider; and one that probes set aside must not wait
@@ -334,6 +351,7 @@ class Router:
         for frontend in self._frontends:
             frontend.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
+        self._worker.shutdown(wait=False, cancel_futures=True)
         await self.runtime.connectors.close()
         self.runtime.ledger.close(time.time())
 

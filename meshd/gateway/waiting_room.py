@@ -40,8 +40,10 @@ class WaitingRoom:
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
-            if not plan.attempts and self.queue.waits(plan.requester.label, plan.line(now)):
-                return Wait(None, {plan.pool.name: "other requests of the same app wait for the same models"})
+            app, gives_way = plan.requester.label, plan.requester.gives_way
+            if not plan.attempts and self.queue.waits(app, plan.line(now), gives_way):
+                others = "other requests" if gives_way else "other requests of the same app"
+                return Wait(None, {plan.pool.name: f"{others} wait for the same models"})
         return plan.next(now)
 
     def freed(self) -> None:
@@ -69,8 +71,9 @@ class WaitingRoom:
         if len(self.queue) >= self._max_queue():
             return GiveUp(no_room_in_time(wait.reasons, self._in(wait.until), waited=0.0, full=True))
         waiting = _Waiting(plan, wait, self._try_again)
-        app = plan.requester.app
-        waiter = Waiter(plan.requester.label, plan.line(clock.now()), waiting.attempt, app.weight, app.priority)
+        asks, line = plan.requester, plan.line(clock.now())
+        app = asks.app
+        waiter = Waiter(asks.label, line, waiting.attempt, app.weight, app.priority, asks.gives_way)
         self.queue.add(waiter)
         self._try_again(wait.until)
         try:

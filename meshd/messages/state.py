@@ -11,8 +11,8 @@ class StateChanged(Message, frozen=True):
     """A part of the router's state that survives a restart → state. key: (table, id). value: None if it was removed.
 
     Tables: member (by its `member_key`), model, provider, pool, keys (a provider's keys that are set aside),
-    response (by a hash of its owner and id). durable: decided by an operator, so it is written at once (unless the
-    policy is `in-memory`).
+    response, file, batch (by a hash of owner and id). durable: it is written at once (unless the policy is
+    `in-memory`), as for an operator's decision.
     """
 
     table: str
@@ -34,11 +34,13 @@ class LoadState(Message, frozen=True):
 class RestoredState(Message, frozen=True):
     """tables: table → key → value. begun: ids of requests that an earlier life had sent to a provider and
     not settled (they count as spent, and are not sent again). answered: ids whose provider answered just before a
-    crash, so that the answer may not have reached the app (not sent again either)."""
+    crash, so that the answer may not have reached the app (not sent again either). directory: where files may be kept,
+    "" for nowhere."""
 
     tables: dict[str, dict[str, dict[str, Any]]]
     begun: frozenset[bytes]
     answered: frozenset[bytes] = frozenset()
+    directory: str = ""
 
 
 class JournalRotated(Message, frozen=True):

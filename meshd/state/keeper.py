@@ -43,9 +43,9 @@ from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
-RESPONSES = "response"
+PRIVATE = ("response", "file", "batch")
 """What apps said and were told: for their own eyes, so that it is in no export."""
-WRITE_THROUGH = frozenset({"statistics", RESPONSES})
+WRITE_THROUGH = frozenset({"statistics", *PRIVATE})
 """Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
 _REST = 0.002  # s between two pieces of the journal: a thread that computes takes turns with the router's
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
@@ -189,7 +189,7 @@ class StateKeeper:
         were_open = read_ledger(storage, self._ledger, self._segments, now)
         try:
             self._segments.fold(self._ledger)
-            self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
+            self._answered = self._segments.settled_within(ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
         self._lost, self._left_open = lost_attempts(storage, self._segments, self._ledger, were_open)
@@ -203,9 +203,10 @@ class StateKeeper:
 
     def load(self) -> RestoredState:
         tables = {table: dict(rows) for table, rows in self._tables.items()}
-        tables[RESPONSES] = self.table(RESPONSES)
+        tables |= {table: self.table(table) for table in PRIVATE}
         tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
-        return RestoredState(tables, frozenset(self._ledger.begun), frozenset(self._answered))
+        begun, answered = frozenset(self._ledger.begun), frozenset(self._answered)
+        return RestoredState(tables, begun, answered, str(self.directory))
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
         """Of the router's tables."""
@@ -377,7 +378,7 @@ class StateKeeper:
 
     def export(self) -> dict[str, Any]:
         restored = self.load()
-        tables = {table: rows for table, rows in restored.tables.items() if table not in ("usage", RESPONSES)}
+        tables = {table: rows for table, rows in restored.tables.items() if table not in ("usage", *PRIVATE)}
         return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:

@@ -130,17 +130,15 @@ class Segments:
                     time.sleep(rest)
         return found
 
-    def settled_since(self, since: float) -> set[bytes]:
-        """Requests that their provider has answered since then (UTC s). Their answers may not have reached the apps
-        before the daemon was killed, and must not be bought again. Raises OSError."""
-        found: set[bytes] = set()
-        for name in self.names():
-            if os.stat(self.directory / name).st_mtime < since:
-                continue
-            for record in read_segment(self.directory / name)[0]:
-                if isinstance(record, Settle) and record.ok and record.at >= since:
-                    found.add(record.request)
-        return found
+    def settled_within(self, seconds: float) -> set[bytes]:
+        """Requests that their provider has answered so shortly before the last record, after which the daemon may have
+        been killed. Their answers may not have reached the apps, and must not be bought again. Raises OSError."""
+        answered, last = dict[bytes, float](), 0.0
+        for record in self.records():
+            last = max(last, record.at)
+            if isinstance(record, Settle) and record.ok:
+                answered[record.request] = record.at
+        return {request for request, at in answered.items() if at >= last - seconds}
 
     def records(self) -> Iterator[Begin | Settle]:
         """All records. Raises OSError."""

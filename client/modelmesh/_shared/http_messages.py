@@ -25,7 +25,7 @@ _WITHHELD: Final = frozenset(
 
 
 _STREAMED_FORM: Final = re.compile(rb'name="stream"\r\n(?:[^\r\n]{1,200}\r\n){0,4}\r\ntrue\r\n', re.IGNORECASE)
-FILES: Final = frozenset({"/v1/audio/speech"})
+_FILES: Final = re.compile(r"/v1/(audio/speech|files/[^/]+/content)")
 """Paths whose answers are files, which come in pieces."""
 
 
@@ -48,10 +48,15 @@ def call_for(request: Any, content: bytes, app: str | None) -> PendingCall:
         method=request.method,
         path=path,
         headers=headers,
-        stream=path.partition("?")[0] in FILES or _is_streamed(headers.get("content-type", ""), content),
+        stream=is_file(path) or _is_streamed(headers.get("content-type", ""), content),
         app=app or "",
     )
     return PendingCall(head, content, request.extensions.get("timeout", {}).get("read"))
+
+
+def is_file(path: str) -> bool:
+    """Whether its answer is a file."""
+    return _FILES.fullmatch(path.partition("?")[0]) is not None
 
 
 def _is_streamed(content_type: str, content: bytes) -> bool:

@@ -16,11 +16,12 @@ from meshd.config.schema.routing.pools import (
     StreamConfig,
 )
 from meshd.config.schema.routing.providers import ProviderConfig, ProviderRateLimitConfig
-from meshd.config.schema.stores import ResponsesConfig, SecretsConfig, StorageConfig
+from meshd.config.schema.stores import BatchesConfig, KeptFilesConfig, ResponsesConfig, SecretsConfig, StorageConfig
 
 __all__ = [
     "LOCAL_SERVERS",
     "AppConfig",
+    "BatchesConfig",
     "BudgetConfig",
     "ConnectorEntry",
     "ConnectorsConfig",
@@ -30,6 +31,7 @@ __all__ = [
     "DeliveryConfig",
     "DiscoveryConfig",
     "FeaturesConfig",
+    "KeptFilesConfig",
     "LoggingSinks",
     "ModelConfig",
     "NotBuiltYet",

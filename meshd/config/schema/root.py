@@ -14,7 +14,7 @@ from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.routing.models import ModelConfig
 from meshd.config.schema.routing.pools import PoolConfig
 from meshd.config.schema.routing.providers import ProviderConfig
-from meshd.config.schema.stores import ResponsesConfig, SecretsConfig, StorageConfig
+from meshd.config.schema.stores import BatchesConfig, KeptFilesConfig, ResponsesConfig, SecretsConfig, StorageConfig
 
 
 class CurveConfig(Section):
@@ -79,6 +79,12 @@ class RootConfig(Section):
     storage: StorageConfig = Field(default=StorageConfig(), description="Where state is kept.")
     responses: ResponsesConfig = Field(
         default=ResponsesConfig(), description="Responses that apps retrieve or continue by their ids."
+    )
+    files: KeptFilesConfig = Field(
+        default=KeptFilesConfig(), description="Files that apps upload, and the results of their batches."
+    )
+    batches: BatchesConfig = Field(
+        default=BatchesConfig(), description="Batches of requests, which the daemon runs in the background."
     )
     observability: ObservabilityConfig = Field(
         default=ObservabilityConfig(), description="Events, logs and statistics."

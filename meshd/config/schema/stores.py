@@ -1,4 +1,5 @@
-"""The sections `secrets` (where keys come from), `storage` (where state is kept) and `responses` (which are kept)."""
+"""The sections `secrets` (where keys come from) and `storage` (where state is kept), and what is kept for apps:
+`responses`, `files` and `batches`."""
 
 from __future__ import annotations
 
@@ -79,3 +80,27 @@ class ResponsesConfig(Section):
     )
     max_count: Positive = Field(default=4096, description="Largest number of responses.")
     ttl: Duration = Field(default=604800.0, description="How long each is kept.")
+
+
+class KeptFilesConfig(Section):
+    enabled: bool = Field(default=True, description="Keep files that apps upload, and results of batches.")
+    max_size: Size = Field(default=200 * 1024**2, description="Bytes of one file.")
+    max_user_size: Size = Field(
+        default=1024**3, description="Bytes of all files of one user or token, and of results that are being written."
+    )
+    max_total_size: Size = Field(default=4 * 1024**3, description="Bytes of all files of all users.")
+    max_user_count: Positive = Field(default=1024, description="Files of one user or token.")
+    max_count: Positive = Field(default=8192, description="Files of all users.")
+    ttl: Duration = Field(default=2592000.0, description="How long each is kept, unless an app asks for less.")
+
+
+class BatchesConfig(Section):
+    enabled: bool = Field(default=True, description="Run batches of requests.")
+    max_lines: Positive = Field(default=50_000, description="Requests in one batch.")
+    max_inflight: Positive = Field(
+        default=8, description="Requests of all batches that are in flight at once; users take turns."
+    )
+    max_user_open: Positive = Field(default=16, description="Batches of one user or token that have not ended.")
+    max_open: Positive = Field(default=128, description="Batches of all users that have not ended.")
+    max_window: Duration = Field(default=604800.0, description="Longest `completion_window` that an app may ask for.")
+    ttl: Duration = Field(default=2592000.0, description="How long a batch that has ended is listed.")

@@ -17,8 +17,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from meshd.config.schema import (
+    BatchesConfig,
     DaemonConfig,
     DiscoveryConfig,
+    KeptFilesConfig,
     ModelConfig,
     ObservabilityConfig,
     PoolConfig,
@@ -168,6 +170,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("daemon", DaemonConfig, ""),
     ("connectors", ConnectorsConfig, ""),
     ("responses", ResponsesConfig, ""),
+    ("files", KeptFilesConfig, ""),
+    ("batches", BatchesConfig, ""),
     ("proxy", ProxyConfig, ""),
     ("apps.NAME", AppConfig, ""),
 )

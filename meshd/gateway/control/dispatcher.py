@@ -53,7 +53,8 @@ RawHandler = Callable[[Request, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Either `handler`, with or without `stream`, or `raw`. format: of its errors over HTTP."""
+    """Either `handler`, with or without `stream`, or `raw`. format: of its errors over HTTP. largest: None, or (bytes
+    of a body that is read while it comes, the key that would allow more)."""
 
     handler: Handler | None = None
     admin: bool = False
@@ -61,6 +62,7 @@ class Operation:
     raw: RawHandler | None = None
     format: FormatOf = USUAL_FORMAT
     streams: bool = False
+    largest: Callable[[], tuple[int, str]] | None = None
 
 
 class Dispatcher:
@@ -96,9 +98,10 @@ class Dispatcher:
         admin: bool = False,
         format: str = USUAL_FORMAT,
         streams: bool = False,
+        largest: Callable[[], tuple[int, str]] | None = None,
     ) -> None:
         """Add an operation that reads its body and answers by itself. streams: it reads `Request.upload`."""
-        self._add(method, path, Operation(admin=admin, raw=raw, format=format, streams=streams))
+        self._add(method, path, Operation(admin=admin, raw=raw, format=format, streams=streams, largest=largest))
 
     def _add(self, method: str, path: str, operation: Operation) -> None:
         if path.endswith("/"):
@@ -185,14 +188,21 @@ class Dispatcher:
         found = self._inference.get(path)
         if found is not None:
             return found
-        exact = (operation for (_, known), operation in self._exact.items() if known == path)
-        below = (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
-        format = next((operation.format for operations in (exact, below) for operation in operations), USUAL_FORMAT)
+        format = next((operation.format for operation in self._at(path)), USUAL_FORMAT)
         return format(headers) if callable(format) else format
 
     def streams(self, path: str) -> bool:
         """Whether the body of a request may be read while it comes."""
-        return any(operation.streams for _, prefix, operation in self._prefixes if _is_below(path, prefix))
+        return any(operation.streams for operation in self._at(path))
+
+    def largest(self, path: str) -> tuple[int, str] | None:
+        """Bytes of a body that is read while it comes, and the key that would allow more; None: as for any body."""
+        return next((operation.largest() for operation in self._at(path) if operation.largest is not None), None)
+
+    def _at(self, path: str) -> Iterator[Operation]:
+        """Those of any method."""
+        yield from (operation for (_, known), operation in self._exact.items() if known == path)
+        yield from (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist. own: name the mesh's own paths, not those of the APIs."""

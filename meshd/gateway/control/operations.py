@@ -10,7 +10,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 from meshd.gateway.actors import Actors
+from meshd.gateway.batches.runner import Batches
 from meshd.gateway.cache.cache import ResponseCache
+from meshd.gateway.control.apis.batches import BatchApi
+from meshd.gateway.control.apis.files import Files
 from meshd.gateway.control.apis.models import Models
 from meshd.gateway.control.apis.ollama import Ollama
 from meshd.gateway.control.apis.responses import Responses
@@ -24,6 +27,7 @@ from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.passthrough.handler import Passthrough
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
+from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.http.server import HttpServer
@@ -43,6 +47,8 @@ def add_all(
     infer: Callable[[Request], Awaitable[None]],
     reader: Executor,
     responses: ResponseKeeper,
+    files: FileStore,
+    batches: Batches,
     *,
     started: float,
     drain: Callable[[float], Awaitable[int]],
@@ -61,6 +67,8 @@ def add_all(
         Commands(runtime, actors, drain),
         Responses(runtime, actors, responses),
         TokenCounts(runtime, actors, responses),
+        Files(runtime, actors, files),
+        BatchApi(runtime, actors, batches, files),
         Passthrough(runtime, actors),
     )
     for group in groups:

@@ -247,6 +247,9 @@ class Admission:
     async def drain(self, seconds: float) -> int:
         """Wait for requests in flight. Returns how many did not end in time."""
         until = time.monotonic() + seconds
+        for request in list(self.in_flight.values()):
+            if request.gives_way and not request.begun:  # the next life asks again
+                self._cut_off(request)
         while self.inferences and (left := until - time.monotonic()) > 0:
             tasks = (request.task for request in self.in_flight.values() if request.path in self._inference)
             running = {task for task in tasks if task is not None and not task.done()}
@@ -267,9 +270,13 @@ class Admission:
                 continue
             if request.begun:
                 self.interrupt((request.request_id,))
-            error = _cut_off(request)
-            request.cancel(error)
-            reply.error(error)
+            self._cut_off(request)
+
+    @staticmethod
+    def _cut_off(request: Request) -> None:
+        error = _cut_off(request)
+        request.cancel(error)
+        request.reply.error(error)
 
 
 def too_many(what: str, count: int) -> MeshError:

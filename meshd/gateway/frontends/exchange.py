@@ -117,7 +117,8 @@ class Request:
     if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
     user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
     was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
-    `body` is its fields in JSON. upload: None; where the body is read while it comes, that instead of `body`.
+    `body` is its fields in JSON. gives_way: others go first where it has to wait. upload: None; where the body is read
+    while it comes, that instead of `body`.
     """
 
     __slots__ = (
@@ -129,6 +130,7 @@ class Request:
         "cut_off",
         "deadline",
         "form",
+        "gives_way",
         "handed_on",
         "headers",
         "held",
@@ -179,6 +181,7 @@ class Request:
         self.arrived_at = time.time()
         self.begun = False
         self.form: Form | None = None
+        self.gives_way = False
         self.upload: RawBody | None = None
         self.cut_off: MeshError | None = None
         self.handed_on = False

@@ -81,7 +81,16 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
     runtime.apps.check(identity, target, app.names(fields, operation.text + operation.free))
     session = session_of(target.pool, request.headers, app, fields, identity.label)
     operator = runtime.apps.is_admin(caller)
-    requester = Requester(identity.spec, identity.account, identity.label, session, random.random, caller.uid, operator)
+    requester = Requester(
+        identity.spec,
+        identity.account,
+        identity.label,
+        session,
+        random.random,
+        caller.uid,
+        operator,
+        request.gives_way,
+    )
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
     reply = request.way_back

@@ -18,12 +18,13 @@ import msgspec
 from meshd.config.schema.stores import ResponsesConfig
 from meshd.formats.keeping import Fields, Keeping, Stored
 from meshd.formats.known import FORMATS, app_format
+from meshd.gateway.access.owner import Owner, owner_of
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.prompt_tokens import prompt_tokens
 from meshd.gateway.responses.replies import BackgroundReply, KeepingReply
-from meshd.gateway.responses.store import Owner, ResponseStore, owner_of
+from meshd.gateway.responses.store import ResponseStore
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken
 from meshd.host import clock
@@ -89,9 +90,12 @@ class ResponseKeeper:
         """Give the request the conversation that it follows, and see to it that its answer is kept. Returns whether its
         app waits for it: if not, it has its answer, and the request continues in the background. Raises MeshError."""
         keeping = spoken.format.app.keeping
-        if keeping is None or isinstance(request.reply, BackgroundReply):
+        if keeping is None or (isinstance(request.reply, BackgroundReply) and not request.gives_way):
             return True
         try:
+            if request.gives_way:
+                _require_whole(_top_level(request), keeping)
+                return True
             return await self._open(request, spoken, keeping)
         except MeshError as error:
             self._runtime.outcomes.request_ended(arrival.refused(self._runtime, request, spoken.operation, error))
@@ -231,6 +235,16 @@ class ResponseKeeper:
         response = keeping.cancelled(stored.response)
         self.store.put(owner, msgspec.structs.replace(stored, response=response))
         return response
+
+
+def _require_whole(fields: Fields, keeping: Keeping) -> None:
+    """Raises InvalidRequestError for a line of a batch that depends on kept responses."""
+    for name, given in (
+        ("previous_response_id", keeping.previous_id(fields)),
+        ("background", keeping.in_background(fields)),
+    ):
+        if given:
+            raise InvalidRequestError(f"`{name}` is not possible in a batch.", param=name)
 
 
 def _top_level(request: Request) -> Fields:

@@ -6,19 +6,17 @@ Must never: find a response for anyone but the app that made it, let one user pu
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from meshd.config.schema.stores import ResponsesConfig
-from meshd.core.caller import Caller, Token
 from meshd.core.fair_eviction import Shares
 from meshd.formats.keeping import Stored
-from meshd.gateway.access.app_identity import Identity
+from meshd.gateway.access.owner import Owner, key_of
 from meshd.gateway.actors import Tell
 from meshd.messages import StateChanged
 
@@ -27,21 +25,6 @@ logger = logging.getLogger("meshd.gateway")
 TABLE = "response"
 LARGEST_SHARE = 4  # no response takes more than this part of `max_size`
 ENTRY_BYTES = 1024  # bytes of memory in addition to the response itself
-
-
-class Owner(NamedTuple):
-    """Whose a response is. user: a user of this machine or a token, whose share of the store it takes. app: which of
-    the user's."""
-
-    user: str
-    app: str
-
-
-def owner_of(caller: Caller, identity: Identity) -> Owner | None:
-    """None for a process that the kernel did not identify: nothing is kept for it."""
-    if isinstance(caller, Token):
-        return Owner(f"token {caller.digest}", "")
-    return Owner(f"uid {caller.uid}", identity.label) if caller.uid >= 0 else None
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -134,7 +117,7 @@ class ResponseStore:
 
     def put(self, owner: Owner, stored: Stored) -> bool:
         """Keep a response, also in place of its earlier state. Returns whether there is room for it at all."""
-        key = _key(owner, stored.id)
+        key = key_of(owner, stored.id)
         before = self._kept.get(key)
         kept = Kept(owner, stored, self._now() if before is None else before.at)
         if self._config is None or not self._config.enabled or kept.size > self._config.max_size // LARGEST_SHARE:
@@ -147,7 +130,7 @@ class ResponseStore:
 
     def find(self, owner: Owner | None, id: str) -> Stored | None:
         """The response of that id, if this owner made it."""
-        key = "" if owner is None else _key(owner, id)
+        key = "" if owner is None else key_of(owner, id)
         kept = self._kept.get(key)
         if kept is None or self._config is None or kept.at <= self._now() - self._config.ttl:
             return None
@@ -156,7 +139,7 @@ class ResponseStore:
 
     def drop(self, owner: Owner, id: str) -> None:
         """Idempotent."""
-        self._drop(_key(owner, id))
+        self._drop(key_of(owner, id))
 
     def all(self) -> list[Kept]:
         return list(self._kept.values())
@@ -177,10 +160,6 @@ class ResponseStore:
         self._shares.drop(key)
         if self._kept.pop(key, None) is not None:
             self._tell("state", StateChanged(TABLE, key, None))
-
-
-def _key(owner: Owner, id: str) -> str:
-    return hashlib.sha256("\0".join((*owner, id)).encode(errors="replace")).hexdigest()[:40]
 
 
 def _row(kept: Kept) -> dict[str, Any]:

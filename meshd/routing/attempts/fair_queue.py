@@ -3,6 +3,8 @@
 Owns: the order of waiting requests.
 Must never: know what they wait for (each tries by itself), sleep, read a clock or do I/O.
 
+Requests that give way (those of batches) are next only where no other can continue.
+
 Between apps: start-time fair queueing, a request costing its app 1/weight. An app that has been idle starts at the
 queue's present virtual time, so that idleness earns no credit. Rule: docs/routing.md, Rate limits and waiting.
 """
@@ -21,14 +23,20 @@ MOST_DEBTS = 1024
 @dataclass(slots=True, eq=False)
 class Waiter:
     """A waiting request. place: what it waits for (its pool's name): of one app's requests for one place, only the
-    first is tried. attempt: tries to continue; returns True if it did, and has left the queue."""
+    first is tried. attempt: tries to continue; returns True if it did, and has left the queue. gives_way: to those that
+    do not; an app's requests of both kinds are in two lines."""
 
     app: str
     place: str
     attempt: Callable[[], bool]
     weight: float = 1.0
     priority: int = 0
+    gives_way: bool = False
     order: int = field(default=0, init=False)  # of arrival
+
+    @property
+    def line(self) -> str:
+        return line_of(self.app, self.gives_way)
 
 
 def _rank(waiter: Waiter) -> tuple[int, int]:
@@ -36,20 +44,26 @@ def _rank(waiter: Waiter) -> tuple[int, int]:
     return -waiter.priority, waiter.order
 
 
+def line_of(app: str, gives_way: bool) -> str:
+    """The name of a line."""
+    return f"{app}\0" if gives_way else app
+
+
 class _App:
-    """One app's waiting requests, at least one. start: the virtual time of its next turn."""
+    """One line of an app: its waiting requests of one kind, at least one. start: the virtual time of its next turn."""
 
-    __slots__ = ("name", "places", "start")
+    __slots__ = ("gives_way", "name", "places", "start")
 
-    def __init__(self, name: str, start: float) -> None:
+    def __init__(self, name: str, start: float, gives_way: bool) -> None:
         self.name = name
         self.start = start
+        self.gives_way = gives_way
         self.places: dict[str, list[Waiter]] = {}  # by place, in order, no empty ones
 
     @property
-    def turn(self) -> tuple[float, tuple[int, int], str]:
-        """The least is next: by virtual time, then by the rank of its first request."""
-        return self.start, min(_rank(waiters[0]) for waiters in self.places.values()), self.name
+    def turn(self) -> tuple[bool, float, tuple[int, int], str]:
+        """The least is next: those that give way last, then by virtual time, then by the rank of its first request."""
+        return self.gives_way, self.start, min(_rank(waiters[0]) for waiters in self.places.values()), self.name
 
     def firsts(self) -> list[Waiter]:
         """The first at each place, in order."""
@@ -77,9 +91,10 @@ class FairQueue:
             return
         self._arrivals += 1
         waiter.order = self._arrivals
-        app = self._apps.get(waiter.app)
+        app = self._apps.get(waiter.line)
         if app is None:
-            app = self._apps[waiter.app] = _App(waiter.app, max(self._time, self.debts.pop(waiter.app, 0.0)))
+            start = max(self._time, self.debts.pop(waiter.line, 0.0))
+            app = self._apps[waiter.line] = _App(waiter.line, start, waiter.gives_way)
         insort(app.places.setdefault(waiter.place, []), waiter, key=_rank)
         self._waiters.add(waiter)
 
@@ -88,20 +103,23 @@ class FairQueue:
         if waiter not in self._waiters:
             return
         self._waiters.discard(waiter)
-        app = self._apps[waiter.app]
+        app = self._apps[waiter.line]
         waiters = app.places[waiter.place]
         del waiters[bisect_left(waiters, _rank(waiter), key=_rank)]
         if waiters:
             return
         del app.places[waiter.place]
         if not app.places:
-            del self._apps[waiter.app]
+            del self._apps[waiter.line]
             self._owe(app)
 
-    def waits(self, app: str, place: str) -> bool:
-        """Whether a request of the app waits there, so that the next one has to wait behind it."""
-        known = self._apps.get(app)
-        return known is not None and place in known.places
+    def waits(self, app: str, place: str, gives_way: bool = False) -> bool:
+        """Whether a request waits there behind which the app's next one has to wait: one of its own, or anyone's that
+        it gives way to."""
+        known = self._apps.get(line_of(app, gives_way))
+        if known is not None and place in known.places:
+            return True
+        return gives_way and any(place in other.places for other in self._apps.values() if not other.gives_way)
 
     def serve(self) -> int:
         """Let waiters try, in order, until none can continue. Returns how many did. Each attempt may change what the
@@ -125,7 +143,11 @@ class FairQueue:
 
     def waiting(self) -> dict[str, int]:
         """app → how many of its requests wait."""
-        return {name: sum(map(len, app.places.values())) for name, app in self._apps.items()}
+        found: dict[str, int] = {}
+        for line, app in self._apps.items():
+            name = line.rstrip("\0")
+            found[name] = found.get(name, 0) + sum(map(len, app.places.values()))
+        return found
 
     def _go_round(self) -> int:
         """Serve until the first waiter of each app and place has failed once."""
@@ -134,7 +156,7 @@ class FairQueue:
         heapify(turns)
         while turns:
             turn = heappop(turns)
-            app = self._apps.get(turn[2])
+            app = self._apps.get(turn[3])
             if app is None:
                 continue  # its requests have given up
             if self._serve_one(app, failed):
@@ -146,7 +168,7 @@ class FairQueue:
     def _serve_one(self, app: _App, failed: set[tuple[str, str]]) -> bool:
         """Whether one of the app's requests could continue."""
         for waiter in app.firsts():
-            where = (waiter.app, waiter.place)
+            where = (waiter.line, waiter.place)
             if where in failed or waiter not in self._waiters:
                 continue
             before = app.start
@@ -157,7 +179,8 @@ class FairQueue:
                 self.remove(waiter)
                 raise
             if got_on:
-                self._time = max(self._time, before)
+                if not waiter.gives_way:
+                    self._time = max(self._time, before)
                 self.remove(waiter)
                 return True
             app.start = before

@@ -19,7 +19,7 @@ class Requester(msgspec.Struct, frozen=True):
     """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
     the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
     uid: the user's, by the kernel, -1: unknown. operator: whether it may read what providers said to others, and which
-    models its app may not use.
+    models its app may not use. gives_way: other requests go first where it has to wait.
     """
 
     app: AppSpec = ANY_APP
@@ -29,6 +29,7 @@ class Requester(msgspec.Struct, frozen=True):
     random: Callable[[], float] = lambda: 0.5
     uid: int = -1
     operator: bool = False
+    gives_way: bool = False
 
     @property
     def owner(self) -> int | str:

@@ -66,7 +66,7 @@ def test_an_unwritable_directory_serves_on_and_offers_a_journal_later(tmp_path: 
     reports: list[str] = []
     keeper = opened(tmp_path, reports=reports)
     assert keeper.open_journal() == ""
-    assert keeper.load().tables == {"usage": {}, "response": {}}
+    assert not any(keeper.load().tables.values())
     keeper.changed("model", "m", {"n": 1})
     assert not keeper.sync().ok
     assert keeper.offer_segment() == ""

@@ -13,11 +13,11 @@ import msgspec
 
 from meshd.formats.keeping import Keeping
 from meshd.formats.known import FORMATS
+from meshd.gateway.access.owner import Owner, owner_of
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.responses.keeper import ResponseKeeper
-from meshd.gateway.responses.store import Owner, owner_of
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, spoken_at
 from modelmesh.errors import InvalidRequestError, NotFoundError

@@ -49,6 +49,9 @@ class Endpoints(Protocol):
     def streams(self, path: str) -> bool:
         """Whether the body of a request may be read while it comes."""
 
+    def largest(self, path: str) -> tuple[int, str] | None:
+        """Bytes of such a body, and the key that would allow more; None: as for any body."""
+
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist."""
 
@@ -202,6 +205,7 @@ class HttpServer:
         incoming.limit, incoming.setting = rights.max_message_size, rights.setting
         if self.listeners.max_body < incoming.limit:
             incoming.limit, incoming.setting = self.listeners.max_body, "proxy.max_body"
+        incoming.limit, incoming.setting = self._endpoints.largest(path) or (incoming.limit, incoming.setting)
         if incoming.length is not None and incoming.length > incoming.limit:
             raise too_long(incoming.length, incoming.limit, incoming.setting)
         incoming.streams = (incoming.length is None or incoming.length > WHOLE) and self._endpoints.streams(path)

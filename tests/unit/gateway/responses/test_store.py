@@ -11,7 +11,8 @@ from meshd.config.schema.stores import ResponsesConfig
 from meshd.core.caller import Peer, Token
 from meshd.formats.keeping import Stored
 from meshd.gateway.access.app_identity import Identity
-from meshd.gateway.responses.store import ENTRY_BYTES, Owner, ResponseStore, owner_of
+from meshd.gateway.access.owner import Owner, owner_of
+from meshd.gateway.responses.store import ENTRY_BYTES, ResponseStore
 from meshd.routing.table.specs import AppSpec
 
 ANN, BOB = Owner("uid 1", "editor"), Owner("uid 2", "editor")

@@ -102,6 +102,30 @@ def test_an_app_of_weight_0_is_served_when_no_other_waits(it):
     assert it.serve(60).count("a") == 2
 
 
+def test_requests_that_give_way_are_next_only_where_no_other_waits(it):
+    for _ in range(3):
+        it.add("a", name="A", gives_way=True)
+        it.add("b", name="B", gives_way=True)
+    for _ in range(2):
+        it.add("a", weight=0.5)
+        it.add("b")
+    assert set(it.serve(4)) == {"a", "b"}
+    assert it.queue.waiting() == {"a": 3, "b": 3}
+    it.add("b")
+    assert it.serve(3)[0] == "b"
+    assert sorted(it.serve(4)) == ["A", "A", "B", "B"]
+
+
+def test_a_request_that_gives_way_waits_behind_anyones(it):
+    assert not it.queue.waits("a", "chat", gives_way=True)
+    it.add("b", "chat")
+    assert it.queue.waits("a", "chat", gives_way=True)
+    assert not it.queue.waits("a", "vectors", gives_way=True)
+    assert not it.queue.waits("a", "chat")
+    it.add("a", "vectors", gives_way=True)
+    assert not it.queue.waits("a", "vectors")
+
+
 def test_idleness_earns_no_credit(it):
     for _ in range(100):
         it.add("a")

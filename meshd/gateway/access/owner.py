@@ -1,0 +1,31 @@
+"""Whose something is that the daemon keeps for an app: a response, a file, a batch.
+
+Must never: keep anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from meshd.core.caller import Caller, Token
+from meshd.gateway.access.app_identity import Identity
+
+
+class Owner(NamedTuple):
+    """user: a user of this machine or a token, in whose share it is counted. app: which of the user's."""
+
+    user: str
+    app: str
+
+
+def owner_of(caller: Caller, identity: Identity) -> Owner | None:
+    """None for a process that the kernel did not identify: nothing is kept for it."""
+    if isinstance(caller, Token):
+        return Owner(f"token {caller.digest}", "")
+    return Owner(f"uid {caller.uid}", identity.label) if caller.uid >= 0 else None
+
+
+def key_of(owner: Owner, id: str) -> str:
+    """Of a table's row. An id may be an app's own words."""
+    return hashlib.sha256("\0".join((*owner, id)).encode(errors="replace")).hexdigest()[:40]

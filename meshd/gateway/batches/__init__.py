@@ -1,0 +1,1 @@
+"""Batches: many requests of a file, answered in the background into another file."""

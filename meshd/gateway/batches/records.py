@@ -1,0 +1,109 @@
+"""What is known of a batch: as it is stored, and as OpenAI's API shows it.
+
+Must never: change a batch (`batch_run.py` does), or show whose it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from meshd.core.caller import Caller, Peer, Token
+from meshd.gateway.access.owner import Owner
+
+VALIDATING, IN_PROGRESS, FINALIZING, COMPLETED = "validating", "in_progress", "finalizing", "completed"
+FAILED, EXPIRED, CANCELLING, CANCELLED = "failed", "expired", "cancelling", "cancelled"
+ENDED = frozenset({COMPLETED, FAILED, EXPIRED, CANCELLED})
+_TIMES = (IN_PROGRESS, FINALIZING, COMPLETED, FAILED, EXPIRED, CANCELLING, CANCELLED)
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why a batch cannot be run. line: of its file, from 1; None if it is about all of it."""
+
+    code: str
+    message: str
+    line: int | None = None
+    param: str | None = None
+
+
+class BatchRecord(msgspec.Struct, frozen=True):
+    """run: 12 bytes in hex, with which the ids of its requests begin; a secret, so that no app can use such an id.
+    caller: who asked for it, as `caller_row` writes it. output, errors: ids of the files of results; they are kept if
+    they hold anything. total: its requests, 0 before they were counted. completed, failed: of them, when it has ended.
+    at: status → UTC s since when. Times in UTC s."""
+
+    id: str
+    run: str
+    user: str
+    app: str
+    caller: dict[str, Any]
+    endpoint: str
+    input: str
+    window: str
+    created_at: int
+    expires_at: int
+    output: str
+    errors: str
+    metadata: dict[str, str] = {}
+    results_live: float | None = None
+    status: str = VALIDATING
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    at: dict[str, int] = {}
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.user, self.app)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def in_status(self, status: str, now: float, **changed: Any) -> BatchRecord:
+        return msgspec.structs.replace(self, status=status, at={**self.at, status: int(now)}, **changed)
+
+    def request_id(self, line: int) -> bytes:
+        """The same in every life of the daemon, so that the journal says whether the line was sent."""
+        return bytes.fromhex(self.run) + line.to_bytes(4, "big")
+
+    def line_of(self, request_id: bytes) -> int | None:
+        """The line whose request has that id; None if it is another's."""
+        prefix = bytes.fromhex(self.run)
+        return int.from_bytes(request_id[12:], "big") if request_id[:12] == prefix else None
+
+    def shown(self, completed: int, failed: int) -> dict[str, Any]:
+        """In OpenAI's form. completed, failed: its requests so far."""
+        faults = [msgspec.to_builtins(fault) for fault in self.faults]
+        return {
+            "id": self.id,
+            "object": "batch",
+            "endpoint": self.endpoint,
+            "errors": {"object": "list", "data": faults} if faults else None,
+            "input_file_id": self.input,
+            "completion_window": self.window,
+            "status": self.status,
+            "output_file_id": self.output if self.ended and completed else None,
+            "error_file_id": self.errors if self.ended and failed else None,
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            **{f"{name}_at": self.at.get(name) for name in _TIMES},
+            "request_counts": {"total": self.total, "completed": completed, "failed": failed},
+            "metadata": self.metadata or None,
+        }
+
+
+def caller_row(caller: Caller) -> dict[str, Any]:
+    if isinstance(caller, Token):
+        return {"digest": caller.digest, "name": caller.name}
+    row: dict[str, Any] = msgspec.to_builtins(caller)
+    return row
+
+
+def caller_of(row: dict[str, Any]) -> Caller:
+    """Raises ValidationError."""
+    if "digest" in row:
+        return Token(str(row["digest"]), str(row.get("name", "")))
+    return msgspec.convert(row, Peer)

@@ -1,0 +1,1 @@
+"""Files that apps upload, and the results of their batches."""
