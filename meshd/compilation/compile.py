@@ -169,7 +169,8 @@ def provider_settings(
         base_url=provider.base_url or row.get("base_url"),
         api_key=provider.api_key or _only_key(provider),
         api_keys={fingerprint(key): key for key, _ in weighted_keys(provider)},
-        auth_method=provider.auth.method or (None if provider.api_key or provider.api_keys else "none"),
+        auth_method=_auth_method(provider, row),
+        auth=provider.auth.of_method,
         timeout=provider.timeout,
         connect_timeout=provider.connect_timeout,
         max_retries=provider.max_retries,
@@ -182,6 +183,11 @@ def provider_settings(
         runtime_dir=directories.runtime,
         data_dir=directories.data,
     )
+
+
+def _auth_method(provider: ProviderConfig, row: Mapping[str, Any]) -> str | None:
+    """None: the key, as the connector sends it."""
+    return provider.auth.method or (None if provider.api_key or provider.api_keys else row.get("auth", "none"))
 
 
 def _only_key(provider: ProviderConfig) -> str | None:

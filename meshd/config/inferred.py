@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from meshd.config.check.auth import method_of, sends_no_key
 from meshd.config.check.connectors import own_settings
 from meshd.config.check.validation import infer_provider
 from meshd.config.schema import ConnectorEntry, ModelConfig, PoolConfig, RootConfig
@@ -28,11 +29,8 @@ def implied_keys(flat: dict[str, Any]) -> dict[str, str]:
     for name, entry in (providers if isinstance(providers, dict) else {}).items():
         if not isinstance(entry, dict) or entry.get("api_key") is not None:
             continue
-        auth = entry.get("auth")
-        if isinstance(auth, dict) and auth.get("method") == "none":
-            continue
         spec = registry.find(str(entry.get("connector") or name), "provider")
-        if spec is not None and spec.key_env:
+        if spec is not None and spec.key_env and not sends_no_key(method_of(entry, spec.row)):
             found[name] = f"${{secrets:{spec.key_env[0]}}}"
     return found
 

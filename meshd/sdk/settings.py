@@ -11,10 +11,11 @@ from typing import Any
 class ProviderSettings:
     """A connector's configuration with every reference resolved.
 
-    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own keys
-    in the configuration. quirks: from the catalogue's row. secrets: all secret values in its section, written there or
-    resolved from references. runtime_dir, data_dir: private directories of the daemon that a connector may use. found:
-    discovery found the server, and the configuration does not name it.
+    auth: the keys of `auth` that belong to its method. api_keys: fingerprint → key, if there are several; each call
+    names the one to use. options: the connector's own keys in the configuration. quirks: from the catalogue's row.
+    secrets: all secret values in its section, written there or resolved from references. runtime_dir, data_dir: private
+    directories of the daemon that a connector may use. found: discovery found the server, and the configuration does
+    not name it.
     """
 
     name: str
@@ -22,6 +23,7 @@ class ProviderSettings:
     base_url: str | None = None
     api_key: str | None = None
     auth_method: str | None = None
+    auth: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 60.0
     connect_timeout: float = 5.0
     max_retries: int = 0

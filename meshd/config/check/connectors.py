@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from meshd.config.check.auth import check_auth, method_of, sends_no_key
 from meshd.config.check.error_messages import sentence
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
 from meshd.config.schema.base import ConnectorEntry, OpenSection
@@ -87,6 +88,7 @@ class ConnectorChecks:
                 self._check_usable(spec, (*at, "connector"))
                 if spec.id in _ANY_SERVER and not entry.get("base_url"):
                     self._report((*at, "base_url"), f"is missing: {spec.id} has no default address", None)
+            check_auth(at, entry, spec.row if spec is not None else {}, self._report)
             self._check_base_url(at, entry, spec)
             self._check_placeholders(at, entry, spec)
             self._check_ca_file(at, entry)
@@ -130,8 +132,7 @@ class ConnectorChecks:
 
     @staticmethod
     def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:
-        auth = entry.get("auth")
-        if isinstance(auth, dict) and auth.get("method") == "none":
+        if sends_no_key(method_of(entry, spec.row if spec is not None else {})):
             return False
         return bool(entry.get("api_key") or (spec is not None and spec.key_env))
 

@@ -154,7 +154,10 @@ def _headers(settings: ProviderSettings, side: ProviderSide, key: str | None) ->
             "User-Agent": USER_AGENT,
         }
     )
-    headers.update(side.headers(key if key and settings.auth_method != "none" else ""))
+    method = settings.auth_method
+    headers.update(side.headers(key if key and method in (None, "api_key") else ""))
+    if key and method == "bearer":
+        headers["Authorization"] = f"Bearer {key}"
     headers.update(settings.headers)
     headers["Accept-Encoding"] = readable(headers["Accept-Encoding"])
     return headers

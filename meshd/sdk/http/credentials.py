@@ -193,8 +193,12 @@ def secrets_of(settings: ProviderSettings) -> set[str]:
 
 
 def is_keyed(settings: ProviderSettings) -> bool:
-    """Whether requests to the provider carry a key: its own, or one in a header or the address."""
-    if (settings.api_key or settings.api_keys) and settings.auth_method != "none":
+    """Whether requests to the provider carry a credential: a key, one made for it, or one in a header or the
+    address."""
+    if settings.auth_method in (None, "api_key", "bearer"):
+        if settings.api_key or settings.api_keys:
+            return True
+    elif settings.auth_method != "none":
         return True
     return any(_beside_the_key(settings))
 

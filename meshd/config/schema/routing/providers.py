@@ -24,19 +24,8 @@ from meshd.config.schema.base import (
 )
 from meshd.config.schema.discovery import ProbeMethod
 from meshd.config.schema.money import BudgetConfig, PricingConfig
+from meshd.config.schema.routing.auth import AuthConfig
 from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES
-
-
-class AuthConfig(Section):
-    method: Annotated[
-        Literal["api_key", "bearer", "oauth", "service_account", "none"] | None,
-        NotBuiltYet("oauth", "service_account"),
-    ] = Field(
-        default=None,
-        description="How the key is presented: `api_key`, `bearer`, `oauth`, `service_account` or `none`.",
-        json_schema_extra={"shown_default": "the connector's"},
-    )
-    key_rotation: bool = Field(default=True, description="Resolve the key again when it is refused.")
 
 
 class WeightedKey(Section):
@@ -152,7 +141,7 @@ class ProviderConfig(OpenSection):
     base_url: Url | None = Field(
         default=None, description="Address of its API.", json_schema_extra={"shown_default": "the connector's"}
     )
-    auth: AuthConfig = Field(default=AuthConfig(), description="How the key is presented.")
+    auth: AuthConfig = Field(default=AuthConfig(), description="How requests are authorised.")
     timeout: Duration = Field(default=60.0, description="Longest a whole call may take.")
     connect_timeout: Duration = Field(default=5.0, description="Longest connecting may take.")
     max_retries: Count = Field(default=0, description="Retries inside the connector, before the router sees a failure.")

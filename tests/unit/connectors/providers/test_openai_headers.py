@@ -42,6 +42,9 @@ def test_the_key_travels_as_the_provider_wants_it():
     assert headers["api-key"] == "sk-second-key"
     assert "Authorization" not in headers
     assert "Authorization" not in sent("f2", auth_method="none")
+    headers = sent("f2", auth_method="bearer", quirks={"api_key_header": "api-key"})
+    assert headers["Authorization"] == "Bearer sk-second-key"
+    assert "api-key" not in headers
 
 
 def test_no_key_is_repeated_in_a_failure():
