@@ -31,8 +31,8 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
     key_env: variables that may hold the key; the first one that is set counts. needs_env: those that zero configuration
-    needs besides. host_env: the variable that says where a local server is.
-    auth: its `auth.method`, without a key. quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
+    needs besides. host_env: the variable that says where a local server is. auth: its `auth.method`, without a key.
+    quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
     (`price_list.py`).
     """
 

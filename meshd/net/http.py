@@ -18,7 +18,7 @@ from meshd.net.encodings import Decoder, decoder
 from meshd.net.failures import CertificateRefused, ConnectionLost, Disconnected
 from meshd.net.http1 import Answer
 from meshd.net.pool import Pool, queued
-from meshd.net.proxies import Proxy, ProxyRefused, find_proxy
+from meshd.net.proxies import Proxy, ProxyRefused, configured_proxy, find_proxy
 from meshd.net.sending import Source, framing, send
 
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
@@ -120,8 +120,8 @@ class BodyInHand:
 
 
 class Transport:
-    """One provider's connections. Created outside a loop, opened at the first request. found: the user of its
-    server is checked at each connection."""
+    """One provider's connections. Created outside a loop, opened at the first request. proxy: as configured; without
+    it, the environment's. found: the user of its server is checked at each connection."""
 
     def __init__(
         self,
@@ -134,6 +134,7 @@ class Transport:
         max_connections: int = 256,
         keepalive: float = 90.0,
         ca_file: str | None = None,
+        proxy: str | None = None,
         environ: Mapping[str, str] | None = None,
         found: bool = False,
     ) -> None:
@@ -143,19 +144,20 @@ class Transport:
         self._pool: Pool | None = None
         self._forward: Proxy | None = None  # is asked for the server's addresses, without a tunnel
         self._refused: ProxyRefused | None = None  # raised when something is sent
-        proxy = None
+        through = None
         try:
-            proxy = None if uds else find_proxy(secure, host, port, environ)
+            if not uds:
+                through = configured_proxy(proxy) if proxy else find_proxy(secure, host, port, environ)
         except ProxyRefused as refused:
             self._refused = refused
-        if proxy is not None and not proxy.socks and not secure:
-            self._forward = proxy
+        if through is not None and not through.socks and not secure:
+            self._forward = through
         self._connector = Connector(
             URL.build(scheme="http", host=host).raw_host or "",
             port or (443 if secure else 80),
             secure=secure,
             uds=uds,
-            proxy=proxy,
+            proxy=through,
             ca_file=ca_file,
             found=found,
             timeout=connect_timeout,

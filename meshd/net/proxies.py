@@ -1,6 +1,7 @@
-"""Finds the proxy for a server: HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, as curl and others read them.
+"""Finds the proxy for a server: a configured one, else HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, as curl and others read
+them.
 
-Owns: which variable counts, how a proxy's address is read, and which kinds of proxy are supported. NO_PROXY's rules are
+Owns: which of them counts, how a proxy's address is read, and which kinds of proxy are supported. NO_PROXY's rules are
 in `no_proxy.py`.
 Must never: put a proxy's user or password into a message.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from yarl import URL
@@ -74,6 +75,15 @@ def find_proxy(secure: bool, host: str, port: int | None, environ: Mapping[str, 
         return None
     variable, address = proxies.get("https" if secure else "http") or proxies.get("all") or ("", "")
     return read_proxy(variable, address) if address else None
+
+
+def configured_proxy(address: str) -> Proxy | None:
+    """The proxy that a configuration gives: `none` is a direct connection. It applies to every server, those of this
+    machine too, and it always looks names up itself. Raises ProxyRefused."""
+    if address.strip(AROUND).lower() == "none":
+        return None
+    proxy = read_proxy("proxy", address)
+    return replace(proxy, scheme={"socks4": "socks4a", "socks5": "socks5h"}.get(proxy.scheme, proxy.scheme))
 
 
 def read_proxy(variable: str, address: str) -> Proxy:

@@ -92,6 +92,7 @@ class ConnectorChecks:
             self._check_base_url(at, entry, spec)
             self._check_placeholders(at, entry, spec)
             self._check_ca_file(at, entry)
+            self._check_proxy(at, entry)
             own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
             self._check_own_keys(at, own, ProviderConfig, [spec])
 
@@ -129,6 +130,20 @@ class ConnectorChecks:
         fault = certificate_fault(path)
         if fault:
             self._report((*at, "ca_file"), f"{path} {fault}", None)
+
+    def _check_proxy(self, at: Path, entry: dict[str, Any]) -> None:
+        address = entry.get("proxy")
+        if not isinstance(address, str) or "${" in address:
+            return
+        from meshd.net.proxies import ProxyRefused, configured_proxy
+
+        try:
+            proxy = configured_proxy(address)
+        except ProxyRefused as refused:
+            self._report((*at, "proxy"), str(refused).removeprefix("proxy "), None)
+            return
+        if proxy is not None and str(entry.get("base_url")).startswith("unix:"):
+            self._report((*at, "proxy"), "has no effect: `base_url` is a socket of this machine", None)
 
     @staticmethod
     def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:

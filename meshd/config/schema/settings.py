@@ -73,6 +73,12 @@ class HttpSettings(Section):
         description="Certificates to trust.",
         json_schema_extra={"shown_default": "the system's"},
     )
+    proxy: str | None = Field(
+        default=None,
+        description="Its proxy: `http://…`, `https://…`, `socks5://…` or `none`.",
+        json_schema_extra={"shown_default": "the environment's"},
+        repr=False,
+    )
 
 
 class LocalLlmSettings(Section):

@@ -108,6 +108,7 @@ class HttpProvider(Provider):
             max_connections=settings.max_connections,
             keepalive=settings.keepalive,
             ca_file=settings.options.get("ca_file"),
+            proxy=settings.options.get("proxy"),
             found=settings.found,
         )
         self._heads = self._render_heads()

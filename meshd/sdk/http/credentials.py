@@ -189,6 +189,8 @@ def secrets_of(settings: ProviderSettings) -> set[str]:
     for name, option in settings.options.items():
         if isinstance(option, str) and _SECRET_NAME.search(str(name)):
             found.add(option)
+        elif isinstance(option, str) and "://" in option:
+            found |= credentials_of_address(option)
     return {each for each in found if each}
 
 
