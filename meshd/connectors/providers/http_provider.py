@@ -27,14 +27,15 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers.authorizations.known import authorization
-from meshd.connectors.providers.http_requests import HttpRequests, Target, shown
+from meshd.connectors.providers.heads import Heads
+from meshd.connectors.providers.http_requests import HttpRequests, Target, shown, with_headers
 from meshd.connectors.providers.passing import forward
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_response
@@ -79,8 +80,6 @@ RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 _A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
 
-_MOST_HEADS = 4096
-
 _TRANSPORT_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
 
 
@@ -111,8 +110,8 @@ class HttpProvider(Provider):
             proxy=settings.options.get("proxy"),
             found=settings.found,
         )
-        self._heads = self._render_heads()
-        self._authorization = authorization(settings, self.credentials)
+        self._heads = Heads(self._transport, self._by_format.values(), settings.api_keys)
+        self._authorization = authorization(settings, self._learn)
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
@@ -227,7 +226,9 @@ class HttpProvider(Provider):
         return clock.now() - started
 
     async def forward(self, asked: RawRequest) -> RawAnswer:
-        return await forward(self._requests, self._transport, self.credentials, self._failure, asked)
+        return await forward(
+            self._requests, self._transport, self.credentials, self._failure, asked, self._authorization
+        )
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -256,27 +257,24 @@ class HttpProvider(Provider):
         raise AssertionError("the last try returns or raises")
 
     async def _ask(self, call: ProviderCall, target: URL, body: bytes) -> Answer:
+        requests = self._requests_of(call)
         if self._authorization is None:
-            return await self._send(target, self._head_for(call, target), body, call.timeout)
-        if call.query:
-            target = target.update_query(dict(call.query))
-        headers = self._requests_of(call).headers_with(call.headers, call.key, stream=call.stream)
-        if call.form is not None:
-            headers["Content-Type"] = call.form.content_type
-        return await self._authorized("POST", target, headers, body, call.timeout)
+            return await self._send(target, self._heads.of(requests, call, target), body, call.timeout)
+        url = target.update_query(dict(call.query)) if call.query else target
+        return await self._authorized("POST", url, requests.headers_of(call), body, call.timeout)
 
     async def _authorized(
         self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
     ) -> Answer:
-        """Ask with an authorization, and with a renewed one if the provider refuses it."""
+        """Ask with an authorization, and once more with a renewed one if the provider refuses it."""
         assert self._authorization is not None
         for again in (True, False):
-            more = await self._authorization.headers(Unauthorized(method, str(target), headers, body or b""))
-            head = self._transport.head(method, target, CIMultiDict({**headers, **more}))
+            given = await self._authorization.headers(Unauthorized(method, str(target), headers, body or b""))
+            head = self._transport.head(method, target, with_headers(headers, given))
             try:
                 return await self._send(target, head, body, timeout)
             except ProviderFailure as failure:
-                if failure.status != 401 or not (self._authorization.refused() and again):
+                if failure.status != 401 or not (self._authorization.refused(given) and again):
                     raise
         raise AssertionError("the second try returns or raises")
 
@@ -291,35 +289,6 @@ class HttpProvider(Provider):
 
     def _requests_of(self, call: ProviderCall) -> HttpRequests:
         return self._by_format.get(call.format, self._requests)
-
-    def _render_heads(self) -> dict[tuple[URL, str, bool], bytes]:
-        """By target, key and whether it is a stream. Raises ValueError."""
-        keys = ("", *self.settings.api_keys)
-        return {
-            (target.url, key, stream): self._transport.head(
-                "POST", target.url, requests.headers_for(key, stream=stream)
-            )
-            for requests in self._by_format.values()
-            for target in requests.targets
-            for key in keys
-            for stream in (False, True)
-        }
-
-    def _head_for(self, call: ProviderCall, target: URL) -> bytes:
-        if call.headers or call.query:
-            headers = self._requests_of(call).headers_with(call.headers, call.key, stream=call.stream)
-            return self._transport.head("POST", target.update_query(dict(call.query)), headers)
-        if call.form is not None:  # each form has a boundary of its own
-            headers = self._requests_of(call).headers_for(call.key, stream=call.stream).copy()
-            headers["Content-Type"] = call.form.content_type
-            return self._transport.head("POST", target, headers)
-        head = self._heads.get((target, call.key, call.stream))
-        if head is None:  # the path has the model in it; or a reload removed the named key, and any is used
-            headers = self._requests_of(call).headers_for(call.key, stream=call.stream)
-            head = self._heads[target, call.key, call.stream] = self._transport.head("POST", target, headers)
-            if len(self._heads) > _MOST_HEADS:
-                self._heads = self._render_heads()
-        return head
 
     async def _send(self, target: URL, head: bytes, body: bytes | None, timeout: float) -> Answer:
         began, slept = clock.now(), clock.slept()
@@ -386,6 +355,10 @@ class HttpProvider(Provider):
         if isinstance(exc, Disconnected) and not self._spoken:
             failure = ProviderFailure(failure.kind, no_words(self._where, self._secure), unsent=failure.unsent)
         return self._scrub(failure)
+
+    def _learn(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on."""
+        self.credentials.learn(secrets)
 
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
         """Mask secrets: some providers repeat the key in their errors, or the address, which may contain one."""

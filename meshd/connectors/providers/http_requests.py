@@ -93,6 +93,13 @@ class HttpRequests:
         unary, of_events = self._by_key.get(key, (self.headers, self._event_headers))
         return of_events if stream else unary
 
+    def headers_of(self, call: ProviderCall) -> CIMultiDict[str]:
+        """Those of a request, new."""
+        headers = self.headers_with(call.headers, call.key, stream=call.stream)
+        if call.form is not None:  # each form has a boundary of its own
+            headers["Content-Type"] = call.form.content_type
+        return headers
+
     def headers_with(self, more: Mapping[str, str], key: str, *, stream: bool) -> CIMultiDict[str]:
         """more: of the app's request. A list that both have (`anthropic-beta`) is joined; else the app's counts."""
         headers = self.headers_for(key, stream=stream).copy()
@@ -100,6 +107,13 @@ class HttpRequests:
             before = headers.get(name)
             headers[name] = f"{before},{value}" if before and name.endswith("-beta") else value
         return headers
+
+
+def with_headers(headers: CIMultiDict[str], more: Mapping[str, str]) -> CIMultiDict[str]:
+    """more: replace those of the same name, in any case."""
+    both = headers.copy()
+    both.update(more)
+    return both
 
 
 def shown(target: URL) -> str:

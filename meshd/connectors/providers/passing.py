@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers.http_requests import HttpRequests
+from meshd.connectors.providers.http_requests import HttpRequests, with_headers
 from meshd.formats.headers import kept_headers
 from meshd.host.awake import Timeout
 from meshd.net.encodings import EncodingError
@@ -20,6 +20,7 @@ from meshd.net.failures import TransportError
 from meshd.net.http import BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
 from meshd.sdk.calls.passing import RawRequest
+from meshd.sdk.http.authorization import Authorization, Unauthorized
 from meshd.sdk.http.credentials import Credentials
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
@@ -33,22 +34,40 @@ Failed = Callable[[BaseException, float], ProviderFailure]
 
 
 async def forward(
-    requests: HttpRequests, transport: Transport, credentials: Credentials, failed: Failed, asked: RawRequest
+    requests: HttpRequests,
+    transport: Transport,
+    credentials: Credentials,
+    failed: Failed,
+    asked: RawRequest,
+    authorization: Authorization | None,
 ) -> PassedAnswer:
     """failed: the failure of an exception within so many seconds. Raises ProviderFailure."""
     target = _target(requests.base, asked, requests.query)
-    head = transport.head(asked.method, target, _headers(requests.headers_for(asked.key, stream=False), asked))
-    sending = None
+    headers = _headers(requests.headers_for(asked.key, stream=False), asked)
+    given: Mapping[str, str] = {}
     try:
-        if isinstance(asked.body, bytes):
-            body = asked.body if asked.body or asked.method in ("POST", "PUT", "PATCH") else None
-            with Timeout(asked.timeout):
-                answer = await transport.send(head, body)
-        else:
-            answer, sending = await transport.send_from(head, asked.body, asked.timeout)
+        for again in (True, False):
+            if authorization is not None:
+                body = asked.body if isinstance(asked.body, bytes) else None
+                with Timeout(asked.timeout):
+                    given = await authorization.headers(Unauthorized(asked.method, str(target), headers, body))
+            head = transport.head(asked.method, target, with_headers(headers, given))
+            answer, sending = await _sent(transport, head, asked)
+            refused = answer.status == 401 and authorization is not None and authorization.refused(given)
+            if sending is not None or not (refused and again):
+                return PassedAnswer(answer, credentials, failed, asked.timeout, sending)
+            answer.abort()
     except _ERRORS as error:
         raise failed(error, asked.timeout) from None
-    return PassedAnswer(answer, credentials, failed, asked.timeout, sending)
+    raise AssertionError("the second try returns or raises")
+
+
+async def _sent(transport: Transport, head: bytes, asked: RawRequest) -> tuple[Answer, asyncio.Task[None] | None]:
+    if not isinstance(asked.body, bytes):
+        return await transport.send_from(head, asked.body, asked.timeout)
+    body = asked.body if asked.body or asked.method in ("POST", "PUT", "PATCH") else None
+    with Timeout(asked.timeout):
+        return await transport.send(head, body), None
 
 
 class PassedAnswer:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
+
+Learn = Callable[[Iterable[str]], None]
+"""Takes secrets that are to be masked from now on."""
 
 
 class Unauthorized(NamedTuple):
@@ -21,7 +24,8 @@ class Authorization(Protocol):
     async def headers(self, request: Unauthorized) -> Mapping[str, str]:
         """What is added to the request's headers, or replaces them. Raises ProviderFailure, unsent."""
 
-    def refused(self) -> bool:
-        """The provider answered 401. Returns whether a renewed authorization may be accepted."""
+    def refused(self, given: Mapping[str, str]) -> bool:
+        """The provider answered 401. Returns whether a renewed authorization may be accepted. given: what `headers`
+        gave for that request."""
 
     async def aclose(self) -> None: ...
