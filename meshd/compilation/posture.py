@@ -74,6 +74,8 @@ def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple
         stores.close()
     for name, provider in config.providers.items():
         model = str(provider.settings.get("model") or "")
+        if key := provider.auth.credentials_file:
+            yield ("providers", name, "auth", "credentials_file"), "its key", Path(key).expanduser()
         if provider.connector == "modelmesh.local-llm.v1" and is_file(model):
             yield ("providers", name, "model"), "its weights", Path(model).expanduser()
     yield (), "the weights of models", models_dir(data_dir)

@@ -33,6 +33,7 @@ def on_access(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> It
     yield from of_matches(config)
     yield from of_unknown_programs(config)
     yield from of_plain_keys(config, environ)
+    yield from of_plain_tokens(config)
 
 
 def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[str]:
@@ -103,6 +104,17 @@ def of_plain_keys(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[st
             yield (
                 f"providers.{name}.base_url: its key goes to {url.hostname} in plain text, for everyone on the way to "
                 "read; use https, or a tunnel that ends on this machine"
+            )
+
+
+def of_plain_tokens(config: MeshConfig) -> Iterator[str]:
+    """Each token server that is told secrets in plain text."""
+    for name, provider in config.providers.items():
+        url = urlsplit(str(provider.auth.token_url or ""))
+        if provider.enabled and url.scheme == "http" and url.hostname and not is_loopback(url.hostname):
+            yield (
+                f"providers.{name}.auth.token_url: its secrets go to {url.hostname} in plain text, for everyone on the "
+                "way to read; use https"
             )
 
 

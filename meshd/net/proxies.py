@@ -62,6 +62,11 @@ class Proxy:
         """Without user and password."""
         return URL.build(scheme=self.scheme, host=self.host, port=self.port)
 
+    @property
+    def with_login(self) -> str:
+        """Its address for libraries, never for a message."""
+        return str(self.url.with_user(self.user).with_password(self.password))
+
 
 def find_proxy(secure: bool, host: str, port: int | None, environ: Mapping[str, str] | None = None) -> Proxy | None:
     """The proxy for a server; None for a direct connection, and always for this machine itself.

@@ -31,6 +31,7 @@ _DEEPEST = 3  # escapes inside escapes
 _PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "lm-studio", "not-needed", "no-key",
                            "bearer", "basic", "token", "true", "false"})  # fmt: skip
 _SECRET_NAME = re.compile(r"(?i)key|token|auth|secret|passw|passphrase|cookie|credential|signature|session|jwt|bearer")
+_SECRETS_OF_AUTH = ("client_secret", "refresh_token", "credentials")
 _LONG = re.compile(r"[A-Za-z0-9_+=.~-]{16,}")
 _NO_SECRET = re.compile(r"[\d.\-]{0,12}(?:-?preview)?|v\d[\w.]{0,6}", re.I)  # an API's version
 _ESCAPE = re.compile(
@@ -186,6 +187,8 @@ def secrets_of(settings: ProviderSettings) -> set[str]:
     found = {settings.api_key or "", *settings.api_keys.values(), *_beside_the_key(settings)}
     for secret in settings.secrets:
         found |= credentials_of_address(secret, path=True) if "://" in secret else {secret}
+    found |= {str(settings.auth.get(name) or "") for name in _SECRETS_OF_AUTH}
+    found |= credentials_of_address(str(settings.auth.get("token_url") or ""))
     for name, option in settings.options.items():
         if isinstance(option, str) and _SECRET_NAME.search(str(name)):
             found.add(option)

@@ -8,7 +8,13 @@ from importlib import import_module
 from meshd.sdk.http.authorization import Authorization, Learn
 from meshd.sdk.settings import ProviderSettings
 
-METHODS: Mapping[str, str] = {}
+_HERE = "meshd.connectors.providers.authorizations."
+
+METHODS: Mapping[str, str] = {
+    "oauth": _HERE + "oauth:oauth",
+    "service_account": _HERE + "google:google",
+    "entra": _HERE + "entra:entra",
+}
 """Method → `module:factory`, imported at its first use."""
 
 
