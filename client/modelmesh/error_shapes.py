@@ -1,13 +1,14 @@
-"""Errors as Anthropic's API writes them; `MeshError.to_wire` has OpenAI's form.
+"""Errors as Anthropic's and OpenAI's Responses API write them; `MeshError.to_wire` has OpenAI's usual form.
 
 Claude Code recovers by their words, so a provider's own stay as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from modelmesh.errors import MeshError
+from modelmesh.errors import InvalidRequestError, MeshError, RateLimitError
 
 _INVALID: Final = "invalid_request_error"
 _TYPES: Final = {
@@ -39,3 +40,32 @@ def anthropic_error(error: MeshError) -> dict[str, Any]:
     if error.request_id:
         made["request_id"] = error.request_id
     return made
+
+
+_CODES: Final = frozenset(
+    {"server_error", "rate_limit_exceeded", "invalid_prompt", "context_length_exceeded", "insufficient_quota"}
+)
+"""The first three are of the Responses API's description; Codex knows the others."""
+
+
+def failed_response(response: Mapping[str, Any], error: MeshError) -> dict[str, Any]:
+    """The response, failed."""
+    if error.code in _CODES:
+        code = error.code
+    elif isinstance(error, RateLimitError):
+        code = "rate_limit_exceeded"
+    else:
+        code = "invalid_prompt" if isinstance(error, InvalidRequestError) else "server_error"
+    return {**response, "status": "failed", "error": {"code": code, "message": error.message}}
+
+
+def responses_error(error: MeshError, first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that tells an error inside a stream of the Responses API. first, last: the first and the last event
+    that the app has got. The response that has begun has failed; if none has, or if it continues in the background,
+    only the error is told."""
+    sequence, response = (last or first).get("sequence_number"), first.get("response")
+    number = sequence + 1 if type(sequence) is int else 0
+    if isinstance(response, dict) and response.get("background") is not True:
+        return {"type": "response.failed", "sequence_number": number, "response": failed_response(response, error)}
+    told = {"code": error.code, "message": error.message, "param": error.param}
+    return {"type": "error", "sequence_number": number, **told}

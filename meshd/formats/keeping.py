@@ -70,6 +70,9 @@ class Keeping(Protocol):
     def in_background(self, fields: Fields) -> bool:
         """Whether the app does not wait for the answer. Raises InvalidRequestError if that is not possible."""
 
+    def is_streamed(self, fields: Fields) -> bool:
+        """Whether the app wants the answer's events."""
+
     def in_foreground(self, fields: Fields) -> bytes:
         """The body of the same request, for an app that waits."""
 
@@ -90,5 +93,17 @@ class Keeping(Protocol):
     def failed(self, response: bytes, error: MeshError) -> bytes: ...
 
     def cancelled(self, response: bytes) -> bytes: ...
+
+    def first_events(self, queued: bytes) -> list[bytes]:
+        """Those of a response that has not begun, numbered from 0."""
+
+    def event_of(self, queued: bytes, data: bytes, number: int) -> bytes:
+        """An event of the answer, as one of the queued response with that number; b"" if the app is not to get it."""
+
+    def last_event(self, response: bytes, number: int) -> bytes:
+        """Of a response that has ended in any way."""
+
+    def events_gone(self) -> InvalidRequestError:
+        """The error for events that are not kept, or no longer."""
 
     def not_cancellable(self) -> InvalidRequestError: ...

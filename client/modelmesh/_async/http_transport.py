@@ -32,13 +32,15 @@ def _transport_class(http: Any) -> Any:
             self._framing = framing
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
+            first = last = b""
             try:
                 async for data in self._stream:
+                    first, last = first or data, data
                     yield data if self._framing is None else self._framing.event(data)
             except MeshError as error:
                 if self._framing is None:  # a file has no place for an error
                     raise http.RemoteProtocolError(str(error)) from error
-                yield self._framing.error_event(error)
+                yield self._framing.error_event(error, first, last)
             else:
                 yield self._framing.last if self._framing is not None else b""
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from modelmesh.error_shapes import anthropic_error
+from modelmesh.error_shapes import anthropic_error, responses_error
 from modelmesh.errors import MeshError
 
 _EVENTS: Final = "text/event-stream"
@@ -18,19 +18,19 @@ _EVENTS: Final = "text/event-stream"
 
 class Framing(NamedTuple):
     """media_type: of a stream. event: frames a chunk. error: the body of an error. error_inside: the chunk that tells
-    one inside a stream. last: what follows the last event."""
+    one inside a stream, by the first and the last chunk that came. last: what follows the last event."""
 
     media_type: str
     event: Callable[[bytes], bytes]
     error: Callable[[MeshError], dict[str, Any]]
-    error_inside: Callable[[MeshError], dict[str, Any]]
+    error_inside: Callable[[MeshError, bytes, bytes], dict[str, Any]]
     last: bytes = b""
 
     def error_body(self, error: MeshError) -> bytes:
         return msgspec.json.encode(self.error(error))
 
-    def error_event(self, error: MeshError) -> bytes:
-        return self.event(msgspec.json.encode(self.error_inside(error)))
+    def error_event(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> bytes:
+        return self.event(msgspec.json.encode(self.error_inside(error, first, last)))
 
 
 def framing_at(path: str) -> Framing:
@@ -69,19 +69,31 @@ def _openai_error(error: MeshError) -> dict[str, Any]:
     return {"error": body, "mesh": mesh}
 
 
-def _responses_error(error: MeshError) -> dict[str, Any]:
-    """OpenAI's SDK raises only for one with `error`."""
-    told = {"code": error.code, "message": error.message, "param": error.param, "sequence_number": 0}
-    return {"type": "error", **told, **_openai_error(error)}
+def _inside_a_response(error: MeshError, first: bytes, last: bytes) -> dict[str, Any]:
+    return responses_error(error, _map(first), _map(last))
+
+
+def _map(data: bytes) -> dict[str, Any]:
+    try:
+        return _read_map(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+
+
+_read_map = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _ollama_error(error: MeshError) -> dict[str, Any]:
     return {"error": error.message}
 
 
-_CHAT: Final = Framing(_EVENTS, _event, _openai_error, _openai_error, b"data: [DONE]\n\n")
+def _the_same(write: Callable[[MeshError], dict[str, Any]]) -> Callable[[MeshError, bytes, bytes], dict[str, Any]]:
+    return lambda error, first, last: write(error)
+
+
+_CHAT: Final = Framing(_EVENTS, _event, _openai_error, _the_same(_openai_error), b"data: [DONE]\n\n")
 _BY_PREFIX: Final = {
-    "/v1/messages": Framing(_EVENTS, _named_event, anthropic_error, anthropic_error),
-    "/v1/responses": Framing(_EVENTS, _named_event, _openai_error, _responses_error),
-    "/api/": Framing("application/x-ndjson", _line, _ollama_error, _ollama_error),
+    "/v1/messages": Framing(_EVENTS, _named_event, anthropic_error, _the_same(anthropic_error)),
+    "/v1/responses": Framing(_EVENTS, _named_event, _openai_error, _inside_a_response),
+    "/api/": Framing("application/x-ndjson", _line, _ollama_error, _the_same(_ollama_error)),
 }

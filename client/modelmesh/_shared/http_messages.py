@@ -48,7 +48,7 @@ def call_for(request: Any, content: bytes, app: str | None) -> PendingCall:
         method=request.method,
         path=path,
         headers=headers,
-        stream=is_file(path) or _is_streamed(headers.get("content-type", ""), content),
+        stream=_is_streamed(path, headers.get("content-type", ""), content),
         app=app or "",
     )
     return PendingCall(head, content, request.extensions.get("timeout", {}).get("read"))
@@ -59,7 +59,9 @@ def is_file(path: str) -> bool:
     return _FILES.fullmatch(path.partition("?")[0]) is not None
 
 
-def _is_streamed(content_type: str, content: bytes) -> bool:
+def _is_streamed(path: str, content_type: str, content: bytes) -> bool:
+    if is_file(path) or (not content and "stream=true" in path.partition("?")[2].split("&")):
+        return True
     if content_type.startswith("multipart/"):
         return _STREAMED_FORM.search(content) is not None
     try:

@@ -75,8 +75,9 @@ class ResponsesConfig(Section):
     )
     max_size: Size = Field(
         default=32 * 1024**2,
-        description="Bytes of all responses, in memory and in the state store. When they exceed it, the user with the "
-        "most loses the response that was used longest ago; one response takes at most a quarter.",
+        description="Bytes of all responses, in memory and in the state store, and of the events of those that were "
+        "streamed in the background, in memory. When they exceed it, the user with the most loses what was used "
+        "longest ago; one response takes at most a quarter, as do its events.",
     )
     max_count: Positive = Field(default=4096, description="Largest number of responses.")
     ttl: Duration = Field(default=604800.0, description="How long each is kept.")

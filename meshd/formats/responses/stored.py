@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 
 from meshd.formats.keeping import Stored
-from meshd.formats.responses.errors import failed_response
 from meshd.formats.responses.ids import item_id
 from meshd.formats.responses.stream.assembled import Assembly
-from meshd.formats.responses.wire import COMPLETED, FAILED, INCOMPLETE, type_of
+from meshd.formats.responses.wire import COMPLETED, CREATED, FAILED, INCOMPLETE, type_of
 from meshd.host.plain_text import printable
 from meshd.sdk.reading import lenient
+from modelmesh.error_shapes import failed_response
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 
 _PREVIOUS = "previous_response_id"
@@ -242,13 +242,12 @@ def in_background(fields: Mapping[str, msgspec.Raw]) -> bool:
         return False
     if not is_stored(fields):
         raise InvalidRequestError("`background` needs `store`, as the answer is retrieved later", param="background")
-    if bytes(fields.get("stream", _NULL)) == b"true":
-        raise InvalidRequestError(
-            "`stream` is not possible with `background` here; retrieve the response until it has ended",
-            param="stream",
-            code="unsupported_parameter",
-        )
     return True
+
+
+def is_streamed(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the app wants the events of its response."""
+    return bytes(fields.get("stream", _NULL)) == b"true"
 
 
 def in_foreground(fields: Mapping[str, msgspec.Raw]) -> bytes:
@@ -308,13 +307,53 @@ def finished(queued: bytes, answer: bytes) -> bytes:
 
 def failed(response: bytes, error: MeshError) -> bytes:
     """The response, which has failed with that error."""
-    return _encode(failed_response(dict(_object(response)), error))
+    return _encode(failed_response(_object(response), error))
 
 
 def cancelled(response: bytes) -> bytes:
     """The response after its cancellation; unchanged if it had ended."""
     document = _object(lenient.whole(response))
     return _encode({**document, "status": "cancelled"}) if is_open(response) else response
+
+
+def first_events(queued: bytes) -> list[bytes]:
+    """Those of a response that has not begun."""
+    kinds = (CREATED, "response.queued")
+    return [_event(kind, number, queued) for number, kind in enumerate(kinds)]
+
+
+def event_of(queued: bytes, data: bytes, number: int) -> bytes:
+    """An event of the answer, as one of the queued response with that number. b"" for one that the app has had, and for
+    anything else."""
+    try:
+        document = _object(lenient.whole(data))
+        response = document.get("response")
+        if _member(msgspec.Raw(data), "type") in ("", CREATED):
+            return b""
+        changed: dict[str, Any] = {"sequence_number": number}
+        if response is not None:
+            changed["response"] = msgspec.Raw(finished(queued, bytes(response)))
+    except _UNREADABLE:
+        return b""
+    return _encode({**document, **changed})
+
+
+def last_event(response: bytes, number: int) -> bytes:
+    """Of a response that has ended in any way."""
+    return _event(f"response.{_member(msgspec.Raw(response), 'status')}", number, response)
+
+
+def _event(kind: str, number: int, response: bytes) -> bytes:
+    return _encode({"type": kind, "sequence_number": number, "response": msgspec.Raw(response)})
+
+
+def events_gone() -> InvalidRequestError:
+    """The error for events that are not kept, or no longer."""
+    return InvalidRequestError(
+        "These events of the response are not kept here; retrieve it without `stream`.",
+        param="stream",
+        code="events_not_kept",
+    )
 
 
 def not_cancellable() -> InvalidRequestError:

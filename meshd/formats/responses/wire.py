@@ -19,10 +19,11 @@ from meshd.formats.responses.usage import usage_in
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 
+CREATED = "response.created"
 COMPLETED, INCOMPLETE, FAILED = "response.completed", "response.incomplete", "response.failed"
 _TEXT = "response.output_text.delta"
 _THOUGHTS = frozenset({"response.reasoning_summary_text.delta", "response.reasoning_text.delta"})
-_BARE = frozenset({"response.created", "response.in_progress", "response.queued", "response.output_item.added",
+_BARE = frozenset({CREATED, "response.in_progress", "response.queued", "response.output_item.added",
                    "response.content_part.added"})  # fmt: skip
 _ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
 _WHOLE = {"response.output_text.done": "text", "response.refusal.done": "refusal",

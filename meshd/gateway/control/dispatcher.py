@@ -138,7 +138,7 @@ class Dispatcher:
             await operation.raw(request, rest)
             return
         assert operation.handler is not None
-        call = Call(request.caller, request.headers, query=_query(request.query), rest=rest)
+        call = Call(request.caller, request.headers, query=query_of(request), rest=rest)
         require_json(request)
         call.body = _object(request.body)
         if request.stream:
@@ -265,7 +265,9 @@ def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
 _JSON = {"content-type": "application/json"}
 
 
-def _query(text: str) -> dict[str, str]:
+def query_of(request: Request) -> dict[str, str]:
+    """Raises InvalidRequestError for too many fields."""
+    text = request.query
     if (fields := text.count("&") + 1) > MOST_FIELDS:
         raise too_many("fields in its query", fields)
     return dict(parse_qsl(text))

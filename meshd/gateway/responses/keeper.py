@@ -23,7 +23,7 @@ from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.prompt_tokens import prompt_tokens
-from meshd.gateway.responses.replies import BackgroundReply, KeepingReply
+from meshd.gateway.responses.replies import BackgroundReply, KeepingReply, StreamedReply
 from meshd.gateway.responses.store import ResponseStore
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken
@@ -79,7 +79,7 @@ class ResponseKeeper:
                     and keeping.is_open(kept.stored.response)
                 ):
                     response = keeping.failed(kept.stored.response, lost)
-                    self.store.put(kept.owner, msgspec.structs.replace(kept.stored, response=response))
+                    self._put_last(keeping, kept.owner, msgspec.structs.replace(kept.stored, response=response))
 
     def owner(self, request: Request) -> Owner | None:
         return owner_of(request.caller, self._runtime.apps.identify(request.caller))
@@ -107,7 +107,7 @@ class ResponseKeeper:
         if previous:
             fields = await self._follow(request, spoken, keeping, fields, owner, previous)
         if keeping.in_background(fields):
-            self._begin_in_background(request, spoken, keeping, fields, owner, previous)
+            await self._begin_in_background(request, spoken, keeping, fields, owner, previous)
             return False
         keep = None
         if owner is not None and self.store.enabled and keeping.is_stored(fields):
@@ -149,7 +149,7 @@ class ResponseKeeper:
 
     # -- in the background ----------------------------------------------------------------------------
 
-    def _begin_in_background(
+    async def _begin_in_background(
         self, request: Request, spoken: Spoken, keeping: Keeping, fields: Fields, owner: Owner | None, previous: str
     ) -> None:
         if owner is None or not self.store.enabled:
@@ -157,14 +157,19 @@ class ResponseKeeper:
         stored = keeping.queued(fields, previous)
         place, failures = (owner, stored.id), list[MeshError]()
 
+        def answered(answer: bytes, error: MeshError | None = None) -> None:
+            if self._running.pop(place, None) is not None:
+                self._put_last(keeping, owner, _ended(keeping, stored, answer, error))
+
         def ended(answer: bytes, error: MeshError | None) -> None:
             self._admission.ended(run.request_id, run.reply, None)
             if error is not None:
                 failures.append(error)
-            if self._running.pop(place, None) is not None:
-                self.store.put(owner, _ended(keeping, stored, answer, error))
+            answered(answer, error)
 
-        reply = BackgroundReply(ended)
+        streamed, reply = keeping.is_streamed(fields), BackgroundReply(ended)
+        if streamed:
+            reply = StreamedReply(keeping, partial(self._pass, keeping, owner, stored), answered, ended)
         run = self._in_foreground(request, keeping.in_foreground(fields), reply)
         arrival.begin(self._runtime, run, spoken)  # tells at once what cannot be asked
         self._admission.admit(run, len(run.body), self._admission.rights(run.caller))
@@ -174,7 +179,32 @@ class ResponseKeeper:
         if not self.store.put(owner, stored):
             self._stop(place)
             raise InvalidRequestError("The input is too long to be kept; ask without `background`.", param="input")
-        request.way_back.respond(stored.response, {}, _JSON)
+        if not streamed:
+            request.way_back.respond(stored.response, {}, _JSON)
+            return
+        self.store.open_log(owner, stored.id)
+        for event in keeping.first_events(stored.response):
+            self.store.record(owner, stored.id, event)
+        request.stream = True
+        try:
+            await self.send_events(keeping, owner, stored.id, request)
+        except MeshError as error:  # not of the request to a model, which has a record of its own
+            request.way_back.error(error)
+
+    def _pass(self, keeping: Keeping, owner: Owner, stored: Stored, data: bytes) -> None:
+        """Keep an event of a running answer."""
+        log = self.store.log(owner, stored.id)
+        event = b"" if log is None else keeping.event_of(stored.response, data, log.end)
+        if event:
+            self.store.record(owner, stored.id, event)
+
+    def _put_last(self, keeping: Keeping, owner: Owner, stored: Stored) -> None:
+        """Keep a response that has ended, and its last event if its events are kept."""
+        self.store.put(owner, stored)
+        log = self.store.log(owner, stored.id)
+        if log is not None and not log.ended:
+            last = keeping.last_event(stored.response, log.end)
+            self.store.record(owner, stored.id, last, last=True)
 
     def _in_foreground(self, request: Request, body: bytes, reply: BackgroundReply) -> Request:
         arrived, timeout = clock.now(), self._admission.limits.request_timeout
@@ -233,8 +263,18 @@ class ResponseKeeper:
             return stored.response
         self._stop((owner, id))
         response = keeping.cancelled(stored.response)
-        self.store.put(owner, msgspec.structs.replace(stored, response=response))
+        self._put_last(keeping, owner, msgspec.structs.replace(stored, response=response))
         return response
+
+    async def send_events(
+        self, keeping: Keeping, owner: Owner | None, id: str, request: Request, after: int = -1
+    ) -> None:
+        """Answer with the events of one that was found, from the one after this number to the last. Raises MeshError,
+        and as `Reply.chunk`."""
+        log = self.store.log(owner, id)
+        if log is None:
+            raise keeping.events_gone()
+        await log.send(request.way_back, after + 1, request.deadline, keeping.events_gone())
 
 
 def _require_whole(fields: Fields, keeping: Keeping) -> None:

@@ -83,3 +83,41 @@ class BackgroundReply(Reply):
         if not self.done:
             self.done = True
             self._ended(body, error)
+
+
+class StreamedReply(BackgroundReply):
+    """The same for a stream. passed: called with each event but the last. answered: called with the whole answer, as
+    soon as it is there; `ended` gets it again."""
+
+    __slots__ = ("_answer", "_answered", "_assembly", "_keeping", "_passed")
+
+    def __init__(
+        self,
+        keeping: Keeping,
+        passed: Callable[[bytes], None],
+        answered: Callable[[bytes], None],
+        ended: Callable[[bytes, MeshError | None], None],
+    ) -> None:
+        super().__init__(ended)
+        self._keeping = keeping
+        self._passed = passed
+        self._answered = answered
+        self._assembly = keeping.assembling()
+        self._answer = b""
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        lacking = MeshError("The answer's stream ended without its last event.")
+        self._end(self._answer, None if self._answer else lacking)
+
+    async def chunk(self, data: bytes) -> None:
+        self.chunk_now(data)
+
+    def chunk_now(self, data: bytes) -> bool:
+        self.sent += 1
+        self._assembly.add(data)
+        if self._keeping.is_last(data):
+            self._answer = self._assembly.answer()
+            self._answered(self._answer)
+        else:
+            self._passed(data)
+        return True

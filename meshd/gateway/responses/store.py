@@ -1,6 +1,6 @@
-"""The store of responses: in memory, and copied to the state store.
+"""The store of responses: in memory, and copied to the state store; and of their events, which are only in memory.
 
-Owns: which responses are kept, whose they are, for how long and in how many bytes.
+Owns: which responses and events are kept, whose they are, for how long and in how many bytes.
 Must never: find a response for anyone but the app that made it, let one user push out another's, or wait for a disk.
 """
 
@@ -18,12 +18,13 @@ from meshd.core.fair_eviction import Shares
 from meshd.formats.keeping import Stored
 from meshd.gateway.access.owner import Owner, key_of
 from meshd.gateway.actors import Tell
+from meshd.gateway.responses.events import EventLog
 from meshd.messages import StateChanged
 
 logger = logging.getLogger("meshd.gateway")
 
 TABLE = "response"
-LARGEST_SHARE = 4  # no response takes more than this part of `max_size`
+LARGEST_SHARE = 4  # no response takes more than this part of `max_size`, nor do its events
 ENTRY_BYTES = 1024  # bytes of memory in addition to the response itself
 
 
@@ -60,6 +61,7 @@ class ResponseStore:
         self._now = now
         self._config: ResponsesConfig | None = None  # None before the first: nothing is dropped yet
         self._kept: dict[str, Kept] = {}
+        self._logs: dict[str, EventLog] = {}
         self._shares: Shares[str] = Shares()
 
     def __len__(self) -> int:
@@ -78,7 +80,8 @@ class ResponseStore:
 
     def inherit(self, before: ResponseStore) -> None:
         """Continue an earlier life's."""
-        self._kept, self._shares, self._config = before._kept, before._shares, before._config
+        self._kept, self._logs = before._kept, before._logs
+        self._shares, self._config = before._shares, before._config
 
     def restore(self, rows: Mapping[str, dict[str, Any]]) -> None:
         """Take what an earlier process kept; of those that are here already, nothing."""
@@ -100,8 +103,12 @@ class ResponseStore:
         kept, self._kept, self._shares = self._kept, {}, Shares()
         for key, each in kept.items():
             self._keep(key, each)
+        for name, log in self._logs.items():
+            self._shares.put(name, log.user, log.size)
         for key in [] if config.enabled else list(self._kept):
             self._drop(key)
+        for name in [] if config.enabled else list(self._logs):
+            self._forget(name)
         self.sweep()
         self._trim()
 
@@ -112,6 +119,8 @@ class ResponseStore:
         oldest = self._now() - self._config.ttl
         for key in [key for key, kept in self._kept.items() if kept.at <= oldest]:
             self._drop(key)
+        for name in [name for name, log in self._logs.items() if log.ended and log.at <= oldest]:
+            self._forget(name)
 
     # -- responses ------------------------------------------------------------------------------------
 
@@ -138,11 +147,34 @@ class ResponseStore:
         return kept.stored
 
     def drop(self, owner: Owner, id: str) -> None:
-        """Idempotent."""
+        """With its events. Idempotent."""
         self._drop(key_of(owner, id))
+        self._forget(_log_name(owner, id))
 
     def all(self) -> list[Kept]:
         return list(self._kept.values())
+
+    # -- their events ---------------------------------------------------------------------------------
+
+    def open_log(self, owner: Owner, id: str) -> None:
+        """Keep the events of this response too."""
+        self._logs[_log_name(owner, id)] = EventLog(owner.user, self._now())
+
+    def log(self, owner: Owner | None, id: str) -> EventLog | None:
+        """None if its events are not kept, or no longer."""
+        name = "" if owner is None else _log_name(owner, id)
+        self._shares.used(name)
+        return self._logs.get(name)
+
+    def record(self, owner: Owner, id: str, event: bytes, *, last: bool = False) -> None:
+        """Add an event of a response, unless its events are not kept."""
+        name = _log_name(owner, id)
+        log = self._logs.get(name)
+        if log is None or self._config is None:
+            return
+        log.add(event, self._config.max_size // LARGEST_SHARE, last=last)
+        self._shares.put(name, log.user, log.size)
+        self._trim()
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -154,12 +186,29 @@ class ResponseStore:
 
     def _trim(self) -> None:
         while self._config is not None and self._shares.size > self._config.max_size:
-            self._drop(self._shares.pop())
+            name = self._shares.pop()
+            log = self._logs.get(name)
+            if log is None:
+                self._drop(name)
+            elif log.ended:
+                self._forget(name)
+            else:
+                log.clear()
 
     def _drop(self, key: str) -> None:
         self._shares.drop(key)
         if self._kept.pop(key, None) is not None:
             self._tell("state", StateChanged(TABLE, key, None))
+
+    def _forget(self, name: str) -> None:
+        self._shares.drop(name)
+        log = self._logs.pop(name, None)
+        if log is not None:
+            log.forget()
+
+
+def _log_name(owner: Owner, id: str) -> str:
+    return f"events {key_of(owner, id)}"
 
 
 def _row(kept: Kept) -> dict[str, Any]:

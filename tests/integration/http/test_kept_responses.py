@@ -23,9 +23,10 @@ def test_responses_survive_a_restart(meshd: Any, crash: bool) -> None:
         gone = client.responses.create(model="chat", input="gone")
         client.responses.delete(gone.id)
         waits = client.responses.create(model="silent", input="hi", background=True)
+        streams: Any = next(client.responses.create(model="silent", input="hi", background=True, stream=True)).response
         if crash:
             stored = daemon.state / "state.sqlite3"
-            until(lambda: _rows(stored) == {made.id, waits.id}, what="they are written")
+            until(lambda: _rows(stored) == {made.id, waits.id, streams.id}, what="they are written")
             daemon.kill()
         else:
             assert daemon.stop() == 0
@@ -36,7 +37,11 @@ def test_responses_survive_a_restart(meshd: Any, crash: bool) -> None:
         assert len(said(client, more.id)) == 3
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(gone.id)
-        assert client.responses.retrieve(waits.id).status == "failed"
+        for id in (waits.id, streams.id):
+            assert client.responses.retrieve(id).status == "failed"
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.retrieve(streams.id, stream=True)
+        assert caught.value.code == "events_not_kept"
         assert "hi there" not in json.dumps(daemon.ask("GET", "/mesh/v1/status"))
 
 
@@ -73,6 +78,20 @@ def test_a_follow_up_has_to_fit(meshd: Any) -> None:
         made = client.responses.create(model="counting", input="x" * 20_000)
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(made.id)
+
+
+def test_events_that_there_is_no_room_for_are_dropped(meshd: Any) -> None:
+    """The oldest; its readers in time get them all, and the response has everything."""
+    daemon = meshd({**CONFIG, "responses": {"max_size": "128KiB"}, "proxy": PROXY})
+    with over_http(daemon) as client:
+        events: list[Any] = list(client.responses.create(model="counting", input="go", background=True, stream=True))
+        assert len(events) > 200
+        id = events[0].response.id
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.retrieve(id, stream=True)
+        assert caught.value.code == "events_not_kept"
+        assert list(client.responses.retrieve(id, stream=True, starting_after=len(events) - 10)) == events[-9:]
+        assert client.responses.retrieve(id).output_text.split() == [str(number) for number in range(200)]
 
 
 def test_answers_from_a_cache_are_kept_for_each_app(meshd: Any) -> None:

@@ -125,9 +125,6 @@ def test_what_there_is_not(client: openai.OpenAI) -> None:
     made = client.responses.create(model="chat", input="hi")
     with pytest.raises(openai.BadRequestError, match="synchronous"):
         client.responses.cancel(made.id)
-    with pytest.raises(openai.BadRequestError) as caught:
-        list(client.responses.retrieve(made.id, stream=True))
-    assert caught.value.param == "stream"
     with pytest.raises(openai.NotFoundError):
         client.responses.compact(model="chat", input="hi")
 
@@ -184,13 +181,6 @@ def test_a_deleted_one_ends_too(daemon: Any, client: openai.OpenAI) -> None:
     until(lambda: daemon.status()["in_flight"] == 0, what="it is cancelled")
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(made.id)
-
-
-@pytest.mark.parametrize(("given", "param"), [({"store": False}, "background"), ({"stream": True}, "stream")])
-def test_what_is_not_possible_in_the_background(client: openai.OpenAI, given: Any, param: str) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model="chat", input="hi", background=True, **given)
-    assert caught.value.param == param
 
 
 def test_what_cannot_be_asked_is_told_at_once(client: openai.OpenAI) -> None:
@@ -295,16 +285,15 @@ def test_an_agents_turn_with_a_custom_tool_and_a_namespace(client: openai.OpenAI
 # -- errors inside a stream, and WebSocket -----------------------------------------------------------------
 
 
-def test_an_error_inside_a_stream_is_the_end_of_its_response(daemon: Any) -> None:
-    with over_http(daemon) as client:
-        events: list[Any] = list(client.responses.create(model="cut", input="hi", stream=True))
-        assert [event.sequence_number for event in events] == list(range(len(events)))
-        last, first = events[-1], events[0]
-        assert (first.type, last.type) == ("response.created", "response.failed")
-        assert (last.response.id, last.response.status) == (first.response.id, "failed")
-        assert last.response.error.code == "server_error"
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(first.response.id)
+def test_an_error_inside_a_stream_is_the_end_of_its_response(client: openai.OpenAI) -> None:
+    events: list[Any] = list(client.responses.create(model="cut", input="hi", stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    last, first = events[-1], events[0]
+    assert (first.type, last.type) == ("response.created", "response.failed")
+    assert (last.response.id, last.response.status) == (first.response.id, "failed")
+    assert last.response.error.code == "server_error"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.response.id)
 
 
 def test_an_upgrade_is_refused_at_once(daemon: Any) -> None:

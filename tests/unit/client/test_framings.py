@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,39 @@ def test_responses_name_their_events() -> None:
     assert responses.event(b'{"type":"response.created"}').startswith(b"event: response.created\n")
     assert json.loads(responses.error_body(REFUSED))["error"]["message"] == "no"
     assert responses.error_event(REFUSED).startswith(b"event: error\ndata: ")
+
+
+def told(first: bytes, last: bytes) -> dict[str, Any]:
+    event = framing_at("/v1/responses").error_event(RateLimitError("slow"), first, last)
+    made: dict[str, Any] = json.loads(event.partition(b"data: ")[2])
+    return made
+
+
+@pytest.mark.parametrize("first", [
+    b'{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","output":[]}}',
+    b'{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","output":[],"background":false}}',
+])  # fmt: skip
+def test_a_response_that_breaks_has_failed(first: bytes) -> None:
+    event = told(first, b'{"sequence_number":7}')
+    assert (event["type"], event["sequence_number"]) == ("response.failed", 8)
+    assert event["response"]["status"] == "failed"
+    assert event["response"]["id"] == "resp_1"
+    assert event["response"]["error"] == {"code": "rate_limit_exceeded", "message": "slow"}
+
+
+@pytest.mark.parametrize("first", [
+    b'{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","background":true}}',
+    b'{"type":"response.output_text.delta","sequence_number":0}', b"", b"[", b"[]",
+])  # fmt: skip
+def test_otherwise_only_the_stream_broke(first: bytes) -> None:
+    event = told(first, b'{"sequence_number":7}')
+    assert event == {
+        "type": "error",
+        "sequence_number": 8,
+        "code": "rate_limit_exceeded",
+        "message": "slow",
+        "param": None,
+    }
 
 
 def test_ollama_has_lines() -> None:

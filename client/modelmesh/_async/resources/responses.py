@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from modelmesh._async.resources.resource import AsyncResource
-from modelmesh._openai_sdk.arguments import NOT_GIVEN
+from modelmesh._openai_sdk.arguments import NOT_GIVEN, given
 from modelmesh._shared.options import quoted
 from modelmesh.types import ItemPage, Response, ResponseEvent
 
@@ -22,9 +22,9 @@ class AsyncInputItems(AsyncResource):
         """The input of one that the mesh has kept: a page of at most `limit` items after the one of that id, in the
         order `asc` or `desc`. Raises NotFoundError."""
         query = {"after": after, "limit": limit, "order": order}
-        given = {name: value for name, value in query.items() if value is not None}
+        sent = {name: value for name, value in query.items() if value is not None}
         path = f"{PATH}/{quoted(response_id)}/input_items"
-        return await self._sender.send("GET", path, ItemPage, extra_query=given)  # type: ignore[no-any-return]
+        return await self._sender.send("GET", path, ItemPage, extra_query=sent)  # type: ignore[no-any-return]
 
 
 class AsyncResponses(AsyncResource):
@@ -39,9 +39,15 @@ class AsyncResponses(AsyncResource):
         kind = ResponseEvent if stream else Response
         return await self._sender.ask(PATH, kind, "chat-completion", {"stream": stream, **params}, stream=bool(stream))
 
-    async def retrieve(self, response_id: str) -> Response:
-        """One that the mesh has kept. Raises NotFoundError."""
-        return await self._sender.send("GET", f"{PATH}/{quoted(response_id)}", Response)  # type: ignore[no-any-return]
+    async def retrieve(self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN) -> Any:
+        """One that the mesh has kept: a Response. With `stream`, the events of one in the background that was begun
+        with `stream`; only those after the one that is numbered `starting_after`, if it is given. Raises
+        NotFoundError."""
+        path = f"{PATH}/{quoted(response_id)}"
+        if not stream:
+            return await self._sender.send("GET", path, Response)
+        query = {"stream": "true"} | ({"starting_after": starting_after} if given(starting_after) else {})
+        return await self._sender.send("GET", path, ResponseEvent, extra_query=query, stream=True)
 
     async def delete(self, response_id: str) -> None:
         await self._sender.send("DELETE", f"{PATH}/{quoted(response_id)}")

@@ -29,9 +29,9 @@ from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.conversation.tool_names import by_name
 from meshd.formats.responses.conversation.answer import Ids, closing, item_status, skeleton
 from meshd.formats.responses.conversation.open_items import Call, Item, Message, Thought
-from meshd.formats.responses.errors import failed_response
 from meshd.formats.responses.ids import item_id, response_id
 from meshd.sdk.provider import Usage
+from modelmesh.error_shapes import failed_response
 from modelmesh.errors import MeshError
 
 _encode = msgspec.json.Encoder().encode

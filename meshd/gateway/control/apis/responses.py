@@ -16,7 +16,8 @@ from meshd.formats.known import FORMATS
 from meshd.gateway.access.owner import Owner, owner_of
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
-from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.control.dispatcher import Call, Dispatcher, query_of
+from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, spoken_at
@@ -33,26 +34,28 @@ class Responses(Group):
     def add_to(self, table: Dispatcher) -> None:
         for path, spoken in spoken_at().items():
             if FORMATS[spoken.format_name].keeps:
-                table.add("GET", f"{path}/", partial(self.get, spoken), format=spoken.format_name)
+                table.add_raw("GET", f"{path}/", partial(self.get, spoken), format=spoken.format_name)
                 table.add("DELETE", f"{path}/", partial(self.delete, spoken), format=spoken.format_name)
                 table.add("POST", f"{path}/", partial(self.cancel, spoken), format=spoken.format_name)
 
-    async def get(self, spoken: Spoken, call: Call) -> msgspec.Raw:
-        """A response, or `/input_items` of one."""
-        keeping = _keeping(spoken)
-        id, _, part = call.rest.partition("/")
+    async def get(self, spoken: Spoken, request: Request, rest: str) -> None:
+        """A response, its events, or `/input_items` of it."""
+        keeping, query = _keeping(spoken), query_of(request)
+        id, _, part = rest.partition("/")
         if part not in ("", _ITEMS):
             raise _unknown(part)
-        stored = self._responses.find(keeping, self._owner(call), id)
+        owner = self._owner(request)
+        stored = self._responses.find(keeping, owner, id)
         if part:
-            return msgspec.Raw(keeping.input_items(stored, **_page(call)))
-        if call.query.get("stream", "").lower() == "true":
-            raise InvalidRequestError(
-                "Events of a response are sent only once; retrieve it without `stream`.",
-                param="stream",
-                code="unsupported_parameter",
-            )
-        return msgspec.Raw(stored.response)
+            body = keeping.input_items(stored, **_page(query))
+        elif query.get("stream", "").lower() == "true":
+            request.stream = True
+            after = _number(query, "starting_after") if "starting_after" in query else -1
+            await self._responses.send_events(keeping, owner, id, request, after)
+            return
+        else:
+            body = stored.response
+        request.reply.respond(body, {}, {"content-type": "application/json"})
 
     async def delete(self, spoken: Spoken, call: Call) -> msgspec.Raw:
         keeping = _keeping(spoken)
@@ -65,7 +68,7 @@ class Responses(Group):
             raise _unknown(part or id)
         return msgspec.Raw(self._responses.cancel(_keeping(spoken), self._owner(call), id))
 
-    def _owner(self, call: Call) -> Owner | None:
+    def _owner(self, call: Call | Request) -> Owner | None:
         return owner_of(call.caller, self.runtime.apps.identify(call.caller))
 
 
@@ -75,13 +78,18 @@ def _keeping(spoken: Spoken) -> Keeping:
     return keeping
 
 
-def _page(call: Call) -> dict[str, Any]:
+def _page(query: dict[str, str]) -> dict[str, Any]:
     """Which items. Raises InvalidRequestError."""
-    given: dict[str, Any] = {name: call.query[name] for name in ("after", "order") if name in call.query}
-    limit = call.query.get("limit", "20")
-    if not (limit.isascii() and limit.isdecimal() and len(limit) < 10):
-        raise InvalidRequestError("`limit` has to be a number", param="limit")
-    return {**given, "limit": int(limit)}
+    given: dict[str, Any] = {name: query[name] for name in ("after", "order") if name in query}
+    return {**given, "limit": _number(query, "limit") if "limit" in query else 20}
+
+
+def _number(query: dict[str, str], name: str) -> int:
+    """Raises InvalidRequestError."""
+    text = query[name]
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise InvalidRequestError(f"`{name}` has to be a number", param=name)
+    return int(text)
 
 
 def _unknown(part: str) -> NotFoundError:

@@ -59,11 +59,32 @@ def test_the_foreground(given: Any) -> None:
     assert not kept.in_background(fields(**given, store=False, stream=True))
 
 
-@pytest.mark.parametrize(("given", "param"), [({"store": False}, "background"), ({"stream": True}, "stream")])
-def test_what_is_not_possible(given: Any, param: str) -> None:
+def test_what_is_not_possible() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        kept.in_background(fields(background=True, **given))
-    assert caught.value.param == param
+        kept.in_background(fields(background=True, store=False))
+    assert caught.value.param == "background"
+
+
+@given(responses_api.responses())
+def test_events_of_an_answer_are_those_of_the_queued_response(response: dict[str, Any]) -> None:
+    queued = kept.queued(ASKED, "resp_0")
+    made = [json.loads(event) for event in kept.first_events(queued.response)]
+    for event in responses_api.streamed(response):
+        data = json.dumps(event).encode()
+        passed = kept.event_of(queued.response, data, len(made))
+        assert bool(passed) == (event["type"] != "response.created")
+        if passed:
+            made.append(json.loads(passed))
+            assert made[-1]["type"] == event["type"]
+    assert [event["sequence_number"] for event in made] == list(range(len(made)))
+    assert {event["response"]["id"] for event in made if "response" in event} == {queued.id}
+    last = json.loads(kept.last_event(kept.cancelled(queued.response), 7))
+    assert (last["type"], last["sequence_number"], last["response"]["id"]) == ("response.cancelled", 7, queued.id)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"nonsense", b'{"type":"response.x","response":3}'])
+def test_what_is_no_event_is_not_passed_on(data: bytes) -> None:
+    assert kept.event_of(kept.queued(ASKED, "").response, data, 2) == b""
 
 
 @given(responses_api.responses())
