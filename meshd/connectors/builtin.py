@@ -14,6 +14,7 @@ from meshd.sdk.connector import ConnectorSpec
 _SETTINGS = "meshd.config.schema.settings:"
 _PROVIDERS = "meshd.connectors.providers."
 _HTTP = _PROVIDERS + "http_provider:HttpProvider"
+_SERVICE = _PROVIDERS + "services.provider:ServiceProvider"
 _STRATEGIES = "meshd.routing.decision.strategies."
 _SECRETS = "meshd.connectors.secrets."
 _STORAGE = "meshd.connectors.storage."
@@ -36,11 +37,14 @@ def _spec(
 
 
 def _catalogued(row: ProviderRow) -> ConnectorSpec:
-    """A provider that is only data: the HTTP connector serves it."""
+    """A provider that is only data: the HTTP connector serves it, or that of services."""
     given = ((field.name, getattr(row, field.name), field.default) for field in msgspec.structs.fields(ProviderRow))
     told = {name: value for name, value, default in given if value != default and value != {}}
     facts = {name: [*value] if isinstance(value, tuple) else value for name, value in told.items()}
-    return ConnectorSpec(row.id, "provider", row.description, _HTTP, row.aliases, _SETTINGS + "HttpSettings", row=facts)
+    factory = _SERVICE if "service" in row.quirks else _HTTP
+    return ConnectorSpec(
+        row.id, "provider", row.description, factory, row.aliases, _SETTINGS + "HttpSettings", row=facts
+    )
 
 
 _NAMED = (

@@ -17,6 +17,7 @@ import msgspec
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.form import Form, Part
 from meshd.sdk.reading.audio.length import seconds_of
+from meshd.sdk.reading.documents.pages import pages_of
 from modelmesh.errors import InvalidRequestError
 from modelmesh.wording import short
 
@@ -200,8 +201,10 @@ def _description(part: _Found) -> dict[str, object]:
         "content_type": printable(part.content_type),
         "bytes": len(part.content),
     }
-    seconds = seconds_of(part.content)
-    return told if seconds is None else {**told, "seconds": seconds}
+    for name, count in (("seconds", seconds_of(part.content)), ("pages", pages_of(part.content))):
+        if count is not None:
+            told[name] = count
+    return told
 
 
 def malformed(why: str) -> InvalidRequestError:

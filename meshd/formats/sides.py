@@ -23,7 +23,7 @@ _BASE = "/v1/"  # of an app's paths; a provider's are relative to its base URL
 
 
 class JSONProviderSide(ABC):
-    """One provider, with its quirks: `models_path`, `api_key_header`."""
+    """One provider, with its quirks: `models_path`, `api_key_header`, `api_key_scheme`."""
 
     name: ClassVar[str]
     usual_models_path: ClassVar[str] = "models"
@@ -35,6 +35,7 @@ class JSONProviderSide(ABC):
         quirks = settings.quirks
         self.models_path: str = quirks.get("models_path", self.usual_models_path)
         self._key_header: str = quirks.get("api_key_header") or self.usual_key_header
+        self._key_scheme: str = quirks.get("api_key_scheme") or "Bearer"
 
     def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
         path = operation.paths.get(self.name)
@@ -43,7 +44,7 @@ class JSONProviderSide(ABC):
     def headers(self, key: str) -> Mapping[str, str]:
         if not key:
             return {}
-        return {self._key_header: key} if self._key_header else {"Authorization": f"Bearer {key}"}
+        return {self._key_header: key} if self._key_header else {"Authorization": f"{self._key_scheme} {key}"}
 
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
         try:

@@ -19,6 +19,7 @@ CHAT = OperationSpec(
         "generation.video-generation",
         "understanding.audio-understanding",
         "understanding.document-understanding",
+        "transformation.translation",
         "transformation.image-editing",
         "transformation.audio-processing",
         "representation",

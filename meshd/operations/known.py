@@ -10,11 +10,14 @@ from meshd.operations.audio.transcription import TRANSCRIPTION
 from meshd.operations.audio.translation import TRANSLATION
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
+from meshd.operations.documents import DOCUMENT_PARSE
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.operations.images.edit import IMAGE_EDIT
 from meshd.operations.images.generation import IMAGE_GENERATION
 from meshd.operations.moderation import MODERATION
 from meshd.operations.rerank import RERANK
+from meshd.operations.search import SEARCH
+from meshd.operations.translate import TRANSLATE
 from meshd.sdk.calls.operation import OperationSpec
 
 OPERATIONS: dict[str, OperationSpec] = {
@@ -28,11 +31,14 @@ OPERATIONS: dict[str, OperationSpec] = {
         IMAGE_EDIT,
         MODERATION,
         RERANK,
+        SEARCH,
+        TRANSLATE,
+        DOCUMENT_PARSE,
         COMPLETION,
         EMBEDDINGS,
     )
 }
-"""By name; the first one is meant where nothing says otherwise. Of several with the same field, the last is."""
+"""By name; the first one is meant where nothing says otherwise. Of several with the same fields, the last is."""
 
 
 def usual() -> OperationSpec:
@@ -55,7 +61,8 @@ def of_body(fields: Container[str], model: str = "") -> OperationSpec:
             found, most = each, known
     if found is not None:
         return found
-    return next((each for each in reversed(OPERATIONS.values()) if each.text[0] in fields), usual())
+    about = [each for each in reversed(OPERATIONS.values()) if each.text[0] in fields]
+    return max(about, key=lambda each: sum(name in fields for name in each.text), default=usual())
 
 
 @lru_cache(1024)

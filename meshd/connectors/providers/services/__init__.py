@@ -1,0 +1,1 @@
+"""Providers of services: they carry out the steps of `meshd/services` over HTTP."""

@@ -1,0 +1,77 @@
+"""The servers of one service: its own, others that its row names, and those of files that it refers to.
+
+Must never: give the key to a server of files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from yarl import URL
+
+from meshd.catalogue.known import provider_row
+from meshd.connectors.providers.services.server import ServiceServer
+from meshd.sdk.provider import FailureKind, ProviderFailure, ProviderSettings
+from meshd.services.seam import Ask
+
+_MOST_KEYLESS = 8
+"""Servers of files that are kept connected."""
+
+
+class Servers:
+    """main: the one at the settings' `base_url`. Raises ValueError for a row without valid addresses."""
+
+    def __init__(self, settings: ProviderSettings, main: ServiceServer) -> None:
+        self._settings = settings
+        self._main = main
+        row = provider_row(settings.connector)
+        moved = row is None or settings.base_url != row.base_url  # a proxy, or another server of the same API
+        hosts: Mapping[str, str] = {} if moved else settings.quirks.get("hosts") or {}
+        self._hosts = {name: ServiceServer(replace(settings, base_url=url)) for name, url in hosts.items()}
+        self._downloads: tuple[str, ...] = tuple(settings.quirks.get("downloads") or ())
+        self._keyless: dict[str, ServiceServer] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def of(self, asked: Ask) -> ServiceServer:
+        """The one that a request goes to. Raises ProviderFailure."""
+        found = self._at(asked.url) if asked.url else self._hosts.get(asked.host, self._main)
+        found.credentials = self._main.credentials
+        return found
+
+    async def aclose(self) -> None:
+        for server in (*self._hosts.values(), *self._keyless.values()):
+            await server.aclose()
+        await asyncio.gather(*self._closing)
+
+    def _at(self, url: str) -> ServiceServer:
+        try:
+            target = URL(url, encoded=True)
+            origin = str(target.origin())
+        except ValueError:
+            raise _foreign() from None
+        for server in (self._main, *self._hosts.values()):
+            if server.origin == origin:
+                return server
+        host = f".{target.host}"
+        if target.scheme != "https" or not any(host.endswith(f".{each}") for each in self._downloads):
+            raise _foreign()
+        return self._of_files(origin)
+
+    def _of_files(self, origin: str) -> ServiceServer:
+        found = self._keyless.pop(origin, None)
+        if found is None:
+            bare = replace(self._settings, base_url=origin, api_key=None, api_keys={}, headers={}, auth_method="none")
+            found = ServiceServer(bare)
+        self._keyless[origin] = found  # the last one used comes last
+        if len(self._keyless) > _MOST_KEYLESS:
+            oldest = self._keyless.pop(next(iter(self._keyless)))
+            closing = asyncio.get_running_loop().create_task(oldest.aclose())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        return found
+
+
+def _foreign() -> ProviderFailure:
+    return ProviderFailure(FailureKind.BAD_ANSWER, "the provider names an address that is not its own", status=200)

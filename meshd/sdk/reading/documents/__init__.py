@@ -1,0 +1,1 @@
+"""How many pages a document has, read from its bytes."""

@@ -1,0 +1,47 @@
+"""How many pages a document has.
+
+Owns: which formats are read. The number that a file only says (`/Count`) would let an app reserve less than it uses:
+page objects are counted, also those in compressed streams of objects.
+Must never: hold more than `MOST_INFLATED` bytes of them, or guess: None where the bytes do not say it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+MOST_INFLATED = 32 * 1024 * 1024
+"""Bytes of all compressed streams of objects together."""
+
+_PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_OBJECTS = re.compile(rb"/ObjStm\b[^\0]{0,400}?>>\s*stream\r?\n")
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
+
+
+def pages_of(data: memoryview) -> int | None:
+    """At least one; None for another format, and for what cannot be read to its end."""
+    if bytes(data[:8]).startswith(_PICTURES):
+        return 1
+    if b"%PDF-" not in bytes(data[:1024]):
+        return None
+    try:
+        found = len(_PAGE.findall(data)) + sum(len(_PAGE.findall(each)) for each in _inflated(data))
+    except (zlib.error, _NotWhole):
+        return None
+    return found or None
+
+
+class _NotWhole(Exception):
+    pass
+
+
+def _inflated(data: memoryview) -> Iterator[bytes]:
+    left = MOST_INFLATED
+    for stream in _OBJECTS.finditer(data):
+        inflate = zlib.decompressobj()
+        objects = inflate.decompress(data[stream.end() :], left)
+        left -= len(objects)
+        if not inflate.eof:
+            raise _NotWhole
+        yield objects

@@ -1,0 +1,93 @@
+"""All services on one port, each below its name: `/tavily/search`. A query or text says what goes wrong.
+
+Words that make a service fail, wherever they stand in what is asked: `FAIL-429`, `FAIL-500`, … the status, with the
+body that the service documents for it; `PAGE`: a web page; `EMPTY`: a JSON object with nothing in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from tests.support.providers.in_thread import ProviderInThread
+
+KEY = "svc-test-0123456789abcdef"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Failure = Callable[[int], web.Response]
+_FAIL = re.compile(rb"FAIL-(\d{3})")
+
+
+@dataclass
+class LocalService:
+    """routes: "METHOD path" → what answers it. failure: the body of a status. header, scheme: where the key has to
+    be."""
+
+    name: str
+    routes: Mapping[str, Handler]
+    failure: Failure
+    header: str = "Authorization"
+    scheme: str = "Bearer "
+    keyless: bool = False
+    unauthorized: int = 401
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Sent:
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ServicesServer(ProviderInThread):
+    """sent: each request, by service."""
+
+    cancels = True
+
+    def __init__(self, *services: LocalService) -> None:
+        self.sent: dict[str, list[Sent]] = {service.name: [] for service in services}
+        self._services = services
+        super().__init__()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def provider(self, connector: str, **settings: Any) -> dict[str, Any]:
+        """Its section in a configuration; the last part of its service's path is its name."""
+        return {"connector": connector, "api_key": KEY, **settings}
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=10**8)
+        for service in self._services:
+            for route, handler in service.routes.items():
+                method, _, path = route.partition(" ")
+                app.router.add_route(method, f"/{service.name}{path}", self._handled(service, handler))
+        return app
+
+    def _handled(self, service: LocalService, handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            path = request.path.removeprefix(f"/{service.name}")
+            self.sent[service.name].append(Sent(request.method, path, request.query, request.headers, body))
+            if not service.keyless and request.headers.get(service.header) != f"{service.scheme}{KEY}":
+                return service.failure(service.unauthorized)
+            asked = body + request.query_string.encode()
+            if (fails := _FAIL.search(asked)) is not None:
+                return service.failure(int(fails[1]))
+            if b"PAGE" in asked:
+                return web.Response(text="<!doctype html><html>maintenance</html>", content_type="text/html")
+            if b"EMPTY" in asked:
+                return web.json_response({})
+            answer = await handler(request)
+            if not answer.prepared:
+                answer.headers.update(service.headers)
+            return answer
+
+        return handle
