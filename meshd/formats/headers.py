@@ -43,6 +43,7 @@ _VALUE = r'"[^"]*"|:[^:,;]*:|[^;,"\s]*'
 _ITEM = re.compile(rf'(?:"([^"]*)"|([^\s";,=]+))((?:\s*;\s*{_NAME}(?:=(?:{_VALUE}))?)*)\s*(?:,|$)')
 _PARAMETER = re.compile(rf";\s*({_NAME})=({_VALUE})")
 _DRAFT_03 = re.compile(r"\b(limit|remaining|reset)=(\d+)")
+_SEVERAL = re.compile(r"\d{1,12}(?: ?, ?\d{1,12})+")
 _LONGEST_DRAFT = 2000  # characters
 
 _Figures = dict[str, float]  # limit, remaining, reset
@@ -117,6 +118,10 @@ def _read_figure(name: str, value: str, groups: _Groups, raw: RawHeaders, now: f
         elif word != "minute":
             return  # the limit of something else
     if not what:
+        return
+    if _SEVERAL.fullmatch(value[:_LONGEST_DRAFT]):  # Brave's: the same figure of several windows
+        for place, of_window in enumerate(value.split(",")):
+            groups.setdefault((part + kind, f"{window}{place}"), {})[what] = float(of_window)
         return
     # In older drafts a list of policies may follow the figure: `100, 100;w=60`.
     number = _wait(value.strip(), raw, now) if what == "reset" else _number(value.split(",")[0].split(";")[0])

@@ -17,11 +17,6 @@ SERVICES: Mapping[str, str] = {
     "jina": "meshd.services.search.jina:JINA",
     "firecrawl": "meshd.services.search.firecrawl:FIRECRAWL",
     "searxng": "meshd.services.search.searxng:SEARXNG",
-    "deepl": "meshd.services.translation.deepl:DEEPL",
-    "google-cloud": "meshd.services.translation.google:GOOGLE_CLOUD",
-    "unstructured": "meshd.services.documents.unstructured:UNSTRUCTURED",
-    "llamaparse": "meshd.services.documents.llamaparse:LLAMAPARSE",
-    "perspective": "meshd.services.moderation.perspective:PERSPECTIVE",
 }
 """By name, as the quirk `service` has it."""
 

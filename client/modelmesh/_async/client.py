@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelmesh._async.resources.audio import AsyncAudio
     from modelmesh._async.resources.chat import AsyncBeta, AsyncChat
     from modelmesh._async.resources.completions import AsyncCompletions
+    from modelmesh._async.resources.documents import AsyncDocuments
     from modelmesh._async.resources.embeddings import AsyncEmbeddings
     from modelmesh._async.resources.images import AsyncImages
     from modelmesh._async.resources.mesh import AsyncMesh
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from modelmesh._async.resources.moderations import AsyncModerations
     from modelmesh._async.resources.rerank import AsyncRerank
     from modelmesh._async.resources.responses import AsyncResponses
+    from modelmesh._async.resources.search import AsyncSearch
+    from modelmesh._async.resources.translate import AsyncTranslate
 
 
 class AsyncOpenAIClient(BaseClient):
@@ -92,6 +95,24 @@ class AsyncOpenAIClient(BaseClient):
         from modelmesh._async.resources.rerank import AsyncRerank
 
         return AsyncRerank(self._sender)
+
+    @cached_property
+    def search(self) -> AsyncSearch:
+        from modelmesh._async.resources.search import AsyncSearch
+
+        return AsyncSearch(self._sender)
+
+    @cached_property
+    def translate(self) -> AsyncTranslate:
+        from modelmesh._async.resources.translate import AsyncTranslate
+
+        return AsyncTranslate(self._sender)
+
+    @cached_property
+    def documents(self) -> AsyncDocuments:
+        from modelmesh._async.resources.documents import AsyncDocuments
+
+        return AsyncDocuments(self._sender)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelmesh._sync.resources.audio import Audio
     from modelmesh._sync.resources.chat import Beta, Chat
     from modelmesh._sync.resources.completions import Completions
+    from modelmesh._sync.resources.documents import Documents
     from modelmesh._sync.resources.embeddings import Embeddings
     from modelmesh._sync.resources.images import Images
     from modelmesh._sync.resources.mesh import Mesh
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from modelmesh._sync.resources.moderations import Moderations
     from modelmesh._sync.resources.rerank import Rerank
     from modelmesh._sync.resources.responses import Responses
+    from modelmesh._sync.resources.search import Search
+    from modelmesh._sync.resources.translate import Translate
 
 
 class OpenAIClient(BaseClient):
@@ -93,6 +96,24 @@ class OpenAIClient(BaseClient):
         from modelmesh._sync.resources.rerank import Rerank
 
         return Rerank(self._sender)
+
+    @cached_property
+    def search(self) -> Search:
+        from modelmesh._sync.resources.search import Search
+
+        return Search(self._sender)
+
+    @cached_property
+    def translate(self) -> Translate:
+        from modelmesh._sync.resources.translate import Translate
+
+        return Translate(self._sender)
+
+    @cached_property
+    def documents(self) -> Documents:
+        from modelmesh._sync.resources.documents import Documents
+
+        return Documents(self._sender)
 
     @cached_property
     def models(self) -> Models:

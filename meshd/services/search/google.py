@@ -32,9 +32,7 @@ def search(asked: Asked) -> Steps:
         told = yield Ask("GET", "customsearch/v1", {**fields, "num": page, "start": searches * _A_PAGE + 1})
         searches += 1
         items = objects(told.object().get("items"))  # none if nothing is found
-        found += [
-            row(item.get("title"), item.get("link"), item.get("snippet"), published=_date(item)) for item in items
-        ]
+        found += [_row(item) for item in items]
         if len(items) < page:
             break
     return results(query, found, searches=searches)

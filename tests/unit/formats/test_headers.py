@@ -150,6 +150,10 @@ def raw(**headers: str) -> list[tuple[bytes, bytes]]:
         ({"ratelimit": '"default";r=1;t=999999999'}, RateLimits(None, 1, 32 * 86400.0)),
         ({"ratelimit": '"default";t=9'}, None),
         ({"ratelimit_policy": "default;q=100;w=60"}, RateLimits(100)),
+        # Brave's, of a second and a month: nothing is left of the second, or something of both.
+        ({"x_ratelimit_limit": "1, 15000", "x_ratelimit_remaining": "0, 14523", "x_ratelimit_reset": "1, 1419704"}, RateLimits(1, 0, 1.0)),  # noqa: E501
+        ({"x_ratelimit_limit": "1, 15000", "x_ratelimit_remaining": "1, 0", "x_ratelimit_reset": "1, 1419704"}, RateLimits(15000, 0, 1419704.0)),  # noqa: E501
+        ({"x_ratelimit_limit": "50, 15000", "x_ratelimit_remaining": "49, 7", "x_ratelimit_reset": "1, 9"}, None),
         ({"ratelimit_limit": "100, 100;w=60;burst=1000", "ratelimit_remaining": "7", "ratelimit_reset": "9"}, RateLimits(100, 7, 9.0)),  # noqa: E501
         # What is none of ours
         ({"ratelimitless": "1", "x_ratelimit_reset_after": "5", "x_ratelimit_minute": "5", "x_ratelimit_limit_audio": "1"}, None),  # noqa: E501

@@ -79,6 +79,8 @@ class ServiceServer(HttpProvider):
     async def _authorized_or_not(
         self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
     ) -> Answer:
+        if self._authorization is not None:
+            return await self._authorized(method, target, headers, body, timeout)
         return await self._send(target, self._transport.head(method, target, headers), body, timeout)
 
     def _address(self, asked: Ask) -> URL:

@@ -143,9 +143,9 @@ BRAVE = LocalService(
     scheme="",
     unauthorized=422,
     headers={
-        "X-RateLimit-Limit": "1, 15000",
-        "X-RateLimit-Policy": "1;w=1, 15000;w=2592000",
-        "X-RateLimit-Remaining": "0, 14523",
+        "X-RateLimit-Limit": "50, 15000",
+        "X-RateLimit-Policy": "50;w=1, 15000;w=2592000",
+        "X-RateLimit-Remaining": "49, 14523",
         "X-RateLimit-Reset": "1, 1419704",
     },
 )

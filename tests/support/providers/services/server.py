@@ -1,7 +1,7 @@
 """All services on one port, each below its name: `/tavily/search`. A query or text says what goes wrong.
 
-Words that make a service fail, wherever they stand in what is asked: `FAIL-429`, `FAIL-500`, … the status, with the
-body that the service documents for it; `PAGE`: a web page; `EMPTY`: a JSON object with nothing in it.
+Words that make a service fail, wherever they stand in what it is asked: `tavily:429`, the status, with the body that
+the service documents for it; `tavily:page`: a web page; `tavily:empty`: a JSON object with nothing in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEY = "svc-test-0123456789abcdef"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Failure = Callable[[int], web.Response]
-_FAIL = re.compile(rb"FAIL-(\d{3})")
+_WRONG = re.compile(rb"([a-z-]+)(?::|%3A)(\d{3}|page|empty)")
 
 
 @dataclass
@@ -78,16 +78,18 @@ class ServicesServer(ProviderInThread):
             self.sent[service.name].append(Sent(request.method, path, request.query, request.headers, body))
             if not service.keyless and request.headers.get(service.header) != f"{service.scheme}{KEY}":
                 return service.failure(service.unauthorized)
-            asked = body + request.query_string.encode()
-            if (fails := _FAIL.search(asked)) is not None:
-                return service.failure(int(fails[1]))
-            if b"PAGE" in asked:
-                return web.Response(text="<!doctype html><html>maintenance</html>", content_type="text/html")
-            if b"EMPTY" in asked:
-                return web.json_response({})
+            wrong = _WRONG.search(body + request.raw_path.encode())
+            if wrong is not None and wrong[1].decode() == service.name:
+                return _wrong(service, wrong[2].decode())
             answer = await handler(request)
             if not answer.prepared:
                 answer.headers.update(service.headers)
             return answer
 
         return handle
+
+
+def _wrong(service: LocalService, what: str) -> web.Response:
+    if what == "page":
+        return web.Response(text="<!doctype html><html>maintenance</html>", content_type="text/html")
+    return web.json_response({}) if what == "empty" else service.failure(int(what))

@@ -1,0 +1,25 @@
+# Generated from modelmesh/_async/resources/documents.py by client/sync_twins.py; edit that file.
+"""`client.documents`, which the OpenAI SDK does not have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelmesh._sync.resources.resource import Resource
+from modelmesh.types import Object
+
+
+class Documents(Resource):
+    _called = "client.documents"
+
+    def parse(self, *, file: Any, **params: Any) -> Any:
+        """The text of a document: an Object with `text`, `format` (`markdown` or `text`), `pages` and, if the service
+        tells them, `elements`. file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a
+        content type.
+
+        languages, output (`markdown`, `text`), elements, instructions.
+        """
+        return self._sender.ask("/v1/documents/parse", Object, "document-parsing", params, files={"file": file})
+
+    def _parts(self) -> list[str]:
+        return ["parse"]

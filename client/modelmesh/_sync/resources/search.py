@@ -1,0 +1,22 @@
+# Generated from modelmesh/_async/resources/search.py by client/sync_twins.py; edit that file.
+"""`client.search`, which the OpenAI SDK does not have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelmesh._sync.resources.resource import Resource
+from modelmesh.types import Object
+
+
+class Search(Resource):
+    _called = "client.search"
+
+    def create(self, *, query: str, **params: Any) -> Any:
+        """Pages of the web that fit a query: an Object whose `results` have `title`, `url` and `snippet`, and, if the
+        service tells them, `content`, `score` and `published`.
+
+        max_results, domains, exclude_domains, recency (`day`, `week`, `month`, `year`), country, language, content
+        (the text of each page too), safe_search.
+        """
+        return self._sender.ask("/v1/search", Object, "web-search", {"query": query, **params})
