@@ -1,4 +1,4 @@
-"""What a search asks for, and the form of its answer, whoever gives it.
+"""What a search asks for, and the form of its answer, which is the same for all services.
 
 Owns: the fields of the operation `search`. Must never: know a service.
 """

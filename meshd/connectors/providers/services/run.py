@@ -1,6 +1,6 @@
 """Carries out the steps of a service, one after the other.
 
-Owns: what becomes of a job whose call ends before it. Must never: know a service, or limit the time (its caller does).
+Owns: how a job ends whose call ends before it. Must never: know a service, or limit the time (its caller does).
 """
 
 from __future__ import annotations
