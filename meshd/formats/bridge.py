@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -99,7 +98,7 @@ class Bridge:
             fields = theirs().write_request(asked, call.model) if theirs is not None else asked
         except InvalidRequestError as error:
             raise self._inexpressible(error) from None
-        sent = replace(call, fields=fields, format=spoken.name, headers={}, query={})
+        sent = changed(call, fields=fields, format=spoken.name, headers={}, query={})
         answer = await self._provider.execute(sent)
         try:
             if theirs is not None:
@@ -128,7 +127,7 @@ class Bridge:
             raise self._inexpressible(error) from None
         # What is forwarded besides the body is in the app's format too.
         headers, query = (call.headers, call.query) if self._app is spoken else ({}, {})
-        return asked, replace(call, fields=_fields(body), format=spoken.name, headers=headers, query=query)
+        return asked, changed(call, fields=_fields(body), format=spoken.name, headers=headers, query=query)
 
     def _lacking(self, call: ProviderCall) -> ProviderFailure:
         message = f"{self.name} speaks the format {self._spoken.name}, which has no {call.operation}"
@@ -144,12 +143,13 @@ class Bridge:
         return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096])
 
 
+_NAMED = (Answer, Began)
 _Told = TypeVar("_Told", bound=Answer | Event)
 
 
 def _named(told: _Told, model: str) -> _Told:
     """An answer, or its beginning, with an id and a model; not all APIs give it one (Bedrock)."""
-    if not isinstance(told, Answer | Began) or (told.id and told.model):
+    if not isinstance(told, _NAMED) or (told.id and told.model):
         return told
     return changed(told, id=told.id or uuid4().hex, model=told.model or model)
 
@@ -166,6 +166,9 @@ def _told(event: StreamEvent, written: list[tuple[Event, list[bytes]]], finish_r
     payloads = [payload for _, each in written for payload in each]
     if not payloads:
         return [changed(event, data=b"", hidden=True, finish_reason=None)]
+    if len(payloads) == 1:  # nearly every one
+        content = event.content or bool(event.text or event.reasoning or event.extra)
+        return [changed(event, data=payloads[0], content=content, hidden=False, finish_reason=finish_reason)]
     made = [StreamEvent(payload, usage=event.usage) for payload in payloads]
     left = {"text": event.text, "reasoning": event.reasoning, "extra": event.extra}
     place = -1

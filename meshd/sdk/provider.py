@@ -38,8 +38,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class ProviderCall:
+class ProviderCall(msgspec.Struct):
     """One attempt at one model.
 
     fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
@@ -66,8 +65,8 @@ class ProviderCall:
     so_far: str = ""
     form: Form | None = None
     format: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
     most_output: int | None = None
     mark_caches: bool = False
 

@@ -20,6 +20,7 @@ from modelmesh.errors import InvalidRequestError
 
 LARGEST = 2**63 - 1
 """The limit of a number that every reader of JSON can represent."""
+_ABSENT: Any = object()
 P = ParamSpec("P")
 Made = TypeVar("Made")
 _encode = msgspec.json.Encoder().encode
@@ -43,10 +44,11 @@ class Fields:
     @classmethod
     def of(cls, value: Any, where: str, format: str, *, strict: bool) -> Fields:
         """An object; of anything else, none of its fields."""
-        fields = cls(value if isinstance(value, dict) else {}, where, format, strict=strict)
-        if not isinstance(value, dict):
-            fields.refuse("", "a map")
-            fields._value = value
+        if isinstance(value, dict):
+            return cls(value, where, format, strict=strict)
+        fields = cls({}, where, format, strict=strict)
+        fields.refuse("", "a map")
+        fields._value = value
         return fields
 
     def original(self) -> Original | None:
@@ -68,9 +70,9 @@ class Fields:
 
     def take(self, name: str) -> Any:
         """None if absent or null."""
-        if name not in self.left:
+        value = self.left.pop(name, _ABSENT)
+        if value is _ABSENT:
             return None
-        value = self.left.pop(name)
         if value is None:
             self._odd = True
         return value
@@ -87,10 +89,10 @@ class Fields:
 
     def text(self, name: str, *, always: bool = False) -> str:
         """always: a writer writes it even if it is empty."""
-        if not self.left.get(name):
-            self._odd = self._odd or always is (self.left.get(name) is None)
-        value = self.take(name)
-        if value is None:
+        value = self.left.pop(name, _ABSENT)
+        if not value or value is _ABSENT:
+            self._odd = self._odd or value is None or always is (value is _ABSENT)
+        if value is None or value is _ABSENT:
             return ""
         if not isinstance(value, str):
             self.refuse(name, "text")

@@ -158,6 +158,8 @@ def _written(wire: WireUsage) -> int | None:
 def first_count(*values: Any) -> int | None:
     """The first that is a number, in JSON or as text."""
     for value in values:
+        if type(value) is int:
+            return value
         if isinstance(value, str) and len(value) <= _MOST_DIGITS:
             try:
                 value = float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
+import os
 
 _LONGEST = 64  # characters, that OpenAI takes back
 
@@ -11,7 +11,7 @@ _LONGEST = 64  # characters, that OpenAI takes back
 def response_id(id: str) -> str:
     """The provider's, if it is one of this API; else a new one: apps find a response by it, and some servers give the
     same id twice."""
-    return id if id.startswith("resp_") and len(id) <= _LONGEST else f"resp_{uuid.uuid4().hex}"
+    return id if id.startswith("resp_") and len(id) <= _LONGEST else f"resp_{os.urandom(16).hex()}"
 
 
 def item_id(kind: str, base: str, index: int) -> str:

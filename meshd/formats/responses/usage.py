@@ -9,7 +9,14 @@ from meshd.core.needs import TIER_FIELD
 from meshd.formats.openai.usage import WireUsage, in_tier, usage_of
 from meshd.sdk.provider import Usage
 
-_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
+_COUNTS = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "total_tokens": "total_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
+"""The names here, and the same in a chat's report."""
 
 
 def usage_in(response: Mapping[str, Any]) -> Usage | None:
@@ -17,9 +24,7 @@ def usage_in(response: Mapping[str, Any]) -> Usage | None:
     report = response.get("usage")
     if not isinstance(report, Mapping):
         return None
-    counts = {name: report[name] for name in _COUNTS if name in report}
-    details = report.get("input_tokens_details"), report.get("output_tokens_details")
-    usage = usage_of(WireUsage(**counts, prompt_tokens_details=details[0], output_tokens_details=details[1]))
+    usage = usage_of(WireUsage(**{_COUNTS[name]: report[name] for name in _COUNTS if name in report}))
     return in_tier(usage, response.get(TIER_FIELD))
 
 

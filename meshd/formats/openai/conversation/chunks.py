@@ -45,6 +45,42 @@ _OBJECT = "chat.completion.chunk"
 _KNOWN = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "audio", *REASONING})
 
 
+class _UsualDelta(msgspec.Struct, forbid_unknown_fields=True):
+    content: str
+    role: str | None = None
+    reasoning_content: None = None
+    reasoning: None = None
+    refusal: None = None
+    tool_calls: None = None
+
+
+class _UsualChoice(msgspec.Struct, forbid_unknown_fields=True):
+    delta: _UsualDelta
+    index: int = 0
+    finish_reason: None = None
+    logprobs: None = None
+
+
+class _UsualChunk(msgspec.Struct, forbid_unknown_fields=True):
+    """One that says a piece of text and nothing else, as nearly all do."""
+
+    choices: list[_UsualChoice]
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    usage: None = None
+    obfuscation: str | None = None
+    # of the whole answer: `ChunkReader` compares them
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    provider: str | None = None
+
+
+_OF_ALL = ("service_tier", "system_fingerprint", "provider")
+_decode_usual = msgspec.json.Decoder(_UsualChunk).decode
+
+
 class ChunkReader:
     """Of one stream: `read` its chunks in order."""
 
@@ -55,11 +91,26 @@ class ChunkReader:
 
     def read(self, data: bytes) -> list[Event]:
         """The events in a chunk. Raises Unreadable."""
+        if self._began and (text := self._usual(data)) is not None:
+            return [text]
         document = answer_of(data)
         try:
             return list(self._events(document))
         except RecursionError:
             raise Unreadable("it is nested too deeply") from None
+
+    def _usual(self, data: bytes) -> TextDelta | None:
+        """None if it takes a closer look."""
+        try:
+            chunk = _decode_usual(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(chunk.choices) != 1 or not chunk.choices[0].delta.content:
+            return None
+        if any(getattr(chunk, name) not in (None, self._seen.get(name)) for name in _OF_ALL):
+            return None
+        choice = chunk.choices[0]
+        return TextDelta(choice.delta.content, choice.index)
 
     def _events(self, document: dict[str, Any]) -> Iterator[Event]:
         fields = Fields(document, "", FORMAT, strict=False)

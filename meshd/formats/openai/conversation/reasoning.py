@@ -18,10 +18,13 @@ from meshd.sdk.reading.message_content import REASONING, thought
 
 _TEXT = "reasoning_content"
 DETAILS = "reasoning_details"
+_FIELDS = frozenset({*REASONING, DETAILS, "thinking_blocks"})
 
 
 def reasoning_in(message: Mapping[str, Any]) -> list[Reasoning]:
     """What a message says; nothing is taken from it."""
+    if _FIELDS.isdisjoint(message):
+        return []
     found = [part for name in (DETAILS, "thinking_blocks") for part in _listed(message.get(name))]
     if any(part.text for part in found):
         return found
@@ -35,6 +38,8 @@ def reasoning_in(message: Mapping[str, Any]) -> list[Reasoning]:
 def taken_reasoning(message: Fields) -> list[Reasoning]:
     """What an answer's message says; its fields are taken if a writer would write the same."""
     found = reasoning_in(message.left)
+    if not found and _FIELDS.isdisjoint(message.left):
+        return []
     said = {name: message.left[name] for name in REASONING if name in message.left}
     if said == written_reasoning(found):
         for name in said:

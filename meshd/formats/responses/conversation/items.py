@@ -45,6 +45,7 @@ _OF_MODEL = frozenset(
     {"computer_call", "local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request", "program"}
 )
 _BRINGS_TOOLS = ("additional_tools", "tool_search_output")
+_TOOLS = b'"tools"'
 
 
 def read_items(items: Sequence[msgspec.Raw], where: str, *, strict: bool) -> list[Turn]:
@@ -66,7 +67,7 @@ def tools_in(items: Iterable[msgspec.Raw]) -> list[Any]:
     """The tools that come with items."""
     found: list[Any] = []
     for raw in items:
-        if not any(kind.encode() in bytes(raw) for kind in _BRINGS_TOOLS):
+        if _TOOLS not in bytes(raw):
             continue
         item = _decode(raw)
         if isinstance(item, dict) and item.get("type") in _BRINGS_TOOLS and isinstance(item.get("tools"), list):

@@ -15,7 +15,7 @@ from meshd.formats.conversation.tool_names import by_name
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import ItemWriter, read_items, tools_in
 from meshd.formats.responses.conversation.parameters import read_parameters, written_parameters
-from meshd.formats.responses.conversation.tools import needed, read_tools, written_tools
+from meshd.formats.responses.conversation.tools import echoed_tools, needed, read_tools, written_tools
 from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
@@ -126,7 +126,7 @@ def echoed(asked: Conversation | None) -> dict[str, Any]:
         "temperature": parameters.temperature,
         "text": came.get("text") or {"format": {"type": "text"}},
         "tool_choice": came.get("tool_choice") or "auto",
-        "tools": msgspec.Raw(_encode(written_tools(tools))),
+        "tools": msgspec.Raw(_encode(echoed_tools(tools))),
         "top_logprobs": parameters.top_logprobs or 0,
         "top_p": parameters.top_p,
         "truncation": came.get("truncation") or "disabled",

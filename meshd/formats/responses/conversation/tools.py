@@ -98,6 +98,16 @@ def written_tools(tools: Iterable[Tool | Other]) -> list[Any]:
     return made
 
 
+def echoed_tools(tools: Sequence[Tool | Other]) -> list[Any]:
+    """Those of a request, as they came in it."""
+    came = [tool.original for tool in tools]
+    if any(isinstance(tool, Tool) and tool.namespace is not None for tool in tools):
+        return written_tools(tools)
+    if any(original is None or original.format != FORMAT for original in came):
+        return written_tools(tools)
+    return [msgspec.Raw(original.json) for original in came if original is not None]
+
+
 def _as_other(tool: Other) -> msgspec.Raw:
     if tool.original is None or tool.original.format != FORMAT:
         raise InvalidRequestError(f"the Responses API has no tool `{tool.kind}`", param="tools")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -147,9 +147,9 @@ def test_a_call_says_whether_to_mark_and_an_answer_to_be_continued_is_marked_bef
     fields = split(json.dumps({"model": "pool", "messages": [user("one")], "max_tokens": 5}).encode())
     call = ProviderCall(CHAT, "claude-3-5-haiku-latest", fields, so_far="tw")
     assert not list(marks_in(json.loads(side.write(call))))
-    written = json.loads(side.write(dataclasses.replace(call, mark_caches=True)))
+    written = json.loads(side.write(msgspec.structs.replace(call, mark_caches=True)))
     assert written["messages"][0] == user([text("one", cache_control=MARK)])
     assert written["messages"][1]["content"] == "tw"
     assert len(list(marks_in(written))) == 1
     plain = OPENAI.provider(ProviderSettings("p", "openai-compatible.v1"))
-    assert b"cache_control" not in plain.write(dataclasses.replace(call, so_far="", mark_caches=True))
+    assert b"cache_control" not in plain.write(msgspec.structs.replace(call, so_far="", mark_caches=True))

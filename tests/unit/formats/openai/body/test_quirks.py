@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from meshd.catalogue.known import load_provider_rows, provider_row
-from meshd.formats.known import FORMATS
+from meshd.formats.known import provider_format
 from meshd.formats.openai.body.request import RequestWriter
 from meshd.formats.responses.request import RequestWriter as ResponsesWriter
 from meshd.operations.chat import CHAT
@@ -124,4 +124,4 @@ def test_a_quirk_of_another_type_is_an_error(quirks: dict[str, Any]) -> None:
 def test_every_row_can_be_written_with(row: Any) -> None:
     settings = ProviderSettings(name=row.name, connector=row.id, quirks=row.quirks)
     for name in speaks if isinstance(speaks := row.quirks.get("speaks", ["openai"]), list) else [speaks]:
-        assert FORMATS[name].provider(settings).write(call("m", messages=[], input="x"))
+        assert provider_format(name).provider(settings).write(call("m", messages=[], input="x"))
