@@ -27,6 +27,7 @@ class Known(NamedTuple):
 FORMATS: Mapping[str, Known] = {
     "openai": Known("meshd.formats.openai.format:OPENAI", app=True),
     "anthropic": Known("meshd.formats.anthropic.format:ANTHROPIC", app=True, counts="count_tokens"),
+    "cohere": Known("meshd.formats.cohere.format:COHERE"),
     "responses": Known("meshd.formats.responses.format:RESPONSES", app=True, keeps=True, counts="input_tokens"),
     "bedrock": Known("meshd.formats.bedrock.format:BEDROCK"),
 }

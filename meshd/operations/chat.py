@@ -10,6 +10,7 @@ CHAT = OperationSpec(
         "anthropic": "/v1/messages",
         "responses": "/v1/responses",
         "bedrock": "converse",
+        "cohere": "/v2/chat",
     },
     # All models answer it but those of nodes that have, or will have, an operation of their own.
     other_than=(

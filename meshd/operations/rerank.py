@@ -1,11 +1,37 @@
 """Reranking: documents by how well they answer a query."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
 from meshd.sdk.calls.operation import OperationSpec
+
+# https://cohere.com/pricing, https://docs.cohere.com/docs/rerank, read on 28 November 2026: a search ranks up to 100
+# documents, and longer ones count in parts. A document is cut to its most tokens.
+_DOCUMENTS_PER_SEARCH = 100
+_TOKENS_PER_PART = 500
+_MOST_TOKENS = 4096
+_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_number = msgspec.json.Decoder(int).decode
+
+
+def _searches(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
+    """At most, as a token is at least a byte."""
+    try:
+        sizes = [len(document) for document in _list(fields.get("documents", b"[]"))]
+        most = _number(fields.get("max_tokens_per_doc", b"%d" % _MOST_TOKENS))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {"searches": 1}
+    parts = sum(-(-max(min(size, most), 1) // _TOKENS_PER_PART) for size in sizes)
+    return {"searches": max(-(-parts // _DOCUMENTS_PER_SEARCH), 1)}
+
 
 RERANK = OperationSpec(
     name="rerank",
     word="rerank",
-    paths={"openai": "/v1/rerank"},
+    paths={"openai": "/v1/rerank", "cohere": "/v2/rerank"},
     capabilities=("retrieval.reranking",),
     text=("query", "documents"),
     # https://docs.cohere.com/reference/rerank, https://jina.ai/reranker
@@ -14,7 +40,7 @@ RERANK = OperationSpec(
     example=lambda text: {"query": text, "documents": [text]},
     rows=("results", "relevance_score"),
     tokens=False,
-    units=lambda fields: {"searches": 1},
+    units=_searches,
     reports={"meta.billed_units.search_units": "searches"},
     output=False,
     repeats=True,

@@ -18,6 +18,7 @@ _APIS = {
     "responses": "the Responses API",
     "anthropic": "Anthropic's API",
     "bedrock": "Bedrock's Converse API",
+    "cohere": "Cohere's API",
 }
 
 

@@ -39,7 +39,7 @@ def config(apis: ThreeApis) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def module_apis() -> Iterator[ThreeApis]:
-    with serving() as apis:
+    with serving(ThreeApis()) as apis:
         yield apis
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.answers import spoken_converse
+from tests.support.answers import cohere_chat, spoken_converse
 
 Json = dict[str, Any]
 PIECE = 4  # characters of a streamed text
@@ -223,4 +223,5 @@ _BY_PATH: dict[str, Any] = {
     "/v1/messages": (_message, _message_events),
     "/v1/responses": (_response, _response_events),
     "/v1/chat/completions": (_chat, _chat_events),
+    "/v2/chat": (cohere_chat.chat, cohere_chat.events),
 }

@@ -6,7 +6,7 @@ Both are checked by the vendors' own types, so that what is sent and what is wri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter, ValidationError
 
-from tests.support.conversations import asked_converse
+from tests.support.conversations import asked_converse, cohere
 from tests.support.conversations.drawn import SCHEMA, Call, Chat, Image, Result, Text, Thought, Turn, exactly
 from tests.support.formats import converse_types
 from tests.support.formats.openai_chats import Json
@@ -24,6 +24,7 @@ _PARAMS: Json = {
     "openai": CompletionCreateParamsNonStreaming,
     "anthropic": MessageCreateParamsNonStreaming,
     "responses": ResponseCreateParamsNonStreaming,
+    "cohere": cohere.Params,
 }
 
 
@@ -242,16 +243,18 @@ def _meant_by_responses(asked: Json) -> Iterator[Any]:
 
 
 _WRITERS = {"openai": _chat, "anthropic": _anthropic, "responses": _responses}
-_READERS = {
+_READERS: dict[str, Callable[[Json], Iterator[Any]]] = {
     "openai": _meant_by_chat, "anthropic": _meant_by_messages, "responses": _meant_by_responses,
-    "bedrock": asked_converse.meant,
+    "bedrock": asked_converse.meant, "cohere": lambda asked: cohere.meant(asked, _content),
 }  # fmt: skip
 
 
 def limit_in(format: str, asked: Json) -> int:
     """Of the output."""
-    names = {"openai": "max_completion_tokens", "anthropic": "max_tokens", "responses": "max_output_tokens"}
-    limit: int = asked["inferenceConfig"]["maxTokens"] if format == "bedrock" else asked[names[format]]
+    names = {"openai": "max_completion_tokens", "responses": "max_output_tokens"}
+    limit: int = (
+        asked["inferenceConfig"]["maxTokens"] if format == "bedrock" else asked[names.get(format, "max_tokens")]
+    )
     return limit
 
 

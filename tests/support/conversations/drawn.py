@@ -131,6 +131,15 @@ def answers(draw: st.DrawFn) -> Said:
     )
 
 
+def as_said_in(format: str, said: Said) -> Said:
+    """What a model can say in that API: Converse and Cohere do not say how many tokens were of reasoning, and Cohere
+    seals nothing and has no filter."""
+    if format == "cohere":
+        finish = "stop" if said.finish == "filter" else said.finish
+        return replace(said, finish=finish, sealed="", reasoned=0)
+    return replace(said, reasoned=0) if format == "bedrock" else said
+
+
 def without_pictures_of_tools(chat: Chat) -> Chat:
     """In a chat, a tool's result is text."""
 

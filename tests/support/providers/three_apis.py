@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.answers.spoken import written
 
@@ -110,10 +110,11 @@ class ThreeApis:
         return 200, {**headers, **self.headers}, pieces, answer.cut is not None
 
 
-@contextmanager
-def serving() -> Iterator[ThreeApis]:
-    apis = ThreeApis()
+Apis = TypeVar("Apis", bound=ThreeApis)
 
+
+@contextmanager
+def serving(apis: Apis) -> Iterator[Apis]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

@@ -8,12 +8,11 @@ from meshd.formats.anthropic.body.parameters import LEAST_THOUGHT, largest_outpu
 from meshd.formats.anthropic.conversation.content import raw, refused
 from meshd.formats.anthropic.conversation.tools import read_tool_choice, written_tool_choice
 from meshd.formats.anthropic.versions import takes_sampling, thinks_adaptively, version_of
+from meshd.formats.conversation.efforts import SHARES
 from meshd.formats.conversation.reading import Fields
 from meshd.formats.conversation.request import AnswerKind, Parameters, ResponseFormat, ToolMode
 
 _MOST_THOUGHT = 32_000
-_SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.9}
-"""The share of the output limit, for models that are given a budget for thinking instead of an effort."""
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _XHIGH_SINCE = (4, 7)
 _ONE_OF_TWO = (4, 1)  # since then, `temperature` and `top_p` may not both be given
@@ -198,7 +197,7 @@ def _becomes_an_effort(parameters: Parameters, model: str) -> bool:
 
 def _share(effort: str, limit: int) -> int | None:
     """The budget for an effort; None if there is not enough room for any."""
-    share = _SHARES.get(effort)
+    share = SHARES.get(effort)
     if share is None or limit <= LEAST_THOUGHT:
         return None
     return min(max(int(limit * share), LEAST_THOUGHT), _MOST_THOUGHT, limit - 1)

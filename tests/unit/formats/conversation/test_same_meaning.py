@@ -7,7 +7,6 @@ The app's requests and the member's answers are drawn by hypothesis; what arrive
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.providers.three_apis import Said
 
 FORMATS = ("openai", "anthropic", "responses")
 few = settings(max_examples=12)
-PAIRS = [*itertools.permutations(FORMATS, 2), *itertools.product(FORMATS, ("bedrock",))]
+PAIRS = [*itertools.permutations(FORMATS, 2), *itertools.product(FORMATS, ("bedrock", "cohere"))]
 
 
 def _as_said_to(member: str, app: str, facts: list[Any]) -> list[Any]:
@@ -36,7 +35,7 @@ def _as_said_to(member: str, app: str, facts: list[Any]) -> list[Any]:
             made, shown = [*made, *shown, fact], []
             continue
         _, call, said, failed = fact
-        if member == "openai":
+        if member in ("openai", "cohere"):
             for n, each in enumerate(said):
                 if type(each) is tuple:
                     name = f"image {len(shown) // 2 + 1}"
@@ -48,11 +47,6 @@ def _as_said_to(member: str, app: str, facts: list[Any]) -> list[Any]:
 
 def _is_blank(said: Any) -> bool:
     return isinstance(said, str) and not said.strip()
-
-
-def _as_said_by(member: str, said: Said) -> Said:
-    """Converse does not say how many of the tokens were reasoning."""
-    return replace(said, reasoned=0) if member == "bedrock" else said
 
 
 @pytest.mark.parametrize(("app", "member"), PAIRS)
@@ -77,7 +71,7 @@ async def test_what_was_said_reaches_the_member(app: str, member: str, chat: dra
 @few
 @given(said=drawn.answers())
 async def test_the_answer_reaches_the_app(app: str, member: str, stream: bool, said: Said) -> None:
-    said = _as_said_by(member, said)
+    said = drawn.as_said_in(member, said)
     got = await answered(app, asked.body(app, drawn.HELLO), Member(member, said), stream=stream)
     answer = told.streamed(app, got) if stream else got[0]
     assert told.told(app, answer) == told.meant(said)
@@ -89,6 +83,7 @@ async def test_the_answer_reaches_the_app(app: str, member: str, stream: bool, s
 @given(said=drawn.answers())
 async def test_the_member_gets_back_what_it_thought(app: str, member: str, stream: bool, said: Said) -> None:
     """All that the app does is to send the answer again, as it came."""
+    said = drawn.as_said_in(member, said)
     upstream = Member(member, said)
     first = asked.body(app, drawn.HELLO)
     got = await answered(app, first, upstream, stream=stream)
@@ -97,7 +92,7 @@ async def test_the_member_gets_back_what_it_thought(app: str, member: str, strea
     await answered(app, second, upstream, stream=stream)
     found = asked.meant(member, upstream.asked)
     thoughts = [fact for fact in found if fact[0] == "thought"]
-    sealed = (said.thought or said.sealed) and member != "openai"
+    sealed = (said.thought or said.sealed) and member not in ("openai", "cohere")
     assert thoughts == ([("thought", said.thought, said.sealed)] if sealed else [])
     calls = [(fact[2], fact[3]) for fact in found if fact[0] == "call"]
     assert tuple(calls) == told.meant(said).calls

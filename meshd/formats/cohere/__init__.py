@@ -1,0 +1,1 @@
+"""Cohere's API (v2): chat, embeddings, reranking, by providers only."""

@@ -1,0 +1,1 @@
+"""Requests, answers and events of a chat, as neutral records and back."""

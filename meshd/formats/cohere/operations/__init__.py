@@ -1,0 +1,1 @@
+"""Embeddings and reranking, between OpenAI's form and Cohere's."""

@@ -1,0 +1,1 @@
+"""Event streams of a chat, from the first byte to the end."""
