@@ -55,7 +55,7 @@ def mesh(module_meshd: Any, config: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def client(mesh: Any, painter: MediaServer) -> Iterator[Any]:
-    painter.said = {}
+    painter.said, painter.said_of_each = {}, [{}]
     with mesh.client() as made:
         yield made
 
@@ -80,6 +80,28 @@ def test_the_answer_says_what_the_request_left_open(client: Any, painter: MediaS
     for odd in ({"quality": ["low"], "size": None}, {"quality": "x" * 70, "size": 7}, {"quality": "new"}):
         painter.said = odd
         assert cost(client, "up.table") == pytest.approx(0.25)
+
+
+def streamed(client: Any, model: str, **asked: Any) -> float:
+    stream = client.images.generate(model=model, prompt="a cat", stream=True, **asked)
+    assert list(stream)[-1].type == "image_generation.completed"
+    return float(stream.mesh.cost)
+
+
+def test_the_end_of_a_stream_says_it_too(client: Any, painter: MediaServer) -> None:
+    assert streamed(client, "up.table", quality="auto") == pytest.approx(0.25), "nothing is known"
+    painter.said = {"quality": "low", "size": "1024x1024"}
+    assert streamed(client, "up.table", quality="auto") == pytest.approx(0.01)
+    assert streamed(client, "up.table", quality="high", size="1024x1536") == pytest.approx(0.25), "it was asked for"
+    painter.said = {"quality": ["low"], "size": 7}
+    assert streamed(client, "up.table") == pytest.approx(0.25)
+
+
+def test_images_of_several_kinds_in_one_stream_cost_what_the_dearest_may(client: Any, painter: MediaServer) -> None:
+    low, high = {"quality": "low", "size": "1024x1024"}, {"quality": "high", "size": "1024x1024"}
+    for each, price in (([low, low], 2 * 0.01), ([high, low], 2 * 0.167), ([low, {}], 2 * 0.25), ([low], 2 * 0.25)):
+        painter.said_of_each = each
+        assert streamed(client, "up.table", n=2) == pytest.approx(price)
 
 
 def test_tokens_are_paid_where_they_are_reported(client: Any, painter: MediaServer) -> None:

@@ -34,13 +34,14 @@ class Sent:
 
 
 class MediaServer:
-    """`url` is its base URL, with /v1; `said` what it says beside an image."""
+    """`url` is its base URL, with /v1; `said` what it says beside an image; `said_of_each` beside each of a stream."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.url = ""
         self.written = 0  # bytes of an endless file
         self.said: dict[str, Any] = {"usage": {"input_tokens": 9, "output_tokens": 272, "total_tokens": 281}}
+        self.said_of_each: list[dict[str, Any]] = [{}]
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -139,7 +140,8 @@ class MediaServer:
             name = "image_edit" if sent.path.endswith("edits") else "image_generation"
             partial = {"type": f"{name}.partial_image", "b64_json": PICTURE, "partial_image_index": 0}
             done = {"type": f"{name}.completed", "b64_json": PICTURE, **self.said}
-            return await _events(http, [partial, done], str(sent.fields["model"]))
+            events = [event for said in self.said_of_each for event in (partial, {**done, **said})]
+            return await _events(http, events, str(sent.fields["model"]))
         rows = [{"b64_json": PICTURE}] * int(sent.fields.get("n", 1))
         return web.json_response({"created": 1, "data": rows, **self.said})
 

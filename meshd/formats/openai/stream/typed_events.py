@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai import answer, wire
-from meshd.formats.openai.usage import usage_in
+from meshd.formats.openai.usage import reported, usage_in
 from meshd.formats.stream import event_reader
 from meshd.net.http import BodyInHand, UpstreamBody
-from meshd.sdk.provider import OperationSpec, StreamEvent
+from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 from meshd.sdk.reading import lenient
 
 _CONTENT = ("delta", "audio", "b64_json", "text")
@@ -46,6 +48,8 @@ class TypedEvents(event_reader.EventReader):
     ) -> None:
         super().__init__(body, _Ending(answers), **watched)
         self._operation = operation
+        self._answers = answers
+        self._kinds: set[tuple[str, str]] | None = None  # what every answer so far says of its kind
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
@@ -66,9 +70,20 @@ class TypedEvents(event_reader.EventReader):
             content=content,
             text=delta if isinstance(delta, str) else "",
             finish_reason="stop" if ends else None,
-            usage=usage_in(document),
+            usage=self._reported(document) if ends else usage_in(document),
         )
         return self._passed(event, content or ends)
+
+    def _reported(self, document: dict[str, Any]) -> Usage | None:
+        """The report in an event that ends an answer. If there are several, they are of one kind as far as all of them
+        say so."""
+        operation = self._operation
+        usage = reported(document, operation.reports, operation.priced_by)
+        kinds = set() if usage is None else set(usage.kind)
+        self._kinds = kinds if self._kinds is None else self._kinds & kinds
+        if usage is None:
+            return None
+        return replace(usage, kind=tuple(self._kinds) if self._ending.ends == self._answers else ())
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
         """Its own answer as the event that would have ended the stream."""
