@@ -32,7 +32,7 @@ from meshd.formats.openai.conversation.answer import (
 )
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import signature_in
-from meshd.formats.openai.conversation.reasoning import DETAILS, reasoning_in, written_reasoning
+from meshd.formats.openai.conversation.reasoning import DETAILS, TEXT, numbered_in, written_detail
 from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.formats.openai.wire import choices_of, index_of
@@ -87,6 +87,7 @@ class ChunkReader:
     def __init__(self) -> None:
         self._began = False
         self._calls: dict[int, list[tuple[int | None, str]]] = {}  # each choice's, by index and id
+        self._block: dict[int, int] = {}  # each choice's thought that came last
         self._seen: dict[str, Any] = {}  # what else its chunks say of the whole answer
 
     def read(self, data: bytes) -> list[Event]:
@@ -146,8 +147,11 @@ class ChunkReader:
             yield Finished(finish, index)
 
     def _of_delta(self, delta: dict[str, Any], index: int, logprobs: Any) -> Iterator[Event]:
-        for part in reasoning_in(delta):
-            yield ReasoningDelta(part.text, part.signature, part.encrypted, index, id=part.id)
+        for number, part in numbered_in(delta):
+            if part.text or not (part.signature or part.id):  # else it belongs to what came last
+                self._block[index] = number
+            block = self._block.get(index, number)
+            yield ReasoningDelta(part.text, part.signature, part.encrypted, index, block, part.id)
         text, thought, _ = read_said({"content": delta.get("content")})
         if thought:  # Mistral's, inside the content
             yield ReasoningDelta(thought, choice=index)
@@ -215,7 +219,7 @@ class ChunkWriter:
         self._spoken: set[int] = set()  # choices that have had their role
         self._custom: set[tuple[int, int]] = set()
         self._again = CustomCalls(asked)
-        self._details: dict[int, int] = {}  # how many entries each choice has had
+        self._thoughts: dict[int, tuple[int, int, bool]] = {}  # each choice's last: its index, its block, whether ended
 
     def write(self, event: Event) -> list[bytes]:
         """The chunk for an event, if there is one for it."""
@@ -270,12 +274,22 @@ class ChunkWriter:
         raise AssertionError(f"{type(event).__name__} is not a delta")
 
     def _thought(self, event: ReasoningDelta) -> dict[str, Any]:
-        """Apps tell the entries of a list apart by their `index`."""
-        said = written_reasoning([Reasoning(event.text, event.signature, event.encrypted, event.id)])
-        for detail in said.get(DETAILS, ()):
-            detail["index"] = self._details.get(event.choice, 0)
-            self._details[event.choice] = detail["index"] + 1
+        """With an entry for each piece too, so that apps can send back every thought with its own signature. Its id
+        comes once, as apps join all texts."""
+        said: dict[str, Any] = {TEXT: event.text} if event.text else {}
+        sealed = bool(event.signature or event.encrypted)
+        if event.text or sealed:
+            part = Reasoning(event.text, event.signature, event.encrypted, event.id if sealed else "")
+            said[DETAILS] = [{**written_detail(part), "index": self._index_of(event)}]
         return said
+
+    def _index_of(self, event: ReasoningDelta) -> int:
+        """A thought ends with its signature, and where another block begins."""
+        index, block, ended = self._thoughts.get(event.choice, (0, event.block, False))
+        if block != event.block or (ended and (event.text or event.encrypted)):
+            index, ended = index + 1, False
+        self._thoughts[event.choice] = index, event.block, ended or bool(event.signature or event.encrypted)
+        return index
 
     def _call_began(self, event: CallBegan) -> dict[str, Any]:
         if self._deprecated:

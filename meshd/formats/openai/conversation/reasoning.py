@@ -2,7 +2,8 @@
 
 The text is in `reasoning_content` or a field like it (`sdk/reading/message_content.py` knows them). What a provider
 needs back, signatures and encrypted parts, is in `reasoning_details` (OpenRouter) or `thinking_blocks` (LiteLLM); the
-first is what is written here.
+first is what is written here. In a stream it has the text as well: the pieces of one thought have the same `index`, and
+its signature comes last. Some apps join them, others send back the list of all pieces.
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from meshd.formats.conversation.parts import Part, Reasoning
 from meshd.formats.conversation.reading import Fields
 from meshd.sdk.reading.message_content import REASONING, thought
 
-_TEXT = "reasoning_content"
+TEXT = "reasoning_content"
 DETAILS = "reasoning_details"
 _FIELDS = frozenset({*REASONING, DETAILS, "thinking_blocks"})
 
 
 def reasoning_in(message: Mapping[str, Any]) -> list[Reasoning]:
     """What a message says; nothing is taken from it."""
+    return [part for _, part in numbered_in(message)]
+
+
+def numbered_in(message: Mapping[str, Any]) -> list[tuple[int, Reasoning]]:
+    """The same of a message or a delta, each with the number that tells it from others; 0 if it has none."""
     if _FIELDS.isdisjoint(message):
         return []
-    found = [part for name in (DETAILS, "thinking_blocks") for part in _listed(message.get(name))]
-    if any(part.text for part in found):
+    found = [each for name in (DETAILS, "thinking_blocks") for each in _listed(message.get(name))]
+    if any(part.text for _, part in found):
         return found
     text = next((text for name in REASONING if (text := thought(message.get(name)))), "")
-    signed = [n for n, part in enumerate(found) if part.signature or part.id]
+    signed = [n for n, (_, part) in enumerate(found) if part.signature or part.id]
     if text and len(signed) == 1:  # a stream's came apart from its text
-        return [replace(part, text=text) if n in signed else part for n, part in enumerate(found)]
-    return [Reasoning(text), *found] if text else found
+        return [(index, replace(part, text=text) if n in signed else part) for n, (index, part) in enumerate(found)]
+    return [(0, Reasoning(text)), *found] if text else found
 
 
 def taken_reasoning(message: Fields) -> list[Reasoning]:
@@ -47,14 +53,28 @@ def taken_reasoning(message: Fields) -> list[Reasoning]:
     return found
 
 
-def _listed(entries: Any) -> Iterable[Reasoning]:
+def _listed(entries: Any) -> list[tuple[int, Reasoning]]:
+    """Pieces that follow each other with the same index are one thought, until its signature."""
+    thoughts: list[tuple[int, list[Reasoning]]] = []
     for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, dict):
             continue
         text = _text(entry, "text") or _text(entry, "summary") or _text(entry, "thinking")
-        signature, encrypted = _text(entry, "signature"), _text(entry, "data")
-        if text or signature or encrypted:
-            yield Reasoning(text, signature, encrypted, _text(entry, "id"))
+        signature, encrypted, id = _text(entry, "signature"), _text(entry, "data"), _text(entry, "id")
+        if not (text or signature or encrypted):
+            continue
+        part, index = Reasoning(text, signature, encrypted, id), entry.get("index")
+        before, pieces = thoughts[-1] if thoughts else (None, [])
+        if type(index) is int and index == before and not (pieces[-1].signature or pieces[-1].encrypted):
+            pieces.append(part)
+        else:
+            thoughts.append((index if type(index) is int else 0, [part]))
+    return [(index, _joined(pieces)) for index, pieces in thoughts]
+
+
+def _joined(pieces: list[Reasoning]) -> Reasoning:
+    id = next((piece.id for piece in pieces if piece.id), "")
+    return replace(pieces[-1], text="".join(piece.text for piece in pieces), id=id)
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
@@ -67,13 +87,14 @@ def written_reasoning(parts: Iterable[Part]) -> dict[str, Any]:
     found = [part for part in parts if isinstance(part, Reasoning)]
     said: dict[str, Any] = {}
     if text := "".join(part.text for part in found):
-        said[_TEXT] = text
+        said[TEXT] = text
     if any(part.signature or part.encrypted for part in found):
-        said[DETAILS] = [_written(part) for part in found]
+        said[DETAILS] = [written_detail(part) for part in found]
     return said
 
 
-def _written(part: Reasoning) -> dict[str, Any]:
+def written_detail(part: Reasoning) -> dict[str, Any]:
+    """An entry of the list."""
     if part.encrypted:
         made = {"type": "reasoning.encrypted", "data": part.encrypted}
     else:
