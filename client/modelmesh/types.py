@@ -346,7 +346,7 @@ class Response(Object):
 
 
 class ItemPage(Object):
-    """Some of a response's input. last_id: where the next page begins (`after`), if `has_more`."""
+    """Some of a list. last_id: where the next page begins (`after`), if `has_more`."""
 
     data: list[Any]
     has_more: bool

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "speak": "ask.speak",
     "transcribe": "ask.transcribe",
     "image": "ask.image",
+    "batch": "ask.batch",
     "status": "show.status",
     "pools": "show.pools",
     "models": "show.models",

@@ -127,6 +127,7 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bo
         rate=compile_rate(provider.rate_limit),
         keyed=keyed,
         passthrough=provider.passthrough,
+        fine_tuning=bool(provider.fine_tuning.supported),
         keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
         quota_reset=provider.quota.reset_schedule,
         format=format,

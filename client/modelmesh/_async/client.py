@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from modelmesh._async.resources.audio import AsyncAudio
+    from modelmesh._async.resources.batches import AsyncBatches
     from modelmesh._async.resources.chat import AsyncBeta, AsyncChat
     from modelmesh._async.resources.completions import AsyncCompletions
     from modelmesh._async.resources.documents import AsyncDocuments
     from modelmesh._async.resources.embeddings import AsyncEmbeddings
+    from modelmesh._async.resources.files import AsyncFiles
     from modelmesh._async.resources.images import AsyncImages
     from modelmesh._async.resources.mesh import AsyncMesh
     from modelmesh._async.resources.models import AsyncModels
@@ -113,6 +115,18 @@ class AsyncOpenAIClient(BaseClient):
         from modelmesh._async.resources.documents import AsyncDocuments
 
         return AsyncDocuments(self._sender)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        from modelmesh._async.resources.files import AsyncFiles
+
+        return AsyncFiles(self._sender)
+
+    @cached_property
+    def batches(self) -> AsyncBatches:
+        from modelmesh._async.resources.batches import AsyncBatches
+
+        return AsyncBatches(self._sender)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from modelmesh._sync.resources.audio import Audio
+    from modelmesh._sync.resources.batches import Batches
     from modelmesh._sync.resources.chat import Beta, Chat
     from modelmesh._sync.resources.completions import Completions
     from modelmesh._sync.resources.documents import Documents
     from modelmesh._sync.resources.embeddings import Embeddings
+    from modelmesh._sync.resources.files import Files
     from modelmesh._sync.resources.images import Images
     from modelmesh._sync.resources.mesh import Mesh
     from modelmesh._sync.resources.models import Models
@@ -114,6 +116,18 @@ class OpenAIClient(BaseClient):
         from modelmesh._sync.resources.documents import Documents
 
         return Documents(self._sender)
+
+    @cached_property
+    def files(self) -> Files:
+        from modelmesh._sync.resources.files import Files
+
+        return Files(self._sender)
+
+    @cached_property
+    def batches(self) -> Batches:
+        from modelmesh._sync.resources.batches import Batches
+
+        return Batches(self._sender)
 
     @cached_property
     def models(self) -> Models:

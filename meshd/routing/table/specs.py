@@ -157,6 +157,7 @@ class ProviderSpec:
     disabled: str = ""  # why it cannot be used at all, "" if it can
     rate: RateSpec = NO_RATES
     passthrough: bool = False  # its own API may be used
+    fine_tuning: bool = False  # so may `/v1/fine_tuning`, at this provider
     keyed: bool = True  # it is sent a key, whichever way
     keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
     quota_reset: Literal["monthly", "daily", "rolling"] | None = None

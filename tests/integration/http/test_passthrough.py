@@ -29,7 +29,7 @@ def daemon(api: OwnApi, module_meshd: Any, module_short: Path) -> Any:
     config = {
         "providers": {
             "open": api.provider(passthrough=True, headers={"x-project": "ours"}),
-            "shut": api.provider(),
+            "shut": api.provider(fine_tuning={"supported": True}),
             "dear": api.provider(passthrough=True, budget={"daily_limit": 5}),
             "down": {**api.provider(passthrough=True), "base_url": "http://127.0.0.1:9/v1"},
             "made-up": {"connector": "modelmesh.scripted.v1", "passthrough": True},
@@ -58,6 +58,22 @@ def url(daemon: Any) -> str:
 def ask(url: str, path: str, app: str = "passing", method: str = "GET", **options: Any) -> httpx.Response:
     headers = {"authorization": f"Bearer {TOKENS[app]}", **options.pop("headers", {})} if app else {}
     return httpx.request(method, f"{url}/providers/{path}", headers=headers, timeout=WAIT, **options)
+
+
+def test_fine_tuning_goes_to_the_provider_that_is_configured_for_it(url: str, api: OwnApi) -> None:
+    def tune(app: str, path: str = "jobs?limit=2", **options: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {TOKENS[app]}"}
+        return httpx.request("POST", f"{url}/v1/fine_tuning/{path}", headers=headers, timeout=WAIT, **options)
+
+    assert tune("passing", json={"model": "m"}).status_code == 200
+    method, path, headers, body = api.asked[-1]
+    assert (method, path, json.loads(body)) == ("POST", "/v1/fine_tuning/jobs?limit=2", {"model": "m"})
+    assert headers["authorization"] == f"Bearer {KEY}"
+    before = len(api.asked)
+    assert tune("plain", json={}).status_code == 403
+    assert tune("poor", json={}).json()["error"]["code"] == "unpriced"
+    assert tune("passing", "..%2fmodels", json={}).status_code == 400
+    assert len(api.asked) == before
 
 
 def raw(url: str, target: str, *headers: str) -> tuple[int, str]:

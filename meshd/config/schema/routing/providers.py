@@ -104,7 +104,11 @@ class FilesConfig(Section):
 
 
 class FineTuningConfig(Section):
-    supported: bool | None = Field(default=None, description="The provider fine-tunes.")
+    supported: bool = Field(
+        default=False,
+        description="Requests to `/v1/fine_tuning/` are passed on to this provider. It may be set for one. As for "
+        "`passthrough`, only administrators, and apps with `passthrough`, may send them.",
+    )
 
 
 class ManagedConfig(Section):
@@ -161,9 +165,7 @@ class ProviderConfig(OpenSection):
     pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of all its models.")
     batch: Annotated[ProviderBatchConfig, NotBuiltYet()] = Field(default=ProviderBatchConfig(), description="Batches.")
     files: Annotated[FilesConfig, NotBuiltYet()] = Field(default=FilesConfig(), description="Files.")
-    fine_tuning: Annotated[FineTuningConfig, NotBuiltYet()] = Field(
-        default=FineTuningConfig(), description="Fine-tuning."
-    )
+    fine_tuning: FineTuningConfig = Field(default=FineTuningConfig(), description="Fine-tuning.")
     managed: Annotated[ManagedConfig | None, NotBuiltYet()] = Field(
         default=None, description="The daemon starts and stops the server itself."
     )

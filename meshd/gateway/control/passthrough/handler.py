@@ -7,6 +7,7 @@ answer than its caller reads.
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.access.rights import Reader
@@ -36,6 +37,8 @@ from modelmesh.errors import (
 from modelmesh.wording import short, told
 
 OPERATION = "passthrough"
+FINE_TUNING = "/v1/fine_tuning/"
+_VERSION = "/v1/"
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _ERRORS: dict[FailureKind, type[ProviderError]] = {
     FailureKind.TIMEOUT: ProviderTimeoutError,
@@ -47,12 +50,30 @@ class Passthrough(Group):
     def add_to(self, table: Dispatcher) -> None:
         for method in _METHODS:
             table.add_raw(method, PREFIX, self.pass_on, format="plain", streams=True)
+            table.add_raw(method, FINE_TUNING, self.fine_tune, streams=True)
 
     async def pass_on(self, request: Request, rest: str) -> None:
         """rest: not used, as its escapes are resolved already."""
+        await self._pass_on(request, asked(request.path, request.query))
+
+    async def fine_tune(self, request: Request, rest: str) -> None:
+        """To the one provider that is configured for it."""
+        reader = Reader.of(request.caller, self.runtime.apps, self.runtime.table)
+        table = self.runtime.table
+        names = [name for name in reader.providers() if table.providers[name].fine_tuning]
+        if len(names) != 1:
+            which = ", ".join(map(short, names)) or "none"
+            raise InvalidRequestError(
+                f"Fine-tuning is passed on to the one provider with fine_tuning.supported, and that is {which}; set it "
+                f"for one, or ask at {PREFIX}NAME/fine_tuning/….",
+                code="fine_tuning_provider",
+            )
+        path = request.path.removeprefix(_VERSION)
+        await self._pass_on(request, asked(f"{PREFIX}{quote(names[0], safe='')}/{path}", request.query))
+
+    async def _pass_on(self, request: Request, what: Asked) -> None:
         if not request.reply.carries_bytes:
             raise InvalidRequestError("A provider's own API is passed on over HTTP only; ask there.", code="http_only")
-        what = asked(request.path, request.query)
         identity = self.runtime.apps.identify(request.caller, request.arrived_at)
         spec = self._allowed(request, what)
         self._check_money(identity, spec)
@@ -94,7 +115,7 @@ class Passthrough(Group):
                 ),
                 code="provider_not_found",
             )
-        if not spec.passthrough:
+        if not spec.passthrough and not (spec.fine_tuning and request.path.startswith(FINE_TUNING)):
             raise AccessDeniedError(
                 f"The API of {short(spec.name)} is not passed on; set providers.{short(spec.name)}.passthrough.",
                 code="passthrough_off",

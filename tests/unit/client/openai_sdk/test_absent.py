@@ -22,7 +22,19 @@ PARTS = sorted(
     for name in dir(SDK)
     if not name.startswith("_") and type(getattr(SDK, name)).__module__.startswith("openai.resources")
 )
-OFFERED = {"audio", "beta", "chat", "completions", "embeddings", "images", "models", "moderations", "responses"}
+OFFERED = {
+    "audio",
+    "batches",
+    "beta",
+    "chat",
+    "completions",
+    "embeddings",
+    "files",
+    "images",
+    "models",
+    "moderations",
+    "responses",
+}
 
 
 def made(kind: str) -> Any:
@@ -83,17 +95,17 @@ def test_what_protocols_look_for_is_plainly_absent(kind: str) -> None:
     assert copy.copy(client).max_retries == 0
     assert client.with_raw_response.chat is not None
     with pytest.raises(AttributeError, match="does not offer"):
-        _ = client.with_streaming_response.batches
-    with pytest.raises(AttributeError, match=r"does not offer client\.files"):
-        client.files.create(file=b"", purpose="batch")
+        _ = client.with_streaming_response.fine_tuning
+    with pytest.raises(AttributeError, match=r"does not offer client\.uploads"):
+        client.uploads.create(file=b"", purpose="batch")
 
 
 def test_without_the_sdk_it_is_told_the_same() -> None:
     code = (
         "import modelmesh\n"
-        "try: modelmesh.OpenAIClient('/nowhere/x').batches\n"
+        "try: modelmesh.OpenAIClient('/nowhere/x').fine_tuning\n"
         "except modelmesh.NotFoundError as error: print(type(error).__name__, error.code)\n"
-        "print(hasattr(modelmesh.OpenAIClient('/nowhere/x'), 'files'))"
+        "print(hasattr(modelmesh.OpenAIClient('/nowhere/x'), 'vector_stores'))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert ended.stdout.split() == ["NotOfferedError", "not_offered", "False"]

@@ -1,0 +1,217 @@
+"""`meshctl batch`: many requests of a file, answered in the background.
+
+Must never: decide anything itself, or hold results in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+import typer
+
+from meshd.cli import daemon, helping, names
+from meshd.cli.ask import files
+from meshd.cli.screen import output as out
+
+app = helping.Commands()
+batch_app = helping.Commands(
+    cls=helping.Few, no_args_is_help=True, help="Have many requests of a file answered in the background."
+)
+app.add_typer(batch_app, name="batch", rich_help_panel=out.ASK)
+
+_EVERY: Final = 1.0  # s between two looks at a batch
+_ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+_STYLES: Final = {"completed": out.GOOD, "failed": out.BAD, "expired": out.BAD, "cancelled": out.FAINT}
+_LONGEST_LINE: Final = 1024 * 1024  # bytes of the first line that are read
+
+
+def _batches(incomplete: str) -> list[str]:
+    try:
+        with daemon.client(1.0) as client:
+            return [each["id"] for each in _rows(client.batches.list()) if each["id"].startswith(incomplete)]
+    except Exception:  # a shell shows nothing of it
+        return []
+
+
+BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Its id.", autocompletion=_batches, callback=names.given)]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has ended, with its progress.")]
+
+
+@batch_app.command()
+def submit(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="One request on each line; - is standard input.")],
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where all are sent; otherwise the `url` of the first.")
+    ] = None,
+    window: Annotated[str, typer.Option(metavar="TIME", help="How long it may take, such as 24h.")] = "24h",
+    wait: Wait = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Have the requests of a file answered.
+
+    Each line is a map: {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "chat"}}.
+    The daemon answers them while nothing else has to wait, within the budgets and limits of this app, and continues
+    after a restart.
+
+    $ meshctl batch submit lines.jsonl
+    $ meshctl batch submit lines.jsonl --window 2h --wait && meshctl batch results BATCH -o answers.jsonl
+    """
+    name, content = files.contents(file, "FILE")
+    place = endpoint or _endpoint(content)
+    with daemon.client() as client, daemon.waiting():
+        uploaded = client.files.create(file=(name, content), purpose="batch")
+        made = client.batches.create(input_file_id=uploaded.id, endpoint=place, completion_window=window).to_dict()
+        if wait:
+            made = _awaited(client, made, silent=as_json)
+    _show(made, as_json)
+
+
+@batch_app.command()
+def status(batch: BatchId, wait: Wait = False, as_json: out.JsonOption = False) -> None:
+    """Show how far a batch is.
+
+    $ meshctl batch status batch_0123 --wait
+    $ meshctl batch status batch_0123 --json | jq .request_counts
+    """
+    with daemon.client() as client, daemon.waiting():
+        found = client.batches.retrieve(batch).to_dict()
+        if wait:
+            found = _awaited(client, found, silent=as_json)
+    _show(found, as_json)
+
+
+@batch_app.command()
+def results(
+    batch: BatchId,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - is standard output.")
+    ] = files.STDOUT,
+    errors: Annotated[bool, typer.Option("--errors", help="The lines that failed, instead of the answers.")] = False,
+) -> None:
+    """Write the results of a batch that has ended: one line for each, with its `custom_id`.
+
+    $ meshctl batch results batch_0123 -o answers.jsonl
+    $ meshctl batch results batch_0123 | jq -r '.response.body.choices[0].message.content'
+    $ meshctl batch results batch_0123 --errors
+    """
+    with daemon.client() as client, daemon.waiting():
+        found = client.batches.retrieve(batch).to_dict()
+        if found["status"] not in _ENDED:
+            raise daemon.Refused(f"{batch} has not ended: it is {found['status']}; `meshctl batch status` shows more")
+        file = found["error_file_id" if errors else "output_file_id"]
+        if file is None:
+            raise daemon.Refused(f"{batch} has no {'failed lines' if errors else 'answers'}")
+        with files.writing(output) as written:
+            stream = client.files.pieces(file)
+            try:
+                for piece in stream:
+                    written.write(piece)
+            finally:
+                stream.close()
+
+
+@batch_app.command()
+def cancel(batch: BatchId, as_json: out.JsonOption = False) -> None:
+    """Send no more of a batch's requests. Those in flight end, and what is answered can be fetched.
+
+    $ meshctl batch cancel batch_0123
+    """
+    with daemon.client() as client, daemon.waiting():
+        found = client.batches.cancel(batch).to_dict()
+    _show(found, as_json)
+
+
+@batch_app.command(name="list")
+def list_them(
+    most: Annotated[int, typer.Option("--limit", min=1, max=100, metavar="N", help="How many, at most.")] = 20,
+    as_json: out.JsonOption = False,
+) -> None:
+    """List this app's batches, the newest first.
+
+    $ meshctl batch list
+    """
+    with daemon.client() as client, daemon.waiting():
+        page = client.batches.list(limit=most).to_dict()
+    if as_json:
+        out.print_json(page)
+        return
+    out.print_table(
+        ["batch", "status", "done", "failed", "of", "made", "endpoint"],
+        [
+            [
+                row["id"],
+                (row["status"], _STYLES.get(row["status"], "")),
+                row["request_counts"]["completed"],
+                row["request_counts"]["failed"],
+                row["request_counts"]["total"],
+                out.ago(row["created_at"]),
+                row["endpoint"],
+            ]
+            for row in page["data"]
+        ],
+        numbers=["done", "failed", "of"],
+        empty="no batches",
+    )
+
+
+def _rows(page: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = page.to_dict()["data"]
+    return found
+
+
+def _endpoint(content: bytes) -> str:
+    """Of the first line. Raises BadParameter."""
+    first = content.lstrip()[:_LONGEST_LINE].partition(b"\n")[0]
+    try:
+        url = json.loads(first)["url"]
+    except (ValueError, KeyError, TypeError):
+        url = None
+    if not isinstance(url, str) or not url:
+        raise typer.BadParameter("its first line has no `url`; give --endpoint", param_hint="FILE")
+    return url
+
+
+def _show(batch: dict[str, Any], as_json: bool) -> None:
+    """Exit code 1 for a batch that has failed."""
+    if as_json:
+        out.print_json(batch)
+    else:
+        counts = batch["request_counts"]
+        done = f"{counts['completed']} answered, {counts['failed']} failed, of {counts['total']}"
+        fields = [("batch", batch["id"]), ("status", (batch["status"], _STYLES.get(batch["status"], "")))]
+        out.print_fields([*fields, ("requests", done), ("made", out.ago(batch["created_at"]))])
+        for fault in (batch["errors"] or {}).get("data", ()):
+            out.complain(f"line {fault['line']}: {fault['message']}" if fault["line"] else fault["message"])
+    if batch["status"] == "failed":
+        raise typer.Exit(daemon.REFUSED)
+
+
+def _awaited(client: Any, batch: dict[str, Any], *, silent: bool) -> dict[str, Any]:
+    """The batch when it has ended."""
+    with _progress(silent) as tell:
+        while batch["status"] not in _ENDED:
+            time.sleep(_EVERY)
+            batch = client.batches.retrieve(batch["id"]).to_dict()
+            counts = batch["request_counts"]
+            tell(counts["completed"] + counts["failed"], counts["total"])
+    return batch
+
+
+@contextmanager
+def _progress(silent: bool) -> Iterator[Any]:
+    """A bar on a terminal, and nothing elsewhere."""
+    if silent or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        yield lambda done, total: None
+        return
+    from rich import progress
+
+    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn(compact=True))
+    with progress.Progress(*columns, console=out.console(stderr=True), transient=True) as bar:
+        task = bar.add_task("requests", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
