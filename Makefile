@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test upstreams conformance lint bench bench-peers soak clean
+.PHONY: help run test upstreams conformance pages lint bench bench-peers soak clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,6 +46,10 @@ upstreams: $(VENV)/.installed-dev
 conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents that people use
 	@$(VENV)-conformance/bin/python -m tests.conformance.install npm-sdks codex claude-code
 	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks tests/conformance/clients
+
+pages: $(VENV)/.installed-dev ## write the pages that are made of the schema and the catalogue
+	@$(PY) -m meshd.config.write.docs
+	@$(PY) -m meshd.config.write.providers_page
 
 lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording
 	@$(PY) -m ruff check .

@@ -14,8 +14,7 @@ from decimal import ROUND_UP, Decimal
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
-
+from meshd.catalogue.overrides import Listed
 from meshd.core.prices import BATCH
 
 PACKAGE = "genai-prices"
@@ -37,16 +36,6 @@ _KEYS = {
 _TOKENS = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
 _TIERS = {("service_tier", "flex"): "flex", ("service_tier", "priority"): "priority", ("processing", "batch"): BATCH}
 _NANO = Decimal("0.000000001")
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model's prices: the same columns as of a `ModelRow`."""
-
-    prices: dict[str, str]
-    long_prompt: dict[str, str | int] | None = None
-    tiers: dict[str, dict[str, Any]] = {}
-    source: str
-    date: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, str]] = {
     "connect": "connect.command",
     "pull": "setup.pull",
     "config": "setup.configuration",
+    "catalogue": "setup.catalogue",
     "connectors": "setup.connectors",
     "token": "setup.token",
     "doctor": "setup.doctor",

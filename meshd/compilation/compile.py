@@ -13,13 +13,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from meshd.catalogue.known import ModelRow, load_models, provider_row
+from meshd.catalogue.known import ModelRow, provider_row
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
+from meshd.compilation.known_models import KnownModels
 from meshd.compilation.listed_names import ListedNames
 from meshd.compilation.output_limits import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
+from meshd.config.schema.settings import QuirksConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.prices import CACHE_WRITES, PRICES, PriceRow, Pricing
 from meshd.routing.table.access import AppMatch
@@ -85,7 +87,9 @@ def compile_config(
         format = _format_of(provider.connector or name, registry)
         specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]), format)
     names = ListedNames(config.models, [name for name in config.providers if name not in found], found)
-    models = list(_models(config, specs, settings, discovered, tree, names))
+    known = KnownModels(directories.data)
+    notes += known.notes
+    models = list(_models(config, specs, settings, discovered, tree, names, known))
     pools = list(compile_pools(config, models, tree))
     notes += names.notes(models, [pool.name for pool in pools])
     apps = [compile_app(name, app) for name, app in config.apps.items()]
@@ -179,7 +183,7 @@ def provider_settings(
         keepalive=provider.connection_pool.keepalive,
         headers=provider.headers,
         options=provider.settings,
-        quirks=row.get("quirks", {}),
+        quirks={**row.get("quirks", {}), **_quirks(provider)},
         secrets=tuple(sorted(secrets)),
         runtime_dir=directories.runtime,
         data_dir=directories.data,
@@ -189,6 +193,12 @@ def provider_settings(
 def _auth_method(provider: ProviderConfig, row: Mapping[str, Any]) -> str | None:
     """None: the key, as the connector sends it."""
     return provider.auth.method or (None if provider.api_key or provider.api_keys else row.get("auth", "none"))
+
+
+def _quirks(provider: ProviderConfig) -> dict[str, Any]:
+    """Those of the configuration. Invalid ones stay out: validation reports them."""
+    told = provider.settings.get("quirks")
+    return told.given if isinstance(told, QuirksConfig) else {}
 
 
 def _only_key(provider: ProviderConfig) -> str | None:
@@ -206,6 +216,7 @@ def _models(
     discovered: Mapping[str, Discovered],
     tree: CapabilityTree,
     names: ListedNames,
+    known: KnownModels,
 ) -> Iterable[ModelSpec]:
     """The configured models. Providers without configured models, and those with discovery, also have the discovered
     ones, or else the catalogue's."""
@@ -216,40 +227,37 @@ def _models(
         taken.add((model.provider, model.model))
         if model.enabled and model.provider in specs:
             connector = settings[model.provider].connector
-            known = _catalogued(connector).get(model.model)
             yield _configured(id, model, known, config.providers[model.provider], connector, tree)
     for name in specs:
         provider = config.providers[name]
         everything = provider.catalogue.auto_discover or config.discovery.sync.auto_register
         if name in with_models and not everything:
             continue
-        known_models = _catalogued(settings[name].connector)
+        connector = settings[name].connector
         found = discovered.get(name)
         listed = [dict(entry) for entry in found.models] if found is not None and found.models else None
         if listed is None:
-            listed = [{"id": id} for id in known_models]
+            listed = [{"id": id} for id in known.of(connector)]
         for entry in listed:
-            spec = _discovered(settings[name], entry, known_models.get(entry["id"]), provider, tree)
+            spec = _discovered(settings[name], entry, known, provider, tree)
             # Configured models stay as they are.
             if (name, spec.upstream) not in taken and names.take(spec):
                 yield spec
 
 
-def _catalogued(connector: str) -> dict[str, ModelRow]:
-    return {model.id: model for model in load_models(connector)}
-
-
 def _configured(
     id: str,
     model: ModelConfig,
-    known: ModelRow | None,
+    rows: KnownModels,
     provider: ProviderConfig,
     connector: str,
     tree: CapabilityTree,
 ) -> ModelSpec:
+    known = rows.row(connector, model.model)
+    capabilities = model.capabilities or (known.capabilities if known else ()) or ("chat-completion",)
     said = {name: value for name, value in model.features.model_dump().items() if value is not None}
-    features = {**_known_features(known), **said}
-    capabilities = model.capabilities or (known.capabilities if known else ("chat-completion",))
+    of_row = _known_features(known) or dict.fromkeys(rows.features(connector, model.model, capabilities), True)
+    features = {**of_row, **said}
     constraints = model.constraints
     return ModelSpec(
         id=id,
@@ -279,19 +287,21 @@ def _configured(
 def _discovered(
     settings: ProviderSettings,
     entry: Mapping[str, Any],
-    known: ModelRow | None,
+    rows: KnownModels,
     provider: ProviderConfig,
     tree: CapabilityTree,
 ) -> ModelSpec:
     connector = settings.connector
-    features = _known_features(known, entry.get("features") or ()) or None
+    known = rows.row(connector, entry["id"])
     capabilities = (known.capabilities if known else ()) or entry.get("capabilities") or ("chat-completion",)
+    features = _known_features(known, entry.get("features") or ())
+    features = features or dict.fromkeys(rows.features(connector, entry["id"], capabilities), True)
     return ModelSpec(
         id=f"{settings.name}.{entry['id']}",
         provider=settings.name,
         upstream=entry["id"],
         capabilities=_leaves(capabilities, tree),
-        features=features,
+        features=features or None,
         context_window=entry.get("context_window") or (known.context_window if known else None),
         max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
         pricing=(pricing := prices_of(PricingConfig(), provider.pricing, known)),
@@ -299,7 +309,7 @@ def _discovered(
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
-        origin=Origin.FOUND if settings.found else Origin.CATALOGUE if known else Origin.LISTED,
+        origin=Origin.FOUND if settings.found else Origin.CATALOGUE if known and known.capabilities else Origin.LISTED,
         **_limits(connector, entry["id"], pricing),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,7 @@ from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.text.key_path import Path
 from meshd.core.text.redaction import is_secret_path
 from meshd.sdk.connector import ConnectorSpec
+from modelmesh.wording import likeliest
 
 _ANY_SERVER = ("openai-compatible.v1", "anthropic-compatible.v1", "responses-compatible.v1")
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
@@ -260,10 +261,22 @@ class ConnectorChecks:
                 if fault["type"] == "missing":
                     continue  # it may be next to the connector's name; _check_required looks at both places
                 path = (*at, *fault["loc"])
+                if fault["type"] == "extra_forbidden":
+                    self._report(path, "unknown key", likeliest(str(path[-1]), _keys_at(settings, fault["loc"][:-1])))
+                    continue
                 message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
                 if message.startswith("expected"):
                     message += self._quote(path)
                 self._report(path, message, None)
+
+
+def _keys_at(settings: type[BaseModel], place: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The keys of the section at this place among a connector's own."""
+    section = settings
+    for step in place:
+        kinds = get_args(section.model_fields[str(step)].annotation) if step in section.model_fields else ()
+        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), BaseModel)
+    return tuple(section.model_fields)
 
 
 def is_hosted(entry: Mapping[str, Any], spec: ConnectorSpec) -> bool:

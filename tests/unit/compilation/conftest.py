@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.compilation import compile
+from meshd.compilation import known_models
 from tests.support.compiling import ROW
 
 
@@ -12,4 +12,4 @@ from tests.support.compiling import ROW
 def catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     """One well-known model, "known", of every openai-compatible provider."""
     rows = {"openai-compatible.v1": (ROW,)}
-    monkeypatch.setattr(compile, "load_models", lambda connector: rows.get(connector, ()))
+    monkeypatch.setattr(known_models, "load_models", lambda connector: rows.get(connector, ()))

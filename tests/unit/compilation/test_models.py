@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from meshd.compilation import compile
+from meshd.compilation import known_models
 from meshd.compilation.compile import Discovered
 from meshd.core.prices import Pricing
 from meshd.routing.table.specs import ModelSpec
@@ -135,7 +135,7 @@ def test_a_feature_that_a_row_lacks_is_denied_unless_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = msgspec.structs.replace(ROW, features=("vision",), lacks=("tool_calling", "logprobs"))
-    monkeypatch.setattr(compile, "load_models", lambda connector: (row,))
+    monkeypatch.setattr(known_models, "load_models", lambda connector: (row,))
     lacking = {"vision": True, "tool_calling": False, "logprobs": False}
     assert compiled({}).table.models["house.known"].features == lacking
     assert compiled({}, listed("known")).table.models["house.known"].features == lacking
@@ -183,3 +183,16 @@ def test_a_listed_model_does_not_take_a_configured_models_id() -> None:
 def test_a_model_that_is_listed_twice_is_there_once() -> None:
     made = compiled({}, listed("a", "a"))
     assert pools(made)["text-generation"] == ("house.a",)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_a_model_that_only_names_what_it_answers_has_the_features_of_its_family() -> None:
+    section = {"provider": "house", "capabilities": ["chat-completion"]}
+    made = compiled({"models": {"house.known-2": section, "house.other": section}}).table.models
+    assert made["house.known-2"].features == {"tool_calling": True, "vision": True}
+    assert made["house.other"].features == {}, "unknown: it is asked"
+    denied = {**section, "features": {"vision": False}}
+    made = compiled({"models": {"house.known-2": denied}}).table.models
+    assert made["house.known-2"].features == {"tool_calling": True, "vision": False}
+    found = compiled({}, listed("known-3")).table.models["house.known-3"]
+    assert found.features == {"tool_calling": True, "vision": True}
