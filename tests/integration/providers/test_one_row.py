@@ -64,7 +64,7 @@ def test_a_provider_is_added_to_a_running_daemon_as_data(meshd: Any, strict: Str
     }
     daemon = meshd(base)
     example = yaml.safe_load(PAGE.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0])
-    entry = example["providers"]["acme"] | {"base_url": f"http://127.0.0.1:{strict.port}/v1", "api_key": "k-acme"}
+    entry = example["providers"]["north"] | {"base_url": f"http://127.0.0.1:{strict.port}/v1", "api_key": "k-acme"}
     daemon.write({**base, "providers": base["providers"] | {"acme": entry}})
     assert daemon.ask("POST", "/mesh/v1/reload", {})["ok"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from meshd.core.needs import RequestNeeds
 from meshd.core.prices import BATCH
-from meshd.formats.known import FORMATS
+from meshd.formats.known import provider_format
 from meshd.operations.audio.speech import SPEECH
 from meshd.operations.audio.transcription import TRANSCRIPTION
 from meshd.operations.chat import CHAT
@@ -40,7 +40,7 @@ def _of(id: str) -> dict[str, Any]:
 
 
 def read(format: str, body: Mapping[str, Any], operation: Any = CHAT) -> Usage:
-    side = FORMATS[format].provider(ProviderSettings(name="p", connector="p.q.v1"))
+    side = provider_format(format).provider(ProviderSettings(name="p", connector="p.q.v1"))
     call = ProviderCall(operation=operation, model="m", fields={}, timeout=1.0)
     usage = side.read(json.dumps(body).encode(), call, None).usage  # type: ignore[arg-type]
     assert usage is not None

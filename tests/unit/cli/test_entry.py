@@ -12,7 +12,7 @@ from meshd.cli import daemon, entry, names
 
 BUILT = {
     "apps", "connect",
-    "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
+    "catalogue", "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
     "image", "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "speak", "stats",
     "status", "token", "top", "transcribe",
 }  # fmt: skip

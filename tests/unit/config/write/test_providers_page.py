@@ -32,6 +32,6 @@ def test_it_has_every_provider_and_needs_its_marks() -> None:
 
 def test_its_example_is_a_configuration() -> None:
     example = PAGE.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
-    config = MeshConfig(yaml.safe_load(example), environ={"ACME_API_KEY": "k"})
+    config = MeshConfig(yaml.safe_load(example), environ={"NORTH_API_KEY": "k"})
     assert config.validate() == []
-    assert set(config.raw["providers"]["acme"]["quirks"]) <= set(QuirksConfig.model_fields)
+    assert set(config.raw["providers"]["north"]["quirks"]) <= set(QuirksConfig.model_fields)
