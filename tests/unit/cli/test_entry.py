@@ -11,8 +11,8 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "apps", "connect",
-    "catalogue", "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
+    "apps", "catalogue", "connect",
+    "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
     "image", "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "speak", "stats",
     "status", "token", "top", "transcribe",
 }  # fmt: skip
