@@ -274,7 +274,7 @@ class HttpProvider(Provider):
             try:
                 return await self._send(target, head, body, timeout)
             except ProviderFailure as failure:
-                if failure.status != 401 or not (self._authorization.refused(given) and again):
+                if failure.kind is not FailureKind.AUTHENTICATION or not (self._authorization.refused(given) and again):
                     raise
         raise AssertionError("the second try returns or raises")
 

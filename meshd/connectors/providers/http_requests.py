@@ -14,6 +14,7 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd.connectors.providers.aws_region import with_region
 from meshd.core.text.redaction import redact_url
 from meshd.formats.errors.wrong_address import without_endpoint
 from meshd.formats.openai.quota import QuotaQuirk
@@ -123,7 +124,8 @@ def shown(target: URL) -> str:
 
 def _base(settings: ProviderSettings, endpoints: Collection[str]) -> tuple[URL, str | None]:
     """The base URL ending in a slash, and the UNIX socket under it."""
-    base, uds = _ENVIRONMENT.sub(_from_environment, settings.base_url or ""), settings.quirks.get("uds")
+    base, uds = with_region(settings.base_url or "", settings), settings.quirks.get("uds")
+    base = _ENVIRONMENT.sub(_from_environment, base)
     if base.startswith("unix:"):
         base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")
     if not base:

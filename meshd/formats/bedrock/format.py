@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from meshd.formats.bedrock.answer import read_answer
+from meshd.formats.bedrock.embeddings import EmbeddingsTranslator, read_embeddings
 from meshd.formats.bedrock.request import RequestWriter
 from meshd.formats.bedrock.stream.assembled import Assembly
 from meshd.formats.bedrock.stream.event_stream import MEDIA_TYPE, EventReader
@@ -39,7 +40,7 @@ class BedrockProviderSide(JSONProviderSide):
         return f"model/{quote(model, safe='-._~')}/{word}{'-stream' if stream else ''}"
 
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
-        return read_answer(body)
+        return read_answer(body) if call.operation.conversation else read_embeddings(body)
 
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
@@ -54,4 +55,10 @@ def _translator() -> ProviderTranslator:
     return BedrockTranslator()
 
 
-BEDROCK = ProviderFormat(name=_NAME, provider=BedrockProviderSide, translator=_translator, late_instructions=False)
+BEDROCK = ProviderFormat(
+    name=_NAME,
+    provider=BedrockProviderSide,
+    translator=_translator,
+    late_instructions=False,
+    operations={"embeddings": EmbeddingsTranslator},
+)

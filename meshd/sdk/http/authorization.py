@@ -25,7 +25,7 @@ class Authorization(Protocol):
         """What is added to the request's headers, or replaces them. Raises ProviderFailure, unsent."""
 
     def refused(self, given: Mapping[str, str]) -> bool:
-        """The provider answered 401. Returns whether a renewed authorization may be accepted. given: what `headers`
-        gave for that request."""
+        """The provider refused the request's authorization. Returns whether a renewed one may be accepted. given: what
+        `headers` gave for that request."""
 
     async def aclose(self) -> None: ...

@@ -18,7 +18,7 @@ AuthMethod = Literal["api_key", "bearer", "oauth", "service_account", "entra", "
 class AuthConfig(Section):
     method: Annotated[
         AuthMethod | None,
-        NotBuiltYet("aws", "passthrough"),
+        NotBuiltYet("passthrough"),
     ] = Field(
         default=None,
         description="How requests are authorised. `api_key`: the key as the connector sends it. `bearer`: the key as "

@@ -14,6 +14,7 @@ METHODS: Mapping[str, str] = {
     "oauth": _HERE + "oauth:oauth",
     "service_account": _HERE + "google:google",
     "entra": _HERE + "entra:entra",
+    "aws": _HERE + "aws:AwsAuthorization",
 }
 """Method → `module:factory`, imported at its first use."""
 

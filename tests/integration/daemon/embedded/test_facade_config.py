@@ -21,7 +21,7 @@ def test_unknown_keys_of_observability_are_refused(two, section):
 
 def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left):
     config = two()
-    config["providers"]["later"] = {"connector": "aws.bedrock.v1", "enabled": False, "region": "eu-central-1"}
+    config["providers"]["later"] = {"connector": "google.vertex.v1", "enabled": False, "location": "europe-west3"}
     config["providers"]["google.gemini.v1"] = {"enabled": False}
     with modelmesh.create("chat", config=config) as client:
         assert client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])

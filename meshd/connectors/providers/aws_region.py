@@ -1,0 +1,56 @@
+"""The AWS region of a provider.
+
+Owns: where it is looked up, and that it can be a part of a host's name. Must never: ask a server.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from meshd.sdk.settings import ProviderSettings
+
+PLACE = "${aws:region}"
+"""What stands for it in the address of a catalogue's row."""
+_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_HOST = re.compile(r"https://bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api\.aws)")
+
+
+def with_region(base: str, settings: ProviderSettings) -> str:
+    """An address with the region in it. Raises ValueError if there is none."""
+    return base.replace(PLACE, region_of(settings)) if PLACE in base else base
+
+
+def region_of(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:
+    """`auth.region`, else that of `base_url`, of the environment, or of the profile in AWS's own files. Raises
+    ValueError if there is none."""
+    named = _HOST.match(settings.base_url or "")
+    given = [
+        settings.auth.get("region"),
+        named[1] if named else None,
+        *(environ.get(name) for name in _VARIABLES),
+    ]
+    region = next((each for each in given if each), None) or _of_profile(settings.auth.get("profile"))
+    if region is None:
+        raise ValueError(
+            f"provider {settings.name}: no AWS region: set auth.region, or AWS_REGION in the daemon's environment"
+        )
+    if not _REGION.fullmatch(region):
+        raise ValueError(f"provider {settings.name}: {region[:40]!r} is not an AWS region")
+    return region
+
+
+def _of_profile(profile: str | None) -> str | None:
+    """None without botocore, too: an API key needs no signature."""
+    try:
+        from botocore.exceptions import BotoCoreError
+        from botocore.session import Session
+    except ImportError:
+        return None
+    try:
+        region = Session(profile=profile).get_config_variable("region")
+    except BotoCoreError as error:
+        raise ValueError(str(error)) from None
+    return region if isinstance(region, str) else None
