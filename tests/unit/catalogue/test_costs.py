@@ -19,6 +19,7 @@ from meshd.formats.known import provider_format
 from meshd.operations.audio.speech import SPEECH
 from meshd.operations.audio.transcription import TRANSCRIPTION
 from meshd.operations.chat import CHAT
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.operations.images.generation import IMAGE_GENERATION
 from meshd.routing.attempts.usage import in_tier, in_units
 from meshd.routing.request.estimate import cost_of, upper_bound
@@ -135,6 +136,26 @@ def test_anthropic_with_all_kinds_of_input() -> None:
     assert dollars(read("anthropic", answer), of) == by_hand / M + Decimal("0.02")
     batch = {**answer, "usage": {**usage, "service_tier": BATCH}}
     assert dollars(read("anthropic", batch), of) == by_hand / 2 / M + Decimal("0.02")
+
+
+def test_bedrock_with_all_kinds_of_input() -> None:
+    """Claude Opus 4.8 by its global profile: $5; written for 5 minutes $6.25, for an hour $10; read $0.50; $25. Titan's
+    embeddings: $0.02."""
+    usage = {
+        "inputTokens": 120,
+        "cacheReadInputTokens": 5000,
+        "cacheWriteInputTokens": 3000,
+        "cacheDetails": [{"ttl": "1h", "inputTokens": 1000}, {"ttl": "5m", "inputTokens": 2000}],
+        "outputTokens": 400,
+        "totalTokens": 8520,
+    }
+    message = {"role": "assistant", "content": [{"text": "Yes."}]}
+    answer = {"output": {"message": message}, "stopReason": "end_turn", "usage": usage}
+    by_hand = 120 * 5 + 2000 * Decimal("6.25") + 1000 * 10 + 5000 * Decimal("0.5") + 400 * 25
+    of = model("aws.bedrock.v1", "global.anthropic.claude-opus-4-8")
+    assert dollars(read("bedrock", answer), of) == by_hand / M
+    titan = read("bedrock", {"embedding": [0.5], "inputTextTokenCount": 800}, EMBEDDINGS)
+    assert dollars(titan, model("aws.bedrock.v1", "amazon.titan-embed-text-v2:0")) == 800 * Decimal("0.02") / M
 
 
 def test_a_response_in_the_responses_api() -> None:
