@@ -85,7 +85,7 @@ def compile_config(
         if disabled:
             notes.append(f"provider {name} is left out: {disabled}")
         format = _format_of(provider.connector or name, registry)
-        specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]), format)
+        specs[name] = _provider_spec(name, provider, disabled, settings[name], format)
     names = ListedNames(config.models, [name for name in config.providers if name not in found], found)
     known = KnownModels(directories.data)
     notes += known.notes
@@ -120,7 +120,9 @@ def _format_of(connector: str, registry: ConnectorRegistry) -> str:
         return Provider.speaks
 
 
-def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bool, format: str) -> ProviderSpec:
+def _provider_spec(
+    name: str, provider: ProviderConfig, disabled: str, settings: ProviderSettings, format: str
+) -> ProviderSpec:
     return ProviderSpec(
         name=name,
         connector=provider.connector or name,
@@ -129,7 +131,8 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bo
         non_retryable_codes=frozenset(provider.error.non_retryable_codes),
         disabled=disabled,
         rate=compile_rate(provider.rate_limit),
-        keyed=keyed,
+        keyed=is_keyed(settings),
+        app_keys=settings.auth_method == "passthrough",
         passthrough=provider.passthrough,
         fine_tuning=bool(provider.fine_tuning.supported),
         keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),

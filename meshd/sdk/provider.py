@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.failure import FailureKind, ProviderFailure, RateLimits, Usage
 from meshd.sdk.calls.form import Form
 from meshd.sdk.calls.operation import OperationSpec
@@ -50,7 +51,7 @@ class ProviderCall(msgspec.Struct):
     format: that of the fields, "": what the provider speaks. headers, query: of the app's request, for a provider of
     the same format. most_output: the most tokens that the model may write, for formats that require a limit; None if
     that is not known. mark_caches: to mark the prompt for the provider's cache, if the format has marks and the app set
-    none.
+    none. credential: the app's own, for a provider with `auth.method: passthrough`; never kept, logged or shown.
     """
 
     operation: OperationSpec
@@ -69,6 +70,7 @@ class ProviderCall(msgspec.Struct):
     query: Mapping[str, str] = {}
     most_output: int | None = None
     mark_caches: bool = False
+    credential: Credential | None = None
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers.authorizations.known import authorization
+from meshd.connectors.providers.authorizations.passthrough import masked, required
 from meshd.connectors.providers.heads import Heads
 from meshd.connectors.providers.http_requests import HttpRequests, Target, shown, with_headers
 from meshd.connectors.providers.passing import forward
@@ -93,7 +94,9 @@ class HttpProvider(Provider):
         self.speaks, self.also_speaks = names[0], frozenset(names[1:])
         self.custom_tools = bool(settings.quirks.get("custom_tools", self.speaks != "openai"))
         self.late_instructions = bool(settings.quirks.get("late_instructions", self.late_instructions))
-        self._by_format = {name: HttpRequests(settings, provider_format(name).provider(settings)) for name in names}
+        self._by_format = {
+            name: HttpRequests(settings, provider_format(name).provider(settings), name) for name in names
+        }
         self._requests = requests = self._by_format[self.speaks]
         self._where = requests.where
         self._secure = requests.base.scheme == "https"
@@ -112,9 +115,15 @@ class HttpProvider(Provider):
         )
         self._heads = Heads(self._transport, self._by_format.values(), settings.api_keys)
         self._authorization = authorization(settings, self._learn)
+        self._app_keys = settings.auth_method == "passthrough"
+        self._unlisted = self._app_keys or bool(settings.quirks.get("no_models_list"))
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        with masked(call.credential):
+            return await self._execute(call)
+
+    async def _execute(self, call: ProviderCall) -> ProviderAnswer:
         queued.set(False)
         try:
             with Timeout(call.timeout):
@@ -138,6 +147,11 @@ class HttpProvider(Provider):
         return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size, answer.content_type)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
+        with masked(call.credential):
+            async for event in self._stream(call):
+                yield event
+
+    async def _stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         started = clock.now()
         patience = min(call.first_token_timeout, call.timeout)
         queued.set(False)
@@ -188,7 +202,7 @@ class HttpProvider(Provider):
         return self._requests_of(call).side.stream(body, call, self._target(call).address, opened)
 
     async def list_models(self) -> list[ModelListing]:
-        if self.settings.quirks.get("no_models_list"):
+        if self._unlisted:
             return self._catalogued()
         body = await self._get(self._requests.models, min(self.settings.timeout, LIST_TIMEOUT))
         try:
@@ -199,7 +213,7 @@ class HttpProvider(Provider):
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
 
     async def model_details(self, model: str) -> ModelListing | None:
-        if self.settings.quirks.get("no_models_list"):
+        if self._unlisted:
             return None
         body = await self._get(self._requests.model(model), min(self.settings.timeout, LIST_TIMEOUT))
         try:
@@ -208,7 +222,7 @@ class HttpProvider(Provider):
             raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
 
     async def quota(self) -> QuotaStatus | None:
-        if self._quota is None or self._requests.quota is None:
+        if self._quota is None or self._requests.quota is None or self._app_keys:
             return None
         body = await self._get(self._requests.quota, min(self.settings.timeout, LIST_TIMEOUT))
         try:
@@ -217,7 +231,7 @@ class HttpProvider(Provider):
             raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
 
     async def probe(self, timeout: float) -> float:
-        if self.settings.quirks.get("no_models_list"):
+        if self._unlisted:
             raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no list of models")
         started = clock.now()
         body = await self._get(self._requests.models, timeout)
@@ -226,9 +240,12 @@ class HttpProvider(Provider):
         return clock.now() - started
 
     async def forward(self, asked: RawRequest) -> RawAnswer:
-        return await forward(
-            self._requests, self._transport, self.credentials, self._failure, asked, self._authorization
-        )
+        if self._app_keys:
+            required(asked.credential, self._where)
+        with masked(asked.credential):
+            return await forward(
+                self._requests, self._transport, self.credentials, self._failure, asked, self._authorization
+            )
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -258,9 +275,13 @@ class HttpProvider(Provider):
 
     async def _ask(self, call: ProviderCall, target: URL, body: bytes) -> Answer:
         requests = self._requests_of(call)
-        if self._authorization is None:
+        if self._authorization is None and not self._app_keys:
             return await self._send(target, self._heads.of(requests, call, target), body, call.timeout)
         url = target.update_query(dict(call.query)) if call.query else target
+        if self._app_keys:
+            own = requests.of_app(required(call.credential, self._where))
+            head = self._transport.head("POST", url, with_headers(requests.headers_of(call), own))
+            return await self._send(target, head, body, call.timeout)
         return await self._authorized("POST", url, requests.headers_of(call), body, call.timeout)
 
     async def _authorized(

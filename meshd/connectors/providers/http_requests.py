@@ -21,6 +21,7 @@ from meshd.formats.openai.quota import QuotaQuirk
 from meshd.formats.protocol import Address, ProviderSide
 from meshd.net.encodings import readable
 from meshd.operations.known import OPERATIONS
+from meshd.sdk.calls.credential import Credential
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 from modelmesh.version import VERSION
 
@@ -43,15 +44,17 @@ class Target(NamedTuple):
 class HttpRequests:
     """For one provider. Raises ValueError for settings without a valid address.
 
-    side: the format's. base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for
+    side: of the format. base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for
     messages. query: what every request has in it."""
 
-    def __init__(self, settings: ProviderSettings, side: ProviderSide) -> None:
-        self.side, quirks = side, settings.quirks
+    def __init__(self, settings: ProviderSettings, side: ProviderSide, format: str = "") -> None:
+        self.side, quirks, self._format = side, settings.quirks, format
         paths = {operation: side.path(operation, "", stream=False) for operation in OPERATIONS.values()}
         self.base, self.uds = _base(settings, [path for path in paths.values() if path is not None])
         self.where = self.uds or _authority(self.base)
         self.headers = _headers(settings, side, settings.api_key)
+        self._usual_key_header = str(getattr(side, "usual_key_header", "")).lower()
+        self._key_header = next(iter({*side.headers("key")} - {*side.headers("")}), "authorization")
         self._event_headers = _for_events(self.headers, side.events_type)
         by_key = {id: _headers(settings, side, key) for id, key in settings.api_keys.items()}
         self._by_key = {id: (headers, _for_events(headers, side.events_type)) for id, headers in by_key.items()}
@@ -100,6 +103,13 @@ class HttpRequests:
         if call.form is not None:  # each form has a boundary of its own
             headers["Content-Type"] = call.form.content_type
         return headers
+
+    def of_app(self, credential: Credential) -> Mapping[str, str]:
+        """An app's own key, as this provider takes it."""
+        name, value = credential.for_provider(self._format, self._key_header, (self._usual_key_header, "authorization"))
+        if name:
+            return {name: value}
+        return {self._key_header: self.side.headers(value)[self._key_header]}
 
     def headers_with(self, more: Mapping[str, str], key: str, *, stream: bool) -> CIMultiDict[str]:
         """more: of the app's request. A list that both have (`anthropic-beta`) is joined; else the app's counts."""

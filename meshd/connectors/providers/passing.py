@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd.connectors.providers.authorizations.passthrough import without
 from meshd.connectors.providers.http_requests import HttpRequests, with_headers
 from meshd.formats.headers import kept_headers
 from meshd.host.awake import Timeout
@@ -44,6 +45,8 @@ async def forward(
     """failed: the failure of an exception within so many seconds. Raises ProviderFailure."""
     target = _target(requests.base, asked, requests.query)
     headers = _headers(requests.headers_for(asked.key, stream=False), asked)
+    if asked.credential is not None:
+        headers = with_headers(headers, requests.of_app(asked.credential))
     given: Mapping[str, str] = {}
     try:
         for again in (True, False):
@@ -55,7 +58,7 @@ async def forward(
             answer, sending = await _sent(transport, head, asked)
             refused = answer.status == 401 and authorization is not None and authorization.refused(given)
             if sending is not None or not (refused and again):
-                return PassedAnswer(answer, credentials, failed, asked.timeout, sending)
+                return PassedAnswer(answer, credentials, failed, asked, sending)
             answer.abort()
     except _ERRORS as error:
         raise failed(error, asked.timeout) from None
@@ -78,7 +81,7 @@ class PassedAnswer:
         answer: Answer,
         credentials: Credentials,
         failed: Failed,
-        timeout: float,
+        asked: RawRequest,
         sending: asyncio.Task[None] | None = None,
     ) -> None:
         self.status = answer.status
@@ -87,7 +90,8 @@ class PassedAnswer:
         self._body = UpstreamBody(answer)
         self._credentials = credentials
         self._failed = failed
-        self._timeout = timeout
+        self._timeout = asked.timeout
+        self._credential = asked.credential
         self._sending = sending
 
     async def more(self) -> bytes:
@@ -106,7 +110,7 @@ class PassedAnswer:
         except _ERRORS as error:
             raise self._failed(error, self._timeout) from None
         told = ProviderFailure(FailureKind.UNSUPPORTED, "", status=self.status, body=said)
-        return self._credentials.clean(told).body or b""
+        return without(self._credential, self._credentials.clean(told)).body or b""
 
     def close(self) -> None:
         if self._sending is not None:

@@ -65,7 +65,9 @@ class Explain(Group):
                 raise
             denied = error
         session = session_of(target.pool, headers, app, fields, identity.label)
-        requester = Requester(identity.spec, identity.account, identity.label, session, operator=self.is_admin(call))
+        operator = self.is_admin(call)
+        # As if the app sent its own key, where a provider takes that.
+        requester = Requester(identity.spec, identity.account, identity.label, session, operator=operator, has_key=True)
         now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, runtime.table)
         questions = [Question(runtime.table, pool, needs, now, requester) for pool in pools]

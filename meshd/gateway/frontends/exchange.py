@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 from meshd.core.caller import Caller
 from meshd.host import clock
 from meshd.host.plain_text import printable
+from meshd.sdk.calls.credential import taken_from
 from meshd.sdk.calls.form import Form
 from meshd.sdk.calls.passing import RawBody
 from modelmesh.errors import MeshError, RequestTimeoutError
@@ -117,7 +118,8 @@ class Request:
     if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
     user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
     was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
-    `body` is its fields in JSON. gives_way: others go first where it has to wait. upload: None; where the body is read
+    `body` is its fields in JSON. credential: the app's own, which is not in its headers any more. gives_way: others go
+    first where it has to wait. upload: None; where the body is read
     while it comes, that instead of `body`.
     """
 
@@ -127,6 +129,7 @@ class Request:
         "begun",
         "body",
         "caller",
+        "credential",
         "cut_off",
         "deadline",
         "form",
@@ -172,6 +175,7 @@ class Request:
         self.body = body
         self.reply = self.way_back = reply
         self.headers = lower_names(headers)
+        self.credential = taken_from(self.headers)
         self.caller = caller
         self.deadline = deadline
         self.stream = stream

@@ -225,6 +225,8 @@ def _key(known: ProviderState, spec: ProviderSpec) -> str:
     """What is known about a provider's key."""
     if spec.disabled:
         return "missing"
+    if spec.app_keys:
+        return "the app's"
     if not known.auth_valid:
         return "refused" if spec.keyed else "wanted"
     if not spec.keyed:

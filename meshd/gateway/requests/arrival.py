@@ -90,6 +90,7 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
         caller.uid,
         operator,
         request.gives_way,
+        request.credential is not None,
     )
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)

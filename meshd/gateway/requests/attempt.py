@@ -34,6 +34,7 @@ from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.table.specs import ModelSpec
+from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form
 from meshd.sdk.provider import (
     FailureKind,
@@ -98,6 +99,9 @@ class AttemptContext(Protocol):
     def passed_on(self) -> PassedOn:
         """What is forwarded besides the body to a provider of its format."""
         ...
+
+    def credential_for(self, model: ModelSpec) -> Credential | None:
+        """The app's own, if the model's provider takes it."""
 
     def patience(self, model: ModelSpec) -> float:
         """How many seconds the model may take for a unary answer."""
@@ -328,6 +332,7 @@ class UpstreamAttempt:
             query=passed_on.query,
             most_output=model.max_output_tokens,
             mark_caches=self.step.pool.mark_caches,
+            credential=context.credential_for(model),
         )
 
     # -- the journal ----------------------------------------------------------------------------------

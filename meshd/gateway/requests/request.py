@@ -33,10 +33,12 @@ from meshd.host import clock
 from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.plan import GiveUp, RequestPlan
 from meshd.routing.attempts.waiting import Wait
+from meshd.routing.availability.consequences import is_of_the_app
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
+from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import MeshError, RequestCancelledError
@@ -180,6 +182,12 @@ class InferenceRequest:
     def passed_on(self) -> PassedOn:
         return self.body.format.passed_on(self.request.headers, self.request.query)
 
+    def credential_for(self, model: ModelSpec) -> Credential | None:
+        credential = self.request.credential
+        if credential is None or not self.table.providers[model.provider].app_keys:
+            return None
+        return credential.of_format(self.format.name)
+
     def patience(self, model: ModelSpec) -> float:
         return self.table.providers[model.provider].timeout
 
@@ -228,7 +236,8 @@ class InferenceRequest:
         if failure.kind is FailureKind.LOCAL and failure.unsent:  # it never left
             self.runtime.state.model(model.id).requests -= 1
             self.runtime.state.provider(model.provider).requests -= 1
-        self.runtime.outcomes.attempt_failed(model.provider, failure)
+        if not is_of_the_app(failure, self.table.providers[model.provider]):
+            self.runtime.outcomes.attempt_failed(model.provider, failure)
 
     def _tell_changes(self) -> None:
         if self.plan.changes:
@@ -366,6 +375,8 @@ class InferenceRequest:
         request, needs = self.request, self.plan.needs
         uid, app = request.caller.uid, self.identity.spec
         format, beside = self.body.format, [dict(each) for each in self.passed_on]
+        if request.credential is not None and self.table.app_keys:
+            beside.append({"credential": request.credential.digest})
         return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid, format, beside)
 
     def served(self, served: Served) -> None:

@@ -208,7 +208,7 @@ class ResponseKeeper:
 
     def _in_foreground(self, request: Request, body: bytes, reply: BackgroundReply) -> Request:
         arrived, timeout = clock.now(), self._admission.limits.request_timeout
-        return Request(
+        run = Request(
             os.urandom(16),
             request.method,
             request.path,
@@ -220,6 +220,8 @@ class ResponseKeeper:
             arrived=arrived,
             label=request.label,
         )
+        run.credential = request.credential
+        return run
 
     def _stop(self, place: tuple[Owner, str]) -> None:
         run = self._running.pop(place, None)

@@ -55,6 +55,8 @@ class TokenProbe:
     def __init__(self, runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         if model.provider not in runtime.table.providers:
             raise NotSent("a reload has removed it")
+        if runtime.table.providers[model.provider].app_keys:
+            raise NotSent(f"{model.provider} takes the keys of apps, and the daemon has none")
         self.runtime = runtime
         self.operation, asked = _smallest(model)
         self.request_id = os.urandom(16)
@@ -75,6 +77,9 @@ class TokenProbe:
             raise NotSent("another process took the room that it had")
         self.plan = OneAttempt(AttemptBook(state, counters), question.needs, now, timeout)
         self.step = self.plan.book.begin(question, model, 0.0, None, False, taken)
+
+    def credential_for(self, model: ModelSpec) -> None:
+        return None
 
     def patience(self, model: ModelSpec) -> float:
         return self._timeout

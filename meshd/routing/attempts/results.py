@@ -48,7 +48,7 @@ class Results(Course):
         limits: RateLimits | None = None,
     ) -> None:
         step = step or self.book.only()
-        self.book.close(step, now, usage, limits, billed=True)
+        self.book.close(step, now, usage, self._shared_limits(step, limits), billed=True)
         self.book.note(step, True, "", "", status, duration)
         features.note_answer(self.state, step.model.id, self.needs)
         self.state.rates.answered(step.ticket)
@@ -72,7 +72,8 @@ class Results(Course):
         step = step or self.book.only()
         longer = bound_wait(failure, step.pool.retry, step.pool.recovery)
         left = not (failure.kind is FailureKind.LOCAL and failure.unsent)
-        self.book.close(step, now, usage, failure.limits, sent=not failure.unsent, left=left)
+        limits = self._shared_limits(step, failure.limits)
+        self.book.close(step, now, usage, limits, sent=not failure.unsent, left=left)
         model, provider = step.model, self.provider_of(step.model)
         self.failure, self.stays = failure, False
         if failure.kind is FailureKind.LOCAL:
@@ -97,15 +98,21 @@ class Results(Course):
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone, began=now - duration,
         )  # fmt: skip
-        for availability in step.tests:
+        of_the_app = consequences.is_of_the_app(failure, provider)
+        for availability in () if of_the_app else step.tests:
             recovery.test_failed(availability, now, failure.kind)
         self.book.release(step)
-        if failure.retry_after and failure.kind in _WITH_RETRY_AFTER and step.ticket is not None:
+        waits = failure.kind in _WITH_RETRY_AFTER and not of_the_app
+        if failure.retry_after and waits and step.ticket is not None:
             self.state.rates.leave_alone(step.ticket, now, failure.retry_after, failure.message, longer)
         verdict = verdict_on(failure, step.pool.retry, provider)
         self.once = step.usage != NOTHING and not self.needs.operation.retried
         self._ask_again(failure, verdict, step, now, begun=begun, surprising=surprising)
         return verdict
+
+    def _shared_limits(self, step: AttemptStep, limits: RateLimits | None) -> RateLimits | None:
+        """What a provider reports of its limits, unless these are those of the app's own key."""
+        return None if self.provider_of(step.model).app_keys else limits
 
     def _ask_again(
         self,
@@ -121,7 +128,14 @@ class Results(Course):
         model = step.model
         if verdict is Verdict.FATAL:
             self.fatal = True
-        elif verdict is Verdict.RETRY and self.tries[model.id] < step.pool.retry.max_attempts:
+            return
+        again = verdict is Verdict.RETRY and self.tries[model.id] < step.pool.retry.max_attempts
+        if consequences.is_of_the_app(failure, self.provider_of(model)):
+            again = again and (failure.retry_after or 0.0) <= LONGEST_KEPT
+            if not again:
+                self._give_up_key(failure, step)
+                return
+        if again:
             told = consequences.told_to_wait(failure, step.pool) > 0.0
             self.stays = not (begun or told or failure.kind is FailureKind.CONNECTION)
             self.not_before[model.id] = now + self._back_off(failure, step)
@@ -131,6 +145,14 @@ class Results(Course):
         else:
             self.given_up.add(model.id)
             self.not_before[model.id] = now + (failure.retry_after or 0.0)
+
+    def _give_up_key(self, failure: ProviderFailure, step: AttemptStep) -> None:
+        """The key is the app's own: waiting does not help, nor does another model if the key itself is refused, or
+        at its limit."""
+        self.given_up.add(step.model.id)
+        if failure.kind in (FailureKind.AUTHENTICATION, FailureKind.RATE_LIMIT):
+            models, provider = self.table.models, step.model.provider
+            self.given_up.update(id for id in step.pool.members if models[id].provider == provider)
 
     def _lacked(self, step: AttemptStep, failure: ProviderFailure, now: float, duration: float) -> Verdict:
         """A shortage of this machine: it is not the model's fault and does not count as an attempt. The request tries

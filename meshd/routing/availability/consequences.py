@@ -44,6 +44,16 @@ BLAMELESS = frozenset(
         FailureKind.LOCAL,
     }
 )
+OF_THE_APP = frozenset(
+    {
+        FailureKind.AUTHENTICATION,
+        FailureKind.PERMISSION,
+        FailureKind.RATE_LIMIT,
+        FailureKind.QUOTA,
+        FailureKind.MODEL_NOT_FOUND,
+    }
+)
+"""Failures that say nothing about a provider if the key was the app's own: another app's key has other rights."""
 _OF_ONE_MODEL = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND})
 """Failures that say nothing about the rest of the provider."""
 _USED_UP = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA})
@@ -63,6 +73,11 @@ def counts(failure: ProviderFailure, pool: PoolSpec, provider: ProviderSpec) -> 
         return False
     retryable = provider.retryable_codes if pool.retry.retryable_codes is None else pool.retry.retryable_codes
     return failure.status in retryable or failure.status in (401, 402, 403) or failure.status >= 500
+
+
+def is_of_the_app(failure: ProviderFailure, provider: ProviderSpec) -> bool:
+    """Whether the key of the app that asked is to blame, and nothing that others use."""
+    return provider.app_keys and failure.kind in OF_THE_APP
 
 
 def record_failure(
@@ -86,6 +101,8 @@ def record_failure(
     """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
+    if is_of_the_app(failure, provider):
+        return []
     _note_answering(state, provider.name, failure)
     if failure.kind in BLAMELESS or (failure.status == 409 and not counts(failure, pool, provider)):
         return []

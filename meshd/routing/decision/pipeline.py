@@ -17,6 +17,7 @@ from meshd.routing.decision.stages.access import AccessStage
 from meshd.routing.decision.stages.base import Drop, Dropped, ModelStatus, Stage
 from meshd.routing.decision.stages.budget import BudgetStage
 from meshd.routing.decision.stages.capability import CapabilityStage, DeliveryStage
+from meshd.routing.decision.stages.credential import CredentialStage
 from meshd.routing.decision.stages.features import FeatureStage
 from meshd.routing.decision.stages.limits import LimitStage
 from meshd.routing.decision.stages.maintenance import MaintenanceStage
@@ -35,6 +36,7 @@ from modelmesh.errors import MeshError
 def standard_stages(state: MeshState) -> list[Stage]:
     return [
         AccessStage(),  # the first: no other says anything of a model that the app may not use
+        CredentialStage(),
         CapabilityStage(),
         DeliveryStage(),
         FeatureStage(state),

@@ -20,6 +20,7 @@ class Requester(msgspec.Struct, frozen=True):
     the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
     uid: the user's, by the kernel, -1: unknown. operator: whether it may read what providers said to others, and which
     models its app may not use. gives_way: other requests go first where it has to wait.
+    has_key: for providers that take the app's own.
     """
 
     app: AppSpec = ANY_APP
@@ -30,6 +31,7 @@ class Requester(msgspec.Struct, frozen=True):
     uid: int = -1
     operator: bool = False
     gives_way: bool = False
+    has_key: bool = False
 
     @property
     def owner(self) -> int | str:

@@ -159,6 +159,7 @@ class ProviderSpec:
     passthrough: bool = False  # its own API may be used
     fine_tuning: bool = False  # so may `/v1/fine_tuning`, at this provider
     keyed: bool = True  # it is sent a key, whichever way
+    app_keys: bool = False  # that of each app, and none of the daemon's
     keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
     quota_reset: Literal["monthly", "daily", "rolling"] | None = None
     format: str = "openai"  # that its connector speaks
@@ -253,6 +254,7 @@ class RoutingTable:
         self.budgeted = any(allowance.measure == "cost" for each in self.allowances.values() for allowance in each)
         self.models: dict[str, ModelSpec] = {model.id: model for model in models}
         self.providers: dict[str, ProviderSpec] = {provider.name: provider for provider in providers}
+        self.app_keys = any(provider.app_keys for provider in self.providers.values())
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in pools}
         self._by_upstream: dict[str, list[str]] = {}
         for model in self.models.values():

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """By name in lower case."""
@@ -20,12 +20,13 @@ _SALT = os.urandom(32)
 
 
 class Credential:
-    """values: header → value, as they came."""
+    """values: header → value, as they came. format: that its app speaks, "": the provider's own."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_format", "_values")
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], format: str = "") -> None:
         self._values = dict(values)
+        self._format = format
 
     def __repr__(self) -> str:
         return "Credential(•••)"
@@ -43,10 +44,15 @@ class Credential:
             yield value
             yield bare(value)
 
-    def for_provider(self, usual: str, unchanged: bool) -> tuple[str, str]:
-        """(header, value) for a provider whose keys are in the header `usual`: the one that the app sent there; else,
-        if `unchanged` (both speak the same format), its `Authorization` as it came; else ("", the bare key)."""
-        for name in (usual.lower(), *(("authorization",) if unchanged else ())):
+    def of_format(self, format: str) -> Credential:
+        """The same of an app that speaks it."""
+        return Credential(self._values, format)
+
+    def for_provider(self, format: str, usual: str, others: Iterable[str]) -> tuple[str, str]:
+        """(header, value) for a provider of that format whose keys are in the header `usual`: the one that the app sent
+        there; else, if it speaks the same format, one that this format has keys in, as it came; else ("", the bare
+        key)."""
+        for name in (usual.lower(), *(others if self._format in ("", format) else ())):
             if name in self._values:
                 return name, self._values[name]
         return "", bare(next(iter(self._values.values())))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from meshd.sdk.calls.credential import Credential
+
 
 class RawBody(Protocol):
     """A body that is sent while it still comes. length: bytes, None if it is not known. size: bytes that have come."""
@@ -22,7 +24,7 @@ class RawBody(Protocol):
 class RawRequest(NamedTuple):
     """path, query: below the provider's base URL, as they are sent, and checked. headers: by lower-case name, none of
     them secret. timeout: seconds in which nothing is taken or comes. key: the id of the provider's key, "" for the only
-    one."""
+    one. credential: the caller's own, for a provider that takes it."""
 
     method: str
     path: str
@@ -31,6 +33,7 @@ class RawRequest(NamedTuple):
     body: bytes | RawBody
     timeout: float
     key: str = ""
+    credential: Credential | None = None
 
 
 class RawAnswer(Protocol):

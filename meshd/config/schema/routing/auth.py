@@ -6,20 +6,17 @@ Owns: its keys, and which of them belong to which method. Must never: check one 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from meshd.config.schema.base import Key, Names, NotBuiltYet, Section, Url
+from meshd.config.schema.base import Key, Names, Section, Url
 
 AuthMethod = Literal["api_key", "bearer", "oauth", "service_account", "entra", "aws", "passthrough", "none"]
 
 
 class AuthConfig(Section):
-    method: Annotated[
-        AuthMethod | None,
-        NotBuiltYet("passthrough"),
-    ] = Field(
+    method: AuthMethod | None = Field(
         default=None,
         description="How requests are authorised. `api_key`: the key as the connector sends it. `bearer`: the key as "
         "`Authorization: Bearer`. `oauth`: tokens of `token_url`. `service_account`: Google's tokens. `entra`: Azure's "

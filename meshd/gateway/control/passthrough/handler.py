@@ -1,6 +1,7 @@
 """`/providers/NAME/…`: a provider's own API over HTTP, with the daemon's key.
 
-Owns: who may use it, its limits, and what is counted of it. Must never: send a caller's credentials, or hold more of an
+Owns: who may use it, its limits, and what is counted of it. Must never: send a caller's credentials to a
+provider that does not take them, or hold more of an
 answer than its caller reads.
 """
 
@@ -18,6 +19,7 @@ from meshd.gateway.control.passthrough.used import PassedUsage
 from meshd.gateway.frontends.exchange import ClientGone, Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.host import clock
+from meshd.routing.decision.stages.credential import no_key
 from meshd.routing.rates.headroom import NoRoom
 from meshd.routing.rates.places import Place, take
 from meshd.routing.table.specs import ProviderSpec
@@ -120,6 +122,8 @@ class Passthrough(Group):
                 f"The API of {short(spec.name)} is not passed on; set providers.{short(spec.name)}.passthrough.",
                 code="passthrough_off",
             )
+        if spec.app_keys and request.credential is None:
+            raise no_key(spec.name)
         if spec.disabled:
             raise ProviderError(f"Provider {short(spec.name)} cannot be used: {spec.disabled}", status_code=503)
         return spec
@@ -178,7 +182,9 @@ class _Passing:
         request.begun = True
         timeout = min(self.spec.timeout, request.deadline.left())
         body = request.body if request.upload is None else request.upload
-        answer = await provider.forward(RawRequest(request.method, what.path, what.query, sent, body, timeout, key))
+        own = request.credential if self.spec.app_keys else None
+        asked = RawRequest(request.method, what.path, what.query, sent, body, timeout, key, own)
+        answer = await provider.forward(asked)
         try:
             await self._answer(answer)
         finally:

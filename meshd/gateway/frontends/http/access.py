@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from meshd.core.caller import Caller, Peer, Token
+from meshd.sdk.calls import credential
 from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
-SECRET_HEADERS = frozenset({"authorization", "x-api-key", "proxy-authorization", "cookie"})
-"""Never passed on."""
+_NEVER = frozenset({"proxy-authorization", "cookie"})
+"""Headers that are dropped at once."""
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 
 
@@ -66,6 +67,14 @@ class Access:
             )
         who = "another machine" if peer.uid < 0 else f"user {peer.user}"
         raise _no_token(who)
+
+    def without_tokens(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers, without cookies and the mesh's own tokens. What is left in those of credentials is the app's."""
+        return {
+            name: value
+            for name, value in headers.items()
+            if name not in _NEVER and not (name in credential.HEADERS and self._known(credential.bare(value.strip())))
+        }
 
     def _known(self, token: str) -> Token | None:
         """Each is compared, and each in constant time, so that the time taken tells nothing."""

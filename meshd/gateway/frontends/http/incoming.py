@@ -289,7 +289,9 @@ class _Refused(Exception):
     """Raised inside of the parser to stop it."""
 
 
-_ONCE = frozenset({"host", "content-type", "authorization", "x-api-key", "origin", "content-length"})
+_ONCE = frozenset(
+    {"host", "content-type", "authorization", "x-api-key", "x-goog-api-key", "api-key", "origin", "content-length"}
+)
 
 
 def _malformed(why: str, status: int = 400) -> MeshError:

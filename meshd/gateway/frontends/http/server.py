@@ -20,7 +20,6 @@ from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
-from meshd.gateway.frontends.http.access import SECRET_HEADERS
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
 from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of
@@ -291,7 +290,7 @@ class HttpServer:
     ) -> None:
         assert incoming.caller is not None
         assert incoming.rights is not None, "it was not refused"
-        headers = {name: value for name, value in incoming.headers.items() if name not in SECRET_HEADERS}
+        headers = self.listeners.access.without_tokens(incoming.headers)
         method = "GET" if incoming.method == "HEAD" else incoming.method
         request = reply.request = Request(
             request_id,

@@ -112,6 +112,13 @@ _KEYLESS: dict[FailureKind, str] = {
     FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
 }
 """The same errors for a provider without a key."""
+_OF_THE_APP: dict[FailureKind, str] = {
+    FailureKind.AUTHENTICATION: "Provider {provider} refuses the key that the app sent; send another.",
+    FailureKind.PERMISSION: "Provider {provider} does not allow this with the app's key; check what the key may do.",
+    FailureKind.RATE_LIMIT: "Provider {provider} is getting too many requests with the app's key; ask again {when}.",
+    FailureKind.QUOTA: "The quota of the app's key at provider {provider} is used up; ask again {when}.",
+}
+"""The same errors for a provider that takes the app's own key."""
 _WORDED = "Provider {provider} answered with an error; ask again, or add another to the pool."
 _UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
 
@@ -170,7 +177,9 @@ def of_one_provider(
     sentence = _SENTENCES.get(failure.kind, _UNNAMED)
     if failure.error_inside and failure.kind is FailureKind.BAD_ANSWER:
         sentence = _WORDED
-    if not provider.keyed:
+    if provider.app_keys:
+        sentence = _OF_THE_APP.get(failure.kind, sentence)
+    elif not provider.keyed:
         sentence = _KEYLESS.get(failure.kind, sentence)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
     names = _names(_error_object(failure), failure.status) if 400 <= failure.status < 500 else {}

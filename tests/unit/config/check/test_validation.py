@@ -157,7 +157,6 @@ def test_aliases_and_prefixes() -> None:
     [
         {"proxy": {"dashboard": True}},
         {"connectors": {"packages": [{"path": "x", "sha256": "0"}]}},
-        {"providers": house(auth={"method": "passthrough"})},
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
         {"providers": {"gemini": {"connector": "google.gemini.v1"}}},

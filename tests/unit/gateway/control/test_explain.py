@@ -64,7 +64,8 @@ async def test_remarks_say_which_model_is_asked_last_and_why():
     for id in TWO:
         core.runtime.state.model(id).deactivated = "broken"
     explained = await core.explain()
-    assert [stage["name"] for stage in explained["stages"]] == ["access", "capability", "delivery", "features", "state"]
+    names = ["access", "credential", "capability", "delivery", "features", "state"]
+    assert [stage["name"] for stage in explained["stages"]] == names
     assert explained["stages"][-1]["kept"] == []
 
 

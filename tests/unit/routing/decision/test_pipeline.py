@@ -93,6 +93,7 @@ def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
     kept = {stage.name: stage.kept for stage in explained.stages}
     assert kept == {
         "access": ["p.a", "p.b", "p.c", "p.d", "p.e"],
+        "credential": ["p.a", "p.b", "p.c", "p.d", "p.e"],
         "capability": ["p.b", "p.c", "p.d", "p.e"],
         "delivery": ["p.b", "p.c", "p.d", "p.e"],
         "features": ["p.c", "p.d", "p.e"],

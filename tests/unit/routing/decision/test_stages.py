@@ -164,6 +164,7 @@ def test_what_a_model_is_by_nature_is_told_from_what_passes() -> None:
         "delivery": True,
         "features": True,
         "access": True,
+        "credential": True,
         "state": False,
         "maintenance": False,
         "select": False,

@@ -1,0 +1,38 @@
+"""`auth.method: passthrough`: the app's own credential, for the length of one request.
+
+Owns: masking it in what the provider says. Must never: keep one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from meshd.sdk.calls.credential import Credential
+from meshd.sdk.http.credentials import Credentials
+from meshd.sdk.provider import FailureKind, ProviderFailure
+
+
+@contextmanager
+def masked(credential: Credential | None) -> Iterator[None]:
+    """Failures inside do not show it."""
+    try:
+        yield
+    except ProviderFailure as failure:
+        raise without(credential, failure) from None
+
+
+def without(credential: Credential | None, failure: ProviderFailure) -> ProviderFailure:
+    """The same failure, without the credential in its message and body."""
+    if credential is not None:
+        failure.cleaned = False
+        Credentials(credential.secrets).clean(failure)
+    return failure
+
+
+def required(credential: Credential | None, where: str) -> Credential:
+    """Raises ProviderFailure: requests of apps without one are not sent here, so this one is the daemon's own."""
+    if credential is None:
+        message = f"{where} takes the keys of apps, and the daemon has none"
+        raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
+    return credential
