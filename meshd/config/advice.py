@@ -21,6 +21,9 @@ from meshd.host.users import uid_of, user_name
 from meshd.net.proxies import is_loopback
 from meshd.routing.table.access import DEFAULT_APP
 
+_SENT = ("oauth", "service_account", "entra", "passthrough")
+"""Methods whose tokens, or keys of apps, are sent as they are."""
+
 
 def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """All remarks on a configuration."""
@@ -99,7 +102,8 @@ def of_plain_keys(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[st
         url = urlsplit(str(provider.base_url or ""))
         written = environ.get(variables.get(name, ""), provider.api_key)
         keys = [written, *(key if isinstance(key, str) else key.key for key in provider.api_keys)]
-        keyed = provider.auth.method != "none" and any(key and not is_placeholder(key) for key in keys)
+        method = provider.auth.method
+        keyed = method in _SENT or (method != "none" and any(key and not is_placeholder(key) for key in keys))
         if provider.enabled and keyed and url.scheme == "http" and url.hostname and not is_loopback(url.hostname):
             yield (
                 f"providers.{name}.base_url: its key goes to {url.hostname} in plain text, for everyone on the way to "

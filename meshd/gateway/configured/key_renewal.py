@@ -100,4 +100,4 @@ def successor(refused: ProviderSettings, current: ProviderSettings, key: str) ->
 
 def _credential(settings: ProviderSettings, key: str) -> tuple[Any, ...]:
     """Everything by which a provider identifies us."""
-    return settings.api_keys.get(key, settings.api_key), settings.headers, settings.base_url
+    return settings.api_keys.get(key, settings.api_key), settings.headers, settings.base_url, settings.auth

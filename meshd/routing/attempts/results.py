@@ -70,7 +70,8 @@ class Results(Course):
         """Record a failure. Returns the verdict on it (RETRY may still become a rotation in `next`). begun: the app has
         part of the answer already, which another model is to continue at once."""
         step = step or self.book.only()
-        longer = bound_wait(failure, step.pool.retry, step.pool.recovery)
+        of_the_app = consequences.is_of_the_app(failure, self.provider_of(step.model))
+        longer = not of_the_app and bound_wait(failure, step.pool.retry, step.pool.recovery)
         left = not (failure.kind is FailureKind.LOCAL and failure.unsent)
         limits = self._shared_limits(step, failure.limits)
         self.book.close(step, now, usage, limits, sent=not failure.unsent, left=left)
@@ -98,7 +99,6 @@ class Results(Course):
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone, began=now - duration,
         )  # fmt: skip
-        of_the_app = consequences.is_of_the_app(failure, provider)
         for availability in () if of_the_app else step.tests:
             recovery.test_failed(availability, now, failure.kind)
         self.book.release(step)

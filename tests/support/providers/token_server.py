@@ -17,10 +17,10 @@ _USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
 class TokenServer(ProviderInThread):
-    """forms: of the requests for tokens, with the client that they named. life: `expires_in`; None: left out. accepted:
+    """forms: of the requests for tokens, with the client that they named. life: `expires_in`; None: not told. accepted:
     tokens that the API takes; a new one is added. seen: the tokens that the API had. instead: what is answered in place
-    of a token, (status, body). rotates: a refresh token counts once, and its successor comes with the token. hold:
-    cleared, it does not answer."""
+    of a token, (status, body). rotates: a refresh token counts once, and its successor comes with the token.
+    secret: the client's. delay: seconds before each answer."""
 
     cancels = True
 
@@ -32,6 +32,7 @@ class TokenServer(ProviderInThread):
         self.instead: tuple[int, Any] | None = None
         self.rotates = False
         self.refresh = "r3fresh-0"
+        self.secret = SECRET
         self.at_once = 0
         self.most_at_once = 0
         self.delay = 0.0
@@ -74,6 +75,8 @@ class TokenServer(ProviderInThread):
             status, said = self.instead
             body = said if isinstance(said, bytes) else json.dumps(said).encode()
             return web.Response(status=status, body=body, content_type="application/json")
+        if form.get("basic_secret", form.get("client_secret", self.secret)) != self.secret:
+            return web.json_response({"error": "invalid_client"}, status=401)
         answer: dict[str, Any] = {"token_type": "Bearer", "access_token": f"t0ken-{len(self.forms)}-abcdefghijkl"}
         if form["grant_type"] == "refresh_token":
             if form.get("refresh_token") != self.refresh:

@@ -13,7 +13,7 @@ import pytest
 
 from meshd.compilation import preflight
 from meshd.config import MeshConfig
-from meshd.config.advice import of_matches, of_plain_keys, of_unknown_programs
+from meshd.config.advice import of_matches, of_plain_keys, of_plain_tokens, of_unknown_programs
 from meshd.host.process import start
 
 
@@ -112,11 +112,24 @@ def test_matches_that_give_more_than_they_seem_to(tmp_path: Path) -> None:
             for host in ("localhost:80", "127.0.0.2", "[::1]:1", "x.localhost")
         ],
         ({"base_url": "unix:/run/x.sock", "api_key": "k-1"}, False),
+        ({"base_url": "http://gpu.lan/v1", "auth": {"method": "passthrough"}}, True),
+        ({"base_url": "http://gpu.lan/v1", "auth": {"method": "entra"}}, True),
+        ({"base_url": "http://gpu.lan/v1", "auth": {"method": "aws"}}, False),
     ],
 )
 def test_a_key_that_others_on_the_network_can_read_is_told(settings: dict[str, Any], told: bool) -> None:
     made = MeshConfig({"providers": {"p": {"connector": "openai-compatible.v1", **settings}}}, environ={})
     assert bool(list(of_plain_keys(made, {}))) is told
+
+
+@pytest.mark.parametrize(
+    ("url", "told"), [("http://login.lan/t", True), ("https://login.lan/t", False), ("http://127.0.0.1/t", False)]
+)
+def test_a_token_server_that_is_told_secrets_in_plain_text(url: str, told: bool) -> None:
+    auth = {"method": "oauth", "token_url": url, "refresh_token": "r3fresh-r3fresh"}
+    provider = {"connector": "openai-compatible.v1", "base_url": "https://h/v1", "auth": auth}
+    made = MeshConfig({"providers": {"p": provider}}, environ={})
+    assert bool(list(of_plain_tokens(made))) is told
 
 
 def test_programs_of_other_users_that_cannot_be_told_apart_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
