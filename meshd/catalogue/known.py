@@ -33,7 +33,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     key_env: variables that may hold the key; the first one that is set counts. needs_env: those that zero configuration
     needs besides. host_env: the variable that says where a local server is. auth: its `auth.method`, without a key.
     quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
-    (`price_list.py`).
+    (`price_list.py`). settings: the class of its own keys (`meshd/config/schema/settings.py`).
     """
 
     id: str
@@ -51,6 +51,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     auth: str | None = None
     local: bool = False
     zero_config: bool = True
+    settings: str = "HttpSettings"
     source: str = ""
     date: str = ""
 

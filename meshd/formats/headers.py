@@ -1,7 +1,7 @@
 """Reads rate limits and waiting times from response headers, and which headers go through.
 
-Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, the IETF drafts); what an
-app sees of a provider's headers, and a provider of an app's.
+Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, Cohere, the IETF drafts);
+what an app sees of a provider's headers, and a provider of an app's.
 Must never: raise; a header that does not parse is ignored.
 """
 
@@ -21,8 +21,8 @@ from meshd.sdk.provider import RateLimits
 
 RawHeaders = Collection[tuple[bytes, bytes]]
 
-_FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-")
-_PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-")
+_FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-|x-trial-endpoint-call-")
+_PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-", b"x-trial-endpoint-call-")
 LIMITS = tuple(prefix.decode() for prefix in _PREFIXES)
 """How the names of headers begin that say what is left of a limit."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")

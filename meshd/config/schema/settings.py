@@ -114,6 +114,20 @@ class HttpSettings(Section):
     )
 
 
+class AzureOpenaiSettings(HttpSettings):
+    api_version: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d\d-\d\d(-preview)?$",
+        description="Ask each deployment at its own path, by this version of the API, such as `2024-10-21`.",
+        json_schema_extra={"shown_default": "the v1 API, which has no versions"},
+    )
+    deployments: dict[str, str] = Field(
+        default_factory=dict,
+        description="Model → the deployment that serves it.",
+        json_schema_extra={"shown_default": "a model is the name of a deployment"},
+    )
+
+
 class LocalLlmSettings(Section):
     model: str = Field(default="smollm2-135m", description="Name of pulled weights, or the path of a GGUF file.")
     context_window: Positive | None = Field(

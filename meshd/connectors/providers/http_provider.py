@@ -12,14 +12,16 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   late_instructions  it takes instructions between other messages, and the role `developer`
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
-  add, clamp         request fields to send besides, and the bounds of numbers (`formats/openai/body/quirks.py`)
+  add, usual, clamp  fields to send and not to send, and bounds of numbers (`formats/openai/body/quirks.py`)
   roles,             roles of messages to send as others, and fields of messages not to send (the same)
   drop_in_messages
+  rows               operation → the name of the list in its answers
   query              query parameters for every request (`api-version`)
   models_path        where models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's are used
   quota              where it reports what is used and left of the key's quota (`formats/openai/quota.py`)
   uds                path of the UNIX socket it listens on
+  by_deployment      its models have paths of their own in an older API (`deployments.py`)
 
 `api_key_header`, `prefill`, `rename`, `drop` and `models_path` mean the same in all formats.
 """
@@ -35,6 +37,7 @@ from yarl import URL
 
 from meshd.connectors.providers.authorizations.known import authorization
 from meshd.connectors.providers.authorizations.passthrough import masked, required
+from meshd.connectors.providers.deployments import Deployments, by_deployment
 from meshd.connectors.providers.heads import Heads
 from meshd.connectors.providers.http_requests import HttpRequests, Target, shown, with_headers
 from meshd.connectors.providers.passing import forward
@@ -90,6 +93,8 @@ class HttpProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
+        settings = by_deployment(settings)
+        self._deployments = Deployments(settings)
         names = _formats(settings)
         self.speaks, self.also_speaks = names[0], frozenset(names[1:])
         self.custom_tools = bool(settings.quirks.get("custom_tools", self.speaks != "openai"))
@@ -124,6 +129,7 @@ class HttpProvider(Provider):
             return await self._execute(call)
 
     async def _execute(self, call: ProviderCall) -> ProviderAnswer:
+        call = self._deployments.asked(call)
         queued.set(False)
         try:
             with Timeout(call.timeout):
@@ -152,6 +158,7 @@ class HttpProvider(Provider):
                 yield event
 
     async def _stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
+        call = self._deployments.asked(call)
         started = clock.now()
         patience = min(call.first_token_timeout, call.timeout)
         queued.set(False)
@@ -203,7 +210,7 @@ class HttpProvider(Provider):
 
     async def list_models(self) -> list[ModelListing]:
         if self._unlisted:
-            return self._catalogued()
+            return self._deployments.catalogued()
         body = await self._get(self._requests.models, min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return self._requests.side.read_models(body)
@@ -358,11 +365,6 @@ class HttpProvider(Provider):
                 return await self._body(response, timeout, MAX_LIST)
         except TimeoutError:
             raise self._out_of_time(timeout) from None
-
-    def _catalogued(self) -> list[ModelListing]:
-        from meshd.catalogue.known import load_models
-
-        return [row.listing() for row in load_models(self.settings.connector)]
 
     def _bad(self, message: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
         bad = ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)

@@ -19,7 +19,6 @@ _CAPABILITIES = {
     "chat": "chat-completion",
     "embed": "text-embeddings",
     "rerank": "reranking",
-    "transcriptions": "speech-to-text",
 }
 _FEATURES = {
     "tools": "tool_calling",

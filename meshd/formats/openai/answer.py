@@ -17,7 +17,7 @@ import msgspec
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.openai import shape, wire
-from meshd.formats.openai.usage import WireUsage, in_tier, reported, usage_in, usage_of
+from meshd.formats.openai.usage import WireUsage, in_tier, reported, total_in, usage_in, usage_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import OperationSpec, Usage
 from meshd.sdk.reading import lenient
@@ -53,6 +53,7 @@ class Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Answer).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -> Reading:
@@ -66,7 +67,10 @@ def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -
     if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
         if operation.rows[0] != _CHOICES:
             if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
-                return Reading(body, in_tier(usage_of(answer.usage), answer.service_tier))
+                usage = usage_of(answer.usage)
+                if usage is None and answer.usage is not None:
+                    usage = total_in(answer.usage.total_tokens)
+                return Reading(body, in_tier(usage, answer.service_tier))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
             return Reading(body, in_tier(usage_of(answer.usage), answer.service_tier), size)
     return Reading(*_read_answer_oddly(body, operation, empty))
@@ -128,7 +132,7 @@ def _read_rows(
             isinstance(row, dict) and any(_is_given(row.get(member)) for member in members) for row in rows
         )
     if given:
-        return body, reported(document, operation.reports, operation.priced_by)
+        return body, reported(document, operation.reports, operation.priced_by, output=operation.output)
     if (
         error_answers.is_error({**document, "usage": None, name or members[0]: None})
         or error_answers.of_object(document) is not error_answers.Sign.ALIVE
@@ -138,6 +142,17 @@ def _read_rows(
     if not name or not document.get(name):
         raise Unanswered(f"without {name or alternatives}", usage_in(document))
     raise Unanswered(f"with {name} of which one has no {alternatives}", usage_in(document))
+
+
+def with_rows(body: bytes, theirs: str, ours: str) -> bytes:
+    """An answer with the name that its list has elsewhere; the same if it has none."""
+    try:
+        document = _members(body)
+    except wire.STRICT_ERRORS:
+        return body
+    if theirs not in document or ours in document:
+        return body
+    return msgspec.json.encode({ours if name == theirs else name: value for name, value in document.items()})
 
 
 def _is_given(value: Any) -> bool:

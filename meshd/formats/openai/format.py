@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import quote
 
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.openai import wire
-from meshd.formats.openai.answer import answer_text, read_answer
+from meshd.formats.openai.answer import answer_text, read_answer, with_rows
 from meshd.formats.openai.body import meaning
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.needs import read
@@ -44,10 +45,19 @@ class OpenAIProviderSide(JSONProviderSide):
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
         self.write = RequestWriter(settings).write
+        self._rows: dict[str, str] = dict(settings.quirks.get("rows") or {})
+        self._before: str = settings.quirks.get("path", "")
+        self.by_model = bool(self._before)
+
+    def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
+        path = super().path(operation, model, stream=stream)
+        return path and self._before.replace("{model}", quote(model, safe="")) + path
 
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
         if call.operation.answer_to(call.fields) == "text":
             return read_text(body)
+        if call.operation.name in self._rows:
+            body = with_rows(body, self._rows[call.operation.name], call.operation.rows[0])
         return read_answer(body, call.operation, empty=asks_for_no_vectors(call))
 
     def stream(

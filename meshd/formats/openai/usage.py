@@ -195,10 +195,15 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
     return None
 
 
-def reported(document: Mapping[str, Any], members: Mapping[str, str], kinds: Iterable[str] = ()) -> Usage | None:
+def reported(
+    document: Mapping[str, Any], members: Mapping[str, str], kinds: Iterable[str] = (), *, output: bool = True
+) -> Usage | None:
     """The same, with what other members of the answer say of units that the report leaves out. members: their names,
-    with dots, and the unit of each. kinds: members that say of which kind the answer is."""
+    with dots, and the unit of each. kinds: members that say of which kind the answer is. output: it is made of tokens;
+    otherwise a total is the input."""
     usage = usage_in(document)
+    if usage is None and not output and isinstance(document.get("usage"), Mapping):
+        usage = total_in(document["usage"].get("total_tokens"))
     units = dict(usage.units) if usage is not None else {}
     for path, unit in members.items():
         value: Any = document
@@ -209,6 +214,12 @@ def reported(document: Mapping[str, Any], members: Mapping[str, str], kinds: Ite
     told = {name: document.get(name) for name in kinds}
     kind = tuple((name, value.lower()) for name, value in told.items() if isinstance(value, str) and len(value) <= 64)
     return replace(usage or Usage(), units=tuple(units.items()), kind=kind) if units or kind else usage
+
+
+def total_in(count: object) -> Usage | None:
+    """Of an answer without output, whose report has nothing else (Voyage, Jina)."""
+    total = first_count(count)
+    return None if total is None else Usage(within(total))
 
 
 def usage_map(usage: Usage) -> dict[str, Any]:

@@ -34,6 +34,7 @@ PROVIDERS = [
     "openrouter.gateway.v1",
     "perplexity.search.v1",
     "cohere.nlp.v1",
+    "voyage.api.v1",
     "huggingface.inference.v1",
     "cloudflare.workers-ai.v1",
     "cerebras.inference.v1",

@@ -34,6 +34,15 @@ def raw(**headers: str) -> list[tuple[bytes, bytes]]:
         ),
         ({"X_RateLimit_Reset_Requests": "12ms"}, RateLimits(reset_requests=0.012)),
         ({"x_ratelimit_reset_tokens": "1h2m3.5s"}, RateLimits(reset_tokens=3723.5)),
+        # Cohere: of a trial key, by the minute
+        (
+            {
+                "x_endpoint_monthly_call_limit": "1000",
+                "x_trial_endpoint_call_limit": "20",
+                "x_trial_endpoint_call_remaining": "19",
+            },
+            RateLimits(20, 19),
+        ),
         # Azure: numbers of seconds, and -1 for what it does not know
         (
             {"x_ratelimit_remaining_tokens": "-1", "x_ratelimit_reset_tokens": "30"},

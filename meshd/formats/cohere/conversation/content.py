@@ -47,12 +47,13 @@ def _read_block(fields: Fields) -> Part:
 def read_document(document: Any) -> File:
     """A text, or a map with its data. What other formats have no place for is in its text."""
     data = document.get("data", document) if isinstance(document, dict) else document
-    title = data.pop("title", "") if isinstance(data, dict) else ""
-    if isinstance(data, dict) and len(data) == 1:
-        data = next(iter(data.values()))
-    text = data if isinstance(data, str) else "\n".join(f"{name}: {value}" for name, value in dict(data).items())
+    title, text = "", data if isinstance(data, str) else ""
+    if isinstance(data, dict):
+        title = str(data.get("title") or "")
+        said = {name: value for name, value in data.items() if name != "title"}
+        text = "\n".join(str(value) if len(said) == 1 else f"{name}: {value}" for name, value in said.items())
     encoded = base64.b64encode(text.encode(errors="replace")).decode()
-    return File(Source(data=encoded, media_type="text/plain", name=title if isinstance(title, str) else ""))
+    return File(Source(data=encoded, media_type="text/plain", name=title))
 
 
 def written_content(parts: Sequence[Part]) -> Any:

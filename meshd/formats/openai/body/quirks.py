@@ -1,12 +1,13 @@
 """What a provider's row (`meshd/catalogue/providers.toml`) and its models change in a request's fields.
 
-Owns: the quirks `rename`, `drop`, `add`, `clamp`, `roles` and `drop_in_messages`, and what a model refuses
+Owns: the quirks `rename`, `drop`, `add`, `usual`, `clamp`, `roles` and `drop_in_messages`, and what a model refuses
 (`meshd/catalogue/parameters.toml`).
 Must never: change what no quirk names, or leave out silently: it is logged, once for each model.
 
   rename            fields to send under another name
   drop              fields not to send
   add               fields to send where the request does not have them
+  usual             name → a value that goes without saying, and is not sent
   clamp             name → the least and the most that a number may be; beyond, it becomes that
   roles             of messages: role → the one to send instead
   drop_in_messages  fields of messages not to send
@@ -38,6 +39,7 @@ class _Told(msgspec.Struct, frozen=True):
     rename: dict[str, str] = {}
     drop: tuple[str, ...] = ()
     add: dict[str, Any] = {}
+    usual: dict[str, Any] = {}
     clamp: dict[str, tuple[float, float]] = {}
     roles: dict[str, str] = {}
     drop_in_messages: tuple[str, ...] = ()
@@ -54,10 +56,11 @@ class BodyQuirks:
         self._provider, self._connector = settings.name, settings.connector
         self._rename, self._drop, self._clamp = told.rename, frozenset(told.drop), told.clamp
         self._add = {name: msgspec.Raw(_encode(value)) for name, value in told.add.items()}
+        self._usual = {name: _encode(value) for name, value in told.usual.items()}
         self._roles = {_encode(role): msgspec.Raw(_encode(other)) for role, other in told.roles.items()}
         self._drop_inside = frozenset(told.drop_in_messages)
         self._marks = (*self._roles, *(_encode(name) for name in self._drop_inside))
-        self._any = bool(self._rename or self._drop or self._clamp or self._add)
+        self._any = bool(self._rename or self._drop or self._clamp or self._add or self._usual)
         self._logged: set[tuple[str, frozenset[str]]] = set()
 
     def in_messages(self, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
@@ -85,8 +88,12 @@ class BodyQuirks:
             fields = {name: value for name, value in fields.items() if name not in refused}
         if not self._any:
             return fields
-        kept = {name: self._clamped(name, value) for name, value in fields.items() if name not in self._drop}
+        said = {name: value for name, value in fields.items() if name not in self._usual or self._matters(name, value)}
+        kept = {name: self._clamped(name, value) for name, value in said.items() if name not in self._drop}
         return {**self._add, **{self._rename.get(name, name): value for name, value in kept.items()}}
+
+    def _matters(self, name: str, value: Any) -> bool:
+        return bytes(value).strip() != self._usual[name]
 
     def _clamped(self, name: str, value: Any) -> Any:
         bounds = self._clamp.get(name)

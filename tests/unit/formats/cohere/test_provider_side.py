@@ -12,6 +12,7 @@ from meshd.formats.cohere.format import COHERE
 from meshd.formats.cohere.operations.embeddings import EmbeddingsTranslator
 from meshd.formats.cohere.operations.rerank import RerankTranslator
 from meshd.formats.conversation.reading import Unreadable
+from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.protocol import Address, Opened
 from meshd.host import clock
 from meshd.net.http import BodyInHand
@@ -132,6 +133,32 @@ def test_the_rest_of_an_answer_is_asked_for() -> None:
     made = json.loads(SIDE.write(asked))
     assert [message["role"] for message in made["messages"]] == ["user", "assistant", "user"]
     assert made["messages"][1]["content"] == "Once upon"
+
+
+FAILURES = [
+    (401, "invalid api token", FailureKind.AUTHENTICATION),
+    (401, "no api key supplied", FailureKind.AUTHENTICATION),
+    (429, "You are using a Trial key, which is limited to 40 API calls / minute.", FailureKind.RATE_LIMIT),
+    (429, "You are using a Trial key, which is limited to 1000 API calls / month.", FailureKind.QUOTA),
+    (429, "trial token rate limit exceeded, limit is 100000 tokens per minute", FailureKind.RATE_LIMIT),
+    (400, "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292.",
+     FailureKind.CONTEXT_LENGTH),
+    (404, "model 'command-x' not found, make sure the correct model ID was used", FailureKind.MODEL_NOT_FOUND),
+    (400, "invalid request: message must be at least 1 token long", FailureKind.INVALID_REQUEST),
+    (498, "invalid input: it has a blocked token in it", FailureKind.CONTENT_POLICY),
+    (499, "request cancelled", FailureKind.SERVER),
+    (500, "internal server error, this has been reported to our developers.", FailureKind.SERVER),
+    (503, "service unavailable", FailureKind.SERVER),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "message", "kind"), FAILURES)
+def test_failures(status: int, message: str, kind: FailureKind) -> None:
+    """The words of https://docs.cohere.com/reference/errors."""
+    body = json.dumps({"id": "0f9e6bb2", "message": message}).encode()
+    failure = failure_from_response(status, body, (), "https://api.cohere.com/v2/chat")
+    assert failure.kind is kind
+    assert message[:20] in failure.message
 
 
 # -- other operations -------------------------------------------------------------------------------------
