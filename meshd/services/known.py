@@ -16,6 +16,11 @@ SERVICES: Mapping[str, str] = {
     "brave": "meshd.services.search.brave:BRAVE",
     "jina": "meshd.services.search.jina:JINA",
     "firecrawl": "meshd.services.search.firecrawl:FIRECRAWL",
+    "deepl": "meshd.services.translation.deepl:DEEPL",
+    "google-cloud": "meshd.services.translation.google:GOOGLE_CLOUD",
+    "unstructured": "meshd.services.documents.unstructured:UNSTRUCTURED",
+    "llamaparse": "meshd.services.documents.llamaparse:LLAMAPARSE",
+    "perspective": "meshd.services.moderation.perspective:PERSPECTIVE",
     "searxng": "meshd.services.search.searxng:SEARXNG",
 }
 """By name, as the quirk `service` has it."""

@@ -67,6 +67,10 @@ PREDEFINED_POOLS: Mapping[str, str] = {
     "speech-to-text": "understanding.audio-understanding.speech-to-text",
     "text-to-speech": "generation.audio-generation.text-to-speech",
     "vision-understanding": "understanding.vision-understanding",
+    "web-search": "retrieval.search.web-search",
+    "translation": "transformation.translation",
+    "document-parsing": "understanding.document-understanding.document-parsing",
+    "toxicity-detection": "evaluation.toxicity-detection",
 }
 """Pool name → node, for pools that exist when no pool of that name is configured and a model fits."""
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import modelmesh
+from tests.support.providers.services.documents import UNSTRUCTURED, LlamaParse, llamaparse
 from tests.support.providers.services.searches import SEARCHES
 from tests.support.providers.services.server import KEY, ServicesServer
+from tests.support.providers.services.texts import TEXTS
 
 CONNECTORS = {
     "tavily": "tavily.search.v1",
@@ -21,13 +23,24 @@ CONNECTORS = {
     "jina": "jina.ai.v1",
     "firecrawl": "firecrawl.search.v1",
     "searxng": "searxng.search.v1",
+    "deepl": "deepl.translation.v1",
+    "google-cloud": "google.cloud-ai.v1",
+    "perspective": "google.moderation.v1",
+    "unstructured": "unstructured.doc-parse.v1",
+    "llamaparse": "llamaindex.doc-parse.v1",
 }
+SEARCHING = [name for name, id in CONNECTORS.items() if ".search." in id or name in ("bing", "jina")]
 QUERIES = {"google-search": "?cx=engine-1"}
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[ServicesServer]:
-    server = ServicesServer(*SEARCHES)
+def jobs() -> LlamaParse:
+    return LlamaParse()
+
+
+@pytest.fixture(scope="module")
+def services(jobs: LlamaParse) -> Iterator[ServicesServer]:
+    server = ServicesServer(*SEARCHES, *TEXTS, UNSTRUCTURED, llamaparse(jobs))
     yield server
     server.close()
 
@@ -39,6 +52,7 @@ def providers(services: ServicesServer) -> dict[str, Any]:
     }
 
 
+TRANSLATORS_FAIL = (456, 529)
 FAILING = ("limited", "broken", "used-up", "paged", "emptied")
 
 
@@ -50,6 +64,10 @@ def failing(services: ServicesServer) -> tuple[dict[str, Any], dict[str, Any]]:
         made[name] = made["spent"]
         made[f"{name}-second"] = {"connector": "serper.search.v1", "base_url": services.url("serper")}
         pools[name] = {"models": [f"{name}.search", f"{name}-second.search"]}
+    for status in TRANSLATORS_FAIL:
+        made[f"deepl-{status}"] = {"connector": "deepl.translation.v1", "base_url": services.url("deepl")}
+        made[f"google-{status}"] = {"connector": "google.cloud-ai.v1", "base_url": services.url("google-cloud")}
+        pools[f"translated-{status}"] = {"models": [f"deepl-{status}.translate", f"google-{status}.nmt"]}
     return {name: {**provider, "api_key": KEY} for name, provider in made.items()}, pools
 
 
@@ -62,6 +80,8 @@ def config(services: ServicesServer, **more: Any) -> dict[str, Any]:
         "pools": {
             **pools,
             "two": {"models": ["tavily.search", "serper.search"], "retry": {"max_attempts": 2}},
+            "poor": {"models": ["google-cloud.nmt"], "budget": {"daily_limit": 0.01}},
+            "documents": {"models": ["unstructured.partition", "llamaparse.agentic"]},
             "kept": {"models": ["brave.search"], "cache": {"ttl": "1h"}},
         },
         "discovery": {"health": {"enabled": False}},

@@ -10,17 +10,15 @@ import httpx
 import pytest
 
 import modelmesh
-from tests.integration.services.conftest import CONNECTORS
+from tests.integration.services.conftest import FAILING, SEARCHING
 from tests.support.providers.services.searches import page
 from tests.support.providers.services.server import KEY, ServicesServer
 
 TITLE, URL, WORDS = page(0)
 WITHOUT_DATES = {"tavily", "bing", "firecrawl", "searxng"}
-FAILING = ("limited", "broken", "used-up", "paged", "emptied")
-SEARCHES = [name for name, id in CONNECTORS.items() if ".search." in id or name == "jina"]
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", SEARCHING)
 def test_each_gives_the_same_shape(client: Any, services: ServicesServer, name: str) -> None:
     answer = client.search.create(model=f"{name}.search", query="lighthouses", max_results=3)
     first = answer.results[0].to_dict()

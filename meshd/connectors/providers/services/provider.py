@@ -7,6 +7,7 @@ Quirks beside those of `http_provider.py`:
 
   service         which of `meshd/services/known.py`
   hosts           name → base URL, for services with more than one server; a configured `base_url` stands for all
+  homes           how a key ends → the base URL that such keys belong to
   downloads       hosts, with all below them, that files are fetched from without the key
   api_key_scheme  what stands before the key in `Authorization`, in place of `Bearer`
   statuses        status → kind of failure, where a status is the provider's own
@@ -21,7 +22,7 @@ from typing import Any
 
 from meshd.connectors.providers.services.run import carry_out
 from meshd.connectors.providers.services.server import ServiceServer
-from meshd.connectors.providers.services.servers import Servers
+from meshd.connectors.providers.services.servers import Servers, at_home
 from meshd.formats.headers import kept_headers, rate_limits
 from meshd.formats.openai.stream.pieces import PIECE, PieceReader
 from meshd.formats.protocol import Address, Opened
@@ -52,7 +53,7 @@ class ServiceProvider(ServiceServer):
     """Raises ValueError for settings that cannot be used."""
 
     def __init__(self, settings: ProviderSettings) -> None:
-        super().__init__(settings)
+        super().__init__(at_home(settings))
         quirks = settings.quirks
         self._operations = service(quirks["service"]).operations
         self._speaks_too = bool(quirks.get("speaks"))

@@ -20,6 +20,16 @@ _MOST_KEYLESS = 8
 """Servers of files that are kept connected."""
 
 
+def at_home(settings: ProviderSettings) -> ProviderSettings:
+    """The same at the address that its key belongs to, unless another is configured: quirk `homes`, by how a key
+    ends."""
+    homes: Mapping[str, str] = settings.quirks.get("homes") or {}
+    row, key = provider_row(settings.connector), settings.api_key or ""
+    if row is None or settings.base_url != row.base_url:
+        return settings
+    return next((replace(settings, base_url=url) for end, url in homes.items() if key.endswith(end)), settings)
+
+
 class Servers:
     """main: the one at the settings' `base_url`. Raises ValueError for a row without valid addresses."""
 

@@ -16,6 +16,7 @@ MOST_INFLATED = 32 * 1024 * 1024
 
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _OBJECTS = re.compile(rb"/ObjStm\b[^\0]{0,400}?>>\s*stream\r?\n")
+_END = re.compile(rb"endstream")
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
@@ -37,11 +38,17 @@ class _NotWhole(Exception):
 
 
 def _inflated(data: memoryview) -> Iterator[bytes]:
+    """One after the other, so that no byte is looked at twice."""
     left = MOST_INFLATED
-    for stream in _OBJECTS.finditer(data):
+    begun = _OBJECTS.search(data)
+    while begun is not None:
+        end = _END.search(data, begun.end())
+        if end is None:
+            raise _NotWhole
         inflate = zlib.decompressobj()
-        objects = inflate.decompress(data[stream.end() :], left)
+        objects = inflate.decompress(data[begun.end() : end.start()], left)
         left -= len(objects)
-        if not inflate.eof:
+        if not inflate.eof or left <= 0:
             raise _NotWhole
         yield objects
+        begun = _OBJECTS.search(data, end.end())
