@@ -37,9 +37,13 @@ class World:
         return ProviderFailure(FailureKind.BAD_ANSWER, f"{asked.path} {lacks}", status=200)
 
 
-def job(end: Callable[[], Any] = lambda: Result({"done": True}), waits: float = 0.0) -> Steps:
+def job(
+    end: Callable[[], Any] = lambda: Result({"done": True}), waits: float = 0.0, waiting: asyncio.Event | None = None
+) -> Steps:
     yield Ask("POST", "jobs")
     yield Begun(CANCEL)
+    if waiting is not None:
+        waiting.set()
     yield Wait(waits)
     told = yield Ask("GET", "jobs/1")
     told.object()
@@ -56,11 +60,9 @@ async def test_steps_are_carried_out_in_order() -> None:
 
 
 async def test_a_call_that_is_cancelled_ends_its_job() -> None:
-    world = World()
-    running = asyncio.ensure_future(world.run(job(waits=60.0)))
-    while world.asked != ["POST jobs"]:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    world, waiting = World(), asyncio.Event()
+    running = asyncio.ensure_future(world.run(job(waits=60.0, waiting=waiting)))
+    await asyncio.wait_for(waiting.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -81,7 +83,7 @@ async def test_a_job_that_cannot_be_asked_about_ends_and_may_have_cost_something
 @pytest.mark.parametrize("why", [failed("it is encrypted"), Malformed("without pages")])
 async def test_a_job_that_came_to_its_end_is_not_cancelled(why: Exception) -> None:
     world = World()
-    with pytest.raises(ProviderFailure, match="encrypted|without pages"):
+    with pytest.raises(ProviderFailure, match=r"encrypted|without pages"):
         await world.run(job(lambda: why))
     assert world.cancelled == []
 
