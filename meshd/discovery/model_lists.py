@@ -205,7 +205,8 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
         section = config.providers.get(name)
         if name in found or section is None or section.discovery.enumerate_models is False:
             continue
-        if generation.table.providers[name].disabled:
+        spec = generation.table.providers[name]
+        if spec.disabled or spec.app_keys:
             continue  # without its key it would refuse, or list models that it does not serve us
         everything = section.catalogue.auto_discover or sync.auto_register
         own = "refresh_interval" in section.catalogue.model_fields_set

@@ -198,6 +198,8 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
     kind, error = str(row.get("kind") or ""), str(row.get("error") or "")
     if key == "missing":
         return Finding(subject, WARNING, f"left out: {shown.get('reason')}", "set it, then meshctl reload")
+    if key == "the app's":
+        return Finding(subject, OK, "takes the keys of apps, so it is not probed")
     why = error or of_its_key(shown)[1]
     if key == "wanted" or (kind == "authentication" and key == "none needed"):
         advice = "give it an api_key in the configuration, without auth.method none; then meshctl reload"

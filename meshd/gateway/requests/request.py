@@ -37,6 +37,7 @@ from meshd.routing.availability.consequences import is_of_the_app
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.vocabularies import vocabularies_wanted
+from meshd.routing.table.access import takes_app_keys
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
 from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form
@@ -375,7 +376,7 @@ class InferenceRequest:
         request, needs = self.request, self.plan.needs
         uid, app = request.caller.uid, self.identity.spec
         format, beside = self.body.format, [dict(each) for each in self.passed_on]
-        if request.credential is not None and self.table.app_keys:
+        if request.credential is not None and takes_app_keys(self.target.pool, app, self.table):
             beside.append({"credential": request.credential.digest})
         return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid, format, beside)
 

@@ -107,6 +107,12 @@ def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[Pool
     return found
 
 
+def takes_app_keys(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> bool:
+    """Whether a model that may answer is of a provider that takes the app's own key."""
+    pools = pools_to_try(pool, app, table) if table.app_keys else ()
+    return any(table.providers[table.models[id].provider].app_keys for each in pools for id in each.members)
+
+
 def forbidden(names: Iterable[Named], app: AppSpec, table: RoutingTable) -> str | None:
     """The first of the models that a body names which the app may not use; None if there is none."""
     if app.models is None and app.pools is None:

@@ -39,7 +39,7 @@ def generation(
     scripted = {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}}
     config = MeshConfig.from_dict(raw or scripted)
     settings = {name: ProviderSettings(name, "c", api_key="the-known-secret") for name in providers}
-    specs = {name: SimpleNamespace(name=name, disabled="") for name in providers}
+    specs = {name: SimpleNamespace(name=name, disabled="", app_keys=False) for name in providers}
     table = SimpleNamespace(pools={pool.name: pool for pool in pools}, providers=specs)
     return SimpleNamespace(number=1, config=config, stored=config, providers=settings, source="", table=table)
 

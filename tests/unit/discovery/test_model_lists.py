@@ -10,11 +10,12 @@ import pytest
 from meshd.config import MeshConfig
 from meshd.discovery.model_lists import Difference, RegistrySync, Source, SyncSettings, sources_of
 from meshd.messages import ModelsListed
+from meshd.routing.table.specs import ProviderSpec
 
 
 def running(config: MeshConfig, *left_out: str) -> Any:
     """A generation, as far as a sync looks at it."""
-    specs = {name: SimpleNamespace(disabled="no key" if name in left_out else "") for name in config.providers}
+    specs = {name: ProviderSpec(name, "c", disabled="no key" if name in left_out else "") for name in config.providers}
     return SimpleNamespace(config=config, providers=dict(config.providers), table=SimpleNamespace(providers=specs))
 
 

@@ -32,7 +32,7 @@ def entra(settings: ProviderSettings, learn: Learn) -> Tokens:
 class Entra:
     """A `Source`."""
 
-    patience = 45.0  # a machine outside Azure is asked in many ways
+    patience = 25.0  # a machine outside Azure is asked in many ways
 
     def __init__(self, settings: ProviderSettings) -> None:
         self._auth = settings.auth

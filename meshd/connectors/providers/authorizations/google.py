@@ -44,7 +44,7 @@ def google(settings: ProviderSettings, learn: Learn) -> Tokens:
 class Google:
     """A `Source`."""
 
-    patience = 30.0
+    patience = 20.0
 
     def __init__(self, settings: ProviderSettings, learn: Learn) -> None:
         self._auth = settings.auth
