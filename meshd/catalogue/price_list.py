@@ -8,7 +8,7 @@ one counts. Raises ImportError where the package is not installed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_UP, Decimal
 from importlib.metadata import version
@@ -64,7 +64,8 @@ class PriceList:
             raise OSError(f"the price list cannot be fetched: {error}") from error
         if snapshot is None:
             raise OSError("the price list cannot be fetched")
-        return cls.of(snapshot.providers, now)
+        made = cls.of(snapshot.providers, now)
+        return replace(made, source=f"{PACKAGE} as of {made.day}")
 
     @classmethod
     def of(cls, providers: Iterable[Any], now: datetime | None = None) -> PriceList:

@@ -9,7 +9,8 @@ from genai_prices.types import ConditionalPrice, PriceVariant, StartDateConstrai
 
 from meshd.catalogue.known import ModelRow
 from meshd.catalogue.price_list import PriceList
-from tests.support.price_lists import listing, model, price
+from tests.support.price_lists import NOW, listing, model, price
+from tests.support.providers.local_server import Handler, LocalServer
 
 
 def test_units_and_tiers_are_translated() -> None:
@@ -104,6 +105,24 @@ def test_what_the_list_does_not_have() -> None:
     assert prices.models("nobody") == []
     assert prices.find("acme", "new") is None
     assert prices.find("nobody", "old") is None
+
+
+def test_the_newest_list_is_fetched_from_its_address() -> None:
+    prices = {"input_mtok": 1, "output_mtok": 2}
+    models = [{"id": "m", "match": {"equals": "m"}, "prices": prices}]
+
+    class Serving(Handler):
+        def do_GET(self) -> None:
+            self.send(200, [{"id": "acme", "name": "Acme", "api_pattern": "x", "models": models}])
+
+    server = LocalServer(Serving)
+    try:
+        found = PriceList.fetched(f"http://127.0.0.1:{server.port}/prices.json", NOW).find("acme", "m")
+    finally:
+        server.close()
+    assert found is not None
+    assert found.prices == {"input_per_1m": "1", "output_per_1m": "2"}
+    assert found.source == "genai-prices as of 2026-11-28"
 
 
 def test_a_list_that_cannot_be_fetched() -> None:
