@@ -149,20 +149,26 @@ def update(
 
 
 @catalogue_app.command()
-def reset(directory: Directory = None) -> None:
+def reset(directory: Directory = None, as_json: out.JsonOption = False) -> None:
     """Remove the prices that `update` has taken over: those that came with meshd count again."""
     from meshd.catalogue import overrides
 
     file = overrides.place(_base(directory))
     try:
         file.unlink()
+        removed = True
     except FileNotFoundError:
-        out.say("there are none")
-        return
+        removed = False
     except OSError as error:
         raise daemon.Refused(f"they cannot be removed: {error}") from None
-    out.say(f"removed: {file}", out.GOOD)
-    _reload(silent=directory is not None)
+    if as_json:
+        out.print_json({"file": str(file), "removed": removed})
+    elif removed:
+        out.say(f"removed: {file}", out.GOOD)
+    else:
+        out.say("there are none")
+    if removed:
+        _reload(silent=as_json or directory is not None)
 
 
 def _base(directory: Path | None) -> Path:

@@ -88,10 +88,12 @@ def test_prices_taken_over_count_after_a_reload(meshd: Any, strict: Strict) -> N
     """gpt-4o-mini at $1.50 and $6 instead of $0.15 and $0.60."""
     entry = strict.provider(connector="openai.llm.v1", api_key="k-acme")
     daemon = meshd({"providers": {"openai": entry}, "models": {"openai.gpt-4o-mini": {}}})
-    asked = {"model": "openai.gpt-4o-mini", "messages": [{"role": "user", "content": "Are you there?"}]}
+    client = daemon.client()
 
     def cost() -> float:
-        return float(daemon.ask("POST", "/v1/chat/completions", asked)["mesh"]["cost"])
+        turns = [{"role": "user", "content": "Are you there?"}]
+        answer = client.chat.completions.create(model="openai.gpt-4o-mini", messages=turns)
+        return float(answer.mesh.cost)
 
     assert cost() == pytest.approx((9 * 0.15 + 2 * 0.6) / 1e6)
     prices = {"input_per_1m": "1.5", "output_per_1m": "6"}
