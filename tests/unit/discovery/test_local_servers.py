@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from meshd.catalogue.known import load_provider_rows
+from meshd.config.schema import LOCAL_SERVERS
 from meshd.discovery import local_servers
 from meshd.discovery.local_servers import address_of, find_local, http_get, parse_host, same_address
 from meshd.discovery.local_watch import LocalWatch
@@ -84,6 +86,13 @@ def test_each_server_is_known_by_its_answers_on_any_port(kind: str, serve: Calla
     assert found[0].models
     if kind == "lmstudio":
         assert found[0].models[1].capabilities == ("text-embeddings",)
+
+
+def test_every_local_server_of_the_catalogue_is_looked_for_and_known() -> None:
+    rows = [row for row in load_provider_rows() if row.local]
+    assert {row.name for row in rows} == set(LOCAL_SERVERS) == set(KINDS)
+    assert {row.name: row.port for row in rows}["lemonade"] == 13305
+    assert all(address_of(row, {}) == ("127.0.0.1", row.port) for row in rows)
 
 
 @pytest.mark.parametrize(
