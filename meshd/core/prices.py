@@ -33,8 +33,8 @@ PICTURED = "tokens_pictured"
 """Input tokens of images."""
 _WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
 _MINUTE = (
-    "USD for a minute of audio. A recording reserves as long as its frames are (WAV, MP3, Ogg, FLAC), whatever its "
-    "header says, and any other as long as its bytes can be. What the provider reports is paid, up to that."
+    "USD for a minute of audio. A recording reserves as long as its frames are (WAV, MP3, Ogg, FLAC, WebM), whatever "
+    "its header says, and any other as long as its bytes can be. What the provider reports is paid, up to that."
 )
 
 UNITS = (

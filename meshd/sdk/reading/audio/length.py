@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import struct
 
-from meshd.sdk.reading.audio import flac, mp3, mp4, ogg, wav
+from meshd.sdk.reading.audio import flac, mp3, mp4, ogg, wav, webm
 
-_FORMATS = (wav, ogg, flac, mp4, mp3)
+_FORMATS = (wav, ogg, flac, mp4, webm, mp3)
 
 
 def seconds_of(data: memoryview) -> int | None:

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.sdk.reading.audio import flac, mp3, mp4, ogg
+from meshd.sdk.reading.audio import flac, mp3, mp4, ogg, webm
 from meshd.sdk.reading.audio.length import seconds_of
 from tests.support.recordings import FORGED, LENGTHS, recording
 
-FORMATS = {"tone.mp3": mp3, "tone.opus": ogg, "tone.ogg": ogg, "tone.flac": flac, "tone.m4a": mp4}
+FORMATS = {
+    "tone.mp3": mp3, "tone.opus": ogg, "tone.ogg": ogg, "tone.flac": flac, "tone.m4a": mp4, "tone-fragments.m4a": mp4,
+    "tone.webm": webm, "tone-vorbis.webm": webm, "tone-live.webm": webm,
+}  # fmt: skip
 OPUS = b"OggS\0\2" + bytes(20) + b"\1\x13OpusHead"
 MAGIC = (b"", b"RIFF\0\0\0\0WAVEfmt ", b"OggS", OPUS, b"fLaC", b"ID3", b"\xff\xfb")
 
@@ -26,12 +29,13 @@ def exactly(name: str, data: bytes) -> float | None:
 
 
 def most(name: str) -> float:
-    return LENGTHS[name] * (1 if name != "tone.m4a" else 4) + 0.3
+    return LENGTHS[name] * (1 if FORMATS[name] is not mp4 else 4) + (0.3 if FORMATS[name] is not webm else 0.7)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_recording_is_as_long_as_its_frames(name: str) -> None:
-    """Encoders fill the last frame, and begin with one or two of silence. AAC has 4 times its lowest rate here."""
+    """Encoders fill the last frame, and begin with one or two of silence. AAC has 4 times its lowest rate here, and
+    WebM some bytes beside its blocks."""
     found = exactly(name, recording(name))
     assert found is not None
     assert LENGTHS[name] <= found <= most(name)
@@ -83,9 +87,20 @@ def test_what_is_no_frame_has_the_lowest_rate() -> None:
     assert exactly("tone.opus", recording("tone.opus") + bytes(7500)) == pytest.approx(0.92 + 10)
 
 
+def test_pages_of_ogg_count_behind_what_is_no_page() -> None:
+    """FFmpeg looks for them, and a page of silence has few bytes."""
+    data, silence = recording("tone.opus"), bytes([3 << 3])  # 60 ms
+    (serial,) = struct.unpack_from("<I", data, 14)
+    page = struct.pack("<4sBBqIIIB", b"OggS", 0, 0, 0, serial, 9, 0, 255) + bytes([1]) * 255 + 255 * silence
+    found, one = exactly("tone.opus", data + b"x" + 10 * page), exactly("tone.opus", data)
+    assert found is not None
+    assert one is not None
+    assert found - one == pytest.approx(10 * 255 * 0.06, abs=0.1)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_more_frames_than_are_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FORMATS[name], "MOST_PACKETS" if FORMATS[name] is ogg else "MOST_FRAMES", 2)
+    monkeypatch.setattr(FORMATS[name], "MOST_FRAMES" if hasattr(FORMATS[name], "MOST_FRAMES") else "MOST_PACKETS", 2)
     assert seconds_of(memoryview(recording(name))) is None
 
 
@@ -102,14 +117,41 @@ def test_several_frames_in_one_entry_of_m4a_are_no_shorter() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b"mp4a", b"alac"), (b"stsz", b"stz2"), (b"mdat", b"moof"), (b"esds", b"wave"), (b"stsd", b"free")],
+    [(b"mp4a", b"alac"), (b"stsz", b"stz2"), (b"esds", b"wave"), (b"stsd", b"free")],
 )
 def test_m4a_without_a_table_of_aac_is_unknown(old: bytes, new: bytes) -> None:
     assert seconds_of(memoryview(recording("tone.m4a").replace(old, new))) is None
 
 
+@pytest.mark.parametrize("name", [b"moof", b"trak", b"stsz", b"traf", b"trun"])
+@pytest.mark.parametrize("place", [b"udta", b"free"])
+def test_a_table_in_another_place_of_m4a_makes_it_unknown(name: bytes, place: bytes) -> None:
+    """FFmpeg reads them in any box that it goes through."""
+    inner = struct.pack(">I4s", 16, name) + bytes(8)
+    for recorded in ("tone.m4a", "tone-fragments.m4a"):
+        data = recording(recorded)
+        assert exactly(recorded, data + struct.pack(">I4s", 8 + len(inner), place) + inner) is None
+
+
+def test_entries_of_a_fragment_count_with_their_bytes() -> None:
+    """As those of the whole file's table do."""
+    data = recording("tone-fragments.m4a")
+    at = data.index(b"trun") + 4
+    flags, size, more = struct.unpack_from(">I", data, at)[0], at + 12, bytearray(data)
+    assert flags == 0x201, "an offset, and a size for each"
+    one = exactly("tone-fragments.m4a", data)
+    assert one is not None
+    struct.pack_into(">I", more, size, struct.unpack_from(">I", data, size)[0] + 10_000)
+    assert exactly("tone-fragments.m4a", bytes(more)) == one + 20
+    struct.pack_into(">II", more, at, 1, 400_000)  # of the usual size
+    found = exactly("tone-fragments.m4a", bytes(more))
+    assert found is not None
+    assert found >= 400_000 * 1024 / 8000
+    struct.pack_into(">I", more, at, flags)
+    assert seconds_of(memoryview(bytes(more))) is None, "it ends before them"
+
+
 def test_other_formats_are_unknown() -> None:
-    assert seconds_of(memoryview(recording("tone.webm"))) is None
     assert seconds_of(memoryview(recording("tone.opus").replace(b"OpusHead", b"Speex   "))) is None
 
 
