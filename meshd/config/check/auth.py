@@ -60,6 +60,8 @@ def check_auth(at: Path, entry: dict[str, Any], row: Mapping[str, Any], report: 
         _check_service_account(here, auth, report)
     elif method == "entra":
         _check_entra(here, auth, report)
+    elif method == "passthrough" and as_map(row.get("quirks")).get("service"):
+        report((*here, "method"), "passthrough is for providers with a wire format, not for services", None)
     package = _PACKAGES.get(method or "")
     if package is not None and entry.get("enabled") is not False and not _installed(package.module):
         hint = f'pip install "modelmesh[{package.extra}]"'

@@ -65,11 +65,11 @@ class OAuth:
     async def renew(self) -> Token:
         configured = self._auth.get("refresh_token")
         if not configured:
-            return _token(await self._ask({"grant_type": "client_credentials"}), self.where)[0]
+            return read_token(await self._ask({"grant_type": "client_credentials"}), self.where)[0]
         grant = _grant_of(str(configured), self.where, str(self._auth.get("client_id")))
         async with grant.turn:
             said = await self._ask({"grant_type": "refresh_token", "refresh_token": grant.token})
-            token, replaced = _token(said, self.where)
+            token, replaced = read_token(said, self.where)
             if replaced:
                 self._learn([replaced])
                 grant.token = replaced
@@ -103,7 +103,7 @@ def _grant_of(configured: str, where: str, client: str) -> _Grant:
     return grants[digest]
 
 
-def _token(answer: Answered, where: str) -> tuple[Token, str]:
+def read_token(answer: Answered, where: str) -> tuple[Token, str]:
     """The token, and the refresh token that replaces the one that was used, if any. Raises NoToken."""
     try:
         said = json.loads(answer.body)
@@ -134,7 +134,7 @@ def _refusal(answer: Answered, fields: Mapping[str, Any], where: str) -> NoToken
     refused = answer.status in (400, 401, 403) or (answer.status == 200 and "error" in fields)
     told = ": ".join(_said(fields[name]) for name in ("error", "error_description") if fields.get(name))
     wait = answer.headers.get("retry-after", "")
-    after = float(wait) if wait.isdigit() and len(wait) < 6 else None
+    after = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None
     what = "refused the credentials of `auth`" if refused else f"answered {answer.status}"
     return NoToken(f"{where} {what}{f': {told}' if told else ''}", refused=refused, retry_after=after)
 

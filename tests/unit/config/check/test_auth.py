@@ -101,6 +101,13 @@ def test_a_key_is_not_given_beside_another_method() -> None:
     assert problem == "providers.house.api_key: is not sent with `auth.method: oauth`: give only one of them"
 
 
+def test_services_take_no_key_of_an_app() -> None:
+    (problem,) = found({"providers": {"tavily": {"auth": {"method": "passthrough"}}}})
+    assert problem.startswith(
+        "providers.tavily.auth.method: passthrough is for providers that are asked in a wire form"
+    )
+
+
 def test_what_a_method_needs_reaches_the_connector_and_no_key_is_implied() -> None:
     raw = {
         "providers": {

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from meshd.connectors.providers.authorizations.oauth import OAuth
-from meshd.connectors.providers.authorizations.tokens import Tokens
+from meshd.connectors.providers.authorizations.fetching import Answered
+from meshd.connectors.providers.authorizations.oauth import OAuth, read_token
+from meshd.connectors.providers.authorizations.tokens import NoToken, Tokens
 from meshd.connectors.providers.http_provider import HttpProvider
 from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
@@ -245,6 +250,35 @@ async def test_odd_answers(server: TokenServer, status: int, body: Any, told: st
     assert failed.kind is FailureKind.CONNECTION
     assert told in failed.message
     assert "t0ken" not in failed.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=5,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["access_token", "expires_in", "token_type", "refresh_token", "error", "error_description"]), JSON
+)
+
+
+@given(
+    FIELDS,
+    st.sampled_from([200, 201, 400, 401, 429, 500]),
+    st.text(max_size=8) | st.sampled_from(["5", "²", "٣", "-1", "9" * 9]),
+)
+def test_any_answer_is_a_token_or_told(fields: dict[str, Any], status: int, wait: str) -> None:
+    answer = Answered(status, {"retry-after": wait}, json.dumps(fields).encode())
+    message = ""
+    try:
+        token, _ = read_token(answer, "http://login.test/token")
+    except NoToken as told:
+        message = told.message
+    else:
+        assert token.life is None or math.isfinite(token.life)
+        assert token.text == fields["access_token"]
+    assert message.isprintable()
+    assert len(message) < 800
 
 
 async def test_no_server_and_a_silent_one(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
