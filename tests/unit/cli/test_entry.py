@@ -11,7 +11,7 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "apps", "catalogue", "connect",
+    "apps", "batch", "catalogue", "connect",
     "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
     "image", "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "speak", "stats",
     "status", "token", "top", "transcribe",
@@ -20,7 +20,7 @@ BUILT = {
 
 def test_only_what_is_built_exists(meshctl: Any) -> None:
     assert set(entry.COMMANDS) == BUILT
-    for planned in ("secrets", "profile", "batch", "bench", "logs"):
+    for planned in ("secrets", "profile", "bench", "logs"):
         assert meshctl(planned).exit_code == 2
 
 
@@ -35,6 +35,7 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             "model": ["activate", "deactivate"],
             "config": ["show", "validate", "schema", "convert", "init"],
             "token": ["create"],
+            "batch": ["submit", "status", "results", "cancel"],
             "catalogue": ["list", "show", "update", "reset"],
         }
         for leaf in leaves.get(name, []):
