@@ -35,7 +35,7 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             "model": ["activate", "deactivate"],
             "config": ["show", "validate", "schema", "convert", "init"],
             "token": ["create"],
-            "batch": ["submit", "status", "results", "cancel"],
+            "batch": ["submit", "status", "cancel"],
             "catalogue": ["list", "show", "update", "reset"],
         }
         for leaf in leaves.get(name, []):
