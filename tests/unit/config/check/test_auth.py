@@ -103,9 +103,7 @@ def test_a_key_is_not_given_beside_another_method() -> None:
 
 def test_services_take_no_key_of_an_app() -> None:
     (problem,) = found({"providers": {"tavily": {"auth": {"method": "passthrough"}}}})
-    assert problem.startswith(
-        "providers.tavily.auth.method: passthrough is for providers that are asked in a wire form"
-    )
+    assert problem.startswith("providers.tavily.auth.method: passthrough is for providers with a wire format")
 
 
 def test_what_a_method_needs_reaches_the_connector_and_no_key_is_implied() -> None:
