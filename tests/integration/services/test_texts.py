@@ -28,7 +28,7 @@ def test_each_gives_the_same_shape(client: Any, model: str) -> None:
 def test_deepls_own_sdk_gets_the_same_from_the_same_server(services: ServicesServer) -> None:
     url = services.url("deepl") + "/"
     translator = deepl.Translator(KEY, server_url=url, send_platform_info=False)
-    told = translator.translate_text(["a lamp"], target_lang="DE", formality="prefer_more")
+    told: Any = translator.translate_text(["a lamp"], target_lang="DE", formality="prefer_more")
     assert [(each.text, each.detected_source_lang, each.billed_characters) for each in told] == [
         ("DE: A LAMP", "EN", 6)
     ]

@@ -175,8 +175,12 @@ class _Run:
         try:
             steps = provider.operation(call)(_asked(call))
             return await carry_out(steps, self._ask, self._malformed, lambda asked: provider.cancel(asked, call.key))
-        except ProviderFailure as failure:
-            raise provider.credentials.clean(failure) from None
+        except BaseException as error:
+            if self.piped is not None:
+                self.piped.abort()
+            if isinstance(error, ProviderFailure):
+                raise provider.credentials.clean(error) from None
+            raise
 
     async def _ask(self, asked: Ask) -> Told:
         answer, told = await self._provider.servers.of(asked).ask(asked, self._call.key, self._timeout)
