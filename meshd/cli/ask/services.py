@@ -99,7 +99,7 @@ def parse(
 ) -> None:
     """Print the text of a document, as Markdown where the service writes it.
 
-    $ meshctl parse report.pdf > report.md
+    $ meshctl parse report.pdf > report.txt
     $ meshctl parse - --json < scan.png | jq '.pages | length'
     """
     asked = {"file": files.contents(file, "FILE"), "output": "text" if text else None}
