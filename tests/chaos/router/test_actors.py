@@ -27,7 +27,7 @@ CONFIG = {
     "models": {
         "echo.chat": {"provider": "echo", "capabilities": ["chat-completion"]},
         "slow.chat": {"provider": "slow", "capabilities": ["classification"]},
-        "stream.chat": {"provider": "stream", "capabilities": ["translation"]},
+        "stream.chat": {"provider": "stream", "capabilities": ["rewriting"]},
     },
     "pools": {"chat": {"capability": "chat-completion"}},
     "observability": {"routing": {"connector": "modelmesh.null.v1"}, "logging": {"connector": "modelmesh.null.v1"}},

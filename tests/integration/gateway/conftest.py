@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
         "counting.chat": {"provider": "counting", "capabilities": ["classification"]},
         "endless.chat": {"provider": "endless", "capabilities": ["sentiment-analysis"]},
         "silent.chat": {"provider": "silent", "capabilities": ["entity-extraction"]},
-        "refusing.chat": {"provider": "refusing", "capabilities": ["translation"]},
+        "refusing.chat": {"provider": "refusing", "capabilities": ["rewriting"]},
     },
     "pools": {
         "chat": {"capability": "chat-completion"},
