@@ -23,7 +23,7 @@ from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.config.schema.settings import QuirksConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.prices import CACHE_WRITES, PRICES, PriceRow, Pricing
+from meshd.core.prices import BATCH, CACHE_WRITES, PRICES, PriceRow, Pricing
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.aliases import Aliases
 from meshd.routing.table.capabilities import CapabilityTree
@@ -262,6 +262,9 @@ def _configured(
     of_row = _known_features(known) or dict.fromkeys(rows.features(connector, model.model, capabilities), True)
     features = {**of_row, **said}
     constraints = model.constraints
+    pricing = prices_of(model.pricing, provider.pricing, known)
+    if model.batch.cost_discount is not None:
+        pricing = pricing.with_discount(BATCH, model.batch.cost_discount)
     return ModelSpec(
         id=id,
         provider=model.provider,
@@ -277,7 +280,7 @@ def _configured(
         max_file_size=constraints.max_file_size,
         languages=constraints.supported_languages,
         batch=model.delivery.batch,
-        pricing=(pricing := prices_of(model.pricing, provider.pricing, known)),
+        pricing=pricing,
         priced=_is_priced(model.pricing, provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,

@@ -6,7 +6,8 @@ Owns: the units, and the arithmetic from what was used to money. A new unit is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -149,6 +150,25 @@ class Pricing:
             LASTING_WRITE_PERCENT if lasting is None else lasting,
             {name: cls.of({**prices, **told}, long, of_images) for name, (told, long) in (tiers or {}).items()},
         )
+
+    def with_discount(self, tier: str, fraction: float) -> Pricing:
+        """The same, with a tier in which everything costs so much less; prices of long prompts are not known there."""
+        kept = 1.0 - fraction
+
+        def less(price: int) -> int:
+            return ceil(price * kept)
+
+        cached = None if self.cached_input_per_1m is None else less(self.cached_input_per_1m)
+        cheaper = replace(
+            self,
+            input_per_1m=less(self.input_per_1m),
+            output_per_1m=less(self.output_per_1m),
+            cached_input_per_1m=cached,
+            per_request=less(self.per_request),
+            of_units={name: less(price) for name, price in self.of_units.items()},
+            tiers={},
+        )
+        return replace(self, tiers={**self.tiers, tier: cheaper})
 
     def in_tier(self, name: str) -> Pricing:
         """What it costs in that service tier; the usual prices, where it has none."""

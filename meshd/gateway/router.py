@@ -22,6 +22,7 @@ from meshd.core.caller import Caller, Peer
 from meshd.core.events.event_type import EventType
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
+from meshd.gateway.batches.passing import Passing
 from meshd.gateway.batches.runner import Batches
 from meshd.gateway.batches.store import TABLE as BATCHES
 from meshd.gateway.cache.cache import ResponseCache
@@ -112,7 +113,8 @@ class Router:
         self.responses = ResponseKeeper(runtime, self.admission, store, self._reader)
         self._worker = ThreadPoolExecutor(2, "meshd-files")
         self.files = FileStore(actors, self._worker)
-        self.batches = Batches(actors, self.admission, self.files, self._spoken)
+        passing = Passing(runtime, self._spoken, lambda: self.hooks is not None)
+        self.batches = Batches(actors, self.admission, self.files, self._spoken, passing)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.http = HttpServer(self.admission, self.dispatcher, self._limits_of)
         self.inproc = InprocFrontend(self.admission)

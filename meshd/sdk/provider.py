@@ -19,7 +19,7 @@ from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.failure import FailureKind, ProviderFailure, RateLimits, Usage
 from meshd.sdk.calls.form import Form
 from meshd.sdk.calls.operation import OperationSpec
-from meshd.sdk.calls.passing import RawAnswer, RawRequest
+from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written
 from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.settings import ProviderSettings
 
@@ -160,6 +160,9 @@ class Provider(ABC):
     also_speaks: frozenset[str] = frozenset()
     """Other formats that it takes calls in (`ProviderCall.format`), and answers in."""
 
+    batches: str = ""
+    """The API by which it takes many requests at once (`meshd/formats/batches`), by name; "": none."""
+
     credentials = Credentials()
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
     logs one has to do it itself. The mesh sets its own, which also knows earlier keys."""
@@ -203,6 +206,14 @@ class Provider(ABC):
     async def forward(self, asked: RawRequest) -> RawAnswer:
         """Send a request to its own API with its key. Raises ProviderFailure."""
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no API of its own over HTTP")
+
+    def written(self, call: ProviderCall) -> Written:
+        """A call as it would be sent, for a batch. Raises ProviderFailure."""
+        raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} takes no batches", unsent=True)
+
+    def read(self, body: bytes, call: ProviderCall) -> ProviderAnswer:
+        """The answer to a call that was `written`, as it came in a batch's results. Raises ProviderFailure."""
+        raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} takes no batches")
 
     def describe(self) -> dict[str, Any]:
         """What `meshctl providers NAME` shows about the connector: endpoint, child process, … The status notes a

@@ -20,6 +20,7 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   models_path        where models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's are used
   quota              where it reports what is used and left of the key's quota (`formats/openai/quota.py`)
+  batches            the API by which it takes many requests at once (`formats/batches/known.py`)
   uds                path of the UNIX socket it listens on
   by_deployment      its models have paths of their own in an older API (`deployments.py`)
 
@@ -59,7 +60,7 @@ from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, Transport
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
 from meshd.net.pool import queued
-from meshd.sdk.calls.passing import RawAnswer, RawRequest
+from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written
 from meshd.sdk.http.authorization import Unauthorized
 from meshd.sdk.provider import (
     FailureKind,
@@ -123,6 +124,7 @@ class HttpProvider(Provider):
         self._app_keys = settings.auth_method == "passthrough"
         self._unlisted = self._app_keys or bool(settings.quirks.get("no_models_list"))
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
+        self.batches = str(settings.quirks.get("batches", ""))
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         with masked(call.credential):
@@ -253,6 +255,20 @@ class HttpProvider(Provider):
             return await forward(
                 self._requests, self._transport, self.credentials, self._failure, asked, self._authorization
             )
+
+    def written(self, call: ProviderCall) -> Written:
+        side = self._requests_of(call).side
+        path = side.path(call.operation, call.model, stream=False)
+        if path is None:
+            self._target(call)  # which raises
+        return Written(path or "", side.write(call))
+
+    def read(self, body: bytes, call: ProviderCall) -> ProviderAnswer:
+        try:
+            answer = self._requests_of(call).side.read(body, call, self._target(call).address)
+        except ProviderFailure as failure:
+            raise self._scrub(failure) from None
+        return ProviderAnswer(answer.body, answer.usage, size=answer.size, content_type=answer.content_type)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -15,11 +15,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from meshd.core.caller import Caller
 from meshd.gateway.batches import line_request, records
 from meshd.gateway.batches.line_request import Ended
 from meshd.gateway.batches.lines import Found, Line, LineReader, Validation, decode
-from meshd.gateway.batches.records import BatchRecord, Fault, caller_of
+from meshd.gateway.batches.passing import Passing
+from meshd.gateway.batches.provider_run import ProviderRun
+from meshd.gateway.batches.records import AtProvider, BatchRecord, Fault, caller_of
 from meshd.gateway.batches.results import Results
 from meshd.gateway.batches.slots import Slots
 from meshd.gateway.batches.store import BatchStore
@@ -45,8 +49,8 @@ class Asking(Protocol):
 
 
 class BatchRun:
-    """ask: begins the request of a line. most_bytes: of a line of this caller. lost: lines that an earlier life sent,
-    whose answers it did not write."""
+    """ask: begins the request of a line. passing: chooses a provider that takes the whole batch. most_bytes: of a line
+    of this caller. lost: lines that an earlier life sent, whose answers it did not write."""
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class BatchRun:
         files: FileStore,
         slots: Slots,
         ask: Asking,
+        passing: Passing,
         *,
         most_bytes: int,
         lost: Collection[int] = (),
@@ -66,6 +71,7 @@ class BatchRun:
         self._files = files
         self._slots = slots
         self._ask = ask
+        self._passing = passing
         self._caller = caller_of(record.caller)
         self._most_bytes = most_bytes
         self._lost = frozenset(lost)
@@ -103,8 +109,14 @@ class BatchRun:
         await self._work(self.results.open)
         self._count()
         try:
-            if self.record.status == records.IN_PROGRESS:
-                await self._answer_all()
+            timer = self._stop_in_time()
+            try:
+                if self.record.there is not None and not self.record.there.ended:
+                    await self._pass_on(self.record.there)
+                if self.record.status == records.IN_PROGRESS:
+                    await self._answer_all()
+            finally:
+                timer.cancel()
             await self._finish()
         finally:
             self.results.close()
@@ -135,13 +147,44 @@ class BatchRun:
             self._fail(checks.faults)
             return False
         if not self._stop.is_set():
-            self._change(records.IN_PROGRESS, total=checks.total)
+            size = (await self._work(path.stat)).st_size
+            there = self._passing.choose(record, self._caller, checks.model, checks.total, size)
+            self._change(records.IN_PROGRESS, total=checks.total, there=there)
         return True
+
+    def _stop_in_time(self) -> asyncio.TimerHandle:
+        left = self.record.expires_at - self._now()
+        return asyncio.get_running_loop().call_later(max(left, 0.0), self._stop.set)
+
+    async def _pass_on(self, there: AtProvider) -> None:
+        """Have a provider's own batch answer what it can; the rest is asked for as usual."""
+
+        async def note(at: AtProvider) -> None:
+            self.record = msgspec.structs.replace(self.record, there=at)
+            await self._batches.save(self.record)
+
+        async def keep(number: int, written: bytes, ok: bool) -> None:
+            await self._surely_keep(number, written, ok=ok)
+
+        scratch = self._files.path(f"{self.record.output}{disk.PART}")
+        await ProviderRun(
+            self.record,
+            there,
+            self._passing.preparing(self.record, self._caller, there),
+            self.results,
+            self._files.path(self.record.input),
+            scratch,
+            work=self._work,
+            note=note,
+            keep=keep,
+            lost=self._lost,
+            stop=self._stop,
+            most_bytes=self._most_bytes,
+        ).run()
+        self._lost = frozenset()
 
     async def _answer_all(self) -> None:
         reader = await self._work(partial(LineReader, self._files.path(self.record.input), self._most_bytes))
-        left = self.record.expires_at - self._now()
-        timer = asyncio.get_running_loop().call_later(max(left, 0.0), self._stop.set)
         workers = min(self._batches.limits.max_inflight, self.record.total)
         tasks = [asyncio.ensure_future(self._answer_some(reader)) for _ in range(workers)]
         try:
@@ -149,7 +192,6 @@ class BatchRun:
             if self._stop.is_set() and self.record.status == records.IN_PROGRESS:
                 await self._expire(reader)
         finally:
-            timer.cancel()
             for task in tasks:
                 task.cancel()
             reader.close()

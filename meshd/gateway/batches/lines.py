@@ -91,10 +91,12 @@ class LineReader:
 
 
 class Validation:
-    """Checks all lines, a part of them with each `step`. total: requests so far. faults: MOST_FAULTS at most."""
+    """Checks all lines, a part of them with each `step`. total: requests so far. faults: MOST_FAULTS at most. model:
+    what all of them name, "" if that differs."""
 
     def __init__(self, path: Path, endpoint: str, most_bytes: int, most_lines: int) -> None:
         self.total = 0
+        self.model = ""
         self.faults: list[Fault] = []
         self._path = path
         self._endpoint = endpoint
@@ -161,6 +163,8 @@ class Validation:
             return "`body.model` is missing.", "body.model"
         if body.stream:
             return "`body.stream` is not possible in a batch.", "body.stream"
+        if body.model != self.model:
+            self.model = body.model if self.total == 1 else ""
         digest = hashlib.blake2b(line.custom_id.encode(errors="replace"), digest_size=12).digest()
         if digest in self._ids:
             return f"`custom_id` {short(repr(line.custom_id))} is used before.", ""

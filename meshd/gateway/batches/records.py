@@ -27,11 +27,26 @@ class Fault(msgspec.Struct, frozen=True):
     param: str | None = None
 
 
+class AtProvider(msgspec.Struct, frozen=True):
+    """A batch that is passed on. api: of its provider (`formats/batches/known.py`). model: its id. since: UTC s before
+    it was submitted; 0: it was not. id: there; "": not known. ended: nothing more comes from there."""
+
+    provider: str
+    api: str
+    model: str
+    since: float = 0.0
+    id: str = ""
+    ended: bool = False
+
+    def changed(self, **changed: object) -> AtProvider:
+        return msgspec.structs.replace(self, **changed)
+
+
 class BatchRecord(msgspec.Struct, frozen=True):
     """run: 12 bytes in hex, with which the ids of its requests begin; a secret, so that no app can use such an id.
     caller: who asked for it, as `caller_row` writes it. output, errors: ids of the files of results; they are kept if
     they hold anything. total: its requests, 0 before they were counted. completed, failed: of them, when it has ended.
-    at: status → UTC s since when. Times in UTC s."""
+    at: status → UTC s since when. there: None, or the provider that it is passed on to. Times in UTC s."""
 
     id: str
     run: str
@@ -53,6 +68,7 @@ class BatchRecord(msgspec.Struct, frozen=True):
     failed: int = 0
     at: dict[str, int] = {}
     faults: tuple[Fault, ...] = ()
+    there: AtProvider | None = None
 
     @property
     def owner(self) -> Owner:

@@ -22,6 +22,7 @@ from meshd.gateway.access.owner import Owner
 from meshd.gateway.actors import Actors
 from meshd.gateway.batches import line_request
 from meshd.gateway.batches.batch_run import BatchRun
+from meshd.gateway.batches.passing import Passing
 from meshd.gateway.batches.records import BatchRecord, caller_of, caller_row
 from meshd.gateway.batches.slots import Slots
 from meshd.gateway.batches.store import BatchStore
@@ -61,6 +62,7 @@ class Batches:
         admission: Admission,
         files: FileStore,
         spoken: Mapping[str, Spoken],
+        passing: Passing,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.store = BatchStore(actors, now)
@@ -68,6 +70,7 @@ class Batches:
         self._actors = actors
         self._admission = admission
         self._now = now
+        self._passing = passing
         self._endpoints = tuple(path for path, each in spoken.items() if each.operation.json)
         self._slots = Slots(lambda: self.store.limits.max_inflight)
         self._running: dict[str, tuple[BatchRun, asyncio.Task[None]]] = {}
@@ -158,7 +161,17 @@ class Batches:
         lost = {line for id in self._sent if (line := record.line_of(id)) is not None}
         most = self._admission.rights(caller).max_message_size
         ask = partial(line_request.ask, self._admission)
-        run = BatchRun(record, self.store, self._files, self._slots, ask, most_bytes=most, lost=lost, now=self._now)
+        run = BatchRun(
+            record,
+            self.store,
+            self._files,
+            self._slots,
+            ask,
+            self._passing,
+            most_bytes=most,
+            lost=lost,
+            now=self._now,
+        )
         task = self._actors.spawn(run.run())
         self._running[record.id] = run, task
         task.add_done_callback(lambda _: self._running.pop(record.id, None))

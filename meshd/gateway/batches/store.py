@@ -5,6 +5,7 @@ Owns: whose a batch is, and how many there may be. Must never: find a batch for 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from meshd.gateway.actors import Actors
 from meshd.gateway.batches.records import BatchRecord
 from meshd.gateway.files.store import save
 from meshd.messages import StateChanged
-from modelmesh.errors import NotFoundError, QueueFullError
+from modelmesh.errors import MeshError, NotFoundError, QueueFullError
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -89,6 +90,13 @@ class BatchStore:
         key = key_of(record.owner, record.id)
         self._records[key] = record
         self._actors.tell("state", StateChanged(TABLE, key, msgspec.to_builtins(record), durable=True))
+
+    async def save(self, record: BatchRecord) -> None:
+        """The same; returns when it is in the state store, or will be."""
+        key = key_of(record.owner, record.id)
+        self._records[key] = record
+        with contextlib.suppress(MeshError):
+            await save(self._actors, TABLE, key, msgspec.to_builtins(record))
 
     def find(self, owner: Owner | None, id: str) -> BatchRecord:
         """Raises NotFoundError, also for another app's."""

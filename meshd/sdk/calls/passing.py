@@ -36,6 +36,13 @@ class RawRequest(NamedTuple):
     credential: Credential | None = None
 
 
+class Written(NamedTuple):
+    """A request to a model as it would be sent. path: below the provider's base URL."""
+
+    path: str
+    body: bytes
+
+
 class RawAnswer(Protocol):
     """An answer of any status, whose body still comes: `more` until it is empty, then `close`. headers: by lower-case
     name, without those of the connection and without secrets."""

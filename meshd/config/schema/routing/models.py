@@ -15,14 +15,20 @@ class DeliveryConfig(Section):
     streaming: bool | None = Field(
         default=None, description="Answers as a stream.", json_schema_extra={"shown_default": "the catalogue's"}
     )
-    batch: bool = Field(default=False, description="Takes batches.")
+    batch: bool = Field(
+        default=False, description="Batches for it are passed on to its provider's own API for batches, if it has one."
+    )
 
 
 class ModelBatchConfig(Section):
     max_items: Positive | None = Field(default=None, description="Requests in one batch.")
     max_payload: Size | None = Field(default=None, description="Bytes in one batch.")
     completion_window: Duration | None = Field(default=None, description="Longest a batch may take.")
-    cost_discount: Fraction | None = Field(default=None, description="Fraction off the price.")
+    cost_discount: Fraction | None = Field(
+        default=None,
+        description="Fraction off the price of a batch that its provider runs.",
+        json_schema_extra={"shown_default": "the catalogue's price for batches"},
+    )
     callback: str | None = Field(default=None, description="URL notified when a batch is done.")
     polling: Duration | None = Field(default=None, description="How often a batch is polled.")
     partial_results: bool | None = Field(default=None, description="Accept the finished part of a batch.")

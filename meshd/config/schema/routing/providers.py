@@ -94,13 +94,21 @@ class ErrorCodesConfig(Section):
 
 
 class ProviderBatchConfig(Section):
-    supported: bool | None = Field(default=None, description="The provider takes batches.")
-    max_items: Positive | None = Field(default=None, description="Requests in one batch.")
+    supported: bool | None = Field(
+        default=None,
+        description="Use the provider's own API for batches, where it has one, for models with `delivery.batch`.",
+        json_schema_extra={"shown_default": "the connector's"},
+    )
+    max_items: Positive | None = Field(
+        default=None, description="Most requests of a batch that is passed on; the mesh answers a longer one itself."
+    )
 
 
 class FilesConfig(Section):
-    upload: bool | None = Field(default=None, description="The provider takes files.")
-    max_size: Size | None = Field(default=None, description="Largest file it takes.")
+    upload: bool = Field(default=True, description="Send it files of requests. With `false`, no batch is passed on.")
+    max_size: Size | None = Field(
+        default=None, description="Largest file of a batch that is passed on; the mesh answers a larger one itself."
+    )
 
 
 class FineTuningConfig(Section):
@@ -163,8 +171,8 @@ class ProviderConfig(OpenSection):
     catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig(), description="Its model list.")
     error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="How its HTTP statuses are treated.")
     pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of all its models.")
-    batch: Annotated[ProviderBatchConfig, NotBuiltYet()] = Field(default=ProviderBatchConfig(), description="Batches.")
-    files: Annotated[FilesConfig, NotBuiltYet()] = Field(default=FilesConfig(), description="Files.")
+    batch: ProviderBatchConfig = Field(default=ProviderBatchConfig(), description="Batches.")
+    files: FilesConfig = Field(default=FilesConfig(), description="Files.")
     fine_tuning: FineTuningConfig = Field(default=FineTuningConfig(), description="Fine-tuning.")
     managed: Annotated[ManagedConfig | None, NotBuiltYet()] = Field(
         default=None, description="The daemon starts and stops the server itself."

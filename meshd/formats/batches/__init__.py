@@ -1,0 +1,1 @@
+"""The APIs by which providers take many requests at once."""

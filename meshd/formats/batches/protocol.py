@@ -1,0 +1,71 @@
+"""What an API for batches has to say: how requests are written into one file, submitted, looked for and fetched.
+
+Must never: know a connection, or whose a batch is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from meshd.sdk.calls.passing import RawAnswer, RawBody
+
+
+class Send(Protocol):
+    """Sends a request below the provider's base URL, with its key. Raises ProviderFailure."""
+
+    async def __call__(
+        self, method: str, path: str, *, query: str = "", body: bytes | RawBody = b"", content_type: str = ""
+    ) -> RawAnswer: ...
+
+
+class Remote(NamedTuple):
+    """A batch at its provider. ended: nothing more comes. results: paths of its results, below the base URL."""
+
+    id: str
+    ended: bool = False
+    results: tuple[str, ...] = ()
+
+
+class Result(NamedTuple):
+    """Of one request. id: the one that it was sent with. status: as in HTTP; 0: it was not carried out. body: of its
+    answer. message: of its error."""
+
+    id: str
+    status: int
+    body: bytes = b""
+    message: str = ""
+
+
+class LinesFile(RawBody, Protocol):
+    """The file of requests, which is sent while it is read."""
+
+    def between(self, begin: bytes, end: bytes) -> None:
+        """Send these around it, instead of the API's `begin` and `end`. Before the first `read`."""
+
+
+class BatchApi(Protocol):
+    """begin, between, end: what makes lines one file. named: a batch can be found by its name for certain.
+
+    `submit`, `find`, `look` and `cancel` raise ProviderFailure; what cannot be read is one too.
+    """
+
+    begin: bytes
+    between: bytes
+    end: bytes
+    named: bool
+
+    def line(self, id: str, path: str, body: bytes) -> bytes:
+        """A request in the file. path: where it would be sent alone, below the base URL. body: in JSON."""
+
+    async def submit(self, send: Send, file: LinesFile, path: str, run: str) -> Remote:
+        """path: of all requests. run: a name by which it can be found."""
+
+    async def find(self, send: Send, run: str, since: float, count: int) -> list[Remote]:
+        """Those that may have been submitted under that name since then (UTC s), with that many requests."""
+
+    async def look(self, send: Send, id: str) -> Remote: ...
+
+    async def cancel(self, send: Send, id: str) -> None: ...
+
+    def result(self, line: bytes) -> Result | None:
+        """A line of the results; None if it cannot be read."""

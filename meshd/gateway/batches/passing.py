@@ -1,0 +1,67 @@
+"""Which batches are passed on to a provider's own API for batches, and to which.
+
+Owns: that choice. Must never: send anything.
+
+A batch is passed on if all its lines name one model or pool, and a member of it is declared for that (`delivery.batch`)
+and in service: the first one in the pool's order. Hooks see every request, so with hooks none is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from meshd.core.caller import Caller
+from meshd.formats.batches.known import APIS
+from meshd.gateway.batches.prepared import Preparing
+from meshd.gateway.batches.records import AtProvider, BatchRecord
+from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import Spoken
+from meshd.routing.table.specs import ModelSpec, UnknownModel
+from meshd.sdk.provider import ProviderFailure
+from modelmesh.errors import MeshError
+
+
+class Passing:
+    """hooked: whether there are hooks now."""
+
+    def __init__(self, runtime: Runtime, spoken: Mapping[str, Spoken], hooked: Callable[[], bool]) -> None:
+        self._runtime = runtime
+        self._spoken = spoken
+        self._hooked = hooked
+
+    def choose(self, record: BatchRecord, caller: Caller, model: str, lines: int, size: int) -> AtProvider | None:
+        """model: what all lines name, "" if that differs. size: bytes of the file."""
+        if not model or self._hooked():
+            return None
+        try:
+            target = self._runtime.table.resolve(model)
+            self._runtime.apps.check(self._runtime.apps.identify(caller), target)
+        except (UnknownModel, MeshError):
+            return None
+        for id in target.pool.members:
+            spec = self._runtime.table.models[id]
+            api = self._api(spec, lines, size) if spec.batch else ""
+            if api:
+                return AtProvider(spec.provider, api, id)
+        return None
+
+    def preparing(self, record: BatchRecord, caller: Caller, at: AtProvider) -> Preparing:
+        return Preparing(self._runtime, self._spoken[record.endpoint], caller, record.endpoint, at.model)
+
+    def _api(self, model: ModelSpec, lines: int, size: int) -> str:
+        """ "" if its provider cannot take this batch now."""
+        runtime, name = self._runtime, model.provider
+        if runtime.table.providers[name].disabled or runtime.state.model(model.id).deactivated is not None:
+            return ""
+        configured = runtime.config.config.providers.get(name) if runtime.config is not None else None
+        if configured is not None:
+            batch, files = configured.batch, configured.files
+            if batch.supported is False or files.upload is False:
+                return ""
+            if lines > (batch.max_items or lines) or size > (files.max_size or size):
+                return ""
+        try:
+            with runtime.connectors.lease(name) as provider:
+                return provider.batches if provider.batches in APIS else ""
+        except ProviderFailure:
+            return ""
