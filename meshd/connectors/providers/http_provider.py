@@ -37,7 +37,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers.authorizations.known import authorization
-from meshd.connectors.providers.authorizations.passthrough import masked, required
+from meshd.connectors.providers.authorizations.passthrough import masked, masked_events, required
 from meshd.connectors.providers.deployments import Deployments, by_deployment
 from meshd.connectors.providers.heads import Heads
 from meshd.connectors.providers.http_requests import HttpRequests, Target, shown, with_headers
@@ -127,6 +127,8 @@ class HttpProvider(Provider):
         self.batches = str(settings.quirks.get("batches", ""))
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        if call.credential is None:
+            return await self._execute(call)
         with masked(call.credential):
             return await self._execute(call)
 
@@ -154,10 +156,9 @@ class HttpProvider(Provider):
         headers = self.credentials.kept(kept_headers(raw))
         return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size, answer.content_type)
 
-    async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
-        with masked(call.credential):
-            async for event in self._stream(call):
-                yield event
+    def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
+        events = self._stream(call)
+        return events if call.credential is None else masked_events(events, call.credential)
 
     async def _stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         call = self._deployments.asked(call)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Any, ClassVar, Protocol
 
+from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
 from meshd.host import clock
 from meshd.host.plain_text import printable
@@ -175,7 +176,7 @@ class Request:
         self.body = body
         self.reply = self.way_back = reply
         self.headers = lower_names(headers)
-        self.credential = taken_from(self.headers)
+        self.credential = taken_from(self.headers, is_placeholder)
         self.caller = caller
         self.deadline = deadline
         self.stream = stream

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """By name in lower case."""
@@ -64,10 +64,11 @@ def bare(value: str) -> str:
     return key.strip() if scheme.lower() == "bearer" else value
 
 
-def taken_from(headers: dict[str, str]) -> Credential | None:
-    """Takes the credential out of an app's headers, by name in lower case; None if there is none."""
+def taken_from(headers: dict[str, str], is_nothing: Callable[[str], bool] = lambda key: False) -> Credential | None:
+    """Takes the credential out of an app's headers, by name in lower case; None if there is none. is_nothing: whether a
+    key is only a word for programs that insist on one."""
     found = {name: value.strip() for name in HEADERS if (value := headers.pop(name, ""))}
-    values = {name: value for name, value in found.items() if is_credential(value)}
+    values = {name: value for name, value in found.items() if is_credential(value) and not is_nothing(bare(value))}
     return Credential(values) if values else None
 
 

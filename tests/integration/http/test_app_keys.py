@@ -138,10 +138,29 @@ def test_the_providers_own_api(url: str, api: AppKeysApi) -> None:
     assert (none.status_code, none.json()["error"]["code"]) == (401, "missing_api_key")
 
 
+def streamed(url: str, key: str, model: str) -> tuple[int, str]:
+    body = {"model": model, "messages": [{"role": "user", "content": "stream"}], "stream": True}
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=bearer(key), timeout=WAIT)
+    return answer.status_code, answer.text
+
+
+def test_streams(url: str, api: AppKeysApi) -> None:
+    status, said = streamed(url, ADA, "far.m")
+    assert status == 200
+    assert '"begun"' in said
+    assert said.rstrip().endswith("[DONE]")
+    assert api.seen[-1][1] == {"authorization": f"Bearer {ADA}"}
+    status, said = streamed(url, ADA, "far.n")
+    assert status == 200
+    assert "what is" in said, "the provider's words"
+    assert ADA not in said
+    assert streamed(url, BAD, "far.m")[0] == 401
+
+
 # -- without one, and with a wrong one ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("headers", [{}, bearer(TOKEN), bearer(FORGOTTEN), {"cookie": "a=b"}])
+@pytest.mark.parametrize("headers", [{}, bearer(TOKEN), bearer(FORGOTTEN), {"cookie": "a=b"}, bearer("unused")])
 def test_without_a_key_it_says_what_to_do(url: str, api: AppKeysApi, headers: dict[str, str]) -> None:
     before = len(api.seen)
     answer = ask(url, headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -42,16 +43,32 @@ class AppKeysApi(ProviderInThread):
             return web.json_response({"error": body}, status=401)
         return None
 
-    async def _chat(self, request: web.Request) -> web.Response:
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         if refusal := self._refusal(request):
             return refusal
+        if body.get("stream"):
+            return await self._streamed(request, breaks=body["model"] == "n")
         content = f"by {len(self.seen)}"
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         answer = {"id": "x", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
         limits = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "0"}
         return web.json_response({**answer, "usage": usage}, headers={**limits, "x-ratelimit-reset-requests": "1h"})
+
+    async def _streamed(self, request: web.Request, *, breaks: bool) -> web.StreamResponse:
+        """breaks: an error that repeats the key comes after the first words."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        head = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        first = {"index": 0, "delta": {"role": "assistant", "content": "begun"}, "finish_reason": None}
+        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        events: list[Any] = [{**head, "choices": [first]}]
+        said = f"what is {request.headers['authorization']}?"
+        events.append({"error": {"message": said}} if breaks else {**head, "choices": [last]})
+        lines = [f"data: {json.dumps(event)}\n\n" for event in events]
+        await response.write("".join([*lines, "data: [DONE]\n\n"]).encode())
+        return response
 
     async def _messages(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -27,6 +27,10 @@ def test_what_is_none(value: str) -> None:
     assert headers == {}
 
 
+def test_a_word_in_place_of_a_key_is_none() -> None:
+    assert taken_from({"authorization": "Bearer EMPTY"}, lambda key: key == "EMPTY") is None
+
+
 def test_a_digest_is_of_one_key() -> None:
     one, same, other = (Credential({"x-api-key": key}) for key in ("a", "a", "b"))
     assert one.digest == same.digest != other.digest

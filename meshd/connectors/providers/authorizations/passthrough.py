@@ -5,12 +5,12 @@ Owns: masking it in what the provider says. Must never: keep one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 
 from meshd.sdk.calls.credential import Credential
 from meshd.sdk.http.credentials import Credentials
-from meshd.sdk.provider import FailureKind, ProviderFailure
+from meshd.sdk.provider import FailureKind, ProviderFailure, StreamEvent
 
 
 @contextmanager
@@ -20,6 +20,16 @@ def masked(credential: Credential | None) -> Iterator[None]:
         yield
     except ProviderFailure as failure:
         raise without(credential, failure) from None
+
+
+async def masked_events(
+    events: AsyncGenerator[StreamEvent, None], credential: Credential
+) -> AsyncGenerator[StreamEvent, None]:
+    """The same of a stream. Closing it closes the other at once."""
+    async with aclosing(events):
+        with masked(credential):
+            async for event in events:
+                yield event
 
 
 def without(credential: Credential | None, failure: ProviderFailure) -> ProviderFailure:
