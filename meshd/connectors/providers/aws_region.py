@@ -34,9 +34,8 @@ def region_of(settings: ProviderSettings, environ: Mapping[str, str] = os.enviro
     ]
     region = next((each for each in given if each), None) or _of_profile(settings.auth.get("profile"))
     if region is None:
-        raise ValueError(
-            f"provider {settings.name}: no AWS region: set auth.region, or AWS_REGION in the daemon's environment"
-        )
+        how = "set AWS_REGION in the daemon's environment, auth.region or base_url"
+        raise ValueError(f"provider {settings.name}: no AWS region: {how}")
     if not _REGION.fullmatch(region):
         raise ValueError(f"provider {settings.name}: {region[:40]!r} is not an AWS region")
     return region

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import openai
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshd.catalogue.known import provider_row
 from meshd.connectors.providers.authorizations import aws
 from meshd.connectors.providers.http_provider import HttpProvider
 from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
+from tests.integration.formats.test_generated_conversations import answered
+from tests.support.conversations import asked, drawn, told
 from tests.support.formats.converse_frames import event, exception
 from tests.support.formats.converse_types import check
 from tests.support.providers.bedrock import BEARER, KEY, SECRET, Bedrock, Frames, Refused, serving
@@ -75,6 +81,7 @@ def daemon(module_meshd: Any, module_bedrock: Bedrock, module_short: Path) -> An
         "models": models,
         "pools": {
             "chat": {"models": ["bedrock.claude"], "retry": {"max_attempts": 1}},
+            "cut": {"models": ["work.claude", "keyed.claude"], "strategy": "modelmesh.priority-selection.v1"},
             "two": {"models": ["bedrock.claude", "keyed.claude"], "strategy": "modelmesh.priority-selection.v1"},
         },
         "proxy": {"enabled": True, "port": "auto"},
@@ -171,6 +178,16 @@ def test_another_member_answers_for_a_broken_stream(bedrock: Bedrock, gpt: opena
     assert (set(first), last) == ({KEY}, "bearer")
 
 
+def test_another_member_continues_a_stream_that_breaks_off(bedrock: Bedrock, gpt: openai.OpenAI) -> None:
+    bedrock.answer = lambda asked: Said("Well, there", cut=3) if asked.signed_by == OTHER_KEY else Said("ok.")
+    chunks = list(gpt.chat.completions.create(model="cut", messages=HI, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Well, thok."
+    last = bedrock.asked[-1]
+    check(last.body)
+    assert (last.signed_by, last.body["messages"][-1]["role"]) == ("bearer", "assistant")
+    assert last.body["messages"][-1]["content"] == [{"text": "Well, th"}]
+
+
 def test_what_cannot_be_said_is_an_error(bedrock: Bedrock, gpt: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError, match="several answers to one request"):
         gpt.chat.completions.create(model="bedrock.profile", messages=HI, n=2)
@@ -226,3 +243,34 @@ async def test_refused_credentials_are_renewed_once(
         await provider.execute(ProviderCall(CHAT, CLAUDE, fields, format="bedrock"))
     assert caught.value.kind is FailureKind.AUTHENTICATION
     await provider.aclose()
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic", "responses"])
+@settings(max_examples=3)
+@given(chat=drawn.chats(), said=drawn.answers(), stream=st.booleans())
+def test_a_conversation_means_the_same(
+    daemon: Any, module_bedrock: Bedrock, api: str, chat: drawn.Chat, said: Said, stream: bool
+) -> None:
+    chat = drawn.with_pictures_in_hand(drawn.without_pictures_of_tools(chat))
+    module_bedrock.answer = said = replace(said, reasoned=0)  # which Converse does not tell
+    module_bedrock.keys = {KEY: (SECRET, "")}
+    module_bedrock.asked.clear()
+    body = {"model": "bedrock.claude", **asked.body(api, chat), "stream": stream}
+    if api == "openai" and stream:
+        body["stream_options"] = {"include_usage": True}
+    with httpx.Client(base_url=daemon.status()["http"]["addresses"][0], timeout=WAIT) as client:
+        answer = answered(client, api, body)
+    [sent] = [each.body for each in module_bedrock.asked]
+    found = [fact for fact in asked.meant("bedrock", sent) if fact[0] != "thought"]
+    told_of = api == "anthropic"  # only there a tool can fail, and Claude is told
+    assert found == [(*fact[:3], fact[3] and told_of) if fact[0] == "result" else fact for fact in _unblank(chat)]
+    assert told.told(api, answer) == told.meant(said)
+
+
+def _unblank(chat: drawn.Chat) -> Iterator[Any]:
+    """Converse refuses blank texts."""
+    for fact in drawn.facts(chat):
+        if fact[0] == "result":
+            yield fact[0], fact[1], [each for each in fact[2] if not isinstance(each, str) or each.strip()], fact[3]
+        elif not isinstance(fact[-1], str) or fact[-1].strip():
+            yield fact

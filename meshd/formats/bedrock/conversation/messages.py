@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from meshd.formats.bedrock.conversation.content import ContentWriter
 from meshd.formats.bedrock.conversation.refused import refused
 from meshd.formats.conversation.call_ids import with_ids
-from meshd.formats.conversation.parts import Part, Reasoning, Refusal, Text, ToolResult
+from meshd.formats.conversation.parts import File, Image, Part, Reasoning, Refusal, Text, ToolResult
 from meshd.formats.conversation.request import Role, Turn
 
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)
@@ -40,11 +40,13 @@ def written_turns(turns: Sequence[Turn], content: ContentWriter) -> dict[str, An
 
 
 def _joined(turns: Sequence[Turn]) -> list[tuple[str, list[Part]]]:
-    """Each message's role and parts."""
+    """Each message's role and parts. Raises InvalidRequestError."""
     joined: list[tuple[str, list[Part]]] = []
     for turn in turns:
         role = "assistant" if turn.role is Role.ASSISTANT else "user"
         parts = [*turn.parts]
+        if role == "assistant" and any(isinstance(part, Image | File) for part in parts):
+            raise refused("images and files in a turn of the assistant", "messages")
         if joined and joined[-1][0] == role:
             joined[-1][1].extend(parts)
         else:

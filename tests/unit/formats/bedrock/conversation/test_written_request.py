@@ -195,6 +195,11 @@ def test_media_that_cannot_be_said(part: Part) -> None:
     assert error.code == "unsupported_parameter"
 
 
+def test_only_the_user_shows_images() -> None:
+    picture = Image(Source(data="AAAA", media_type="image/png"))
+    assert refusal(HELLO, Turn(Role.ASSISTANT, (Text("See"), picture))).param == "messages"
+
+
 def test_documents_have_a_format_and_a_name_of_their_own() -> None:
     pdf = Source(data="JVBERi0x", media_type="application/pdf", name="Q1_report (final).pdf")
     blocks = said(File(pdf), File(pdf), File(Source(data="AAAA", name="a.docx")), File(Source(data="JVBERi0x")))
