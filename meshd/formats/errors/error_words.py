@@ -257,6 +257,10 @@ def _read_details(document: dict[str, Any], found: _Found) -> None:
                 found.quotas += [str(violation[key])[:200] for key in ("quotaId", "quotaMetric") if violation.get(key)][
                     :1
                 ]
+    errors = document.get("errors")  # of Google's older APIs
+    for error in errors[:_MOST_ITEMS] if isinstance(errors, list) else ():
+        if isinstance(error, dict) and isinstance(error.get("domain"), str) and isinstance(error.get("reason"), str):
+            found.codes.append(error["reason"][:200])
     for key in ("retry_after", "retry_after_seconds", "retryAfter", "retryDelay", "retry_delay", "resets_in_seconds"):
         found.wait(_seconds(document.get(key)))
     for beside in (document.get("metadata"), document.get("availability")):

@@ -2,7 +2,8 @@
 
 Owns: the quirk `quota`: `path` (relative to base_url), and where in the answer the figures are: `used`, `remaining`,
 `limit` (numbers, also in strings), `unit` (a path, or the unit itself after a `=`), `available` (a flag: false means
-that nothing is left, true that something is). A place is keys and positions with dots between: `balances.0.total`.
+that nothing is left, true that something is). A place is keys and positions with dots between: `balances.0.total`. If
+the provider has no figure for what remains, it is what is not used of the limit.
 Must never: take a missing figure for zero.
 """
 
@@ -34,7 +35,10 @@ def read_quota(body: bytes, quirk: QuotaQuirk) -> QuotaStatus:
         raise Broken(str(exc)) from None
     if not isinstance(document, dict):
         raise Broken("no JSON object")
+    used, limit = _number(_at(document, quirk.get("used"))), _number(_at(document, quirk.get("limit")))
     remaining = _number(_at(document, quirk.get("remaining")))
+    if "remaining" not in quirk and used is not None and limit is not None:
+        remaining = max(limit - used, 0.0)
     available = _at(document, quirk.get("available"))
     if available is False:
         remaining = 0.0
@@ -42,9 +46,9 @@ def read_quota(body: bytes, quirk: QuotaQuirk) -> QuotaStatus:
         remaining = None  # it is somewhere else
     unit = quirk.get("unit", "")
     return QuotaStatus(
-        used=_number(_at(document, quirk.get("used"))),
+        used=used,
         remaining=remaining,
-        limit=_number(_at(document, quirk.get("limit"))),
+        limit=limit,
         unit=unit[1:] if unit.startswith("=") else str(_at(document, unit) or ""),
     )
 

@@ -47,7 +47,12 @@ def services(jobs: LlamaParse) -> Iterator[ServicesServer]:
 
 def providers(services: ServicesServer) -> dict[str, Any]:
     return {
-        name: {"connector": id, "base_url": services.url(name) + QUERIES.get(name, ""), "api_key": KEY}
+        name: {
+            "connector": id,
+            "base_url": services.url(name) + QUERIES.get(name, ""),
+            "api_key": KEY,
+            "passthrough": name == "deepl",
+        }
         for name, id in CONNECTORS.items()
     }
 

@@ -134,6 +134,14 @@ def test_the_same_over_http(daemon: Any, module_short: Path) -> None:
     assert told.json()["results"] == [{"title": TITLE, "url": URL, "snippet": WORDS, "score": 0.9}]
 
 
+def test_its_own_api_is_passed_on_with_its_key(daemon: Any, module_short: Path, services: ServicesServer) -> None:
+    transport = httpx.HTTPTransport(uds=str(module_short / "http.sock"))
+    with httpx.Client(transport=transport, base_url="http://meshd", timeout=20.0) as http:
+        told = http.get("/providers/deepl/v2/usage")
+    assert told.json()["character_limit"] == 1250000
+    assert services.sent["deepl"][-1].headers["Authorization"] == f"DeepL-Auth-Key {KEY}"
+
+
 def test_jinas_reranker_speaks_openais_format(client: Any, services: ServicesServer) -> None:
     model = "jina.jina-reranker-v2-base-multilingual"
     assert client.rerank.create(model=model, query="a", documents=["b", "c"]).results[0].relevance_score == 1.0

@@ -39,6 +39,9 @@ CASES = [
     (403, openai("Country not supported", "unsupported_country_region_territory"), Kind.PERMISSION),
     (403, openai("Your team has run out of credits: insufficient credits"), Kind.QUOTA),
     (402, b'{"error":{"message":"Insufficient Balance"}}', Kind.QUOTA),
+    (403, b'{"error":{"code":403,"message":"Daily Limit Exceeded","errors":[{"domain":"usageLimits","reason":"dailyLimitExceeded"}]}}', Kind.QUOTA),  # noqa: E501
+    (403, b'{"error":{"code":403,"message":"Slow down","errors":[{"domain":"usageLimits","reason":"userRateLimitExceeded"}]}}', Kind.RATE_LIMIT),  # noqa: E501
+    (422, b'{"type":"ErrorResponse","error":{"status":422,"code":"SUBSCRIPTION_TOKEN_INVALID","detail":"The token is invalid."}}', Kind.AUTHENTICATION),  # noqa: E501
     (404, openai("The model `gpt-9` does not exist or you do not have access to it.", "model_not_found"), Kind.MODEL_NOT_FOUND),  # noqa: E501
     (404, b'{"error":{"message":"model \'llama9\' not found","type":"not_found_error"}}', Kind.MODEL_NOT_FOUND),
     (404, b'{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404}', Kind.MODEL_NOT_FOUND),  # noqa: E501
