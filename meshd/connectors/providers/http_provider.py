@@ -30,8 +30,7 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -40,14 +39,14 @@ from meshd.connectors.providers.authorizations.known import authorization
 from meshd.connectors.providers.authorizations.passthrough import masked, masked_events, required
 from meshd.connectors.providers.deployments import Deployments, by_deployment
 from meshd.connectors.providers.heads import Heads
-from meshd.connectors.providers.http_requests import HttpRequests, Target, shown, with_headers
+from meshd.connectors.providers.http_requests import HttpRequests, Target, formats_of, shown, with_headers
 from meshd.connectors.providers.passing import forward
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
-from meshd.formats.known import FORMATS, provider_format
+from meshd.formats.known import provider_format
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
 from meshd.formats.openai.stream.event_stream import MAX_BODY
 from meshd.formats.protocol import Opened, StreamReader
@@ -96,7 +95,7 @@ class HttpProvider(Provider):
         super().__init__(settings)
         settings = by_deployment(settings)
         self._deployments = Deployments(settings)
-        names = _formats(settings)
+        names = formats_of(settings)
         self.speaks, self.also_speaks = names[0], frozenset(names[1:])
         self.custom_tools = bool(settings.quirks.get("custom_tools", self.speaks != "openai"))
         self.late_instructions = bool(settings.quirks.get("late_instructions", self.late_instructions))
@@ -120,11 +119,11 @@ class HttpProvider(Provider):
             found=settings.found,
         )
         self._heads = Heads(self._transport, self._by_format.values(), settings.api_keys)
-        self._authorization = authorization(settings, self._learn)
+        self._authorization = authorization(settings, lambda secrets: self.credentials.learn(secrets))
         self._app_keys = settings.auth_method == "passthrough"
         self._unlisted = self._app_keys or bool(settings.quirks.get("no_models_list"))
         self._quota: QuotaQuirk | None = settings.quirks.get("quota")
-        self.batches = str(settings.quirks.get("batches", ""))
+        self.batches = "" if self._app_keys else str(settings.quirks.get("batches", ""))
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         if call.credential is None:
@@ -396,19 +395,6 @@ class HttpProvider(Provider):
             failure = ProviderFailure(failure.kind, no_words(self._where, self._secure), unsent=failure.unsent)
         return self._scrub(failure)
 
-    def _learn(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on."""
-        self.credentials.learn(secrets)
-
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
         """Mask secrets: some providers repeat the key in their errors, or the address, which may contain one."""
         return self.credentials.clean(failure)
-
-
-def _formats(settings: ProviderSettings) -> tuple[str, ...]:
-    told: Any = settings.quirks.get("speaks") or ("openai",)
-    names = (told,) if isinstance(told, str) else tuple(told)
-    if unknown := [str(name) for name in names if name not in FORMATS]:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"provider {settings.name}: speaks {', '.join(unknown)}, which is none of {known}")
-    return names

@@ -17,6 +17,7 @@ from yarl import URL
 from meshd.connectors.providers.aws_region import with_region
 from meshd.core.text.redaction import redact_url
 from meshd.formats.errors.wrong_address import without_endpoint
+from meshd.formats.known import FORMATS
 from meshd.formats.openai.quota import QuotaQuirk
 from meshd.formats.protocol import Address, ProviderSide
 from meshd.net.encodings import readable
@@ -118,6 +119,16 @@ class HttpRequests:
             before = headers.get(name)
             headers[name] = f"{before},{value}" if before and name.endswith("-beta") else value
         return headers
+
+
+def formats_of(settings: ProviderSettings) -> tuple[str, ...]:
+    """The wire formats of its API, the one that is preferred first. Raises ValueError."""
+    told: Any = settings.quirks.get("speaks") or ("openai",)
+    names = (told,) if isinstance(told, str) else tuple(told)
+    if unknown := [str(name) for name in names if name not in FORMATS]:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"provider {settings.name}: speaks {', '.join(unknown)}, which is none of {known}")
+    return names
 
 
 def with_headers(headers: CIMultiDict[str], more: Mapping[str, str]) -> CIMultiDict[str]:
