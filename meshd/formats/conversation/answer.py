@@ -40,15 +40,25 @@ class TokenLogprob(msgspec.Struct, frozen=True):
     top: tuple[TokenLogprob, ...] = ()
 
 
+class Citation(msgspec.Struct, frozen=True):
+    """A page that a text cites. start, end: characters of that text."""
+
+    url: str
+    title: str = ""
+    start: int = 0
+    end: int = 0
+
+
 class Choice(Record, frozen=True):
     """One of the answers to a request (Gemini's candidate). finish: None if it is not known to have ended. sequence:
-    the stop text that ended it (Anthropic)."""
+    the stop text that ended it (Anthropic). citations: what its text cites, where another format can tell that."""
 
     parts: tuple[Part, ...] = ()
     finish: Finish | None = None
     index: int = 0
     sequence: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
+    citations: tuple[Citation, ...] = ()
 
 
 class Answer(Record, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish, TokenLogprob
 from meshd.formats.conversation.parts import (
     Audio,
     Original,
@@ -98,10 +98,12 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """Something that only its own format has. choice: None if it belongs to the whole answer."""
+    """Something that only its own format has. choice: None if it belongs to the whole answer. citations: what others
+    may tell of it."""
 
     original: Original
     choice: int | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 Event = (

@@ -23,6 +23,8 @@ KNOWN = {"model", "messages", "max_tokens", "temperature", "stream", "stream_opt
 class Strict(ProviderInThread):
     """Refuses fields, roles and numbers that it does not know, as Mistral's API does."""
 
+    tier: str | None = None
+
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         super().__init__()
@@ -46,7 +48,8 @@ class Strict(ProviderInThread):
             return web.json_response({"detail": detail}, status=422)
         choice = {"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
-        return web.json_response({"object": "chat.completion", "choices": [choice], "usage": usage})
+        answer = {"object": "chat.completion", "choices": [choice], "usage": usage, "service_tier": self.tier}
+        return web.json_response(answer)
 
 
 @pytest.fixture
@@ -87,12 +90,12 @@ def test_a_provider_is_added_to_a_running_daemon_as_data(meshd: Any, strict: Str
 def test_prices_taken_over_count_after_a_reload(meshd: Any, strict: Strict) -> None:
     """gpt-4o-mini at $1.50 and $6 instead of $0.15 and $0.60."""
     entry = strict.provider(connector="openai.llm.v1", api_key="k-acme")
-    daemon = meshd({"providers": {"openai": entry}, "models": {"openai.gpt-4o-mini": {}}})
+    daemon = meshd({"providers": {"openai": entry}, "models": {"openai.gpt-4o-mini": {}, "openai.gpt-5-mini": {}}})
     client = daemon.client()
 
-    def cost() -> float:
+    def cost(model: str = "openai.gpt-4o-mini") -> float:
         turns = [{"role": "user", "content": "Are you there?"}]
-        answer = client.chat.completions.create(model="openai.gpt-4o-mini", messages=turns)
+        answer = client.chat.completions.create(model=model, messages=turns)
         return float(answer.mesh.cost)
 
     assert cost() == pytest.approx((9 * 0.15 + 2 * 0.6) / 1e6)
@@ -104,3 +107,7 @@ def test_prices_taken_over_count_after_a_reload(meshd: Any, strict: Strict) -> N
     overrides.place(daemon.state).unlink()
     assert daemon.ask("POST", "/mesh/v1/reload", {})["ok"]
     assert cost() == pytest.approx((9 * 0.15 + 2 * 0.6) / 1e6)
+    strict.tier = "flex"
+    assert cost("openai.gpt-5-mini") == pytest.approx((9 * 0.125 + 2 * 1) / 1e6)
+    strict.tier = "default"
+    assert cost("openai.gpt-5-mini") == pytest.approx((9 * 0.25 + 2 * 2) / 1e6)

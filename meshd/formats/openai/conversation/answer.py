@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish, TokenLogprob
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
@@ -122,6 +122,22 @@ def written_finish(finish: Finish | None, *, deprecated: bool) -> str | None:
     return None if finish is None else _WRITTEN.get(finish, "stop")
 
 
+def written_citations(citations: tuple[Citation, ...]) -> list[dict[str, Any]]:
+    """As `annotations` of a message."""
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "url": each.url,
+                "title": each.title,
+                "start_index": each.start,
+                "end_index": each.end,
+            },
+        }
+        for each in citations
+    ]
+
+
 def read_logprobs(fields: Fields) -> tuple[TokenLogprob, ...]:
     """Take a choice's log probabilities, of its content only."""
     if fields.left.get("logprobs") is None:
@@ -195,6 +211,8 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
 def _written_choice(choice: Choice, *, deprecated: bool) -> dict[str, Any]:
     finish = written_finish(choice.finish, deprecated=deprecated)
     message = _written_message(choice.parts, deprecated=deprecated)
+    if choice.citations:
+        message["annotations"] = written_citations(choice.citations)
     made: dict[str, Any] = {"index": choice.index, "message": message, "finish_reason": finish}
     if choice.logprobs:
         made["logprobs"] = written_logprobs(choice.logprobs)

@@ -27,6 +27,7 @@ from meshd.formats.conversation.request import Conversation
 from meshd.formats.openai.conversation.answer import (
     read_finish,
     read_logprobs,
+    written_citations,
     written_finish,
     written_logprobs,
 )
@@ -234,7 +235,10 @@ class ChunkWriter:
                 self._usage = event.usage
                 return []
             case Unread():
-                return [self._unread(event)] if event.original.format == FORMAT else []
+                if event.original.format == FORMAT:
+                    return [self._unread(event)]
+                cited = written_citations(event.citations)
+                return [self._chunk([{"index": event.choice or 0, "delta": {"annotations": cited}}])] if cited else []
             case Finished():
                 rest = [chunk for each in self._again.end() for chunk in self._written(each)]
                 finish = written_finish(event.finish, deprecated=self._deprecated)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish, TokenLogprob
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Original, Part, Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of, not_too_deep
@@ -50,7 +50,8 @@ def read_response(document: dict[str, Any]) -> Answer:
     output = json_of(given if isinstance(given, list) else [])
     parts = _said_in(output)
     finish = finish_of(document, parts)
-    choice = Choice(parts, finish, 0, "", logprobs_of(given), original=Original(FORMAT, output))
+    cited = citations_of(given)
+    choice = Choice(parts, finish, 0, "", logprobs_of(given), cited, original=Original(FORMAT, output))
     rest = {name: value for name, value in document.items() if name != "output"}
     return replace(_read_top(rest), choices=(choice,))
 
@@ -73,6 +74,24 @@ def finish_of(response: Mapping[str, Any], parts: tuple[Part, ...]) -> Finish | 
     if status in ("in_progress", "queued"):
         return None
     return Finish.TOOL_CALLS if any(isinstance(part, ToolCall) for part in parts) else Finish.STOP
+
+
+def citations_of(output: Any) -> tuple[Citation, ...]:
+    """The pages that its texts cite."""
+    items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+    contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
+    texts = [part for content in contents for part in content if isinstance(part, dict)]
+    annotations = [part["annotations"] for part in texts if isinstance(part.get("annotations"), list)]
+    return tuple(cited for each in annotations for one in each if (cited := read_citation(one)) is not None)
+
+
+def read_citation(annotation: Any) -> Citation | None:
+    """None for another kind of annotation."""
+    if not isinstance(annotation, dict) or annotation.get("type") != "url_citation":
+        return None
+    fields = Fields(annotation, "", FORMAT, strict=False)
+    url, start, end = fields.text("url"), fields.whole("start_index"), fields.whole("end_index")
+    return Citation(url, fields.text("title"), start or 0, end or 0) if url else None
 
 
 def logprobs_of(output: Any) -> tuple[TokenLogprob, ...]:

@@ -25,7 +25,7 @@ from meshd.formats.conversation.events import (
 )
 from meshd.formats.conversation.parts import Original, Other, Part, Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.reading import Unreadable, answer_of, json_of
-from meshd.formats.responses.conversation.answer import finish_of, read_token_logprobs
+from meshd.formats.responses.conversation.answer import finish_of, read_citation, read_token_logprobs
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import PARAGRAPH, parts_of, read_items
 from meshd.formats.responses.usage import usage_in
@@ -86,6 +86,9 @@ class EventReader:
             yield from self._argue(index, _text(event.get("delta")))
         elif kind == "response.output_item.done" and isinstance(item, dict):
             yield from self._end_item(index, item)
+        elif kind == "response.output_text.annotation.added":
+            cited = read_citation(event.get("annotation"))
+            yield Unread(Original(FORMAT, json_of(event)), citations=(cited,) if cited is not None else ())
         elif kind not in _REPEATED:
             yield Unread(Original(FORMAT, json_of(event)))
 
