@@ -225,7 +225,7 @@ def test_a_response_is_found_only_by_its_user(meshd: Any) -> None:
     app = App(daemon.socket, OTHER)
     with contextlib.closing(app), over_socket(daemon) as client:
         made = client.responses.create(model="chat", input="secret")
-        attempts = [("GET", ""), ("GET", "/input_items"), ("DELETE", ""), ("POST", "/cancel")]
+        attempts = [("GET", ""), ("GET", "?stream=true"), ("GET", "/input_items"), ("DELETE", ""), ("POST", "/cancel")]
         for method, part in attempts:
             found = app.begin(f"/v1/responses/{made.id}{part}", {} if method == "POST" else None, method).result(WAIT)
             assert found["error"]["status_code"] == 404
