@@ -49,6 +49,7 @@ class Named(NamedTuple):
 
 class RequestNeeds(msgspec.Struct, frozen=True):
     """tokens: an estimate of the prompt's. most: an upper bound for its text in any vocabulary: one for each byte.
+    longest: the same estimate of the longest text that a model reads by itself, 0: it reads them all at once.
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
 
@@ -70,6 +71,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     images: int = 0
     logprobs: bool = False
     tokens: int = 0
+    longest: int = 0
     max_output: int | None = None
     choices: int = 1
     most: int = 0

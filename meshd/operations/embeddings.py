@@ -8,6 +8,7 @@ EMBEDDINGS = OperationSpec(
     paths={"openai": "/v1/embeddings", "cohere": "/v2/embed", "bedrock": "invoke"},
     capabilities=("representation.embeddings",),
     text=("input",),
+    apart="input",
     example=lambda text: {"input": text},
     rows=("data", "embedding"),
     output=False,

@@ -8,6 +8,7 @@ MODERATION = OperationSpec(
     paths={"openai": "/v1/moderations"},
     capabilities=("evaluation.content-moderation", "evaluation.toxicity-detection"),
     text=("input",),
+    apart="input",
     default="content-moderation",
     example=lambda text: {"input": text},
     rows=("results", "flagged"),

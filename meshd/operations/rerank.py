@@ -34,6 +34,8 @@ RERANK = OperationSpec(
     paths={"openai": "/v1/rerank", "cohere": "/v2/rerank"},
     capabilities=("retrieval.reranking",),
     text=("query", "documents"),
+    apart="documents",
+    again="query",
     # https://docs.cohere.com/reference/rerank, https://jina.ai/reranker
     free=("top_n", "return_documents", "max_tokens_per_doc", "max_chunks_per_doc", "rank_fields"),
     default="reranking",

@@ -27,7 +27,9 @@ class OperationSpec:
 
     text: the fields of the body that hold what is counted as the prompt; the first is what the request is about. free:
     other fields that raise no price beyond what is reserved, and name no models. conversation: the first is a list of
-    messages, which may carry images and files. each: every entry of a list there is answered separately. example: the
+    messages, which may carry images and files. each: every entry of a list there is answered separately. apart: the
+    field whose entries a model reads one by one, so that its context window is for each. again: the field that it reads
+    with each of them. example: the
     smallest body about a text, without a model; None if there is no small one, so that models cannot be probed with it.
     default: the `model` of a body that names none; "": it must name one.
 
@@ -62,6 +64,8 @@ class OperationSpec:
     free: tuple[str, ...] = ()
     conversation: bool = False
     each: bool = False
+    apart: str = ""
+    again: str = ""
     example: Callable[[str], dict[str, Any]] | None = None
     default: str = ""
     method: str = ""

@@ -18,7 +18,7 @@ ASKED = "What is the weather in Oslo and in Rome?"
 BEGUN = "I look up t"
 REST = "he weather in both cities."
 CALLS = (("weather", {"city": "Oslo"}), ("weather", {"city": "Rome"}))
-IN_TEXT = {"/v1/messages": 5, "/v1/chat/completions": 3, "/v1/responses": 5}
+IN_TEXT = {"/v1/messages": 5, "/v1/chat/completions": 3, "/v1/responses": 5, "/v2/chat": 5}
 """The events of a stream that breaks after two pieces of its text."""
 
 Streamed = tuple[str, list[tuple[str, Any]], str, tuple[int, int]]

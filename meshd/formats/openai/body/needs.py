@@ -39,6 +39,7 @@ _SMALLEST_ITEM = 3  # bytes, with its comma
 
 _ABSENT = msgspec.Raw(b"null")
 _NO_TEXT = msgspec.Raw(b"")
+_BEGINNINGS = (b'"', b"[", b"{")  # of a text
 
 
 class _ResponseFormat(msgspec.Struct):
@@ -227,7 +228,8 @@ def _needs(
     for name in operation.text:
         if name in fields:
             size += len(fields[name])
-    text = max(size - attached.size, 0) // BYTES_PER_TOKEN
+    repeated, longest = _apart(operation, fields) if operation.apart else (0, 0)
+    text = max(size + repeated - attached.size, 0) // BYTES_PER_TOKEN
     images = attached.images + sum(_listed(fields[name]) for name in operation.shown if name in fields)
     return RequestNeeds(
         operation=operation,
@@ -238,16 +240,31 @@ def _needs(
         images=images,
         logprobs=bool(parameters.logprobs),
         tokens=text + attached.tokens + TOKENS_PER_IMAGE * images,
+        longest=longest // BYTES_PER_TOKEN,
         # Of two limits the provider may use either; -1 and the like mean no limit.
         max_output=_larger(parameters.max_tokens, parameters.max_completion_tokens),
         choices=choices,
         # A token is at least a byte of text, and JSON adds to it: a message's braces are more bytes than any template's
         # tokens around it.
-        most=length - attached.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
+        most=length + repeated - attached.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
         attached=attached.tokens,
         units=operation.units(fields) if operation.units is not None else {},
         kind={name: _kind(fields[name]) for name in operation.priced_by if name in fields},
     )
+
+
+def _apart(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> tuple[int, int]:
+    """Bytes of text that is read again with each entry but the first, and those of the longest text read at once, 0 for
+    a single one. A text may be given by its tokens."""
+    try:
+        entries = [bytes(entry) for entry in _items.decode(fields[operation.apart])]
+    except (KeyError, *UNREADABLE):
+        return 0, 0
+    if not any(entry.startswith(_BEGINNINGS) for entry in entries):  # numbers: the tokens of one text
+        return 0, len(entries) * BYTES_PER_TOKEN
+    sizes = [(entry.count(b",") + 1) * BYTES_PER_TOKEN if entry[:1] == b"[" else len(entry) for entry in entries]
+    again = len(fields.get(operation.again, _NO_TEXT)) if operation.again else 0
+    return again * (len(sizes) - 1), max(sizes) + again if len(sizes) > 1 else 0
 
 
 def _listed(value: msgspec.Raw) -> int:

@@ -33,7 +33,7 @@ class FeatureStage(Stage):
     def _too_long(model: ModelSpec, needs: RequestNeeds) -> str | None:
         window, most = model.context_window, model.max_output_tokens
         if window is not None:
-            wanted = needs.tokens + (needs.max_output or 0)
+            wanted = (needs.longest or needs.tokens) + (needs.max_output or 0)
             if wanted > window:
                 return f"too long: about {wanted} tokens, and its context window is {window}"
         if most is not None and needs.max_output is not None and needs.max_output > most:

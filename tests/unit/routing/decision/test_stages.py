@@ -108,6 +108,8 @@ def test_a_request_must_fit_the_context_window_with_its_answer(features: dict[st
     assert objection(stage, spec, tokens=900, max_output=100) is None
     said = "too long: about 1001 tokens, and its context window is 1000"
     assert objection(stage, spec, tokens=1001) == objection(stage, spec, tokens=901, max_output=100) == said
+    assert objection(stage, spec, tokens=9000, longest=1000) is None, "each text fits"
+    assert objection(stage, spec, tokens=9000, longest=1001) == said
 
 
 def test_a_model_must_be_able_to_write_as_much_as_is_asked_for() -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from meshd.core.needs import CONTINUING, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds, of_the_rest
 from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
-from meshd.operations import chat, completion, embeddings
+from meshd.operations import chat, completion, embeddings, rerank
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec
 from modelmesh import InvalidRequestError
@@ -69,6 +69,26 @@ def test_each_thing_a_model_must_declare_is_seen(body: dict[str, Any], field: st
 )
 def test_an_empty_or_null_field_needs_nothing(body: dict[str, Any]) -> None:
     assert replace(needs(**body), most=0) == replace(needs(), most=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "longest"),
+    [
+        ("x" * 400, 0), (["x" * 400], 0), ([], 0), ([100_000] * 30, 30), (None, 0),
+        (["x" * 398, "y"], 100), ([[100_000] * 200, [2]], 200),
+    ],
+)  # fmt: skip
+def test_texts_to_embed_are_read_one_by_one(given: Any, longest: int) -> None:
+    assert needs(embeddings.EMBEDDINGS, input=given).longest == longest
+
+
+def test_a_query_is_read_again_with_each_document() -> None:
+    once = needs(rerank.RERANK, query="q" * 98, documents=["d" * 98])
+    often = needs(rerank.RERANK, query="q" * 98, documents=["d" * 98] * 3)
+    added = 2 * len('"",' + "d" * 98)
+    assert often.most - once.most == pytest.approx(2 * 100 + added, abs=4)
+    assert (once.longest, often.longest) == (0, 50)
+    assert often.tokens > once.tokens + 2 * 50 - 3
 
 
 def test_white_space_is_not_a_tool() -> None:
