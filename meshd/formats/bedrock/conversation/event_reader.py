@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from meshd.formats.bedrock.conversation.answer import read_finish
+from meshd.formats.bedrock.conversation.answer import read_citation, read_finish
 from meshd.formats.bedrock.conversation.content import read_reasoning
 from meshd.formats.bedrock.conversation.refused import FORMAT
 from meshd.formats.bedrock.usage import usage_in
 from meshd.formats.bedrock.wire import index_of
+from meshd.formats.conversation.answer import Citation
 from meshd.formats.conversation.events import (
     Began,
     CallBegan,
@@ -32,6 +33,8 @@ class ConverseReader:
         self._began = False
         self._calls: dict[int, int] = {}  # by the block's number
         self._others: set[int] = set()  # blocks that only this format has
+        self._length = 0  # characters of the text so far
+        self._begun: dict[int, int] = {}  # by the block's number: where its text begins
 
     def read(self, data: bytes) -> list[Event]:
         """The events in one of the stream's. Raises Unreadable."""
@@ -77,7 +80,13 @@ class ConverseReader:
             yield _unread("contentBlockDelta", said)
             return
         if text := delta.text("text"):
+            self._begun.setdefault(index, self._length)
+            self._length += len(text)
             yield TextDelta(text, block=index)
+        elif "citation" in delta.left:
+            begun = self._begun.get(index, self._length)
+            page = read_citation(delta.left["citation"], begun, self._length)
+            yield _unread("contentBlockDelta", said, () if page is None else (page,))
         elif "reasoningContent" in delta.left:
             thought = read_reasoning(delta.left["reasoningContent"])
             yield ReasoningDelta(thought.text, thought.signature, thought.encrypted, block=index)
@@ -91,8 +100,8 @@ class ConverseReader:
             yield _unread("contentBlockDelta", said)
 
 
-def _unread(kind: str, said: dict[str, Any]) -> Unread:
-    return Unread(Original(FORMAT, json_of({kind: said})), 0)
+def _unread(kind: str, said: dict[str, Any], citations: tuple[Citation, ...] = ()) -> Unread:
+    return Unread(Original(FORMAT, json_of({kind: said})), 0, citations)
 
 
 def _map(value: Any) -> dict[str, Any]:
