@@ -5,12 +5,7 @@ from meshd.sdk.calls.operation import OperationSpec
 EMBEDDINGS = OperationSpec(
     name="embeddings",
     word="embeddings",
-    paths={
-        "openai": "/v1/embeddings",
-        "cohere": "/v2/embed",
-        "bedrock": "invoke",
-        "gemini": "batchEmbedContents",
-    },
+    paths={"openai": "/v1/embeddings", "cohere": "/v2/embed", "bedrock": "invoke"},
     capabilities=("representation.embeddings",),
     text=("input",),
     apart="input",

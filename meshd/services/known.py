@@ -22,6 +22,13 @@ SERVICES: Mapping[str, str] = {
     "llamaparse": "meshd.services.documents.llamaparse:LLAMAPARSE",
     "perspective": "meshd.services.moderation.perspective:PERSPECTIVE",
     "searxng": "meshd.services.search.searxng:SEARXNG",
+    "elevenlabs": "meshd.services.speech.elevenlabs:ELEVENLABS",
+    "azure-speech": "meshd.services.speech.azure:AZURE_SPEECH",
+    "deepgram": "meshd.services.speech.deepgram:DEEPGRAM",
+    "assemblyai": "meshd.services.transcription.assemblyai:ASSEMBLYAI",
+    "stability": "meshd.services.images.stability:STABILITY",
+    "fal": "meshd.services.images.fal:FAL",
+    "replicate": "meshd.services.images.replicate:REPLICATE",
 }
 """By name, as the quirk `service` has it."""
 

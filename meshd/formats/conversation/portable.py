@@ -19,7 +19,6 @@ _APIS = {
     "anthropic": "Anthropic's API",
     "bedrock": "Bedrock's Converse API",
     "cohere": "Cohere's API",
-    "gemini": "Gemini's API",
 }
 
 

@@ -95,7 +95,7 @@ def test_a_group_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("how", ["connector", "name"])
 def test_a_disabled_provider_may_wait_for_its_connector(how: str) -> None:
-    planned = "deepl.translation.v1"
+    planned = "google.gemini.v1"
     name, connector = ("later", {"connector": planned}) if how == "connector" else (planned, {})
     entry = {"enabled": False, "api_key": "${secrets:X}", "zone": "eu", **connector}
     assert found({"providers": {**house(), name: entry}}) == []

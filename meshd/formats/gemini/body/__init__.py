@@ -1,1 +1,0 @@
-"""A request's body: what it needs, and changing what is in it."""

@@ -1,1 +1,0 @@
-"""Between the Gemini API and neutral records, both ways."""

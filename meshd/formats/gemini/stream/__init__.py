@@ -1,1 +1,0 @@
-"""Event streams of `streamGenerateContent`, from the first byte to the end."""
