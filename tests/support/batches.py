@@ -6,7 +6,7 @@ import io
 import json
 from typing import Any
 
-from tests.support.waiting import until
+from tests.support.waiting import WAIT, until
 
 CHAT = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -32,14 +32,14 @@ def submit(client: Any, lines: list[dict[str, Any]], endpoint: Any = CHAT, windo
     return client.batches.create(input_file_id=uploaded.id, endpoint=endpoint, completion_window=window, **options)
 
 
-def finished(client: Any, batch: Any) -> Any:
+def finished(client: Any, batch: Any, seconds: float = WAIT) -> Any:
     """The batch when it has ended."""
 
     def ended() -> Any:
         now = client.batches.retrieve(batch.id)
         return now if now.status in ENDED else None
 
-    return until(ended, what="the batch ends")
+    return until(ended, seconds, "the batch ends")
 
 
 def results(client: Any, file: str | None) -> dict[str, Any]:

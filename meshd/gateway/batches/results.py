@@ -49,6 +49,7 @@ class Results:
         """Read which lines are answered, and be ready for more. A line that a crash cut off is removed. Raises
         OSError."""
         counts = []
+        self.size, self._done = 0, bytearray()
         for path in self._paths:
             fd = disk.append_to(path)
             self._fds.append(fd)

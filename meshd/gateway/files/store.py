@@ -148,8 +148,12 @@ class FileStore:
         self._kept[key] = kept
 
     def adopt(self, kept: KeptFile) -> None:
-        """The same without waiting. Idempotent."""
+        """The same without waiting, of results, which have no place yet. Idempotent."""
         key = key_of(kept.owner, kept.id)
+        if key in self._kept:  # by an earlier life: its bytes count twice now
+            self.space.give(kept.user, kept.bytes)
+        else:
+            self.space.add_place(kept.user)
         self._kept[key] = kept
         self._actors.tell("state", StateChanged(TABLE, key, msgspec.to_builtins(kept), durable=True))
 

@@ -14,7 +14,7 @@ from tests.support.client.responses import ONE, PROXY, TWO, over_http
 
 @pytest.fixture(scope="module")
 def daemon(module_meshd: Any) -> Any:
-    files = {"max_size": "1MB", "max_user_size": "3MB", "max_user_count": 12}
+    files = {"max_size": "1MB", "max_user_size": "3MB", "max_user_count": 40}
     return module_meshd({**CONFIG, "proxy": PROXY, "files": files, "batches": {"max_user_open": 4}})
 
 

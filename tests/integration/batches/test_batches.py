@@ -26,7 +26,7 @@ def test_each_line_is_answered_once(client: Any) -> None:
     assert (row["response"]["status_code"], row["error"]) == (200, None)
     assert row["response"]["body"]["choices"][0]["message"]["content"] == "[scripted] word7"
     assert failed["refused"]["response"]["status_code"] == 400
-    assert failed["refused"]["response"]["body"]["error"]["type"]
+    assert failed["refused"]["response"]["body"]["error"]["code"] == "bad_thing"
     assert failed["unknown"]["response"]["status_code"] == 404
     assert [done.in_progress_at, done.finalizing_at, done.completed_at].count(None) == 0
     output = client.files.retrieve(done.output_file_id)

@@ -58,7 +58,7 @@ def test_one_user_cannot_fill_the_disk(one: Any, two: Any) -> None:
     one.files.delete(upload(one, BIG, "user_data").id)
     for each in made:
         two.files.delete(each)
-    made = [upload(two, b"", "user_data").id for _ in range(12 - len(two.files.list().data))]
+    made = [upload(two, b"", "user_data").id for _ in range(40 - len(two.files.list().data))]
     with pytest.raises(openai.APIStatusError):
         upload(two, b"", "user_data")
     for each in made:

@@ -12,7 +12,7 @@ from meshd.state.keeper import StateKeeper
 from meshd.state.settings import StateSettings
 from tests.support.batches import finished, line, results, submit
 from tests.support.client.responses import over_socket
-from tests.support.waiting import until
+from tests.support.waiting import WAIT, until
 
 AT_ONCE = 8
 
@@ -48,17 +48,17 @@ def ledger(daemon: Any) -> int:
     ("lines", "kills"), [(200, 1), pytest.param(10_000, 2, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
 )
 def test_each_line_is_answered_once_and_none_is_sent_twice(meshd: Any, upstream: Any, lines: int, kills: int) -> None:
-    provider = upstream([{"echo": True, "delay": "5ms"}])
+    provider, patience = upstream([{"echo": True, "delay": "5ms"}]), WAIT * max(1, lines // 500)
     daemon = meshd(config(provider.url))
     with over_socket(daemon) as client:
         made = submit(client, [line(f"n{n}", body={"user": f"n{n}"}) for n in range(lines)])
     for kill in range(1, kills + 1):
         enough = lines * kill // (kills + 1)
-        until(lambda enough=enough: len(provider.bill) >= enough, what="some are answered")
+        until(lambda enough=enough: provider.served["served"] >= enough, patience, "some are answered")
         daemon.kill()
         daemon.start()
     with over_socket(daemon) as client:
-        done = finished(client, made)
+        done = finished(client, made, patience)
         answered, failed = results(client, done.output_file_id), results(client, done.error_file_id)
     sent = Counter(row["user"] for row in provider.bill)
     assert max(sent.values()) == 1
