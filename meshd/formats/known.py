@@ -30,6 +30,7 @@ FORMATS: Mapping[str, Known] = {
     "cohere": Known("meshd.formats.cohere.format:COHERE"),
     "responses": Known("meshd.formats.responses.format:RESPONSES", app=True, keeps=True, counts="input_tokens"),
     "bedrock": Known("meshd.formats.bedrock.format:BEDROCK"),
+    "gemini": Known("meshd.formats.gemini.format:GEMINI", app=True),
 }
 """By name."""
 

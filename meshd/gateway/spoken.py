@@ -46,7 +46,7 @@ def spoken_at() -> dict[str, Spoken]:
         path: Spoken(operation, name)
         for operation in OPERATIONS.values()
         for name, path in operation.paths.items()
-        if name in FORMATS and FORMATS[name].app
+        if name in FORMATS and FORMATS[name].app and path.startswith("/")  # others are only a provider's
     }
 
 

@@ -11,6 +11,7 @@ CHAT = OperationSpec(
         "responses": "/v1/responses",
         "bedrock": "converse",
         "cohere": "/v2/chat",
+        "gemini": "/v1beta/models/{model}:generateContent",
     },
     # All models answer it but those of nodes that have, or will have, an operation of their own.
     other_than=(

@@ -5,7 +5,12 @@ from meshd.sdk.calls.operation import OperationSpec
 EMBEDDINGS = OperationSpec(
     name="embeddings",
     word="embeddings",
-    paths={"openai": "/v1/embeddings", "cohere": "/v2/embed", "bedrock": "invoke"},
+    paths={
+        "openai": "/v1/embeddings",
+        "cohere": "/v2/embed",
+        "bedrock": "invoke",
+        "gemini": "batchEmbedContents",
+    },
     capabilities=("representation.embeddings",),
     text=("input",),
     apart="input",

@@ -29,7 +29,12 @@ from meshd.core.text.redaction import is_secret_path
 from meshd.sdk.connector import ConnectorSpec
 from modelmesh.wording import likeliest
 
-_ANY_SERVER = ("openai-compatible.v1", "anthropic-compatible.v1", "responses-compatible.v1")
+_ANY_SERVER = (
+    "openai-compatible.v1",
+    "anthropic-compatible.v1",
+    "responses-compatible.v1",
+    "gemini-compatible.v1",
+)
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
 SINKS: dict[str, type[OpenSection]] = {
     "routing": RoutingSinks,

@@ -91,7 +91,7 @@ class HttpRequests:
     def model(self, id: str) -> URL:
         """The URL of one model's description."""
         target = self.models.with_path(f"{self.models.raw_path}/{quote(id)}", encoded=True)
-        return target.with_query(self.models.query)
+        return target.with_query(self.query)
 
     def headers_for(self, key: str, *, stream: bool) -> CIMultiDict[str]:
         """key: its id; "" for the one that is not named."""
@@ -178,7 +178,7 @@ def _authority(base: URL) -> str:
 def _join(base: URL, path: str, quirks: Any) -> URL:
     target = URL(str(base.with_query(None)) + path.lstrip("/"), encoded=True)
     query = dict(base.query) | {str(key): str(value) for key, value in (quirks.get("query") or {}).items()}
-    return target.with_query(query) if query else target
+    return target.update_query(query) if query else target
 
 
 def _headers(settings: ProviderSettings, side: ProviderSide, key: str | None) -> CIMultiDict[str]:

@@ -19,6 +19,7 @@ _APIS = {
     "anthropic": "Anthropic's API",
     "bedrock": "Bedrock's Converse API",
     "cohere": "Cohere's API",
+    "gemini": "Gemini's API",
 }
 
 

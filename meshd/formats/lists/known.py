@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from meshd.formats.lists.anthropic import AnthropicList
 from meshd.formats.lists.codex import CodexCatalogue
 from meshd.formats.lists.entry import ListForm
+from meshd.formats.lists.gemini import GeminiList
 from meshd.formats.lists.openai import OpenAIList
 
-LIST_FORMS: tuple[ListForm, ...] = (AnthropicList(), CodexCatalogue(), OpenAIList())
+LIST_FORMS: tuple[ListForm, ...] = (AnthropicList(), GeminiList(), CodexCatalogue(), OpenAIList())
 """The first that is asked for; the last is, always."""
 
 

@@ -14,6 +14,7 @@ from meshd.gateway.batches.runner import Batches
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.apis.batches import BatchApi
 from meshd.gateway.control.apis.files import Files
+from meshd.gateway.control.apis.gemini import Gemini
 from meshd.gateway.control.apis.models import Models
 from meshd.gateway.control.apis.ollama import Ollama
 from meshd.gateway.control.apis.responses import Responses
@@ -64,6 +65,7 @@ def add_all(
         Usage(runtime, actors, admission, server.connections),
         Explain(runtime, actors, cache),
         Ollama(runtime, actors, infer, reader),
+        Gemini(runtime, actors, infer, responses),
         Commands(runtime, actors, drain),
         Responses(runtime, actors, responses),
         TokenCounts(runtime, actors, responses),

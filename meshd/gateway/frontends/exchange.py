@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
+from meshd.formats.protocol import Framing
 from meshd.host import clock
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.credential import taken_from
@@ -83,6 +84,10 @@ class Reply(ABC):
     def begins(self, mesh: dict[str, Any]) -> None:
         """What is known of an answer before it, for the head of a stream or of an error. It replaces what was said
         before."""
+        return
+
+    def frame(self, framing: Framing) -> None:
+        """Put the answer on the wire in another way than its path says, where it is framed at all."""
         return
 
     def opens(self, status: int, headers: Mapping[str, str]) -> None:

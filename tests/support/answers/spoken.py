@@ -1,4 +1,5 @@
-"""What a model says, written as each of the APIs writes it (documents: see `three_apis.py`)."""
+"""What a model says, written as each of the APIs writes it (documents: see `three_apis.py`, and the other
+`spoken_…` modules)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 from typing import Any
 
 from tests.support.answers import cohere_chat, spoken_converse
+from tests.support.answers.spoken_gemini import chunks, response
 
 Json = dict[str, Any]
 PIECE = 4  # characters of a streamed text
@@ -220,6 +222,7 @@ def _converse_events(asked: Json, said: Any) -> list[bytes]:
 
 _BY_PATH: dict[str, Any] = {
     "converse": (spoken_converse.unary, _converse_events),
+    "/v1beta/models/{model}:generateContent": (response, chunks),
     "/v1/messages": (_message, _message_events),
     "/v1/responses": (_response, _response_events),
     "/v1/chat/completions": (_chat, _chat_events),

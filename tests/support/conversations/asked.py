@@ -11,16 +11,31 @@ from functools import cache
 from typing import Any
 
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from google.genai import types as genai
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from tests.support.conversations import asked_converse, cohere
+from tests.support.conversations import asked_converse, asked_gemini, cohere
 from tests.support.conversations.drawn import SCHEMA, Call, Chat, Image, Result, Text, Thought, Turn, exactly
 from tests.support.formats import converse_types
 from tests.support.formats.openai_chats import Json
 
+
+class _GenerateContent(BaseModel):
+    """The body, without what is in the path; Google's SDK has no type of it."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    contents: list[genai.Content]
+    systemInstruction: genai.Content | None = None
+    generationConfig: genai.GenerationConfig | None = None
+    tools: list[genai.Tool] | None = None
+    toolConfig: genai.ToolConfig | None = None
+
+
 _PARAMS: Json = {
+    "gemini": _GenerateContent,
     "openai": CompletionCreateParamsNonStreaming,
     "anthropic": MessageCreateParamsNonStreaming,
     "responses": ResponseCreateParamsNonStreaming,
@@ -69,6 +84,8 @@ def tools_of(format: str, names: Iterable[str]) -> list[Json]:
         return asked_converse.tools_of(names)
     if format == "anthropic":
         return [{"name": name, "input_schema": SCHEMA, "strict": False} for name in names]
+    if format == "gemini":
+        return [{"functionDeclarations": [{"name": name, "parametersJsonSchema": SCHEMA} for name in names]}]
     if format == "responses":
         return [{"type": "function", "name": name, "parameters": SCHEMA, "strict": False} for name in names]
     return [{"type": "function", "function": {"name": name, "parameters": SCHEMA, "strict": False}} for name in names]
@@ -242,16 +259,20 @@ def _meant_by_responses(asked: Json) -> Iterator[Any]:
                 yield from ((item["role"], fact) for fact in _content(item["content"]))
 
 
-_WRITERS = {"openai": _chat, "anthropic": _anthropic, "responses": _responses}
+_WRITERS = {"openai": _chat, "anthropic": _anthropic, "responses": _responses, "gemini": asked_gemini.body}
 _READERS: dict[str, Callable[[Json], Iterator[Any]]] = {
     "openai": _meant_by_chat, "anthropic": _meant_by_messages, "responses": _meant_by_responses,
     "bedrock": asked_converse.meant, "cohere": lambda asked: cohere.meant(asked, _content),
+    "gemini": asked_gemini.meant,
 }  # fmt: skip
+_TURNS = {"openai": "messages", "anthropic": "messages", "responses": "input", "gemini": "contents"}
 
 
 def limit_in(format: str, asked: Json) -> int:
     """Of the output."""
     names = {"openai": "max_completion_tokens", "responses": "max_output_tokens"}
+    if format == "gemini":
+        return int(asked["generationConfig"]["maxOutputTokens"])
     limit: int = (
         asked["inferenceConfig"]["maxTokens"] if format == "bedrock" else asked[names.get(format, "max_tokens")]
     )
@@ -262,6 +283,8 @@ def tools_in(format: str, asked: Json) -> list[Json]:
     """As `tools_of` has them."""
     if format == "bedrock":
         return list(asked["toolConfig"]["tools"])
+    if format == "gemini":
+        return list(asked["tools"])
     for tool in asked["tools"]:
         tool.get("function", tool).setdefault("strict", False)
     return list(asked["tools"])
@@ -270,14 +293,14 @@ def tools_in(format: str, asked: Json) -> list[Json]:
 def meant(format: str, asked: Json) -> list[Any]:
     """As `facts` (drawn.py), and `("thought", text, what its provider knows it by)`. Raises AssertionError for what is
     no request of that API."""
-    check(format, asked)
+    check(format, {"model": "m", **asked} if format == "gemini" else asked)
     return list(_READERS[format](asked))
 
 
 def followed(format: str, first: Json, answer: list[Json]) -> Json:
     """The next request of that conversation: each call has the result "done", or the user says "Go on."."""
-    name = "input" if format == "responses" else "messages"
-    ids = [fact[1] for fact in _READERS[format]({"messages": [], "input": [], name: answer}) if fact[0] == "call"]
+    name = _TURNS[format]
+    ids = [fact[1] for fact in _READERS[format]({name: answer}) if fact[0] == "call"]
     results = tuple(Result(id, (Text("done"),), failed=False) for id in ids)
     turn = Turn("tool", results) if results else Turn("user", (Text("Go on."),))
     more = _WRITERS[format](Chat("", (turn,), ()))[name]

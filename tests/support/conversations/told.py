@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anthropic.types import Message, RawMessageStreamEvent
+from google.genai.types import GenerateContentResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -53,6 +54,8 @@ def history(format: str, answer: Json) -> list[Json]:
     """The messages or items."""
     if format == "openai":
         return [answer["choices"][0]["message"]]
+    if format == "gemini":
+        return [answer["candidates"][0]["content"]]
     if format == "anthropic":
         return [{"role": "assistant", "content": answer["content"]}]
     return list(answer["output"])
@@ -217,5 +220,55 @@ def _response_stream(payloads: Sequence[Json]) -> Json:
     return response
 
 
-_READERS: dict[str, Any] = {"openai": _chat, "anthropic": _message, "responses": _response}
-_STREAMS: dict[str, Any] = {"openai": _chat_stream, "anthropic": _message_stream, "responses": _response_stream}
+# -- generateContent --------------------------------------------------------------------------------------
+
+_FINISHES = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "filter"}
+
+
+def _generated(answer: Json) -> Told:
+    read: Any = GenerateContentResponse.model_validate(answer)
+    [candidate] = read.candidates
+    parts = candidate.content.parts or []
+    text = "".join(part.text for part in parts if part.text and not part.thought)
+    thought = "".join(part.text for part in parts if part.text and part.thought)
+    calls = tuple((part.function_call.name, exactly(part.function_call.args)) for part in parts if part.function_call)
+    ended = "calls" if calls else _FINISHES[candidate.finish_reason.value]
+    used = read.usage_metadata
+    assert used.total_token_count == used.prompt_token_count + used.candidates_token_count + (
+        used.thoughts_token_count or 0
+    )
+    thoughts = used.thoughts_token_count or 0
+    counts = (
+        used.prompt_token_count, used.cached_content_token_count or 0,
+        used.candidates_token_count + thoughts, thoughts,
+    )  # fmt: skip
+    return Told(text, thought, calls, ended, counts)
+
+
+def _generated_stream(payloads: Sequence[Json]) -> Json:
+    """The parts one after the other, as Google's SDK keeps them."""
+    made: Json = {}
+    parts: list[Json] = []
+    for payload in payloads:
+        GenerateContentResponse.model_validate(payload)
+        made |= {name: value for name, value in payload.items() if name != "candidates"}
+        for candidate in payload.get("candidates", ()):
+            assert "finishReason" not in made.get("candidate", {}), "it had ended"
+            parts += candidate["content"].get("parts", ())
+            made["candidate"] = candidate
+    candidate = {**made.pop("candidate"), "content": {"role": "model", "parts": parts}}
+    return {**made, "candidates": [candidate]}
+
+
+_READERS: dict[str, Any] = {
+    "openai": _chat,
+    "anthropic": _message,
+    "responses": _response,
+    "gemini": _generated,
+}
+_STREAMS: dict[str, Any] = {
+    "openai": _chat_stream,
+    "anthropic": _message_stream,
+    "responses": _response_stream,
+    "gemini": _generated_stream,
+}

@@ -225,3 +225,26 @@ def test_writes_to_a_cache_are_configured_by_their_price() -> None:
     assert of.cache_write_percent == 150
     written = Usage(M, 0, written_tokens=M, lasting_tokens=M // 2)
     assert cost_of(written, of, 150) == (10**9 * 3 // 2 + 10**9 * 3) // 2
+
+
+def test_gemini_with_thoughts_a_cache_and_a_long_prompt() -> None:
+    """ai.google.dev/gemini-api/docs/pricing: thoughts are output; what the provider's tools add to a prompt counts, and
+    beyond 200,000 tokens of it all is dearer. An image costs 0.039 USD."""
+
+    def answer(*parts: dict[str, Any], **usage: int) -> dict[str, Any]:
+        content = {"parts": [*parts, {"text": "Yes."}], "role": "model"}
+        return {"candidates": [{"content": content, "finishReason": "STOP"}], "usageMetadata": usage}
+
+    counts = {"promptTokenCount": 1000, "cachedContentTokenCount": 400, "toolUsePromptTokenCount": 100}
+    counts |= {"candidatesTokenCount": 200, "thoughtsTokenCount": 300, "totalTokenCount": 1600}
+    by_hand = (700 * Decimal("1.25") + 400 * Decimal("0.125") + 500 * Decimal(10)) / M
+    pro = model("google.gemini.v1", "gemini-2.5-pro")
+    assert dollars(read("gemini", answer(**counts)), pro) == by_hand
+    counts = {"promptTokenCount": 300_000, "cachedContentTokenCount": 100_000, "candidatesTokenCount": 1000}
+    by_hand = (200_000 * Decimal("2.5") + 100_000 * Decimal("0.25") + 1000 * Decimal(15)) / M
+    assert dollars(read("gemini", answer(**counts)), pro) == by_hand
+    picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    painter = model("google.gemini.v1", "gemini-2.5-flash-image")
+    assert dollars(read("gemini", answer(picture, promptTokenCount=10, candidatesTokenCount=1290)), painter) == Decimal(
+        "0.039"
+    )

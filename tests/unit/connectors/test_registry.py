@@ -62,7 +62,7 @@ def test_what_is_unknown_and_what_is_not_built(registry: ConnectorRegistry) -> N
     with pytest.raises(ConfigurationError, match=r'did you mean "modelmesh\.sqlite\.v1"'):
         registry.get_connector("modelmesh.sqllite.v1")
     for id, type in (
-        ("google.gemini.v1", "provider"),
+        ("hashicorp.vault.v1", "secret-store"),
         ("storage.redis.redis.v1", None),
     ):
         with pytest.raises(ConfigurationError, match="not supported yet"):

@@ -216,7 +216,7 @@ def test_paths_over_http_are_those_of_the_description() -> None:
     described = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text(encoding="utf-8"))["paths"]
     table = (ROOT / "docs/http.md").read_text(encoding="utf-8").partition("## Paths")[2].partition("###")[0]
     rows = [row for row in table.splitlines() if row.startswith("| `")]
-    shown = {path for row in rows for path in re.findall(r"(/[\w/]*)(?=[`, ])", row.split("|")[1])}
+    shown = {path for row in rows for path in re.findall(r"(/[\w/:]*)(?=[`, ])", row.split("|")[1])}
     known = {re.sub(r"\{[a-z_]+\}", "ID", path) for path in described if not path.startswith("/providers/")}
     assert {path for path in shown if not path.startswith("/providers/")} == known
 

@@ -24,10 +24,11 @@ class FieldRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """of: where these names occur: in a message; in a part of its content, of these kinds; in a tool, of these
-    kinds; in an item or a tool (`own_tool`) of the Responses API, of these kinds; or in a cache mark. does:
-    `images`: the part is a picture; `files`: some providers charge for it by the page."""
+    kinds; in an item or a tool (`own_tool`) of the Responses API, of these kinds; in a part or a tool (`declared`) of
+    the Gemini API; or in a cache mark. does: `images`: the part is a picture; `files`: some providers charge for it by
+    the page."""
 
-    of: Literal["message", "part", "tool", "item", "own_tool", "mark"]
+    of: Literal["message", "part", "tool", "item", "own_tool", "gemini_part", "declared", "mark"]
     kinds: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     does: Literal["pass", "images", "files"] = "pass"

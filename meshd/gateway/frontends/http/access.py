@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 from meshd.core.caller import Caller, Peer, Token
 from meshd.sdk.calls import credential
@@ -52,9 +53,9 @@ class Access:
         if not origin and not navigates and headers.get("sec-fetch-site", "").lower() in _OTHER_SITES:
             raise AccessDeniedError("Another page may not use this mesh.", code="wrong_origin")
 
-    def caller(self, peer: Peer, headers: Mapping[str, str], *, is_unix: bool) -> Caller:
-        """Raises MeshError if it has no access."""
-        given = _tokens_in(headers)
+    def caller(self, peer: Peer, headers: Mapping[str, str], target: str = "", *, is_unix: bool) -> Caller:
+        """target: with its query, which may hold a key. Raises MeshError if it has no access."""
+        given = [*_tokens_in(headers), *(each for each in (_key_in(target),) if each)]
         for token in given:
             found = self._known(token)
             if found is not None:
@@ -75,6 +76,15 @@ class Access:
             for name, value in headers.items()
             if name not in _NEVER and not (name in credential.HEADERS and self._known(credential.bare(value.strip())))
         }
+
+    def without_key(self, target: str) -> str:
+        """The path and its query, without a key that is known here: nothing else has to see it."""
+        key = _key_in(target)
+        if not key or self._known(key) is None:
+            return target
+        path, _, query = target.partition("?")
+        left = "&".join(field for field in query.split("&") if not field.startswith(_KEY))
+        return f"{path}?{left}" if left else path
 
     def _known(self, token: str) -> Token | None:
         """Each is compared, and each in constant time, so that the time taken tells nothing."""
@@ -103,10 +113,21 @@ def _no_token(who: str) -> MeshError:
     )
 
 
+_KEY = "key="
+"""Google's clients send it in the query, or as `x-goog-api-key`."""
+
+
+def _key_in(target: str) -> str:
+    """The key in a query; "" if there is none that could be a token."""
+    query = target.partition("?")[2]
+    key = next((unquote(field.removeprefix(_KEY)) for field in query.split("&") if field.startswith(_KEY)), "")
+    return key if key.isascii() else ""
+
+
 def _tokens_in(headers: Mapping[str, str]) -> list[str]:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     found = [token.strip()] if scheme.lower() == "bearer" else []
-    found.append(headers.get("x-api-key", "").strip())
+    found += [headers.get(name, "").strip() for name in ("x-api-key", "x-goog-api-key")]
     return [each for each in found if each]
 
 

@@ -98,6 +98,9 @@ class HttpReply(CreditedReply):
     def begins(self, mesh: dict[str, Any]) -> None:
         self._mesh = mesh
 
+    def frame(self, framing: Framing) -> None:
+        self._app = framing
+
     def opens(self, status: int, headers: Mapping[str, str]) -> None:
         self._opened = status, headers
         self.bodiless = self.bodiless or status in _BODILESS

@@ -189,7 +189,8 @@ class HttpServer:
         if incoming.method == "OPTIONS" or path in pages.OPEN:
             incoming.limit = incoming.limit or pages.MOST_BODY
             return
-        incoming.caller = caller = access.caller(connection.caller, headers, is_unix=is_unix)
+        incoming.caller = caller = access.caller(connection.caller, headers, incoming.target, is_unix=is_unix)
+        incoming.target = access.without_key(incoming.target)
         if connection.caller.uid < 0:
             self._count_as(connection, caller)
         self._check_path(incoming.method, path)

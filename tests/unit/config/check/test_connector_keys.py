@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshd.catalogue import known as catalogue
 from meshd.config import MeshConfig
 from meshd.config.schema.proxy import ProxyToken
 from meshd.connectors.registry import ConnectorRegistry
@@ -94,8 +95,9 @@ def test_a_group_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("how", ["connector", "name"])
-def test_a_disabled_provider_may_wait_for_its_connector(how: str) -> None:
-    planned = "google.gemini.v1"
+def test_a_disabled_provider_may_wait_for_its_connector(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = "acme.later.v1"
+    monkeypatch.setattr(catalogue, "planned_connectors", lambda: {"provider": (planned,)})
     name, connector = ("later", {"connector": planned}) if how == "connector" else (planned, {})
     entry = {"enabled": False, "api_key": "${secrets:X}", "zone": "eu", **connector}
     assert found({"providers": {**house(), name: entry}}) == []

@@ -159,7 +159,6 @@ def test_aliases_and_prefixes() -> None:
         {"connectors": {"packages": [{"path": "x", "sha256": "0"}]}},
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
-        {"providers": {"gemini": {"connector": "google.gemini.v1"}}},
         {"storage": {"durability": "power"}},
         {"storage": {"format": "json"}},
         {"storage": {"connector": "redis.redis.v1"}},

@@ -16,14 +16,14 @@ from tests.support.conversations import asked, drawn, told
 from tests.support.conversations.member import Member, answered
 from tests.support.providers.three_apis import Said
 
-FORMATS = ("openai", "anthropic", "responses")
+FORMATS = ("openai", "anthropic", "responses", "gemini")
 few = settings(max_examples=12)
 PAIRS = [*itertools.permutations(FORMATS, 2), *itertools.product(FORMATS, ("bedrock", "cohere"))]
 
 
 def _as_said_to(member: str, app: str, facts: list[Any]) -> list[Any]:
-    """Only Anthropic's API says that a tool failed. In a chat a tool's result is text, and images in it are the
-    user's. Converse refuses blank texts."""
+    """Only Anthropic's API and Gemini's say that a tool failed, and in the latter images come after a result's text. In
+    a chat a tool's result is text, and images in it are the user's. Converse refuses blank texts."""
     if member == "bedrock":
         facts = [fact for fact in facts if not _is_blank(fact[-1])]
         facts = [(*fact[:2], [each for each in fact[2] if not _is_blank(each)], False) if fact[0] == "result" else fact
@@ -35,13 +35,15 @@ def _as_said_to(member: str, app: str, facts: list[Any]) -> list[Any]:
             made, shown = [*made, *shown, fact], []
             continue
         _, call, said, failed = fact
+        if "gemini" in (app, member):
+            said = sorted(said, key=lambda each: type(each) is tuple)
         if member in ("openai", "cohere"):
             for n, each in enumerate(said):
                 if type(each) is tuple:
                     name = f"image {len(shown) // 2 + 1}"
                     shown += [("user", f"[{name}, from a tool]"), ("user", each)]
                     said = [*said[:n], f"[{name}: see the next message]", *said[n + 1 :]]
-        made.append(("result", call, said, failed and app == member == "anthropic"))
+        made.append(("result", call, said, failed and {app, member} <= {"anthropic", "gemini"}))
     return [*made, *shown]
 
 

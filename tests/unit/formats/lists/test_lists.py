@@ -1,4 +1,4 @@
-"""The forms of a list of models: OpenAI's, Anthropic's in pages, and Codex's catalogue."""
+"""The forms of a list of models: OpenAI's, Anthropic's and Google's in pages, and Codex's catalogue."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from openai.types import Model
 from meshd.formats.lists.anthropic import AnthropicList
 from meshd.formats.lists.codex import CodexCatalogue
 from meshd.formats.lists.entry import Entry
+from meshd.formats.lists.gemini import GeminiList
 from meshd.formats.lists.known import list_form_of
 from meshd.formats.lists.openai import OpenAIList
 from meshd.formats.openai.models import read_listing
@@ -33,12 +34,26 @@ ALL = [POOL, ALIAS, VECTORS, WORDS, MODEL]
         ({}, {}, OpenAIList),
         ({"anthropic-version": "2023-06-01"}, {}, AnthropicList),
         ({"anthropic-version": ""}, {"limit": "1000"}, AnthropicList),
+        ({"x-goog-api-client": "google-genai-sdk/3.6.1"}, {"pageSize": "50"}, GeminiList),
         ({}, {"client_version": "0.171.0"}, CodexCatalogue),
         ({"user-agent": "x"}, {"limit": "5"}, OpenAIList),
     ],
 )
 def test_which_form_is_asked_for(headers: dict[str, str], query: dict[str, str], form: type) -> None:
     assert isinstance(list_form_of(headers, query), form)
+
+
+def test_googles_pages_and_what_each_model_answers() -> None:
+    first = GeminiList().listed(ALL, {"pageSize": "3"})
+    rest = GeminiList().listed(ALL, {"pageSize": "3", "pageToken": first["nextPageToken"]})
+    assert "nextPageToken" not in rest
+    found = {each["name"]: each for each in [*first["models"], *rest["models"]]}
+    assert list(found) == [f"models/{each.id}" for each in ALL]
+    assert (found["models/chat"]["inputTokenLimit"], found["models/chat"]["outputTokenLimit"]) == (32_000, 8_000)
+    with pytest.raises(InvalidRequestError) as wrong:
+        GeminiList().listed(ALL, {"pageToken": "x"})
+    assert wrong.value.param == "pageToken"
+    assert GeminiList().one(VECTORS)["supportedGenerationMethods"] == ["embedContent", "batchEmbedContents"]
 
 
 # -- OpenAI's -------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""A request's body: what it needs, and changing what is in it."""

@@ -1,0 +1,1 @@
+"""Between the Gemini API and neutral records, both ways."""

@@ -1,0 +1,124 @@
+"""A streamed response: its chunks, which are responses themselves, as the events of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.events import (
+    AudioDelta,
+    Began,
+    CallBegan,
+    CallDelta,
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    Unread,
+    Used,
+)
+from meshd.formats.conversation.parts import Audio, Original, Part, Reasoning, Text, ToolCall
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
+from meshd.formats.gemini.conversation.answer import blocked, created_at, identified, read_logprobs
+from meshd.formats.gemini.conversation.content import FORMAT, camelled, read_parts, written_part
+from meshd.formats.gemini.conversation.finishes import finish_of
+from meshd.formats.gemini.usage import units_in, usage_in
+from meshd.sdk.provider import Usage
+
+_OF_A_RESPONSE = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
+_OF_A_CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult"})
+
+
+class ChunkReader:
+    """Of one stream: `read` its chunks in order."""
+
+    def __init__(self) -> None:
+        self._id: str | None = None
+        self._calls: dict[int, int] = {}  # of each candidate
+        self._thoughts: dict[int, int] = {}  # that are over, the same
+        self._units: dict[str, int] = {}
+        self._usage: Usage | None = None
+
+    def read(self, data: bytes) -> list[Event]:
+        """Raises Unreadable."""
+        document = answer_of(data)
+        try:
+            return list(self._events(camelled(Fields(document, "", FORMAT, strict=False)).left))
+        except RecursionError:
+            raise Unreadable("it is nested too deeply") from None
+
+    def _events(self, document: dict[str, Any]) -> Iterator[Event]:
+        if self._id is None:
+            fields = Fields(document, "", FORMAT, strict=False)
+            self._id = fields.text("responseId")
+            yield Began(self._id, fields.text("modelVersion"), created_at(document.get("createTime")))
+        given = document.get("candidates")
+        candidates = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+        for position, candidate in enumerate(candidates):
+            yield from self._candidate(camelled(Fields(candidate, "", FORMAT, strict=False)), position)
+        if blocked(document) and not candidates:
+            yield Finished(Finish.FILTER)
+        if unknown := {name: value for name, value in document.items() if name not in _OF_A_RESPONSE}:
+            yield Unread(Original(FORMAT, json_of(unknown)))
+        for name, count in units_in(candidates):
+            self._units[name] = self._units.get(name, 0) + count
+        usage = usage_in(document.get("usageMetadata"), tuple(self._units.items()))
+        if usage is not None and usage != self._usage:
+            self._usage = usage
+            yield Used(usage)
+
+    def _candidate(self, fields: Fields, position: int) -> Iterator[Event]:
+        index = fields.whole("index")
+        choice = position if index is None else index
+        content = fields.left.get("content")
+        logprobs = read_logprobs(fields.left.get("logprobsResult"))
+        if isinstance(content, dict):
+            parts = read_parts(camelled(Fields(content, "", FORMAT, strict=False)))
+            for part in identified(parts, self._id or "", self._calls.get(choice, 0)):
+                for event in self._part(part, choice):
+                    if logprobs and isinstance(event, TextDelta):
+                        event, logprobs = TextDelta(event.text, choice, 0, logprobs), ()
+                    yield event
+        if unknown := {name: value for name, value in fields.left.items() if name not in _OF_A_CANDIDATE}:
+            yield Unread(Original(FORMAT, json_of(unknown)), choice)
+        finish = finish_of(fields.left.get("finishReason"), calls=bool(self._calls.get(choice)))
+        if finish is not None:
+            yield Finished(finish, choice)
+
+    def _part(self, part: Part, choice: int) -> Iterator[Event]:
+        match part:
+            case Reasoning():
+                if part.text or part.signature:
+                    yield self._thought(part.text, part.signature, choice)
+            case Text():
+                if part.text:
+                    yield TextDelta(part.text, choice)
+                if part.signature:
+                    yield self._thought("", part.signature, choice)
+            case ToolCall():
+                call = self._calls.get(choice, 0)
+                self._calls[choice] = call + 1
+                if part.signature:
+                    yield self._thought("", part.signature, choice)
+                yield CallBegan(call, part.id, part.name, signature=part.signature, choice=choice)
+                yield CallDelta(call, part.arguments, choice)
+            case Audio() if part.source.data:
+                yield AudioDelta(part.source.data, choice=choice)
+            case _:
+                self._thoughts[choice] = self._thoughts.get(choice, 0) + 1
+                content = {"parts": [_json(part)], "role": "model"}
+                yield Unread(Original(FORMAT, json_of({"content": content})), choice)
+
+    def _thought(self, text: str, signature: str, choice: int) -> ReasoningDelta:
+        """Nothing more of a thought comes after its signature."""
+        block = self._thoughts.get(choice, 0)
+        if signature:
+            self._thoughts[choice] = block + 1
+        return ReasoningDelta(text, signature, "", choice, block)
+
+
+def _json(part: Part) -> Any:
+    return msgspec.Raw(part.original.json) if part.original is not None else written_part(part, answer=True)

@@ -1,0 +1,1 @@
+"""Event streams of `streamGenerateContent`, from the first byte to the end."""

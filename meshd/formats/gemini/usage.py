@@ -1,0 +1,74 @@
+"""The usage report of an answer. Its counts of candidates leave out thoughts, and those of the prompt leave out what
+tools of the provider added.
+
+Owns: adding them up, and taking them apart again.
+Must never: judge whether a report is plausible (`routing/attempts/usage.py`), or fail on a count of another type.
+
+https://ai.google.dev/api/generate-content#UsageMetadata, 2026-11-28
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.core.prices import IMAGES
+from meshd.formats.openai.usage import first_count, within
+from meshd.sdk.provider import Usage
+
+Units = tuple[tuple[str, int], ...]
+
+
+def usage_in(report: object, units: Units = ()) -> Usage | None:
+    """`usageMetadata`; None unless the provider counted something. units: what the answer shows besides tokens. A count
+    of 0 is left out by the provider."""
+    if not isinstance(report, Mapping):
+        return None
+    prompt, total = _count(report, "promptTokenCount"), _count(report, "totalTokenCount")
+    said = _count(report, "candidatesTokenCount", "responseTokenCount")
+    if prompt is None and said is None:
+        return None
+    thought, read = _count(report, "thoughtsTokenCount") or 0, _count(report, "cachedContentTokenCount") or 0
+    output = (said or 0) + max(thought, 0)
+    asked = (prompt or 0) + max(_count(report, "toolUsePromptTokenCount") or 0, 0)
+    if said is None and not thought and total is not None and total > asked:
+        output = total - asked
+    return Usage(within(asked), within(output), read, None, units, min(max(thought, 0), max(output, 0)))
+
+
+def _count(report: Mapping[str, Any], *names: str) -> int | None:
+    found = first_count(*(report.get(name) for name in names))
+    return None if found is None else within(found)
+
+
+def units_in(candidates: list[dict[str, Any]]) -> Units:
+    """Images that the answer contains, and searches that were made for it."""
+    images = searches = 0
+    for candidate in candidates:
+        content, grounding = candidate.get("content"), candidate.get("groundingMetadata")
+        parts = content.get("parts") if isinstance(content, dict) else None
+        images += sum(map(_is_image, parts)) if isinstance(parts, list) else 0
+        queries = grounding.get("webSearchQueries") if isinstance(grounding, dict) else None
+        searches += len(queries) if isinstance(queries, list) else 0
+    counted = ((IMAGES, images), ("searches", searches))
+    return tuple((name, count) for name, count in counted if count)
+
+
+def _is_image(part: Any) -> bool:
+    data = part.get("inlineData") if isinstance(part, dict) and not part.get("thought") else None
+    kind = data.get("mimeType") if isinstance(data, dict) else None
+    return isinstance(kind, str) and kind.startswith("image/")
+
+
+def usage_map(usage: Usage) -> dict[str, Any]:
+    """In Gemini's names."""
+    made = {
+        "promptTokenCount": usage.input_tokens,
+        "candidatesTokenCount": max(usage.output_tokens - usage.reasoning_tokens, 0),
+        "totalTokenCount": usage.input_tokens + usage.output_tokens,
+    }
+    if usage.cached_tokens:
+        made["cachedContentTokenCount"] = usage.cached_tokens
+    if usage.reasoning_tokens:
+        made["thoughtsTokenCount"] = usage.reasoning_tokens
+    return made
