@@ -76,7 +76,7 @@ def translate(
     """Print a text in another language.
 
     $ meshctl translate "Good morning" --to de --formal
-    $ meshctl translate - --to fr < letter.txt > lettre.txt
+    $ meshctl translate - --to fr < a.txt
     """
     formality = None if formal is None else "more" if formal else "less"
     asked = {"text": _text(text, "TEXT"), "target": to, "source": source, "formality": formality}

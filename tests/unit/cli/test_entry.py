@@ -13,8 +13,8 @@ from meshd.cli import daemon, entry, names
 BUILT = {
     "apps", "batch", "catalogue", "connect",
     "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "image", "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "speak", "stats",
-    "status", "token", "top", "transcribe",
+    "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload", "rotate", "search", "speak",
+    "stats", "status", "token", "top", "transcribe", "translate",
 }  # fmt: skip
 
 

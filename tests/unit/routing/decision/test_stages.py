@@ -31,7 +31,7 @@ def objection(stage: Stage, spec: ModelSpec, **needs: Any) -> str | None:
         (chat.CHAT, CHAT, True),
         (chat.CHAT, "generation.text-generation.code-generation", True),
         (chat.CHAT, "understanding.vision-understanding.ocr", True),
-        (chat.CHAT, "transformation.translation", True),
+        (chat.CHAT, "transformation.translation", False),
         (chat.CHAT, "interaction.tool-calling", True),
         (chat.CHAT, "compliance.pii-detection", True),
         (chat.CHAT, "evaluation-notes.style", True),
