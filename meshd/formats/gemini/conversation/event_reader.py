@@ -32,6 +32,34 @@ _OF_A_RESPONSE = frozenset({"candidates", "usageMetadata", "modelVersion", "resp
 _OF_A_CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult"})
 
 
+class _Part(msgspec.Struct, gc=False):
+    text: str
+    thought: bool = False
+    thoughtSignature: None = None
+    thought_signature: None = None
+
+
+class _Content(msgspec.Struct, gc=False):
+    parts: list[_Part]
+
+
+class _Candidate(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: _Content
+    index: int = 0
+
+
+class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What most of a stream is: texts of one candidate."""
+
+    candidates: list[_Candidate]
+    usageMetadata: dict[str, Any] | None = None
+    modelVersion: str = ""
+    responseId: str = ""
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
 class ChunkReader:
     """Of one stream: `read` its chunks in order."""
 
@@ -44,11 +72,38 @@ class ChunkReader:
 
     def read(self, data: bytes) -> list[Event]:
         """Raises Unreadable."""
+        plain = self._plain(data) if self._id is not None else None
+        if plain is not None:
+            return plain
         document = answer_of(data)
         try:
             return list(self._events(camelled(Fields(document, "", FORMAT, strict=False)).left))
         except RecursionError:
             raise Unreadable("it is nested too deeply") from None
+
+    def _plain(self, data: bytes) -> list[Event] | None:
+        """The events of a chunk that has only texts; None if it has more."""
+        try:
+            chunk = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(chunk.candidates) != 1:
+            return None
+        [candidate] = chunk.candidates
+        choice = candidate.index
+        events: list[Event] = [
+            self._thought(part.text, "", choice) if part.thought else TextDelta(part.text, choice)
+            for part in candidate.content.parts
+            if part.text
+        ]
+        events.extend(self._used(chunk.usageMetadata))
+        return events
+
+    def _used(self, report: Any) -> Iterator[Event]:
+        usage = usage_in(report, tuple(self._units.items()))
+        if usage is not None and usage != self._usage:
+            self._usage = usage
+            yield Used(usage)
 
     def _events(self, document: dict[str, Any]) -> Iterator[Event]:
         if self._id is None:
@@ -65,10 +120,7 @@ class ChunkReader:
             yield Unread(Original(FORMAT, json_of(unknown)))
         for name, count in units_in(candidates):
             self._units[name] = self._units.get(name, 0) + count
-        usage = usage_in(document.get("usageMetadata"), tuple(self._units.items()))
-        if usage is not None and usage != self._usage:
-            self._usage = usage
-            yield Used(usage)
+        yield from self._used(document.get("usageMetadata"))
 
     def _candidate(self, fields: Fields, position: int) -> Iterator[Event]:
         index = fields.whole("index")
