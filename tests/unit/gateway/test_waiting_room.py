@@ -22,9 +22,9 @@ GO = GiveUp(MeshError("it went on"))  # what a plan says does not matter here
 class Plan:
     """Goes on when there is `room`, an exception is raised in its place."""
 
-    def __init__(self, room: list[Any], app: str = "a") -> None:
+    def __init__(self, room: list[Any], app: str = "a", gives_way: bool = False) -> None:
         self.room = room
-        self.requester = Requester(label=app)
+        self.requester = Requester(label=app, gives_way=gives_way)
         self.deadline = time.time() + 60
         self.attempts: list[Any] = []
         self.pool = SimpleNamespace(name="chat")
@@ -141,3 +141,20 @@ async def test_a_loop_may_give_what_is_due_at_once_no_time(room: WaitingRoom, mo
 
     tasks = await waiting(room, Timed([]), Timed([], app="b"))
     assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [GO, GO]
+
+
+async def test_a_batchs_request_waits_behind_anyones_and_delays_none(room: WaitingRoom) -> None:
+    space: list[Any] = []
+    (first,) = await waiting(room, Plan(space))
+    batch = Plan(space, "b", gives_way=True)
+    space.append(GO)
+    assert isinstance(room.step(batch, clock.now()), Wait)  # though there is room
+    later = join(room, batch)
+    await asyncio.sleep(0)
+    room.freed()
+    assert await asyncio.wait_for(first, 1) is GO
+    space.append(GO)
+    assert room.step(Plan(space, "c"), clock.now()) is GO  # nothing waits behind a batch's
+    space.append(GO)
+    room.freed()
+    assert await asyncio.wait_for(later, 1) is GO
