@@ -16,7 +16,6 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from meshd.core.events.cause import Why, cause_of
@@ -30,7 +29,7 @@ from meshd.routing.rates.headroom import (
 )
 from meshd.routing.rates.key_ring import KeyRing, RestingKey
 from meshd.routing.rates.provider_room import headroom_of, no_room_with_key, no_room_with_keys
-from meshd.routing.rates.records import Holder, ModelRecord, Pace, RateTicket
+from meshd.routing.rates.records import Holder, ModelRecord, Pace, RateTicket, expected_tokens
 from meshd.routing.rates.sliding_window import WINDOW
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.standing import LONGEST_KEPT, Availability
@@ -41,9 +40,6 @@ from meshd.sdk.provider import FailureKind, RateLimits
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question
 
-
-EXPECTED_OUTPUT = 1024
-"""Tokens, for a model without any record."""
 
 _SMOOTHING = 0.2  # of the average output: the last three requests make up half of it
 _SWEEP_EVERY = 60.0  # s
@@ -95,7 +91,7 @@ class Rates:
                 return NoRoom(f"{spec.name} asked us to pause {model.id}; {room_in(left)}", left, told=True)
         tokens = 0
         if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
-            tokens = _expected(question.estimate(model), record)
+            tokens = expected_tokens(question.estimate(model), record)
         if _is_limited(app):
             no_room = self._no_room_for_app(question, app, tokens)
             if no_room is not None:
@@ -137,7 +133,7 @@ class Rates:
             self._sweep(now)
         provider, record = _made(self.providers, spec.name, Holder), _made(self.models, model.id, ModelRecord)
         record.used_at = now
-        tokens = _expected(estimate, record)
+        tokens = expected_tokens(estimate, record)
         ticket = RateTicket(model, question.pool.name, requester.account, estimate, now, tokens=tokens)
         if spec.keys:
             ring = provider.keys = provider.keys or KeyRing()
@@ -401,9 +397,3 @@ def _made(records: dict[Any, Any], name: Any, make: Callable[[], Any]) -> Any:
 
 def _is_limited(rate: RateSpec) -> bool:
     return rate.rpm is not None or rate.tpm is not None or rate.concurrency is not None
-
-
-def _expected(estimate: Estimate, record: ModelRecord | None) -> int:
-    """Tokens that a request counts for."""
-    output = EXPECTED_OUTPUT if record is None or record.output is None else ceil(record.output)
-    return estimate.tokens_in + min(estimate.tokens_out, output)

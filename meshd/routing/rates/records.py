@@ -5,6 +5,8 @@ Owns: the records of `rates.py`. Must never: decide anything.
 
 from __future__ import annotations
 
+from math import ceil
+
 import msgspec
 
 from meshd.routing.rates.header_limits import LeftAlone, Observed
@@ -12,6 +14,9 @@ from meshd.routing.rates.key_ring import KeyRing
 from meshd.routing.rates.sliding_window import Sent, SlidingWindow
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.table.specs import ModelSpec
+
+EXPECTED_OUTPUT = 1024
+"""Tokens, for a model without any record."""
 
 
 class RateTicket(msgspec.Struct, eq=False):
@@ -57,6 +62,12 @@ class ModelRecord:
         self.limits_tokens = False  # a header gave a limit of tokens
         self.left_alone: LeftAlone | None = None
         self.used_at = 0.0
+
+
+def expected_tokens(estimate: Estimate, record: ModelRecord | None) -> int:
+    """Tokens that a request counts for. record: of its model."""
+    output = EXPECTED_OUTPUT if record is None or record.output is None else ceil(record.output)
+    return estimate.tokens_in + min(estimate.tokens_out, output)
 
 
 class Pace:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.routing.rates.headroom import Headroom, NoRoom
-from meshd.routing.rates.rates import EXPECTED_OUTPUT
+from meshd.routing.rates.records import EXPECTED_OUTPUT
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import RateSpec
