@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.services.seam import Ask, Asked, Malformed, Service, Steps, objects, text
+from meshd.services.speech.google import speech
 from meshd.services.translation.query import read, result
 
 _MOST_TEXTS = 128
@@ -34,4 +35,4 @@ def translate(asked: Asked) -> Steps:
     return result(found, sum(map(len, translation.texts)))
 
 
-GOOGLE_CLOUD = Service({"translate": translate})
+GOOGLE_CLOUD = Service({"translate": translate, "audio.speech": speech})

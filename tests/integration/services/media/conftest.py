@@ -17,6 +17,7 @@ CONNECTORS = {
     "elevenlabs": "elevenlabs.tts.v1",
     "azure-speech": "azure.tts.v1",
     "deepgram": "deepgram.speech.v1",
+    "google-cloud": "google.cloud-ai.v1",
     "assemblyai": "assemblyai.stt.v1",
     "stability": "stability.image-gen.v1",
     "fal": "fal.media-gen.v1",

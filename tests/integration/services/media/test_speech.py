@@ -16,6 +16,7 @@ EACH = {
     "azure-speech.neural": sound("Land ho", "en-US-AvaMultilingualNeural", "audio-24khz-96kbitrate-mono-mp3"),
     "azure-speech.neural-hd": sound("Land ho", "en-US-Ava:DragonHDLatestNeural", "audio-24khz-96kbitrate-mono-mp3"),
     "deepgram.aura-2-thalia-en": sound("Land ho", "aura-2-thalia-en", "mp3"),
+    "google-cloud.chirp-3-hd": sound("Land ho", "en-US-Chirp3-HD-Kore", "MP3"),
 }
 
 
@@ -42,6 +43,7 @@ def test_each_is_streamed(client: Any, model: str) -> None:
          ("de-DE-KatjaNeural", "ogg-24khz-16bit-mono-opus")),
         ("azure-speech.neural", {"voice": 'a"><b>', "speed": 1.5, "language": "de-DE"},
          ('a"><b>', "audio-24khz-96kbitrate-mono-mp3")),
+        ("google-cloud.chirp-3-hd", {"voice": "Puck", "language": "de-DE"}, ("de-DE-Chirp3-HD-Puck", "MP3")),
         ("deepgram.aura-2-thalia-en", {"voice": "aura-2-orion-en", "response_format": "flac"},
          ("aura-2-orion-en", "flac")),
     ],

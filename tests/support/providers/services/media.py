@@ -2,6 +2,7 @@
 
 ElevenLabs: https://elevenlabs.io/docs/api-reference/text-to-speech/convert, …/speech-to-text/convert
 Azure: https://learn.microsoft.com/azure/ai-services/speech-service/rest-text-to-speech
+Google: https://cloud.google.com/text-to-speech/docs/reference/rest/v1/text/synthesize
 Deepgram: https://developers.deepgram.com/reference/speech-to-text/listen-pre-recorded, …/text-to-speech/speak-request
 AssemblyAI: https://www.assemblyai.com/docs/api-reference/transcripts/submit
 Stability: https://platform.stability.ai/docs/api-reference#tag/Generate
@@ -18,6 +19,7 @@ from xml.etree import ElementTree
 
 from aiohttp import web
 
+from tests.support.providers.services.searches import google_failure
 from tests.support.providers.services.server import LocalService
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
@@ -171,6 +173,23 @@ DEEPGRAM = LocalService(
     {"POST /v1/listen": _deepgram_words, "POST /v1/speak": _deepgram_speech, "GET /v1/projects": _deepgram_projects},
     _deepgram_failure,
     scheme="Token ",
+)
+
+# -- Google -------------------------------------------------------------------------------------------
+
+
+async def _google_speech(request: web.Request) -> web.Response:
+    asked = await request.json()
+    told = sound(asked["input"]["text"], asked["voice"]["name"], asked["audioConfig"]["audioEncoding"])
+    return web.json_response({"audioContent": base64.b64encode(told).decode()})
+
+
+GOOGLE = LocalService(
+    "google-cloud",
+    {"POST /v1/text:synthesize": _google_speech},
+    google_failure,
+    header="X-Goog-Api-Key",
+    scheme="",
 )
 
 # -- AssemblyAI ---------------------------------------------------------------------------------------
@@ -365,4 +384,4 @@ REPLICATE = LocalService(
     lambda status: web.json_response({"title": "Error", "detail": "Something went wrong"}, status=status),
 )
 
-MEDIA = (ELEVENLABS, AZURE, DEEPGRAM, ASSEMBLYAI, STABILITY, FAL, REPLICATE)
+MEDIA = (ELEVENLABS, AZURE, DEEPGRAM, GOOGLE, ASSEMBLYAI, STABILITY, FAL, REPLICATE)
