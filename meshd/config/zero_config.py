@@ -22,10 +22,19 @@ from meshd.sdk.connector import ConnectorSpec
 
 LOCAL_LLM = "local-llm"
 LOCAL_EMBEDDINGS = "local-embeddings"
-_EMBEDDED = {LOCAL_LLM: "modelmesh.local-llm.v1", LOCAL_EMBEDDINGS: "modelmesh.local-embeddings.v1"}
+LOCAL_SPEECH = "local-speech"
+LOCAL_TRANSCRIPTION = "local-transcription"
+_EMBEDDED = {
+    LOCAL_LLM: "modelmesh.local-llm.v1",
+    LOCAL_EMBEDDINGS: "modelmesh.local-embeddings.v1",
+    LOCAL_SPEECH: "modelmesh.local-speech.v1",
+    LOCAL_TRANSCRIPTION: "modelmesh.local-transcription.v1",
+}
 _EMBEDDED_SERVES = {
     LOCAL_LLM: ("chat-completion", "text-completion"),
     LOCAL_EMBEDDINGS: ("text-embeddings",),
+    LOCAL_SPEECH: ("text-to-speech",),
+    LOCAL_TRANSCRIPTION: ("speech-to-text",),
 }
 _ALWAYS = ("text-generation", "embeddings")
 """Pools that exist even without a model: a local server may be started at any time."""

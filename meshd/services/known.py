@@ -26,6 +26,8 @@ SERVICES: Mapping[str, str] = {
     "azure-speech": "meshd.services.speech.azure:AZURE_SPEECH",
     "deepgram": "meshd.services.speech.deepgram:DEEPGRAM",
     "assemblyai": "meshd.services.transcription.assemblyai:ASSEMBLYAI",
+    "local-speech": "meshd.services.speech.local:LOCAL_SPEECH",
+    "local-transcription": "meshd.services.transcription.local:LOCAL_TRANSCRIPTION",
     "stability": "meshd.services.images.stability:STABILITY",
     "fal": "meshd.services.images.fal:FAL",
     "replicate": "meshd.services.images.replicate:REPLICATE",

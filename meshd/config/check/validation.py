@@ -32,7 +32,10 @@ from modelmesh.wording import likeliest
 NAME = re.compile(r"[A-Za-z0-9.\-_/:]+")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _CHOSEN_NAMES = ("providers", "models", "pools", "apps")
-_SELF_LISTING = ("modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1", "modelmesh.scripted.v1")
+_SELF_LISTING = (
+    *("modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1", "modelmesh.local-speech.v1"),
+    *("modelmesh.local-transcription.v1", "modelmesh.scripted.v1"),
+)
 """Connectors whose models exist even without an entry in `models`."""
 
 

@@ -151,6 +151,12 @@ class LocalEmbeddingsSettings(Section):
     )
 
 
+class LocalAudioSettings(Section):
+    idle_timeout: Duration = Field(
+        default=300.0, description="The child process is stopped when it has been unused for this long."
+    )
+
+
 class ScriptedSettings(Section):
     script: Any = Field(default=(), description="The answers and faults: a list in order, or a map by model.")
     models: Names = Field(default=(), description="The models it lists.")

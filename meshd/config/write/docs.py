@@ -152,7 +152,7 @@ The daemon uses what the machine offers, in this order of preference:
 {providers}
 2. every local server that answers ({servers}), if root, a system user or the daemon's own user runs it
    ([operating.md](operating.md#servers-on-this-machine));
-3. the embedded models, if the extra `local` is installed.
+3. the embedded models, as far as the extras `local` and `speech` are installed.
 
 `meshctl config show` prints the resulting configuration, and `meshctl config init` writes it to a commented file that
 you can start from.

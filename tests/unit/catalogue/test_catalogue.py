@@ -81,6 +81,8 @@ PROVIDERS = [
     "responses-compatible.v1",
     "modelmesh.local-llm.v1",
     "modelmesh.local-embeddings.v1",
+    "modelmesh.local-speech.v1",
+    "modelmesh.local-transcription.v1",
     "modelmesh.scripted.v1",
 ]
 """Every provider connector of the catalogue and of the daemon."""
@@ -105,6 +107,8 @@ WITHOUT_PRICES = {
     "gemini-compatible.v1": "whatever its server costs",
     "modelmesh.local-llm.v1": "local",
     "modelmesh.local-embeddings.v1": "local",
+    "modelmesh.local-speech.v1": "local",
+    "modelmesh.local-transcription.v1": "local",
     "modelmesh.scripted.v1": "a script",
 }
 

@@ -48,13 +48,15 @@ def test_keys_in_the_environment(registry: ConnectorRegistry) -> None:
     environ = {"ALPHA_OLD_KEY": "sk-a", "ZETA_KEY": "sk-z", "HIDDEN_KEY": "sk-h"}
     config = zero_config(environ, installed=everything, registry=registry)
     assert config.validate(registry) == []
-    assert list(config.raw["providers"]) == ["zeta", "alpha", "local-llm", "local-embeddings"]
+    local = ["local-llm", "local-embeddings", "local-speech", "local-transcription"]
+    assert list(config.raw["providers"]) == ["zeta", "alpha", *local]
     assert config.raw["providers"]["alpha"] == {"connector": "alpha.llm.v1", "api_key": "${secrets:ALPHA_OLD_KEY}"}
     assert "sk-" not in str(config.raw)
     assert config.pools["text-generation"].provider_priority == ("zeta", *LOCAL_SERVERS, "local-llm")
     assert config.pools["embeddings"].provider_priority == ("alpha", *LOCAL_SERVERS, "local-embeddings")
-    assert config.pools["text-to-speech"].provider_priority == ("zeta", *LOCAL_SERVERS)
-    assert "speech-to-text" not in config.pools
+    assert config.pools["text-to-speech"].provider_priority == ("zeta", *LOCAL_SERVERS, "local-speech")
+    assert config.pools["speech-to-text"].provider_priority == (*LOCAL_SERVERS, "local-transcription")
+    assert "ocr" not in config.pools
     assert config.pools["text-generation"].strategy == "modelmesh.priority-selection.v1"
 
 

