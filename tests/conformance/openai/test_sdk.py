@@ -303,6 +303,6 @@ def test_operations_that_do_not_exist_are_reported_as_such(client):
     import openai
 
     with pytest.raises(openai.NotFoundError) as caught:
-        client.fine_tuning.jobs.list()
+        client.vector_stores.list()
     assert caught.value.code == "unknown_path"
     assert "POST /v1/chat/completions" in str(caught.value)

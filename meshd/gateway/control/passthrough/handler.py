@@ -64,10 +64,10 @@ class Passthrough(Group):
         table = self.runtime.table
         names = [name for name in reader.providers() if table.providers[name].fine_tuning]
         if len(names) != 1:
-            which = ", ".join(map(short, names)) or "none"
+            which = f"Several providers ({', '.join(map(short, names))}) have" if names else "No provider has"
             raise InvalidRequestError(
-                f"Fine-tuning is passed on to the one provider with fine_tuning.supported, and that is {which}; set it "
-                f"for one, or ask at {PREFIX}NAME/fine_tuning/….",
+                f"{which} `fine_tuning.supported`, which says where fine-tuning is passed on to; set it for one, or ask "
+                f"at {PREFIX}NAME/fine_tuning/….",
                 code="fine_tuning_provider",
             )
         path = request.path.removeprefix(_VERSION)

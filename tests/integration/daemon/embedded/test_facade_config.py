@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import modelmesh
+from meshd.catalogue import known as catalogue
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
 from modelmesh import ConfigurationError, NotFoundError
@@ -19,10 +20,12 @@ def test_unknown_keys_of_observability_are_refused(two, section):
     assert (problem.path, problem.message) == (f"observability.{section}.colour", "unknown key")
 
 
-def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left):
+def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left, monkeypatch):
+    planned = {"provider": ("acme.later.v1", "acme.last.v1")}
+    monkeypatch.setattr(catalogue, "planned_connectors", lambda: planned)
     config = two()
-    config["providers"]["later"] = {"connector": "google.vertex.v1", "enabled": False, "location": "europe-west3"}
-    config["providers"]["google.gemini.v1"] = {"enabled": False}
+    config["providers"]["later"] = {"connector": "acme.later.v1", "enabled": False, "location": "europe-west3"}
+    config["providers"]["acme.last.v1"] = {"enabled": False}
     with modelmesh.create("chat", config=config) as client:
         assert client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])
 
@@ -30,12 +33,12 @@ def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left):
 def test_capabilities_that_nothing_can_be_asked_for_make_no_pool(two, nothing_left):
     config = {**two(), **MEMORY}
     del config["pools"]
-    config["models"]["first.chat"]["capabilities"] += ["text-to-video", "web-search"]
+    config["models"]["first.chat"]["capabilities"] += ["text-to-video", "voice-cloning"]
     with ModelMesh() as mesh:
         mesh.initialize(config)
         pools = mesh.get_router().list_pools()
     assert "chat-completion" in pools
-    assert not {"text-to-video", "web-search"} & set(pools)
+    assert not {"text-to-video", "voice-cloning"} & set(pools)
 
 
 def test_reload_says_what_changed(mesh, two):
