@@ -66,8 +66,8 @@ class Passthrough(Group):
         if len(names) != 1:
             which = f"Several providers ({', '.join(map(short, names))}) have" if names else "No provider has"
             raise InvalidRequestError(
-                f"{which} `fine_tuning.supported`, which says where fine-tuning is passed on to; set it for one, or ask "
-                f"at {PREFIX}NAME/fine_tuning/….",
+                f"{which} `fine_tuning.supported`, where fine-tuning is passed on to; set it for one, or ask at "
+                f"{PREFIX}NAME/fine_tuning/….",
                 code="fine_tuning_provider",
             )
         path = request.path.removeprefix(_VERSION)

@@ -142,7 +142,8 @@ def test_explain_says_everything_and_sends_nothing(daemon, server):
     assert found["chosen"] == "cheap"
     assert found["order"] == ["cheap", "dear"]
     assert [stage["name"] for stage in found["stages"]] == [
-        "access", "credential", "capability", "delivery", "features", "state", "maintenance", "select", "budget", "limits",
+        "access", "credential", "capability", "delivery", "features", "state", "maintenance", "select",
+        "budget", "limits",
     ]  # fmt: skip
     cheap, dear = found["candidates"]
     assert dear["expected_cost"] > cheap["expected_cost"] > 0
