@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.services.images.query import Images, made, read, waits_for_files
+from meshd.services.images.query import Images, files, made, read
 from meshd.services.seam import (
     POLLED,
     Ask,
@@ -45,7 +45,7 @@ def generation(asked: Asked) -> Steps:
         raise failed(f"the request ended as {state}")
     answer = yield Ask("GET", url=response, again=POLLED)
     urls = [url for each in objects(answer.object().get("images")) if (url := text(each.get("url")))]
-    found = yield from waits_for_files(images, urls)
+    found = yield from files(images, urls)
     return made(images, found, answer)
 
 

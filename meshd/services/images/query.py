@@ -6,9 +6,9 @@ Source: https://platform.openai.com/docs/api-reference/images/create (read 2026-
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -86,20 +86,16 @@ def made(images: Images, found: Iterable[tuple[str, bytes]], told: Told) -> Resu
     return Result({"created": _created(told.headers), "data": data}, units={"images": len(data)})
 
 
-def fetched(url: str) -> Ask:
+def _fetched(url: str) -> Ask:
     """A file that the provider refers to."""
     return Ask("GET", url=url, again=1, most=MOST_BYTES, headers={"Accept": "*/*"})
 
 
-def waits_for_files(images: Images, urls: Iterable[str]) -> Any:
-    """Steps: the files, if the app wants them and not their addresses."""
+def files(images: Images, urls: Iterable[str]) -> Generator[Step, Told, list[tuple[str, bytes]]]:
+    """Steps for `made`: each address, with its file if the app wants that instead."""
     found: list[tuple[str, bytes]] = []
     for url in urls:
-        content = b""
-        if images.response_format == "b64_json":
-            step: Step = fetched(url)
-            told: Told = yield step
-            content = told.body
+        content = (yield _fetched(url)).body if images.response_format == "b64_json" else b""
         found.append((url, content))
     return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.services.images.query import Images, made, read, waits_for_files
+from meshd.services.images.query import Images, files, made, read
 from meshd.services.seam import (
     POLLED,
     Ask,
@@ -45,7 +45,7 @@ def generation(asked: Asked) -> Steps:
     urls = [each for each in (output if isinstance(output, list) else [output]) if isinstance(each, str) and each]
     if not urls:
         raise Malformed("without an output")
-    found = yield from waits_for_files(images, urls)
+    found = yield from files(images, urls)
     return made(images, found, told)
 
 
