@@ -64,6 +64,13 @@ def inode(connection: socket.socket) -> int:
     return os.fstat(connection.fileno()).st_ino
 
 
+def owns(own: socket.socket, address: str) -> bool:
+    """Whether a socket of ours owns its port there. Another process may listen at the same port of another address."""
+    found = owners(port_of(own), address)
+    assert found is not None
+    return Owner(ME, inode(own)) in found
+
+
 # -- who listens -----------------------------------------------------------------------------------------
 
 
@@ -81,16 +88,14 @@ def test_a_listener_counts_for_the_addresses_that_reach_it(
     source: str, listen: Callable[..., socket.socket], bound: str, dual: bool, reached: set[str]
 ) -> None:
     listener = listen(bound, dual=dual)
-    port = port_of(listener)
     for address in ("127.0.0.1", "127.0.0.2", "::1"):
-        expected = {Owner(ME, inode(listener))} if address in reached else set()
-        assert owners(port, address) == expected, address
+        assert owns(listener, address) is (address in reached), address
 
 
 def test_an_ipv6_wildcard_that_takes_no_ipv4_does_not_count_for_ipv4(listen: Callable[..., socket.socket]) -> None:
-    port = port_of(listen("::"))
-    assert owners(port) == frozenset()
-    assert owners(port, "::1")
+    listener = listen("::")
+    assert not owns(listener, "127.0.0.1")
+    assert owns(listener, "::1")
 
 
 @as_root
@@ -108,10 +113,10 @@ def test_nothing_listens_at_a_port_that_is_only_bound_or_connected(
     source: str, listen: Callable[..., socket.socket]
 ) -> None:
     with socket.create_connection(listen().getsockname()) as connection:
-        assert owners(port_of(connection)) == frozenset()
+        assert not owns(connection, "127.0.0.1")
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        assert owners(port_of(bound)) == frozenset()
+        assert not owns(bound, "127.0.0.1")
 
 
 @as_root
