@@ -146,8 +146,8 @@ class BatchRun:
         if checks.faults:
             self._fail(checks.faults)
             return False
-        if not self._stop.is_set():
-            size = (await self._work(path.stat)).st_size
+        size = (await self._work(path.stat)).st_size
+        if not self._stop.is_set():  # asked last, since it may be cancelled during all of the above
             there = self._passing.choose(record, self._caller, checks.model, checks.total, size)
             self._change(records.IN_PROGRESS, total=checks.total, there=there)
         return True
