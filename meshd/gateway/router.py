@@ -107,7 +107,7 @@ class Router:
         self.cache = ResponseCache(actors.spawn)
         self._spoken = spoken_at()
         self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
-        self.dispatcher = Dispatcher({path: each.format.name for path, each in self._spoken.items()}, self._infer)
+        self.dispatcher = Dispatcher({path: each.format_name for path, each in self._spoken.items()}, self._infer)
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
         store = ResponseStore(actors.tell)
         self.responses = ResponseKeeper(runtime, self.admission, store, self._reader)
