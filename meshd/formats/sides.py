@@ -6,15 +6,17 @@ Where APIs differ, it is done as in OpenAI's, which most servers copy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from meshd.formats.errors.not_answers import NotAnAnswer
 from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_openai
-from meshd.formats.protocol import EVENT_STREAM, Address, PassedOn, Reading
+from meshd.formats.protocol import EVENT_STREAM, Address, Opened, PassedOn, Reading, StreamReader
 from meshd.formats.sse import comment
+from meshd.formats.stream.event_reader import watched
+from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings, RateLimits
 from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
@@ -23,11 +25,13 @@ _BASE = "/v1/"  # of an app's paths; a provider's are relative to its base URL
 
 
 class JSONProviderSide(ABC):
-    """One provider, with its quirks: `models_path`, `api_key_header`, `api_key_scheme`."""
+    """One provider, with its quirks: `models_path`, `api_key_header`, `api_key_scheme`. reader: of its
+    streams."""
 
     name: ClassVar[str]
     usual_models_path: ClassVar[str] = "models"
     usual_key_header: ClassVar[str] = ""  # "": `Authorization`, as a bearer token
+    reader: ClassVar[Callable[..., StreamReader]]
     by_model: bool = False
     events_type: str = "text/event-stream"
 
@@ -45,6 +49,11 @@ class JSONProviderSide(ABC):
         if not key:
             return {}
         return {self._key_header: key} if self._key_header else {"Authorization": f"{self._key_scheme} {key}"}
+
+    def stream(
+        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
+    ) -> StreamReader:
+        return self.reader(body, **watched(call, address, opened))
 
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
         try:

@@ -24,10 +24,8 @@ from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.limit_headers import as_anthropic
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
-from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import Format, Reading, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
-from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings, RateLimits
 from meshd.sdk.reading import lenient
 
@@ -43,6 +41,7 @@ class AnthropicProviderSide(JSONProviderSide):
     usual_models_path = "models?limit=1000"
     usual_key_header = "x-api-key"
     assembling = Assembly
+    reader = EventReader
     read_models = staticmethod(read_listing)
     read_model = staticmethod(read_model)
 
@@ -59,11 +58,6 @@ class AnthropicProviderSide(JSONProviderSide):
 
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
         return answer.read_answer(body)
-
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> EventReader:
-        return EventReader(body, **watched(call, address, opened))
 
 
 class AnthropicAppSide(JSONAppSide):

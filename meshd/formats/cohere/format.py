@@ -12,10 +12,8 @@ from meshd.formats.cohere.request import RequestWriter
 from meshd.formats.cohere.stream.assembled import Assembly
 from meshd.formats.cohere.stream.event_stream import EventReader
 from meshd.formats.openai.answer import read_answer as read_rows
-from meshd.formats.protocol import Address, Opened, ProviderFormat, Reading, Translator
+from meshd.formats.protocol import ProviderFormat, Reading, Translator
 from meshd.formats.sides import JSONProviderSide
-from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import ProviderCall, ProviderSettings
 
 _NAME = "cohere"
@@ -31,6 +29,7 @@ class CohereProviderSide(JSONProviderSide):
     name = _NAME
     usual_models_path = "v1/models?page_size=1000"
     assembling = Assembly
+    reader = EventReader
     read_models = staticmethod(read_listing)
     read_model = staticmethod(read_model)
 
@@ -41,11 +40,6 @@ class CohereProviderSide(JSONProviderSide):
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
         reader = _READERS.get(call.operation.name)
         return read_rows(body, call.operation) if reader is None else reader(body)
-
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> EventReader:
-        return EventReader(body, **watched(call, address, opened))
 
 
 def _translator() -> Translator:

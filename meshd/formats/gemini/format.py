@@ -27,10 +27,8 @@ from meshd.formats.gemini.stream.assembled import Assembly
 from meshd.formats.gemini.stream.event_stream import EventReader
 from meshd.formats.gemini.usage import usage_map
 from meshd.formats.gemini.vectors import read_vectors
-from meshd.formats.protocol import Address, Format, Opened, OperationTranslator, Reading, Translator
+from meshd.formats.protocol import Format, OperationTranslator, Reading, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
-from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 
 _NAME = "gemini"
@@ -45,6 +43,7 @@ class GeminiProviderSide(JSONProviderSide):
     usual_models_path = "models?pageSize=1000"
     usual_key_header = "x-goog-api-key"
     assembling = Assembly
+    reader = EventReader
     read_models = staticmethod(read_listing)
     read_model = staticmethod(read_model)
 
@@ -69,11 +68,6 @@ class GeminiProviderSide(JSONProviderSide):
 
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
         return answer.read_answer(body) if call.operation.conversation else read_vectors(body)
-
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> EventReader:
-        return EventReader(body, **watched(call, address, opened))
 
 
 class GeminiAppSide(JSONAppSide):

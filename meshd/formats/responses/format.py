@@ -10,7 +10,7 @@ from meshd.core.needs import Named
 from meshd.formats.keeping import Keeping
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.openai.models import read_listing, read_model
-from meshd.formats.protocol import Address, Format, Opened, Reading, Translator
+from meshd.formats.protocol import Format, Reading, Translator
 from meshd.formats.responses import stored
 from meshd.formats.responses.answer import answer_text, read_answer
 from meshd.formats.responses.body import known_items, meaning
@@ -26,8 +26,6 @@ from meshd.formats.responses.stream.event_stream import EventReader
 from meshd.formats.responses.usage import usage_map
 from meshd.formats.responses.wire import type_of
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
-from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 
 _NAME = "responses"
@@ -38,6 +36,7 @@ class ResponsesProviderSide(JSONProviderSide):
 
     name = _NAME
     assembling = Assembly
+    reader = EventReader
     read_models = staticmethod(read_listing)
     read_model = staticmethod(read_model)
 
@@ -47,11 +46,6 @@ class ResponsesProviderSide(JSONProviderSide):
 
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
         return read_answer(body)
-
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> EventReader:
-        return EventReader(body, **watched(call, address, opened))
 
 
 class ResponsesAppSide(JSONAppSide):
