@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 
 from aiohttp import web
 
+from tests.support.providers.chat_answer import chat_answer
 from tests.support.providers.in_thread import ProviderInThread
-
-_USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
 class KeyedProvider(ProviderInThread):
@@ -47,23 +45,11 @@ class KeyedProvider(ProviderInThread):
         return web.json_response({"error": error}, status=self.status)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        await request.read()
         key = self._key(request)
         self.asked[key] += 1
         if key not in self.accepted:
             self.refused += 1
             return self._refusal()
         await asyncio.sleep(self.delay)
-        head = {"id": "x", "created": 1, "model": "m"}
-        if not body.get("stream"):
-            message = {"role": "assistant", "content": "hi"}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            return web.json_response({**head, "object": "chat.completion", "choices": [choice], "usage": _USAGE})
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for delta, finish in (({"role": "assistant", "content": "hi"}, None), ({}, "stop")):
-            choice = {"index": 0, "delta": delta, "finish_reason": finish}
-            chunk = {**head, "object": "chat.completion.chunk", "choices": [choice]}
-            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        await response.write(b"data: [DONE]\n\n")
-        return response
+        return await chat_answer(request)

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import web
 
+from tests.support.providers.chat_answer import chat_answer
 from tests.support.providers.in_thread import ProviderInThread
 
 CLIENT, SECRET = "mesh client", "s3cret/of:the mesh"
-_USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
 class TokenServer(ProviderInThread):
@@ -104,19 +104,7 @@ class TokenServer(ProviderInThread):
         return self._refusal(request) or web.json_response({"had": len(said)})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        await request.read()
         if refusal := self._refusal(request):
             return refusal
-        head = {"id": "x", "created": 1, "model": "m"}
-        if not body.get("stream"):
-            message = {"role": "assistant", "content": "hi"}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            return web.json_response({**head, "object": "chat.completion", "choices": [choice], "usage": _USAGE})
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for delta, finish in (({"role": "assistant", "content": "hi"}, None), ({}, "stop")):
-            choice = {"index": 0, "delta": delta, "finish_reason": finish}
-            chunk = {**head, "object": "chat.completion.chunk", "choices": [choice]}
-            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        await response.write(b"data: [DONE]\n\n")
-        return response
+        return await chat_answer(request)
