@@ -121,9 +121,10 @@ class World:
     async def settle(self) -> None:
         """Until nothing more happens by itself."""
         before = -1
-        while before != (before := len(self.wire.written) + len(self.asked)):
-            for _ in range(6):
-                await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while before != (before := len(self.wire.written) + len(self.asked)) or self.turns.waiting:
+                for _ in range(6):
+                    await asyncio.sleep(0)
 
     @property
     def answers(self) -> list[SimpleNamespace]:

@@ -73,6 +73,11 @@ class Turns:
             known.queue.append(worker)
             self._waiting[known] = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether messages wait for the turn of their user."""
+        return bool(self._waiting)
+
     def close(self) -> None:
         self._waiting.clear()
         self._present.clear()
