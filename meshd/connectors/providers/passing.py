@@ -123,10 +123,19 @@ def _target(base: URL, asked: RawRequest, own: Mapping[str, str]) -> URL:
     fields = [field for field in asked.query.split("&") if field and field.partition("=")[0] not in own]
     added = URL.build(query=dict(own)).raw_query_string if own else ""
     query = "&".join([*fields, *([added] if added else ())])
-    target = URL(f"{base.with_query(None)}{asked.path}{'?' if query else ''}{query}", encoded=True)
+    base = _branch(base.with_query(None), asked.branch)
+    target = URL(f"{base}{asked.path}{'?' if query else ''}{query}", encoded=True)
     if target.origin() != base.origin() or not target.raw_path.startswith(base.raw_path):
         raise ProviderFailure(FailureKind.INVALID_REQUEST, "this path leads away from the provider's API", unsent=True)
     return target
+
+
+def _branch(base: URL, branch: str) -> URL:
+    """base: ends in a slash. branch: see `RawRequest`."""
+    if not branch:
+        return base
+    above, _, last = base.raw_path.rstrip("/").rpartition("/")
+    return base.with_path(f"{above}/{branch}/{last}/", encoded=True)
 
 
 def _headers(own: CIMultiDict[str], asked: RawRequest) -> CIMultiDict[str]:

@@ -70,8 +70,8 @@ class OpenAIBatches:
         part = f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="{run}.jsonl"\r\n'
         begin = f"{field}{part}content-type: application/jsonl\r\n\r\n"
         file.between(begin.encode(), f"\r\n--{boundary}--\r\n".encode())
-        kind = f"multipart/form-data; boundary={boundary}"
-        uploaded = await ask(send, _File, "POST", "files", body=file, content_type=kind)
+        headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+        uploaded = await ask(send, _File, "POST", "files", body=file, headers=headers)
         asked = {
             "input_file_id": uploaded.id,
             "endpoint": f"/v1/{path}",

@@ -5,21 +5,35 @@ Must never: know a connection, or whose a batch is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from meshd.sdk.calls.passing import RawAnswer, RawBody
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
 
 class Send(Protocol):
-    """Sends a request below the provider's base URL, with its key. Raises ProviderFailure."""
+    """Sends a request below the provider's base URL, with its key. Raises ProviderFailure.
+
+    headers: by lower-case name. branch: see `RawRequest`."""
 
     async def __call__(
-        self, method: str, path: str, *, query: str = "", body: bytes | RawBody = b"", content_type: str = ""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        body: bytes | RawBody = b"",
+        headers: Mapping[str, str] = NO_HEADERS,
+        branch: str = "",
     ) -> RawAnswer: ...
 
 
 class Remote(NamedTuple):
-    """A batch at its provider. ended: nothing more comes. results: paths of its results, below the base URL."""
+    """A batch at its provider. ended: nothing more comes. results: paths of its results, below the base URL, with
+    their query."""
 
     id: str
     ended: bool = False

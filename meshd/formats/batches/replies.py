@@ -5,6 +5,8 @@ Must never: hold more than a bounded part of an answer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +17,7 @@ from meshd.sdk.calls.passing import RawAnswer, RawBody
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 _MOST = 4 * 1024**2
+_JSON: Mapping[str, str] = MappingProxyType({"content-type": "application/json"})
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
@@ -42,14 +45,15 @@ async def ask(
     *,
     query: str = "",
     body: bytes | RawBody = b"",
-    content_type: str = "application/json",
+    headers: Mapping[str, str] = _JSON,
+    branch: str = "",
 ) -> T:
-    """The answer as a record. Raises ProviderFailure."""
-    answer = await send(method, path, query=query, body=body, content_type=content_type)
+    """The answer as a record. headers: of the request. Raises ProviderFailure."""
+    answer = await send(method, path, query=query, body=body, headers=headers, branch=branch)
     try:
         if answer.status >= 400:
-            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-            raise failure_from_response(answer.status, await answer.failure(), headers, path)
+            told = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+            raise failure_from_response(answer.status, await answer.failure(), told, path)
         said = bytearray()
         while data := await answer.more():
             said += data

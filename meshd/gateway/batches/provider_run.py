@@ -14,13 +14,13 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from meshd.formats.batches.known import APIS
-from meshd.formats.batches.protocol import BatchApi, Remote, Result
+from meshd.formats.batches.protocol import NO_HEADERS, BatchApi, Remote, Result
 from meshd.gateway.batches.lines import Found, LineReader, decode
 from meshd.gateway.batches.prepared import DoesNotFit, Preparing
 from meshd.gateway.batches.records import AtProvider, BatchRecord
@@ -244,11 +244,18 @@ class ProviderRun:
         await self._note(self._at)
 
     async def _send(
-        self, method: str, path: str, *, query: str = "", body: bytes | RawBody = b"", content_type: str = ""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        body: bytes | RawBody = b"",
+        headers: Mapping[str, str] = NO_HEADERS,
+        branch: str = "",
     ) -> RawAnswer:
-        headers = {"content-type": content_type} if content_type else {}
+        asked = RawRequest(method, path, query, headers, body, _SENT_WITHIN, branch=branch)
         with self._preparing.runtime.connectors.lease(self._at.provider) as provider:
-            return await provider.forward(RawRequest(method, path, query, headers, body, _SENT_WITHIN))
+            return await provider.forward(asked)
 
     # -- its results ----------------------------------------------------------------------------------
 
@@ -271,7 +278,8 @@ class ProviderRun:
                 wait = min(2 * wait, _RAREST)
 
     async def _result_lines(self, path: str) -> AsyncIterator[bytes]:
-        answer = await self._send("GET", path)
+        place, _, query = path.partition("?")
+        answer = await self._send("GET", place, query=query)
         try:
             if answer.status >= 400:
                 raise ProviderFailure(FailureKind.BAD_ANSWER, f"{path} answered {answer.status}", status=answer.status)

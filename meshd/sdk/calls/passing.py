@@ -24,7 +24,8 @@ class RawBody(Protocol):
 class RawRequest(NamedTuple):
     """path, query: below the provider's base URL, as they are sent, and checked. headers: by lower-case name, none of
     them secret. timeout: seconds in which nothing is taken or comes. key: the id of the provider's key, "" for the only
-    one. credential: the caller's own, for a provider that takes it."""
+    one. credential: the caller's own, for a provider that takes it. branch: stands before the last segment of the base
+    URL's path (`upload` for Google: https://host/upload/v1beta/files)."""
 
     method: str
     path: str
@@ -34,6 +35,7 @@ class RawRequest(NamedTuple):
     timeout: float
     key: str = ""
     credential: Credential | None = None
+    branch: str = ""
 
 
 class Written(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,28 +10,32 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import types as genai_types
 
 from tests.integration.batches.test_kill import ledger
 from tests.support.batches import finished, jsonl, line, results, submit, upload
 from tests.support.client.responses import over_socket
 from tests.support.providers.batch_apis import TOKENS_IN, TOKENS_OUT, BatchApis
+from tests.support.providers.gemini_batches import AllBatchApis
 from tests.support.waiting import WAIT, until
 
-APIS = ("openai", "anthropic")
-CONNECTORS = {"openai": "openai.llm.v1", "anthropic": "anthropic.claude.v1"}
+APIS = ("openai", "anthropic", "gemini")
+CONNECTORS = {"openai": "openai.llm.v1", "anthropic": "anthropic.claude.v1", "gemini": "google.gemini.v1"}
 WORDS = ["one", "two", "fail 400", "fail 500"]
 
 
 @pytest.fixture
 def provider() -> Iterator[BatchApis]:
-    made = BatchApis()
+    made = AllBatchApis()
     yield made
     made.close()
 
 
 def config(provider: BatchApis, api: str, **more: Any) -> dict[str, Any]:
     off = {"enabled": False}
-    there = {"connector": CONNECTORS[api], "base_url": f"http://127.0.0.1:{provider.port}/v1", "api_key": "sk-1"}
+    url = f"http://127.0.0.1:{provider.port}/{'v1beta' if api == 'gemini' else 'v1'}"
+    there = {"connector": CONNECTORS[api], "base_url": url, "api_key": "sk-1"}
     return {
         "providers": {"there": {**there, **more.pop("there", {})}},
         "models": {
@@ -165,3 +170,27 @@ def test_anthropics_sdk_runs_a_batch_there(provider: BatchApis) -> None:
         (found,) = client.messages.batches.results(batch.id)
     result: Any = found.result
     assert (found.custom_id, result.message.content[0].text) == ("a", "heard one")
+
+
+def test_googles_sdk_runs_batches_there(provider: BatchApis) -> None:
+    asked: Any = {"contents": [{"role": "user", "parts": [{"text": "one"}]}]}
+    url = f"http://127.0.0.1:{provider.port}"
+    options = genai_types.HttpOptions(base_url=url, api_version="v1beta", timeout=int(WAIT * 1000))
+    with genai.Client(api_key="k", http_options=options) as client:
+        inline = client.batches.create(model="m", src=[asked], config={"display_name": "in"})
+        assert str(inline.state) == "JobState.JOB_STATE_PENDING"
+        done = client.batches.get(name=str(inline.name))
+        answers: Any = done.dest.inlined_responses if done.dest else None
+        assert [str(done.state), answers[0].response.text] == ["JobState.JOB_STATE_SUCCEEDED", "heard one"]
+        lines = io.BytesIO(jsonl([{"key": "a", "request": asked}]))
+        file = client.files.upload(file=lines, config={"mime_type": "application/jsonl", "display_name": "f"})
+        batch = client.batches.create(model="m", src=str(file.name), config={"display_name": "by-file"})
+        found: Any = client.batches.get(name=str(batch.name)).dest
+        row = json.loads(client.files.download(file=found.file_name))
+        assert (row["key"], row["response"]["candidates"][0]["content"]["parts"][0]["text"]) == ("a", "heard one")
+        assert [each.display_name for each in client.batches.list()] == ["by-file", "in"]
+        client.batches.delete(name=str(inline.name))
+        provider.hold.clear()
+        held = client.batches.create(model="m", src=[asked], config={"display_name": "held"})
+        client.batches.cancel(name=str(held.name))
+        assert str(client.batches.get(name=str(held.name)).state) == "JobState.JOB_STATE_CANCELLED"

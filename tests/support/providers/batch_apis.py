@@ -195,6 +195,8 @@ def lines_of(rows: list[dict[str, Any]]) -> bytes:
 
 
 def said(body: dict[str, Any]) -> str:
+    if "contents" in body:
+        return str(body["contents"][-1]["parts"][0]["text"])
     content = body["messages"][-1]["content"]
     return content if isinstance(content, str) else str(content[0]["text"])
 
