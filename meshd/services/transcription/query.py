@@ -31,6 +31,11 @@ class Transcription(msgspec.Struct):
         return self.response_format == "diarized_json"
 
     @property
+    def timed(self) -> bool:
+        """Whether the answer's form has times."""
+        return self.response_format not in ("json", "text")
+
+    @property
     def words(self) -> bool:
         """Whether the app wants each word's time."""
         wanted = self.timestamp_granularities

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.services.documents.google import parse
 from meshd.services.seam import Ask, Asked, Malformed, Service, Steps, objects, text
 from meshd.services.speech.google import speech
+from meshd.services.transcription.google import transcription
 from meshd.services.translation.query import read, result
 
 _MOST_TEXTS = 128
@@ -35,4 +37,11 @@ def translate(asked: Asked) -> Steps:
     return result(found, sum(map(len, translation.texts)))
 
 
-GOOGLE_CLOUD = Service({"translate": translate, "audio.speech": speech})
+GOOGLE_CLOUD = Service(
+    {
+        "translate": translate,
+        "audio.speech": speech,
+        "audio.transcriptions": transcription,
+        "documents.parse": parse,
+    }
+)

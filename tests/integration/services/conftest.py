@@ -10,6 +10,7 @@ import pytest
 
 import modelmesh
 from tests.support.providers.services.documents import UNSTRUCTURED, LlamaParse, llamaparse
+from tests.support.providers.services.google_cloud import GOOGLE_CLOUD
 from tests.support.providers.services.searches import SEARCHES
 from tests.support.providers.services.server import KEY, ServicesServer
 from tests.support.providers.services.texts import TEXTS
@@ -40,7 +41,7 @@ def jobs() -> LlamaParse:
 
 @pytest.fixture(scope="module")
 def services(jobs: LlamaParse) -> Iterator[ServicesServer]:
-    server = ServicesServer(*SEARCHES, *TEXTS, UNSTRUCTURED, llamaparse(jobs))
+    server = ServicesServer(*SEARCHES, *TEXTS, GOOGLE_CLOUD, UNSTRUCTURED, llamaparse(jobs))
     yield server
     server.close()
 

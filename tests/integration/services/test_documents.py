@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -37,6 +38,27 @@ def test_llamaparse_is_polled(client: Any, jobs: LlamaParse) -> None:
     assert configuration["processing_options"] == {"ocr_parameters": {"languages": ["en", "de"]}}
     text = client.documents.parse(model="llamaparse.fast", file=("a.pdf", PDF))
     assert (text.format, text.text) == ("text", "\n\n".join(PAGES))
+
+
+def test_googles_vision_reads_pages_and_pictures(client: Any, services: ServicesServer) -> None:
+    """Five pages a request. 0.0015 USD a page: as many are paid as there were, up to what was counted."""
+    seven = b"%PDF-1.4\n" + b"1 0 obj << /Type /Page >> endobj\n" * 7 + b"\x07"
+    answer = client.documents.parse(model="google-cloud.vision", file=("a.pdf", seven), languages="de", elements=True)
+    assert (answer.format, answer.usage.pages) == ("text", 7)
+    assert [page.text for page in answer.pages] == ["Lamp 1", "", *(f"Lamp {n}" for n in range(3, 8))]
+    assert answer.elements[1].to_dict() == {"type": "text", "text": "Lamp 3", "page": 3}
+    assert answer.mesh.cost == pytest.approx(7 * 0.0015)
+    [first], [second] = (json.loads(each.body)["requests"] for each in services.sent["google-cloud"][-2:])
+    assert "pages" not in first
+    assert second["pages"] == [6, 7]
+    assert first["imageContext"] == {"languageHints": ["de"]}
+    assert client.documents.parse(model="ocr", file=("a.png", b"\x89PNG")).text == "Lamp 1"
+    for asked, why in (
+        ({"file": ("a.png", b"BAD")}, "Bad image data"),
+        ({"file": ("a.pdf", seven), "output": "markdown"}, "output"),
+    ):
+        with pytest.raises(modelmesh.APIError, match=why):
+            client.documents.parse(model="google-cloud.vision", **asked)
 
 
 def test_a_job_that_fails_says_why(client: Any) -> None:

@@ -38,17 +38,29 @@ class Servers:
         self._main = main
         row = provider_row(settings.connector)
         moved = row is None or settings.base_url != row.base_url  # a proxy, or another server of the same API
-        hosts: Mapping[str, str] = {} if moved else settings.quirks.get("hosts") or {}
-        self._hosts = {name: ServiceServer(replace(settings, base_url=url)) for name, url in hosts.items()}
+        named: Mapping[str, str] = settings.quirks.get("hosts") or {}
+        self._named = _moved(named, settings.base_url or "") if moved else named
+        self._hosts: dict[str, ServiceServer] = {}
         self._downloads: tuple[str, ...] = tuple(settings.quirks.get("downloads") or ())
         self._keyless: dict[str, ServiceServer] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     def of(self, asked: Ask) -> ServiceServer:
         """The one that a request goes to. Raises ProviderFailure."""
-        found = self._at(asked.url) if asked.url else self._hosts.get(asked.host, self._main)
+        found = self._at(asked.url) if asked.url else self._host(asked.host)
         found.credentials = self._main.credentials
         return found
+
+    def _host(self, name: str) -> ServiceServer:
+        """Made when it is first asked: its address may have parts from the environment that no other needs."""
+        if name not in self._named:
+            return self._main
+        if name not in self._hosts:
+            try:
+                self._hosts[name] = ServiceServer(replace(self._settings, base_url=self._named[name]))
+            except ValueError as error:
+                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
+        return self._hosts[name]
 
     async def aclose(self) -> None:
         for server in (*self._hosts.values(), *self._keyless.values()):
@@ -81,6 +93,13 @@ class Servers:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         return found
+
+
+def _moved(hosts: Mapping[str, str], base: str) -> dict[str, str]:
+    """Those that have a path, with it below a configured address, which stands for all hosts."""
+    address, ask, query = base.partition("?")
+    paths = {name: url.partition("://")[2].partition("/")[2] for name, url in hosts.items()}
+    return {name: f"{address.rstrip('/')}/{path}{ask}{query}" for name, path in paths.items() if path}
 
 
 def _foreign() -> ProviderFailure:

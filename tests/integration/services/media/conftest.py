@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import modelmesh
+from tests.support.providers.services.google_cloud import GOOGLE_CLOUD
 from tests.support.providers.services.media import MEDIA
 from tests.support.providers.services.server import KEY, ServicesServer
 
@@ -37,14 +38,16 @@ def recording(seconds: int = 7) -> bytes:
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[ServicesServer]:
-    server = ServicesServer(*MEDIA)
+    server = ServicesServer(*MEDIA, GOOGLE_CLOUD)
     yield server
     server.close()
 
 
 @pytest.fixture(scope="module")
 def daemon(module_meshd: Any, services: ServicesServer) -> Any:
-    """Pools in which the first provider may fail have one of their own, which is set aside alone."""
+    """Google's version 2 is asked in a project that the environment names.
+
+    Pools in which the first provider may fail have one of their own, which is set aside alone."""
     made = {name: {"connector": id, "base_url": services.url(name), "api_key": KEY} for name, id in CONNECTORS.items()}
     pools: dict[str, Any] = {}
     for first, model, second, name in (
@@ -55,6 +58,7 @@ def daemon(module_meshd: Any, services: ServicesServer) -> Any:
         for wrong in ("429", "500", "402"):
             made[f"{name}-{wrong}"] = made[first]
             pools[f"{name}-{wrong}"] = {"models": [f"{name}-{wrong}.{model}", second], "strategy": "priority-selection"}
+    pools["minute"] = {"models": ["google-cloud.chirp_3", "deepgram.nova-3"], "strategy": "priority-selection"}
     made["versions"] = made["replicate"]
     own = {"provider": "versions", "model": "ours/sketch:v1", "capabilities": ["text-to-image"]}
     return module_meshd(
@@ -63,7 +67,8 @@ def daemon(module_meshd: Any, services: ServicesServer) -> Any:
             "models": {"own": own},
             "pools": pools,
             "discovery": {"health": {"enabled": False}},
-        }
+        },
+        env={"GOOGLE_CLOUD_PROJECT": "ours-1"},
     )
 
 

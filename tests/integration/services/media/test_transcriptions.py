@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from tests.support.providers.services.media import SECONDS, TEXT, WORDS
 from tests.support.providers.services.server import ServicesServer
 from tests.support.waiting import until
 
-MODELS = ("elevenlabs.scribe_v2", "deepgram.nova-3", "assemblyai.universal-3-pro")
+MODELS = ("elevenlabs.scribe_v2", "deepgram.nova-3", "assemblyai.universal-3-pro", "google-cloud.chirp_3")
 WAV = ("a.wav", recording(), "audio/wav")
-LENGTHS = {"elevenlabs.scribe_v2": 5.9, "deepgram.nova-3": SECONDS, "assemblyai.universal-3-pro": 7.0}
+LENGTHS = {"elevenlabs.scribe_v2": 5.9, "deepgram.nova-3": SECONDS, "assemblyai.universal-3-pro": 7.0,
+           "google-cloud.chirp_3": 7.0}  # fmt: skip
 
 
 def ask(client: Any, model: str, **more: Any) -> Any:
@@ -52,9 +54,33 @@ def test_what_it_cannot_do_is_named(client: Any) -> None:
 
 
 def test_minutes_are_paid_for(client: Any) -> None:
-    """0.0052 USD a minute at Deepgram, 0.0035 at AssemblyAI: each second that has begun."""
+    """0.0052 USD a minute at Deepgram, 0.0035 at AssemblyAI, 0.016 at Google: each second that has begun."""
     assert ask(client, "deepgram.nova-3").mesh.cost == pytest.approx(0.0052 * 7 / 60, rel=1e-5)
     assert ask(client, "assemblyai.universal-3-pro").mesh.cost == pytest.approx(0.0035 * 7 / 60, rel=1e-5)
+    assert ask(client, "google-cloud.chirp_3").mesh.cost == pytest.approx(0.016 * 7 / 60, rel=1e-5)
+
+
+def test_googles_older_models(client: Any, services: ServicesServer) -> None:
+    """They have to be told the language; the words of all speakers are in the last result."""
+    assert ask(client, "google-cloud.latest_long", language="en-US").text == TEXT
+    spoken = ask(client, "google-cloud.latest_long", language="en-US", response_format="diarized_json")
+    assert [(each.speaker, each.text) for each in spoken.segments] == [
+        ("1", "The lamp turns."),
+        ("2", "A ship answers."),
+    ]
+    assert spoken.text == TEXT
+    config = json.loads(services.sent["google-cloud"][-1].body)["config"]
+    assert (config["model"], config["languageCode"]) == ("latest_long", "en-US")
+    for more, param in (({}, "language"), ({"language": "en-US", "file": ("a.mp3", b"ID3", "audio/mpeg")}, "file")):
+        with pytest.raises(modelmesh.InvalidRequestError) as refused:
+            ask(client, "google-cloud.latest_long", **more)
+        assert refused.value.param == param
+
+
+def test_what_is_too_long_for_google_is_asked_of_another(client: Any) -> None:
+    long = ("a.wav", b"LONG", "audio/wav")
+    assert ask(client, "minute").mesh.model == "google-cloud.chirp_3"
+    assert ask(client, "minute", file=long).mesh.model == "deepgram.nova-3"
 
 
 def test_a_recording_without_speech_is_told(client: Any) -> None:

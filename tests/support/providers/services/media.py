@@ -2,7 +2,6 @@
 
 ElevenLabs: https://elevenlabs.io/docs/api-reference/text-to-speech/convert, …/speech-to-text/convert
 Azure: https://learn.microsoft.com/azure/ai-services/speech-service/rest-text-to-speech
-Google: https://cloud.google.com/text-to-speech/docs/reference/rest/v1/text/synthesize
 Deepgram: https://developers.deepgram.com/reference/speech-to-text/listen-pre-recorded, …/text-to-speech/speak-request
 AssemblyAI: https://www.assemblyai.com/docs/api-reference/transcripts/submit
 Stability: https://platform.stability.ai/docs/api-reference#tag/Generate
@@ -19,7 +18,6 @@ from xml.etree import ElementTree
 
 from aiohttp import web
 
-from tests.support.providers.services.searches import google_failure
 from tests.support.providers.services.server import LocalService
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
@@ -33,7 +31,7 @@ def sound(text: str, *told: str) -> bytes:
     return b"ID3" + "/".join((*told, text)).encode() * 40
 
 
-def _speaker(number: int) -> int:
+def speaker(number: int) -> int:
     return 0 if number < 3 else 1
 
 
@@ -71,7 +69,7 @@ async def _eleven_words(request: web.Request) -> web.Response:
     rows: list[dict[str, Any]] = []
     for number, word in enumerate(WORDS):
         row = {"text": word, "start": number * 1.0, "end": number + 0.9, "type": "word", "logprob": -0.1}
-        rows.append({**row, **({"speaker_id": f"speaker_{_speaker(number)}"} if diarize else {})})
+        rows.append({**row, **({"speaker_id": f"speaker_{speaker(number)}"} if diarize else {})})
         rows.append({"text": " ", "start": number + 0.9, "end": number + 1.0, "type": "spacing"})
     return web.json_response({"language_code": "eng", "language_probability": 0.98, "text": TEXT, "words": rows})
 
@@ -138,7 +136,7 @@ async def _deepgram_words(request: web.Request) -> web.Response:
     diarize = request.query.get("diarize") == "true"
     words = [
         {"word": word.strip(".").lower(), "punctuated_word": word, "start": number * 1.0, "end": number + 0.9}
-        | ({"speaker": _speaker(number)} if diarize else {})
+        | ({"speaker": speaker(number)} if diarize else {})
         for number, word in enumerate(WORDS)
     ]
     channel = {"alternatives": [{"transcript": TEXT, "confidence": 0.99, "words": words}]}
@@ -173,23 +171,6 @@ DEEPGRAM = LocalService(
     {"POST /v1/listen": _deepgram_words, "POST /v1/speak": _deepgram_speech, "GET /v1/projects": _deepgram_projects},
     _deepgram_failure,
     scheme="Token ",
-)
-
-# -- Google -------------------------------------------------------------------------------------------
-
-
-async def _google_speech(request: web.Request) -> web.Response:
-    asked = await request.json()
-    told = sound(asked["input"]["text"], asked["voice"]["name"], asked["audioConfig"]["audioEncoding"])
-    return web.json_response({"audioContent": base64.b64encode(told).decode()})
-
-
-GOOGLE = LocalService(
-    "google-cloud",
-    {"POST /v1/text:synthesize": _google_speech},
-    google_failure,
-    header="X-Goog-Api-Key",
-    scheme="",
 )
 
 # -- AssemblyAI ---------------------------------------------------------------------------------------
@@ -227,7 +208,7 @@ async def _assembly_state(request: web.Request) -> web.Response:
         return web.json_response({**told, **_of_assembly({"status": "error", "error": why})})
     words = [
         {"text": word, "start": number * 1000, "end": number * 1000 + 900, "confidence": 0.9}
-        | {"speaker": "AB"[_speaker(number)] if asked.get("speaker_labels") else None}
+        | {"speaker": "AB"[speaker(number)] if asked.get("speaker_labels") else None}
         for number, word in enumerate(WORDS)
     ]
     done = {"status": "completed", "text": TEXT, "words": words, "audio_duration": 7, "language_code": "en_us"}
@@ -384,4 +365,4 @@ REPLICATE = LocalService(
     lambda status: web.json_response({"title": "Error", "detail": "Something went wrong"}, status=status),
 )
 
-MEDIA = (ELEVENLABS, AZURE, DEEPGRAM, GOOGLE, ASSEMBLYAI, STABILITY, FAL, REPLICATE)
+MEDIA = (ELEVENLABS, AZURE, DEEPGRAM, ASSEMBLYAI, STABILITY, FAL, REPLICATE)

@@ -1,7 +1,6 @@
 """Translations and moderation as their providers document them, read on 2026-11-28; the words are ours.
 
 DeepL: https://developers.deepl.com/api-reference/translate
-Google: https://cloud.google.com/translate/docs/reference/rest/v2/translate
 Perspective: https://developers.perspectiveapi.com/s/about-the-api-methods
 
 A translation is the text in upper case, with its language before it: `DE: A LAMP`.
@@ -54,25 +53,6 @@ DEEPL = LocalService(
 )
 
 
-async def _google(request: web.Request) -> web.Response:
-    asked = await request.json()
-    if len(asked["q"]) > 128:
-        return google_failure(400)
-    source = {} if "source" in asked else {"detectedSourceLanguage": "en"}
-    rows = [{"translatedText": f"{asked['target'].upper()}: {text.upper()}", **source} for text in asked["q"]]
-    return web.json_response({"data": {"translations": rows}})
-
-
-GOOGLE_CLOUD = LocalService(
-    "google-cloud",
-    {"POST /language/translate/v2": _google},
-    google_failure,
-    header="X-Goog-Api-Key",
-    scheme="",
-    unauthorized=403,
-)
-
-
 async def _perspective(request: web.Request) -> web.Response:
     asked = json.loads(await request.read())
     value = 0.92 if "idiot" in asked["comment"]["text"] else 0.04
@@ -95,4 +75,4 @@ PERSPECTIVE = LocalService(
     unauthorized=403,
 )
 
-TEXTS = (DEEPL, GOOGLE_CLOUD, PERSPECTIVE)
+TEXTS = (DEEPL, PERSPECTIVE)
