@@ -11,6 +11,7 @@ from meshd.config.schema.base import (
     ConnectorEntry,
     Duration,
     Entries,
+    Fraction,
     NotBuiltYet,
     OpenSection,
     Positive,
@@ -100,6 +101,11 @@ class BatchesConfig(Section):
     max_lines: Positive = Field(default=50_000, description="Requests in one batch.")
     max_inflight: Positive = Field(
         default=8, description="Requests of all batches that are in flight at once; users take turns."
+    )
+    rate_share: Fraction = Field(
+        default=0.8,
+        description="Part of each limit on requests, tokens and concurrency that requests of batches may fill; the "
+        "rest is kept for requests that apps wait for.",
     )
     max_user_open: Positive = Field(default=16, description="Batches of one user or token that have not ended.")
     max_open: Positive = Field(default=128, description="Batches of all users that have not ended.")

@@ -91,6 +91,7 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
         operator,
         request.gives_way,
         request.credential is not None,
+        runtime.config.config.batches.rate_share if request.gives_way and runtime.config is not None else 1.0,
     )
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)

@@ -16,6 +16,7 @@ from meshd.routing.rates.headroom import (
     used_up,
 )
 from meshd.routing.rates.records import Holder, ModelRecord, Pace
+from meshd.routing.rates.shares import held_back
 from meshd.routing.rates.sliding_window import SlidingWindow
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.routing.words import without_words
@@ -71,7 +72,8 @@ def no_room_with_key(
             (observed.remaining_requests, 1, "requests"),
             (observed.remaining_tokens, tokens, "tokens"),
         ):
-            wait = None if remaining is None else remaining.free_in(wanted, now)
+            kept = 0 if remaining is None else held_back(remaining.limit, spec.rate.told)
+            wait = None if remaining is None else remaining.free_in(wanted + kept, now)
             if remaining is not None and wait is not None:
                 return used_up(spec.name, model.id, remaining, wanted, what, wait)
         if overrides(observed.remaining_requests, now):

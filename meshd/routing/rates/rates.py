@@ -30,6 +30,7 @@ from meshd.routing.rates.headroom import (
 from meshd.routing.rates.key_ring import KeyRing, RestingKey
 from meshd.routing.rates.provider_room import headroom_of, no_room_with_key, no_room_with_keys
 from meshd.routing.rates.records import Holder, ModelRecord, Pace, RateTicket, expected_tokens
+from meshd.routing.rates.shares import shared
 from meshd.routing.rates.sliding_window import WINDOW
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.standing import LONGEST_KEPT, Availability
@@ -64,16 +65,16 @@ class Rates:
         self._table = table
 
     def _of_now(self, question: Question, provider: str) -> tuple[ProviderSpec, RateSpec, PacingPolicy]:
-        """The provider, and the limits of app and pool, by the latest configuration if they still exist."""
-        before, now = question.table, self._table or question.table
-        if before is now:
-            return before.providers[provider], question.requester.app.rate, question.pool.pacing
-        app, pool = question.requester.app, question.pool
-        return (
-            now.providers.get(provider) or before.providers[provider],
-            now.apps.get(app.name, app).rate,
-            now.pools.get(pool.name, pool).pacing,
-        )
+        """The provider, and the limits of app and pool, by the latest configuration if they still exist, as they are
+        for this request."""
+        before, now, requester = question.table, self._table or question.table, question.requester
+        app, pool, spec = requester.app, question.pool, before.providers[provider]
+        if before is not now:
+            app, pool = now.apps.get(app.name, app), now.pools.get(pool.name, pool)
+            spec = now.providers.get(provider) or spec
+        if requester.share < 1.0:
+            return shared(spec, app.rate, pool.pacing, requester.share)
+        return spec, app.rate, pool.pacing
 
     # -- one attempt ----------------------------------------------------------------------------------
 

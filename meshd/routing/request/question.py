@@ -19,7 +19,8 @@ class Requester(msgspec.Struct, frozen=True):
     """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
     the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
     uid: the user's, by the kernel, -1: unknown. operator: whether it may read what providers said to others, and which
-    models its app may not use. gives_way: other requests go first where it has to wait.
+    models its app may not use. gives_way: other requests go first where it has to wait. share: the part of each limit
+    on rates that it may fill, together with all others.
     has_key: for providers that take the app's own.
     """
 
@@ -32,6 +33,7 @@ class Requester(msgspec.Struct, frozen=True):
     operator: bool = False
     gives_way: bool = False
     has_key: bool = False
+    share: float = 1.0
 
     @property
     def owner(self) -> int | str:

@@ -67,11 +67,13 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class RateSpec:
-    """Known limits. rpm, tpm: in any 60 s. concurrency: at once."""
+    """Known limits. rpm, tpm: in any 60 s. concurrency: at once. told: the part of a limit that the provider itself
+    tells which may be filled, 1: all."""
 
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
+    told: float = 1.0
 
 
 NO_RATES = RateSpec()

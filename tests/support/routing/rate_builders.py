@@ -23,10 +23,12 @@ class Room:
         self.rates = self.mesh.state.rates
         self.app = AppSpec("app", rate=app)
 
-    def question(self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app") -> Question:
+    def question(
+        self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app", share: float = 1.0
+    ) -> Question:
         question = self.mesh.question(RequestNeeds(CHAT, most=tokens, max_output=output))
         question.now = NOW + at
-        question.requester = Requester(self.app, account, operator=True)
+        question.requester = Requester(self.app, account, operator=True, share=share)
         return question
 
     def no_room(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> NoRoom | None:

@@ -22,7 +22,9 @@ class LimitStage(Stage):
 
     def objection(self, model: ModelSpec, question: Question) -> str | None:
         no_room = self._rates.no_room(question, model)
-        return None if no_room is None else no_room.reason
+        if no_room is None:
+            return None
+        return no_room.reason if question.requester.share == 1.0 else f"for batches, {no_room.reason}"
 
     def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
         alone = self._rates.left_alone(model.id, question.now)
