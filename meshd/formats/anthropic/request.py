@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.anthropic.body.caching import with_marks
+from meshd.formats.anthropic.body.citations import without_foreign
 from meshd.formats.anthropic.body.parameters import largest_output
 from meshd.formats.anthropic.versions import continues_prefill
 from meshd.formats.openai.body.prefill import continue_turn
@@ -42,6 +43,8 @@ class RequestWriter:
 
     def write(self, call: ProviderCall) -> bytes:
         given = with_marks(call.fields) if call.mark_caches else call.fields
+        if (messages := given.get("messages")) is not None:
+            given = {**given, "messages": without_foreign(messages)}
         fields: dict[str, Any] = {**given, "model": call.model}
         if "max_tokens" not in fields:  # this API requires it
             fields["max_tokens"] = call.most_output or largest_output(call.model)

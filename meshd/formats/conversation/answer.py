@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.parts import Part, Record
 from meshd.sdk.provider import Usage
 
@@ -40,18 +41,10 @@ class TokenLogprob(msgspec.Struct, frozen=True):
     top: tuple[TokenLogprob, ...] = ()
 
 
-class Citation(msgspec.Struct, frozen=True):
-    """A page that a text cites. start, end: characters of that text."""
-
-    url: str
-    title: str = ""
-    start: int = 0
-    end: int = 0
-
-
 class Choice(Record, frozen=True):
     """One of the answers to a request (Gemini's candidate). finish: None if it is not known to have ended. sequence:
-    the stop text that ended it (Anthropic). citations: what its text cites, where another format can tell that."""
+    the stop text that ended it (Anthropic). citations: what its
+    texts cite, by places in all of them as one text."""
 
     parts: tuple[Part, ...] = ()
     finish: Finish | None = None

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.parts import (
     Audio,
     Original,
@@ -98,17 +99,23 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """Something that only its own format has. choice: None if it belongs to the whole answer. citations: what others
-    may tell of it."""
+    """Something that only its own format has. choice: None if it belongs to the whole answer."""
 
     original: Original
     choice: int | None = None
-    citations: tuple[Citation, ...] = ()
+
+
+class Cited(msgspec.Struct, frozen=True):
+    """What the text so far cites, which comes after that text and counts from the choice's beginning."""
+
+    citation: Citation
+    choice: int = 0
 
 
 Event = (
     Began | TextDelta | ReasoningDelta | RefusalDelta | AudioDelta | CallBegan | CallDelta | Finished | Used | Unread
-)
+    | Cited
+)  # fmt: skip
 
 
 def assembled(events: Iterable[Event]) -> Answer:
@@ -138,6 +145,7 @@ class _Building:
         self._calls: dict[int, tuple[object, Part, list[str]]] = {}
         self._finished: Finished | None = None
         self._logprobs: list[TokenLogprob] = []
+        self._citations: list[Citation] = []
 
     def add(self, event: Event) -> None:
         match event:
@@ -159,6 +167,8 @@ class _Building:
                 if event.call not in self._calls:
                     self.add(CallBegan(event.call))
                 self._calls[event.call][2].append(event.arguments)
+            case Cited():
+                self._citations.append(event.citation)
             case Finished():
                 self._finished = event
 
@@ -196,7 +206,7 @@ class _Building:
     def choice(self, index: int) -> Choice:
         parts = tuple(_whole(part, "".join(text)) for _, part, text in self._parts)
         finish, sequence = (None, "") if self._finished is None else (self._finished.finish, self._finished.sequence)
-        return Choice(parts, finish, index, sequence, tuple(self._logprobs))
+        return Choice(parts, finish, index, sequence, tuple(self._logprobs), tuple(self._citations))
 
 
 def _whole(part: Part, text: str) -> Part:

@@ -25,8 +25,17 @@ def chat(asked: Json, said: Any) -> Json:
         content.append({"type": "text", "text": said.text})
     if content:
         message["content"] = content
+    if said.cites:
+        message["citations"] = [_cites(said, each, len(content) - 1) for each in said.cites]
     answer = {"id": "c14c80c3-18eb-4519-9460-6c92edd8cfb4", "finish_reason": ENDS[said.ended], "message": message}
     return answer | ({"usage": usage(said)} if said.usage else {})
+
+
+def _cites(said: Any, cited: tuple[str, str, int, int], place: int) -> Json:
+    url, title, start, end = cited
+    sources = [{"type": "document", "id": "page-1", "document": {"url": url, "title": title, "snippet": "So it is."}}]
+    kind = {"type": "PLAN"} if said.calls else {"type": "TEXT_CONTENT", "content_index": place}
+    return {"start": start, "end": end, "text": said.text[start:end], "sources": sources, **kind}
 
 
 def usage(said: Any) -> Json:
@@ -54,6 +63,9 @@ def events(asked: Json, said: Any) -> list[bytes]:
         made += _content(index, block["type"], block[block["type"]])
     plan = message.get("tool_plan", "")
     made += [_delta("tool-plan-delta", tool_plan=piece) for piece in _pieces(plan)]
+    for number, each in enumerate(message.get("citations", ())):
+        made.append({**_delta("citation-start", citations=each), "index": number})
+        made.append({"type": "citation-end", "index": number})
     for index, call in enumerate(message.get("tool_calls", ())):
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         first = arguments if said.whole else ""

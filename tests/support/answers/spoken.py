@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.answers import cohere_chat, spoken_converse
+from tests.support.answers import cited, cohere_chat, spoken_converse
 from tests.support.answers.spoken_gemini import chunks, response
 
 Json = dict[str, Any]
@@ -37,12 +37,19 @@ def _blocks(said: Any) -> list[Json]:
     thought = [{"type": "redacted_thinking", "data": said.sealed}] if said.sealed else []
     if said.thought:
         thought = [{"type": "thinking", "thinking": said.thought, "signature": said.sealed or "c2ln"}]
-    text = [{"type": "text", "text": said.text}] if said.text else []
+    text = [{"type": "text", "text": each, **_cites(page)} for each, page in cited.pieces(said)]
     calls = [
         {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": arguments}
         for number, (name, arguments) in enumerate(said.calls)
     ]
     return [*thought, *text, *calls]
+
+
+def _cites(page: cited.Page | None) -> Json:
+    if page is None:
+        return {}
+    kind = {"type": "web_search_result_location", "cited_text": "So it is.", "encrypted_index": "Eo8BCioI"}
+    return {"citations": [{**kind, "url": page[0], "title": page[1]}]}
 
 
 def _message(asked: Json, said: Any) -> Json:
@@ -71,8 +78,11 @@ def _message_events(asked: Json, said: Any) -> list[bytes]:
     head = {**whole, "content": [], "stop_reason": None, "usage": usage}
     events: list[Json] = [{"type": "message_start", "message": head}, {"type": "ping"}]
     for index, block in enumerate(whole["content"]):
+        cites = block.pop("citations", ())
         empty: Json = {"text": ""} if block["type"] == "text" else {"input": {}}
-        deltas: list[Json] = [{"type": "text_delta", "text": piece} for piece in _pieces(block.get("text", ""))]
+        empty |= {"citations": []} if cites else {}
+        deltas: list[Json] = [{"type": "citations_delta", "citation": each} for each in cites]
+        deltas += [{"type": "text_delta", "text": piece} for piece in _pieces(block.get("text", ""))]
         if block["type"] == "thinking":
             empty = {"thinking": "", "signature": ""}
             deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _pieces(block["thinking"])]
@@ -98,7 +108,8 @@ def _message_events(asked: Json, said: Any) -> list[bytes]:
 def _items(said: Any) -> list[Json]:
     summary = [{"type": "summary_text", "text": said.thought}] if said.thought else []
     thought = [{"id": "rs_1", "type": "reasoning", "summary": summary, "encrypted_content": said.sealed or "Z2c="}]
-    part = {"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}
+    annotations = [{"type": "url_citation", **_page(*each)} for each in said.cites]
+    part = {"type": "output_text", "text": said.text, "annotations": annotations, "logprobs": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     calls: list[Json] = [
         {
@@ -108,6 +119,10 @@ def _items(said: Any) -> list[Json]:
         for number, (name, arguments) in enumerate(said.calls)
     ]  # fmt: skip
     return [*(thought if said.thought or said.sealed else ()), *([message] if said.text else ()), *calls]
+
+
+def _page(url: str, title: str, start: int, end: int) -> Json:
+    return {"url": url, "title": title, "start_index": start, "end_index": end}
 
 
 def _response(asked: Json, said: Any) -> Json:
@@ -140,9 +155,14 @@ def _response_events(asked: Json, said: Any) -> list[bytes]:
         if item["type"] == "message":
             part = item["content"][0]
             at = {**at, "content_index": 0}
-            events.append({"type": "response.content_part.added", **at, "part": {**part, "text": ""}})
+            events.append(
+                {"type": "response.content_part.added", **at, "part": {**part, "text": "", "annotations": []}}
+            )
             for piece in _pieces(part["text"]):
                 events.append({"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []})
+            for number, each in enumerate(part["annotations"]):
+                added = {"annotation_index": number, "annotation": each}
+                events.append({"type": "response.output_text.annotation.added", **at, **added})
             events.append({"type": "response.output_text.done", **at, "text": part["text"], "logprobs": []})
             events.append({"type": "response.content_part.done", **at, "part": part})
         elif item["type"] == "reasoning":
@@ -192,9 +212,15 @@ def _chat(asked: Json, said: Any) -> Json:
         message["reasoning_content"] = said.thought
     if said.calls:
         message["tool_calls"] = _calls(said)
+    if said.cites:
+        message["annotations"] = _annotations(said)
     choice = {"index": 0, "message": message, "finish_reason": _CHAT_ENDS.get(said.ended, said.ended)}
     chat = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": asked["model"], "choices": [choice]}
     return {**chat, "usage": _usage(said)} if said.usage else chat
+
+
+def _annotations(said: Any) -> list[Json]:
+    return [{"type": "url_citation", "url_citation": _page(*each)} for each in said.cites]
 
 
 def _chat_events(asked: Json, said: Any) -> list[bytes]:
@@ -202,6 +228,7 @@ def _chat_events(asked: Json, said: Any) -> list[bytes]:
     deltas: list[Json] = [{"role": "assistant", "content": ""}]
     deltas += [{"reasoning_content": piece} for piece in _pieces(said.thought)]
     deltas += [{"content": piece} for piece in _pieces(said.text)]
+    deltas += [{"annotations": _annotations(said)}] if said.cites else []
     if said.whole and said.calls:
         deltas.append({"tool_calls": [{**call, "index": index} for index, call in enumerate(_calls(said))]})
     for index, call in enumerate(() if said.whole else _calls(said)):

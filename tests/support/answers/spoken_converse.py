@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support.answers import cited
 from tests.support.formats.converse_frames import event
 
 Json = dict[str, Any]
@@ -46,6 +47,9 @@ def _deltas(block: Json, piece: int) -> list[Json]:
         told = thought["reasoningText"]
         texts: list[Json] = [{"reasoningContent": {"text": part}} for part in _pieces(told["text"], piece)]
         return [*texts, {"reasoningContent": {"signature": told["signature"]}}]
+    if cites := block.get("citationsContent"):
+        texts = [{"text": part} for each in cites["content"] for part in _pieces(each["text"], piece)]
+        return [*texts, *({"citation": each} for each in cites["citations"])]
     return [{"text": part} for part in _pieces(block["text"], piece)]
 
 
@@ -60,11 +64,16 @@ def _blocks(said: Any) -> list[Json]:
         blocks.append({"reasoningContent": {"reasoningText": told}})
     elif said.sealed:
         blocks.append({"reasoningContent": {"redactedContent": said.sealed}})
-    if said.text:
-        blocks.append({"text": said.text})
+    for text, page in cited.pieces(said):
+        blocks.append({"text": text} if page is None else _citing(text, *page))
     for number, (name, arguments) in enumerate(said.calls):
         blocks.append({"toolUse": {"toolUseId": f"tooluse_{number}", "name": name, "input": arguments}})
     return blocks
+
+
+def _citing(text: str, url: str, title: str) -> Json:
+    page = {"title": title, "location": {"web": {"url": url, "domain": "pages.example"}}}
+    return {"citationsContent": {"content": [{"text": text}], "citations": [page]}}
 
 
 def _usage(said: Any) -> Json:

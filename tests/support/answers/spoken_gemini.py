@@ -52,12 +52,26 @@ def _head(asked: Json) -> Json:
 def response(asked: Json, said: Any) -> Json:
     content = {"parts": _parts(said, streamed=False), "role": "model"}
     candidate = {"content": content, "finishReason": _ENDS.get(said.ended, "STOP"), "index": 0}
+    candidate |= _grounding(said, part=1 if said.thought else 0)
     return {"candidates": [candidate], **_usage(said), **_head(asked)}
+
+
+def _grounding(said: Any, part: int) -> Json:
+    """part: the number of the text; in a stream, its pieces are one."""
+    supports = []
+    for n, (_, _, start, end) in enumerate(said.cites):
+        place: Json = {"partIndex": part} if part else {}
+        place["startIndex"] = len(said.text[:start].encode())
+        place |= {"endIndex": len(said.text[:end].encode()), "text": said.text[start:end]}
+        supports.append({"segment": place, "groundingChunkIndices": [n]})
+    pages = [{"web": {"uri": url, "title": title}} for url, title, _, _ in said.cites]
+    return {"groundingMetadata": {"groundingChunks": pages, "groundingSupports": supports}} if pages else {}
 
 
 def chunks(asked: Json, said: Any) -> list[bytes]:
     parts = _parts(said, streamed=True) or [{"text": ""}]
     made: list[Json] = [{"content": {"parts": [part], "role": "model"}, "index": 0} for part in parts]
+    made[-1] |= _grounding(said, part=0)
     made[-1]["finishReason"] = _ENDS.get(said.ended, "STOP")
     events = [{"candidates": [each], **_usage(said), **_head(asked)} for each in made]
     return [f"data: {json.dumps(event)}\r\n\r\n".encode() for event in events]

@@ -113,14 +113,29 @@ def chats(draw: st.DrawFn) -> Chat:
     return Chat(draw(texts), tuple(turns), tools)
 
 
+_pages = st.none() | st.tuples(words.map("https://pages.example/{}".format), _spoken)
+
+
+def _cites(pieces: list[Any]) -> tuple[tuple[str, str, int, int], ...]:
+    """pieces: texts, each with the page that it cites."""
+    found, at = [], 0
+    for text, page in pieces:
+        if page is not None:
+            found.append((*page, at, at + len(text)))
+        at += len(text)
+    return tuple(found)
+
+
 @st.composite
 def answers(draw: st.DrawFn) -> Said:
     """What a model says: it thinks, speaks and calls tools, or some of these."""
     calls = draw(st.lists(st.tuples(words, _arguments), max_size=3).map(tuple))
     cached, thought_tokens = draw(st.integers(0, 50)), draw(st.integers(0, 9))
     thought, sealed = draw(texts), draw(st.sampled_from(["", "c2VhbA==", "a+/x+/8="]))
+    pieces = draw(st.lists(st.tuples(_spoken, _pages), min_size=0 if calls else 1, max_size=3))
     return Said(
-        text=draw(texts if calls else _spoken),
+        text="".join(text for text, _ in pieces),
+        cites=_cites(pieces),
         thought=thought,
         sealed=sealed or ("c2VhbA==" if thought else ""),
         calls=calls,

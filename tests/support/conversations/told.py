@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,25 +23,34 @@ from tests.support.providers.three_apis import Said
 
 @dataclass(frozen=True)
 class Told:
-    """calls: name and arguments. used: tokens in, of these cached, tokens out, of these of reasoning."""
+    """calls: name and arguments. used: tokens in, of these cached, tokens out, of these of reasoning. cites: a page's
+    URL and title, and the text that cites it."""
 
     text: str
     thought: str
     calls: tuple[tuple[str, str], ...]
     ended: str
     used: tuple[int, int, int, int]
+    cites: tuple[tuple[str, str, str], ...] = ()
 
 
 def meant(said: Said) -> Told:
     calls = tuple((name, exactly(arguments)) for name, arguments in said.calls)
     counts = said.tokens_in, said.cached, said.tokens_out, said.reasoned
-    return Told(said.text, said.thought, calls, said.ended, counts)
+    cites = tuple((url, title, said.text[start:end]) for url, title, start, end in said.cites)
+    return Told(said.text, said.thought, calls, said.ended, counts, cites)
 
 
 def told(format: str, answer: Json) -> Told:
     """Raises pydantic's ValidationError if it is not an answer of that API."""
     found: Told = _READERS[format](answer)
     return found
+
+
+def cited_at_the_end(found: Sequence[tuple[str, str, str]], meant: Sequence[tuple[str, str, str]]) -> bool:
+    """Whether the same is cited by texts that have at least those that cite it."""
+    pages = [each[:2] for each in found]
+    return pages == [each[:2] for each in meant] and all(b[2] in a[2] for a, b in zip(found, meant, strict=True))
 
 
 def streamed(format: str, payloads: Sequence[Json]) -> Json:
@@ -76,7 +85,10 @@ def _chat(answer: Json) -> Told:
         read.usage.prompt_tokens, (cached.cached_tokens if cached else None) or 0,
         read.usage.completion_tokens, (thought.reasoning_tokens if thought else None) or 0,
     )  # fmt: skip
-    return Told(message.content or "", (message.model_extra or {}).get("reasoning_content", ""), calls, ended, counts)
+    pages = [each.url_citation for each in message.annotations or ()]
+    text = message.content or ""
+    cites = tuple((page.url, page.title, text[page.start_index : page.end_index]) for page in pages)
+    return Told(text, (message.model_extra or {}).get("reasoning_content", ""), calls, ended, counts, cites)
 
 
 def _arguments(text: str) -> str:
@@ -103,6 +115,9 @@ def _grow(message: Json, delta: Json) -> None:
     for name in ("content", "reasoning_content"):
         if delta.get(name):
             message[name] = (message.get(name) or "") + delta[name]
+    if "annotations" in delta:
+        assert "annotations" not in message, "clients join no lists without an index"
+        message["annotations"] = delta["annotations"]
     if "reasoning_details" in delta:
         message.setdefault("reasoning_details", []).extend(delta["reasoning_details"])
     for call in delta.get("tool_calls", ()):
@@ -128,7 +143,11 @@ def _message(answer: Json) -> Told:
     written = used.cache_creation_input_tokens or 0
     details = used.output_tokens_details
     counts = used.input_tokens + cached + written, cached, used.output_tokens, details.thinking_tokens if details else 0
-    return Told(text, thought, calls, _STOPS[str(read.stop_reason)], counts)
+    cites = tuple(
+        (str(getattr(each, "url", "")), str(each.title), block.text)  # type: ignore[union-attr]
+        for block in read.content if block.type == "text" for each in block.citations or ()
+    )  # fmt: skip
+    return Told(text, thought, calls, _STOPS[str(read.stop_reason)], counts, cites)
 
 
 _MESSAGE_EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
@@ -167,6 +186,9 @@ def _fill(block: Json, delta: Json, inputs: dict[int, str], index: int) -> None:
     if delta["type"] == "input_json_delta":
         inputs[index] = inputs.get(index, "") + delta["partial_json"]
         return
+    if delta["type"] == "citations_delta":
+        block["citations"] = [*block.get("citations", ()), delta["citation"]]
+        return
     name = delta["type"].removesuffix("_delta")
     block[name] += delta[name]
 
@@ -187,7 +209,12 @@ def _response(answer: Json) -> Told:
         used.input_tokens, used.input_tokens_details.cached_tokens,
         used.output_tokens, used.output_tokens_details.reasoning_tokens,
     )  # fmt: skip
-    return Told(read.output_text, thought, calls, ended, counts)
+    parts = [part for item in read.output if item.type == "message" for part in item.content]
+    cites = tuple(
+        (each.url, each.title, part.text[each.start_index : each.end_index])
+        for part in parts if part.type == "output_text" for each in part.annotations if each.type == "url_citation"
+    )  # fmt: skip
+    return Told(read.output_text, thought, calls, ended, counts, cites)
 
 
 _RESPONSE_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -197,6 +224,7 @@ def _response_stream(payloads: Sequence[Json]) -> Json:
     """The last event's answer, which the deltas must have said before."""
     grown: dict[tuple[str, int], str] = {}
     items: dict[int, Json] = {}
+    cited: dict[tuple[int, int], list[Json]] = {}
     for number, payload in enumerate(payloads):
         _RESPONSE_EVENT.validate_python(payload)
         assert payload["sequence_number"] == number
@@ -204,6 +232,10 @@ def _response_stream(payloads: Sequence[Json]) -> Json:
         if kind.endswith(".delta"):
             key = kind.removesuffix(".delta"), payload["output_index"]
             grown[key] = grown.get(key, "") + payload["delta"]
+        elif kind == "response.output_text.annotation.added":
+            before = cited.setdefault((payload["output_index"], payload["content_index"]), [])
+            assert payload["annotation_index"] == len(before)
+            before.append(payload["annotation"])
         elif kind == "response.output_item.done":
             items[payload["output_index"]] = payload["item"]
     response: Json = payloads[-1]["response"]
@@ -215,6 +247,8 @@ def _response_stream(payloads: Sequence[Json]) -> Json:
             "response.reasoning_summary_text": "".join(part["text"] for part in item.get("summary") or ()),
             "response.function_call_arguments": item.get("arguments") or "",
         }
+        for place, part in enumerate(item.get("content") or ()):
+            assert cited.get((index, place), []) == part.get("annotations", [])
         for kind, text in said.items():
             assert grown.get((kind, index), "") == text
     return response
@@ -242,7 +276,20 @@ def _generated(answer: Json) -> Told:
         used.prompt_token_count, used.cached_content_token_count or 0,
         used.candidates_token_count + thoughts, thoughts,
     )  # fmt: skip
-    return Told(text, thought, calls, ended, counts)
+    return Told(text, thought, calls, ended, counts, tuple(_grounded(candidate, parts)))
+
+
+def _grounded(candidate: Any, parts: list[Any]) -> Iterator[tuple[str, str, str]]:
+    """In a stream, the texts are one part."""
+    found = candidate.grounding_metadata
+    texts = [(part.text or "") if not part.thought else "" for part in parts]
+    for support in (found.grounding_supports or ()) if found else ():
+        segment = support.segment
+        text = "".join(texts) if segment.part_index is None else texts[segment.part_index]
+        assert text.encode()[segment.start_index or 0 : segment.end_index].decode() == segment.text
+        for number in support.grounding_chunk_indices:
+            page = found.grounding_chunks[number].web
+            yield page.uri, page.title, segment.text
 
 
 def _generated_stream(payloads: Sequence[Json]) -> Json:

@@ -28,7 +28,8 @@ class Said:
     pieces, and all of the answer of the Responses API in its last event, as some servers do it. sealed: what the
     provider needs back of its reasoning, beside the text or without one; a chat has none. finish: stop, calls, length
     or filter; "": by what is said. cached, reasoned: of the tokens. written, lasting: of
-    those in, written to a cache, and of these for an hour (Messages)."""
+    those in, written to a cache, and of these for an hour (Messages). cites: pages: URL, title, and the characters
+    of the text that cite it, one after the other."""
 
     text: str = "Hello there"
     thought: str = ""
@@ -44,6 +45,7 @@ class Said:
     reasoned: int = 0
     written: int = 0
     lasting: int = 0
+    cites: tuple[tuple[str, str, int, int], ...] = ()
 
     @property
     def ended(self) -> str:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import msgspec
 
+from meshd.formats.anthropic.conversation.citations import citations_of, cut
 from meshd.formats.anthropic.conversation.content import FORMAT, read_block, written_blocks
 from meshd.formats.anthropic.usage import usage_in, usage_map
 from meshd.formats.conversation.answer import Answer, Choice, Finish
@@ -60,7 +61,8 @@ def _read(fields: Fields) -> Answer:
         fields.odd()
     for name in ("stop_reason", "stop_sequence"):
         fields.left.pop(name, None)
-    return Answer((Choice(parts, finish, 0, sequence),), id, model, None, usage, original=fields.original())
+    choice = Choice(parts, finish, 0, sequence, (), citations_of(content))
+    return Answer((choice,), id, model, None, usage, original=fields.original())
 
 
 def read_finish(fields: Fields) -> tuple[Finish | None, str]:
@@ -93,9 +95,17 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
     choice = min(answer.choices, key=lambda choice: choice.index, default=Choice())
     made = {
         **message_head(answer.id, answer.model),
-        "content": written_blocks(choice.parts, answer=True),
+        "content": _blocks(choice),
         "stop_reason": written_finish(choice.finish, choice.parts),
         "stop_sequence": choice.sequence or None,
         "usage": usage_map(answer.usage or Usage()),
     }
     return _encode(as_it_came(answer, made, FORMAT, _read))
+
+
+def _blocks(choice: Choice) -> list[Any]:
+    """A text is in pieces, by what it cites."""
+    if not choice.citations:
+        return written_blocks(choice.parts, answer=True)
+    cited = [(written_blocks([part], answer=True), each) for part, each in cut(choice.parts, choice.citations)]
+    return [{**block, "citations": each} if each else block for blocks, each in cited for block in blocks]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshd.formats.anthropic.conversation.answer import read_finish
+from meshd.formats.anthropic.conversation.citations import read_citation
 from meshd.formats.anthropic.conversation.content import FORMAT
 from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.anthropic.wire import index_of
@@ -13,6 +14,7 @@ from meshd.formats.conversation.events import (
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -36,6 +38,9 @@ class MessageReader:
         self._usage: Usage | None = None
         self._calls: dict[int, int] = {}  # by the block's number
         self._others: set[int] = set()  # blocks that only this format has
+        self._length = 0  # characters of the text so far
+        self._begun = 0  # where the text of the open block begins
+        self._cited: list[Any] = []  # what the open block cites: some servers say it before its text
 
     def read(self, data: bytes) -> list[Event]:
         """The events in one of the stream's. Raises Unreadable."""
@@ -61,6 +66,7 @@ class MessageReader:
             case "content_block_stop":
                 if index_of(document) in self._others:
                     yield _unread(document)
+                yield from self._cites()
             case "message_delta":
                 yield from self._ended(_map(document.get("delta")), document)
 
@@ -81,10 +87,12 @@ class MessageReader:
 
     def _block(self, block: dict[str, Any], index: int, event: dict[str, Any]) -> Iterator[Event]:
         fields = Fields(block, "", FORMAT, strict=False)
+        self._begun = self._length
         match block.get("type"):
             case "text":
-                if text := fields.text("text"):
-                    yield TextDelta(text, block=index)
+                given = block.get("citations")
+                self._cited = list(given) if isinstance(given, list) else []
+                yield from self._text(fields.text("text"), index)
             case "thinking":
                 text, signature = fields.text("thinking"), fields.text("signature")
                 if text or signature:
@@ -107,8 +115,9 @@ class MessageReader:
             return
         match delta.get("type"):
             case "text_delta":
-                if text := fields.text("text"):
-                    yield TextDelta(text, block=index)
+                yield from self._text(fields.text("text"), index)
+            case "citations_delta":
+                self._cited.append(delta.get("citation"))
             case "thinking_delta":
                 if text := fields.text("thinking"):
                     yield ReasoningDelta(text, block=index)
@@ -123,6 +132,17 @@ class MessageReader:
                     yield CallDelta(self._calls[index], piece)
             case _:
                 yield _unread(event)
+
+    def _text(self, text: str, index: int) -> Iterator[Event]:
+        self._length += len(text)
+        if text:
+            yield TextDelta(text, block=index)
+
+    def _cites(self) -> Iterator[Event]:
+        given, self._cited = self._cited, []
+        for each in given:
+            if (cited := read_citation(each, self._begun, self._length)) is not None:
+                yield Cited(cited)
 
     def _ended(self, delta: dict[str, Any], event: dict[str, Any]) -> Iterator[Event]:
         finish, sequence = read_finish(Fields(delta, "", FORMAT, strict=False))

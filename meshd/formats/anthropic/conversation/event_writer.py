@@ -12,14 +12,17 @@ import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN
 from meshd.formats.anthropic.conversation.answer import message_head, written_finish
+from meshd.formats.anthropic.conversation.citations import written_citations
 from meshd.formats.anthropic.conversation.content import FORMAT, as_input
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import (
     AudioDelta,
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -47,6 +50,7 @@ class _Block:
         self.deltas: list[dict[str, Any]] = []
         self.arguments: list[str] = []
         self.is_call = key[0] == "call"
+        self.is_text = key[0] == "text"
         self.as_one: bool | None = None  # None: not known yet
 
     def piece(self, text: str) -> str:
@@ -105,6 +109,8 @@ class MessageWriter:
             case Finished():
                 self._finished = event
                 return []
+            case Cited():
+                return self._cite(event.citation)
             case TextDelta():
                 return self._text(event.text, event.block)
             case ReasoningDelta():
@@ -169,6 +175,16 @@ class MessageWriter:
         self._size += len(text)
         block_of = self._block(("text", block), {"type": "text", "text": ""})
         return self._put(block_of, {"type": "text_delta", "text": text})
+
+    def _cite(self, citation: Citation) -> list[bytes]:
+        """All of the text's last block cites it, and what follows is another block. Left out if none is open."""
+        last = next((block for block in (*reversed(self._waiting), self._open) if block and block.is_text), None)
+        made: list[bytes] = []
+        for cited in written_citations([citation]) if last is not None else ():
+            assert last is not None
+            made += self._put(last, {"type": "citations_delta", "citation": cited})
+            last.key = ("cited", last)
+        return made
 
     def _reasoning(self, event: ReasoningDelta) -> list[bytes]:
         self._size += len(event.text)
@@ -262,6 +278,4 @@ class MessageWriter:
         if not isinstance(delta, dict):
             return []
         block = self._known(key)
-        if block is None:  # a citation of the text that is open
-            block = self._open if self._open is not None and self._open.key[0] == "text" else None
         return [] if block is None else self._put(block, delta)

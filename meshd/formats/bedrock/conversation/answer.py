@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshd.formats.bedrock.conversation.content import read_blocks
+from meshd.formats.bedrock.conversation.refused import FORMAT
 from meshd.formats.bedrock.usage import usage_in
-from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish
+from meshd.formats.conversation.answer import Answer, Choice, Finish
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.parts import Text
-from meshd.formats.conversation.reading import Unreadable, answer_of, not_too_deep
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, not_too_deep
 
 _FINISHES = {
     "end_turn": Finish.STOP,
@@ -39,27 +41,35 @@ def read_answer(body: bytes) -> Answer:
 
 
 def _citations(content: list[Any]) -> Iterator[Citation]:
-    """The pages that its texts cite."""
+    """What its texts cite."""
     at = 0
     for block in content:
         length = sum(len(part.text) for part in read_blocks([block]) if isinstance(part, Text))
         cited = block.get("citationsContent") if isinstance(block, dict) else None
         listed = cited.get("citations") if isinstance(cited, dict) else None
         for each in listed if isinstance(listed, list) else ():
-            if (page := read_citation(each, at, at + length)) is not None:
-                yield page
+            if (cites := read_citation(each, at, at + length)) is not None:
+                yield cites
         at += length
 
 
 def read_citation(citation: Any, start: int, end: int) -> Citation | None:
-    """start, end: of the text that cites it. None for what is not a page, such as a place in a document."""
-    said = citation if isinstance(citation, dict) else {}
-    location = said.get("location")
-    web = location.get("web") if isinstance(location, dict) else None
-    url, title = web.get("url") if isinstance(web, dict) else None, said.get("title")
-    if not isinstance(url, str) or not url:
+    """start, end: of the text that cites it. None for a source that others could not name."""
+    fields = Fields.of(citation, "", FORMAT, strict=False)
+    title, source = fields.text("title"), fields.text("source")
+    said = fields.left.get("sourceContent")
+    quote = "".join(Fields.of(each, "", FORMAT, strict=False).text("text") for each in _list(said))
+    place = next(iter(fields.inner("location").left.values()), None)  # its only member is named after its kind
+    at = Fields.of(place, "", FORMAT, strict=False)
+    url = at.text("url") or (source if source.startswith(("https://", "http://")) else "")
+    number = at.whole("documentIndex")
+    if not url and not source and number is None:
         return None
-    return Citation(url, title if isinstance(title, str) else "", start, end)
+    return Citation(url, title, start, end, quote, "" if url else source, number)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def read_finish(reason: Any) -> Finish | None:

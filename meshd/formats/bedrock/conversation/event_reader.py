@@ -10,11 +10,11 @@ from meshd.formats.bedrock.conversation.content import read_reasoning
 from meshd.formats.bedrock.conversation.refused import FORMAT
 from meshd.formats.bedrock.usage import usage_in
 from meshd.formats.bedrock.wire import index_of
-from meshd.formats.conversation.answer import Citation
 from meshd.formats.conversation.events import (
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -35,6 +35,7 @@ class ConverseReader:
         self._others: set[int] = set()  # blocks that only this format has
         self._length = 0  # characters of the text so far
         self._begun: dict[int, int] = {}  # by the block's number: where its text begins
+        self._cited: list[Any] = []  # what the block cites
 
     def read(self, data: bytes) -> list[Event]:
         """The events in one of the stream's. Raises Unreadable."""
@@ -54,6 +55,8 @@ class ConverseReader:
                 yield from self._block(said)
             case "contentBlockDelta":
                 yield from self._delta(said)
+            case "contentBlockStop":
+                yield from self._cites(index_of(said))
             case "messageStop":
                 finish = read_finish(said.get("stopReason"))
                 if finish is not None:
@@ -62,6 +65,13 @@ class ConverseReader:
                 usage = usage_in(said.get("usage"))
                 if usage is not None:
                     yield Used(usage)
+
+    def _cites(self, index: int) -> Iterator[Event]:
+        given, self._cited = self._cited, []
+        begun = self._begun.get(index, self._length)
+        for each in given:
+            if (cited := read_citation(each, begun, self._length)) is not None:
+                yield Cited(cited)
 
     def _block(self, said: dict[str, Any]) -> Iterator[Event]:
         start, index = _map(said.get("start")), index_of(said)
@@ -84,9 +94,7 @@ class ConverseReader:
             self._length += len(text)
             yield TextDelta(text, block=index)
         elif "citation" in delta.left:
-            begun = self._begun.get(index, self._length)
-            page = read_citation(delta.left["citation"], begun, self._length)
-            yield _unread("contentBlockDelta", said, () if page is None else (page,))
+            self._cited.append(delta.left["citation"])
         elif "reasoningContent" in delta.left:
             thought = read_reasoning(delta.left["reasoningContent"])
             yield ReasoningDelta(thought.text, thought.signature, thought.encrypted, block=index)
@@ -100,8 +108,8 @@ class ConverseReader:
             yield _unread("contentBlockDelta", said)
 
 
-def _unread(kind: str, said: dict[str, Any], citations: tuple[Citation, ...] = ()) -> Unread:
-    return Unread(Original(FORMAT, json_of({kind: said})), 0, citations)
+def _unread(kind: str, said: dict[str, Any]) -> Unread:
+    return Unread(Original(FORMAT, json_of({kind: said})), 0)
 
 
 def _map(value: Any) -> dict[str, Any]:

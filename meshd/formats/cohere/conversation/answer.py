@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
+from meshd.formats.cohere.conversation.citations import citations_of, written_citations
 from meshd.formats.cohere.conversation.content import FORMAT
 from meshd.formats.cohere.conversation.messages import read_said, written_call
 from meshd.formats.cohere.usage import usage_in, usage_map
@@ -35,7 +36,8 @@ def read_answer(body: bytes) -> Answer:
     """Raises Unreadable."""
     fields = Fields(answer_of(body), "", FORMAT, strict=False)
     message = fields.inner("message")
-    choice = Choice(tuple(read_said(message)), read_finish(fields.left.get("finish_reason")))
+    cited = citations_of(message.left)
+    choice = Choice(tuple(read_said(message)), read_finish(fields.left.get("finish_reason")), citations=cited)
     return Answer((choice,), fields.text("id"), usage=usage_in(fields.left.get("usage")))
 
 
@@ -61,6 +63,9 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
     message: dict[str, Any] = {"role": "assistant", **_said(choice.parts, planned=bool(calls))}
     if calls:
         message["tool_calls"] = [written_call(msgspec.structs.replace(call, custom=False)) for call in calls]
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    if cited := written_citations(text, choice.citations):
+        message["citations"] = cited
     made = {"id": new_id(answer.id), "finish_reason": written_finish(choice.finish, calls=bool(calls))}
     return _encode({**made, "message": message, "usage": usage_map(answer.usage or Usage())})
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshd.formats.cohere.conversation.answer import read_finish
+from meshd.formats.cohere.conversation.citations import PLAN, Places, read_citation
 from meshd.formats.cohere.usage import usage_in
 from meshd.formats.cohere.wire import index_of, text_in
 from meshd.formats.conversation.events import (
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -20,15 +22,14 @@ from meshd.formats.conversation.events import (
 )
 from meshd.formats.conversation.reading import Unreadable, answer_of
 
-_PLAN = -1  # the number of the plan, beside those of the content
-
 
 class ChatReader:
-    """Of one stream: `read` its events in order. Citations, which no other format has, are left out."""
+    """Of one stream: `read` its events in order."""
 
     def __init__(self) -> None:
         self._began = False
         self._calls: dict[int, int] = {}  # by their own numbers
+        self._places = Places()
 
     def read(self, data: bytes) -> list[Event]:
         """The events in one of the stream's. Raises Unreadable."""
@@ -50,10 +51,15 @@ class ChatReader:
                 if thought:
                     yield ReasoningDelta(thought, block=index)
                 if text:
+                    self._places.add(index, text)
                     yield TextDelta(text, block=index)
             case "tool-plan-delta":
                 if plan := _text(message.get("tool_plan")):
-                    yield TextDelta(plan, block=_PLAN)
+                    self._places.add(PLAN, plan)
+                    yield TextDelta(plan, block=PLAN)
+            case "citation-start":
+                for cited in read_citation(message.get("citations"), self._places):
+                    yield Cited(cited)
             case "tool-call-start" | "tool-call-delta":
                 calls = message.get("tool_calls")
                 call = _map(calls[0]) if isinstance(calls, list) and calls else _map(calls)

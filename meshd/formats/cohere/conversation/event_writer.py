@@ -10,13 +10,16 @@ from typing import Any
 import msgspec
 
 from meshd.formats.cohere.conversation.answer import new_id, written_finish
+from meshd.formats.cohere.conversation.citations import written_citations
 from meshd.formats.cohere.usage import usage_map
 from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import (
     AudioDelta,
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -41,6 +44,8 @@ class ChatWriter:
         self._index = -1  # of the content that was opened last
         self._open: tuple[str, object] | None = None
         self._calls: set[int] = set()
+        self._text: list[str] = []
+        self._cited: list[Citation] = []
 
     def write(self, event: Event) -> list[bytes]:
         match event:
@@ -58,7 +63,11 @@ class ChatWriter:
             case Finished():
                 self._finish = event.finish
                 return []
+            case Cited():
+                self._cited.append(event.citation)
+                return []
             case TextDelta():
+                self._text.append(event.text)
                 return self._say("text", event.block, event.text)
             case RefusalDelta():
                 return self._say("text", "refusal", event.text)
@@ -77,6 +86,10 @@ class ChatWriter:
     def end(self) -> list[bytes]:
         """The rest of the content and the calls, and the message's own end."""
         made = [*self._start(), *self._close()]
+        for number, cited in enumerate(written_citations("".join(self._text), self._cited)):
+            said = {"delta": {"message": {"citations": cited}}}
+            made.append(_encode({"type": "citation-start", "index": number, **said}))
+            made.append(_encode({"type": "citation-end", "index": number}))
         made += [_encode({"type": "tool-call-end", "index": call}) for call in sorted(self._calls)]
         finish = written_finish(self._finish, calls=bool(self._calls))
         delta = {"finish_reason": finish, "usage": usage_map(self._usage)}

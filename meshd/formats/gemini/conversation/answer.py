@@ -21,6 +21,7 @@ from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.gemini.conversation.content import FORMAT, camelled, inner, read_parts, written_parts
 from meshd.formats.gemini.conversation.finishes import finish_of, written_finish
+from meshd.formats.gemini.conversation.grounding import citations_of, texts_of, written_grounding
 from meshd.formats.gemini.usage import units_in, usage_in, usage_map
 
 _encode = msgspec.json.Encoder().encode
@@ -72,13 +73,16 @@ def blocked(document: dict[str, Any]) -> bool:
 
 
 def _read_choice(fields: Fields, position: int, id: str) -> Choice:
+    given = fields.left.get("content")
+    texts = texts_of(given.get("parts")) if isinstance(given, dict) else []
     content = inner(fields, "content") if isinstance(fields.left.get("content"), dict) else _of({})
     parts = tuple(said(identified(read_parts(content), id)))
     index = fields.whole("index")
     calls = any(isinstance(part, ToolCall) for part in parts)
     finish = finish_of(fields.left.get("finishReason"), calls=calls)
     logprobs = read_logprobs(fields.left.get("logprobsResult"))
-    return Choice(parts, finish, position if index is None else index, "", logprobs)
+    cited = citations_of(fields.left, texts)
+    return Choice(parts, finish, position if index is None else index, "", logprobs, cited)
 
 
 def identified(parts: Iterable[Part], id: str, before: int = 0) -> Iterator[Part]:
@@ -183,7 +187,7 @@ def _choice_map(choice: Choice) -> dict[str, Any]:
     made["index"] = choice.index
     if choice.logprobs:
         made["logprobsResult"] = written_logprobs(choice.logprobs)
-    return made
+    return made | (written_grounding(choice.citations, texts_of(parts)) if choice.citations else {})
 
 
 def with_signatures_inside(parts: Iterable[Part]) -> list[Part]:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import (
     AudioDelta,
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -25,11 +28,12 @@ from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, js
 from meshd.formats.gemini.conversation.answer import blocked, created_at, identified, read_logprobs
 from meshd.formats.gemini.conversation.content import FORMAT, camelled, read_parts, written_part
 from meshd.formats.gemini.conversation.finishes import finish_of
+from meshd.formats.gemini.conversation.grounding import KEYS, citations_of
 from meshd.formats.gemini.usage import units_in, usage_in
 from meshd.sdk.provider import Usage
 
 _OF_A_RESPONSE = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
-_OF_A_CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult"})
+_OF_A_CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult", *KEYS})
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -67,6 +71,8 @@ class ChunkReader:
         self._id: str | None = None
         self._calls: dict[int, int] = {}  # of each candidate
         self._thoughts: dict[int, int] = {}  # that are over, the same
+        self._texts: dict[int, list[str]] = {}  # of each candidate
+        self._cited: dict[int, set[Citation]] = {}  # the same: chunks may repeat what is cited
         self._units: dict[str, int] = {}
         self._usage: Usage | None = None
 
@@ -92,7 +98,7 @@ class ChunkReader:
         [candidate] = chunk.candidates
         choice = candidate.index
         events: list[Event] = [
-            self._thought(part.text, "", choice) if part.thought else TextDelta(part.text, choice)
+            self._thought(part.text, "", choice) if part.thought else self._text(part.text, choice)
             for part in candidate.content.parts
             if part.text
         ]
@@ -127,13 +133,18 @@ class ChunkReader:
         choice = position if index is None else index
         content = fields.left.get("content")
         logprobs = read_logprobs(fields.left.get("logprobsResult"))
+        events: list[Event] = []
         if isinstance(content, dict):
             parts = read_parts(camelled(Fields(content, "", FORMAT, strict=False)))
             for part in identified(parts, self._id or "", self._calls.get(choice, 0)):
-                for event in self._part(part, choice):
-                    if logprobs and isinstance(event, TextDelta):
-                        event, logprobs = TextDelta(event.text, choice, 0, logprobs), ()
-                    yield event
+                events += self._part(part, choice)
+        texts = [n for n, event in enumerate(events) if isinstance(event, TextDelta)]
+        if logprobs and texts:
+            events[texts[0]] = replace(events[texts[0]], logprobs=logprobs)
+        at = texts[-1] + 1 if texts else 0
+        yield from events[:at]
+        yield from self._cites(fields.left, choice)
+        yield from events[at:]
         if unknown := {name: value for name, value in fields.left.items() if name not in _OF_A_CANDIDATE}:
             yield Unread(Original(FORMAT, json_of(unknown)), choice)
         finish = finish_of(fields.left.get("finishReason"), calls=bool(self._calls.get(choice)))
@@ -147,7 +158,7 @@ class ChunkReader:
                     yield self._thought(part.text, part.signature, choice)
             case Text():
                 if part.text:
-                    yield TextDelta(part.text, choice)
+                    yield self._text(part.text, choice)
                 if part.signature:
                     yield self._thought("", part.signature, choice)
             case ToolCall():
@@ -163,6 +174,19 @@ class ChunkReader:
                 self._thoughts[choice] = self._thoughts.get(choice, 0) + 1
                 content = {"parts": [_json(part)], "role": "model"}
                 yield Unread(Original(FORMAT, json_of({"content": content})), choice)
+
+    def _text(self, text: str, choice: int) -> TextDelta:
+        self._texts.setdefault(choice, []).append(text)
+        return TextDelta(text, choice)
+
+    def _cites(self, candidate: dict[str, Any], choice: int) -> Iterator[Event]:
+        if not any(candidate.get(name) for name in KEYS):
+            return
+        told = self._cited.setdefault(choice, set())
+        for cited in citations_of(candidate, ["".join(self._texts.get(choice, ()))]):
+            if cited not in told:
+                told.add(cited)
+                yield Cited(cited, choice)
 
     def _thought(self, text: str, signature: str, choice: int) -> ReasoningDelta:
         """Nothing more of a thought comes after its signature."""

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.answer import Finish
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import (
     AudioDelta,
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -27,6 +29,7 @@ from meshd.formats.conversation.parts import Audio, Part, Reasoning, Source, Tex
 from meshd.formats.gemini.conversation.answer import head, written_logprobs
 from meshd.formats.gemini.conversation.content import FORMAT, written_part
 from meshd.formats.gemini.conversation.finishes import written_finish
+from meshd.formats.gemini.conversation.grounding import written_grounding
 from meshd.formats.gemini.usage import usage_map
 from meshd.sdk.provider import Usage
 
@@ -43,6 +46,8 @@ class ChunkWriter:
         self._usage: Usage | None = None
         self._calls: dict[tuple[int, int], tuple[CallBegan, list[str]]] = {}
         self._finished: dict[int, Finished] = {}
+        self._texts: dict[int, list[str]] = {}  # of each choice
+        self._cited: dict[int, list[Citation]] = {}
         self._ended = False
 
     def write(self, event: Event) -> list[bytes]:
@@ -55,6 +60,9 @@ class ChunkWriter:
                 return []
             case Finished():
                 self._finished[event.choice] = event
+                return []
+            case Cited():
+                self._cited.setdefault(event.choice, []).append(event.citation)
                 return []
             case Unread():
                 return self._unread(event)
@@ -76,6 +84,7 @@ class ChunkWriter:
         match event:
             case TextDelta():
                 part = Text(event.text)
+                self._texts.setdefault(event.choice, []).append(event.text)
                 if event.logprobs:
                     more = {"logprobsResult": written_logprobs(event.logprobs)}
             case RefusalDelta():
@@ -106,7 +115,9 @@ class ChunkWriter:
         self._ended = True
         made = [self._call(key) for key in list(self._calls)]
         for choice, finished in (self._finished or {0: Finished(Finish.STOP)}).items():
-            made.append(self._chunk(choice, [], {"finishReason": written_finish(finished.finish)}))
+            end = {"finishReason": written_finish(finished.finish)}
+            text = "".join(self._texts.get(choice, ()))
+            made.append(self._chunk(choice, [], end | written_grounding(self._cited.get(choice, ()), [text])))
         return made
 
     def _unread(self, event: Unread) -> list[bytes]:

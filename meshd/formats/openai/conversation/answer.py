@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
 from meshd.formats.conversation.request import Conversation
+from meshd.formats.openai.conversation.annotations import taken_annotations, written_annotations
 from meshd.formats.openai.conversation.content import FORMAT, read_content, read_part, written_content
 from meshd.formats.openai.conversation.messages import read_said, written_said
 from meshd.formats.openai.conversation.reasoning import taken_reasoning, written_reasoning
@@ -86,13 +87,13 @@ def _read_choice(fields: Fields, position: int) -> Choice:
     message = fields.inner("message")
     if message.left.pop("role", None) != "assistant":
         message.odd()
-    reasoning = taken_reasoning(message)
+    reasoning, cited = taken_reasoning(message), taken_annotations(message)
     content = read_content(message, assistant=True)
     if len(content) > 1 or any(not isinstance(part, Text) or part.original for part in content):
         message.odd()
     parts = (*reasoning, *content, *_images(message.left), *read_said(message))
     fields.keep(message)
-    return Choice(parts, finish, index, "", logprobs, original=fields.original())
+    return Choice(parts, finish, index, "", logprobs, cited, original=fields.original())
 
 
 def _images(message: dict[str, Any]) -> list[Image]:
@@ -120,22 +121,6 @@ def written_finish(finish: Finish | None, *, deprecated: bool) -> str | None:
     if deprecated and finish is Finish.TOOL_CALLS:
         return "function_call"
     return None if finish is None else _WRITTEN.get(finish, "stop")
-
-
-def written_citations(citations: tuple[Citation, ...]) -> list[dict[str, Any]]:
-    """As `annotations` of a message."""
-    return [
-        {
-            "type": "url_citation",
-            "url_citation": {
-                "url": each.url,
-                "title": each.title,
-                "start_index": each.start,
-                "end_index": each.end,
-            },
-        }
-        for each in citations
-    ]
 
 
 def read_logprobs(fields: Fields) -> tuple[TokenLogprob, ...]:
@@ -211,8 +196,8 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
 def _written_choice(choice: Choice, *, deprecated: bool) -> dict[str, Any]:
     finish = written_finish(choice.finish, deprecated=deprecated)
     message = _written_message(choice.parts, deprecated=deprecated)
-    if choice.citations:
-        message["annotations"] = written_citations(choice.citations)
+    if cited := written_annotations(choice.citations):
+        message["annotations"] = cited
     made: dict[str, Any] = {"index": choice.index, "message": message, "finish_reason": finish}
     if choice.logprobs:
         made["logprobs"] = written_logprobs(choice.logprobs)

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import (
     AudioDelta,
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -24,13 +26,8 @@ from meshd.formats.conversation.freeform import CustomCalls
 from meshd.formats.conversation.parts import Original, Reasoning
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.openai.conversation.answer import (
-    read_finish,
-    read_logprobs,
-    written_citations,
-    written_finish,
-    written_logprobs,
-)
+from meshd.formats.openai.conversation.annotations import taken_annotations, written_annotations
+from meshd.formats.openai.conversation.answer import read_finish, read_logprobs, written_finish, written_logprobs
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import signature_in
 from meshd.formats.openai.conversation.reasoning import DETAILS, TEXT, numbered_in, written_detail
@@ -171,7 +168,10 @@ class ChunkReader:
         function = delta.get("function_call")
         if isinstance(function, dict):
             yield from self._of_call(Fields({"index": 0, "function": function}, "", FORMAT, strict=False), index, 0, 1)
-        if unknown := {name: value for name, value in delta.items() if name not in _KNOWN}:
+        rest = Fields({name: value for name, value in delta.items() if name not in _KNOWN}, "", FORMAT, strict=False)
+        for cited in taken_annotations(rest):
+            yield Cited(cited, index)
+        if unknown := rest.left:
             yield Unread(Original(FORMAT, json_of({"delta": unknown})), index)
 
     def _of_call(self, fields: Fields, choice: int, position: int, count: int) -> Iterator[Event]:
@@ -220,6 +220,7 @@ class ChunkWriter:
         self._spoken: set[int] = set()  # choices that have had their role
         self._custom: set[tuple[int, int]] = set()
         self._again = CustomCalls(asked)
+        self._cited: dict[int, list[Citation]] = {}  # by each choice: told at once, as OpenAI's clients join no lists
         self._thoughts: dict[int, tuple[int, int, bool]] = {}  # each choice's last: its index, its block, whether ended
 
     def write(self, event: Event) -> list[bytes]:
@@ -235,12 +236,15 @@ class ChunkWriter:
                 self._usage = event.usage
                 return []
             case Unread():
-                if event.original.format == FORMAT:
-                    return [self._unread(event)]
-                cited = written_citations(event.citations)
-                return [self._chunk([{"index": event.choice or 0, "delta": {"annotations": cited}}])] if cited else []
+                return [self._unread(event)] if event.original.format == FORMAT else []
+            case Cited():
+                self._cited.setdefault(event.choice, []).append(event.citation)
+                return []
             case Finished():
                 rest = [chunk for each in self._again.end() for chunk in self._written(each)]
+                if cited := written_annotations(self._cited.pop(event.choice, ())):
+                    delta = {"annotations": cited}
+                    rest.append(self._chunk([{"index": event.choice, "delta": delta, "finish_reason": None}]))
                 finish = written_finish(event.finish, deprecated=self._deprecated)
                 return [*rest, self._chunk([{"index": event.choice, "delta": {}, "finish_reason": finish}])]
         choice: dict[str, Any] = {"index": event.choice, "delta": self._delta(event), "finish_reason": None}

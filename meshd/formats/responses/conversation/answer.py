@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Citation, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.citations import by_part
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Original, Part, Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of, not_too_deep
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.conversation.tool_names import by_name
 from meshd.formats.openai.conversation.answer import read_logprobs, written_logprobs
+from meshd.formats.responses.conversation.annotations import citations_of, written_annotations
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import call_item, parts_of, read_items, reasoning_item, said_part
 from meshd.formats.responses.conversation.request import echoed
@@ -74,24 +76,6 @@ def finish_of(response: Mapping[str, Any], parts: tuple[Part, ...]) -> Finish | 
     if status in ("in_progress", "queued"):
         return None
     return Finish.TOOL_CALLS if any(isinstance(part, ToolCall) for part in parts) else Finish.STOP
-
-
-def citations_of(output: Any) -> tuple[Citation, ...]:
-    """The pages that its texts cite."""
-    items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
-    contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
-    texts = [part for content in contents for part in content if isinstance(part, dict)]
-    annotations = [part["annotations"] for part in texts if isinstance(part.get("annotations"), list)]
-    return tuple(cited for each in annotations for one in each if (cited := read_citation(one)) is not None)
-
-
-def read_citation(annotation: Any) -> Citation | None:
-    """None for another kind of annotation."""
-    if not isinstance(annotation, dict) or annotation.get("type") != "url_citation":
-        return None
-    fields = Fields(annotation, "", FORMAT, strict=False)
-    url, start, end = fields.text("url"), fields.whole("start_index"), fields.whole("end_index")
-    return Citation(url, fields.text("title"), start or 0, end or 0) if url else None
 
 
 def logprobs_of(output: Any) -> tuple[TokenLogprob, ...]:
@@ -158,12 +142,13 @@ def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list
     status = item_status(choice.finish)
     logprobs = choice.logprobs
     ids = Ids()
-    for part in choice.parts:
+    for part, cited in zip(choice.parts, by_part(choice.parts, choice.citations), strict=True):
         if isinstance(part, Text | Refusal):
             if not content:
                 message = {"type": "message", "id": item_id("msg", base, len(items)), "role": "assistant"}
                 items.append({**message, "status": "completed", "content": content})
-            content.append(said_part(part, written_token_logprobs(logprobs) if isinstance(part, Text) else None))
+            said = written_token_logprobs(logprobs) if isinstance(part, Text) else None
+            content.append(said_part(part, said, written_annotations(cited)))
             logprobs = () if isinstance(part, Text) else logprobs
             continue
         content = []

@@ -15,6 +15,7 @@ from meshd.formats.conversation.events import (
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -25,7 +26,8 @@ from meshd.formats.conversation.events import (
 )
 from meshd.formats.conversation.parts import Original, Other, Part, Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.reading import Unreadable, answer_of, json_of
-from meshd.formats.responses.conversation.answer import finish_of, read_citation, read_token_logprobs
+from meshd.formats.responses.conversation.annotations import read_citation
+from meshd.formats.responses.conversation.answer import finish_of, read_token_logprobs
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import PARAGRAPH, parts_of, read_items
 from meshd.formats.responses.usage import usage_in
@@ -47,7 +49,9 @@ class EventReader:
 
     def __init__(self) -> None:
         self._began = False
-        self._blocks: dict[tuple[int, int], int] = {}  # of texts, by output and content index
+        # by output and content index: the number of a text, and where it begins
+        self._blocks: dict[tuple[int, int], tuple[int, int]] = {}
+        self._length = 0  # characters of all texts so far
         self._calls: dict[int, int] = {}  # by output index
         self._said: dict[tuple[int, str], int] = {}  # characters that have come, by output index and kind
         self._thinking: dict[int, tuple[str, Any]] = {}  # which of its forms an item's reasoning comes in, and its part
@@ -73,7 +77,7 @@ class EventReader:
         elif kind == "response.output_text.delta":
             text, logprobs = _text(event.get("delta")), read_token_logprobs(event.get("logprobs"))
             if text or logprobs:
-                yield TextDelta(text, 0, self._block(index, _whole(event.get("content_index"))), logprobs)
+                yield self._say(index, _whole(event.get("content_index")), text, logprobs)
                 self._count(index, "text", text or "\0")
         elif kind == "response.refusal.delta":
             yield RefusalDelta(_text(event.get("delta")))
@@ -87,8 +91,8 @@ class EventReader:
         elif kind == "response.output_item.done" and isinstance(item, dict):
             yield from self._end_item(index, item)
         elif kind == "response.output_text.annotation.added":
-            cited = read_citation(event.get("annotation"))
-            yield Unread(Original(FORMAT, json_of(event)), citations=(cited,) if cited is not None else ())
+            yield from self._cite(index, _whole(event.get("content_index")), [event.get("annotation")])
+            self._count(index, "citations", "\0")
         elif kind not in _REPEATED:
             yield Unread(Original(FORMAT, json_of(event)))
 
@@ -113,8 +117,16 @@ class EventReader:
         if finish is not None:
             yield Finished(finish)
 
-    def _block(self, index: int, content: int) -> int:
-        return self._blocks.setdefault((index, content), len(self._blocks))
+    def _say(self, index: int, content: int, text: str, logprobs: tuple[TokenLogprob, ...]) -> TextDelta:
+        block, _ = self._blocks.setdefault((index, content), (len(self._blocks), self._length))
+        self._length += len(text)
+        return TextDelta(text, 0, block, logprobs)
+
+    def _cite(self, index: int, content: int, annotations: list[Any]) -> Iterator[Event]:
+        _, begun = self._blocks.get((index, content), (0, self._length))
+        for each in annotations:
+            if (cited := read_citation(each, begun)) is not None:
+                yield Cited(cited)
 
     def _count(self, index: int, kind: str, text: str) -> None:
         self._said[index, kind] = self._said.get((index, kind), 0) + len(text)
@@ -153,10 +165,8 @@ class EventReader:
         self._done.add(index)
         for content, part in enumerate(_parts(item)):
             match part:
-                case Text() if not self._said.get((index, "text")):
-                    logprobs = _logprobs(item, content)
-                    if part.text or logprobs:
-                        yield TextDelta(part.text, 0, self._block(index, content), logprobs)
+                case Text():
+                    yield from self._end_text(index, content, part.text, item)
                 case Refusal() if not self._said.get((index, "refusal")):
                     yield RefusalDelta(part.text)
                 case Reasoning():
@@ -170,15 +180,20 @@ class EventReader:
                 case Other() if part.original is not None:
                     yield Unread(part.original, 0)
 
+    def _end_text(self, index: int, content: int, text: str, item: dict[str, Any]) -> Iterator[Event]:
+        parts = item.get("content")
+        part = parts[content] if isinstance(parts, list) and content < len(parts) else None
+        said = part if isinstance(part, dict) else {}
+        logprobs = read_token_logprobs(said.get("logprobs"))
+        if not self._said.get((index, "text")) and (text or logprobs):
+            yield self._say(index, content, text, logprobs)
+        annotations = said.get("annotations")
+        if not self._said.get((index, "citations")) and isinstance(annotations, list):
+            yield from self._cite(index, content, annotations)
+
 
 def _parts(item: dict[str, Any]) -> tuple[Part, ...]:
     return parts_of(read_items([msgspec.Raw(json_of(item))], "", strict=False))
-
-
-def _logprobs(item: dict[str, Any], content: int) -> tuple[TokenLogprob, ...]:
-    parts = item.get("content")
-    part = parts[content] if isinstance(parts, list) and content < len(parts) else None
-    return read_token_logprobs(part.get("logprobs")) if isinstance(part, dict) else ()
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from meshd.formats.conversation.events import (
     Began,
     CallBegan,
     CallDelta,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -52,6 +53,7 @@ class EventWriter:
         self._ids = Ids()
         self._finish: Finish | None = None
         self._usage: Usage | None = None
+        self._length = 0  # characters of all texts
 
     def resume(self, response: dict[str, Any], sequence: int, items: int, open: Item | None) -> None:
         """Continue a stream that has begun. response: as it was when it began. sequence: of the next event. items: how
@@ -90,6 +92,8 @@ class EventWriter:
             case TextDelta(choice=0):
                 yield from self._beginning(Began())
                 yield from self._said("output_text", event.block, event.text, event.logprobs)
+            case Cited(choice=0) if self._items and isinstance(message := self._items[-1], Message):
+                yield from message.cite(event.citation, self._length)
             case RefusalDelta(choice=0):
                 yield from self._beginning(Began())
                 yield from self._said("refusal", 0, event.text)
@@ -139,6 +143,8 @@ class EventWriter:
             index = self._index
             message = Message(item_id("msg", self._base, index), index)
             yield from self._open(message)
+        if kind == "output_text":
+            self._length += len(text)
         yield from message.add(kind, block, text, logprobs)
 
     def _thought(self, event: ReasoningDelta) -> Iterable[dict[str, Any]]:

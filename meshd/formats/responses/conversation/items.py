@@ -222,17 +222,18 @@ def _message(role: Role, parts: list[Part]) -> dict[str, Any]:
     if role is not Role.ASSISTANT:
         role = Role.USER if role is Role.TOOL else role
         return {"type": "message", "role": str(role), "content": written_input(parts)}
-    if len(parts) == 1 and isinstance(parts[0], Text):
-        return {"type": "message", "role": "assistant", "content": parts[0].text}
+    if all(isinstance(part, Text) for part in parts):
+        text = "".join(part.text for part in parts if isinstance(part, Text))
+        return {"type": "message", "role": "assistant", "content": text}
     content = [said_part(part) for part in parts if isinstance(part, Text | Refusal)]
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def said_part(part: Text | Refusal, logprobs: Any = None) -> dict[str, Any]:
+def said_part(part: Text | Refusal, logprobs: Any = None, annotations: Sequence[Any] = ()) -> dict[str, Any]:
     """A part of an answer's message."""
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
-    return {"type": "output_text", "text": part.text, "annotations": [], "logprobs": logprobs or []}
+    return {"type": "output_text", "text": part.text, "annotations": list(annotations), "logprobs": logprobs or []}
 
 
 def reasoning_item(part: Reasoning, id: str) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import TokenLogprob
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import ReasoningDelta
 from meshd.formats.conversation.parts import Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.request import Tool
+from meshd.formats.responses.conversation.annotations import written_annotations
 from meshd.formats.responses.conversation.answer import Ids, written_call, written_token_logprobs
 from meshd.formats.responses.conversation.items import reasoning_item, said_part
 
@@ -52,6 +54,7 @@ class Message(Item):
         self._kind: tuple[str, int] | None = None  # of the open part
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
+        self._annotations: list[dict[str, Any]] = []
 
     def resume(self, text: str, content_index: int, *, open: bool) -> None:
         """It has a part with this text, which is open or not. What came before that part is not known."""
@@ -75,6 +78,17 @@ class Message(Item):
             event["logprobs"] = written_token_logprobs(logprobs) if logprobs else []
         yield event
 
+    def cite(self, cited: Citation, length: int) -> Made:
+        """Of the text that is open; nothing if none is. length: characters of all texts so far."""
+        if self._kind is None or self._kind[0] != "output_text":
+            return
+        size = sum(map(len, self._text))
+        start, end = (min(max(place - length + size, 0), size) for place in (cited.start, cited.end))
+        for annotation in written_annotations([replace(cited, start=start, end=end)]):
+            added = {"annotation_index": len(self._annotations), "annotation": annotation}
+            self._annotations.append(annotation)
+            yield {"type": "response.output_text.annotation.added", **self._at, **added}
+
     @property
     def _at(self) -> dict[str, Any]:
         return {**self._place, "content_index": len(self.item["content"])}
@@ -83,7 +97,7 @@ class Message(Item):
         text = "".join(self._text)
         if self._kind is not None and self._kind[0] == "refusal":
             return said_part(Refusal(text))
-        return said_part(Text(text), written_token_logprobs(tuple(self._logprobs)))
+        return said_part(Text(text), written_token_logprobs(tuple(self._logprobs)), self._annotations)
 
     def _close_part(self) -> Made:
         if self._kind is None:
@@ -96,7 +110,7 @@ class Message(Item):
             yield {"type": "response.output_text.done", **place, **done}
         yield {"type": "response.content_part.done", **place, "part": part}
         self.item = {**self.item, "content": [*self.item["content"], part]}
-        self._kind, self._text, self._logprobs = None, [], []
+        self._kind, self._text, self._logprobs, self._annotations = None, [], [], []
 
     _rest = _close_part
 
