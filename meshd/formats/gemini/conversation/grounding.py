@@ -20,7 +20,7 @@ KEYS = ("groundingMetadata", "citationMetadata")
 
 
 def texts_of(parts: Any) -> list[str]:
-    """The text of each part; "" of a thought, and of what is no text."""
+    """The text of each part; "" of a thought, and of anything else."""
     listed = parts if isinstance(parts, list) else [parts]
     return [_text(part) for part in listed]
 

@@ -17,7 +17,7 @@ _KIND = "url_citation"
 
 
 def taken_annotations(message: Fields) -> tuple[Citation, ...]:
-    """Take them from a message or a delta; what is no page is left there."""
+    """Take them from a message or a delta; other kinds are left there."""
     if "annotations" not in message.left:
         return ()
     given = message.take("annotations")
