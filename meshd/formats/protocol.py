@@ -315,7 +315,9 @@ class ProviderFormat:
     """A wire format that providers speak. provider: makes the side of one configured provider; raises ValueError for an
     unknown quirk. translator: makes the translator. late_instructions: instructions may come between the other turns,
     whatever the server. needs_limit: every request has to have an output limit. operations: make the translators of
-    other operations than conversations, by their names; asked only for those that have a path in this format."""
+    other operations than conversations, by their names; asked only for those that have a path in this format.
+    at_once: how many inputs a call takes, by operation: a number, or numbers by patterns of models, of which the first
+    counts."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
@@ -323,6 +325,7 @@ class ProviderFormat:
     late_instructions: bool = True
     needs_limit: bool = False
     operations: Mapping[str, Callable[[], OperationTranslator]] = field(default_factory=dict)
+    at_once: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

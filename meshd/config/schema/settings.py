@@ -6,7 +6,7 @@ Must never: import a connector.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -86,6 +86,9 @@ class QuirksConfig(Section):
     clamp: dict[str, tuple[float, float]] | None = Field(default=None, description="The bounds of numbers.")
     roles: dict[str, str] | None = Field(default=None, description="Roles of messages to send as others.")
     drop_in_messages: Names | None = Field(default=None, description="Fields of messages not to send.")
+    at_once: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, description="How many inputs a call takes, by operation: `embeddings`."
+    )
     query: dict[str, str] | None = Field(default=None, description="Query parameters of every request.")
     models_path: str | None = Field(default=None, description="Where it lists its models.")
     no_models_list: bool | None = Field(default=None, description="It lists none.")

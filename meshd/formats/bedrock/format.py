@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from meshd.formats.bedrock.answer import read_answer
-from meshd.formats.bedrock.embeddings import EmbeddingsTranslator, read_embeddings
+from meshd.formats.bedrock.embeddings import MOST_TEXTS, EmbeddingsTranslator, read_embeddings
 from meshd.formats.bedrock.request import RequestWriter
 from meshd.formats.bedrock.stream.assembled import Assembly
 from meshd.formats.bedrock.stream.event_stream import MEDIA_TYPE, EventReader
@@ -61,4 +61,5 @@ BEDROCK = ProviderFormat(
     translator=_translator,
     late_instructions=False,
     operations={"embeddings": EmbeddingsTranslator},
+    at_once={"embeddings": {"*titan-embed*": 1, "*": MOST_TEXTS}},
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from meshd.formats.cohere import answer
 from meshd.formats.cohere.models import read_listing, read_model
-from meshd.formats.cohere.operations.embeddings import EmbeddingsTranslator, read_embeddings
+from meshd.formats.cohere.operations.embeddings import MOST_TEXTS, EmbeddingsTranslator, read_embeddings
 from meshd.formats.cohere.operations.rerank import RerankTranslator
 from meshd.formats.cohere.request import RequestWriter
 from meshd.formats.cohere.stream.assembled import Assembly
@@ -55,4 +55,5 @@ COHERE = ProviderFormat(
     translator=_translator,
     late_instructions=False,  # "system turn must be the first in the list"
     operations={"embeddings": EmbeddingsTranslator, "rerank": RerankTranslator},
+    at_once={"embeddings": MOST_TEXTS},
 )

@@ -126,4 +126,5 @@ GEMINI = Format(
     translator=_translator,
     late_instructions=False,
     operations={"embeddings": _embeddings},
+    at_once={"embeddings": 100},  # https://ai.google.dev/api/embeddings: of one batchEmbedContents
 )

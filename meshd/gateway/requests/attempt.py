@@ -22,6 +22,7 @@ import msgspec
 from meshd.core.events.records import Outcome
 from meshd.core.needs import OUTPUT_LIMITS
 from meshd.formats.protocol import Format, PassedOn
+from meshd.formats.split import in_calls
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt_plan import Plan
 from meshd.gateway.requests.journal_entries import write_begin, write_end
@@ -222,7 +223,7 @@ class UpstreamAttempt:
             self._asked = provider.settings
             call = self._call()
             count = partial(self.context.prompt_tokens, self.step.model)
-            asked = await in_format(provider, self.context.format, call.fields, count)
+            asked = in_calls(await in_format(provider, self.context.format, call.fields, count), provider, call)
             self._write_down()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
             self._limit = Timeout(patience + OVERTIME)

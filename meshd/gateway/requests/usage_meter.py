@@ -82,6 +82,8 @@ class UsageMeter:
 
     def _tokens(self, needs: RequestNeeds, model: ModelSpec, failure: ProviderFailure | None, *, ended: bool) -> Usage:
         reported = self._reported
+        if reported is not None and failure is not None and failure.part:
+            return reported
         if reported is not None and settlement.lacks_tokens(reported, needs, model):
             counted = settlement.used(failure, needs, model, Received(self._size), ended=ended)
             return replace(counted, units=reported.units, kind=reported.kind, tier=reported.tier)

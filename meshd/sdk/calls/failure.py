@@ -64,7 +64,8 @@ class ProviderFailure(Exception):
     (`meshd/routing/request/features.py`). of_reasoning: it refuses the reasoning in the conversation. elsewhere: there
     is no API at this address, which may be wrong. error_inside: what came in place of an answer, or within one, says
     that it is an error. usage, said: what the provider reported, and the part of an answer that came, apart from the
-    events of a stream; both may cost something. lack, where: for a LOCAL failure, what this machine lacks, and what it
+    events of a stream; both may cost something. part: the usage is all of it, though it is less than the request would
+    have: only some of its calls were made. lack, where: for a LOCAL failure, what this machine lacks, and what it
     tried to reach.
     """
 
@@ -104,3 +105,4 @@ class ProviderFailure(Exception):
         self.limits = limits
         self.usage = usage
         self.said = said
+        self.part = False

@@ -192,6 +192,16 @@ def test_embeddings_through_the_daemon(form: Any, gpt: openai.OpenAI, api: Coher
     assert api.asked[1].body["input_type"] == "search_query"
 
 
+def test_more_texts_than_cohere_takes_at_once(gpt: openai.OpenAI, api: CohereApi) -> None:
+    texts = ["x" * (n % 50 + 1) for n in range(200)]
+    made = gpt.embeddings.create(model=EMBED, input=texts)
+    assert [(each.index, each.embedding[0] * 8) for each in made.data] == [
+        (n, len(each)) for n, each in enumerate(texts)
+    ]
+    assert made.usage.prompt_tokens == 200 * api.tokens
+    assert sorted(len(asked.body["texts"]) for asked in api.asked) == [8, 96, 96]
+
+
 def test_reranking_through_the_daemon(url: str, api: CohereApi) -> None:
     body = {
         "model": RERANK, "query": "a cat", "documents": [{"text": "a dog"}, "a cat"], "top_n": 1,
