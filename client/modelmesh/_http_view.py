@@ -6,12 +6,13 @@ Owns: status, headers, URL and times by httpx's names. Must never: be sent: ther
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
 from modelmesh._origin import ORIGIN
+from modelmesh._pieces import Lines, Pieces
 
 _PRINTABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
 
@@ -140,6 +141,29 @@ class HttpResponse:
     async def aread(self) -> bytes:
         return self.content
 
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield from Pieces(b"", chunk_size).only(self.content)
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        yield from Pieces("", chunk_size).only(self.text)
+
+    def iter_lines(self) -> Iterator[str]:
+        yield from Lines().only(self.text)
+
+    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        for piece in self.iter_bytes(chunk_size):
+            yield piece
+
+    async def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        for piece in self.iter_text(chunk_size):
+            yield piece
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        for line in self.iter_lines():
+            yield line
+
+    iter_raw, aiter_raw = iter_bytes, aiter_bytes
+
     def raise_for_status(self) -> HttpResponse:
         """Does nothing: errors were raised already."""
         return self
@@ -165,9 +189,9 @@ def mesh_headers(mesh: Mapping[str, Any], request_id: str) -> dict[str, str]:
     return headers
 
 
-def response_headers(request_id: str, told: Any = None) -> Headers:
-    """The headers of an answer by its head, or of a stream, which has none."""
-    kind = "application/json" if told is not None else "text/event-stream"
+def response_headers(request_id: str, told: Any = None, content_type: str = "text/event-stream") -> Headers:
+    """The headers of an answer by its head, or of a stream, which has none but its type."""
+    kind = "application/json" if told is not None else content_type
     headers = told.headers if told is not None else {}
     mesh = mesh_headers(told.mesh if told is not None else {}, request_id)
     return Headers({"content-type": kind, "x-request-id": request_id, **headers, **mesh})

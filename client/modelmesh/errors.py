@@ -285,6 +285,9 @@ _ProviderFailed: type[MeshError] = type("ProviderError", (_Received, ProviderErr
 
 def _class_for(status: int, name: str) -> type[MeshError]:
     cls = BY_NAME.get(name) or _BY_STATUS.get(status, ProviderError if status >= 500 else APIStatusError)
+    by_status = _BY_STATUS.get(status, cls)
+    if cls is InvalidRequestError and issubclass(by_status, cls):
+        cls = by_status
     if cls is ProviderError and status >= 500:
         return _ProviderFailed
     return _RECEIVED.get(cls, cls)

@@ -6,7 +6,7 @@ Names and fields are the OpenAI SDK's (3.57).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import Any, Self
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from modelmesh._objects.object import Object as Object
 
@@ -307,28 +307,35 @@ class ModelPage(Object):
         raise RuntimeError("No next page expected; please check `.has_next_page()` before calling `.get_next_page()`.")
 
 
-class AsyncModelPage:
-    """Such a list that is asked for when it is awaited, or iterated over."""
+P = TypeVar("P")
 
-    def __init__(self, ask: Callable[[], Awaitable[ModelPage]]) -> None:
+
+class AsyncPages(Generic[P]):
+    """A list that is asked for when it is awaited, which gives its first page, or iterated over."""
+
+    def __init__(self, ask: Callable[[], Awaitable[P]]) -> None:
         self._ask = ask
 
-    def __await__(self) -> Generator[Any, None, ModelPage]:
+    def __await__(self) -> Generator[Any, None, P]:
         return self._ask().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Model]:
-        for model in await self:
-            yield model
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        page: Any = await self
+        async for item in page:
+            yield item
 
 
-def page(ask: Callable[[], ModelPage]) -> ModelPage:
+Pages = Annotated[P, "of a list, asked for already"]
+
+
+def page(ask: Callable[[], P]) -> P:
     """The list, asked for now."""
     return ask()
 
 
-def async_page(ask: Callable[[], Awaitable[ModelPage]]) -> AsyncModelPage:
+def async_page(ask: Callable[[], Awaitable[P]]) -> AsyncPages[P]:
     """The list, asked for when it is needed."""
-    return AsyncModelPage(ask)
+    return AsyncPages(ask)
 
 
 class Response(Object):
@@ -352,6 +359,7 @@ class ItemPage(Object):
     has_more: bool
     first_id: str | None
     last_id: str | None
+    _kinds = {"data": Object}
 
 
 class ResponseEvent(Object):

@@ -35,17 +35,27 @@ class AsyncSender(BaseSender):
         """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
         return await self.answer(self.call(method, path, params, **options), kind)
 
-    async def ask(
-        self, path: str, kind: type[Object] | None, capability: str, params: dict[str, Any], **options: Any
-    ) -> Any:
-        """As `send`, of the parameters of a method as it was called, with the options among them. kind: None for a
-        file. capability: of the model, if none is named."""
-        taken = {name: params.pop(name) for name in _OPTIONS if name in params}
-        asked = {**params, "model": params.get("model") or self.default_model(capability)}
-        return await self.answer(self.call("POST", path, asked, **options, **taken), kind)
+    async def ask(self, path: str, kind: type[Object], capability: str, params: dict[str, Any], **options: Any) -> Any:
+        """As `send`, of the parameters of a method as it was called, with the options among them. capability: of the
+        model, if none is named."""
+        return await self.answer(self.model_call(path, capability, params, **options), kind)
+
+    async def file(self, call: PendingCall) -> Any:
+        """The file that answers it, whole; a streaming response has not read it yet."""
+        from modelmesh._shared.raw_response import RawResponse
+
+        raw = await self.answering(self._answers or RawResponse).answer(call, None)
+        if self._answers not in (None, RawResponse):
+            return raw
+        stream = raw.parse()
+        try:
+            raw.filled(b"".join([piece async for piece in stream]))
+        finally:
+            await stream.close()
+        return raw.parse() if self._answers is None else raw
 
     async def answer(self, call: PendingCall, kind: type[Object] | None) -> Any:
-        """As `send`, for a call that is built already."""
+        """As `send`, for a call that is built already. kind: None for the pieces of a file."""
         try:
             return await self._answered(call, kind)
         except MeshError as error:
@@ -72,9 +82,6 @@ class AsyncSender(BaseSender):
         call = self.call(method, path, stream=True, timeout=None)
         connection.submit(call)
         return AsyncStream(connection, call, decode_as(kind))
-
-
-_OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body")
 
 
 def _read(connection: AsyncConnection, call: PendingCall, kind: type[Object] | None, message: Message) -> Any:

@@ -2,66 +2,93 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from modelmesh._shared.raw_response import Pieces, RawResponse
+from modelmesh._pieces import Lines, Pieces
+from modelmesh._shared.file_answer import to_write
+from modelmesh._shared.raw_response import RawResponse
 
 
 class AsyncStreamingResponse(RawResponse):
-    """An answer whose body is read by methods."""
+    """An answer whose body is read by methods. Of a stream's events it is their text as in HTTP, of a file its bytes,
+    as they come."""
 
     def __init__(self, *of_the_call: Any) -> None:
         super().__init__(*of_the_call)
         self._closed = False
+        self._taken = False
 
     async def parse(self, *, to: Any = None) -> Any:
+        """As of a raw response; the bytes of a file."""
+        if self.is_file:
+            await self.read()
+            return self.content if to is None else super().parse(to=to)
+        if self._taken and to is None:
+            raise TypeError("the events have been read as bytes: call `parse` instead")
         return super().parse(to=to)
 
     async def read(self) -> bytes:
         """All of it, of a stream when it has ended."""
         if self._body is None:
-            self._body = self.http_response.fill(b"".join([piece async for piece in self.iter_bytes()]))
+            self._body = self.http_response.fill(b"".join([piece async for piece in self._pieces()]))
         return self._body
 
     async def text(self) -> str:  # type: ignore[override]
-        return (await self.read()).decode()
+        return (await self.read()).decode(errors="replace")
 
     async def json(self) -> Any:
         return json.loads(await self.read())
 
-    async def iter_lines(self) -> AsyncIterator[str]:
-        """The body's lines, or a stream's events as in HTTP."""
-        if self._body is not None:
-            for line in self._body.decode().splitlines():
-                yield line
-            return
-        async for chunk in await self.parse():
-            yield f"data: {chunk.to_json(indent=None)}"
-            yield ""
-        yield "data: [DONE]"
-        yield ""
+    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        pieces = Pieces(b"", chunk_size)
+        async for data in self._pieces():
+            for piece in pieces.of(data):
+                yield piece
+        for piece in pieces.rest():
+            yield piece
 
     async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
         pieces = Pieces("", chunk_size)
-        if self._body is not None:
-            for piece in pieces.of(self._body.decode()):
+        async for text in self._texts():
+            for piece in pieces.of(text):
                 yield piece
-        else:
-            async for line in self.iter_lines():
-                for piece in pieces.of(f"{line}\n"):
-                    yield piece
         for piece in pieces.rest():
             yield piece
 
-    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        pieces = Pieces(b"", chunk_size)
-        async for text in self.iter_text():
-            for piece in pieces.of(text.encode()):
-                yield piece
-        for piece in pieces.rest():
-            yield piece
+    async def iter_lines(self) -> AsyncIterator[str]:
+        """The body's lines; of a stream's events an empty one after each."""
+        lines = Lines()
+        async for text in self._texts():
+            for line in lines.of(text):
+                yield line
+        for line in lines.rest():
+            yield line
+
+    async def stream_to_file(self, file: str | os.PathLike[str], *, chunk_size: int | None = None) -> None:
+        with to_write(file) as opened:
+            async for piece in self.iter_bytes(chunk_size):
+                opened.write(piece)
+
+    async def _texts(self) -> AsyncIterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        async for data in self._pieces():
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        if self._body is not None:
+            yield self._body
+            return
+        self._taken, framing = True, self._framing
+        async for data in self._read().undecoded():
+            yield data if framing is None else framing.event(data)
+        if framing is not None and framing.last:
+            yield framing.last
 
     async def close(self) -> None:
         self._stop()

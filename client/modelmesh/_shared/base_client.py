@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 from modelmesh import discovery
@@ -86,8 +86,9 @@ class BaseClient(Settings, Offers):
         if set_default_query is not None:
             copy.default_query = dict(set_default_query)
         copy._sender = self._sender.of(copy)
-        for part in self._parts():
-            copy.__dict__.pop(part.partition(".")[0], None)  # it has the sender of this client
+        for name in vars(self):
+            if isinstance(getattr(type(self), name, None), cached_property):
+                del copy.__dict__[name]  # a part has the sender of this client
         return copy
 
     copy = with_options
@@ -110,7 +111,8 @@ class BaseClient(Settings, Offers):
         return copy
 
     def _parts(self) -> list[str]:
-        return ["chat.completions", "completions", "embeddings", "mesh", "models"]
+        parts = [name for name in dir(type(self)) if isinstance(getattr(type(self), name), cached_property)]
+        return ["chat.completions" if name == "chat" else name for name in parts]
 
     def _make_sender(self, find: Any, drain_slack: float, models: Sequence[str]) -> Any:
         """What sends its calls. find: the daemon's address."""

@@ -6,7 +6,7 @@ Must never: wait or send.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from modelmesh import discovery
@@ -19,6 +19,7 @@ from modelmesh.protocol import ERROR, RESPONSE, Message, RequestHead
 from modelmesh.types import MeshDetails, Object
 
 _JSON = {"content-type": "application/json"}
+_OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body")
 
 
 class Settings:
@@ -95,6 +96,13 @@ class BaseSender:
         )
         return PendingCall(head, body, limit)
 
+    def model_call(self, path: str, capability: str, params: dict[str, Any], **options: Any) -> PendingCall:
+        """A call by the parameters of a method as it was called, with the options among them. capability: of the
+        model, if none is named."""
+        taken = {name: params.pop(name) for name in _OPTIONS if name in params}
+        asked = {**params, "model": params.get("model") or self.default_model(capability)}
+        return self.call("POST", path, asked, **options, **taken)
+
     def back_off(self, call: PendingCall, error: MeshError) -> float:
         """Seconds until a failed call is tried again. Raises the error if it is not."""
         delay = retry_delay(error, call.retries) if call.retries < self.settings.max_retries else None
@@ -108,6 +116,14 @@ def checked(message: Message, call: PendingCall) -> Message:
     if message.kind == ERROR:
         raise from_wire(message.head.status, message.head.error, message.head.mesh, call.name)
     return message
+
+
+def as_read(answer: Any, read: Callable[[Any], Any]) -> Any:
+    """What `read` makes of an answer; of a raw response, when it is parsed."""
+    if callable(later := getattr(type(answer), "parsed_by", None)):
+        later(answer, read)
+        return answer
+    return read(answer)
 
 
 def parsed(message: Message, call: PendingCall, kind: type[Object]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, get_origin
 
 from modelmesh._openai_sdk.arguments import given
 from modelmesh._openai_sdk.errors import as_sdk_error
+from modelmesh._shared.base_sender import as_read
 from modelmesh.errors import MeshError
 from modelmesh.types import ChatCompletion
 
@@ -42,11 +43,11 @@ def read_answer(answer: Any, response_format: Any, tools: list[Any]) -> Any:
     """The answer, parsed as the parameters ask; a raw one reads it when it is parsed itself."""
     from modelmesh._openai_sdk.structured_output import read_completion
 
-    if not isinstance(answer, ChatCompletion):
-        answer.parsed_by(lambda parsed: read_answer(parsed, response_format, tools))
-        return answer
-    try:
-        return read_completion(answer, response_format, tools)
-    except MeshError as error:
-        as_sdk_error(error)
-        raise
+    def read(completion: ChatCompletion) -> ChatCompletion:
+        try:
+            return read_completion(completion, response_format, tools)
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    return as_read(answer, read)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from modelmesh._connection.pending_call import PendingCall
 from modelmesh._http_view import HttpRequest, HttpResponse, response_headers
+from modelmesh._shared.file_answer import FileAnswer
+from modelmesh._shared.framings import Framing, framing_at
+from modelmesh._shared.http_messages import file_type
 from modelmesh._shared.stream_reading import Reading
 from modelmesh.protocol import RESPONSE, Message
 
@@ -32,9 +35,11 @@ class RawResponse:
         request = HttpRequest(head.method, head.path, head.headers, call.body)
         took = time.monotonic() - call.started
         told = message.head if self._body is not None else None
+        of_file, framing = file_type(message), framing_at(head.path)
+        self._framing: Framing | None = None if of_file else framing
         self.http_response = HttpResponse(
             told.status if told is not None else 200,
-            response_headers(call.name, told),
+            response_headers(call.name, told, of_file or framing.media_type),
             request,
             self._body,
             took,
@@ -48,6 +53,18 @@ class RawResponse:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status_code} {self.http_response.reason_phrase}]>"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, which comes in pieces."""
+        return self._framing is None
+
+    def filled(self, body: bytes) -> None:
+        """It has this body: a file that has been read."""
+        self._body = self.http_response.fill(body)
+        self._closed = True
+        self._parse = lambda: FileAnswer(self.http_response)
+        self._parsed = None
 
     def _stop(self) -> None:
         self._closed = True
@@ -76,8 +93,12 @@ class RawResponse:
         return self.headers.get("x-request-id")  # type: ignore[no-any-return]
 
     def parse(self, *, to: Any = None) -> Any:
-        """The typed object, or the stream. to: `str`, `bytes`, `dict` or a model's class for the result."""
-        return self._read() if to is None else _read_as(to, self.content)
+        """The typed object, or the stream. to: `str`, `bytes`, `dict` or a model's class for the result;
+        what is not JSON is a text, as in the OpenAI SDK."""
+        if to is None:
+            return self._read()
+        is_json = self.headers["content-type"].partition(";")[0].endswith("json")
+        return _read_as(to if is_json or to is bytes else str, self.content)
 
     def parsed_by(self, read: Callable[[Any], Any]) -> None:
         """`parse()` returns what `read` makes of the result from now on."""
@@ -103,28 +124,7 @@ def _read_as(kind: Any, body: bytes) -> Any:
     if kind is bytes:
         return body
     if kind is str:
-        return body.decode()
+        return body.decode(errors="replace")
     if callable(validate := getattr(kind, "model_validate_json", None)):
         return validate(body)
     return json.loads(body)
-
-
-class Pieces:
-    """A body in pieces of one size, the last one shorter; without a size, as it comes."""
-
-    def __init__(self, empty: Any, size: int | None) -> None:
-        self._left = empty
-        self._size = size
-
-    def of(self, more: Any) -> Iterator[Any]:
-        if self._size is None:
-            yield more
-            return
-        self._left += more
-        while len(self._left) >= self._size:
-            piece, self._left = self._left[: self._size], self._left[self._size :]
-            yield piece
-
-    def rest(self) -> Iterator[Any]:
-        if self._left:
-            yield self._left

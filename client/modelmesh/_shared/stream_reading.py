@@ -70,6 +70,11 @@ class Reading(Generic[T]):
         headers = response_headers(self._request_id)
         return HttpResponse(200, headers, request, None, closed=lambda: self._ended, close=self.stop)
 
+    def undecoded(self) -> Any:
+        """The same stream, whose items are the bytes that came from now on."""
+        self._decode = bytes  # type: ignore[assignment]
+        return self
+
     @property
     def ended(self) -> bool:
         return self._ended

@@ -36,15 +36,27 @@ class Sender(BaseSender):
         """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
         return self.answer(self.call(method, path, params, **options), kind)
 
-    def ask(self, path: str, kind: type[Object] | None, capability: str, params: dict[str, Any], **options: Any) -> Any:
-        """As `send`, of the parameters of a method as it was called, with the options among them. kind: None for a
-        file. capability: of the model, if none is named."""
-        taken = {name: params.pop(name) for name in _OPTIONS if name in params}
-        asked = {**params, "model": params.get("model") or self.default_model(capability)}
-        return self.answer(self.call("POST", path, asked, **options, **taken), kind)
+    def ask(self, path: str, kind: type[Object], capability: str, params: dict[str, Any], **options: Any) -> Any:
+        """As `send`, of the parameters of a method as it was called, with the options among them. capability: of the
+        model, if none is named."""
+        return self.answer(self.model_call(path, capability, params, **options), kind)
+
+    def file(self, call: PendingCall) -> Any:
+        """The file that answers it, whole; a streaming response has not read it yet."""
+        from modelmesh._shared.raw_response import RawResponse
+
+        raw = self.answering(self._answers or RawResponse).answer(call, None)
+        if self._answers not in (None, RawResponse):
+            return raw
+        stream = raw.parse()
+        try:
+            raw.filled(b"".join(list(stream)))
+        finally:
+            stream.close()
+        return raw.parse() if self._answers is None else raw
 
     def answer(self, call: PendingCall, kind: type[Object] | None) -> Any:
-        """As `send`, for a call that is built already."""
+        """As `send`, for a call that is built already. kind: None for the pieces of a file."""
         try:
             return self._answered(call, kind)
         except MeshError as error:
@@ -71,9 +83,6 @@ class Sender(BaseSender):
         call = self.call(method, path, stream=True, timeout=None)
         connection.submit(call)
         return Stream(connection, call, decode_as(kind))
-
-
-_OPTIONS = ("timeout", "extra_headers", "extra_query", "extra_body")
 
 
 def _read(connection: Connection, call: PendingCall, kind: type[Object] | None, message: Message) -> Any:

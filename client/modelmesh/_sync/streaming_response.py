@@ -3,65 +3,93 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from modelmesh._shared.raw_response import Pieces, RawResponse
+from modelmesh._pieces import Lines, Pieces
+from modelmesh._shared.file_answer import to_write
+from modelmesh._shared.raw_response import RawResponse
 
 
 class StreamingResponse(RawResponse):
-    """An answer whose body is read by methods."""
+    """An answer whose body is read by methods. Of a stream's events it is their text as in HTTP, of a file its bytes,
+    as they come."""
 
     def __init__(self, *of_the_call: Any) -> None:
         super().__init__(*of_the_call)
         self._closed = False
+        self._taken = False
 
     def parse(self, *, to: Any = None) -> Any:
+        """As of a raw response; the bytes of a file."""
+        if self.is_file:
+            self.read()
+            return self.content if to is None else super().parse(to=to)
+        if self._taken and to is None:
+            raise TypeError("the events have been read as bytes: call `parse` instead")
         return super().parse(to=to)
 
     def read(self) -> bytes:
         """All of it, of a stream when it has ended."""
         if self._body is None:
-            self._body = self.http_response.fill(b"".join(list(self.iter_bytes())))
+            self._body = self.http_response.fill(b"".join(list(self._pieces())))
         return self._body
 
     def text(self) -> str:  # type: ignore[override]
-        return (self.read()).decode()
+        return (self.read()).decode(errors="replace")
 
     def json(self) -> Any:
         return json.loads(self.read())
 
-    def iter_lines(self) -> Iterator[str]:
-        """The body's lines, or a stream's events as in HTTP."""
-        if self._body is not None:
-            yield from self._body.decode().splitlines()
-            return
-        for chunk in self.parse():
-            yield f"data: {chunk.to_json(indent=None)}"
-            yield ""
-        yield "data: [DONE]"
-        yield ""
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        pieces = Pieces(b"", chunk_size)
+        for data in self._pieces():
+            for piece in pieces.of(data):
+                yield piece
+        for piece in pieces.rest():
+            yield piece
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
         pieces = Pieces("", chunk_size)
-        if self._body is not None:
-            for piece in pieces.of(self._body.decode()):
+        for text in self._texts():
+            for piece in pieces.of(text):
                 yield piece
-        else:
-            for line in self.iter_lines():
-                for piece in pieces.of(f"{line}\n"):
-                    yield piece
         for piece in pieces.rest():
             yield piece
 
-    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        pieces = Pieces(b"", chunk_size)
-        for text in self.iter_text():
-            for piece in pieces.of(text.encode()):
-                yield piece
-        for piece in pieces.rest():
-            yield piece
+    def iter_lines(self) -> Iterator[str]:
+        """The body's lines; of a stream's events an empty one after each."""
+        lines = Lines()
+        for text in self._texts():
+            for line in lines.of(text):
+                yield line
+        for line in lines.rest():
+            yield line
+
+    def stream_to_file(self, file: str | os.PathLike[str], *, chunk_size: int | None = None) -> None:
+        with to_write(file) as opened:
+            for piece in self.iter_bytes(chunk_size):
+                opened.write(piece)
+
+    def _texts(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for data in self._pieces():
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The body as it comes."""
+        if self._body is not None:
+            yield self._body
+            return
+        self._taken, framing = True, self._framing
+        for data in self._read().undecoded():
+            yield data if framing is None else framing.event(data)
+        if framing is not None and framing.last:
+            yield framing.last
 
     def close(self) -> None:
         self._stop()

@@ -57,7 +57,7 @@ def speak(
     began, size = time.monotonic(), 0
     with files.writing(path) as file, daemon.client() as client:
         with daemon.waiting(), answering.spinner("waiting for speech…") as spinner:
-            stream = client.audio.speech.ask(model=model, input=content, voice=voice, **given)
+            stream = client.audio.speech.pieces(model=model, input=content, voice=voice, **given)
             with stream:
                 for piece in stream:
                     spinner.set()

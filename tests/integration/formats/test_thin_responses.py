@@ -40,10 +40,10 @@ def test_kept_ones(client: Any, apis: ThreeApis, member: str) -> None:
     second = client.responses.create(model=f"of-{member}", input="and now?", previous_response_id=first.id)
     assert client.responses.retrieve(second.id).output_text == second.output_text
     items = client.responses.input_items.list(second.id, order="asc", limit=2)
-    assert [item["role"] for item in items.data] == ["user", "assistant"]
+    assert [item.role for item in items.data] == ["user", "assistant"]
     assert items.has_more
     rest = client.responses.input_items.list(second.id, order="asc", after=items.last_id)
-    assert [item["content"][0]["text"] for item in rest.data] == ["and now?"]
+    assert [item.content[0].text for item in rest.data] == ["and now?"]
     client.responses.delete(first.id)
     with pytest.raises(modelmesh.NotFoundError):
         client.responses.retrieve(first.id)

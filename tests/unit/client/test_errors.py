@@ -42,6 +42,8 @@ def received(name, status):
         ("DaemonUnavailableError", 503, "APIConnectionError"),
         ("StreamInterrupted", 502, "StreamInterrupted APIConnectionError"),
         ("BudgetExceededError", 402, "BudgetExceededError APIStatusError"),
+        ("InvalidRequestError", 409, "ConflictError InvalidRequestError"),
+        ("InvalidRequestError", 400, "InvalidRequestError BadRequestError"),
     ],
 )
 def test_the_sdks_names_catch_the_right_classes(name, status, caught_by):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from modelmesh._async.pages import AsyncCursorPage, async_pages
 from modelmesh._async.resources.resource import AsyncResource
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
 from modelmesh._shared.options import quoted
-from modelmesh.types import ItemPage, Object
+from modelmesh.types import AsyncPages, Object
 
 PATH: Final = "/v1/batches"
 
@@ -23,6 +24,7 @@ class AsyncBatches(AsyncResource):
         completion_window: str = "24h",
         metadata: Any = NOT_GIVEN,
         output_expires_after: Any = NOT_GIVEN,
+        **options: Any,
     ) -> Object:
         """Run the requests of a file, which has been uploaded for the purpose `batch`."""
         params = {
@@ -32,20 +34,21 @@ class AsyncBatches(AsyncResource):
             "metadata": metadata,
             "output_expires_after": output_expires_after,
         }
-        return await self._sender.send("POST", PATH, Object, params)  # type: ignore[no-any-return]
+        return await self._sender.send("POST", PATH, Object, params, **options)  # type: ignore[no-any-return]
 
-    async def retrieve(self, batch_id: str) -> Object:
+    async def retrieve(self, batch_id: str, **options: Any) -> Object:
         """As it is now. Raises NotFoundError."""
-        return await self._sender.send("GET", f"{PATH}/{quoted(batch_id)}")  # type: ignore[no-any-return]
+        return await self._sender.send("GET", f"{PATH}/{quoted(batch_id)}", **options)  # type: ignore[no-any-return]
 
-    async def list(self, *, limit: Any = None, after: Any = None) -> ItemPage:
-        """A page of this app's, the newest first."""
-        given = {name: value for name, value in {"limit": limit, "after": after}.items() if value is not None}
-        return await self._sender.send("GET", PATH, ItemPage, extra_query=given)  # type: ignore[no-any-return]
+    def list(self, *, limit: Any = None, after: Any = None, **options: Any) -> AsyncPages[AsyncCursorPage]:
+        """This app's, the newest first. Iterates over all of them; with asyncio, `await` gives the first page of at
+        most `limit`."""
+        return async_pages(self._sender, PATH, {"limit": limit, "after": after}, **options)
 
-    async def cancel(self, batch_id: str) -> Object:
+    async def cancel(self, batch_id: str, **options: Any) -> Object:
         """Send no more of its requests; those in flight end."""
-        return await self._sender.send("POST", f"{PATH}/{quoted(batch_id)}/cancel", Object, {})  # type: ignore[no-any-return]
+        path = f"{PATH}/{quoted(batch_id)}/cancel"
+        return await self._sender.send("POST", path, Object, {}, **options)  # type: ignore[no-any-return]
 
     def _parts(self) -> list[str]:  # type: ignore[valid-type]
         return ["cancel", "create", "list", "retrieve"]

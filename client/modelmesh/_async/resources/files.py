@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from modelmesh._async.pages import AsyncCursorPage, async_pages
 from modelmesh._async.resources.resource import AsyncResource
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
-from modelmesh._shared.file_answer import FileAnswer
 from modelmesh._shared.options import quoted
-from modelmesh.types import ItemPage, Object
+from modelmesh.types import AsyncPages, Object
+
+if TYPE_CHECKING:
+    from modelmesh._connection.pending_call import PendingCall
+    from modelmesh._shared.file_answer import FileAnswer
 
 PATH: Final = "/v1/files"
 
@@ -16,38 +20,37 @@ PATH: Final = "/v1/files"
 class AsyncFiles(AsyncResource):
     _called = "client.files"
 
-    async def create(self, *, file: Any, purpose: str, expires_after: Any = NOT_GIVEN) -> Object:
+    async def create(self, *, file: Any, purpose: str, expires_after: Any = NOT_GIVEN, **options: Any) -> Object:
         """Upload a file. file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a content
         type. It is one message, so it may have as many bytes as `daemon.max_message_size`."""
         params = {"purpose": purpose, "expires_after": expires_after}
-        return await self._sender.send("POST", PATH, Object, params, files={"file": file})  # type: ignore[no-any-return]
+        return await self._sender.send("POST", PATH, Object, params, files={"file": file}, **options)  # type: ignore[no-any-return]
 
-    async def list(self, *, purpose: Any = None, limit: Any = None, order: Any = None, after: Any = None) -> ItemPage:
-        """A page of those that this app has uploaded, the newest first, and the results of its batches."""
+    def list(
+        self, *, purpose: Any = None, limit: Any = None, order: Any = None, after: Any = None, **options: Any
+    ) -> AsyncPages[AsyncCursorPage]:
+        """Those that this app has uploaded, the newest first, and the results of its batches. Iterates over all of
+        them; with asyncio, `await` gives the first page of at most `limit`."""
         query = {"purpose": purpose, "limit": limit, "order": order, "after": after}
-        given = {name: value for name, value in query.items() if value is not None}
-        return await self._sender.send("GET", PATH, ItemPage, extra_query=given)  # type: ignore[no-any-return]
+        return async_pages(self._sender, PATH, query, **options)
 
-    async def retrieve(self, file_id: str) -> Object:
+    async def retrieve(self, file_id: str, **options: Any) -> Object:
         """Its name and size. Raises NotFoundError."""
-        return await self._sender.send("GET", f"{PATH}/{quoted(file_id)}")  # type: ignore[no-any-return]
+        return await self._sender.send("GET", f"{PATH}/{quoted(file_id)}", **options)  # type: ignore[no-any-return]
 
-    async def content(self, file_id: str) -> FileAnswer:
+    async def content(self, file_id: str, **options: Any) -> FileAnswer:
         """Its bytes. Raises NotFoundError."""
-        stream = await self.pieces(file_id)
-        try:
-            content = b"".join([piece async for piece in stream])
-        finally:
-            await stream.close()
-        return FileAnswer(content, stream.content_type)
+        return await self._sender.file(self._content(file_id, **options))  # type: ignore[no-any-return]
 
     async def pieces(self, file_id: str) -> Any:
         """Its bytes as they come: iterate, and `close` it. Raises NotFoundError."""
-        call = self._sender.call("GET", f"{PATH}/{quoted(file_id)}/content", stream=True)
-        return await self._sender.answer(call, None)
+        return await self._sender.answer(self._content(file_id), None)
 
-    async def delete(self, file_id: str) -> Object:
-        return await self._sender.send("DELETE", f"{PATH}/{quoted(file_id)}")  # type: ignore[no-any-return]
+    def _content(self, file_id: str, **options: Any) -> PendingCall:
+        return self._sender.call("GET", f"{PATH}/{quoted(file_id)}/content", stream=True, **options)
+
+    async def delete(self, file_id: str, **options: Any) -> Object:
+        return await self._sender.send("DELETE", f"{PATH}/{quoted(file_id)}", **options)  # type: ignore[no-any-return]
 
     def _parts(self) -> list[str]:  # type: ignore[valid-type]
         return ["content", "create", "delete", "list", "pieces", "retrieve"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from modelmesh._async.resources.resource import AsyncResource
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
 from modelmesh._shared.options import quoted
-from modelmesh.types import AsyncModelPage, Model, ModelPage, async_page
+from modelmesh.types import AsyncPages, Model, ModelPage, async_page
 
 PATH: Final = "/v1/models"
 
@@ -24,11 +24,12 @@ class AsyncModels(AsyncResource):
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
-    ) -> AsyncModelPage:
+    ) -> AsyncPages[ModelPage]:
         """Every pool, capability and model that `model=` may name. Iterates over Model; with asyncio, `await` gives
         the page itself."""
         call = self._sender.call("GET", PATH, **_options(timeout, extra_headers, extra_query))
-        return async_page(partial(self._sender.answer, call, ModelPage))
+        found: AsyncPages[ModelPage] = async_page(partial(self._sender.answer, call, ModelPage))
+        return found
 
     async def retrieve(
         self,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from modelmesh._async.pages import AsyncCursorPage, async_pages
 from modelmesh._async.resources.resource import AsyncResource
 from modelmesh._openai_sdk.arguments import NOT_GIVEN, given
+from modelmesh._shared.base_sender import as_read
 from modelmesh._shared.options import quoted
-from modelmesh.types import ItemPage, Response, ResponseEvent
+from modelmesh.types import AsyncPages, Response, ResponseEvent
 
 if TYPE_CHECKING:
     from modelmesh._async.sender import AsyncSender
@@ -18,13 +20,13 @@ PATH: Final = "/v1/responses"
 class AsyncInputItems(AsyncResource):
     _called = "client.responses.input_items"
 
-    async def list(self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None) -> ItemPage:
-        """The input of one that the mesh has kept: a page of at most `limit` items after the one of that id, in the
-        order `asc` or `desc`. Raises NotFoundError."""
+    def list(
+        self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None, **options: Any
+    ) -> AsyncPages[AsyncCursorPage]:
+        """The input of one that the mesh has kept, in the order `asc` or `desc`. Iterates over all items after the one
+        of that id; with asyncio, `await` gives the first page of at most `limit`. Raises NotFoundError."""
         query = {"after": after, "limit": limit, "order": order}
-        sent = {name: value for name, value in query.items() if value is not None}
-        path = f"{PATH}/{quoted(response_id)}/input_items"
-        return await self._sender.send("GET", path, ItemPage, extra_query=sent)  # type: ignore[no-any-return]
+        return async_pages(self._sender, f"{PATH}/{quoted(response_id)}/input_items", query, **options)
 
 
 class AsyncResponses(AsyncResource):
@@ -39,23 +41,27 @@ class AsyncResponses(AsyncResource):
         kind = ResponseEvent if stream else Response
         return await self._sender.ask(PATH, kind, "chat-completion", {"stream": stream, **params}, stream=bool(stream))
 
-    async def retrieve(self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN) -> Any:
+    async def retrieve(
+        self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN, **options: Any
+    ) -> Any:
         """One that the mesh has kept: a Response. With `stream`, the events of one in the background that was begun
         with `stream`; only those after the one that is numbered `starting_after`, if it is given. Raises
         NotFoundError."""
         path = f"{PATH}/{quoted(response_id)}"
         if not stream:
-            return await self._sender.send("GET", path, Response)
+            return await self._sender.send("GET", path, Response, **options)
         query = {"stream": "true"} | ({"starting_after": starting_after} if given(starting_after) else {})
-        return await self._sender.send("GET", path, ResponseEvent, extra_query=query, stream=True)
+        options["extra_query"] = {**query, **(options.get("extra_query") or {})}
+        return await self._sender.send("GET", path, ResponseEvent, stream=True, **options)
 
-    async def delete(self, response_id: str) -> None:
-        await self._sender.send("DELETE", f"{PATH}/{quoted(response_id)}")
+    async def delete(self, response_id: str, **options: Any) -> None:
+        answer = await self._sender.send("DELETE", f"{PATH}/{quoted(response_id)}", **options)
+        return as_read(answer, lambda _: None)  # type: ignore[no-any-return]
 
-    async def cancel(self, response_id: str) -> Response:
+    async def cancel(self, response_id: str, **options: Any) -> Response:
         """End one in the background."""
         path = f"{PATH}/{quoted(response_id)}/cancel"
-        return await self._sender.send("POST", path, Response, {})  # type: ignore[no-any-return]
+        return await self._sender.send("POST", path, Response, {}, **options)  # type: ignore[no-any-return]
 
     def _parts(self) -> list[str]:
         return ["cancel", "create", "delete", "input_items", "retrieve"]

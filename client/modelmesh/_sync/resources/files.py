@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
-from modelmesh._shared.file_answer import FileAnswer
 from modelmesh._shared.options import quoted
+from modelmesh._sync.pages import CursorPage, pages
 from modelmesh._sync.resources.resource import Resource
-from modelmesh.types import ItemPage, Object
+from modelmesh.types import Object, Pages
+
+if TYPE_CHECKING:
+    from modelmesh._connection.pending_call import PendingCall
+    from modelmesh._shared.file_answer import FileAnswer
 
 PATH: Final = "/v1/files"
 
@@ -17,38 +21,37 @@ PATH: Final = "/v1/files"
 class Files(Resource):
     _called = "client.files"
 
-    def create(self, *, file: Any, purpose: str, expires_after: Any = NOT_GIVEN) -> Object:
+    def create(self, *, file: Any, purpose: str, expires_after: Any = NOT_GIVEN, **options: Any) -> Object:
         """Upload a file. file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a content
         type. It is one message, so it may have as many bytes as `daemon.max_message_size`."""
         params = {"purpose": purpose, "expires_after": expires_after}
-        return self._sender.send("POST", PATH, Object, params, files={"file": file})  # type: ignore[no-any-return]
+        return self._sender.send("POST", PATH, Object, params, files={"file": file}, **options)  # type: ignore[no-any-return]
 
-    def list(self, *, purpose: Any = None, limit: Any = None, order: Any = None, after: Any = None) -> ItemPage:
-        """A page of those that this app has uploaded, the newest first, and the results of its batches."""
+    def list(
+        self, *, purpose: Any = None, limit: Any = None, order: Any = None, after: Any = None, **options: Any
+    ) -> Pages[CursorPage]:
+        """Those that this app has uploaded, the newest first, and the results of its batches. Iterates over all of
+        them; with asyncio, `await` gives the first page of at most `limit`."""
         query = {"purpose": purpose, "limit": limit, "order": order, "after": after}
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._sender.send("GET", PATH, ItemPage, extra_query=given)  # type: ignore[no-any-return]
+        return pages(self._sender, PATH, query, **options)
 
-    def retrieve(self, file_id: str) -> Object:
+    def retrieve(self, file_id: str, **options: Any) -> Object:
         """Its name and size. Raises NotFoundError."""
-        return self._sender.send("GET", f"{PATH}/{quoted(file_id)}")  # type: ignore[no-any-return]
+        return self._sender.send("GET", f"{PATH}/{quoted(file_id)}", **options)  # type: ignore[no-any-return]
 
-    def content(self, file_id: str) -> FileAnswer:
+    def content(self, file_id: str, **options: Any) -> FileAnswer:
         """Its bytes. Raises NotFoundError."""
-        stream = self.pieces(file_id)
-        try:
-            content = b"".join(list(stream))
-        finally:
-            stream.close()
-        return FileAnswer(content, stream.content_type)
+        return self._sender.file(self._content(file_id, **options))  # type: ignore[no-any-return]
 
     def pieces(self, file_id: str) -> Any:
         """Its bytes as they come: iterate, and `close` it. Raises NotFoundError."""
-        call = self._sender.call("GET", f"{PATH}/{quoted(file_id)}/content", stream=True)
-        return self._sender.answer(call, None)
+        return self._sender.answer(self._content(file_id), None)
 
-    def delete(self, file_id: str) -> Object:
-        return self._sender.send("DELETE", f"{PATH}/{quoted(file_id)}")  # type: ignore[no-any-return]
+    def _content(self, file_id: str, **options: Any) -> PendingCall:
+        return self._sender.call("GET", f"{PATH}/{quoted(file_id)}/content", stream=True, **options)
+
+    def delete(self, file_id: str, **options: Any) -> Object:
+        return self._sender.send("DELETE", f"{PATH}/{quoted(file_id)}", **options)  # type: ignore[no-any-return]
 
     def _parts(self) -> list[str]:  # type: ignore[valid-type]
         return ["content", "create", "delete", "list", "pieces", "retrieve"]

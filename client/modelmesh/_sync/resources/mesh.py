@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelmesh._objects.object import Object
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
+from modelmesh._shared.base_sender import as_read
 from modelmesh._shared.options import quoted
 from modelmesh._sync.stream import Stream
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 _BASE = "/mesh/v1"
 
 
-def _data(answer: Object) -> list[Any]:
-    return answer.data if "data" in answer.to_dict() else []
+def _data(answer: Any) -> list[Any]:
+    return as_read(answer, lambda told: told.data if "data" in told.to_dict() else [])  # type: ignore[no-any-return]
 
 
 def _may_be_asked(provider: Object) -> bool:
@@ -73,11 +74,12 @@ class Capabilities:
 
         Raises ValueError if it is unknown or ambiguous.
         """
-        return _resolved(self.list_all(), alias)
+        return as_read(self.list_all(), lambda all: _resolved(all, alias))  # type: ignore[no-any-return]
 
     def search(self, keyword: str) -> list[Any]:
         """The capabilities whose path or aliases contain a keyword, whatever its case."""
-        return [capability for capability in self.list_all() if _matches(capability, keyword)]
+        found = self.list_all()
+        return as_read(found, lambda all: [each for each in all if _matches(each, keyword)])  # type: ignore[no-any-return]
 
 
 class Mesh:
@@ -110,7 +112,7 @@ class Mesh:
     def pool_status(self, name: str | None = None) -> Any:
         """One pool's state as an Object, or without a name a dict of all, by name. Raises NotFoundError."""
         if name is None:
-            return {pool.name: pool for pool in self.pools()}
+            return as_read(self.pools(), lambda pools: {pool.name: pool for pool in pools})
         return self.request("GET", _pool_path(name))
 
     def models(self) -> list[Any]:
@@ -134,7 +136,8 @@ class Mesh:
 
     def active_providers(self) -> list[Any]:
         """The providers that may be asked now: enabled and available."""
-        return [provider for provider in self.providers() if _may_be_asked(provider)]
+        found = self.providers()
+        return as_read(found, lambda all: [each for each in all if _may_be_asked(each)])  # type: ignore[no-any-return]
 
     def explain(self, *, model: str, **request: Any) -> Object:
         """Which model a request would get, and why not the others. No provider is asked."""

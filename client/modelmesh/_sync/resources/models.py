@@ -10,7 +10,7 @@ from typing import Any, Final
 from modelmesh._openai_sdk.arguments import NOT_GIVEN
 from modelmesh._shared.options import quoted
 from modelmesh._sync.resources.resource import Resource
-from modelmesh.types import Model, ModelPage, page
+from modelmesh.types import Model, ModelPage, Pages, page
 
 PATH: Final = "/v1/models"
 
@@ -25,11 +25,12 @@ class Models(Resource):
         extra_headers: Mapping[str, str] | None = None,
         extra_query: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
-    ) -> ModelPage:
+    ) -> Pages[ModelPage]:
         """Every pool, capability and model that `model=` may name. Iterates over Model; with asyncio, `await` gives
         the page itself."""
         call = self._sender.call("GET", PATH, **_options(timeout, extra_headers, extra_query))
-        return page(partial(self._sender.answer, call, ModelPage))
+        found: Pages[ModelPage] = page(partial(self._sender.answer, call, ModelPage))
+        return found
 
     def retrieve(
         self,

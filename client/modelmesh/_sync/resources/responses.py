@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from modelmesh._openai_sdk.arguments import NOT_GIVEN, given
+from modelmesh._shared.base_sender import as_read
 from modelmesh._shared.options import quoted
+from modelmesh._sync.pages import CursorPage, pages
 from modelmesh._sync.resources.resource import Resource
-from modelmesh.types import ItemPage, Response, ResponseEvent
+from modelmesh.types import Pages, Response, ResponseEvent
 
 if TYPE_CHECKING:
     from modelmesh._sync.sender import Sender
@@ -19,13 +21,13 @@ PATH: Final = "/v1/responses"
 class InputItems(Resource):
     _called = "client.responses.input_items"
 
-    def list(self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None) -> ItemPage:
-        """The input of one that the mesh has kept: a page of at most `limit` items after the one of that id, in the
-        order `asc` or `desc`. Raises NotFoundError."""
+    def list(
+        self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None, **options: Any
+    ) -> Pages[CursorPage]:
+        """The input of one that the mesh has kept, in the order `asc` or `desc`. Iterates over all items after the one
+        of that id; with asyncio, `await` gives the first page of at most `limit`. Raises NotFoundError."""
         query = {"after": after, "limit": limit, "order": order}
-        sent = {name: value for name, value in query.items() if value is not None}
-        path = f"{PATH}/{quoted(response_id)}/input_items"
-        return self._sender.send("GET", path, ItemPage, extra_query=sent)  # type: ignore[no-any-return]
+        return pages(self._sender, f"{PATH}/{quoted(response_id)}/input_items", query, **options)
 
 
 class Responses(Resource):
@@ -40,23 +42,27 @@ class Responses(Resource):
         kind = ResponseEvent if stream else Response
         return self._sender.ask(PATH, kind, "chat-completion", {"stream": stream, **params}, stream=bool(stream))
 
-    def retrieve(self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN) -> Any:
+    def retrieve(
+        self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN, **options: Any
+    ) -> Any:
         """One that the mesh has kept: a Response. With `stream`, the events of one in the background that was begun
         with `stream`; only those after the one that is numbered `starting_after`, if it is given. Raises
         NotFoundError."""
         path = f"{PATH}/{quoted(response_id)}"
         if not stream:
-            return self._sender.send("GET", path, Response)
+            return self._sender.send("GET", path, Response, **options)
         query = {"stream": "true"} | ({"starting_after": starting_after} if given(starting_after) else {})
-        return self._sender.send("GET", path, ResponseEvent, extra_query=query, stream=True)
+        options["extra_query"] = {**query, **(options.get("extra_query") or {})}
+        return self._sender.send("GET", path, ResponseEvent, stream=True, **options)
 
-    def delete(self, response_id: str) -> None:
-        self._sender.send("DELETE", f"{PATH}/{quoted(response_id)}")
+    def delete(self, response_id: str, **options: Any) -> None:
+        answer = self._sender.send("DELETE", f"{PATH}/{quoted(response_id)}", **options)
+        return as_read(answer, lambda _: None)  # type: ignore[no-any-return]
 
-    def cancel(self, response_id: str) -> Response:
+    def cancel(self, response_id: str, **options: Any) -> Response:
         """End one in the background."""
         path = f"{PATH}/{quoted(response_id)}/cancel"
-        return self._sender.send("POST", path, Response, {})  # type: ignore[no-any-return]
+        return self._sender.send("POST", path, Response, {}, **options)  # type: ignore[no-any-return]
 
     def _parts(self) -> list[str]:
         return ["cancel", "create", "delete", "input_items", "retrieve"]

@@ -120,3 +120,11 @@ def test_an_error_has_its_response_without_the_sdk(monkeypatch: pytest.MonkeyPat
     )
     assert response.json() == {"error": {"message": "slow"}}
     assert not hasattr(modelmesh.DaemonUnavailableError("x"), "response")
+
+
+@pytest.mark.parametrize("part", ["chat", "audio", "files", "batches", "mesh", "responses", "images"])
+def test_other_settings_are_for_parts_that_were_used_before_too(part: str) -> None:
+    client = mock_client()
+    used = getattr(client, part)
+    assert getattr(client.with_options(timeout=5), part) is not used
+    assert getattr(client, part) is used
