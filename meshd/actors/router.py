@@ -34,6 +34,7 @@ class RouterActor(LoopActor):
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.HealthReport: "health",
+        messages.SecretStandings: "secret_standings",
         messages.Probe: "probe",
         messages.ProbeModels: "probe_models",
         messages.ListModels: "list_models",
@@ -131,6 +132,9 @@ class RouterActor(LoopActor):
 
     def health(self, message: messages.HealthReport) -> None:
         self.router.health_reports.take(message)
+
+    def secret_standings(self, message: messages.SecretStandings) -> None:
+        self.router.runtime.secrets = message
 
     def probe(self, message: messages.Probe) -> None:
         self.spawn(self.router.probes.provider(message))

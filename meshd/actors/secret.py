@@ -22,6 +22,7 @@ from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
 
 _SETTLING = "settling"
+_POLL = "poll"
 _AGAIN = 0.1  # s until a file that is being written is read again
 
 
@@ -42,6 +43,7 @@ class SecretActor(MeshActor):
         self._resolver = SecretResolver(now=now)
         self._watches = self._to_watch = False  # whether files are watched: now, and in the prepared generation
         self._watch: SecretWatch | None = None
+        self._told = messages.SecretStandings()  # to the router
         self._why: dict[str, tuple[str, str]] = {}  # secret → why it is read again, and for which provider
 
     # -- life -----------------------------------------------------------------------------------------
@@ -55,6 +57,7 @@ class SecretActor(MeshActor):
 
     def on_start(self) -> None:
         self._follow_files()
+        self._follow_stores()
 
     def on_stop(self) -> None:
         self._resolver.close()
@@ -77,6 +80,7 @@ class SecretActor(MeshActor):
             self._announce(name)
         self._watches = self._to_watch
         self._follow_files()
+        self._follow_stores()
 
     def discard(self, message: messages.Discard) -> None:
         self._resolver.discard()
@@ -96,7 +100,10 @@ class SecretActor(MeshActor):
         self._tell_of(self._resolver.look(), "its file has a new value", "")
 
     def ticked(self, message: messages.Tick) -> None:
-        self._tell_of(self._resolver.look(), "its file has a new value", "")
+        if message.what == _POLL:
+            self._tell_of(self._resolver.poll(), "its store has a new value", "")
+        else:
+            self._tell_of(self._resolver.look(), "its file has a new value", "")
 
     def _tell_of(self, looked: Looked, reason: str, provider: str) -> messages.SecretsLookedAt:
         for name in looked.changed:
@@ -106,12 +113,30 @@ class SecretActor(MeshActor):
             self.tell("config", messages.Reload(reason=f"secret {named} rotated", secrets_only=True))
         if looked.unsettled:
             self.tick(_SETTLING, _AGAIN)
+        self._follow_stores()
         return messages.SecretsLookedAt(looked.changed, looked.unsettled)
 
     def _announce(self, name: str) -> None:
         reason, provider = self._why.pop(name, ("its store has a new value", ""))
         ids = {"secret": name} | ({"provider": provider} if provider else {})
         self.tell("telemetry", Event(EventType.SECRET_ROTATED, time.time_ns(), ids=ids, reason=reason))
+
+    def _follow_stores(self) -> None:
+        """Say how the stores are, if that has changed, and when to ask them next."""
+        self.next_tick(_POLL, self._resolver.poll_after)
+        now = messages.SecretStandings(self._resolver.standings, self._resolver.kept)
+        if now == self._told:
+            return
+        down = {standing.store for standing in self._told.stores if standing.error}
+        for standing in now.stores:
+            if bool(standing.error) == (standing.store in down):
+                continue
+            type = EventType.SECRET_STORE_UNREACHABLE if standing.error else EventType.SECRET_STORE_RECOVERED
+            severity = "warning" if standing.error else "info"
+            ids = {"store": standing.store}
+            self.tell("telemetry", Event(type, time.time_ns(), severity, ids=ids, reason=standing.error))
+        self._told = now
+        self.tell("router", now)
 
     def _follow_files(self) -> None:
         files = tuple(path for path in self._resolver.files if not path.is_fifo()) if self._watches else ()

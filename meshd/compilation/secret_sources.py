@@ -15,4 +15,5 @@ def secret_sources(config: MeshConfig) -> SecretSources:
         tuple((entry.connector, {**section.settings, **entry.settings}) for entry in section.store),
         section.cache_ttl if section.cache_enabled else 0.0,
         str(Path(config.file).absolute().parent) if config.file else "",
+        section.timeout,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from meshd.catalogue.known import ProviderRow, load_provider_rows
+from meshd.connectors.builtin_secrets import SECRET_STORES
 from meshd.sdk.connector import ConnectorSpec
 
 _SETTINGS = "meshd.config.schema.settings:"
@@ -16,7 +17,6 @@ _PROVIDERS = "meshd.connectors.providers."
 _HTTP = _PROVIDERS + "http_provider:HttpProvider"
 _SERVICE = _PROVIDERS + "services.provider:ServiceProvider"
 _STRATEGIES = "meshd.routing.decision.strategies."
-_SECRETS = "meshd.connectors.secrets."
 _STORAGE = "meshd.connectors.storage."
 _SINKS = "meshd.connectors.observability."
 _DISCOVERY = "meshd.discovery."
@@ -141,34 +141,7 @@ _NAMED = (
         _STRATEGIES + "sharing:LoadBalanced",
         "By what is left of each model's limits, or evenly, as `balance_mode` says",
     ),
-    _spec(
-        "modelmesh.env.v1",
-        "secret-store",
-        _SECRETS + "env:EnvStore",
-        "The daemon's environment; `NAME_FILE` names a file",
-        "EnvStoreSettings",
-    ),
-    _spec("modelmesh.dotenv.v1", "secret-store", _SECRETS + "dotenv:DotenvStore", "A .env file", "DotenvStoreSettings"),
-    _spec(
-        "modelmesh.directory.v1",
-        "secret-store",
-        _SECRETS + "directory:DirectoryStore",
-        "A directory with a file for each secret, as Docker and Kubernetes mount them",
-        "DirectoryStoreSettings",
-    ),
-    _spec(
-        "systemd.credentials.v1",
-        "secret-store",
-        _SECRETS + "systemd:SystemdCredentialsStore",
-        "systemd's LoadCredential= and LoadCredentialEncrypted=",
-    ),
-    _spec(
-        "modelmesh.memory-secrets.v1",
-        "secret-store",
-        _SECRETS + "memory:MemoryStore",
-        "Values given in the configuration, for tests",
-        "MemoryStoreSettings",
-    ),
+    *SECRET_STORES,
     _spec("modelmesh.sqlite.v1", "storage", _STORAGE + "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),
     _spec("modelmesh.memory.v1", "storage", _STORAGE + "memory:MemoryStorage", "Nothing is kept across a restart"),
     _spec(

@@ -35,6 +35,7 @@ class ContainedSecretStore(SecretStore):
         super().__init__({})
         self._id = id
         self._store = store
+        self.blocks = bool(getattr(store, "blocks", True))  # type: ignore[misc]  # of the wrapped one's class
 
     def get(self, name: str) -> str:
         value = self._run(self._store.get, name)
@@ -51,6 +52,16 @@ class ContainedSecretStore(SecretStore):
 
     def list(self) -> list[str]:
         return self._run(self._store.list)
+
+    def set(self, name: str, value: str) -> None:
+        self._run(self._store.set, name, value)
+
+    def delete(self, name: str) -> None:
+        self._run(self._store.delete, name)
+
+    @property
+    def writable(self) -> bool:
+        return bool(self._run(lambda: self._store.writable))
 
     def refresh(self) -> None:
         self._without_result(self._store.refresh)

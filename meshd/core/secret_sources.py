@@ -1,4 +1,4 @@
-"""Where the values of secrets come from."""
+"""Where the values of secrets come from, and how those places are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class SecretSources:
     """stores: (connector id, its settings), in the order they are asked. keep: seconds for which a value is kept in
-    memory; 0.0: not at all. folder: the base of relative paths in the settings."""
+    memory; 0.0: not at all. folder: the base of relative paths in the settings. timeout: seconds for one answer of a
+    store outside this process."""
 
     stores: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)  # settings may contain values
     keep: float = 0.0
     folder: str = ""
+    timeout: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStanding:
+    """How a store outside this process is. error: why it cannot be asked, "" if it can. since: of that error, in
+    seconds since the epoch."""
+
+    store: str
+    error: str = ""
+    since: float = 0.0

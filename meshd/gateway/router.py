@@ -97,6 +97,8 @@ class Router:
             KeyRenewal(actors, connectors),
         )
         self.runtime: Runtime = runtime
+        if before is not None:
+            runtime.secrets = before.runtime.secrets
         self.strategies = OutsideStrategies(self._strategy_set_aside)
         self.hooks: HookChain | None = None
         self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)

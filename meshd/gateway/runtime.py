@@ -14,6 +14,7 @@ from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.waiting_room import WaitingRoom
+from meshd.messages import SecretStandings
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.specs import RoutingTable
@@ -34,5 +35,6 @@ class Runtime:
     outcomes: Outcomes
     keys: KeyRenewal
     config: RunningConfig | None = None
+    secrets: SecretStandings = field(default_factory=SecretStandings)
     table: RoutingTable = field(default_factory=RoutingTable.empty)
     apps: AppMatcher = field(default_factory=lambda: AppMatcher(RoutingTable.empty()))

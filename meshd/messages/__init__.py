@@ -19,7 +19,14 @@ from meshd.messages.router import (
     RouterCommand,
     SaveCounters,
 )
-from meshd.messages.secret import RefreshSecret, ResolveSecrets, SecretFilesTouched, SecretsLookedAt, SecretsResolved
+from meshd.messages.secret import (
+    RefreshSecret,
+    ResolveSecrets,
+    SecretFilesTouched,
+    SecretsLookedAt,
+    SecretsResolved,
+    SecretStandings,
+)
 from meshd.messages.state import (
     ExportState,
     GetSyncStatus,
@@ -92,6 +99,7 @@ __all__ = [
     "RouterCommand",
     "SaveCounters",
     "SecretFilesTouched",
+    "SecretStandings",
     "SecretsLookedAt",
     "SecretsResolved",
     "StateChanged",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshd.core.messaging.message import Message
-from meshd.core.secret_sources import SecretSources
+from meshd.core.secret_sources import SecretSources, StoreStanding
 
 
 class ResolveSecrets(Message, frozen=True):
@@ -41,3 +41,11 @@ class SecretsLookedAt(Message, frozen=True):
 
     changed: tuple[str, ...] = ()
     unsettled: bool = False
+
+
+class SecretStandings(Message, frozen=True):
+    """How the stores outside this process are, and which secrets keep their last known value because they cannot be
+    read again: name → why (secret → router, whenever it has changed)."""
+
+    stores: tuple[StoreStanding, ...] = ()
+    kept: dict[str, str] = {}

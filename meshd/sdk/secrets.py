@@ -9,11 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
 class SecretStoreError(Exception):
     """The store cannot be read: unreadable file, wrong permissions, no network. The text says what to do."""
+
+
+class SecretStoreUnreachable(SecretStoreError):
+    """The store does not answer, whatever the name. It is not asked again for a moment."""
 
 
 class SecretMissing(LookupError):
@@ -25,7 +29,11 @@ class SecretUnavailable(SecretMissing):
 
 
 class SecretStore(ABC):
-    """Created from its own keys of the `secrets` section. Used only by the secret actor's thread; may block."""
+    """Created from its own keys of the `secrets` section, without asking anything yet. Used by one thread at a time."""
+
+    blocks: ClassVar[bool] = True
+    """Whether a call may wait for something outside this process. Then a thread of the store's own makes it, which the
+    daemon stops waiting for after `secrets.timeout`; and values are read again after `secrets.cache_ttl`."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
@@ -41,6 +49,19 @@ class SecretStore(ABC):
     def list(self) -> list[str]:
         """All names, never values. Raises SecretStoreError if the store cannot list them."""
         raise SecretStoreError(f"{type(self).__name__} cannot list its secrets")
+
+    def set(self, name: str, value: str) -> None:
+        """Add the secret, or replace it. Raises SecretStoreError."""
+        raise SecretStoreError(f"{type(self).__name__} cannot be written")
+
+    def delete(self, name: str) -> None:
+        """Raises SecretMissing or SecretStoreError."""
+        raise SecretStoreError(f"{type(self).__name__} cannot be written")
+
+    @property
+    def writable(self) -> bool:
+        """Whether it has `set` and `delete`."""
+        return type(self).set is not SecretStore.set
 
     def refresh(self) -> None:  # noqa: B027 - most read the source at every get
         """Forget cached values: the next get reads the source."""

@@ -105,6 +105,12 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     idle = [str(pool.get("name")) for pool in found.get("pools") or () if not pool.get("active")]
     if idle:
         yield f"no model is active in {', '.join(idle)}", out.BAD
+    secrets = found.get("secrets") or {}
+    for store in secrets.get("stores") or ():
+        if store.get("error"):
+            yield f"secrets: {store['error']}; asked again, known values stay in use", out.BAD
+    for name, why in (secrets.get("kept") or {}).items():
+        yield f"secret {name} cannot be read again and stays as it is: {why}", "yellow"
     for sink in found.get("sinks") or ():
         if sink.get("error"):
             yield f"log {sink.get('sink')}: {sink['error']}", out.BAD

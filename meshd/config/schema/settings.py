@@ -17,26 +17,6 @@ class NoSettings(Section):
     """A connector without keys of its own."""
 
 
-# -- secret stores ------------------------------------------------------------------------------------
-
-
-class EnvStoreSettings(Section):
-    prefix: str = Field(default="", description="Prefix of the variables; a secret's name follows it.")
-
-
-class DotenvStoreSettings(Section):
-    path: str = Field(default=".env", description="The file; relative to the configuration file's folder.")
-    override: bool = Field(default=False, description="The file wins over a variable of the same name.")
-
-
-class DirectoryStoreSettings(Section):
-    path: str = Field(description="The directory; relative to the configuration file's folder.")
-
-
-class MemoryStoreSettings(Section):
-    values: dict[str, str] = Field(default={}, description="The secrets themselves; for tests.", repr=False)
-
-
 # -- storage ------------------------------------------------------------------------------------------
 
 

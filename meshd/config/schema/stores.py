@@ -29,8 +29,15 @@ class SecretsConfig(OpenSection):
         "`connector` and that store's own keys.",
         json_schema_extra={"shown_default": "modelmesh.env.v1"},
     )
-    cache_ttl: Duration = Field(default=300.0, description="How long a resolved value is kept in memory.")
+    cache_ttl: Duration = Field(
+        default=300.0,
+        description="How long a resolved value is kept in memory. Then stores outside this process are asked again.",
+    )
     cache_enabled: bool = Field(default=True, description="Keep resolved values in memory.")
+    timeout: Duration = Field(
+        default=4.0,
+        description="How long a store outside this process may take for an answer. All secrets together get 15 s.",
+    )
     reload_on_rotation: bool = Field(default=True, description="Resolve again when a standby provider becomes active.")
     fail_on_missing: bool = Field(
         default=False,

@@ -13,23 +13,30 @@ from abc import abstractmethod
 from pathlib import Path
 
 from meshd.connectors.secrets.files import read_value
-from meshd.sdk.secrets import SecretMissing, SecretStore
+from meshd.connectors.secrets.local.file_store import write
+from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 
 logger = logging.getLogger("meshd.secrets")
 
 
+def file_name(name: str) -> str:
+    """The name, by systemd's and Kubernetes' rule: a plain file name. Raises SecretMissing."""
+    if "/" in name or "\0" in name or name in ("", ".", ".."):
+        raise SecretMissing(f"{name!r} cannot be the name of a file")
+    return name
+
+
 class FolderStore(SecretStore):
     """One file per secret, with the secret's name."""
+
+    blocks = False
 
     @abstractmethod
     def folder(self) -> Path:
         """The directory. Raises SecretMissing."""
 
     def get(self, name: str) -> str:
-        # systemd's and Kubernetes' rule for such a name: a plain file name.
-        if "/" in name or "\0" in name or name in ("", ".", ".."):
-            raise SecretMissing(f"{name!r} cannot be the name of a file")
-        return read_value(self.folder() / name)
+        return read_value(self.folder() / file_name(name))
 
     def list(self) -> list[str]:
         try:
@@ -57,6 +64,18 @@ class DirectoryStore(FolderStore):
         value = super().get(name)
         warn_if_others_may_read(self.folder() / name)
         return value
+
+    def set(self, name: str, value: str) -> None:
+        write(self.folder() / file_name(name), value)
+
+    def delete(self, name: str) -> None:
+        path = self.folder() / file_name(name)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            raise SecretMissing(f"there is no file {path}") from None
+        except OSError as error:
+            raise SecretStoreError(f"{path} cannot be deleted: {error.strerror}") from None
 
 
 _warned: set[str] = set()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from meshd.connectors.secrets.files import read_text
-from meshd.host.file_watching import state_of
-from meshd.sdk.secrets import SecretMissing, SecretStore
+from meshd.connectors.secrets.local.file_store import FileStore
+from meshd.sdk.secrets import SecretStoreError
 
 _LINE = re.compile(
     r"""[^\S\n]*(?:export[^\S\n]+)?
@@ -27,60 +26,39 @@ _LINE = re.compile(
         [^\S\n]*(?:\#[^\n]*)?(?=\n|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
+_NAME = re.compile(r"[^=#\s'\"]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,~-]+")
 _COMMENT = re.compile(r"(?:^|\s+)\#.*")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a": "\a"}
 
 
-class DotenvStore(SecretStore):
+class DotenvStore(FileStore):
     """Settings: `path` (relative to `folder`, which the resolver adds); `override`: the file wins over a
     variable of the environment that has the same name. Read again when the file has changed."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__(settings)
-        self.path = Path(settings.get("folder") or ".") / Path(settings.get("path") or ".env").expanduser()
-        self._read_at: tuple[int, ...] | None = None
-        self._values: dict[str, str] = {}
+        super().__init__(settings, settings.get("path") or ".env")
 
     def get(self, name: str) -> str:
-        if self._in_environment(name):
-            return os.environ[name]
-        value = self._load().get(name)
-        if value is None:
-            raise SecretMissing(f"{self.path} has no {name}")
-        return value
-
-    def list(self) -> list[str]:
-        return sorted(self._load())
-
-    def refresh(self) -> None:
-        self._read_at = None
+        return os.environ[name] if self._in_environment(name) else super().get(name)
 
     def files(self, name: str) -> tuple[Path, ...]:
-        return () if self._in_environment(name) else (self.path,)
+        return () if self._in_environment(name) else super().files(name)
 
     def _in_environment(self, name: str) -> bool:
         return not self._settings.get("override", False) and bool(os.environ.get(name))
 
-    def _load(self) -> dict[str, str]:
-        version = state_of(self.path)
-        if version is None or version != self._read_at:
-            self._values = parse_dotenv(read_text(self.path, private=True))
-            self._read_at = version
-        return self._values
+    def _parsed(self, text: str) -> dict[str, str]:
+        return parse_dotenv(text)
+
+    def _changed(self, text: str | None, name: str, value: str | None) -> str:
+        return change_dotenv(text or "", name, value)
 
 
 def parse_dotenv(text: str) -> dict[str, str]:
     """Names to values. Invalid lines are skipped; the last of two with one name wins."""
     values: dict[str, str] = {}
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    position = 0
-    while position < len(text):
-        match = _LINE.match(text, position)
-        if match is None:
-            end = text.find("\n", position)
-            position = len(text) if end < 0 else end + 1
-            continue
-        position = match.end() + 1
+    for match in _entries(text.replace("\r\n", "\n").replace("\r", "\n")):
         name = match["name"].strip("'")
         if match["single"] is not None:
             values[name] = re.sub(r"\\([\\'])", r"\1", match["single"])
@@ -89,6 +67,45 @@ def parse_dotenv(text: str) -> dict[str, str]:
         elif match["bare"] is not None:
             values[name] = _COMMENT.sub("", match["bare"]).rstrip()
     return values
+
+
+def change_dotenv(text: str, name: str, value: str | None) -> str:
+    """The text with the variable set to the value, or without it. Everything else stays, also comments.
+
+    Raises SecretStoreError for a name that cannot be a variable's."""
+    if not _NAME.fullmatch(name):
+        raise SecretStoreError(f"{name!r} cannot be the name of a variable")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    found = [match for match in _entries(text) if match["name"].strip("'") == name]
+    line = "" if value is None else f"{name}={_quoted(value)}"
+    if not found and value is not None:
+        return f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{line}\n"
+    for number, match in reversed(list(enumerate(found))):
+        last = number == len(found) - 1 and value is not None
+        start, end = match.span()
+        end = end if last else min(end + 1, len(text))  # with its line's end
+        export = "export " if "export" in text[start : match.start("name")] else ""
+        text = text[:start] + (export + line if last else "") + text[end:]
+    return text
+
+
+def _entries(text: str) -> Iterator[re.Match[str]]:
+    position = 0
+    while position < len(text):
+        match = _LINE.match(text, position)
+        if match is None:
+            end = text.find("\n", position)
+            position = len(text) if end < 0 else end + 1
+            continue
+        position = match.end() + 1
+        yield match
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
 
 
 def _unescaped(match: re.Match[str]) -> str:

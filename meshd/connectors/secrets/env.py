@@ -18,6 +18,8 @@ FILE_SUFFIX = "_FILE"
 class EnvStore(SecretStore):
     """Settings: `prefix`, put before a name to get the variable's."""
 
+    blocks = False
+
     def get(self, name: str) -> str:
         variable = self._variable(name)
         value = os.environ.get(variable)

@@ -26,6 +26,18 @@ def read_text(path: Path, private: bool = False) -> str:
 
     Raises SecretUnavailable or SecretStoreError, in words that name the path.
     """
+    content = read_bytes(path, private)
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise SecretStoreError(f"{path} is not UTF-8 text") from None
+    if "\0" in text:
+        raise SecretStoreError(f"{path} is not a text file")
+    return text
+
+
+def read_bytes(path: Path, private: bool = False) -> bytes:
+    """The content, which is not empty. Raises as `read_text`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -42,13 +54,7 @@ def read_text(path: Path, private: bool = False) -> str:
         raise SecretStoreError(f"{path} is larger than 1 MiB: it cannot be a file of secrets")
     if not content.strip():
         raise SecretUnavailable(f"{path} is empty")
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise SecretStoreError(f"{path} is not UTF-8 text") from None
-    if "\0" in text:
-        raise SecretStoreError(f"{path} is not a text file")
-    return text
+    return content
 
 
 def read_value(path: Path, private: bool = False) -> str:

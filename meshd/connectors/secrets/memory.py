@@ -8,6 +8,8 @@ from meshd.sdk.secrets import SecretMissing, SecretStore
 class MemoryStore(SecretStore):
     """Settings: `values`, name → value. It is read at every get, so a test may change it."""
 
+    blocks = False
+
     def get(self, name: str) -> str:
         try:
             return str(self._settings.get("values", {})[name])

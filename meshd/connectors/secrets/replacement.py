@@ -39,8 +39,8 @@ class Replacements:
         if found == held:
             self._candidates.pop(name, None)
             return Verdict.SAME
-        if found is not None and not stores.files(name):
-            return self._replaced(name)
+        if not stores.files(name):  # what is not a file cannot be half written
+            return self._replaced(name) if found is not None else Verdict.SAME
         value, since, odd = self._candidates.get(name, (found, now, now))
         if value != found:
             since = now

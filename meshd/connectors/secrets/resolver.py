@@ -13,10 +13,13 @@ from pathlib import Path
 
 from meshd.connectors.secrets.replacement import Replacements, Verdict
 from meshd.connectors.secrets.stores import MakeStore, SecretStores, make_store
-from meshd.core.secret_sources import SecretSources
+from meshd.core.secret_sources import SecretSources, StoreStanding
 from meshd.sdk.secrets import SecretMissing, SecretUnavailable
 
 logger = logging.getLogger("meshd.secrets")
+
+_RESOLVE = 15.0  # s that stores outside this process may take for all secrets together, at a start or reload
+_LOOK = 4.5  # s, while a request may be waiting
 
 
 class _Values(dict[str, str]):
@@ -56,6 +59,7 @@ class SecretResolver:
         """(values, missing name → why). fresh: read the stores, not the cache."""
         names = tuple(names)
         stores = self._of(sources) if sources is not None else self._current()
+        stores.begin(_RESOLVE, again=fresh)
         if fresh:
             stores.forget(names)
         values: dict[str, str] = {}
@@ -72,6 +76,7 @@ class SecretResolver:
         """Read the stores again. names: None for all secrets that come from files."""
         stores, now = self._current(), self._now()
         wanted = self.names if names is None else names
+        stores.begin(_LOOK)
         looked = [name for name in wanted if names is not None or stores.files(name)]
         stores.forget(looked)
         changed, unsettled = [], False
@@ -102,6 +107,26 @@ class SecretResolver:
         changes."""
         return self.look(self._replacements.due(names, self._current(), self._now()))
 
+    def poll(self) -> Looked:
+        """Like `look`, for the secrets that no file holds."""
+        stores = self._current()
+        return self.look([name for name in self.names if not stores.files(name)])
+
+    @property
+    def poll_after(self) -> float | None:
+        """Seconds until the next `poll`, None if it would find nothing."""
+        return self._current().read_again_after if self.names else None
+
+    @property
+    def standings(self) -> tuple[StoreStanding, ...]:
+        """How the stores outside this process are."""
+        return self._current().standings
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Secrets whose last known value is used → why it cannot be read again."""
+        return {name: why for name, why in self._kept.items() if name in self._running}
+
     @property
     def names(self) -> list[str]:
         """The names that the running generation needs."""
@@ -114,17 +139,20 @@ class SecretResolver:
         return list(dict.fromkeys(path for name in self.names for path in stores.files(name)))
 
     def _value(self, stores: SecretStores, name: str, fresh: bool) -> str:
-        held = self._held(name) if stores is self._committed else None
+        held = self._held(name)
         try:
             value = stores.get(name, self._now())
         except SecretMissing as error:
             # If a name is gone after a reload, that is deliberate; otherwise it may be temporary.
-            meant = fresh and not isinstance(error, SecretUnavailable) and not stores.being_written(name)
-            if held is None or meant:
+            unreadable = isinstance(error, SecretUnavailable)
+            meant = fresh and not unreadable and not stores.being_written(name)
+            down = any(standing.error for standing in stores.standings)
+            moved = stores is not self._committed and not (unreadable and down)
+            if held is None or meant or moved:
                 raise
             self._keep(name, str(error))
             return held
-        if held is not None and value != held and stores.being_written(name):
+        if stores is self._committed and held is not None and value != held and stores.being_written(name):
             stores.forget((name,))
             return held
         self._kept.pop(name, None)

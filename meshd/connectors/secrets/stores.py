@@ -6,14 +6,19 @@ Must never: show a value, except to a caller that asks for it by name.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from meshd.core.secret_sources import SecretSources
+from meshd.connectors.secrets.bounded import BoundedStore
+from meshd.core.secret_sources import SecretSources, StoreStanding
 from meshd.host.file_watching import being_written
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
 from modelmesh.errors import ConfigurationError
+
+UNKEPT = 300.0
+"""Seconds after which values are read again if none is kept in memory."""
 
 MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
 
@@ -48,17 +53,43 @@ class SecretStores:
     def __init__(self, sources: SecretSources, make: MakeStore = make_store) -> None:
         stores = [(id, sorted(settings.items())) for id, settings in sources.stores]
         # Hashed, as settings may contain values.
-        self.key = hashlib.sha256(repr((stores, sources.keep, sources.folder)).encode()).hexdigest()
+        self.key = hashlib.sha256(repr((stores, sources.keep, sources.folder, sources.timeout)).encode()).hexdigest()
         self._keep = sources.keep
         self.problems: list[str] = []
         self._stores: list[SecretStore] = []
+        self._outside: list[BoundedStore] = []  # those of them that may block
         self._cache: dict[str, tuple[str, float]] = {}
         self._came_from: dict[str, int] = {}  # name → number of its store
         for id, settings in sources.stores:
             try:
-                self._stores.append(make(id, {"folder": sources.folder, **settings}))
+                store = make(id, {"folder": sources.folder, "timeout": sources.timeout, **settings})
             except (ConfigurationError, ValueError, SecretStoreError) as error:
                 self.problems.append(f"{id}: {error}")
+                continue
+            if store.blocks:
+                store = BoundedStore(id, store, sources.timeout)
+                self._outside.append(store)
+            self._stores.append(store)
+
+    def begin(self, seconds: float, *, again: bool = False) -> None:
+        """The reads from now on may take so long altogether. again: ask also a store that has just not answered."""
+        for store in self._outside:
+            store.begin(seconds)
+            if again:
+                store.retry()
+
+    @property
+    def read_again_after(self) -> float | None:
+        """Seconds until stores outside this process should be asked again, None if there are none."""
+        if not self._outside:
+            return None
+        down = [store.again_at - time.monotonic() for store in self._outside if store.standing.error]
+        return max(0.0, min([self._keep or UNKEPT, *down]))
+
+    @property
+    def standings(self) -> tuple[StoreStanding, ...]:
+        """Of the stores outside this process."""
+        return tuple(store.standing for store in self._outside)
 
     def get(self, name: str, now: float) -> str:
         """Raises SecretMissing with every store's reason, SecretUnavailable if one of them cannot be read now."""

@@ -33,6 +33,8 @@ class EventType(enum.StrEnum):
     PROVIDER_RECOVERED = "provider_recovered"
     REQUEST_HEDGED = "request_hedged"
     SECRET_ROTATED = "secret_rotated"
+    SECRET_STORE_RECOVERED = "secret_store_recovered"
+    SECRET_STORE_UNREACHABLE = "secret_store_unreachable"
     STATE_RECOVERED = "state_recovered"
     STATE_UNWRITABLE = "state_unwritable"
     STRATEGY_SET_ASIDE = "strategy_set_aside"

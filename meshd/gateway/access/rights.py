@@ -25,6 +25,7 @@ OF_OPERATORS: Mapping[str, frozenset[str]] = {
         {
             "pid", "sockets", "http", "config", "state", "actors", "in_flight", "peers", "last_reload", "spend_today",
             "requests", "malformed", "journal", "sinks", "notes", "lacks",
+            "secrets",
         }
     ),
     "provider": frozenset(

@@ -99,6 +99,7 @@ class Status(Group):
             "malformed": server.malformed,
             "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
+            "secrets": msgspec.to_builtins(runtime.secrets),
             "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks, *said],
             "lacks": outcomes.shortages.lately(now),
         }

@@ -1,0 +1,147 @@
+"""A store outside this process, asked so that it cannot hold up the daemon.
+
+Owns: a thread of the store's own, how long an answer is waited for, and when a store that does not answer is asked
+again. Must never: put a value, or the text of an unexpected exception, into a message.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from meshd.core.secret_sources import StoreStanding
+from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretStoreUnreachable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SOONEST, _LATEST = 0.5, 30.0  # s for which a store that did not answer is left alone; doubled each time
+
+
+class BoundedStore(SecretStore):
+    """timeout: seconds for one answer. Raises only SecretMissing and SecretStoreError."""
+
+    def __init__(self, id: str, store: SecretStore, timeout: float) -> None:
+        super().__init__({})
+        self._store = store
+        self._timeout = timeout
+        self._thread = _Thread(f"meshd-secrets-{id}")
+        self._unanswered: Future[Any] | None = None
+        self._until = float("inf")  # when answers are wanted, of all calls that belong together
+        self._pause = _SOONEST
+        self.again_at = 0.0  # by time.monotonic()
+        self.standing = StoreStanding(id)
+
+    def begin(self, seconds: float) -> None:
+        """The calls from now on belong together, and may take so long altogether."""
+        self._until = time.monotonic() + seconds
+
+    def retry(self) -> None:
+        """Ask again at once, also if it has just not answered."""
+        self.again_at = 0.0
+
+    def get(self, name: str) -> str:
+        return self._ask(self._store.get, name)
+
+    def files(self, name: str) -> Sequence[Path]:
+        return self._store.files(name)
+
+    def list(self) -> list[str]:
+        return self._ask(self._store.list)
+
+    def set(self, name: str, value: str) -> None:
+        self._ask(self._store.set, name, value)
+
+    def delete(self, name: str) -> None:
+        self._ask(self._store.delete, name)
+
+    @property
+    def writable(self) -> bool:
+        return self._store.writable
+
+    def refresh(self) -> None:
+        if not self._is_busy:
+            self._store.refresh()
+
+    def close(self) -> None:
+        self._thread.end(self._store.close)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._unanswered is not None and not self._unanswered.done()
+
+    def _ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        now = time.monotonic()
+        if now < self.again_at:
+            raise SecretStoreUnreachable(self.standing.error)
+        try:
+            found = self._answer(lambda: work(*args, **kwargs), min(self._timeout, self._until - now))
+        except SecretStoreUnreachable as error:
+            self._failed(str(error))
+            raise
+        except (SecretMissing, SecretStoreError):
+            self._answered()
+            raise
+        except Exception as error:
+            self._failed(f"{self.standing.store} failed with {type(error).__name__}")
+            raise SecretStoreUnreachable(self.standing.error) from None
+        self._answered()
+        return found
+
+    def _answer(self, work: Callable[[], T], seconds: float) -> T:
+        if self._is_busy:
+            raise SecretStoreUnreachable(f"{self.standing.store} has not answered an earlier question")
+        asked = self._thread.run(work)
+        self._unanswered = asked
+        try:
+            return asked.result(max(seconds, 0.0))
+        except TimeoutError:
+            if asked.done():  # the store's own
+                raise
+            raise SecretStoreUnreachable(f"{self.standing.store} has not answered in time") from None
+
+    def _answered(self) -> None:
+        self._pause = _SOONEST
+        self.standing = StoreStanding(self.standing.store)
+
+    def _failed(self, why: str) -> None:
+        self.again_at = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, _LATEST)
+        self.standing = StoreStanding(self.standing.store, why, self.standing.since or time.time())
+
+
+class _Thread:
+    """Runs one call after the other. It begins with the first call, and does not keep the process from ending."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self._started = False
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        done: Future[T] = Future()
+        self._work.put((work, done))
+        if not self._started:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._started = True
+        return done
+
+    def end(self, last: Callable[[], object]) -> None:
+        if self._started:
+            self.run(last)
+            self._work.put(None)
+        else:
+            last()
+
+    def _run(self) -> None:
+        while (task := self._work.get()) is not None:
+            work, done = task
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)

@@ -1,0 +1,1 @@
+"""Stores on this machine that meshctl can write."""

@@ -1,0 +1,1 @@
+"""Stores that are programs: each secret is what one of them prints."""

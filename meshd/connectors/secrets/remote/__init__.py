@@ -1,0 +1,1 @@
+"""Stores that are services, asked over HTTP."""

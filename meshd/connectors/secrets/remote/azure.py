@@ -1,0 +1,112 @@
+"""`microsoft.key-vault.v1`: Azure Key Vault's REST API, with tokens by `azure-identity`.
+
+Owns: secrets' names there, and pages of lists. Must never: import azure-identity before the store is asked, or send a
+token to another host.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from meshd.connectors.secrets.remote.http import Refused, Service
+from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
+from meshd.host.plain_text import one_line
+from meshd.sdk.secrets import SecretStoreError, SecretStoreUnreachable
+
+_VERSION = "7.4"
+_SCOPE = "https://vault.azure.net/.default"
+_SOON = 60.0
+_MOST_SAID = 200
+
+
+class KeyVaultStore(RemoteStore):
+    """Settings: `vault_url`, `prefix` or `path`, `tenant_id`, `client_id` and `client_secret` (else what the
+    environment or the machine offers), `scope`, `ca_file`.
+
+    Names there have no `_`: `OPENAI_API_KEY` is `OPENAI-API-KEY`.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self._service = Service("Key Vault", settings["vault_url"], settings)
+        self._host = urlsplit(settings["vault_url"]).netloc
+        self._token = ""
+        self._renew_at = 0.0
+        for name in ("azure", "msal"):  # they log what a server said, which may repeat a secret
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def fetch(self, secret: str) -> Content:
+        value = self._ask("GET", f"/secrets/{_named(secret)}").get("value")
+        if not isinstance(value, str):
+            raise SecretStoreError(f"{self._service.where} gave no value")
+        return value
+
+    def put(self, secret: str, content: Content) -> None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        self._ask("PUT", f"/secrets/{_named(secret)}", {"value": text})
+
+    def remove(self, secret: str) -> None:
+        self._ask("DELETE", f"/secrets/{_named(secret)}")
+
+    def names(self) -> list[str]:
+        found: list[str] = []
+        page = "/secrets"
+        while page:
+            answer = self._ask("GET", page)
+            found += [str(each.get("id")).rstrip("/").rpartition("/")[2] for each in answer.get("value") or []]
+            page = str(answer.get("nextLink") or "")
+            if page and urlsplit(page).netloc != self._host:
+                raise SecretStoreError(f"{self._service.where} continues its list at another host")
+        return found
+
+    def list(self) -> list[str]:
+        return super().list() if self._settings.get("path") else sorted(map(self._as_asked, self.names()))
+
+    def _as_asked(self, there: str) -> str:
+        return there.removeprefix(_named(self._prefix)).replace("-", "_")
+
+    def close(self) -> None:
+        self._service.close()
+
+    def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._current_token()}"}
+        query = None if "://" in path else {"api-version": _VERSION}
+        try:
+            return self._service.ask(method, path, headers=headers, body=body, query=query)
+        except Refused as error:
+            if error.status == 401:
+                self._token = ""
+            raise
+
+    def _current_token(self) -> str:
+        """Raises SecretStoreError."""
+        if self._token and time.time() < self._renew_at:
+            return self._token
+        from azure.core.exceptions import AzureError
+
+        try:
+            with self._credential() as credential:
+                given = credential.get_token(str(self._settings.get("scope") or _SCOPE))
+        except (AzureError, ValueError) as error:
+            said = one_line(str(getattr(error, "message", error)))[:_MOST_SAID]
+            raise SecretStoreUnreachable(f"Azure gave no token: {said}") from None
+        self._token, self._renew_at = given.token, given.expires_on - _SOON
+        return self._token
+
+    def _credential(self) -> Any:
+        from azure.identity import ClientSecretCredential, DefaultAzureCredential
+
+        given = self._settings
+        options = {"connection_verify": given["ca_file"]} if given.get("ca_file") else {}
+        if given.get("client_secret"):
+            return ClientSecretCredential(given["tenant_id"], given["client_id"], given["client_secret"], **options)
+        return DefaultAzureCredential(**options)
+
+
+def _named(secret: str) -> str:
+    return quote(secret.replace("_", "-"), safe="-")

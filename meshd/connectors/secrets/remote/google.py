@@ -1,0 +1,132 @@
+"""`google.secret-manager.v1`: its REST API, with tokens by `google-auth`.
+
+Owns: secrets and their versions. Must never: import google-auth before the store is asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from meshd.connectors.secrets.files import read_text
+from meshd.connectors.secrets.remote.http import Refused, Service
+from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
+from meshd.host.plain_text import one_line
+from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
+
+_ENDPOINT = "https://secretmanager.googleapis.com"
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_SOON = 60.0  # s before a token's end at which it is renewed
+_MOST_SAID = 200
+
+
+class GoogleStore(RemoteStore):
+    """Settings: `project` ($GOOGLE_CLOUD_PROJECT), `prefix` or `path`, `credentials_file` (else those of the
+    environment or of the machine), `version`, `endpoint_url`, `ca_file`."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self._service = Service("Secret Manager", settings.get("endpoint_url") or _ENDPOINT, settings)
+        self._token = ""
+        self._renew_at = 0.0
+        self._found_project = ""
+        for name in ("google.auth", "google.oauth2"):  # they log what a server said, which may repeat a secret
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def fetch(self, secret: str) -> Content:
+        version = quote(str(self._settings.get("version") or "latest"))
+        payload = self._ask("GET", f"/secrets/{quote(secret, safe='')}/versions/{version}:access").get("payload")
+        try:
+            return base64.b64decode(payload["data"]).decode()  # type: ignore[index]  # checked by the except
+        except (TypeError, KeyError, ValueError):
+            raise SecretStoreError(f"{secret} is not text") from None
+
+    def put(self, secret: str, content: Content) -> None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        body = {"payload": {"data": base64.b64encode(text.encode()).decode()}}
+        path = f"/secrets/{quote(secret, safe='')}:addVersion"
+        try:
+            self._ask("POST", path, body)
+        except SecretMissing:
+            try:
+                self._ask("POST", "/secrets", {"replication": {"automatic": {}}}, {"secretId": secret})
+            except Refused as error:
+                if error.status != 409:  # made by another meanwhile
+                    raise
+            self._ask("POST", path, body)
+
+    def remove(self, secret: str) -> None:
+        self._ask("DELETE", f"/secrets/{quote(secret, safe='')}")
+
+    def names(self) -> list[str]:
+        found: list[str] = []
+        query = {"pageSize": "250"}
+        while True:
+            answer = self._ask("GET", "/secrets", query=query)
+            found += [str(each.get("name")).rpartition("/")[2] for each in answer.get("secrets") or []]
+            if not answer.get("nextPageToken"):
+                return found
+            query["pageToken"] = str(answer["nextPageToken"])
+
+    def close(self) -> None:
+        self._service.close()
+
+    def _ask(self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        token = self._current_token()
+        project = self._settings.get("project") or os.environ.get("GOOGLE_CLOUD_PROJECT") or self._found_project
+        if not project:
+            raise SecretStoreError("`secrets.project` is missing, and $GOOGLE_CLOUD_PROJECT is not set")
+        whole = f"/v1/projects/{quote(str(project), safe='')}{path}"
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            return self._service.ask(method, whole, headers=headers, body=body, query=query)
+        except Refused as error:
+            if error.status == 401:
+                self._token = ""
+            raise
+
+    def _current_token(self) -> str:
+        """Raises SecretStoreError."""
+        if self._token and time.time() < self._renew_at:
+            return self._token
+        from google.auth.exceptions import GoogleAuthError
+        from google.auth.transport.requests import Request
+
+        try:
+            credentials = self._credentials()
+            credentials.refresh(Request())
+        except (GoogleAuthError, OSError, ValueError) as error:
+            said = one_line(str(error.args[0]) if error.args else "")[:_MOST_SAID]
+            raise SecretStoreUnreachable(f"Google gave no token: {said or type(error).__name__}") from None
+        ends = credentials.expiry
+        self._renew_at = time.time() + 300 if ends is None else _epoch(ends) - _SOON
+        self._token = str(credentials.token)
+        return self._token
+
+    def _credentials(self) -> Any:
+        import google.auth
+
+        library: Any = google.auth  # it has no types
+        given = self._settings.get("credentials_file")
+        if not given:
+            credentials, self._found_project = library.default(scopes=[_SCOPE])
+            return credentials
+        path = Path(self._settings.get("folder") or ".") / Path(given).expanduser()
+        info = json.loads(read_text(path, private=True))
+        credentials, project = library.load_credentials_from_dict(info, scopes=[_SCOPE])
+        self._found_project = project or ""
+        return credentials
+
+
+def _epoch(ends: Any) -> float:
+    """google-auth's times are UTC, and do not say so."""
+    from datetime import UTC
+
+    return float(ends.replace(tzinfo=UTC).timestamp())

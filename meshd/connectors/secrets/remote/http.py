@@ -1,0 +1,134 @@
+"""Requests of the stores that are services.
+
+Owns: the connection, how much of an answer is read, and what a status means. Must never: follow a redirect with a
+credential, or show what was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from meshd.connectors.secrets.files import MOST_BYTES
+from meshd.host.plain_text import one_line
+from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
+
+logger = logging.getLogger("meshd.secrets")
+
+_PATIENCE = 4.0
+_MOST_SAID = 200
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Refused(SecretStoreError):
+    """The service answered with a status of 400 or more. said: its words."""
+
+    def __init__(self, where: str, status: int, said: str) -> None:
+        super().__init__(f"{where} refused: {status}{said and f' {said}'}")
+        self.status = status
+        self.said = said
+
+
+class Service:
+    """One service. name: what messages call it."""
+
+    def __init__(self, name: str, base_url: str, settings: Mapping[str, Any]) -> None:
+        """Raises ValueError for an address that is not one."""
+        self._name = name
+        self._base = base_url.rstrip("/")
+        self._settings = settings
+        self._client: Any = None
+        parts = urlsplit(self._base)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{base_url} is not an address: https://…")
+        self.where = f"{name} at {parts.netloc.rpartition('@')[2]}"
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            logger.warning("%s is asked without TLS: secrets are readable on the way", self.where)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The JSON object of the answer, {} if it has none, {"data": …} of a list. path: after the base, or a whole
+        address.
+
+        Raises SecretMissing (404), Refused, SecretStoreUnreachable (no sensible answer).
+        """
+        url = path if "://" in path else f"{self._base}{path}"
+        status, content = self._exchange(method, url, headers, body, query)
+        if status in (408, 425, 429, 473) or status >= 500:  # 473: a standby of Vault
+            raise SecretStoreUnreachable(f"{self.where} answered with status {status}")
+        answer = _parsed(content)
+        if status == 404:
+            raise SecretMissing(f"{self.where} has none: {_said(answer)}".removesuffix(": "))
+        if status >= 300:
+            raise Refused(self.where, status, "" if body is not None and method != "GET" else _said(answer))
+        if content.strip() and not isinstance(answer, dict | list):
+            raise SecretStoreUnreachable(f"{self.where} did not answer with JSON")
+        return answer if isinstance(answer, dict) else {"data": answer} if answer else {}
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, query: Mapping[str, str] | None
+    ) -> tuple[int, bytes]:
+        import httpx
+
+        try:
+            client = self._opened()
+            request = client.build_request(method, url, headers=headers, json=body, params=query)
+            answer = client.send(request, stream=True)
+            try:
+                content = bytearray()
+                for piece in answer.iter_bytes():
+                    content += piece
+                    if len(content) > MOST_BYTES:
+                        raise SecretStoreUnreachable(f"{self.where} answered with more than 1 MiB")
+            finally:
+                answer.close()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise SecretStoreUnreachable(f"{self.where} does not answer: {_why(error)}") from None
+        return answer.status_code, bytes(content)
+
+    def _opened(self) -> Any:
+        if self._client is None:
+            import httpx
+
+            from meshd.net.tls import tls_context
+
+            timeout = float(self._settings.get("timeout") or _PATIENCE)
+            self._client = httpx.Client(verify=tls_context(self._settings.get("ca_file")), timeout=timeout)
+        return self._client
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _said(answer: Any) -> str:
+    """The words of an error, in the shapes that these services have."""
+    found = answer if isinstance(answer, dict) else {}
+    error = found.get("error")
+    words = error.get("message") if isinstance(error, dict) else found.get("message")
+    errors = found.get("errors")
+    if isinstance(errors, list):
+        words = "; ".join(str(each) for each in errors)
+    return one_line(str(words))[:_MOST_SAID] if words else ""
+
+
+def _why(error: Exception) -> str:
+    return one_line(str(error))[:_MOST_SAID] or type(error).__name__

@@ -1,0 +1,129 @@
+"""A store outside this process: it is waited for only so long, and left alone while it does not answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from meshd.connectors.secrets.bounded import BoundedStore
+from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretStoreUnreachable
+
+
+class Odd(SecretStore):
+    """Answers with what `answer` gives or raises."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.answer: Callable[[], str] = lambda: "v"
+        self.asked: list[str] = []
+        self.closed = False
+
+    def get(self, name: str) -> str:
+        self.asked.append(threading.current_thread().name)
+        return self.answer()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def raising(error: Exception) -> Callable[[], str]:
+    def answer() -> str:
+        raise error
+
+    return answer
+
+
+@pytest.fixture
+def odd() -> Odd:
+    return Odd()
+
+
+@pytest.fixture
+def bounded(odd: Odd) -> Iterator[BoundedStore]:
+    made = BoundedStore("acme.v1", odd, 5.0)
+    yield made
+    made.close()
+
+
+def test_all_calls_come_from_a_thread_of_its_own(odd: Odd, bounded: BoundedStore) -> None:
+    assert [bounded.get("A"), bounded.get("B")] == ["v", "v"]
+    assert odd.asked == ["meshd-secrets-acme.v1"] * 2
+    assert bounded.standing.error == ""
+
+
+@pytest.mark.parametrize("error", [SecretMissing("no A"), SecretStoreError("A is not yours")])
+def test_a_store_that_has_no_such_secret_is_well(odd: Odd, bounded: BoundedStore, error: Exception) -> None:
+    odd.answer = raising(error)
+    for _ in range(2):
+        with pytest.raises(type(error), match=str(error)):
+            bounded.get("A")
+    assert len(odd.asked) == 2
+    assert bounded.standing.error == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SecretStoreUnreachable("acme does not answer"), "acme does not answer"),
+        (RuntimeError("of the value s3cret"), "acme.v1 failed with RuntimeError"),
+        (TimeoutError("its own"), "acme.v1 failed with TimeoutError"),
+    ],
+)
+def test_a_store_that_fails_is_left_alone_for_a_moment(
+    odd: Odd, bounded: BoundedStore, error: Exception, said: str
+) -> None:
+    odd.answer = raising(error)
+    for name in ("A", "B", "C"):
+        with pytest.raises(SecretStoreUnreachable, match=f"^{said}$"):
+            bounded.get(name)
+    assert len(odd.asked) == 1
+    assert bounded.standing.error == said
+    assert time.time() - bounded.standing.since < 60
+    odd.answer = lambda: "v"
+    bounded.retry()
+    assert bounded.get("A") == "v"
+    assert bounded.standing.error == ""
+
+
+def test_one_that_hangs_is_waited_for_once(odd: Odd) -> None:
+    released = threading.Event()
+    odd.answer = lambda: str(released.wait(20))
+    bounded = BoundedStore("acme.v1", odd, 0.05)
+    with pytest.raises(SecretStoreUnreachable, match="has not answered in time"):
+        bounded.get("A")
+    bounded.retry()
+    with pytest.raises(SecretStoreUnreachable, match="has not answered an earlier question"):
+        bounded.get("A")
+    assert len(odd.asked) == 1
+    odd.answer = lambda: "v"
+    released.set()
+    until = time.monotonic() + 10
+    while True:
+        bounded.retry()
+        try:
+            assert bounded.get("A") == "v"
+            break
+        except SecretStoreUnreachable:
+            assert time.monotonic() < until
+    bounded.close()
+
+
+def test_calls_that_belong_together_have_one_limit(odd: Odd) -> None:
+    bounded = BoundedStore("acme.v1", odd, 5.0)
+    bounded.begin(0.0)
+    released = threading.Event()
+    odd.answer = lambda: str(released.wait(20))
+    with pytest.raises(SecretStoreUnreachable):
+        bounded.get("A")
+    released.set()
+    bounded.close()
+
+
+def test_closing_one_that_was_never_asked_needs_no_thread(odd: Odd) -> None:
+    before = threading.active_count()
+    BoundedStore("acme.v1", odd, 5.0).close()
+    assert odd.closed
+    assert threading.active_count() == before
