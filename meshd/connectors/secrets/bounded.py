@@ -20,7 +20,7 @@ from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, Secr
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_SOONEST, _LATEST = 0.5, 30.0  # s for which a store that did not answer is left alone; doubled each time
+_SOONEST, _LATEST = 0.5, 8.0  # s for which a store that did not answer is left alone; doubled each time
 
 
 class BoundedStore(SecretStore):

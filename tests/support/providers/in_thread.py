@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from typing import Any
 
@@ -16,6 +17,7 @@ class ProviderInThread:
     """
 
     backlog = 128
+    tls: ssl.SSLContext | None = None
     cancels = False
     """Whether a handler ends when its client has gone."""
 
@@ -50,6 +52,6 @@ class ProviderInThread:
             self.application(), shutdown_timeout=0.1, access_log=None, handler_cancellation=self.cancels
         )
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=self.backlog).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=self.backlog, ssl_context=self.tls).start()
         self.port: int = runner.addresses[0][1]
         return runner

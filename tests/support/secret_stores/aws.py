@@ -15,16 +15,17 @@ _KEYS = {"AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_REGION": "eu-central-1", "AWS_D
 
 
 class Aws:
-    """One server; each `of` is an account of its own."""
+    """One server; each `of` is an account of its own, unless it is named."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._server.start()
         self.port: int = self._server.get_host_and_port()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
-    def of(self, kind: str) -> AwsAccount:
-        return AwsAccount(f"http://127.0.0.1:{self.port}", kind)
+    def of(self, kind: str, account: str = "") -> AwsAccount:
+        return AwsAccount(self.url, kind, account)
 
     def close(self) -> None:
         self._server.stop()
@@ -33,10 +34,10 @@ class Aws:
 class AwsAccount:
     """kind: the store's id. moto takes an access key's first digits for the account."""
 
-    def __init__(self, url: str, kind: str) -> None:
+    def __init__(self, url: str, kind: str, account: str) -> None:
         self.url = url
         self._service = "ssm" if kind == "aws.parameter-store.v1" else "secretsmanager"
-        self._account = f"{uuid4().int % 10**12:012d}"
+        self._account = account or f"{uuid4().int % 10**12:012d}"
         with mock.patch.dict(os.environ, self.environment()):
             self._client: Any = Session().create_client(self._service, endpoint_url=url)
 

@@ -5,6 +5,7 @@ https://learn.microsoft.com/rest/api/keyvault/secrets, …/azure/app-service/ove
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any
 
@@ -16,6 +17,12 @@ HEADER = "1dentity-header"
 
 
 class KeyVault(SecretService):
+    """tls: for https, on which the SDK insists."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
+        super().__init__()
+
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get("/identity", self._identity)
         router.add_get("/secrets", self._list)

@@ -31,7 +31,7 @@ class SecretService(ProviderInThread):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self.tls is None else f"https://localhost:{self.port}"
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         raise NotImplementedError

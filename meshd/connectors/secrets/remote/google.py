@@ -58,7 +58,7 @@ class GoogleStore(RemoteStore):
             try:
                 self._ask("POST", "/secrets", {"replication": {"automatic": {}}}, {"secretId": secret})
             except Refused as error:
-                if error.status != 409:  # made by another meanwhile
+                if error.status != 409:  # another has just made it
                     raise
             self._ask("POST", path, body)
 

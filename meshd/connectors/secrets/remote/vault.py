@@ -1,6 +1,6 @@
 """`hashicorp.vault.v1`: the KV engine, version 2, of HashiCorp Vault and OpenBao.
 
-Owns: paths and versions of secrets. Must never: overwrite a change that another made meanwhile.
+Owns: paths and versions of secrets. Must never: overwrite a change that another has just made.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.daemons.key_load import Load, under_load
 from tests.support.daemons.pool_rule_cases import events, provider
 from tests.support.providers.keyed_provider import KeyedProvider
 
-MESSAGES = [{"role": "user", "content": "hi"}]
 QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}
 OLD, NEW = "sk-the-old-key-000000", "sk-the-new-key-111111"
 
@@ -44,51 +44,6 @@ def config(keyed: KeyedProvider, secrets: Any, *, watch: bool = False, **setting
 def write(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o600)
-
-
-class Load:
-    """64 requests in flight, half of them streams, until it has been told that it is enough."""
-
-    def __init__(self, daemon: Any, width: int = 64) -> None:
-        self.daemon = daemon
-        self.width = width
-        self.failed: list[str] = []
-        self.served = 0
-        self.enough = False
-        self.moved = asyncio.Event()
-
-    async def __aenter__(self) -> Load:
-        self.client = self.daemon.async_client(timeout=60)
-        self.workers = [asyncio.ensure_future(self._ask(bool(number % 2))) for number in range(self.width)]
-        await self.more(self.width)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.enough = True
-        await asyncio.wait_for(asyncio.gather(*self.workers), 60)
-        await self.client.close()
-
-    async def more(self, count: int) -> None:
-        """Until so many more have ended."""
-        wanted = self.served + len(self.failed) + count
-        async with asyncio.timeout(60):
-            while self.served + len(self.failed) < wanted:
-                self.moved.clear()
-                await self.moved.wait()
-
-    async def _ask(self, stream: bool) -> None:
-        while not self.enough:
-            try:
-                answer = await self.client.chat.completions.create(model="p.m", messages=MESSAGES, stream=stream)
-                if stream:
-                    text = "".join([chunk.choices[0].delta.content or "" async for chunk in answer if chunk.choices])
-                    assert text == "hi"
-            except Exception as error:
-                self.failed.append(repr(error))
-                await asyncio.sleep(0.05)
-            else:
-                self.served += 1
-            self.moved.set()
 
 
 pause = time.sleep  # what a slow writer takes
@@ -188,16 +143,6 @@ def test_no_request_fails(meshd: Any, short: Path, keyed: KeyedProvider, way: An
     assert not events(daemon, "provider_deactivated")
     assert len(events(daemon, "secret_rotated", secret="K")) == 1
     assert NEW not in daemon.log()
-
-
-def under_load(daemon: Any, change: Callable[[], None], more: int = 200) -> Load:
-    async def run() -> Load:
-        async with Load(daemon) as load:
-            await asyncio.to_thread(change)
-            await load.more(more)
-        return load
-
-    return asyncio.run(run())
 
 
 SOURCES: dict[str, tuple[Any, dict[str, str]]] = {
