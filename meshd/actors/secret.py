@@ -34,6 +34,7 @@ class SecretActor(MeshActor):
         messages.Discard: "discard",
         messages.ResolveSecrets: "resolve",
         messages.RefreshSecret: "refresh",
+        messages.ReadSecretsAgain: "read_again",
         messages.SecretFilesTouched: "touched",
         messages.Tick: "ticked",
     }
@@ -95,6 +96,9 @@ class SecretActor(MeshActor):
     def refresh(self, message: messages.RefreshSecret) -> messages.SecretsLookedAt:
         looked = self._resolver.refresh(message.names)
         return self._tell_of(looked, message.reason, message.provider)
+
+    def read_again(self, message: messages.ReadSecretsAgain) -> messages.SecretsLookedAt:
+        return self._tell_of(self._resolver.look_at_all(), "its store has a new value", "")
 
     def touched(self, message: messages.SecretFilesTouched) -> None:
         self._tell_of(self._resolver.look(), "its file has a new value", "")

@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, str]] = {
     "catalogue": "setup.catalogue",
     "connectors": "setup.connectors",
     "token": "setup.token",
+    "secrets": "setup.secrets",
     "doctor": "setup.doctor",
 }
 

@@ -20,6 +20,7 @@ from meshd.messages.router import (
     SaveCounters,
 )
 from meshd.messages.secret import (
+    ReadSecretsAgain,
     RefreshSecret,
     ResolveSecrets,
     SecretFilesTouched,
@@ -87,6 +88,7 @@ __all__ = [
     "Probed",
     "ProviderFailed",
     "QueryStatistics",
+    "ReadSecretsAgain",
     "RecentEvents",
     "RefreshSecret",
     "Reload",

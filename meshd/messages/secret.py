@@ -32,6 +32,11 @@ class RefreshSecret(Message, frozen=True):
     reason: str = "the provider refused the old value"
 
 
+class ReadSecretsAgain(Message, frozen=True):
+    """Read every secret again, also from stores that have just not answered → secret. Answered with SecretsLookedAt, as
+    RefreshSecret is."""
+
+
 class SecretFilesTouched(Message, frozen=True):
     """The watch saw a change of files that hold secrets → secret."""
 

@@ -107,6 +107,11 @@ class SecretResolver:
         changes."""
         return self.look(self._replacements.due(names, self._current(), self._now()))
 
+    def look_at_all(self) -> Looked:
+        """Like `look`, for all secrets, also in stores that have just not answered."""
+        self._current().begin(_LOOK, again=True)
+        return self.look(self.names)
+
     def poll(self) -> Looked:
         """Like `look`, for the secrets that no file holds."""
         stores = self._current()

@@ -48,7 +48,7 @@ def usable(name: str, value: str) -> str:
 
 
 class SecretStores:
-    """The stores in their order, and a cache of their answers."""
+    """The stores in their order, and a cache of their answers. named: each with its id."""
 
     def __init__(self, sources: SecretSources, make: MakeStore = make_store) -> None:
         stores = [(id, sorted(settings.items())) for id, settings in sources.stores]
@@ -56,7 +56,7 @@ class SecretStores:
         self.key = hashlib.sha256(repr((stores, sources.keep, sources.folder, sources.timeout)).encode()).hexdigest()
         self._keep = sources.keep
         self.problems: list[str] = []
-        self._stores: list[SecretStore] = []
+        self.named: list[tuple[str, SecretStore]] = []
         self._outside: list[BoundedStore] = []  # those of them that may block
         self._cache: dict[str, tuple[str, float]] = {}
         self._came_from: dict[str, int] = {}  # name → number of its store
@@ -69,7 +69,7 @@ class SecretStores:
             if store.blocks:
                 store = BoundedStore(id, store, sources.timeout)
                 self._outside.append(store)
-            self._stores.append(store)
+            self.named.append((id, store))
 
     def begin(self, seconds: float, *, again: bool = False) -> None:
         """The reads from now on may take so long altogether. again: ask also a store that has just not answered."""
@@ -97,7 +97,7 @@ class SecretStores:
         if cached is not None and now < cached[1]:
             return cached[0]
         reasons, unavailable = list(self.problems), False
-        for number, store in enumerate(self._stores):
+        for number, (_, store) in enumerate(self.named):
             try:
                 value = usable(name, store.get(name))
             except (SecretMissing, SecretStoreError) as error:
@@ -121,7 +121,7 @@ class SecretStores:
 
     def files(self, name: str) -> list[Path]:
         """The files that its value may come from."""
-        return [path for store in self._stores for path in store.files(name)]
+        return [path for _, store in self.named for path in store.files(name)]
 
     def being_written(self, name: str) -> bool:
         return any(being_written(path) for path in self.files(name))
@@ -129,10 +129,10 @@ class SecretStores:
     def forget(self, names: Iterable[str]) -> None:
         for name in names:
             self._cache.pop(name, None)
-        for store in self._stores:
+        for _, store in self.named:
             store.refresh()
 
     def close(self) -> None:
         self._cache.clear()
-        for store in self._stores:
+        for _, store in self.named:
             store.close()

@@ -6,6 +6,7 @@ Must never: be open to anyone but an administrator.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 LEFT_OUT = "left_out"
 """Stands for a failure's kind if the provider was not asked."""
 _BY_HAND = Why(Cause.OPERATOR)
+_SETTLED, _AGAIN = 3.0, 0.05  # s for files of secrets that are being written, and between two reads
 _SLOW = 120.0  # s for commands that wait for providers
 
 
@@ -46,6 +48,7 @@ class Commands(Group):
         add("POST", "/mesh/v1/models/activate", self.activate, admin=True)
         add("POST", "/mesh/v1/models/deactivate", self.deactivate, admin=True)
         add("POST", "/mesh/v1/reload", self.reload, admin=True)
+        add("POST", "/mesh/v1/secrets/refresh", self.refresh_secrets, admin=True)
         add("POST", "/mesh/v1/probe", self.probe, admin=True)
         add("POST", "/mesh/v1/discover", self.discover, admin=True)
         add("POST", "/mesh/v1/drain", self.drain, admin=True)
@@ -111,6 +114,19 @@ class Commands(Group):
         dry_run = bool(call.body.get("dry_run"))
         report = await self.need("config", messages.Reload(dry_run=dry_run, reason="asked by an operator"), _SLOW)
         return dict(msgspec.to_builtins(report))
+
+    async def refresh_secrets(self, call: Call) -> dict[str, Any]:
+        """Read all secrets again, and use what is new before the answer."""
+        changed: set[str] = set()
+        until = clock.now() + _SETTLED
+        while True:
+            looked = await self.need("secret", messages.ReadSecretsAgain())
+            changed |= {*looked.changed}
+            if not looked.unsettled or clock.now() > until:
+                break
+            await asyncio.sleep(_AGAIN)
+        await self.need("config", messages.LastReload())  # answered after the reload that a change asked for
+        return {"changed": sorted(changed), "left_out": self._left_out()}
 
     async def probe(self, call: Call) -> dict[str, Any]:
         provider = text(call.body, "provider") if call.body.get("provider") is not None else None

@@ -13,14 +13,14 @@ from meshd.cli import daemon, entry, names
 BUILT = {
     "apps", "batch", "catalogue", "connect",
     "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload", "rotate", "search", "speak",
-    "stats", "status", "token", "top", "transcribe", "translate",
+    "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload", "rotate", "search", "secrets",
+    "speak", "stats", "status", "token", "top", "transcribe", "translate",
 }  # fmt: skip
 
 
 def test_only_what_is_built_exists(meshctl: Any) -> None:
     assert set(entry.COMMANDS) == BUILT
-    for planned in ("secrets", "profile", "bench", "logs"):
+    for planned in ("profile", "bench", "logs"):
         assert meshctl(planned).exit_code == 2
 
 
@@ -35,6 +35,7 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             "model": ["activate", "deactivate"],
             "config": ["show", "validate", "schema", "convert", "init"],
             "token": ["create"],
+            "secrets": ["list", "get", "set", "delete", "import", "rotate"],
             "batch": ["submit", "status", "cancel"],
             "catalogue": ["list", "show", "update", "reset"],
         }
