@@ -62,7 +62,7 @@ def test_what_is_unknown_and_what_is_not_built(registry: ConnectorRegistry) -> N
     with pytest.raises(ConfigurationError, match=r'did you mean "modelmesh\.sqlite\.v1"'):
         registry.get_connector("modelmesh.sqllite.v1")
     for id, type in (
-        ("hashicorp.vault.v1", "secret-store"),
+        ("redis.redis.v1", "storage"),
         ("storage.redis.redis.v1", None),
     ):
         with pytest.raises(ConfigurationError, match="not supported yet"):
@@ -112,7 +112,17 @@ def test_a_service_that_has_ended_is_named_as_such(registry: ConnectorRegistry) 
     assert ended in str(problems[0])
 
 
-WITH_A_PATH = ("modelmesh.file.v1", "modelmesh.directory.v1")
+NEEDED = {
+    "modelmesh.file.v1": {"path": "x"},
+    "modelmesh.directory.v1": {"path": "x"},
+    "modelmesh.encrypted-file.v1": {"path": "x"},
+    "modelmesh.json-secrets.v1": {"file_path": "x"},
+    "modelmesh.command.v1": {"command": ["x"]},
+    "1password.cli.v1": {"vault": "x"},
+    "1password.connect.v1": {"vault": "x"},
+    "microsoft.key-vault.v1": {"vault_url": "https://x"},
+}
+"""Keys that a connector cannot do without."""
 
 
 def test_every_builtin_has_a_description_and_loadable_settings(registry: ConnectorRegistry) -> None:
@@ -120,7 +130,7 @@ def test_every_builtin_has_a_description_and_loadable_settings(registry: Connect
         assert spec.type in TYPES
         assert not spec.is_outside
         assert spec.description
-        assert spec.load_settings().model_validate({"path": "x"} if spec.id in WITH_A_PATH else {})
+        assert spec.load_settings().model_validate(NEEDED.get(spec.id, {}))
         assert not registry.is_planned(spec.id, spec.type), f"{spec.id} is both built and planned"
 
 

@@ -162,7 +162,6 @@ def test_aliases_and_prefixes() -> None:
         {"storage": {"durability": "power"}},
         {"storage": {"format": "json"}},
         {"storage": {"connector": "redis.redis.v1"}},
-        {"secrets": {"store": "hashicorp.vault.v1"}},
         {"observability": {"logging": {"level": "full"}}},
         {"observability": {"tracing": {"min_severity": "info"}}},
         {"observability": {"routing": "modelmesh.webhook.v1"}},
