@@ -140,7 +140,7 @@ def _listed(opened: _Opened, store: str | None) -> tuple[list[dict[str, Any]], l
     remarks = list(opened.stores.problems)
     for id, each in opened.chosen(store):
         try:
-            found = [] if isinstance(each, EnvStore) else each.list()  # most of the environment is no secret
+            found = [] if isinstance(each, EnvStore) else each.list()  # most of the environment is not secret
         except (SecretMissing, SecretStoreError) as error:
             found = []
             remarks.append(str(error))
@@ -348,7 +348,7 @@ def _values(file: str) -> dict[str, str]:
     try:
         text = sys.stdin.read(_MOST) if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise daemon.Refused(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise daemon.Refused(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}") from None
     if not text.lstrip().startswith("{"):
         return parse_dotenv(text)
     try:
