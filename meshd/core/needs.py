@@ -29,6 +29,10 @@ TOOLS_PREAMBLE = 640
 TIER_FIELD = "service_tier"
 """The field of a request, and of an answer, that names the service tier."""
 
+SOUND_FIELDS = ("audio", "modalities")
+SOUND_FIELD = SOUND_FIELDS[0]
+"""The fields of a request whose answer has sound; the first one says of which kind."""
+
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of a request's output limit, the newer one first."""
 

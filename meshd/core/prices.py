@@ -18,7 +18,7 @@ class Unit(NamedTuple):
     """name: in records and statistics. price: the key of its price in the configuration and the catalogue; "": it is
     part of the tokens that are priced. per: how many units that price is for. description: of that key. heading: its
     column in `meshctl stats`. answer: the answer is made of them, so that they cost nothing where output tokens have
-    a price. input: they are input tokens, and priced instead of these."""
+    a price. instead: they are among the tokens of this price, and cost theirs in place of it."""
 
     name: str
     price: str = ""
@@ -26,12 +26,14 @@ class Unit(NamedTuple):
     description: str = ""
     heading: str = ""
     answer: bool = False
-    input: bool = False
+    instead: str = ""
 
 
 IMAGES = "images"
 PICTURED = "tokens_pictured"
 """Input tokens of images."""
+HEARD, HEARD_CACHED, SPOKEN = "tokens_heard", "tokens_heard_cached", "tokens_spoken"
+"""Input tokens of audio that were not read from a cache, and those that were; output tokens of audio."""
 _WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
 _MINUTE = (
     "USD for a minute of audio. A recording reserves as long as its frames are (WAV, MP3, Ogg, FLAC, WebM), whatever "
@@ -50,7 +52,33 @@ UNITS = (
     Unit(_REASONING, heading="reasoning"),
     Unit(_LASTING, heading="written 1h"),
     Unit("partials", "per_partial_image", 1, "USD for each partial image of a stream.", "partials", answer=True),
-    Unit(PICTURED, "image_input_per_1m", 10**6, "USD for a million input tokens of images.", "pictured", input=True),
+    Unit(
+        PICTURED,
+        "image_input_per_1m",
+        10**6,
+        "USD for a million input tokens of images.",
+        "pictured",
+        instead="input_per_1m",
+    ),
+    Unit(
+        HEARD, "audio_input_per_1m", 10**6, "USD for a million input tokens of audio.", "heard", instead="input_per_1m"
+    ),
+    Unit(
+        SPOKEN,
+        "audio_output_per_1m",
+        10**6,
+        "USD for a million output tokens of audio.",
+        "spoken",
+        instead="output_per_1m",
+    ),
+    Unit(
+        HEARD_CACHED,
+        "cached_audio_input_per_1m",
+        10**6,
+        "USD for a million input tokens of audio that were read from a cache.",
+        "heard again",
+        instead="cached_input_per_1m",
+    ),
 )
 """All that is counted beside input, output and cached tokens. Statistics are stored in this order, so that a new one
 comes last, and none is ever removed."""
@@ -225,6 +253,10 @@ class Pricing:
             if name in PRICED and PRICED[name].answer
         )
 
+    def is_dearer(self, name: str) -> bool:
+        """Whether a unit has a price that is higher than that of the tokens it is among."""
+        return name in self.of_units and self.of_units[name] > self.price(PRICED[name].instead)
+
     def knows_images(self, kind: Mapping[str, str]) -> bool:
         """Whether there is a price for images of this kind."""
         return not self.of_images or dearest(self.of_images, kind, self.of_units.get(IMAGES)) is not None
@@ -234,8 +266,8 @@ class Pricing:
         if unit.name == IMAGES and self.of_images:
             found = dearest(self.of_images, kind, price)
             price = max(row.price for row in self.of_images) if found is None else found
-        if unit.input and price is not None:
-            price -= self.input_per_1m  # they are among the input tokens
+        if unit.instead and price is not None:
+            price -= self.price(unit.instead)
         return -(-count * price // unit.per) if price is not None else 0
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.core.prices import IMAGES
+from meshd.core.prices import HEARD, HEARD_CACHED, IMAGES, SPOKEN
 from meshd.formats.openai.usage import first_count, within
 from meshd.sdk.provider import Usage
 
@@ -33,12 +33,31 @@ def usage_in(report: object, units: Units = ()) -> Usage | None:
     asked = (prompt or 0) + max(_count(report, "toolUsePromptTokenCount") or 0, 0)
     if said is None and not thought and total is not None and total > asked:
         output = total - asked
+    units += _audio(report)
     return Usage(within(asked), within(output), read, None, units, min(max(thought, 0), max(output, 0)))
 
 
 def _count(report: Mapping[str, Any], *names: str) -> int | None:
     found = first_count(*(report.get(name) for name in names))
     return None if found is None else within(found)
+
+
+def _audio(report: Mapping[str, Any]) -> Units:
+    """Tokens of audio, also if there are none, where the report tells kinds of tokens apart."""
+    heard, again, spoken = (_of_audio(report, f"{name}TokensDetails") for name in ("prompt", "cache", "candidates"))
+    counted = [] if heard is None else [(HEARD, within(heard - (again or 0))), (HEARD_CACHED, again or 0)]
+    return (*counted, *(() if spoken is None else ((SPOKEN, spoken),)))
+
+
+def _of_audio(report: Mapping[str, Any], name: str) -> int | None:
+    """None: kinds are not told apart."""
+    rows = report.get(name)
+    if not isinstance(rows, list):
+        return None
+    counts = (
+        _count(row, "tokenCount") or 0 for row in rows if isinstance(row, dict) and row.get("modality") == "AUDIO"
+    )
+    return within(sum(counts))
 
 
 def units_in(candidates: list[dict[str, Any]]) -> Units:
@@ -71,4 +90,26 @@ def usage_map(usage: Usage) -> dict[str, Any]:
         made["cachedContentTokenCount"] = usage.cached_tokens
     if usage.reasoning_tokens:
         made["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.units:
+        made |= _audio_details(usage)
     return made
+
+
+def _audio_details(usage: Usage) -> dict[str, Any]:
+    """Its tokens beside those of text."""
+    units = dict(usage.units)
+    again, spoken = units.get(HEARD_CACHED, 0), units.get(SPOKEN, 0)
+    heard = units.get(HEARD, 0) + again
+    sizes = {
+        "promptTokensDetails": (usage.input_tokens, heard),
+        "cacheTokensDetails": (usage.cached_tokens, again),
+        "candidatesTokensDetails": (usage.output_tokens - usage.reasoning_tokens, spoken),
+    }
+    return {
+        name: [
+            {"modality": "TEXT", "tokenCount": max(size - audio, 0)},
+            {"modality": "AUDIO", "tokenCount": audio},
+        ]
+        for name, (size, audio) in sizes.items()
+        if audio
+    }

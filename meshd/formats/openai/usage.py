@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.core.needs import TIER_FIELD
-from meshd.core.prices import PICTURED, tier_of
+from meshd.core.prices import HEARD, HEARD_CACHED, PICTURED, SPOKEN, tier_of
 from meshd.sdk.provider import Usage
 
 MOST_COUNTED = 10**12
@@ -36,6 +36,7 @@ class WireUsage(msgspec.Struct):
     input_tokens: Any = None  # of servers that also have OpenAI's newer API
     output_tokens: Any = None
     input_tokens_details: Any = None
+    input_token_details: Any = None  # of its transcriptions
     completion_tokens_details: Any = None
     output_tokens_details: Any = None
     reasoning_tokens: Any = None
@@ -77,11 +78,25 @@ def _units(wire: WireUsage) -> tuple[tuple[str, int], ...]:
     """What is not a token, as far as it is reported."""
     counts = ((name, first_count(getattr(wire, field))) for field, name in _UNITS.items())
     found = [(name, within(count)) for name, count in counts if count is not None]
-    for details in (wire.input_tokens_details, wire.prompt_tokens_details):
-        pictured = first_count(details.get("image_tokens")) if type(details) is dict else None
-        if pictured:
-            return (*found, (PICTURED, within(pictured)))
+    for details in (wire.input_tokens_details, wire.prompt_tokens_details, wire.input_token_details):
+        if type(details) is dict:
+            found += [(name, count) for name, count in _of_the_prompt(details).items() if count]
+            break
+    for details in (wire.completion_tokens_details, wire.output_tokens_details):
+        spoken = first_count(details.get("audio_tokens")) if type(details) is dict else None
+        if spoken:
+            found.append((SPOKEN, within(spoken)))
+            break
     return tuple(found)
+
+
+def _of_the_prompt(details: dict[str, Any]) -> dict[str, int]:
+    """Tokens of images and audio."""
+    cached = details.get("cached_tokens_details")
+    again = (first_count(cached.get("audio_tokens")) if type(cached) is dict else None) or 0
+    heard = first_count(details.get("audio_tokens")) or 0
+    pictured = first_count(details.get("image_tokens")) or 0
+    return {PICTURED: within(pictured), HEARD: within(heard - again), HEARD_CACHED: within(again)}
 
 
 def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
@@ -131,6 +146,8 @@ def adds_up(wire: WireUsage) -> bool:
         if type(details) is not dict or "thinking_tokens" in details or "thoughts_tokens" in details:
             return False
         thought = details.get("reasoning_tokens", 0)
+        if details.get("audio_tokens"):
+            return False
         if type(thought) is not int or not 0 <= thought <= output:
             return False
     if not (wire.reasoning_tokens is wire.output_tokens_details is wire.citation_tokens is None):
@@ -234,4 +251,17 @@ def usage_map(usage: Usage) -> dict[str, Any]:
         made["prompt_tokens_details"]["cache_write_tokens"] = usage.written_tokens
     if usage.reasoning_tokens:
         made["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    if usage.units:
+        _add_audio(made, dict(usage.units))
     return made
+
+
+def _add_audio(made: dict[str, Any], units: Mapping[str, int]) -> None:
+    """Its tokens, in the details."""
+    heard, again, spoken = (units.get(name, 0) for name in (HEARD, HEARD_CACHED, SPOKEN))
+    if heard or again:
+        made["prompt_tokens_details"]["audio_tokens"] = heard + again
+    if again:
+        made["prompt_tokens_details"]["cached_tokens_details"] = {"audio_tokens": again}
+    if spoken:
+        made.setdefault("completion_tokens_details", {})["audio_tokens"] = spoken

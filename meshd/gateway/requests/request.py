@@ -36,6 +36,7 @@ from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability.consequences import is_of_the_app
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
+from meshd.routing.request.unpriced import costly
 from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.access import takes_app_keys
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
@@ -251,6 +252,7 @@ class InferenceRequest:
         fields, needs = self._limited(step.model), self.plan.needs
         strips = (needs.costly or needs.unknown) and step.pool.unpriced_fields == "strip"
         if strips and step.reservation is not None and step.reservation.route.budget is not None:
+            needs = msgspec.structs.replace(needs, costly=costly(needs, step.model))
             fields = self.body.format.priced(needs, fields)
         return self.body.format.with_parameters(fields, step.model.defaults, step.model.overrides)
 

@@ -78,7 +78,8 @@ class UsageMeter:
         usage = self._tokens(needs, model, failure, ended=ended)
         if model.pricing.tiers:
             usage = settlement.in_tier(usage, needs, model)
-        return settlement.in_units(usage, needs, model) if usage.units or needs.units or needs.images else usage
+        counted = usage.units or needs.units or needs.images or model.pricing.of_units
+        return settlement.in_units(usage, needs, model) if counted else usage
 
     def _tokens(self, needs: RequestNeeds, model: ModelSpec, failure: ProviderFailure | None, *, ended: bool) -> Usage:
         reported = self._reported

@@ -27,7 +27,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from meshd.core.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
-from meshd.core.prices import PICTURED
+from meshd.core.prices import HEARD, HEARD_CACHED, PICTURED, SPOKEN
 from meshd.routing.request import estimate
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
@@ -157,12 +157,24 @@ def in_tier(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:
 
 def in_units(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:
     """The same, counting besides tokens what was reserved: as reported, within the reservation, or all of it. Where
-    images have a price as input, tokens that are not reported apart are theirs."""
+    images or audio have prices of their own, tokens that are not reported apart are theirs, as far as there can be so
+    many."""
     if usage is _NOTHING:
         return usage
     told, most = dict(usage.units), dict(needs.units)
     if needs.images and PICTURED in model.pricing.of_units:
         most[PICTURED] = usage.input_tokens
+    if HEARD in model.pricing.of_units:
+        told.setdefault(HEARD, min(estimate.heard_at_most(needs, model), usage.input_tokens))
+        most[HEARD] = usage.input_tokens
+        again = told.pop(HEARD_CACHED, 0)
+        if HEARD_CACHED in model.pricing.of_units:
+            told[HEARD_CACHED], most[HEARD_CACHED] = again, usage.cached_tokens
+        else:
+            told[HEARD] += again
+    if SPOKEN in model.pricing.of_units:
+        told.setdefault(SPOKEN, usage.output_tokens if estimate.asks_for_sound(needs) else 0)
+        most[SPOKEN] = usage.output_tokens
     kind = tuple(estimate.kind_of(needs, model, usage.kind).items())
     return replace(usage, units=tuple((name, _told(told.get(name), each)) for name, each in most.items()), kind=kind)
 

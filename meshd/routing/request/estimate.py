@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
-from meshd.core.prices import PICTURED, Pricing
+from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, SOUND_FIELD, TOOLS_PREAMBLE, RequestNeeds
+from meshd.core.prices import HEARD, PICTURED, SPOKEN, Pricing
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage
 
@@ -22,6 +22,8 @@ IMAGE_TOKENS = 12_000
 """Of one image at most, if the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up to
 a fifth more. Claude's largest is 4784."""
 
+HEARD_A_SECOND = 32
+"""Tokens of a second of audio, at most: Gemini's; OpenAI's are 10."""
 
 ROUNDED = 500_000
 """10⁻⁹ USD: half of the tenth of a cent to which the prices of images are published. Their tokens may cost so much
@@ -57,9 +59,32 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     else:
         cost = pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
     units = needs.units
-    if needs.images and PICTURED in pricing.of_units:
-        units = {**units, PICTURED: needs.images * (model.tokens_per_image or IMAGE_TOKENS)}
+    if pricing.of_units:
+        units = units | _in_place_of_tokens(needs, model, pricing, tokens_out)
     return Estimate(tokens_in, tokens_out, cost + pricing.cost_of_units(units.items(), kind) if units else cost)
+
+
+def _in_place_of_tokens(needs: RequestNeeds, model: ModelSpec, pricing: Pricing, tokens_out: int) -> dict[str, int]:
+    """Tokens of images and audio at most, where they have prices of their own that are higher."""
+    most = {
+        PICTURED: needs.images * (model.tokens_per_image or IMAGE_TOKENS),
+        HEARD: heard_at_most(needs, model),
+        SPOKEN: tokens_out if asks_for_sound(needs) else 0,
+    }
+    return {name: count for name, count in most.items() if count and pricing.is_dearer(name)}
+
+
+def heard_at_most(needs: RequestNeeds, model: ModelSpec) -> int:
+    """Input tokens of audio: any attachment may have sound. Of a recording to transcribe, by its length."""
+    if HEARD not in model.pricing.of_units:
+        return 0
+    attached = min(needs.attached, model.context_window or needs.attached)
+    return attached + needs.units.get("seconds", 0) * HEARD_A_SECOND
+
+
+def asks_for_sound(needs: RequestNeeds) -> bool:
+    """Whether the answer may have sound."""
+    return SOUND_FIELD in needs.costly
 
 
 def _dearer(pricing: Pricing, tier: str) -> Pricing:
@@ -114,6 +139,8 @@ def input_at_most(needs: RequestNeeds, model: ModelSpec) -> int:
     if needs.attached:
         # A file's bytes say little about its tokens; its provider accepts no more than fits the window.
         tokens += min(needs.attached, model.context_window or needs.attached)
+    if "seconds" in needs.units:
+        tokens += heard_at_most(needs, model)
     return tokens
 
 
@@ -145,6 +172,8 @@ def why_input(needs: RequestNeeds, model: ModelSpec) -> str:
         parts.append(f"{needs.images} {'image' if needs.images == 1 else 'images'} of at most {each}")
     if needs.attached:
         parts.append(f"{min(needs.attached, model.context_window or needs.attached)} for files")
+    if "seconds" in needs.units and (heard := heard_at_most(needs, model)):
+        parts.append(f"{heard} for audio")
     return ", ".join(parts)
 
 

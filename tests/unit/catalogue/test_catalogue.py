@@ -88,11 +88,8 @@ PROVIDERS = [
 """Every provider connector of the catalogue and of the daemon."""
 
 WITHOUT_PRICES = {
-    "sambanova.cloud.v1": "in no list of prices that is kept",
     "nvidia.nim.v1": "billed in credits",
-    "microsoft.bing-search.v1": "no longer sold; its successor is another product",
     "firecrawl.search.v1": "billed in credits, whose price depends on the plan",
-    "deepl.translation.v1": "priced in the customer's currency, with a monthly fee",
     "searxng.search.v1": "a server of one's own",
     "ollama.local.v1": "local",
     "lmstudio.local.v1": "local",

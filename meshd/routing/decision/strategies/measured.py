@@ -12,13 +12,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
-from math import inf
 from typing import NamedTuple
 
 from meshd.core.needs import OUTPUT_LIMITS
 from meshd.routing.availability.state import ModelState
 from meshd.routing.decision.strategies.base import ByRequest, Context, Derived
-from meshd.routing.request.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN
+from meshd.routing.request.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN, asks_for_sound
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 
@@ -44,13 +43,12 @@ class _Tariff(NamedTuple):
 
 class _Tariffs(NamedTuple):
     """A pool's. rows: of requests with an output limit; unlimited: of others, where output is a whole answer.
-    windows: tokens of files at most. special: positions of models whose parameters affect the estimate, or that cost
+    special: positions of models whose parameters affect the estimate, or that cost
     more above some length."""
 
     priced: tuple[ModelSpec, ...]
     rows: tuple[_Tariff, ...]
     unlimited: tuple[_Tariff, ...]
-    windows: tuple[float, ...]
     special: tuple[int, ...]
     unpriced: tuple[str, ...]
     vocabularies: frozenset[str]
@@ -71,11 +69,10 @@ def _tariffs(table: RoutingTable, pool: PoolSpec) -> _Tariffs:
     )
     longest = [float(model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN) for model in priced]
     unlimited = tuple(row._replace(output=row.output * most) for row, most in zip(rows, longest, strict=True))
-    windows = tuple(float(model.context_window or inf) for model in priced)
     special = tuple(at for at, model in enumerate(priced) if _is_special(model))
     unpriced = tuple(model.id for model in models if not model.priced)
     vocabularies = frozenset(row.vocabulary for row in rows)
-    return _Tariffs(priced, rows, unlimited, windows, special, unpriced, vocabularies)
+    return _Tariffs(priced, rows, unlimited, special, unpriced, vocabularies)
 
 
 def _is_special(model: ModelSpec) -> bool:
@@ -117,12 +114,10 @@ def _costs(tariffs: _Tariffs, question: Question) -> list[float]:
     choices = float(max(needs.choices, 1)) if needs.operation.output else 0
     limited = needs.max_output or not choices
     rows, out = (tariffs.rows, (needs.max_output or 0) * choices) if limited else (tariffs.unlimited, choices)
-    images = needs.images  # each model counts them in its own way, as it does files
+    images = needs.images  # each model counts them in its own way
     costs = [tokens[of] * i + out * o + request + images * image for of, i, o, request, image in rows]
-    if needs.attached:
-        for at, (row, window) in enumerate(zip(rows, tariffs.windows, strict=True)):
-            costs[at] += min(needs.attached, window) * row.input
-    for at in range(len(costs)) if needs.units or needs.operation.told else tariffs.special:
+    each = needs.units or needs.operation.told or needs.attached or asks_for_sound(needs)
+    for at in range(len(costs)) if each else tariffs.special:
         costs[at] = _estimated(tariffs, question, at)
     return costs
 

@@ -13,6 +13,7 @@ from tests.support.daemons.pool_rule_cases import explain
 from tests.support.providers.odd_provider import OddProvider
 
 PRICED = {"provider": "odd", "pricing": {"input_per_1m": 1, "output_per_1m": 10}}
+SOUND = {"audio_input_per_1m": 20, "audio_output_per_1m": 100}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def daemon(module_meshd, odd):
             "priced": {**PRICED, "model": "m"},
             "thinker": {**PRICED, "model": "openai/gpt-5.4"},
             "free": {"provider": "odd", "model": "f", "pricing": {"input_per_1m": 0}},
+            "hearer": {**PRICED, "pricing": {**PRICED["pricing"], **SOUND}, "model": "m"},
         },
         "pools": {
             "guarded": {"models": ["priced"], **budget},
@@ -38,8 +40,10 @@ def daemon(module_meshd, odd):
             "open": {"models": ["priced"]},
             "thinking": {"models": ["thinker"], **budget},
             "gratis": {"models": ["free"], **budget},
+            "hearing": {"models": ["hearer"], "unpriced_fields": "strip", **budget},
         },
-        "apps": {"me": {"match": {"uid": os.getuid()}, "models": ["priced", "thinker", "free"], "admin": True}},
+        "apps": {"me": {"match": {"uid": os.getuid()}, "models": ["priced", "thinker", "free", "hearer"],
+                        "admin": True}},
         **QUIET,
     })  # fmt: skip
 
@@ -154,6 +158,21 @@ def test_sound_is_refused_under_a_budget(daemon, odd, pool):
     assert caught.value.status_code == 402
     assert "`messages[].content[].input_audio` may raise the price" in str(caught.value)
     assert len(odd.bodies) == before
+
+
+def test_sound_is_paid_for_where_it_has_a_price(daemon, odd):
+    spoken = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    usage = {
+        "prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140,
+        "prompt_tokens_details": {"audio_tokens": 90}, "completion_tokens_details": {"audio_tokens": 30},
+    }  # fmt: skip
+    odd.text = "x"
+    more = {"messages": asking([PART]), "user": json.dumps(usage), "frobnicate": 1}
+    answer = daemon.say(model="hearing", extra_body={**more, **spoken})
+    assert odd.bodies[-1]["modalities"] == spoken["modalities"]
+    assert odd.bodies[-1]["audio"] == spoken["audio"]
+    assert "frobnicate" not in odd.bodies[-1]
+    assert answer.mesh["cost"] == pytest.approx((10 * 1 + 90 * 20 + 10 * 10 + 30 * 100) / 1e6)
 
 
 def test_what_is_unknown_in_a_message_is_left_out_where_the_pool_says_so(daemon, odd):
