@@ -10,7 +10,10 @@ from collections.abc import Collection, Iterable
 
 from meshd.catalogue.known import ModelRow
 
-_WORDS = re.compile(r"[-._:@ ]+")
+_WORDS = re.compile(r"[a-z]+|\d+")
+"""Of a name: `qwen3.7-max` and `qwen4-max` are of one family."""
+_PLACE = re.compile(r"[a-z]{2,6}(?:-[a-z]{2,4})?\.(?=[a-z0-9-]+\.)")
+"""Where a profile of Bedrock's is asked, before the maker: `us.anthropic.claude-…`."""
 
 
 def family_features(rows: Iterable[ModelRow], model: str, capabilities: Collection[str]) -> tuple[str, ...]:
@@ -26,13 +29,23 @@ def family_features(rows: Iterable[ModelRow], model: str, capabilities: Collecti
 
 def _words_in_common(one: str, other: str) -> int:
     """At the beginning of the names; 0 if they are of different makers (`openai/gpt-5`)."""
-    maker, _, name = one.lower().rpartition("/")
-    other_maker, _, other_name = other.lower().rpartition("/")
+    maker, name = _made(one)
+    other_maker, other_name = _made(other)
     if maker != other_maker:
         return 0
     count = 0
-    for left, right in zip(_WORDS.split(name), _WORDS.split(other_name), strict=False):
+    for left, right in zip(_WORDS.findall(name), _WORDS.findall(other_name), strict=False):
         if left != right:
             break
         count += 1
     return count
+
+
+def _made(id: str) -> tuple[str, str]:
+    """(maker, name): the end of a path (`@cf/meta/llama-…`), or of an ARN or `models/…`, which name none."""
+    path, _, name = id.lower().rpartition("/")
+    maker = path.rpartition("/")[2]
+    if path.startswith("arn:") or maker == "models":
+        maker = ""
+    place = None if maker else _PLACE.match(name)
+    return maker, name if place is None else name[place.end() :]

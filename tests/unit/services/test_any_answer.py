@@ -51,17 +51,32 @@ NAMES = [
     "billed_characters",
     "translatedText",
     "error_message",
+    "responses",
+    "error",
+    "fullTextAnnotation",
+    "totalPages",
+    "blocks",
+    "paragraphs",
+    "words",
+    "symbols",
+    "property",
+    "detectedBreak",
+    "alternatives",
+    "transcript",
+    "totalBilledTime",
 ]
 WORDS = ("COMPLETED", "FAILED", "search", "SearchResponse", "x", "", "https://a.example")
 ASKED = {
     "search": {"query": "x", "max_results": 12},
     "translate": {"text": ["one", "two"], "target": "de"},
     "documents.parse": {"elements": "true"},
+    "audio.transcriptions": {"response_format": "verbose_json", "language": "en"},
     "moderations": {"input": ["one"]},
 }
 FILE = File("file", "a.pdf", "application/pdf", memoryview(b"%PDF"))
+WAV = File("file", "a.wav", "audio/wav", memoryview(b"RIFF"))
 OURS = ("tavily", "serper", "brave", "google-search", "bing", "jina", "firecrawl", "searxng", "deepl", "google-cloud",
-        "unstructured", "llamaparse", "perspective")  # fmt: skip
+        "unstructured", "llamaparse", "perspective", "elevenlabs", "deepgram", "assemblyai")  # fmt: skip
 
 scalars = some.none() | some.booleans() | some.integers(-9, 9) | some.floats(allow_nan=False) | some.sampled_from(WORDS)
 answers = some.recursive(
@@ -77,12 +92,12 @@ def test_any_answer_is_read_or_refused(name: str, told: list[Any]) -> None:
     for operation, make in service(name).operations.items():
         if operation not in ASKED:
             continue
-        files = (FILE,) if operation == "documents.parse" else ()
+        files = {"documents.parse": (FILE,), "audio.transcriptions": (WAV,)}.get(operation, ())
         steps = make(Asked("agentic" if name == "llamaparse" else "m", ASKED[operation], files))
         result = _ended(steps, [lenient.plain(each) for each in told])
         if result is not None:
             written = msgspec.json.decode(lenient.plain(result.document))
-            assert set(written) & {"results", "translations", "pages"}
+            assert set(written) & {"results", "translations", "pages", "segments"}
             assert all(isinstance(count, int) and count >= 0 for count in result.units.values())
 
 
