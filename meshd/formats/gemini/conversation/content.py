@@ -104,7 +104,16 @@ def _read_inline(fields: Fields) -> Part | None:
     if not content:
         data.refuse("data", "base64")
     fields.keep(data)
-    return _media(Source(data=content, media_type=kind.lower(), name=name), fields)
+    usual = _usual_base64(content)
+    if usual != content:
+        fields.odd()
+    return _media(Source(data=usual, media_type=kind.lower(), name=name), fields)
+
+
+def _usual_base64(content: str) -> str:
+    """The base64 that all other APIs take. Google's take both alphabets, with or without padding, and its SDK writes
+    the one that is safe in URLs."""
+    return content.replace("-", "+").replace("_", "/") + "=" * (-len(content) % 4)
 
 
 def _read_file(fields: Fields) -> Part | None:

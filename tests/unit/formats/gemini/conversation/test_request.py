@@ -284,3 +284,13 @@ def test_images_of_results_are_the_users_for_older_models() -> None:
     older = written(Conversation(OLDER, turns))["contents"]
     assert "parts" not in older[2]["parts"][0]["functionResponse"]
     assert older[3]["parts"][-1] == {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+
+
+@pytest.mark.parametrize("data", ["-_8=", "-_8", "+/8=", "+/8"])
+def test_base64_is_read_in_both_alphabets_and_passed_on_in_the_usual_one(data: str) -> None:
+    content = {"parts": [{"inlineData": {"mimeType": "image/png", "data": data}}], "role": "user"}
+    asked = read(content)
+    [part] = asked.turns[0].parts
+    assert isinstance(part, Image)
+    assert part.source.data == "+/8="
+    assert written(asked)["contents"] == [content], "Google gets it as it came"
