@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 
 import msgspec
 
@@ -63,3 +64,8 @@ class Answer(Record, frozen=True):
     model: str = ""
     created: int | None = None
     usage: Usage | None = None
+
+
+def created_at(told: int | None) -> int:
+    """Seconds since 1970: what the provider told, or now, as few APIs tell it."""
+    return int(time.time()) if told is None else told

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob, created_at
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
@@ -173,7 +173,7 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
     made: dict[str, Any] = {
         "id": answer.id,
         "object": _OBJECT,
-        "created": answer.created or 0,
+        "created": created_at(answer.created),
         "model": answer.model,
     }
     if answer.usage is not None:

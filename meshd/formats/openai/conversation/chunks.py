@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.conversation.answer import created_at
 from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import (
     AudioDelta,
@@ -214,6 +215,7 @@ class ChunkWriter:
 
     def __init__(self, asked: Conversation | None = None) -> None:
         self._began = Began()
+        self._created = 0
         self._deprecated = uses_functions(asked)
         self._tells_usage = asked is None or asked.parameters.stream_usage
         self._usage: Usage | None = None  # the last report
@@ -230,7 +232,7 @@ class ChunkWriter:
     def _written(self, event: Event) -> list[bytes]:
         match event:
             case Began():
-                self._began = event
+                self._began, self._created = event, created_at(event.created)
                 return []
             case Used():
                 self._usage = event.usage
@@ -334,7 +336,7 @@ class ChunkWriter:
         chunk: dict[str, Any] = {
             "id": self._began.id,
             "object": _OBJECT,
-            "created": self._began.created or 0,
+            "created": self._created,
             "model": self._began.model,
             "choices": choices,
         }

@@ -5,14 +5,13 @@ What a provider sends is read as far as it goes: `formats/responses/answer.py` h
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob, created_at
 from meshd.formats.conversation.citations import by_part
 from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Original, Part, Reasoning, Refusal, Text, ToolCall
@@ -188,7 +187,7 @@ def skeleton(id: str, model: str, created: int | None, asked: Conversation | Non
     return {
         "id": id,
         "object": "response",
-        "created_at": int(time.time()) if created is None else created,
+        "created_at": created_at(created),
         "status": "in_progress",
         "error": None,
         "incomplete_details": None,
