@@ -37,6 +37,12 @@ THE_APPS_OWN = frozenset(
     }
 )
 
+_CODES = {
+    FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
+    FailureKind.CONTENT_POLICY: "content_policy_violation",
+}
+"""What OpenAI calls them: apps ask for these names, and most other APIs give none."""
+
 _LONGEST_MESSAGE = 16384  # characters
 
 _BY_STATUS: dict[int, type[InvalidRequestError]] = {
@@ -68,7 +74,7 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
         status = failure.status
     cls = _BY_STATUS.get(status, InvalidRequestError)
     names = _names(own, status)
-    names["code"] = names["code"] or str(failure.kind)
+    names["code"] = names["code"] or _CODES.get(failure.kind, str(failure.kind))
     return cls(message, status_code=status, attempts=attempts, **names)
 
 
