@@ -8,14 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import cohere
 import httpx
 import openai
 import pytest
 
-from tests.integration.formats.test_broken_streams import APPS, BEGUN, REST, breaking
-from tests.integration.formats.test_broken_streams import CALLS as WEATHER
 from tests.support.providers.cohere import KEY, CohereApi
 from tests.support.providers.three_apis import Asked, Json, Refused, Said, serving
 from tests.support.waiting import WAIT
@@ -36,15 +33,7 @@ def served() -> Iterator[CohereApi]:
 def daemon(module_meshd: Any, module_short: Path, served: CohereApi) -> Any:
     off = {"sync": {"enabled": False}, "health": {"enabled": False}}
     proxy = {"enabled": True, "port": "auto"}
-    other = {"connector": "openai-compatible.v1", "base_url": f"{served.url}/v1", "api_key": KEY}
-    by_priority = "modelmesh.priority-selection.v1"
-    pools = {
-        "cohere-then-other": {"models": [CHAT, "other.m"], "strategy": by_priority},
-        "other-then-cohere": {"models": ["other.m", CHAT], "strategy": by_priority},
-    }
-    providers = {"cohere": served.connector(), "other": other}
-    models = {"other.m": {"capabilities": ["chat-completion"]}}
-    return module_meshd({"providers": providers, "models": models, "pools": pools, "proxy": proxy, "discovery": off})
+    return module_meshd({"providers": {"cohere": served.connector()}, "proxy": proxy, "discovery": off})
 
 
 @pytest.fixture
@@ -64,12 +53,6 @@ def url(daemon: Any, api: CohereApi) -> str:
 @pytest.fixture
 def gpt(url: str) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=WAIT) as made:
-        yield made
-
-
-@pytest.fixture
-def claude(url: str) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, timeout=WAIT) as made:
         yield made
 
 
@@ -160,17 +143,6 @@ def test_a_stream_with_parallel_calls(gpt: openai.OpenAI, api: CohereApi) -> Non
     assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (11, 5)
     assert api.asked[0].body["tool_choice"] == "REQUIRED"
     assert api.asked[0].body["stream"] is True
-
-
-@pytest.mark.parametrize("pool", ["cohere-then-other", "other-then-cohere"])
-@pytest.mark.parametrize("app", APPS)
-def test_a_broken_stream_is_continued(
-    app: str, pool: str, gpt: openai.OpenAI, claude: anthropic.Anthropic, api: CohereApi
-) -> None:
-    api.answer = breaking(Said(BEGUN[8:] + REST, calls=WEATHER))
-    text, calls, ended, _ = APPS[app](claude, gpt, pool)
-    assert (text, calls, ended) == (BEGUN + REST, list(WEATHER), "calls")
-    assert {asked.path for asked in api.asked} == {"/v2/chat", "/v1/chat/completions"}
 
 
 @pytest.mark.parametrize("form", ["float", "base64"])

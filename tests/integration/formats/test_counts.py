@@ -13,9 +13,10 @@ import openai
 import pytest
 
 import modelmesh
-from tests.integration.formats.conftest import FORMATS, config
-from tests.integration.formats.test_members import PATHS
-from tests.support.providers.three_apis import Said, ThreeApis
+from tests.integration.formats.conftest import APPS, FORMATS, config
+from tests.support.conversations import asked, drawn, over_http
+from tests.support.providers.six_apis import SixApis
+from tests.support.providers.three_apis import Said
 from tests.support.waiting import WAIT
 
 HI: Any = [{"role": "user", "content": "hi"}]
@@ -26,7 +27,7 @@ TOKEN = "token-of-the-test"
 
 
 @pytest.fixture(scope="module")
-def daemon(module_meshd: Any, module_apis: ThreeApis) -> Any:
+def daemon(module_meshd: Any, module_apis: SixApis) -> Any:
     """The pools of-… of the other tests, and `known`, whose model has a vocabulary."""
     made = config(module_apis)
     settings = {**module_apis.provider("openai"), "connector": "openai.llm.v1"}
@@ -50,14 +51,14 @@ def either(request: Any, daemon: Any, claude: anthropic.Anthropic) -> Iterator[a
 # -- before a request is sent -----------------------------------------------------------------------------
 
 
-def test_a_count_is_an_estimate_without_a_vocabulary(either: anthropic.Anthropic, apis: ThreeApis) -> None:
+def test_a_count_is_an_estimate_without_a_vocabulary(either: anthropic.Anthropic, apis: SixApis) -> None:
     assert 5 <= either.messages.count_tokens(model="of-anthropic", messages=HI).input_tokens <= 20
     long = either.messages.count_tokens(model="of-anthropic", messages=HI, system="You are brief. " * 100)
     assert 250 <= long.input_tokens <= 500
     assert not apis.asked
 
 
-def test_a_count_is_exact_with_a_vocabulary(either: anthropic.Anthropic, gpt: openai.OpenAI, apis: ThreeApis) -> None:
+def test_a_count_is_exact_with_a_vocabulary(either: anthropic.Anthropic, gpt: openai.OpenAI, apis: SixApis) -> None:
     count = either.messages.count_tokens(model="known", messages=LONG).input_tokens
     assert TOKENS <= count <= TOKENS + 20
     other = gpt.responses.input_tokens.count(model="known", input=LONG)
@@ -98,7 +99,7 @@ def begun(claude: anthropic.Anthropic, pool: str, messages: Any) -> tuple[int, i
 
 
 @pytest.mark.parametrize("spoken", ["openai", "responses"])
-def test_a_translated_stream_begins_with_a_count(spoken: str, claude: anthropic.Anthropic, apis: ThreeApis) -> None:
+def test_a_translated_stream_begins_with_a_count(spoken: str, claude: anthropic.Anthropic, apis: SixApis) -> None:
     first, last = begun(claude, f"of-{spoken}", HI)
     assert 5 <= first <= 20
     assert last == 11
@@ -106,14 +107,14 @@ def test_a_translated_stream_begins_with_a_count(spoken: str, claude: anthropic.
     assert len(WORDS) // 5 <= first <= len(WORDS) // 4 + 20
 
 
-def test_a_translated_stream_begins_with_its_models_count(claude: anthropic.Anthropic, apis: ThreeApis) -> None:
+def test_a_translated_stream_begins_with_its_models_count(claude: anthropic.Anthropic, apis: SixApis) -> None:
     apis.answer = Said(usage=False)
     told = begun(claude, "known", LONG)
     count = claude.messages.count_tokens(model="known", messages=LONG).input_tokens
     assert told == (count, count)
 
 
-def test_a_stream_of_its_own_format_begins_as_its_provider_says(claude: anthropic.Anthropic, apis: ThreeApis) -> None:
+def test_a_stream_of_its_own_format_begins_as_its_provider_says(claude: anthropic.Anthropic, apis: SixApis) -> None:
     assert begun(claude, "of-anthropic", HI)[0] == 11
 
 
@@ -122,17 +123,14 @@ def test_a_stream_of_its_own_format_begins_as_its_provider_says(claude: anthropi
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("spoken", FORMATS)
-@pytest.mark.parametrize("asked", FORMATS)
+@pytest.mark.parametrize("api", APPS)
 def test_an_answer_without_usage_counts_by_its_text(
-    asked: str, spoken: str, stream: bool, http: httpx.Client, daemon: Any, apis: ThreeApis
+    api: str, spoken: str, stream: bool, http: httpx.Client, daemon: Any, apis: SixApis
 ) -> None:
     apis.answer = Said("word " * 40, usage=False)
     before = counted(daemon, spoken)
-    body: Any = {"input": "hi"} if asked == "responses" else {"messages": HI}
-    sent = {"model": f"of-{spoken}", "max_tokens": 1000, "stream": stream, **body}
-    if asked == "responses":
-        sent["max_output_tokens"] = sent.pop("max_tokens")
-    assert http.post(PATHS[asked], json=sent).status_code == 200
+    path, body = over_http.request(api, f"of-{spoken}", asked.body(api, drawn.HELLO), stream=stream)
+    assert http.post(path, json=body).status_code == 200
     tokens = counted(daemon, spoken) - before
     assert 40 <= tokens <= 200 // 2, "of 200 bytes"
 

@@ -1,4 +1,4 @@
-"""Members that speak Anthropic's and OpenAI's formats, asked by the real SDKs over the real daemon."""
+"""Members that speak each of the formats, asked by the real SDKs over the real daemon."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import httpx
 import msgspec
 import openai
 import pytest
+from google import genai
 
 from meshd.catalogue.known import provider_row
 from meshd.connectors.providers.http_provider import HttpProvider
 from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from tests.integration.formats.conftest import FORMATS
-from tests.support.providers.three_apis import Refused, Said, ThreeApis
+from tests.support.providers.six_apis import SixApis, format_of, model_of
+from tests.support.providers.three_apis import Refused, Said
 
 HI: Any = [{"role": "user", "content": "hi"}]
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "responses": "/v1/responses"}
 
 
 @pytest.mark.parametrize("spoken", FORMATS)
 def test_every_app_is_answered_by_every_member(
-    spoken: str, apis: ThreeApis, claude: anthropic.Anthropic, gpt: openai.OpenAI
+    spoken: str, apis: SixApis, claude: anthropic.Anthropic, gpt: openai.OpenAI, google: genai.Client
 ) -> None:
     pool = f"of-{spoken}"
     message = claude.messages.create(model=pool, messages=HI, max_tokens=50)
@@ -40,11 +41,14 @@ def test_every_app_is_answered_by_every_member(
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Hello there"
     events = list(gpt.responses.create(model=pool, input="hi", stream=True))
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "Hello there"
-    assert {asked.path.partition("?")[0] for asked in apis.asked} == {PATHS[spoken]}
-    assert {body["model"] for body in apis.bodies()} == {f"m-{spoken}"}
+    assert google.models.generate_content(model=pool, contents="hi").text == "Hello there"
+    parts = list(google.models.generate_content_stream(model=pool, contents="hi"))
+    assert "".join(part.text or "" for part in parts) == "Hello there"
+    assert {format_of(asked) for asked in apis.asked} == {spoken}
+    assert {model_of(asked) for asked in apis.asked} == {f"m-{spoken}"}
 
 
-def test_bytes_pass_between_one_format(apis: ThreeApis, http: httpx.Client) -> None:
+def test_bytes_pass_between_one_format(apis: SixApis, http: httpx.Client) -> None:
     apis.answer = Said(thought="hm", calls=(("f", {"x": 1}),))
     headers = {
         "x-api-key": "of-the-app",
@@ -70,25 +74,25 @@ def test_bytes_pass_between_one_format(apis: ThreeApis, http: httpx.Client) -> N
     assert answer.json()["content"][0]["signature"] == "c2ln"
 
 
-@pytest.mark.parametrize("spoken", ["openai", "responses"])
-def test_what_belongs_to_one_api_stays_there(spoken: str, apis: ThreeApis, http: httpx.Client) -> None:
+@pytest.mark.parametrize("spoken", [each for each in FORMATS if each != "anthropic"])
+def test_what_belongs_to_one_api_stays_there(spoken: str, apis: SixApis, http: httpx.Client) -> None:
     headers = {"anthropic-beta": "context-1m-2025-08-07", "anthropic-version": "2023-06-01"}
     body = {"model": f"of-{spoken}", "max_tokens": 5, "messages": HI, "speed": "fast", "context_management": {"e": []}}
     assert http.post("/v1/messages?beta=true", json=body, headers=headers).status_code == 200
     (asked,) = apis.asked
     assert not [name for name in asked.headers if name.startswith("anthropic-")]
-    assert "beta" not in asked.path
+    assert "beta=" not in asked.path
     assert not {"speed", "context_management"} & set(asked.body)
 
 
-def test_a_limit_is_sent_where_it_is_required(apis: ThreeApis, gpt: openai.OpenAI, http: httpx.Client) -> None:
+def test_a_limit_is_sent_where_it_is_required(apis: SixApis, gpt: openai.OpenAI, http: httpx.Client) -> None:
     gpt.chat.completions.create(model="of-anthropic", messages=HI)
     http.post("/v1/messages", json={"model": "of-anthropic", "messages": HI})
     gpt.chat.completions.create(model="of-openai", messages=HI)
     assert [body.get("max_tokens") for body in apis.bodies()] == [4096, 4096, None]
 
 
-def test_an_operation_that_a_format_lacks(apis: ThreeApis, gpt: openai.OpenAI) -> None:
+def test_an_operation_that_a_format_lacks(apis: SixApis, gpt: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as refused:
         gpt.embeddings.create(model="anthropic.m-anthropic", input="hi")
     assert refused.value.status_code < 500
@@ -96,7 +100,7 @@ def test_an_operation_that_a_format_lacks(apis: ThreeApis, gpt: openai.OpenAI) -
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, "invalid_request_error"), (413, "request_too_large")])
-def test_a_refusal_keeps_its_words(status: int, kind: str, apis: ThreeApis, claude: anthropic.Anthropic) -> None:
+def test_a_refusal_keeps_its_words(status: int, kind: str, apis: SixApis, claude: anthropic.Anthropic) -> None:
     error = {"type": "error", "error": {"type": kind, "message": f"words of {kind}"}, "request_id": "req_1"}
     apis.answer = Refused(status, error)
     with pytest.raises(anthropic.APIStatusError) as caught:
@@ -120,7 +124,7 @@ KINDS = [
 
 
 @pytest.fixture
-async def provider(apis: ThreeApis) -> AsyncIterator[HttpProvider]:
+async def provider(apis: SixApis) -> AsyncIterator[HttpProvider]:
     row = provider_row("anthropic.llm.v1")
     assert row is not None
     made = HttpProvider(ProviderSettings("a", row.id, base_url=f"{apis.url}/v1", api_key="k" * 20, quirks=row.quirks))
@@ -134,7 +138,7 @@ def asking(**more: Any) -> ProviderCall:
 
 @pytest.mark.parametrize(("status", "type", "kind"), KINDS)
 async def test_failures_by_anthropics_types(
-    status: int, type: str, kind: FailureKind, provider: HttpProvider, apis: ThreeApis
+    status: int, type: str, kind: FailureKind, provider: HttpProvider, apis: SixApis
 ) -> None:
     headers = {
         "retry-after": "7",
@@ -154,7 +158,7 @@ async def test_failures_by_anthropics_types(
         assert (limits.limit_requests, limits.remaining_requests, limits.remaining_tokens) == (50, 0, 900)
 
 
-async def test_models_and_a_probe(provider: HttpProvider, apis: ThreeApis) -> None:
+async def test_models_and_a_probe(provider: HttpProvider, apis: SixApis) -> None:
     apis.models = [
         {
             "type": "model", "id": "claude-opus-5-5", "display_name": "Claude", "created_at": "2026-01-01T00:00:00Z",
@@ -169,7 +173,7 @@ async def test_models_and_a_probe(provider: HttpProvider, apis: ThreeApis) -> No
     assert {asked.headers["x-api-key"] for asked in apis.asked} == {"k" * 20}
 
 
-async def test_an_operators_beta_and_an_apps_go_together(apis: ThreeApis) -> None:
+async def test_an_operators_beta_and_an_apps_go_together(apis: SixApis) -> None:
     given = {"base_url": f"{apis.url}/v1", "headers": {"anthropic-beta": "ours"}, "quirks": {"speaks": ["anthropic"]}}
     provider = HttpProvider(ProviderSettings("a", "anthropic-compatible.v1", **given))
     await provider.execute(asking(headers={"anthropic-beta": "theirs"}, query={"beta": "true"}))

@@ -16,7 +16,8 @@ import openai
 import pytest
 
 from tests.integration.formats.conftest import config
-from tests.support.providers.three_apis import Json, Said, ThreeApis
+from tests.support.providers.six_apis import SixApis
+from tests.support.providers.three_apis import Json, Said
 from tests.support.waiting import WAIT
 
 MARK = {"type": "ephemeral"}
@@ -29,7 +30,7 @@ MODEL = "claude-haiku-4-5"
 
 
 @pytest.fixture(scope="module")
-def daemon(module_meshd: Any, module_apis: ThreeApis) -> Any:
+def daemon(module_meshd: Any, module_apis: SixApis) -> Any:
     """Pools of a Claude: `marked` by rule, and `plain`; each by a provider of its own, to tell them apart."""
     made = config(module_apis)
     settings = {**module_apis.provider("anthropic"), "connector": "anthropic.claude.v1"}
@@ -102,7 +103,7 @@ def spent(daemon: Any, provider: str) -> Json:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("app", APPS)
 def test_by_rule_and_what_it_costs(
-    app: str, stream: bool, daemon: Any, apis: ThreeApis, claude: anthropic.Anthropic, gpt: openai.OpenAI
+    app: str, stream: bool, daemon: Any, apis: SixApis, claude: anthropic.Anthropic, gpt: openai.OpenAI
 ) -> None:
     apis.answer = CACHED
     before = spent(daemon, "marked")
@@ -129,14 +130,14 @@ def test_by_rule_and_what_it_costs(
 
 @pytest.mark.parametrize("app", APPS)
 def test_without_the_rule_there_is_no_mark(
-    app: str, daemon: Any, apis: ThreeApis, claude: anthropic.Anthropic, gpt: openai.OpenAI
+    app: str, daemon: Any, apis: SixApis, claude: anthropic.Anthropic, gpt: openai.OpenAI
 ) -> None:
     APPS[app](claude, gpt, "plain", False)
     assert not marks_in(apis.bodies()[0])
 
 
 @pytest.mark.parametrize("pool", ["marked", "plain"])
-def test_an_apps_own_marks_stay_as_they_are(pool: str, apis: ThreeApis, http: httpx.Client) -> None:
+def test_an_apps_own_marks_stay_as_they_are(pool: str, apis: SixApis, http: httpx.Client) -> None:
     hour = {"type": "ephemeral", "ttl": "1h"}
     body: Json = {
         "max_tokens": 50,
@@ -149,7 +150,7 @@ def test_an_apps_own_marks_stay_as_they_are(pool: str, apis: ThreeApis, http: ht
     assert {name: asked[name] for name in sent} == sent
 
 
-def test_a_chats_marks_are_translated(apis: ThreeApis, http: httpx.Client) -> None:
+def test_a_chats_marks_are_translated(apis: SixApis, http: httpx.Client) -> None:
     def said(role: str, ttl: str) -> Json:
         mark = {"type": "ephemeral", "ttl": ttl}
         return {"role": role, "content": [{"type": "text", "text": LONG, "cache_control": mark}]}
@@ -161,7 +162,7 @@ def test_a_chats_marks_are_translated(apis: ThreeApis, http: httpx.Client) -> No
         ".system[0]": "1h", ".messages[0].content[0]": "5m"}  # fmt: skip
 
 
-def test_meshctl_shows_it(daemon: Any, apis: ThreeApis, claude: anthropic.Anthropic, gpt: openai.OpenAI) -> None:
+def test_meshctl_shows_it(daemon: Any, apis: SixApis, claude: anthropic.Anthropic, gpt: openai.OpenAI) -> None:
     apis.answer = CACHED
     by_messages(claude, gpt, "marked", False)
     done = subprocess.run(

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.providers.three_apis import Asked, Refused, Said, ThreeApis
+from tests.support.providers.six_apis import SixApis
+from tests.support.providers.three_apis import Asked, Refused, Said
 
 Json = dict[str, Any]
 
@@ -75,7 +76,7 @@ def refusing(body: Json, status: int = 400) -> Any:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("app", "words"), WORDS)
 def test_the_same_model_answers_without_it(
-    app: str, words: Json, stream: bool, apis: ThreeApis, http: httpx.Client
+    app: str, words: Json, stream: bool, apis: SixApis, http: httpx.Client
 ) -> None:
     apis.answer = refusing(words)
     path, body = APPS[app]
@@ -86,7 +87,7 @@ def test_the_same_model_answers_without_it(
     assert b'"c1"' in apis.asked[1].raw
 
 
-def test_the_attempt_says_so(apis: ThreeApis, daemon: Any) -> None:
+def test_the_attempt_says_so(apis: SixApis, daemon: Any) -> None:
     apis.answer = refusing(WORDS[0][1])
     answer = daemon.client().chat.completions.create(model="of-openai", **CHAT)
     (attempt,) = answer.mesh["attempts"]
@@ -94,7 +95,7 @@ def test_the_attempt_says_so(apis: ThreeApis, daemon: Any) -> None:
     assert "without the reasoning" in attempt["message"]
 
 
-def test_thinking_is_off_in_a_loop_of_tools(apis: ThreeApis, http: httpx.Client) -> None:
+def test_thinking_is_off_in_a_loop_of_tools(apis: SixApis, http: httpx.Client) -> None:
     """Its last turn would have to begin with a thought."""
     apis.answer = refusing(WORDS[2][1])
     assert http.post("/v1/messages", json={**MESSAGES, "model": "of-anthropic"}).status_code == 200
@@ -104,7 +105,7 @@ def test_thinking_is_off_in_a_loop_of_tools(apis: ThreeApis, http: httpx.Client)
     assert [block["type"] for block in sent["messages"][1]["content"]] == ["tool_use"]
 
 
-def test_ids_of_stored_items_go_too(apis: ThreeApis, http: httpx.Client) -> None:
+def test_ids_of_stored_items_go_too(apis: SixApis, http: httpx.Client) -> None:
     apis.answer = refusing(WORDS[5][1])
     assert http.post("/v1/responses", json={**RESPONSES, "model": "of-responses"}).status_code == 200
     items = apis.asked[1].body["input"]
@@ -112,27 +113,27 @@ def test_ids_of_stored_items_go_too(apis: ThreeApis, http: httpx.Client) -> None
     assert not any("id" in item for item in items)
 
 
-def test_what_is_refused_without_it_too_is_asked_once_more_only(apis: ThreeApis, http: httpx.Client) -> None:
+def test_what_is_refused_without_it_too_is_asked_once_more_only(apis: SixApis, http: httpx.Client) -> None:
     apis.answer = Refused(400, WORDS[2][1])
     answer = http.post("/v1/messages", json={**MESSAGES, "model": "of-anthropic"})
     assert answer.status_code >= 400
     assert len(apis.asked) == 2
 
 
-def test_nothing_is_asked_twice_without_reasoning_in_it(apis: ThreeApis, http: httpx.Client) -> None:
+def test_nothing_is_asked_twice_without_reasoning_in_it(apis: SixApis, http: httpx.Client) -> None:
     apis.answer = Refused(400, WORDS[2][1])
     hi = {"model": "of-anthropic", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
     assert http.post("/v1/messages", json=hi).status_code >= 400
     assert len(apis.asked) == 1
 
 
-def test_another_refusal_says_nothing_of_reasoning(apis: ThreeApis, http: httpx.Client) -> None:
+def test_another_refusal_says_nothing_of_reasoning(apis: SixApis, http: httpx.Client) -> None:
     apis.answer = refusing(told("messages: roles must alternate"))
     http.post("/v1/messages", json={**MESSAGES, "model": "of-anthropic"})
     assert len(apis.asked) == 1
 
 
-def test_reasoning_of_one_format_for_a_member_of_another(apis: ThreeApis, http: httpx.Client) -> None:
+def test_reasoning_of_one_format_for_a_member_of_another(apis: SixApis, http: httpx.Client) -> None:
     """A signature goes to Anthropic from a chat app too, and is left out there."""
     detail = {"type": "reasoning.text", "text": "SECRET", "signature": "c2ln"}
     messages: list[Json] = [{**CHAT["messages"][1], "reasoning_details": [detail]}]

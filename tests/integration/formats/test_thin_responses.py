@@ -10,7 +10,8 @@ import pytest
 
 import modelmesh
 from tests.integration.formats.conftest import FORMATS
-from tests.support.providers.three_apis import Said, ThreeApis
+from tests.support.providers.six_apis import SixApis
+from tests.support.providers.three_apis import Said
 from tests.support.waiting import WAIT, until
 
 
@@ -21,7 +22,7 @@ def client(daemon: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("member", FORMATS)
-def test_an_answer_and_its_events(client: Any, apis: ThreeApis, member: str) -> None:
+def test_an_answer_and_its_events(client: Any, apis: SixApis, member: str) -> None:
     apis.answer = Said("Hello there", calls=(("f", {"a": 1}),))
     tools = [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}]
     asked: Any = {"model": f"of-{member}", "input": "hi", "tools": tools}
@@ -35,7 +36,7 @@ def test_an_answer_and_its_events(client: Any, apis: ThreeApis, member: str) -> 
 
 
 @pytest.mark.parametrize("member", FORMATS)
-def test_kept_ones(client: Any, apis: ThreeApis, member: str) -> None:
+def test_kept_ones(client: Any, apis: SixApis, member: str) -> None:
     first = client.responses.create(model=f"of-{member}", input="hi")
     second = client.responses.create(model=f"of-{member}", input="and now?", previous_response_id=first.id)
     assert client.responses.retrieve(second.id).output_text == second.output_text
@@ -51,7 +52,7 @@ def test_kept_ones(client: Any, apis: ThreeApis, member: str) -> None:
         client.responses.input_items.list(first.id)
 
 
-def test_in_the_background(client: Any, apis: ThreeApis) -> None:
+def test_in_the_background(client: Any, apis: SixApis) -> None:
     begun = client.responses.create(model="of-openai", input="hi", background=True)
     assert begun.status in ("queued", "in_progress", "completed")
     assert until(lambda: client.responses.retrieve(begun.id).status == "completed")
@@ -64,7 +65,7 @@ def test_a_name_is_no_path(client: Any) -> None:
         client.responses.retrieve("../models")
 
 
-def test_the_asynchronous_client_has_the_same(daemon: Any, apis: ThreeApis) -> None:
+def test_the_asynchronous_client_has_the_same(daemon: Any, apis: SixApis) -> None:
     async def asked() -> None:
         async with modelmesh.AsyncOpenAIClient(socket=str(daemon.socket), max_retries=0, timeout=WAIT) as client:
             made = await client.responses.create(model="of-anthropic", input="hi")
