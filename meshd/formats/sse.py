@@ -47,11 +47,19 @@ class Splitter(Protocol):
 
 
 class BrokenFraming(ValueError):
-    """What comes is not framed as events."""
+    """What comes is not framed as events. before: the events until there."""
+
+    told = "sent a stream that cannot be read"
+
+    def __init__(self, message: str, before: list[ServerEvent] | None = None) -> None:
+        super().__init__(message)
+        self.before = before or []
 
 
 class EventTooLarge(BrokenFraming):
     """More than MAX_PENDING bytes without the end of an event."""
+
+    told = "sent no event that ends"
 
 
 class EventParser:
@@ -124,7 +132,7 @@ class EventParser:
                 self._bare.append(line)
                 self._data_size += len(line)
         if self._data_size > MAX_PENDING:
-            raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")
+            raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes", events)
         return events
 
     def _event(self) -> ServerEvent:

@@ -160,14 +160,13 @@ class EventReader:
             try:
                 # Only content is progress: not bytes, comments, half an event or signs of life.
                 chunk = await self._read(self._deadline())
-                received = self._parsed(chunk)
             except Silence:
                 if self._ends_in_silence():
                     self.rest()
                     self.done = True
                     return self._given(self._more)
                 raise self._silence() from None
-            events = self._take(received)
+            events = self._received(chunk)
             if not chunk and not self.done and self._failure is None:
                 self._end(done=False)
                 events += self._more
@@ -176,16 +175,16 @@ class EventReader:
             if self._failure is not None:
                 raise self._failure
 
-    def _parsed(self, chunk: bytes) -> list[ServerEvent]:
-        """chunk: b"" at the end of the stream."""
+    def _received(self, chunk: bytes) -> list[StreamEvent]:
+        """Its events. What cannot be read after them is the stream's failure. chunk: b"" at the end of the stream."""
         try:
-            return self._parser.feed(chunk) if chunk else self._parser.finish()
-        except EventTooLarge as exc:
-            raise self._cut(f"sent no event that ends: {exc}") from None
-        except BrokenFraming as exc:
-            if self._ending.certain:
-                return []
-            raise self._cut(f"sent a stream that cannot be read: {exc}") from None
+            return self._take(self._parser.feed(chunk) if chunk else self._parser.finish())
+        except BrokenFraming as broken:
+            events = self._take(broken.before)
+            whole = self.done or (self._ending.certain and not isinstance(broken, EventTooLarge))
+            if not whole and self._failure is None:
+                self._failure = self._cut(f"{broken.told}: {broken}")
+            return events
 
     def _given(self, events: list[StreamEvent]) -> list[StreamEvent]:
         self._left = clock.now()
@@ -344,7 +343,7 @@ class EventReader:
             beginning = bytes(body[:16]).lstrip(BLANK)
             if begins_as_events(body):
                 self._event_stream = True
-                return self._take(self._parsed(bytes(body)))
+                return self._received(bytes(body))
             if not chunk:
                 break
             if len(body) > MAX_BODY:

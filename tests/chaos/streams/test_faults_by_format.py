@@ -34,6 +34,7 @@ CALLS = {
     "call-first": HALF_CALL,
     "after-call": {"fault": "reset", "after": len(WORDS) + 1},
 }
+EVERY_APP = [pytest.param(app, marks=pytest.mark.soak if app == "gemini" else []) for app in FORMATS]
 EVERYWHERE = [pytest.param(place, marks=[] if place == "tcp" else pytest.mark.soak) for place in PLACES]
 
 
@@ -101,7 +102,7 @@ def test_without_a_fault_it_is_the_same_everywhere(daemon: Any, place: str, form
     assert heard(daemon, place, format, "nothing").error
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EVERY_APP)
 @pytest.mark.parametrize("place", EVERYWHERE)
 @pytest.mark.parametrize(("phase", "fault"), MATRIX)
 def test_another_model_makes_it_one_whole_answer(daemon: Any, place: str, format: str, phase: str, fault: str) -> None:
@@ -111,7 +112,7 @@ def test_another_model_makes_it_one_whole_answer(daemon: Any, place: str, format
     assert (found.text, found.calls, found.ended) == (TEXT, [], "stop")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EVERY_APP)
 @pytest.mark.parametrize("place", EVERYWHERE)
 @pytest.mark.parametrize(("phase", "fault"), MATRIX)
 def test_without_another_model_it_is_an_error(daemon: Any, place: str, format: str, phase: str, fault: str) -> None:
@@ -122,7 +123,7 @@ def test_without_another_model_it_is_an_error(daemon: Any, place: str, format: s
     assert not found.ended
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EVERY_APP)
 @pytest.mark.parametrize("place", EVERYWHERE)
 @pytest.mark.parametrize("name", CALLS)
 def test_with_tools_on_offer_a_call_stays_a_call(daemon: Any, place: str, format: str, name: str) -> None:

@@ -6,6 +6,7 @@ tools were called, why it ended, and the error that the SDK raised or was told.
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from typing import Any
 import anthropic
 import httpx2
 import openai
+from google import genai
+from google.genai import errors
+from google.genai.types import FunctionDeclaration, GenerateContentConfig, HttpOptions, Tool
 
 from modelmesh import http_client
 from tests.support.waiting import WAIT
@@ -64,7 +68,7 @@ def heard(daemon: Any, place: str, format: str, model: str, *, tools: bool = Fal
         found = Heard()
         try:
             _READERS[format](base, http, model, tools, found)
-        except (openai.APIError, anthropic.APIError) as error:
+        except (openai.APIError, anthropic.APIError, errors.APIError, httpx2.TransportError) as error:
             found.error = f"{type(error).__name__}: {error}"
         return found
 
@@ -133,10 +137,30 @@ def _responses(base: str, http: Any, model: str, tools: bool, found: Heard) -> N
         assert whole.output_text == found.text, "what it says at the end is what it said on the way"
 
 
+def _gemini(base: str, http: Any, model: str, tools: bool, found: Heard) -> None:
+    declared = FunctionDeclaration(name=TOOL, parameters_json_schema=_SCHEMA)
+    config = GenerateContentConfig(tools=[Tool(function_declarations=[declared])]) if tools else None
+    client = genai.Client(api_key="none", http_options=HttpOptions(base_url=base, httpx_client=http))
+    for chunk in client.models.generate_content_stream(model=model, contents="hi", config=config):
+        for candidate in chunk.candidates or ():
+            assert not found.ended, "it had ended"
+            for part in (candidate.content and candidate.content.parts) or ():
+                found.text += part.text or ""
+                if part.function_call:
+                    arguments = json.dumps(part.function_call.args, separators=(",", ":"))
+                    found.calls.append((part.function_call.name or "", arguments))
+            reason = candidate.finish_reason.value if candidate.finish_reason else ""
+            found.ended = _FINISHES.get(reason, "")
+    if found.ended == "stop" and found.calls:
+        found.ended = "tool_calls"
+
+
+_FINISHES = {"STOP": "stop", "MAX_TOKENS": "length"}
 _STOPS = {"end_turn": "stop", "tool_use": "tool_calls", "max_tokens": "length"}
 _READERS: dict[str, Callable[[str, Any, str, bool, Heard], None]] = {
     "chat": _chat,
     "messages": _messages,
     "responses": _responses,
+    "gemini": _gemini,
 }
 FORMATS = tuple(_READERS)

@@ -1,4 +1,4 @@
-"""A server whose streams fail, in the formats of Anthropic's and the Responses API.
+"""A server whose streams fail, in each format but OpenAI's chat, which the scripted server speaks.
 
 The faults are those of a scripted provider (`stream_faults.py`), played around the events of that API.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import struct
 from typing import Any
@@ -17,26 +16,33 @@ from aiohttp import web
 
 from meshd.connectors.providers.scripted import script
 from meshd.connectors.providers.scripted.script import Fault, Step
-from tests.support.answers.spoken import written
 from tests.support.providers.in_thread import ProviderInThread
-from tests.support.providers.three_apis import Json, Said
+from tests.support.providers.six_apis import format_of, model_of, section, spoken
+from tests.support.providers.three_apis import Asked, Json, Said
 
-PATHS = {"anthropic": "/v1/messages", "responses": "/v1/responses"}
-_BEFORE = 3
-"""The events before the first piece of a text that begins an answer, in both."""
+PATHS = {
+    "anthropic": "/v1/messages",
+    "responses": "/v1/responses",
+    "gemini": "/v1beta/models/{model}:streamGenerateContent",
+    "cohere": "/v2/chat",
+    "bedrock": "/model/{model}/converse-stream",
+}
+_BEFORE = {"anthropic": 3, "responses": 3, "gemini": 0, "cohere": 3, "bedrock": 1}
+"""The events before the first piece of a text that begins an answer."""
 _AT_ONCE = (Fault.EMPTY, Fault.RESET)  # before any event, unless some text comes first
 
 
 def behind(format: str, said: Said, part: str, *, last: bool = False) -> int:
     """`after` for a fault behind the first event, or the last, that has this in it."""
-    events = written(PATHS[format], {"model": "m", "stream": True}, said)
+    asked = Asked(PATHS[format].replace("{model}", "m"), {}, b'{"model": "m", "stream": true}')
+    events, _ = spoken(asked, said)
     found = [number for number, event in enumerate(events, 1) if part.encode() in event]
-    return found[-1 if last else 0] - _BEFORE
+    return found[-1 if last else 0] - _BEFORE[format]
 
 
 class FaultyApis(ProviderInThread):
     """models: by its name, what it says and the step that it takes; `after`: pieces of its text, then other events,
-    before the fault."""
+    before the fault; `raw`: bytes as Latin-1."""
 
     cancels = True
 
@@ -46,7 +52,7 @@ class FaultyApis(ProviderInThread):
 
     def speaking(self, format: str, **settings: Any) -> Json:
         """Its section in a configuration."""
-        return self.provider(connector=f"{format}-compatible.v1", api_key="sk-test-0123456789abcdef", **settings)
+        return section(f"http://127.0.0.1:{self.port}", format, **settings)
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -55,13 +61,13 @@ class FaultyApis(ProviderInThread):
         return application
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        asked = json.loads(await request.read())
-        said, step = self._models[asked["model"]]
+        asked = Asked(request.path, {}, await request.read())
+        said, step = self._models[model_of(asked)]
         if step.fault is Fault.HTML and not step.after:
             return web.Response(body=script.HTML_PAGE, content_type="text/html")
-        events = written(request.path, asked, said)
-        begun = 0 if step.fault in _AT_ONCE and not step.after else _BEFORE + step.after
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        events, kind = spoken(asked, said)
+        begun = 0 if step.fault in _AT_ONCE and not step.after else _BEFORE[format_of(asked)] + step.after
+        response = web.StreamResponse(headers={"content-type": kind})
         response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(b"".join(events[:begun]))
@@ -110,7 +116,7 @@ async def _broken(request: web.Request, response: web.StreamResponse, step: Step
         case Fault.ERROR_EVENT:
             await response.write(script.error_event(step))
         case Fault.RAW:
-            await response.write(step.raw.encode())
+            await response.write(step.raw.encode("latin-1"))
         case Fault.HTML:
             await response.write(script.HTML_PAGE)
     await response.write_eof()

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from tests.support.answers.spoken import written
-from tests.support.providers.three_apis import Asked, Json, Refused, ThreeApis
+from tests.support.providers.three_apis import Asked, Json, Refused, Said, ThreeApis
 
 _OTHERS = {
     "gemini": ("gemini-compatible.v1", "/v1beta"),
@@ -43,12 +43,24 @@ def model_of(asked: Asked) -> str:
     return found[str(found.lastgroup)] if found else str(asked.body["model"])
 
 
+def section(url: str, speaks: str, **settings: Any) -> Json:
+    """Of a configuration: a provider of that format at a server. url: without a path."""
+    connector, path = _OTHERS.get(speaks, (f"{speaks}-compatible.v1", "/v1"))
+    return {"connector": connector, "base_url": url + path, "api_key": "k-test-0123456789abcdef", **settings}
+
+
+def spoken(asked: Asked, said: Said) -> tuple[list[bytes], str]:
+    """An answer in the format of the API that was asked: the body in pieces, and its type."""
+    format = format_of(asked)
+    stream = "stream" in asked.path or bool(asked.body.get("stream"))
+    request = {**asked.body, "model": model_of(asked), "stream": stream}
+    path = _WRITTEN_AS.get(format, asked.path.partition("?")[0])
+    return written(path, request, said), _STREAMED_AS.get(format, "text/event-stream") if stream else "application/json"
+
+
 class SixApis(ThreeApis):
     def provider(self, speaks: str, **settings: Any) -> Json:
-        if speaks not in _OTHERS:
-            return super().provider(speaks, **settings)
-        connector, path = _OTHERS[speaks]
-        return {"connector": connector, "base_url": self.url + path, "api_key": "k-test-0123456789abcdef", **settings}
+        return section(self.url, speaks, **settings)
 
     def respond(self, asked: Asked) -> tuple[int, Json, list[bytes], bool]:
         format = format_of(asked)
@@ -57,10 +69,7 @@ class SixApis(ThreeApis):
         answer = self.answer(asked) if callable(self.answer) else self.answer
         if isinstance(answer, Refused):
             return answer.status, answer.headers, [json.dumps(answer.body).encode()], False
-        stream = "stream" in asked.path
-        request = {**asked.body, "model": model_of(asked), "stream": stream}
-        pieces = written(_WRITTEN_AS[format], request, answer)
+        pieces, kind = spoken(asked, answer)
         if answer.cut is not None:
-            pieces = pieces[: answer.cut] if stream else [pieces[0][: len(pieces[0]) // 2]]
-        headers = {"content-type": _STREAMED_AS[format]} if stream else {}
-        return 200, {**headers, **self.headers}, pieces, answer.cut is not None
+            pieces = pieces[: answer.cut] if "stream" in asked.path else [pieces[0][: len(pieces[0]) // 2]]
+        return 200, {"content-type": kind, **self.headers}, pieces, answer.cut is not None

@@ -41,14 +41,17 @@ class FrameParser:
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         self._held += chunk
-        try:
-            return self._complete()
-        except BrokenFraming:
-            self._held.clear()
-            raise
-
-    def _complete(self) -> list[ServerEvent]:
         events: list[ServerEvent] = []
+        try:
+            self._complete(events)
+        except BrokenFraming as why:
+            self._held.clear()
+            self._needed = _PRELUDE
+            why.before = events
+            raise
+        return events
+
+    def _complete(self, events: list[ServerEvent]) -> None:
         at = 0
         while len(self._held) - at >= self._needed:
             if self._needed == _PRELUDE:
@@ -60,7 +63,6 @@ class FrameParser:
             at += self._needed
             self._needed = _PRELUDE
         del self._held[:at]
-        return events
 
     def finish(self) -> list[ServerEvent]:
         """The stream has ended. What is held is only a part of a frame."""

@@ -96,3 +96,12 @@ def test_half_a_frame_at_the_end_says_nothing() -> None:
 def test_other_frames_say_nothing() -> None:
     assert read(frame({":message-type": "event", ":event-type": "initial-response"}, b"{}"), 100) == []
     assert read(frame({":message-type": "event", ":event-type": "ping"}, b""), 100) == []
+
+
+def test_what_came_before_a_broken_frame_is_not_lost() -> None:
+    for broken in (b"data: {}\n\n" * 9, DELTA[:-1] + b"x"):
+        parser = FrameParser()
+        with pytest.raises(BrokenFraming) as caught:
+            parser.feed(DELTA * 2 + broken)
+        assert list(caught.value.before) == FrameParser().feed(DELTA * 2)
+        assert parser.feed(DELTA) == FrameParser().feed(DELTA), "it begins anew"
