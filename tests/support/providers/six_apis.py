@@ -24,7 +24,7 @@ _PATHS = {
     "/v2/chat": "cohere",
 }
 _MODEL_IN_PATH = re.compile(
-    r"/(?:v1beta/models/(?P<gemini>[^/:]+):(?:stream)?[gG]enerateContent"
+    r"/(?:v1(?:beta)?/models/(?P<gemini>[^/:]+):(?:stream)?[gG]enerateContent"
     r"|model/(?P<bedrock>[^/]+)/converse(?:-stream)?)(?:\?.*)?"
 )
 _WRITTEN_AS = {"gemini": "/v1beta/models/{model}:generateContent", "bedrock": "converse"}
