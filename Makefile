@@ -47,9 +47,10 @@ conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents t
 	@$(VENV)-conformance/bin/python -m tests.conformance.install npm-sdks codex claude-code
 	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks tests/conformance/clients
 
-pages: $(VENV)/.installed-dev ## write the pages that are made of the schema and the catalogue
+pages: $(VENV)/.installed-dev ## write the pages that are made of the schema, the catalogue and trials
 	@$(PY) -m meshd.config.write.docs
 	@$(PY) -m meshd.config.write.providers_page
+	@$(PY) -m tests.support.conformance
 
 lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording
 	@$(PY) -m ruff check .
