@@ -8,6 +8,7 @@ from functools import lru_cache
 from meshd.operations.audio.speech import SPEECH
 from meshd.operations.audio.transcription import TRANSCRIPTION
 from meshd.operations.audio.translation import TRANSLATION
+from meshd.operations.audio.voices import VOICES
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.documents import DOCUMENT_PARSE
@@ -27,6 +28,7 @@ OPERATIONS: dict[str, OperationSpec] = {
         TRANSCRIPTION,
         TRANSLATION,
         SPEECH,
+        VOICES,
         IMAGE_GENERATION,
         IMAGE_EDIT,
         MODERATION,

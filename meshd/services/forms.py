@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from meshd.services.seam import File
 
 
-def form(fields: Mapping[str, str], file: File | None = None) -> tuple[str, bytes]:
+def form(fields: Mapping[str, str], *files: File) -> tuple[str, bytes]:
     """The content type and the body. Deterministic: the boundary is made of the content."""
     parts = [(f'form-data; name="{name}"', "", value.encode()) for name, value in fields.items()]
-    if file is not None:
+    for file in files:
         kind = file.content_type if _is_header(file.content_type) else "application/octet-stream"
         name = _filename(file.filename)
         parts.append((f'form-data; name="{file.field}"; filename="{name}"', kind, bytes(file.content)))

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -225,3 +226,11 @@ def count(value: Any) -> int | None:
     """A number of things that were used, else None."""
     whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
     return int(-(-value // 1)) if whole else None
+
+
+def told_at(headers: Mapping[str, str]) -> int:
+    """By the provider's clock; 0 if it does not say."""
+    try:
+        return int(parsedate_to_datetime(headers.get("date", "")).timestamp())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0

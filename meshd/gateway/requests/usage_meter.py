@@ -78,7 +78,7 @@ class UsageMeter:
         usage = self._tokens(needs, model, failure, ended=ended)
         if model.pricing.tiers:
             usage = settlement.in_tier(usage, needs, model)
-        counted = usage.units or needs.units or needs.images or model.pricing.of_units
+        counted = usage.units or needs.units or needs.images or needs.attached or needs.costly
         return settlement.in_units(usage, needs, model) if counted else usage
 
     def _tokens(self, needs: RequestNeeds, model: ModelSpec, failure: ProviderFailure | None, *, ended: bool) -> Usage:

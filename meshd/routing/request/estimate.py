@@ -59,7 +59,7 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     else:
         cost = pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
     units = needs.units
-    if pricing.of_units:
+    if pricing.of_units and (needs.images or needs.attached or units or needs.costly):
         units = units | _in_place_of_tokens(needs, model, pricing, tokens_out)
     return Estimate(tokens_in, tokens_out, cost + pricing.cost_of_units(units.items(), kind) if units else cost)
 

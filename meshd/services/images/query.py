@@ -6,13 +6,12 @@ Source: https://platform.openai.com/docs/api-reference/images/create (read 2026-
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Generator, Iterable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Collection, Generator, Iterable
 from typing import Literal
 
 import msgspec
 
-from meshd.services.seam import Ask, Asked, Malformed, Result, Step, Told, cannot, wrong
+from meshd.services.seam import Ask, Asked, Malformed, Result, Step, Told, cannot, told_at, wrong
 
 MOST = 10
 """Images of one request, as with OpenAI."""
@@ -83,7 +82,7 @@ def made(images: Images, found: Iterable[tuple[str, bytes]], told: Told) -> Resu
     data = [_entry(images, url, content) for url, content in found]
     if not data:
         raise Malformed("without an image")
-    return Result({"created": _created(told.headers), "data": data}, units={"images": len(data)})
+    return Result({"created": told_at(told.headers), "data": data}, units={"images": len(data)})
 
 
 def _fetched(url: str) -> Ask:
@@ -110,14 +109,6 @@ def _kind(content: bytes) -> str:
     if content.startswith(b"\xff\xd8"):
         return "image/jpeg"
     return "image/webp" if content[8:12] == b"WEBP" else "image/png"
-
-
-def _created(headers: Mapping[str, str]) -> int:
-    """By the provider's clock; 0 if it does not say."""
-    try:
-        return int(parsedate_to_datetime(headers.get("date", "")).timestamp())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0
 
 
 def _relation(name: str) -> float:

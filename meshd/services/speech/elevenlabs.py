@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.services.seam import Ask, Asked, Result, Service, Steps, segment, wrong
+from meshd.services.speech.cloning import voice
 from meshd.services.speech.query import CONTENT_TYPES, read
 from meshd.services.transcription.elevenlabs import transcription
 
@@ -31,4 +32,4 @@ def speech(asked: Asked) -> Steps:
     return Result(content_type=CONTENT_TYPES[wanted.response_format])
 
 
-ELEVENLABS = Service({"audio.speech": speech, "audio.transcriptions": transcription})
+ELEVENLABS = Service({"audio.speech": speech, "audio.transcriptions": transcription, "audio.voices": voice})

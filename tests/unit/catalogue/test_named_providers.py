@@ -26,7 +26,7 @@ cloudflare.workers-ai.v1 | CLOUDFLARE_API_TOKEN +CLOUDFLARE_ACCOUNT_ID | chat-co
 aws.bedrock.v1 | | chat-completion text-embeddings
 microsoft.azure-openai.v1 | AZURE_OPENAI_API_KEY | chat-completion text-embeddings text-to-speech speech-to-text text-to-image
 google.vertex.v1 | | chat-completion
-elevenlabs.tts.v1 | ELEVENLABS_API_KEY | text-to-speech
+elevenlabs.tts.v1 | ELEVENLABS_API_KEY | text-to-speech voice-cloning
 azure.tts.v1 | AZURE_SPEECH_KEY +AZURE_SPEECH_REGION | text-to-speech
 assemblyai.stt.v1 | ASSEMBLYAI_API_KEY | speech-to-text
 google.cloud-ai.v1 | | speech-to-text text-to-speech ocr translation

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SPEECH: Final = "/v1/audio/speech"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
 TRANSLATIONS: Final = "/v1/audio/translations"
+VOICES: Final = "/v1/audio/voices"
 
 
 class AsyncSpeech(AsyncResource):
@@ -60,6 +61,16 @@ class AsyncTranslations(AsyncResource):
         return await self._sender.ask(TRANSLATIONS, Object, "speech-to-text", params, files={"file": file})
 
 
+class AsyncVoices(AsyncResource):
+    _called = "client.audio.voices"
+
+    async def create(self, *, name: str, audio_sample: Any, **params: Any) -> Any:
+        """A voice that sounds like a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
+        audio_sample: as the `file` of a transcription."""
+        params["name"] = name
+        return await self._sender.ask(VOICES, Object, "voice-cloning", params, files={"audio_sample": audio_sample})
+
+
 class AsyncAudio(AsyncResource):
     _called = "client.audio"
 
@@ -68,6 +79,7 @@ class AsyncAudio(AsyncResource):
         self.speech = AsyncSpeech(sender)
         self.transcriptions = AsyncTranscriptions(sender)
         self.translations = AsyncTranslations(sender)
+        self.voices = AsyncVoices(sender)
 
     def _parts(self) -> list[str]:
-        return ["speech", "transcriptions", "translations"]
+        return ["speech", "transcriptions", "translations", "voices"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SPEECH: Final = "/v1/audio/speech"
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
 TRANSLATIONS: Final = "/v1/audio/translations"
+VOICES: Final = "/v1/audio/voices"
 
 
 class Speech(Resource):
@@ -61,6 +62,16 @@ class Translations(Resource):
         return self._sender.ask(TRANSLATIONS, Object, "speech-to-text", params, files={"file": file})
 
 
+class Voices(Resource):
+    _called = "client.audio.voices"
+
+    def create(self, *, name: str, audio_sample: Any, **params: Any) -> Any:
+        """A voice that sounds like a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
+        audio_sample: as the `file` of a transcription."""
+        params["name"] = name
+        return self._sender.ask(VOICES, Object, "voice-cloning", params, files={"audio_sample": audio_sample})
+
+
 class Audio(Resource):
     _called = "client.audio"
 
@@ -69,6 +80,7 @@ class Audio(Resource):
         self.speech = Speech(sender)
         self.transcriptions = Transcriptions(sender)
         self.translations = Translations(sender)
+        self.voices = Voices(sender)
 
     def _parts(self) -> list[str]:
-        return ["speech", "transcriptions", "translations"]
+        return ["speech", "transcriptions", "translations", "voices"]

@@ -58,6 +58,7 @@ def daemon(module_meshd: Any, services: ServicesServer) -> Any:
         for wrong in ("429", "500", "402"):
             made[f"{name}-{wrong}"] = made[first]
             pools[f"{name}-{wrong}"] = {"models": [f"{name}-{wrong}.{model}", second], "strategy": "priority-selection"}
+    pools["cloned"] = {"capability": "voice-cloning"}
     pools["minute"] = {"models": ["google-cloud.chirp_3", "deepgram.nova-3"], "strategy": "priority-selection"}
     made["versions"] = made["replicate"]
     own = {"provider": "versions", "model": "ours/sketch:v1", "capabilities": ["text-to-image"]}

@@ -23,7 +23,7 @@ def test_elevenlabs(services: ServicesServer) -> None:
     heard = client.speech_to_text.convert(model_id="scribe_v2", file=recording(), diarize=True)
     assert heard.text == TEXT
     assert [word.text for word in heard.words if word.type == "word"] == list(WORDS)
-    assert client.user.subscription.get.__name__ == "get"
+    assert client.voices.ivc.create(name="Ann", files=[recording()]).voice_id == "v-Ann"
     with pytest.raises(ApiError) as refused:
         list(client.text_to_speech.convert(text="elevenlabs:429", **asked))
     assert refused.value.status_code == 429

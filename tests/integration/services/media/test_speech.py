@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 import modelmesh
+from tests.integration.services.media.conftest import recording
 from tests.support.providers.services.media import sound
 from tests.support.providers.services.server import ServicesServer
 from tests.support.waiting import until
@@ -52,6 +54,22 @@ def test_voices_and_formats(client: Any, model: str, asked: dict[str, Any], told
     text = "5 < 6 & </voice>\x00"
     said = text.replace("\x00", " ") if model.startswith("azure") else text
     assert client.audio.speech.create(model=model, input=text, **asked).read() == sound(said, *told)
+
+
+def test_a_voice_is_made_of_recordings(client: Any, services: ServicesServer) -> None:
+    recordings = [(f"{n}.wav", recording(1), "audio/wav") for n in range(2)]
+    voice = client.audio.voices.create(name="Ann", audio_sample=recordings, description="calm")
+    assert (voice.id, voice.object, voice.name) == ("v-Ann", "audio.voice", "Ann")
+    assert abs(voice.created_at - time.time()) < 60
+    sent = services.sent["elevenlabs"][-1].body
+    assert [sent.count(part) for part in (b'name="files"; filename=', b"calm", recordings[0][1])] == [2, 1, 2]
+    said = client.audio.speech.create(model="elevenlabs.eleven_v3", voice=voice.id, input="Land ho")
+    assert said.read() == sound("Land ho", "v-Ann", "eleven_v3", "mp3_44100_128")
+    again = client.audio.voices.create(model="elevenlabs.instant-voice", name="Bo", audio_sample=recordings[0])
+    assert again.id == "v-Bo"
+    with pytest.raises(modelmesh.InvalidRequestError) as refused:
+        client.audio.voices.create(name="Ann", audio_sample=recordings[0], extra_body={"type": "prompt"})
+    assert refused.value.param == "type"
 
 
 @pytest.mark.parametrize(

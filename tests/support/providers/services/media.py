@@ -74,6 +74,14 @@ async def _eleven_words(request: web.Request) -> web.Response:
     return web.json_response({"language_code": "eng", "language_probability": 0.98, "text": TEXT, "words": rows})
 
 
+async def _eleven_voice(request: web.Request) -> web.Response:
+    """One or more recordings, as `files` or, by curl's habit, `files[]`."""
+    form = await _form(request)
+    if not form.get("name") or not (form.get("files") or form.get("files[]")):
+        return _eleven_failure(422)
+    return web.json_response({"voice_id": f"v-{form['name'].decode()}", "requires_verification": False})
+
+
 async def _eleven_account(request: web.Request) -> web.Response:
     return web.json_response({"tier": "starter", "character_count": 1200, "character_limit": 30000})
 
@@ -95,6 +103,7 @@ ELEVENLABS = LocalService(
         "POST /v1/text-to-speech/{voice}": _eleven_speech,
         "POST /v1/text-to-speech/{voice}/stream": _eleven_streamed,
         "POST /v1/speech-to-text": _eleven_words,
+        "POST /v1/voices/add": _eleven_voice,
         "GET /v1/user/subscription": _eleven_account,
     },
     _eleven_failure,
