@@ -27,7 +27,7 @@ def implied_keys(flat: dict[str, Any]) -> dict[str, str]:
     providers = flat.get("providers")
     found = {}
     for name, entry in (providers if isinstance(providers, dict) else {}).items():
-        if not isinstance(entry, dict) or entry.get("api_key") is not None:
+        if not isinstance(entry, dict) or entry.get("api_key") is not None or entry.get("api_keys"):
             continue
         spec = registry.find(str(entry.get("connector") or name), "provider")
         if spec is not None and spec.key_env and not sends_no_key(method_of(entry, spec.row)):

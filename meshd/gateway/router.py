@@ -22,7 +22,7 @@ from meshd.core.caller import Caller, Peer
 from meshd.core.events.event_type import EventType
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
-from meshd.gateway.batches.passing import Passing
+from meshd.gateway.batches.passed.passing import Passing
 from meshd.gateway.batches.runner import Batches
 from meshd.gateway.batches.store import TABLE as BATCHES
 from meshd.gateway.cache.cache import ResponseCache

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -155,6 +156,18 @@ def _url(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    value = _url(value)
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise PydanticCustomError("meshd", "is not an http:// or https:// address")
+    return value
+
+
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
@@ -162,6 +175,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 Key = Annotated[str, AfterValidator(_key)]
 """A key for a provider or an app, which is sent in a header."""
 Url = Annotated[str, AfterValidator(_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 Duration = Annotated[
     float,

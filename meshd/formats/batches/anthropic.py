@@ -68,6 +68,7 @@ class _Line(msgspec.Struct):
 
 class AnthropicBatches:
     begin, between, end = b'{"requests":[', b",\n", b"]}"
+    most: tuple[int | None, int | None] = (100_000, 256 * 1000**2)
     named = False
 
     def line(self, id: str, path: str, body: bytes) -> bytes:

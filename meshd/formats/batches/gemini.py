@@ -78,6 +78,7 @@ class _Line(msgspec.Struct):
 
 class GeminiBatches:
     begin, between, end = b"", b"\n", b"\n"
+    most: tuple[int | None, int | None] = (None, 2 * 1000**3)
     named = True
 
     def line(self, id: str, path: str, body: bytes) -> bytes:

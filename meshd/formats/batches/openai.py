@@ -59,6 +59,7 @@ class _Told(msgspec.Struct):
 
 class OpenAIBatches:
     begin, between, end = b"", b"\n", b"\n"
+    most: tuple[int | None, int | None] = (50_000, 200 * 1000**2)
     named = True
 
     def line(self, id: str, path: str, body: bytes) -> bytes:

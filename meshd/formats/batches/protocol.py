@@ -58,7 +58,8 @@ class LinesFile(RawBody, Protocol):
 
 
 class BatchApi(Protocol):
-    """begin, between, end: what makes lines one file. named: a batch can be found by its name for certain.
+    """begin, between, end: what makes lines one file. most: requests of a batch, and bytes of its file; None: not
+    limited. named: a batch can be found by its name for certain.
 
     `submit`, `find`, `look` and `cancel` raise ProviderFailure; what cannot be read is one too.
     """
@@ -66,6 +67,7 @@ class BatchApi(Protocol):
     begin: bytes
     between: bytes
     end: bytes
+    most: tuple[int | None, int | None]
     named: bool
 
     def line(self, id: str, path: str, body: bytes) -> bytes:

@@ -21,8 +21,8 @@ from meshd.core.caller import Caller
 from meshd.gateway.batches import line_request, records
 from meshd.gateway.batches.line_request import Ended
 from meshd.gateway.batches.lines import Found, Line, LineReader, Validation, decode
-from meshd.gateway.batches.passing import Passing
-from meshd.gateway.batches.provider_run import ProviderRun
+from meshd.gateway.batches.passed.passing import Passing
+from meshd.gateway.batches.passed.provider_run import ProviderRun
 from meshd.gateway.batches.records import AtProvider, BatchRecord, Fault, caller_of
 from meshd.gateway.batches.results import Results
 from meshd.gateway.batches.slots import Slots
@@ -149,8 +149,16 @@ class BatchRun:
         size = (await self._work(path.stat)).st_size
         if not self._stop.is_set():  # asked last, since it may be cancelled during all of the above
             there = self._passing.choose(record, self._caller, checks.model, checks.total, size)
-            self._change(records.IN_PROGRESS, total=checks.total, there=there)
+            model = there.model if there is not None else self._passing.settled_by(checks.model, self._caller)
+            self._change(records.IN_PROGRESS, total=checks.total, there=there, **self._settled(model))
         return True
+
+    def _settled(self, model: str) -> dict[str, object]:
+        """What the settings of its model make of the record."""
+        settings, record = self._passing.settings(model), self.record
+        window = settings.completion_window
+        ends = record.expires_at if window is None else min(record.expires_at, int(record.created_at + window))
+        return {"model": model, "expires_at": ends, "told": not settings.callback}
 
     def _stop_in_time(self) -> asyncio.TimerHandle:
         left = self.record.expires_at - self._now()

@@ -27,26 +27,43 @@ class Fault(msgspec.Struct, frozen=True):
     param: str | None = None
 
 
-class AtProvider(msgspec.Struct, frozen=True):
-    """A batch that is passed on. api: of its provider (`formats/batches/known.py`). model: its id. since: UTC s before
-    it was submitted; 0: it was not. id: there; "": not known. ended: nothing more comes from there."""
+class Part(msgspec.Struct, frozen=True):
+    """Lines of a batch that are one batch at its provider. first, last: numbers of lines. count: of requests. since:
+    UTC s before it was submitted; 0: it was not. id: there; "": not known. ended: nothing more comes from there."""
 
-    provider: str
-    api: str
-    model: str
+    first: int
+    last: int
+    count: int = 1
     since: float = 0.0
     id: str = ""
     ended: bool = False
 
-    def changed(self, **changed: object) -> AtProvider:
+    def changed(self, **changed: object) -> Part:
         return msgspec.structs.replace(self, **changed)
+
+
+class AtProvider(msgspec.Struct, frozen=True):
+    """A batch that is passed on. api: of its provider (`formats/batches/known.py`). model: its id. key: the id of the
+    provider's key, "" without one. only_key: the provider had no other. parts: that may be there. trouble: why it
+    cannot be asked for now, "" if it can. ended: nothing more comes from there."""
+
+    provider: str
+    api: str
+    model: str
+    key: str = ""
+    only_key: bool = True
+    parts: tuple[Part, ...] = ()
+    trouble: str = ""
+    ended: bool = False
 
 
 class BatchRecord(msgspec.Struct, frozen=True):
     """run: 12 bytes in hex, with which the ids of its requests begin; a secret, so that no app can use such an id.
     caller: who asked for it, as `caller_row` writes it. output, errors: ids of the files of results; they are kept if
     they hold anything. total: its requests, 0 before they were counted. completed, failed: of them, when it has ended.
-    at: status → UTC s since when. there: None, or the provider that it is passed on to. Times in UTC s."""
+    at: status → UTC s since when. there: None, or the provider that it is passed on to. model: the id of the one whose
+    `batch` settings count, "" if there is none. told: its end was posted to the model's `callback`, or need not be.
+    Times in UTC s."""
 
     id: str
     run: str
@@ -69,6 +86,8 @@ class BatchRecord(msgspec.Struct, frozen=True):
     at: dict[str, int] = {}
     faults: tuple[Fault, ...] = ()
     there: AtProvider | None = None
+    model: str = ""
+    told: bool = True
 
     @property
     def owner(self) -> Owner:
@@ -90,9 +109,10 @@ class BatchRecord(msgspec.Struct, frozen=True):
         prefix = bytes.fromhex(self.run)
         return int.from_bytes(request_id[12:], "big") if request_id[:12] == prefix else None
 
-    def shown(self, completed: int, failed: int) -> dict[str, Any]:
-        """In OpenAI's form. completed, failed: its requests so far."""
-        faults = [msgspec.to_builtins(fault) for fault in self.faults]
+    def shown(self, completed: int, failed: int, *, partial: bool = False) -> dict[str, Any]:
+        """In OpenAI's form. completed, failed: its requests so far. partial: their results can be read already."""
+        faults = [msgspec.to_builtins(fault) for fault in self._faults()]
+        readable = self.ended or partial
         return {
             "id": self.id,
             "object": "batch",
@@ -101,14 +121,19 @@ class BatchRecord(msgspec.Struct, frozen=True):
             "input_file_id": self.input,
             "completion_window": self.window,
             "status": self.status,
-            "output_file_id": self.output if self.ended and completed else None,
-            "error_file_id": self.errors if self.ended and failed else None,
+            "output_file_id": self.output if readable and completed else None,
+            "error_file_id": self.errors if readable and failed else None,
             "created_at": self.created_at,
             "expires_at": self.expires_at,
             **{f"{name}_at": self.at.get(name) for name in _TIMES},
             "request_counts": {"total": self.total, "completed": completed, "failed": failed},
             "metadata": self.metadata or None,
         }
+
+    def _faults(self) -> tuple[Fault, ...]:
+        if self.there is None or not self.there.trouble or self.ended:
+            return self.faults
+        return (*self.faults, Fault("provider_key_missing", self.there.trouble))
 
 
 def caller_row(caller: Caller) -> dict[str, Any]:

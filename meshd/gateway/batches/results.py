@@ -35,11 +35,12 @@ _INTERRUPTED = {
 
 
 class Results:
-    """output, errors: the files. completed, failed: lines in them. size: bytes of both. `open` comes first, and needs
+    """output, errors: the files. completed, failed: lines in them. sizes: their bytes. `open` comes first, and needs
     the disk."""
 
     def __init__(self, record: BatchRecord, output: Path, errors: Path) -> None:
-        self.completed = self.failed = self.size = 0
+        self.completed = self.failed = 0
+        self.sizes = [0, 0]
         self._record = record
         self._paths = (output, errors)
         self._fds: list[int] = []
@@ -49,17 +50,22 @@ class Results:
         """Read which lines are answered, and be ready for more. A line that a crash cut off is removed. Raises
         OSError."""
         counts = []
-        self.size, self._done = 0, bytearray()
-        for path in self._paths:
+        self.sizes, self._done = [0, 0], bytearray()
+        for number, path in enumerate(self._paths):
             fd = disk.append_to(path)
             self._fds.append(fd)
-            counts.append(self._scan(path, fd))
+            counts.append(self._scan(number, path, fd))
         self.completed, self.failed = counts
 
     def close(self) -> None:
         for fd in self._fds:
             os.close(fd)
         self._fds = []
+
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return sum(self.sizes)
 
     def is_done(self, number: int) -> bool:
         place = number >> 3
@@ -76,8 +82,9 @@ class Results:
         response = {"status_code": status, "request_id": request_id, "body": {"error": body}}
         return self._written(number, custom_id, response)
 
-    def interrupted(self, number: int, custom_id: str) -> bytes:
-        return self._written(number, custom_id, None, _INTERRUPTED)
+    def interrupted(self, number: int, custom_id: str, why: str = "") -> bytes:
+        """why: a message, if it is not the daemon's end."""
+        return self._written(number, custom_id, None, {**_INTERRUPTED, "message": why} if why else _INTERRUPTED)
 
     def expired(self, number: int, custom_id: str) -> bytes:
         return self._written(number, custom_id, None, _EXPIRED)
@@ -90,7 +97,7 @@ class Results:
             raise OSError("the batch has ended")
         disk.append(self._fds[0 if ok else 1], written)
         self._mark(number)
-        self.size += len(written)
+        self.sizes[0 if ok else 1] += len(written)
         if ok:
             self.completed += 1
         else:
@@ -102,7 +109,7 @@ class Results:
         id = f"batch_req_{self._record.id[-24:]}{number:08x}"
         return _encode({"id": id, "custom_id": custom_id, "response": response, "error": error}) + b"\n"
 
-    def _scan(self, path: Path, fd: int) -> int:
+    def _scan(self, which: int, path: Path, fd: int) -> int:
         count = end = 0
         with open(path, "rb") as file:
             for line in file:
@@ -112,7 +119,7 @@ class Results:
                 end += len(line)
                 self._mark(int(line[_NUMBER], 16))
                 count += 1
-        self.size += end
+        self.sizes[which] = end
         return count
 
     def _mark(self, number: int) -> None:

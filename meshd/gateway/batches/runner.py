@@ -20,13 +20,13 @@ from meshd.config.units import parse_duration
 from meshd.core.caller import Caller
 from meshd.gateway.access.owner import Owner
 from meshd.gateway.actors import Actors
-from meshd.gateway.batches import line_request
+from meshd.gateway.batches import callback, line_request
 from meshd.gateway.batches.batch_run import BatchRun
-from meshd.gateway.batches.passing import Passing
+from meshd.gateway.batches.passed.passing import Passing
 from meshd.gateway.batches.records import BatchRecord, caller_of, caller_row
 from meshd.gateway.batches.slots import Slots
 from meshd.gateway.batches.store import BatchStore
-from meshd.gateway.files.store import FileStore, new_id
+from meshd.gateway.files.store import FileStore, KeptFile, new_id
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.spoken import Spoken
 from modelmesh.errors import InvalidRequestError
@@ -76,7 +76,7 @@ class Batches:
         self._running: dict[str, tuple[BatchRun, asyncio.Task[None]]] = {}
         self._sent: frozenset[bytes] = frozenset()  # requests that an earlier life sent
         self._configured = False
-        files.used = self.store.uses
+        files.used, files.growing = self.store.uses, self._growing
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -97,8 +97,11 @@ class Batches:
             self._configured = True
             open = [record for record in self.store if not record.ended]
             self._files.remove_unknown({id for record in open for id in (record.output, record.errors)})
-            for record in open:
-                self._begin(record)
+            for record in self.store:
+                if not record.ended:
+                    self._begin(record)
+                elif not record.told:
+                    self._actors.spawn(self._tell(record))
 
     # -- what apps ask for ----------------------------------------------------------------------------
 
@@ -151,8 +154,8 @@ class Batches:
         running = self._running.get(record.id)
         if running is None:
             return record.shown(record.completed, record.failed)
-        results = running[0].results
-        return running[0].record.shown(results.completed, results.failed)
+        run, _ = running
+        return run.record.shown(run.results.completed, run.results.failed, partial=self._partial(run.record))
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -172,9 +175,35 @@ class Batches:
             lost=lost,
             now=self._now,
         )
-        task = self._actors.spawn(run.run())
+        task = self._actors.spawn(self._to_its_end(run))
         self._running[record.id] = run, task
         task.add_done_callback(lambda _: self._running.pop(record.id, None))
+
+    async def _to_its_end(self, run: BatchRun) -> None:
+        await run.run()
+        self._running.pop(run.record.id, None)
+        if not run.record.told:
+            await self._tell(run.record)
+
+    async def _tell(self, record: BatchRecord) -> None:
+        """Post the end of a batch to its model's `callback`."""
+        url = self._passing.settings(record.model).callback
+        if url:
+            await callback.post(url, record)
+        self.store.put(msgspec.structs.replace(record, told=True))
+
+    def _partial(self, record: BatchRecord) -> bool:
+        return bool(self._passing.settings(record.model).partial_results)
+
+    def _growing(self, owner: Owner, id: str) -> KeptFile | None:
+        """A file of results that can be read although its batch still runs."""
+        for run, _ in self._running.values():
+            record, results = run.record, run.results
+            if record.owner == owner and id in (record.output, record.errors) and self._partial(record):
+                kind = ("output", "error")[id == record.errors]
+                size = results.sizes[id == record.errors]
+                return self._files.record(owner, id, f"{record.id}_{kind}.jsonl", "batch_output", size)
+        return None
 
     def _read(self, body: dict[str, Any]) -> _Asked:
         try:

@@ -63,12 +63,14 @@ class KeptFile(msgspec.Struct, frozen=True):
 
 
 class FileStore:
-    """worker: the thread that reads and writes. used: whether a batch needs this file now."""
+    """worker: the thread that reads and writes. used: whether a batch needs this file now. growing: a file without a
+    record yet, to which a batch still adds, if it can be read already."""
 
     def __init__(self, actors: Actors, worker: Executor, now: Callable[[], float] = time.time) -> None:
         self.space = Space()
         self.worker = worker
         self.used: Callable[[str], bool] = lambda id: False
+        self.growing: Callable[[Owner, str], KeptFile | None] = lambda owner, id: None
         self._actors = actors
         self._now = now
         self._config: KeptFilesConfig | None = None  # None before the first: nothing is dropped yet
@@ -159,7 +161,7 @@ class FileStore:
 
     def find(self, owner: Owner | None, id: str) -> KeptFile:
         """Raises NotFoundError, also for another app's."""
-        kept = None if owner is None else self._kept.get(key_of(owner, id))
+        kept = None if owner is None else self._kept.get(key_of(owner, id)) or self.growing(owner, id)
         if kept is None or (kept.expires_at <= self._now() and not self.used(kept.id)):
             raise NotFoundError(f"There is no file {id[:80]!r}.", code="file_not_found", param="file_id")
         return kept

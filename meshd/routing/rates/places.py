@@ -33,6 +33,16 @@ class Place:
         self._taken.clear()
 
 
+def next_key(rates: Rates, provider: ProviderSpec, now: float, session: str = "") -> str:
+    """The id of the provider's key whose turn it is, "" if it has only one."""
+    if not provider.keys:
+        return ""
+    server = rates.providers.setdefault(provider.name, Holder())
+    ring = server.keys = server.keys or KeyRing()
+    ring.configure(provider.keys)
+    return ring.take(now, lambda _: True, session)
+
+
 def take(
     rates: Rates, account: str, rate: RateSpec, provider: ProviderSpec, now: float, session: str = ""
 ) -> Place | NoRoom:
@@ -45,12 +55,7 @@ def take(
         no_room = no_room_this_minute(who, holder.window, limits.rpm, limits.tpm, 0, now)
         if no_room is not None:
             return no_room
-    key = ""
-    if provider.keys:
-        ring = server.keys = server.keys or KeyRing()
-        ring.configure(provider.keys)
-        key = ring.take(now, lambda _: True, session)
-    place = Place(key)
+    place = Place(next_key(rates, provider, now, session))
     place.add(app, now)
     place.add(server, now)
     return place

@@ -22,7 +22,7 @@ TOKENS_IN, TOKENS_OUT = 1000, 100
 class BatchApis(ProviderInThread):
     """hold: cleared, batches stay in progress. submitted: of each batch, its requests. alone: bodies of requests that
     came by themselves. refuse: the status with which batches are refused, 0 for none. cut: the connection of the next
-    submission ends before its answer."""
+    submission ends before its answer. keys: of each batch, the key that made it; others do not find it."""
 
     def __init__(self) -> None:
         self.hold = threading.Event()
@@ -31,13 +31,14 @@ class BatchApis(ProviderInThread):
         self.alone: list[dict[str, Any]] = []
         self.refuse = 0
         self.cut = False
+        self.keys: dict[str, str] = {}
         self._files: dict[str, bytes] = {}
         self._openai: dict[str, dict[str, Any]] = {}
         self._anthropic: dict[str, dict[str, Any]] = {}
         super().__init__()
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=10**8)
+        app = web.Application(client_max_size=10**8, middlewares=[self._only_with_its_key])
         add = app.router.add_route
         add("POST", "/v1/files", self._upload)
         add("GET", "/v1/files/{id}/content", self._content)
@@ -53,6 +54,14 @@ class BatchApis(ProviderInThread):
         add("POST", "/v1/chat/completions", self._chat)
         add("POST", "/v1/messages", self._message)
         return app
+
+    @web.middleware
+    async def _only_with_its_key(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        made_by = self.keys.get(request.match_info.get("id", ""))
+        if made_by not in (None, key_of(request)):
+            return web.json_response({"error": {"message": "there is no such batch", "type": "x"}}, status=404)
+        answer: web.StreamResponse = await handler(request)
+        return answer
 
     async def _chat(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -84,6 +93,7 @@ class BatchApis(ProviderInThread):
         lines = [json.loads(line) for line in self._files[asked["input_file_id"]].splitlines() if line.strip()]
         self.submitted.append(lines)
         id = f"batch_{len(self._openai)}"
+        self.keys[id] = key_of(request)
         self._openai[id] = {
             "id": id,
             "object": "batch",
@@ -135,6 +145,7 @@ class BatchApis(ProviderInThread):
             return web.json_response({"type": "error", "error": error}, status=self.refuse)
         self.submitted.append(asked)
         id = f"msgbatch_{len(self._anthropic)}"
+        self.keys[id] = key_of(request)
         now = datetime.datetime.now(datetime.UTC)
         counts = dict.fromkeys(("succeeded", "errored", "canceled", "expired"), 0)
         self._anthropic[id] = {
@@ -188,6 +199,12 @@ class BatchApis(ProviderInThread):
             self.cut = False
             assert request.transport is not None
             request.transport.abort()
+
+
+def key_of(request: web.Request) -> str:
+    headers = request.headers
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    return headers.get("x-api-key") or headers.get("x-goog-api-key") or bearer
 
 
 def lines_of(rows: list[dict[str, Any]]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.providers.batch_apis import TOKENS_IN, TOKENS_OUT, BatchApis, failing, lines_of, said
+from tests.support.providers.batch_apis import TOKENS_IN, TOKENS_OUT, BatchApis, failing, key_of, lines_of, said
 
 CREATED = "2026-11-28T12:00:00Z"
 _CODES = {400: 3, 500: 13}
@@ -81,7 +81,8 @@ class AllBatchApis(BatchApis):
         else:
             lines = source["requests"]["requests"]
         self.submitted.append(lines)
-        name, model = f"batches/{len(self.submitted)}", request.match_info["model"]
+        id, model = str(len(self.submitted)), request.match_info["model"]
+        name, self.keys[id] = f"batches/{id}", key_of(request)
         about = {
             "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
             "name": name,

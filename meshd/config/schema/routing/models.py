@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from meshd.config.schema.base import Duration, Fraction, Names, Positive, Section, Size, Weight
+from meshd.config.schema.base import Duration, Fraction, HttpUrl, Names, Positive, Section, Size, Weight
 from meshd.config.schema.money import BudgetConfig, PricingConfig
 
 
@@ -21,17 +21,35 @@ class DeliveryConfig(Section):
 
 
 class ModelBatchConfig(Section):
-    max_items: Positive | None = Field(default=None, description="Requests in one batch.")
-    max_payload: Size | None = Field(default=None, description="Bytes in one batch.")
-    completion_window: Duration | None = Field(default=None, description="Longest a batch may take.")
+    max_items: Positive | None = Field(
+        default=None,
+        description="Most requests of one batch at its provider. A longer one becomes several there, and its results "
+        "are joined.",
+        json_schema_extra={"shown_default": "the provider's limit"},
+    )
+    max_payload: Size | None = Field(
+        default=None,
+        description="Most bytes of one batch at its provider, in the same way.",
+        json_schema_extra={"shown_default": "the provider's limit"},
+    )
+    completion_window: Duration | None = Field(
+        default=None,
+        description="Longest that a batch may take. Requests without an answer have expired then; what is answered is "
+        "kept.",
+        json_schema_extra={"shown_default": "what the app asks for"},
+    )
     cost_discount: Fraction | None = Field(
         default=None,
         description="Fraction off the price of a batch that its provider runs.",
         json_schema_extra={"shown_default": "the catalogue's price for batches"},
     )
-    callback: str | None = Field(default=None, description="URL notified when a batch is done.")
-    polling: Duration | None = Field(default=None, description="How often a batch is polled.")
-    partial_results: bool | None = Field(default=None, description="Accept the finished part of a batch.")
+    callback: HttpUrl | None = Field(default=None, description="URL to which the end of a batch is posted.")
+    polling: Duration | None = Field(
+        default=None,
+        description="Time between two looks at a batch at its provider, 0.5 s at least.",
+        json_schema_extra={"shown_default": "0.5 s, then longer, up to 60 s"},
+    )
+    partial_results: bool = Field(default=False, description="Results can be read while the batch still runs.")
 
 
 class FeaturesConfig(Section):

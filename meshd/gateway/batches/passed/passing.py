@@ -8,14 +8,19 @@ and in service: the first one in the pool's order. Hooks see every request, so w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from meshd.compilation.compile import fingerprint
+from meshd.config.schema.routing.models import ModelBatchConfig
 from meshd.core.caller import Caller
 from meshd.formats.batches.known import APIS
-from meshd.gateway.batches.prepared import Preparing
+from meshd.gateway.batches.passed.prepared import Preparing
+from meshd.gateway.batches.passed.settings import batch_settings
 from meshd.gateway.batches.records import AtProvider, BatchRecord
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken
+from meshd.host import clock
+from meshd.routing.rates.places import next_key
 from meshd.routing.table.specs import ModelSpec, UnknownModel
 from meshd.sdk.provider import ProviderFailure
 from modelmesh.errors import MeshError
@@ -31,19 +36,41 @@ class Passing:
 
     def choose(self, record: BatchRecord, caller: Caller, model: str, lines: int, size: int) -> AtProvider | None:
         """model: what all lines name, "" if that differs. size: bytes of the file."""
-        if not model or self._hooked():
+        if self._hooked():
             return None
+        for id in self._members(model, caller):
+            spec = self._runtime.table.models[id]
+            api = self._api(spec, lines, size) if spec.batch else ""
+            if api:
+                return self._at(spec, api)
+        return None
+
+    def _members(self, model: str, caller: Caller) -> Sequence[str]:
+        """Ids of the models that may answer; none if the caller may not use it."""
         try:
             target = self._runtime.table.resolve(model)
             self._runtime.apps.check(self._runtime.apps.identify(caller), target)
         except (UnknownModel, MeshError):
-            return None
-        for id in target.pool.members:
-            spec = self._runtime.table.models[id]
-            api = self._api(spec, lines, size) if spec.batch else ""
-            if api:
-                return AtProvider(spec.provider, api, id)
-        return None
+            return ()
+        return tuple(target.pool.members)
+
+    def _at(self, model: ModelSpec, api: str) -> AtProvider:
+        runtime = self._runtime
+        several = next_key(runtime.state.rates, runtime.table.providers[model.provider], clock.now())
+        with runtime.connectors.lease(model.provider) as provider:
+            only = provider.settings.api_key
+        key = several or (fingerprint(only) if only else "")
+        return AtProvider(model.provider, api, model.id, key, not several)
+
+    def settled_by(self, model: str, caller: Caller) -> str:
+        """The id of the model whose `batch` settings count for a batch that is not passed on: the one that all its
+        lines name, or the only one of the pool that they name. model: see `choose`."""
+        members = self._members(model, caller)
+        return members[0] if len(members) == 1 else ""
+
+    def settings(self, model: str) -> ModelBatchConfig:
+        """Those of a model, by its id."""
+        return batch_settings(self._runtime, model)
 
     def preparing(self, record: BatchRecord, caller: Caller, at: AtProvider) -> Preparing:
         return Preparing(self._runtime, self._spoken[record.endpoint], caller, record.endpoint, at.model)
