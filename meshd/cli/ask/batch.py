@@ -5,6 +5,7 @@ Must never: decide anything itself, or hold results in memory.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -21,7 +22,9 @@ from meshd.cli.screen import output as out
 
 app = helping.Commands()
 batch_app = helping.Commands(
-    cls=helping.Few, no_args_is_help=True, help="Have many requests of a file answered in the background."
+    cls=helping.Few,
+    no_args_is_help=True,
+    help="Have many requests of a file answered in the background: submit it, wait, and fetch the results.",
 )
 app.add_typer(batch_app, name="batch", rich_help_panel=out.ASK)
 
@@ -40,7 +43,9 @@ def _batches(incomplete: str) -> list[str]:
 
 
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Its id.", autocompletion=_batches, callback=names.given)]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has ended, with its progress.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until it has ended, with its progress. Ctrl-C ends only the waiting.")
+]
 
 
 @batch_app.command()
@@ -55,12 +60,13 @@ def submit(
 ) -> None:
     """Have the requests of a file answered.
 
-    Each line is a map: {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "chat"}}.
-    The daemon answers them while nothing else has to wait, within the budgets and limits of this app, and continues
-    after a restart.
+    Each line is one request, with a name of yours: {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions",
+    "body": {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}}. All are checked before the first is
+    sent. The daemon answers them while nothing else has to wait, within the budgets and limits of this app, and
+    continues after a restart. Exit code 1 if the batch has failed: then none was sent.
 
     $ meshctl batch submit lines.jsonl
-    $ meshctl batch submit lines.jsonl --window 2h --wait && meshctl batch results BATCH -o answers.jsonl
+    $ meshctl batch submit lines.jsonl --window 2h --wait
     """
     name, content = files.contents(file, "FILE")
     place = endpoint or _endpoint(content)
@@ -74,7 +80,7 @@ def submit(
 
 @batch_app.command()
 def status(batch: BatchId, wait: Wait = False, as_json: out.JsonOption = False) -> None:
-    """Show how far a batch is.
+    """Show how far a batch is, and what is wrong with one that has failed.
 
     $ meshctl batch status batch_0123 --wait
     $ meshctl batch status batch_0123 --json | jq .request_counts
@@ -94,7 +100,9 @@ def results(
     ] = files.STDOUT,
     errors: Annotated[bool, typer.Option("--errors", help="The lines that failed, instead of the answers.")] = False,
 ) -> None:
-    """Write the results of a batch that has ended: one line for each, with its `custom_id`.
+    """Write a batch's answers, or its errors: one line for each request, with its `custom_id`, in any order.
+
+    They are there when it has ended, also if it was cancelled or has expired.
 
     $ meshctl batch results batch_0123 -o answers.jsonl
     $ meshctl batch results batch_0123 | jq -r '.response.body.choices[0].message.content'
@@ -102,18 +110,14 @@ def results(
     """
     with daemon.client() as client, daemon.waiting():
         found = client.batches.retrieve(batch).to_dict()
-        if found["status"] not in _ENDED:
-            raise daemon.Refused(f"{batch} has not ended: it is {found['status']}; `meshctl batch status` shows more")
         file = found["error_file_id" if errors else "output_file_id"]
         if file is None:
-            raise daemon.Refused(f"{batch} has no {'failed lines' if errors else 'answers'}")
-        with files.writing(output) as written:
-            stream = client.files.pieces(file)
-            try:
-                for piece in stream:
-                    written.write(piece)
-            finally:
-                stream.close()
+            raise daemon.Refused(_nothing(found, errors=errors))
+        stream = client.files.pieces(file)
+        try:
+            _write(stream, output)
+        finally:
+            stream.close()
 
 
 @batch_app.command()
@@ -169,12 +173,37 @@ def _endpoint(content: bytes) -> str:
     """Of the first line. Raises BadParameter."""
     first = content.lstrip()[:_LONGEST_LINE].partition(b"\n")[0]
     try:
-        url = json.loads(first)["url"]
-    except (ValueError, KeyError, TypeError):
-        url = None
+        request = json.loads(first)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        raise typer.BadParameter("its first line is not a request in JSON; `-h` shows one", param_hint="FILE")
+    url = request.get("url")
     if not isinstance(url, str) or not url:
         raise typer.BadParameter("its first line has no `url`; give --endpoint", param_hint="FILE")
     return url
+
+
+def _nothing(batch: dict[str, Any], *, errors: bool) -> str:
+    """Why there are no such results."""
+    what, other = ("failed requests", "output_file_id") if errors else ("answers", "error_file_id")
+    if batch["status"] not in _ENDED:
+        return f"{batch['id']} has no {what} to read yet: it is {batch['status']}"
+    if batch[other] is None:
+        return f"{batch['id']} has no {what}: it is {batch['status']}, and no request was sent"
+    return f"{batch['id']} has no {what}; {'without' if errors else 'with'} --errors, there are the others"
+
+
+def _write(pieces: Iterator[bytes], output: str) -> None:
+    """Unchanged, except on a terminal."""
+    if output == files.STDOUT and out.on_terminal():
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        for piece in pieces:
+            out.write(decode(piece))
+        return
+    with files.writing(output) as written:
+        for piece in pieces:
+            written.write(piece)
 
 
 def _show(batch: dict[str, Any], as_json: bool) -> None:
@@ -182,14 +211,29 @@ def _show(batch: dict[str, Any], as_json: bool) -> None:
     if as_json:
         out.print_json(batch)
     else:
-        counts = batch["request_counts"]
-        done = f"{counts['completed']} answered, {counts['failed']} failed, of {counts['total']}"
-        fields = [("batch", batch["id"]), ("status", (batch["status"], _STYLES.get(batch["status"], "")))]
-        out.print_fields([*fields, ("requests", done), ("made", out.ago(batch["created_at"]))])
+        out.print_fields(_fields(batch))
         for fault in (batch["errors"] or {}).get("data", ()):
             out.complain(f"line {fault['line']}: {fault['message']}" if fault["line"] else fault["message"])
     if batch["status"] == "failed":
         raise typer.Exit(daemon.REFUSED)
+
+
+def _fields(batch: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    status, counts, command = batch["status"], batch["request_counts"], f"meshctl batch results {batch['id']}"
+    yield "batch", batch["id"]
+    yield "status", (status, _STYLES.get(status, ""))
+    if counts["total"]:
+        yield "requests", f"{counts['completed']} answered, {counts['failed']} failed, of {counts['total']}"
+    else:
+        yield "requests", "none was sent" if status in _ENDED else "are being checked"
+    yield "made", out.ago(batch["created_at"])
+    if status not in _ENDED:
+        yield "time left", out.seconds(max(batch["expires_at"] - time.time(), 0.0))
+        yield "wait", f"meshctl batch status {batch['id']} --wait"
+    if batch["output_file_id"]:
+        yield "answers", command
+    if batch["error_file_id"]:
+        yield "errors", f"{command} --errors"
 
 
 def _awaited(client: Any, batch: dict[str, Any], *, silent: bool) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class _Batch(msgspec.Struct):
 
     def remote(self) -> Remote:
         ended = self.processing_status == "ended"
-        return Remote(self.id, ended, (f"{_PATH}/{self.id}/results",) if ended else ())
+        results = (f"{_PATH}/{self.id}/results",) if ended else ()
+        return Remote(self.id, ended, results, self.request_counts.get("succeeded", 0))
 
 
 class _Page(msgspec.Struct):

@@ -40,8 +40,13 @@ class _Output(msgspec.Struct):
     responsesFile: str = ""
 
 
+class _Stats(msgspec.Struct):
+    successfulRequestCount: str = "0"
+
+
 class _About(msgspec.Struct):
     state: str = ""
+    batchStats: _Stats = msgspec.field(default_factory=_Stats)
     displayName: str = ""
     output: _Output = msgspec.field(default_factory=_Output)
 
@@ -58,7 +63,9 @@ class _Batch(msgspec.Struct):
         state = self.metadata.state.partition("_STATE_")[2]  # BATCH_STATE_…, JOB_STATE_…
         file = self.metadata.output.responsesFile or self.response.responsesFile
         results = (f"{file}:download?alt=media",) if file else ()
-        return Remote(self.name, self.done or state in _ENDED, results)
+        count = self.metadata.batchStats.successfulRequestCount[:9]
+        done = int(count) if count.isdecimal() else 0
+        return Remote(self.name, self.done or state in _ENDED, results, done)
 
 
 class _Page(msgspec.Struct):

@@ -28,10 +28,11 @@ class _Batch(msgspec.Struct):
     output_file_id: str | None = None
     error_file_id: str | None = None
     metadata: dict[str, str] | None = None
+    request_counts: dict[str, int] | None = None
 
     def remote(self) -> Remote:
         files = tuple(f"files/{id}/content" for id in (self.output_file_id, self.error_file_id) if id)
-        return Remote(self.id, self.status in _ENDED, files)
+        return Remote(self.id, self.status in _ENDED, files, (self.request_counts or {}).get("completed", 0))
 
 
 class _Page(msgspec.Struct):

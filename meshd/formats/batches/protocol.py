@@ -33,11 +33,12 @@ class Send(Protocol):
 
 class Remote(NamedTuple):
     """A batch at its provider. ended: nothing more comes. results: paths of its results, below the base URL, with
-    their query."""
+    their query. done: requests that are answered so far."""
 
     id: str
     ended: bool = False
     results: tuple[str, ...] = ()
+    done: int = 0
 
 
 class Result(NamedTuple):

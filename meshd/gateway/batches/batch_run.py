@@ -81,7 +81,13 @@ class BatchRun:
         self._one_tries = asyncio.Lock()
         self._pause = 0.0  # s of the last one; 0: the last request was answered
         self._ready_at = 0.0  # UTC s
+        self._passed: ProviderRun | None = None
         self._counted = 0  # bytes of results that count towards the user's space
+
+    @property
+    def completed(self) -> int:
+        """Requests that are answered, here or at the provider."""
+        return self.results.completed + (0 if self._passed is None else self._passed.done)
 
     def cancel(self) -> None:
         """Send nothing more; what is in flight ends."""
@@ -175,7 +181,7 @@ class BatchRun:
             await self._surely_keep(number, written, ok=ok)
 
         scratch = self._files.path(f"{self.record.output}{disk.PART}")
-        await ProviderRun(
+        self._passed = ProviderRun(
             self.record,
             there,
             self._passing.preparing(self.record, self._caller, there),
@@ -188,7 +194,11 @@ class BatchRun:
             lost=self._lost,
             stop=self._stop,
             most_bytes=self._most_bytes,
-        ).run()
+        )
+        try:
+            await self._passed.run()
+        finally:
+            self._passed = None
         self._lost = frozenset()
 
     async def _answer_all(self) -> None:

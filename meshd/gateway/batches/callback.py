@@ -1,4 +1,4 @@
-"""The note that a batch has ended, posted to the URL that its model's settings name (`batch.callback`).
+"""The end of a batch, posted to the URL that its model's settings name (`batch.callback`).
 
 Owns: one POST and its repetitions. Must never: say what a request or an answer was, or follow a redirect.
 

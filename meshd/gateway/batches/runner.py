@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from meshd.config.schema.stores import BatchesConfig
-from meshd.config.units import parse_duration
+from meshd.config.units import parse_duration, write_duration
 from meshd.core.caller import Caller
 from meshd.gateway.access.owner import Owner
 from meshd.gateway.actors import Actors
@@ -155,7 +155,7 @@ class Batches:
         if running is None:
             return record.shown(record.completed, record.failed)
         run, _ = running
-        return run.record.shown(run.results.completed, run.results.failed, partial=self._partial(run.record))
+        return run.record.shown(run.completed, run.results.failed, partial=self._partial(run.record))
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Batches:
         seconds = parse_duration(text) if _WINDOW.fullmatch(text) else 0.0
         if not 1.0 <= seconds <= most:
             raise InvalidRequestError(
-                f"`completion_window` is a time like 24h, of {most:g} s at most (batches.max_window).",
+                f"`completion_window` is a time like 24h, {write_duration(most)} at most (batches.max_window).",
                 param="completion_window",
             )
         return seconds

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelmesh.errors import NotFoundError
+from tests.integration.batches.test_rate_share import limited
 from tests.support.batches import finished, jsonl, line
 from tests.support.meshctl import run
 
@@ -25,6 +26,8 @@ def test_from_a_file_to_its_results(daemon: Any, tmp_path: Path) -> None:
     assert (made["status"], made["endpoint"]) == ("completed", "/v1/chat/completions")
     shown = meshctl(daemon, "batch", "status", made["id"])
     assert "1 answered, 1 failed, of 2" in shown.stdout
+    assert f"answers   meshctl batch results {made['id']}\n" in shown.stdout
+    assert f"errors    meshctl batch results {made['id']} --errors\n" in shown.stdout
     assert json.loads(meshctl(daemon, "batch", "results", made["id"]).stdout)["custom_id"] == "a"
     errors = tmp_path / "errors.jsonl"
     assert meshctl(daemon, "batch", "results", made["id"], "--errors", "-o", str(errors)).returncode == 0
@@ -40,8 +43,22 @@ def test_faults_are_told_by_line(daemon: Any, tmp_path: Path) -> None:
     failed = meshctl(daemon, "batch", "submit", str(path), "--wait")
     assert failed.returncode == 1
     assert "line 2: `custom_id` 'a' is used before" in failed.stderr
+    assert "none was sent" in failed.stdout
     path.write_bytes(b"no line\n")
-    assert meshctl(daemon, "batch", "submit", str(path)).returncode == 2
+    refused = meshctl(daemon, "batch", "submit", str(path))
+    assert (refused.returncode, "its first line is not a request" in refused.stderr) == (2, True)
+
+
+def test_what_a_batch_without_results_says(meshd: Any, tmp_path: Path) -> None:
+    daemon = meshd(limited(1))
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(jsonl([line("a"), line("b")]))
+    made = json.loads(meshctl(daemon, "batch", "submit", str(path), "--json").stdout)
+    shown = meshctl(daemon, "batch", "status", made["id"]).stdout
+    assert f"wait       meshctl batch status {made['id']} --wait\n" in shown
+    early = meshctl(daemon, "batch", "results", made["id"])
+    assert (early.returncode, "has no answers to read yet" in early.stderr) == (1, True)
+    assert meshctl(daemon, "batch", "cancel", made["id"]).returncode == 0
 
 
 def test_the_client_keeps_files_and_runs_batches(daemon: Any) -> None:

@@ -144,6 +144,17 @@ def test_cancelled_there_too(meshd: Any, provider: BatchApis, api: str) -> None:
     assert (done.status, done.request_counts.completed, provider.alone) == ("cancelled", 0, [])
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_its_progress_there_is_shown(meshd: Any, provider: BatchApis, api: str) -> None:
+    provider.hold.clear()
+    provider.done = 2
+    with over_socket(meshd(config(provider, api))) as client:
+        made = submit(client, lines("one", "two", "three"))
+        until(lambda: client.batches.retrieve(made.id).request_counts.completed == 2, what="two are answered there")
+        provider.hold.set()
+        assert finished(client, made).request_counts.completed == 3
+
+
 # -- the server itself, by the official SDKs ----------------------------------------------------------
 
 

@@ -11,19 +11,21 @@ from tests.support.waiting import until
 RPM = 5
 
 
-def test_a_batch_never_takes_the_whole_of_a_limit(meshd: Any) -> None:
+def limited(rpm: int) -> dict[str, Any]:
+    """A configuration."""
     off = {"enabled": False}
-    daemon = meshd(
-        {
-            "providers": {
-                "p": {"connector": "modelmesh.scripted.v1", "rate_limit": {"rpm": RPM}, "script": [{"echo": True}]}
-            },
-            "models": {"p.m": {"provider": "p", "capabilities": ["chat-completion"]}},
-            "pools": {"chat": {"models": ["p.m"]}},
-            "daemon": {"queue_timeout": "0s"},
-            "discovery": {"health": off, "sync": off, "local": off},
-        }
-    )
+    provider = {"connector": "modelmesh.scripted.v1", "rate_limit": {"rpm": rpm}, "script": [{"echo": True}]}
+    return {
+        "providers": {"p": provider},
+        "models": {"p.m": {"provider": "p", "capabilities": ["chat-completion"]}},
+        "pools": {"chat": {"models": ["p.m"]}},
+        "daemon": {"queue_timeout": "0s"},
+        "discovery": {"health": off, "sync": off, "local": off},
+    }
+
+
+def test_a_batch_never_takes_the_whole_of_a_limit(meshd: Any) -> None:
+    daemon = meshd(limited(RPM))
     with over_socket(daemon) as client:
         made = submit(client, [line(f"n{n}") for n in range(9)])
         until(lambda: answered(client, made.id) == RPM - 1, what="it has its share")

@@ -22,7 +22,8 @@ TOKENS_IN, TOKENS_OUT = 1000, 100
 class BatchApis(ProviderInThread):
     """hold: cleared, batches stay in progress. submitted: of each batch, its requests. alone: bodies of requests that
     came by themselves. refuse: the status with which batches are refused, 0 for none. cut: the connection of the next
-    submission ends before its answer. keys: of each batch, the key that made it; others do not find it."""
+    submission ends before its answer. done: how many requests of a batch in progress are answered. keys: of each batch,
+    the key that made it; others do not find it."""
 
     def __init__(self) -> None:
         self.hold = threading.Event()
@@ -31,6 +32,7 @@ class BatchApis(ProviderInThread):
         self.alone: list[dict[str, Any]] = []
         self.refuse = 0
         self.cut = False
+        self.done = 0
         self.keys: dict[str, str] = {}
         self._files: dict[str, bytes] = {}
         self._openai: dict[str, dict[str, Any]] = {}
@@ -113,6 +115,7 @@ class BatchApis(ProviderInThread):
 
     async def _retrieve(self, request: web.Request) -> web.Response:
         batch = self._openai[request.match_info["id"]]
+        batch["request_counts"]["completed"] = self.done
         if batch["status"] == "in_progress" and self.hold.is_set():
             self._finish(batch, "completed")
         return web.json_response(batch)
@@ -172,6 +175,7 @@ class BatchApis(ProviderInThread):
         if self.hold.is_set():
             url = f"http://127.0.0.1:{self.port}/v1/messages/batches/{id}/results"
             self._anthropic[id].update(processing_status="ended", results_url=url)
+        self._anthropic[id]["request_counts"]["succeeded"] = self.done
         return web.json_response(self._shown(id))
 
     async def _cancel_messages(self, request: web.Request) -> web.Response:

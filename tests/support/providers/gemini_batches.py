@@ -107,6 +107,7 @@ class AllBatchApis(BatchApis):
     async def _get_gemini(self, request: web.Request) -> web.Response:
         name = f"batches/{request.match_info['id']}"
         batch = self._gemini[name]
+        batch["metadata"]["batchStats"]["successfulRequestCount"] = str(self.done)
         if batch["metadata"]["state"] == "BATCH_STATE_PENDING" and self.hold.is_set():
             self._finish_gemini(batch)
         return self._shown_gemini(name)

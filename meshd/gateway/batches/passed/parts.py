@@ -17,7 +17,8 @@ from meshd.gateway.files import disk
 from meshd.sdk.calls.passing import Written
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
-_MOST = 100  # parts of a batch
+MOST = 100
+"""Parts of a batch."""
 T = TypeVar("T")
 
 
@@ -46,7 +47,7 @@ class Planned(NamedTuple):
 
 
 class Parts:
-    """path: of the file, which is written anew."""
+    """path: of the file, which is emptied first."""
 
     def __init__(self, path: Path, api: BatchApi, limits: Limits, work: Work) -> None:
         self.planned: list[Planned] = []
@@ -85,20 +86,22 @@ class Parts:
             self.end_part()
             return False
         last = self.planned[-1] if self.planned else None
-        if len(self.planned) > _MOST:
-            raise ProviderFailure(FailureKind.UNSUPPORTED, f"it would be more than {_MOST} batches there", unsent=True)
-        if last is None or self._whole or not self._joins(last, len(line)):
-            begin = 0 if last is None else last.begin + last.size
-            self.planned.append(Planned(Part(number, number, 1), begin, len(line)))
-            self._whole = False
-        else:
+        if last is not None and not self._whole and self._fits(last, len(line)):
             line = self._api.between + line
             part = Part(last.part.first, number, last.part.count + 1)
             self.planned[-1] = Planned(part, last.begin, last.size + len(line))
+        else:
+            self._begin(number, 0 if last is None else last.begin + last.size, len(line))
         await self._work(partial(disk.append, self._fd, line))
         return True
 
-    def _joins(self, last: Planned, size: int) -> bool:
+    def _begin(self, number: int, at: int, size: int) -> None:
+        if len(self.planned) >= MOST:
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"it would be more than {MOST} batches there", unsent=True)
+        self.planned.append(Planned(Part(number, number), at, size))
+        self._whole = False
+
+    def _fits(self, last: Planned, size: int) -> bool:
         items, payload = self._limits
         longer = self._around + last.size + len(self._api.between) + size
         return (items is None or last.part.count < items) and (payload is None or longer <= payload)

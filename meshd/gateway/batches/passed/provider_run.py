@@ -45,7 +45,7 @@ Note = Callable[[AtProvider], Awaitable[None]]
 class ProviderRun:
     """record: of the batch. at: what is known of it there. note: saves that; returns when it is saved. keep: keeps a
     line's result. lost: lines that an earlier life has counted, whose results it did not keep. stop: set when the batch
-    is cancelled or too late. most_bytes: of a line."""
+    is cancelled or too late. most_bytes: of a line. done: requests that are answered there and not fetched yet."""
 
     def __init__(
         self,
@@ -80,6 +80,11 @@ class ProviderRun:
         self._connection = Connection(preparing.runtime, at, self._troubled)
         self._lines: dict[int, Found] = {}  # without their data
         self._reserved: dict[int, Reservation] = {}
+        self._done: dict[int, int] = {}  # by the first line of a part
+
+    @property
+    def done(self) -> int:
+        return sum(self._done.values())
 
     async def run(self) -> None:
         """Until nothing more comes from there. Raises OSError."""
@@ -114,6 +119,7 @@ class ProviderRun:
                 continue
             if any(part.first <= number <= part.last for part in self._at.parts):
                 self._reserve_sent(found)
+                self._parts.end_part()
             elif whole:
                 whole = await self._planned(found)
 
@@ -161,7 +167,11 @@ class ProviderRun:
             await self._noted(parts=(*others, part))
 
         async def take(result: Result) -> None:
-            await self._take(result, reader)
+            if await self._take(result, reader):
+                seen(self._done.get(part.first, 0) - 1)
+
+        def seen(done: int) -> None:
+            self._done[part.first] = min(max(done, 0), part.count)
 
         submission = Submission(
             self._api,
@@ -170,6 +180,7 @@ class ProviderRun:
             send=self._connection.send,
             note=note,
             take=take,
+            seen=seen,
             stop=self._stop,
             polling=lambda: self._settings().polling,
             batch=self._record.id,
@@ -181,6 +192,7 @@ class ProviderRun:
         except Gone:
             await self._interrupt(part, reader)
         self._release(part)
+        self._done.pop(part.first, None)
         await note(part.changed(ended=True))
 
     async def _interrupt(self, part: Part, reader: LineReader) -> None:
@@ -200,20 +212,21 @@ class ProviderRun:
 
     # -- results --------------------------------------------------------------------------------------
 
-    async def _take(self, result: Result, reader: LineReader) -> None:
+    async def _take(self, result: Result, reader: LineReader) -> bool:
+        """Returns whether it is an answer that was not there yet."""
         named = _NAME.fullmatch(result.id)
         number = int(named[2], 16) if named is not None and named[1] == self._record.run else -1
         found = self._lines.get(number)
         if found is None or self._results.is_done(number) or result.status == 0:
-            return
+            return False
         line = decode(await self._work(partial(reader.again, found)))
         id = self._record.request_id(number)
         if result.status >= 400:
             if result.status in _LATER or result.status >= 500:
-                return
+                return False
             error = MeshError(result.message or "The provider refused it.", status_code=result.status)
             await self._keep(number, self._results.error(number, line.custom_id, id.hex(), error), False)
-            return
+            return False
         reservation = self._reserved.pop(number, None)
         counted = number in self._lost
         try:
@@ -223,6 +236,7 @@ class ProviderRun:
             error = failure if isinstance(failure, MeshError) else MeshError(failure.message, status_code=502)
             written, ok = self._results.error(number, line.custom_id, id.hex(), error), False
         await self._keep(number, written, ok)
+        return ok
 
 
 async def _together(runs: list[Coroutine[Any, Any, None]]) -> None:

@@ -34,8 +34,8 @@ class Gone(Exception):
 
 class Submission:
     """name: by which it is found there. part: what is known of it. note: saves that; returns when it is saved. take:
-    takes a result. stop: set when the batch is cancelled or too late. polling: seconds between two looks, None: rarer
-    each time. batch: the mesh's, for the log."""
+    takes a result. seen: is told how many requests are answered there. stop: set when the batch is cancelled or too
+    late. polling: seconds between two looks, None: rarer each time. batch: the mesh's, for the log."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Submission:
         send: Send,
         note: Note,
         take: Take,
+        seen: Callable[[int], None],
         stop: asyncio.Event,
         polling: Callable[[], float | None],
         batch: str,
@@ -54,7 +55,7 @@ class Submission:
         self._name = name
         self._part = part
         self._send = send
-        self._note, self._take = note, take
+        self._note, self._take, self._seen = note, take, seen
         self._stop = stop
         self._polling = polling
         self._batch = batch
@@ -122,6 +123,7 @@ class Submission:
                     cancelled = True
                     await self._api.cancel(self._send, remote.id)
                 remote = await self._api.look(self._send, remote.id)
+                self._seen(remote.done)
                 if remote.ended:
                     return remote
             except ProviderFailure as failure:

@@ -27,7 +27,7 @@ class Api:
 
     async def look(self, send: Any, id: str) -> Remote:
         self.looks.append(asyncio.get_running_loop().time() - START)
-        return Remote(id, len(self.looks) > self._ends_after)
+        return Remote(id, len(self.looks) > self._ends_after, done=len(self.looks))
 
     async def cancel(self, send: Any, id: str) -> None:
         self.cancelled = True
@@ -43,17 +43,20 @@ class Api:
 
 
 def run(api: Api, polling: float | None, *, stopped: bool = False) -> None:
+    seen: list[int] = []
+
     async def work() -> None:
         stop = asyncio.Event()
         if stopped:
             stop.set()
         submission = Submission(
             api, "n", Part(1, 1, since=1.0, id="there"), send=api.nothing, note=api.nothing, take=api.nothing,
-            stop=stop, polling=lambda: polling, batch="b",
+            seen=seen.append, stop=stop, polling=lambda: polling, batch="b",
         )  # fmt: skip
         await submission.run("", None)
 
     in_virtual_time(work)
+    assert seen == list(range(1, len(api.looks) + 1))
 
 
 @pytest.mark.parametrize(
