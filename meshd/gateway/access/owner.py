@@ -13,17 +13,19 @@ from meshd.gateway.access.app_identity import Identity
 
 
 class Owner(NamedTuple):
-    """user: a user of this machine or a token, in whose share it is counted. app: which of the user's."""
+    """user: a user of this machine or a token, in whose share it is counted. app: the entry of `apps` that the user's
+    program matched, else `default`."""
 
     user: str
     app: str
 
 
 def owner_of(caller: Caller, identity: Identity) -> Owner | None:
-    """None for a process that the kernel did not identify: nothing is kept for it."""
+    """The same at every door. A program's name is no part of it: the kernel does not tell it over TCP, and a process
+    may give itself any. None for a process that the kernel did not identify: nothing is kept for it."""
     if isinstance(caller, Token):
         return Owner(f"token {caller.digest}", "")
-    return Owner(f"uid {caller.uid}", identity.label) if caller.uid >= 0 else None
+    return Owner(f"uid {caller.uid}", identity.account) if caller.uid >= 0 else None
 
 
 def key_of(owner: Owner, id: str) -> str:

@@ -66,7 +66,12 @@ def test_the_same_id_of_two_owners() -> None:
 
 def test_owners() -> None:
     identity = Identity(AppSpec("default"), "default", "editor")
-    assert owner_of(Peer(uid=7, pid=1), identity) == owner_of(Peer(uid=7, pid=2), identity) == ("uid 7", "editor")
+    shell, over_tcp = Identity(AppSpec("default"), "default", "sh"), Identity(AppSpec("default"), "default", "ann")
+    for other in (identity, shell, over_tcp):
+        assert owner_of(Peer(uid=7, pid=2), other) == owner_of(Peer(uid=7, pid=1), identity) == ("uid 7", "default")
+    matched = Identity(AppSpec("editor"), "editor", "editor")
+    assert owner_of(Peer(uid=7), matched) == ("uid 7", "editor")
+    assert owner_of(Peer(uid=8), identity) != owner_of(Peer(uid=7), identity)
     one, two = Token("a" * 64, "editor"), Token("b" * 64, "editor")
     assert owner_of(one, identity) != owner_of(two, identity)
     assert owner_of(Peer(), identity) is None
