@@ -13,7 +13,7 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from meshd.formats.openai.body.needs import MOST_ITEMS
+from meshd.formats.openai.body.lengths import MOST_ITEMS
 from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 

@@ -12,9 +12,9 @@ import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.known_fields import load_body_fields
+from meshd.formats.openai.body.lengths import parts_of_type
 from meshd.formats.openai.body.needs import (
     ELSEWHERE,
-    UNREADABLE,
     Carried,
     Tokens,
     contents_of,
@@ -27,6 +27,7 @@ from meshd.sdk.calls.operation import OperationSpec
 _LISTS = ("messages", "tools", "system")
 _PROMPT = ("system", "messages", "tools")
 _ABSENT = msgspec.Raw(b"null")
+_WITH_SOURCES = frozenset({"image", "document", "tool_result"})
 _DEEPEST = 4  # an image in a document in a tool's result
 
 
@@ -49,7 +50,6 @@ class _Parameters(msgspec.Struct):
 
 _MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
 _parameters = msgspec.json.Decoder(_Parameters)
-_any = msgspec.json.Decoder()
 
 
 def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
@@ -100,11 +100,7 @@ def _carried(contents: list[bytes]) -> Carried:
     for content in contents:
         if b"source" not in content and b"\\" not in content:
             continue
-        try:
-            blocks = _any.decode(content)
-        except UNREADABLE:
-            continue
-        for source in _sources(blocks, 0):
+        for source in _sources(list(parts_of_type(content, _WITH_SOURCES, "messages[].content")), 0):
             images += source.image
             size += source.size
             if not source.image:

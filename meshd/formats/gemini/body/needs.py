@@ -13,12 +13,12 @@ import msgspec
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.gemini.body.known_parts import load_part_fields
 from meshd.formats.gemini.body.values import CONTENTS, PROMPT, TOOLS, config_of, listed, member, parts_of
+from meshd.formats.openai.body.lengths import check_length, check_values
 from meshd.formats.openai.body.needs import (
     ELSEWHERE,
     UNREADABLE,
     Carried,
     Tokens,
-    check_length,
     has_any,
     read_top_level,
 )
@@ -128,6 +128,7 @@ def _carried(fields: Mapping[str, msgspec.Raw]) -> Carried:
     for raw in _parts(bytes(fields["contents"])) if "contents" in fields else ():
         if not any(mark in raw for mark in _MARKS):
             continue
+        check_values("contents[].parts", raw)
         for kind, bytes_of in _media(parts_of({"parts": msgspec.json.decode(raw)})):
             images += kind == "image"
             size += bytes_of

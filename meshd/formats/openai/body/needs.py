@@ -13,6 +13,7 @@ import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.known_fields import load_body_fields
+from meshd.formats.openai.body.lengths import check_length, parts_of_type
 from meshd.formats.protocol import Asked
 from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.reading import lenient
@@ -30,12 +31,9 @@ ELSEWHERE = 1_000_000
 """Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
 
 
-MOST_ITEMS = 10_000
-"""Messages, parts or tools in a list: more than any model takes, and few enough to be read in some milliseconds."""
 MOST_FIELDS = 1_000
 _LONGEST_KIND = 64  # characters of a size or a quality
 _NO_KIND = "?"
-_SMALLEST_ITEM = 3  # bytes, with its comma
 
 _ABSENT = msgspec.Raw(b"null")
 _NO_TEXT = msgspec.Raw(b"")
@@ -140,18 +138,6 @@ def _check_counts(fields: Mapping[str, msgspec.Raw], lists: Iterable[str]) -> No
     for name in lists:
         if name in fields:
             check_length(name, fields[name])
-
-
-def check_length(name: str, listed: msgspec.Raw | bytes) -> None:
-    """Raises InvalidRequestError."""
-    if len(listed) <= MOST_ITEMS * _SMALLEST_ITEM:
-        return
-    try:
-        count = len(_items.decode(listed))
-    except msgspec.ValidationError:  # a text
-        return
-    if count > MOST_ITEMS:
-        raise InvalidRequestError(f"`{name}` has {count} items; send at most {MOST_ITEMS}", param=name)
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
@@ -299,16 +285,9 @@ def carried(contents: list[bytes]) -> Carried:
     """Found in what the JSON says, however it is written: escaped, in any order, with white space."""
     images = parts = size = tokens = inline = 0
     for content in contents:
-        try:
-            listed = msgspec.json.decode(content)
-        except UNREADABLE:
-            continue
-        for part in listed:
-            kind = part.get("type") if isinstance(part, dict) else None
-            if not isinstance(kind, str) or kind not in _PARTS:
-                continue
+        for part in parts_of_type(content, _PARTS, "messages[].content"):
             parts += 1
-            images += kind in _IMAGES
+            images += part["type"] in _IMAGES
             for media, length in _inside(part):
                 size += length
                 if media != "image":

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.formats.openai.body.lengths import check_length
 from meshd.formats.openai.body.needs import (
     UNREADABLE,
     Tokens,
     carried,
-    check_length,
     has_any,
     read_top_level,
 )

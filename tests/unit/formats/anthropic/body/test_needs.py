@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from meshd.core.needs import TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.anthropic.body.needs import read
-from meshd.formats.openai.body.needs import ELSEWHERE, MOST_ITEMS
+from meshd.formats.openai.body.lengths import MOST_ITEMS
+from meshd.formats.openai.body.needs import ELSEWHERE
 from meshd.formats.protocol import Asked
 from meshd.operations.chat import CHAT
 from modelmesh import InvalidRequestError
