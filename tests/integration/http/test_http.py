@@ -192,7 +192,9 @@ def test_pages_for_anyone(url: str) -> None:
     assert httpx.head(url).status_code == 200
     assert "meshd" in httpx.get(url).text
     assert httpx.get(f"{url}/health").json() == httpx.get(f"{url}/ready").json() == {"status": "ok"}
-    assert httpx.get(f"{url}/mesh/v1/status").status_code == 404
+    told = httpx.get(f"{url}/mesh/v1/status")
+    assert told.status_code == 404
+    assert "meshctl" in told.json()["error"]["message"]
 
 
 def raw(url: str) -> socket.socket:
@@ -276,3 +278,9 @@ def test_by_default_only_the_users_own_daemon_listens(meshd: Any, short: Path) -
     assert path == str(short / "meshd" / "http.sock")
     assert own.stop() == 0
     assert not Path(path).exists()
+
+
+def test_an_empty_body_is_told_as_that(url: str) -> None:
+    refused = httpx.post(f"{url}/v1/chat/completions")
+    assert refused.status_code == 400
+    assert "the body is empty" in refused.json()["error"]["message"]

@@ -113,6 +113,8 @@ def read_top_level(
 ) -> TopLevel:
     """lists: the fields whose entries are counted. read_parameters: raises msgspec's errors. default: the model of a
     body that names none. Raises InvalidRequestError."""
+    if not body:
+        raise InvalidRequestError("the body is empty; send a JSON object", code="invalid_json")
     whole = lenient.whole(body)
     try:
         fields = _object.decode(whole)

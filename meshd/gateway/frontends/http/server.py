@@ -220,7 +220,12 @@ class HttpServer:
 
     def _check_path(self, method: str, path: str) -> None:
         """The mesh's own operations are for its socket."""
-        methods = set() if path.startswith(_OWN_PREFIX) else self._endpoints.methods(path)
+        if path.startswith(_OWN_PREFIX):
+            raise NotFoundError(
+                "The mesh's own operations are asked over its socket, not over HTTP; use `meshctl` or `client.mesh`.",
+                code="unknown_path",
+            )
+        methods = self._endpoints.methods(path)
         if not methods:
             raise self._endpoints.unknown(path, own=False)
         if "GET" in methods:
