@@ -21,7 +21,7 @@ class Owner(NamedTuple):
 
 
 def owner_of(caller: Caller, identity: Identity) -> Owner | None:
-    """The same at every door. A program's name is no part of it: the kernel does not tell it over TCP, and a process
+    """The same at every door. A program's name does not count: the kernel does not tell it over TCP, and a process
     may give itself any. None for a process that the kernel did not identify: nothing is kept for it."""
     if isinstance(caller, Token):
         return Owner(f"token {caller.digest}", "")
