@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from meshd.host.build import is_compiled
 from tests.support.apps.line import Line
 from tests.support.apps.posing import Posing
 from tests.support.daemons.daemon import Daemon
@@ -36,7 +37,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Only the tests of `routing/` measure its coverage: measuring takes as long again as a test itself."""
+    compiled = is_compiled()
     for item in items:
+        if compiled and item.get_closest_marker("interpreted"):
+            item.add_marker(pytest.mark.skip("it replaces or extends what is compiled here"))
         if "tests/unit/routing/" not in item.nodeid:
             item.add_marker("no_cover")
 

@@ -23,6 +23,7 @@ from meshd.config.mesh_config import configuration_error
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
+from meshd.host.build import is_compiled
 from meshd.host.plain_text import harmless, one_line
 from meshd.host.process.descriptors import FEWEST_FILES, raise_file_limit
 from meshd.host.process.dumpable import set_dumpable
@@ -132,7 +133,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", metavar="PATH", help="where to listen")
     parser.add_argument("--log-level", choices=_LOG_LEVELS, help="lowest severity to log")
     parser.add_argument("--check", action="store_true", help="check the configuration and exit")
-    parser.add_argument("--version", action="version", version=f"meshd {VERSION}")
+    parser.add_argument(
+        "--version", action="version", version=f"meshd {VERSION}{' (compiled)' if is_compiled() else ''}"
+    )
     return parser.parse_args(arguments)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from meshd.host import clock
 from meshd.host.awake import Timeout
-from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.errors.no_model import no_room_in_time
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
 from meshd.routing.attempts.plan import GiveUp, RequestPlan
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait
 
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin

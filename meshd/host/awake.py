@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Any
 
 from meshd.host import clock
 
@@ -104,6 +105,7 @@ class Timeout:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._over = False
+        self._task: asyncio.Task[Any] | None = None  # while the time passes
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -118,9 +120,8 @@ class Timeout:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._handle.cancel()
         self._awake.end()
-        task = self._task
-        del self._task  # the frames of a cancelled task's exception may hold this: it would be freed late
-        if self._over and task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
+        task, self._task = self._task, None  # the frames of a cancelled task's exception may hold this
+        if self._over and task is not None and task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def extend(self, seconds: float) -> None:
@@ -133,4 +134,5 @@ class Timeout:
             self._handle = self._awake.loop.call_later(left, self._stop)
             return
         self._over = True
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()

@@ -65,7 +65,7 @@ class Answer:
         self.keeps = False
         self.extra = False  # something came after it
         self._connection = connection
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         # As servers are, and as browsers and other clients take them.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
@@ -126,7 +126,7 @@ class Answer:
 
     def ended(self) -> None:
         """Nothing more comes. The parser refers to this, and only the garbage collector would undo that circle."""
-        del self._parser
+        self._parser = None
 
     def _taken(self) -> bytes:
         parts, self._parts, self._size = self._parts, [], 0

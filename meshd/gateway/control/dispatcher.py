@@ -193,7 +193,7 @@ class Dispatcher:
 
     def streams(self, path: str) -> bool:
         """Whether the body of a request may be read while it comes."""
-        return any(operation.streams for operation in self._at(path))
+        return path not in self._inference and any(operation.streams for operation in self._at(path))
 
     def largest(self, path: str) -> tuple[int, str] | None:
         """Bytes of a body that is read while it comes, and the key that would allow more; None: as for any body."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshd.core.events.event_type import EventType
 from meshd.gateway.reports.state_publisher import StatePublisher
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 
 
 class RequestEvents:

@@ -33,7 +33,7 @@ from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import in_format
 from meshd.host import clock
 from meshd.host.awake import Timeout
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from meshd.core.needs import RequestNeeds
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 from meshd.sdk.provider import ProviderFailure, RateLimits, Usage
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.availability.latencies import Latencies
 
 _ENOUGH = 20  # latencies, for a meaningful 95th percentile

@@ -9,7 +9,7 @@ import time
 
 from meshd.core.prices import units_of
 from meshd.gateway.requests.attempt_plan import Plan
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 from meshd.spend.journal import JournalWriter
 
 

@@ -30,8 +30,8 @@ from meshd.gateway.requests.streams.interruption import interrupted, within_a_st
 from meshd.gateway.requests.token_counting import Body, count_all
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
-from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.plan import GiveUp, RequestPlan
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability.consequences import is_of_the_app
 from meshd.routing.request.cache_key import Lookup, lookup

@@ -11,53 +11,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from meshd.core.events.records import Attempt
 from meshd.core.prices import units_of
 from meshd.routing.attempts.counters import Counters, Taken
+from meshd.routing.attempts.step import NOTHING, AttemptStep
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import MeshState
-from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.rates.records import RateTicket
 from meshd.routing.request.estimate import cost_of
 from meshd.routing.request.question import Question
-from meshd.routing.standing import Availability
-from meshd.routing.table.specs import ModelSpec, PoolSpec
+from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import RateLimits, Usage
 
-NOTHING = Usage()
 MOST_COST = 10**15
 """The cost limit of one attempt, a million dollars: so sums fit into 64 bits, whatever prices are configured."""
-
-
-class AttemptStep(msgspec.Struct, eq=False):
-    """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
-    hedge: it is sent in addition to another. tests: those whose probation it tests. resting: it was on standby when
-    chosen. remark: how it was asked, if not as usual. usage, cost (10⁻⁹ USD), sent: what it used, and whether it was
-    sent, once it is closed."""
-
-    model: ModelSpec
-    pool: PoolSpec
-    number: int = 1
-    wait: float = 0.0
-    rotated_from: str | None = None
-    hedge: bool = False
-    tests: tuple[Availability, ...] = ()
-    resting: bool = False
-    taken: Taken | None = None
-    remark: str = ""
-    usage: Usage = NOTHING
-    cost: int = 0
-    sent: bool = True
-
-    @property
-    def reservation(self) -> Reservation | None:
-        return None if self.taken is None else self.taken.reservation
-
-    @property
-    def ticket(self) -> RateTicket | None:
-        return None if self.taken is None else self.taken.ticket
 
 
 class AttemptBook:

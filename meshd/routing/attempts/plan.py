@@ -13,10 +13,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from meshd.routing.attempts import last_resort
-from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.errors import ended
 from meshd.routing.attempts.errors.no_model import Consulted
 from meshd.routing.attempts.results import Results
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait, free_at, line_of, wait_of
 from meshd.routing.availability import recovery
 from meshd.routing.request.question import Question

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshd.routing.attempts.book import NOTHING, AttemptStep
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.retry import Verdict, asks_for_another, delay, is_final, is_refusal, verdict_on
+from meshd.routing.attempts.step import NOTHING, AttemptStep
 from meshd.routing.availability import consequences, recovery, used_up
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import availabilities

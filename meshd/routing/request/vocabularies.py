@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 from meshd.core.member_key import member_key
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
@@ -11,17 +9,11 @@ from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, Rou
 def vocabularies_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec = ANY_APP) -> frozenset[str]:
     """The vocabularies to count a request to the pool with before deciding: those of members that cost something, or
     have a limit on tokens. Constant for a table."""
-    known = _wanted.get(table)
-    if known is None:
-        known = _wanted[table] = {}
     key = (pool.name, app.name)
-    found = known.get(key)
+    found = table.vocabularies.get(key)
     if found is None:
-        found = known[key] = _find_wanted(table, pool, app)
+        found = table.vocabularies[key] = _find_wanted(table, pool, app)
     return found
-
-
-_wanted: WeakKeyDictionary[RoutingTable, dict[tuple[str, str], frozenset[str]]] = WeakKeyDictionary()
 
 
 def _find_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec) -> frozenset[str]:

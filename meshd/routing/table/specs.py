@@ -266,6 +266,9 @@ class RoutingTable:
                 named.clear()
             if model.origin <= first:
                 named.append(model.id)
+        # What others work out of it once: (pool, app) → vocabularies; by who worked it out, pool → (pool, value).
+        self.vocabularies: dict[tuple[str, str], frozenset[str]] = {}
+        self.derived: dict[object, dict[str, tuple[PoolSpec, Any]]] = {}
         self._resolved: dict[str, Target] = {}
         self.misspelt: dict[str, list[str]] = {}
         # In the table's order, so that "the most specific pool" is decided once.

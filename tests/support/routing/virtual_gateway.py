@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from meshd.core.needs import RequestNeeds
-from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
 from meshd.routing.attempts.plan import GiveUp, RequestPlan
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline

@@ -16,6 +16,8 @@ from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Requester
 from modelmesh import MeshError
 
+pytestmark = pytest.mark.interpreted
+
 GO = GiveUp(MeshError("it went on"))  # what a plan says does not matter here
 
 

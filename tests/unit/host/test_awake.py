@@ -44,6 +44,7 @@ def unwatched() -> Iterator[None]:
     clock.awake_for(None)
 
 
+@pytest.mark.interpreted
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.booleans()), max_size=30))
 def test_no_time_passes_while_it_sleeps_and_none_twice(moves: list[tuple[float, bool]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -119,6 +120,7 @@ def test_what_never_comes_ends(make_loop: Callable[[], asyncio.AbstractEventLoop
     assert waited < TICK + ON_TIME + TO_READ + 1.0
 
 
+@pytest.mark.interpreted
 def test_two_loops_count_one_sleep() -> None:
     """The second one takes over where the first has nothing under way any more."""
     with pytest.MonkeyPatch.context() as patch:

@@ -25,7 +25,8 @@ from meshd.gateway.responses.replies import BackgroundReply
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, in_format
 from meshd.host import clock
-from meshd.routing.attempts.book import MOST_COST, AttemptStep
+from meshd.routing.attempts.book import MOST_COST
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.request.estimate import cost_of
 from meshd.routing.table.specs import ModelSpec

@@ -6,6 +6,7 @@ Owns: the framing of one connection's requests. Must never: know who asks, or wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httptools
 
@@ -102,11 +103,11 @@ class RequestReader:
         self.complete: list[Incoming] = []
         self.current: Incoming | None = None
         self.begun = self.in_body = self.ended = False
-        self._judge = judge
+        self._judge: Callable[[Incoming], None] | None = judge  # until `close`
         self._raw = 0  # bytes of the head, or of a chunked body
         self._fields = 0
         self._declined: Incoming | None = None  # asked to switch to another protocol, and has a body
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
 
     @property
     def takes(self) -> int:
@@ -138,7 +139,7 @@ class RequestReader:
 
     def close(self) -> None:
         """Nothing is read any more. What refers to this is let go, as only the garbage collector would undo circles."""
-        del self._parser, self._judge
+        self._parser = self._judge = None
 
     def cut(self, error: MeshError) -> None:
         """Refuse what has begun to come."""
@@ -195,7 +196,8 @@ class RequestReader:
             self._fail(_malformed("it has no Host"))
         current.continues = headers.get("expect", "").lower() == "100-continue" and not current.is_http_1_0
         self.in_body, self._raw = True, 0
-        self._judge(current)
+        if self._judge is not None:
+            self._judge(current)
         too_long = current.length is None or current.length > _SKIPPED or current.continues
         if current.refusal is not None and current.length != 0 and too_long:
             raise _Refused

@@ -32,7 +32,7 @@ from meshd.gateway.requests.hooks.answers import (
 from meshd.gateway.requests.outcome import Served
 from meshd.gateway.requests.request import InferenceRequest
 from meshd.host.awake import Timeout
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 from meshd.sdk.hooks import (
     Answer,
     AttemptFacts,

@@ -16,7 +16,7 @@ from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide, Seam
 from meshd.gateway.frontends.exchange import Reply
-from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 from meshd.sdk.reading import lenient

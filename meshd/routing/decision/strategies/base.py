@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
 from meshd.routing.availability.state import MeshState
 from meshd.routing.request.question import Question
@@ -93,14 +92,14 @@ class Derived(Generic[T]):
 
     def __init__(self, make: Callable[[RoutingTable, PoolSpec], T]) -> None:
         self._make = make
-        self._made: WeakKeyDictionary[RoutingTable, dict[str, tuple[PoolSpec, T]]] = WeakKeyDictionary()
 
     def of(self, question: Question) -> T:
-        pools = self._made.get(question.table)
+        pools = question.table.derived.get(self)
         if pools is None:
-            pools = self._made[question.table] = {}
+            pools = question.table.derived[self] = {}
         pool = question.pool
         kept = pools.get(pool.name)
         if kept is None or kept[0] is not pool:
             kept = pools[pool.name] = (pool, self._make(question.table, pool))
-        return kept[1]
+        value: T = kept[1]
+        return value

@@ -54,10 +54,10 @@ class SessionStickiness(InContext):
         if moved is not None:
             yield moved
         drawn = numbers(*self._names.of(question), session)
-        first = drawn.index(max(drawn))
+        first = max(range(len(members)), key=drawn.__getitem__)
         if members[first] != moved:
             yield members[first]
-        for at in sorted(range(len(members)), key=lambda at: -drawn[at]):
+        for at in sorted(range(len(members)), key=drawn.__getitem__, reverse=True):
             if at != first and members[at] != moved:
                 yield members[at]
 

@@ -101,6 +101,7 @@ async def test_on_budget_exceeded(rule, chosen):
 # -- waiting, falling back, and other policies ------------------------------------------------------------
 
 
+@pytest.mark.interpreted
 async def test_it_would_wait_where_everybody_is_only_at_a_limit(monkeypatch):
     core = Gateway(waiting={"vim": 3})
     crowds = {"a.one": NoRoom("full", 7.0), "b.two": NoRoom("busy", None)}

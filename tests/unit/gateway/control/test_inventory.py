@@ -170,6 +170,7 @@ async def test_a_model_and_a_provider_show_their_limits():
     }
 
 
+@pytest.mark.interpreted
 async def test_a_provider_shows_its_keys_and_what_it_says_of_its_quota(monkeypatch):
     core = Gateway()
     resting = [

@@ -276,6 +276,7 @@ async def test_reports_that_keep_up_are_taken_as_they_are() -> None:
     assert [what[1:3] for what in told if what[0] == "settle"] == [(8, 2)]
 
 
+@pytest.mark.interpreted
 async def test_a_stream_that_its_own_deadline_ends_takes_no_model_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     for _ in range(3):
@@ -302,6 +303,7 @@ async def test_a_connectors_own_timeout_before_content_is_a_failed_attempt() -> 
     assert (made.outcomes[0].status, [attempt.ok for attempt in made.outcomes[0].attempts]) == (200, [False, True])
 
 
+@pytest.mark.interpreted
 async def test_whatever_goes_wrong_nothing_stays_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     made = gateway(told, [ProviderAnswer(b"{}", Usage(1, 1))], "a", "b", budget=10**12)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import modelmesh as errors
-from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.plan import GiveUp
 from meshd.routing.attempts.results import LAST_REFUSALS
+from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability import recovery
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy

@@ -157,6 +157,7 @@ def test_received_is_of_a_text() -> None:
     assert Received.of("") == Received()
 
 
+@pytest.mark.interpreted
 @given(
     some.builds(Received, size=some.integers(0, 10**6), events=some.integers(0, 10**4)),
     some.sampled_from([kind for kind in FailureKind if kind is not FailureKind.SERVER]),

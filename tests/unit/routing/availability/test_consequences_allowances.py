@@ -97,6 +97,7 @@ def test_without_a_window_it_rests_for_the_cooldown_which_does_not_grow() -> Non
         assert made.decide() == "p.a"
 
 
+@pytest.mark.interpreted
 def test_the_stint_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     made, begun = mesh("p.a"), []
     monkeypatch.setattr(made.state.accounts, "begin_stint", lambda *member: begun.append(member))

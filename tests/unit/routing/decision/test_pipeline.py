@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -71,6 +72,7 @@ def test_a_models_nature_comes_before_its_state() -> None:
     assert {drop.model: drop.permanent for drop in dropped} == {"p.a": True, "p.b": False}
 
 
+@pytest.mark.interpreted
 def test_deciding_does_not_look_beyond_the_model_it_chooses() -> None:
     made = mesh(*[f"p.m{number}" for number in range(1000)])
     asked: list[str] = []
@@ -104,6 +106,7 @@ def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
     assert explained.chosen == "p.e"
 
 
+@pytest.mark.interpreted
 def test_a_pipeline_is_made_of_other_stages_as_well() -> None:
     made = mesh("p.a", "p.b")
     made.pipeline = with_stages(made, Only("p.b", "last"))
@@ -139,6 +142,7 @@ def test_what_an_operator_or_the_configuration_took_out_does_not_recover_by_itse
     assert [made.pipeline.clears_in(question, drop) for drop in made.pipeline.decide(question).dropped] == [None, None]
 
 
+@pytest.mark.interpreted
 def test_the_error_lists_models_of_the_whole_table_that_could_do_it() -> None:
     made = mesh(model("p.a", features=NO_FEATURES), *[f"q.m{number}" for number in range(50)])
     made.state.model("q.m0").deactivated = "by hand"

@@ -180,6 +180,7 @@ def seen() -> Mesh:
         ("headroom", 0.25),
     ],
 )
+@pytest.mark.interpreted
 def test_what_changes_with_every_request(text: str, value: float) -> None:
     made = seen()
     selection = compile_selection(text)
@@ -353,6 +354,7 @@ def _scored(text: str) -> None:
 @given(some.text(max_size=60))
 @example("0_0")
 @example("1if 1else 2")
+@pytest.mark.interpreted
 def test_any_text_is_an_expression_or_refused(text: str) -> None:
     _scored(text)
 
@@ -366,6 +368,7 @@ _words: list[Any] = [
 
 
 @given(some.lists(some.sampled_from(_words), max_size=12).map(" ".join))
+@pytest.mark.interpreted
 def test_any_words_of_it_are_an_expression_or_refused(text: str) -> None:
     _scored(text)
 
@@ -383,6 +386,7 @@ _numbers = some.recursive(
 
 
 @given(_numbers)
+@pytest.mark.interpreted
 def test_any_arithmetic_gives_a_number_or_nothing(text: str) -> None:
     assert len(text) < LONGEST
     _scored(text)

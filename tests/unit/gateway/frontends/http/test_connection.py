@@ -155,6 +155,7 @@ def test_who_waits_too_long_is_closed(sent: bytes, statuses: list[int]) -> None:
     run(test)
 
 
+@pytest.mark.interpreted
 def test_a_body_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         world = World()

@@ -24,6 +24,8 @@ from meshd.routing.table.specs import ModelSpec
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
+pytestmark = pytest.mark.interpreted
+
 AWARE = "modelmesh.rate-limit-aware.v1"
 BALANCED = "modelmesh.load-balanced.v1"
 COST = "modelmesh.cost-first.v1"

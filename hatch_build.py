@@ -1,0 +1,109 @@
+"""Compiles the modules that a request passes through, with mypyc: hatch's build hook, and what `make compiled` runs.
+
+Owns: how they are compiled. Which they are: `tool.meshd.compiled` of pyproject.toml. A wheel has compiled modules if
+MESHD_COMPILED=1 was set when it was built; `python hatch_build.py DIR` makes a copy of the project that has them.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+HERE = Path(__file__).parent
+BUILDS_WITH = ["mypy>=2.4,<3", "setuptools>=77", "types-PyYAML>=6.0"]
+
+
+class CompiledBuildHook(BuildHookInterface[Any]):
+    """Hatch's."""
+
+    def dependencies(self) -> list[str]:
+        """mypy reads the types of the libraries that are called."""
+        core = self.metadata.core
+        wanted = [*BUILDS_WITH, *core.dependencies, *core.optional_dependencies["daemon"]]
+        return wanted if self._is_wanted("standard") else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if not self._is_wanted(version):
+            return
+        tree = Path(tempfile.mkdtemp(prefix="meshd-compiled-"))
+        self._tree = tree
+        built = compile_copy(tree)
+        build_data.update(pure_python=False, infer_tag=True)
+        # In the copy as in the wheel, but for the client, whose modules are not compiled.
+        build_data["force_include"].update({str(path): str(path.relative_to(tree)) for path in built})
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if self._is_wanted(version):
+            shutil.rmtree(self._tree)
+
+    def _is_wanted(self, version: str) -> bool:
+        return version == "standard" and os.environ.get("MESHD_COMPILED") == "1"
+
+
+def compile_copy(tree: Path) -> list[Path]:
+    """Copy the project to `tree`, and compile there. Returns the extension modules, absolute."""
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so")
+    shutil.copytree(HERE, tree, ignore=left_out, dirs_exist_ok=True)
+    with contextlib.chdir(tree):
+        modules = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["meshd"]["compiled"]
+        files = [f"{module.replace('.', '/')}.py" for module in modules]
+        if refused := [problem for file in files for problem in _not_compilable(file)]:
+            raise SystemExit("\n".join(refused))
+        _compile(files)
+        return [path.absolute() for path in Path().rglob("*.so") if path.parts[0] != "build"]
+
+
+def _not_compilable(file: str) -> Iterator[str]:
+    """What mypyc compiles into something else, without a word."""
+    for node in ast.walk(ast.parse(Path(file).read_text())):
+        if isinstance(node, ast.ClassDef) and (node.keywords or "msgspec.Struct" in map(ast.unparse, node.bases)):
+            yield f"{file}:{node.lineno}: mypyc spoils classes with keywords or of msgspec: move it, or do not list it"
+
+
+def _compile(files: list[str]) -> None:
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    class InParallel(build_ext):
+        """As many sources at a time as there are processors."""
+
+        def build_extension(self, ext: Any) -> None:
+            compile_some = self.compiler.compile
+
+            def compile_all(sources: list[str], *args: Any, **options: Any) -> list[str]:
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    made = list(pool.map(lambda source: compile_some([source], *args, **options), sources))
+                return [each for some in made for each in some]
+
+            self.compiler.compile = compile_all
+            super().build_extension(ext)
+            self.compiler.compile = compile_some
+
+    extensions = mypycify(
+        ["--config-file", "pyproject.toml", *files],
+        opt_level="2",
+        debug_level="0",
+        multi_file=True,  # a third of the time of one file
+        group_name="meshd",
+        target_dir="build/c",
+    )
+    command = InParallel(Distribution({"name": "meshd", "ext_modules": extensions}))
+    command.inplace, command.build_temp, command.build_lib = True, "build/objects", "build/lib"
+    command.ensure_finalized()
+    command.run()
+
+
+if __name__ == "__main__":
+    compile_copy(Path(sys.argv[1]).absolute())
