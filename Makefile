@@ -17,7 +17,7 @@ override PROMPT := $(value PROMPT)
 export PROMPT
 
 # The files whose text is checked for spelling and wording.
-TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
+TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help run test compiled test-compiled upstreams conformance pages lint bench bench-compiled bench-peers soak clean
