@@ -96,7 +96,7 @@ def test_a_key_that_is_refused_moves_only_its_own(provider: KeyedProvider, url: 
     def keys() -> list[str]:
         found = []
         for name in NAMES:
-            before = dict(provider.asked)
+            before = {key: provider.asked.get(key, 0) for key in KEYS}
             ask(url, "/v1/chat/completions", {"x-session-id": name})
             found.append(next(key for key in KEYS if key in provider.accepted and provider.asked[key] > before[key]))
         return found
