@@ -130,7 +130,10 @@ class ProviderSide(Protocol):
     def assembling(self) -> Assembling: ...
 
     def read_models(self, body: bytes) -> list[ModelListing]:
-        """Raises ValueError."""
+        """Of one page of its list. Raises ValueError."""
+
+    def more_models(self, body: bytes) -> Mapping[str, str]:
+        """The query parameters that ask for the page after this one; none after the last."""
 
     def read_model(self, body: bytes) -> ModelListing | None:
         """The description of one, None if it has no id. Raises ValueError."""

@@ -13,6 +13,7 @@ from meshd.formats.errors.not_answers import NotAnAnswer
 from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
 from meshd.formats.limit_headers import as_openai
+from meshd.formats.model_pages import after_last
 from meshd.formats.protocol import EVENT_STREAM, Address, Opened, PassedOn, Reading, StreamReader
 from meshd.formats.sse import comment
 from meshd.formats.stream.event_reader import watched
@@ -32,6 +33,7 @@ class JSONProviderSide(ABC):
     usual_models_path: ClassVar[str] = "models"
     usual_key_header: ClassVar[str] = ""  # "": `Authorization`, as a bearer token
     reader: ClassVar[Callable[..., StreamReader]]
+    more_models = staticmethod(after_last("after"))
     by_model: bool = False
     events_type: str = "text/event-stream"
 

@@ -107,6 +107,8 @@ class Answer:
     async def read_whole(self, most: int) -> bytes:
         """The body, or more than `most` bytes of it."""
         self._most, self._whole = most, True
+        if self._size <= most:  # more than usual may have come with the headers
+            self._resume()
         while not self.done and self._error is None and self._size <= most:
             await self._wait()
         if self._error is not None and self._size <= most:
@@ -130,10 +132,13 @@ class Answer:
 
     def _taken(self) -> bytes:
         parts, self._parts, self._size = self._parts, [], 0
+        self._resume()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _resume(self) -> None:
         if self._paused:
             self._paused = False
             self._connection.resume()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _wait(self) -> None:
         self._waiter = self._connection.loop.create_future()

@@ -1,4 +1,4 @@
-"""Providers over HTTP, in any wire format: OpenAI's, Anthropic's, and all servers that are compatible with them.
+"""Providers over HTTP, in any wire format.
 
 Owns: a single attempt: the request's bytes, its connection, and recognising a bad answer.
 Must never: parse what it can pass on; know pools or other providers, or what a format is made of. Differences between
@@ -13,8 +13,8 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   add, usual, clamp  fields to send and not to send, and bounds of numbers (`formats/openai/body/quirks.py`)
-  roles,             roles of messages to send as others, and fields of messages not to send (the same)
-  drop_in_messages
+  roles              roles of messages to send as others (the same)
+  drop_in_messages   fields of messages not to send (the same)
   at_once            operation → how many inputs a call takes, or pattern of models → how many (`formats/split.py`)
   rows               operation → the name of the list in its answers
   query              query parameters for every request (`api-version`)
@@ -41,6 +41,7 @@ from meshd.connectors.providers.authorizations.passthrough import masked, masked
 from meshd.connectors.providers.deployments import Deployments, by_deployment
 from meshd.connectors.providers.heads import Heads
 from meshd.connectors.providers.http_requests import HttpRequests, Target, formats_of, shown, with_headers
+from meshd.connectors.providers.model_pages import MAX_LIST, all_models
 from meshd.connectors.providers.passing import forward
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_response
@@ -77,10 +78,8 @@ from meshd.sdk.provider import (
 )
 
 MAX_ERROR_BODY = 1024 * 1024
-MAX_LIST = 16 * 1024 * 1024  # of a model list: the longest real ones have half a megabyte
 LIST_TIMEOUT = 15.0
-# Pauses between tries inside the provider: a restarting server is back within a second; otherwise the router asks
-# another.
+# Between tries: a restarting server is back within a second; else the router asks another.
 RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 _A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
@@ -89,8 +88,7 @@ _TRANSPORT_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
 
 
 class HttpProvider(Provider):
-    """One provider, its base URL and its key; any number of models. Raises ValueError for settings that cannot be
-    used."""
+    """One provider, its base URL and its key; any number of models. Raises ValueError for unusable settings."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
@@ -214,7 +212,10 @@ class HttpProvider(Provider):
     async def list_models(self) -> list[ModelListing]:
         if self._unlisted:
             return self._deployments.catalogued()
-        body = await self._get(self._requests.models, min(self.settings.timeout, LIST_TIMEOUT))
+        timeout = min(self.settings.timeout, LIST_TIMEOUT)
+        return await all_models(self._requests.side, self._requests.models, timeout, self._get, self._models_in)
+
+    def _models_in(self, body: bytes) -> list[ModelListing]:
         try:
             return self._requests.side.read_models(body)
         except ValueError as exc:
@@ -259,8 +260,7 @@ class HttpProvider(Provider):
 
     def written(self, call: ProviderCall) -> Written:
         side = self._requests_of(call).side
-        path = side.path(call.operation, call.model, stream=False)
-        if path is None:
+        if (path := side.path(call.operation, call.model, stream=False)) is None:
             self._target(call)  # which raises
         return Written(path or "", side.write(call))
 
@@ -326,9 +326,8 @@ class HttpProvider(Provider):
     def _target(self, call: ProviderCall) -> Target:
         target = self._requests_of(call).target(call)
         if target is None:
-            message = (
-                f"{self._where} is asked in the format {call.format or self.speaks}, which has no {call.operation}"
-            )
+            spoken = call.format or self.speaks
+            message = f"{self._where} is asked in the format {spoken}, which has no {call.operation}"
             raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
         return target
 
@@ -370,7 +369,7 @@ class HttpProvider(Provider):
         except _TRANSPORT_ERRORS as exc:
             raise self._failure(exc, timeout) from None
 
-    async def _get(self, target: URL, timeout: float) -> bytes:
+    async def _get(self, target: URL, timeout: float, limit: int = MAX_LIST) -> bytes:
         queued.set(False)
         try:
             with Timeout(timeout):
@@ -379,7 +378,7 @@ class HttpProvider(Provider):
                     response = await self._send(target, self._transport.head("GET", target, headers), None, timeout)
                 else:
                     response = await self._authorized("GET", target, headers, None, timeout)
-                return await self._body(response, timeout, MAX_LIST)
+                return await self._body(response, timeout, limit)
         except TimeoutError:
             raise self._out_of_time(timeout) from None
 

@@ -22,6 +22,7 @@ from meshd.formats.anthropic.stream.assembled import Assembly
 from meshd.formats.anthropic.stream.event_stream import EventReader
 from meshd.formats.anthropic.usage import usage_map
 from meshd.formats.limit_headers import as_anthropic
+from meshd.formats.model_pages import after_last
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.parameters import with_parameters
 from meshd.formats.protocol import Format, Reading, Translator
@@ -39,6 +40,7 @@ class AnthropicProviderSide(JSONProviderSide):
 
     name = _NAME
     usual_models_path = "models?limit=1000"
+    more_models = staticmethod(after_last("after_id"))
     usual_key_header = "x-api-key"
     assembling = Assembly
     reader = EventReader

@@ -11,6 +11,7 @@ from meshd.formats.cohere.operations.rerank import RerankTranslator
 from meshd.formats.cohere.request import RequestWriter
 from meshd.formats.cohere.stream.assembled import Assembly
 from meshd.formats.cohere.stream.event_stream import EventReader
+from meshd.formats.model_pages import by_token
 from meshd.formats.openai.answer import read_answer as read_rows
 from meshd.formats.protocol import ProviderFormat, Reading, Translator
 from meshd.formats.sides import JSONProviderSide
@@ -28,6 +29,7 @@ class CohereProviderSide(JSONProviderSide):
 
     name = _NAME
     usual_models_path = "v1/models?page_size=1000"
+    more_models = staticmethod(by_token("next_page_token", "page_token"))
     assembling = Assembly
     reader = EventReader
     read_models = staticmethod(read_listing)

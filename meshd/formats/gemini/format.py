@@ -27,6 +27,7 @@ from meshd.formats.gemini.stream.assembled import Assembly
 from meshd.formats.gemini.stream.event_stream import EventReader
 from meshd.formats.gemini.usage import usage_map
 from meshd.formats.gemini.vectors import read_vectors
+from meshd.formats.model_pages import by_token
 from meshd.formats.protocol import Format, OperationTranslator, Reading, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
@@ -41,6 +42,7 @@ class GeminiProviderSide(JSONProviderSide):
     name = _NAME
     by_model = True
     usual_models_path = "models?pageSize=1000"
+    more_models = staticmethod(by_token("nextPageToken", "pageToken"))
     usual_key_header = "x-goog-api-key"
     assembling = Assembly
     reader = EventReader

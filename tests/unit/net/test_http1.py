@@ -354,3 +354,17 @@ def test_exchanges_leave_nothing_for_the_garbage_collector() -> None:
         assert left_by(exchanges) == 0
 
     asyncio.run(test())
+
+
+async def test_a_long_body_that_came_with_the_headers_is_read_on() -> None:
+    """More than a reader of pieces lets wait has come before it is known that the body is read whole."""
+    connection, wire, answer, freed = exchange(asyncio.get_running_loop())
+    body = b"x" * (HIGH + 1)
+    connection.data_received(OK + b"content-length: %d\r\n\r\n" % (2 * len(body)) + body)
+    assert wire.paused
+    reading = asyncio.ensure_future(UpstreamBody(answer).read(4 * HIGH))
+    await asyncio.sleep(0)
+    assert not wire.paused
+    connection.data_received(body)
+    assert await reading == 2 * body
+    assert freed == [connection]
