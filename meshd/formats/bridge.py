@@ -30,6 +30,7 @@ from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.instructions import with_instructions_first
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
+from meshd.formats.form_files import with_files
 from meshd.formats.protocol import Format, ProviderFormat, ProviderTranslator, Translator
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError
@@ -65,6 +66,8 @@ class Bridge:
 
     async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
         """Raises ProviderFailure."""
+        if not call.operation.conversation:
+            raise self._inexpressible(InvalidRequestError("`stream` is not possible with this model", param="stream"))
         asked, call = self._translated(call)
         reader, writer = self._theirs.event_reader(), self._ours.event_writer(asked, self._input_tokens)
         finish_reason: str | None = None  # of an event that the app's format tells later
@@ -88,17 +91,19 @@ class Bridge:
             finish_reason = None
 
     async def _other(self, call: ProviderCall) -> ProviderAnswer:
-        """An operation that is not a conversation: between the two formats stands OpenAI's form of it."""
+        """An operation that is not a conversation: between the two formats stands OpenAI's form of it. A form
+        is its fields in JSON, and files have their `data` there, in base64."""
         name, spoken = call.operation.name, self._spoken
-        if spoken.name not in call.operation.paths or call.form is not None:
-            raise self._lacking(call)
         ours, theirs = self._app.app_operations.get(name), spoken.operations.get(name)
+        if spoken.name not in call.operation.paths or (call.form is not None and theirs is None):
+            raise self._lacking(call)
         try:
-            asked = ours().read_request(call.fields) if ours is not None else call.fields
+            given = call.fields if call.form is None else with_files(call.form, call.fields)
+            asked = ours().read_request(given) if ours is not None else given
             fields = theirs().write_request(asked, call.model) if theirs is not None else asked
         except InvalidRequestError as error:
             raise self._inexpressible(error) from None
-        sent = changed(call, fields=fields, format=spoken.name, headers={}, query={})
+        sent = changed(call, fields=fields, form=None, format=spoken.name, headers={}, query={})
         answer = await self._provider.execute(sent)
         try:
             if theirs is not None:

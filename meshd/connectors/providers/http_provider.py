@@ -21,7 +21,7 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   models_path        where models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's are used
   quota              where it reports what is used and left of the key's quota (`formats/openai/quota.py`)
-  batches            the API by which it takes many requests at once (`formats/batches/known.py`)
+  batches, vertex    its API for many requests at once (`formats/batches/known.py`); it is Vertex AI (`formats/gemini`)
   uds                path of the UNIX socket it listens on
   by_deployment      its models have paths of their own in an older API (`deployments.py`)
 

@@ -21,12 +21,14 @@ from meshd.formats.gemini.body.tokens import count
 from meshd.formats.gemini.body.values import SYSTEM
 from meshd.formats.gemini.errors import error_body
 from meshd.formats.gemini.models import read_listing, read_model
+from meshd.formats.gemini.operations import vertex
+from meshd.formats.gemini.operations.made_images import is_imagen, read_images
+from meshd.formats.gemini.operations.vectors import read_vectors
 from meshd.formats.gemini.request import RequestWriter
 from meshd.formats.gemini.seam import ChunkSeam
 from meshd.formats.gemini.stream.assembled import Assembly
 from meshd.formats.gemini.stream.event_stream import EventReader
 from meshd.formats.gemini.usage import usage_map
-from meshd.formats.gemini.vectors import read_vectors
 from meshd.formats.model_pages import by_token
 from meshd.formats.protocol import Format, OperationTranslator, Reading, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
@@ -34,6 +36,7 @@ from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 
 _NAME = "gemini"
 _STREAMED = {"generateContent": "streamGenerateContent?alt=sse"}
+_IMAGES, _EMBEDS = "images", "batchEmbedContents"  # of operations' paths
 
 
 class GeminiProviderSide(JSONProviderSide):
@@ -52,12 +55,17 @@ class GeminiProviderSide(JSONProviderSide):
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
         self.write = RequestWriter(settings).write
+        self._vertex = bool(settings.quirks.get("vertex"))
 
     def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
         path = operation.paths.get(self.name)
         if path is None:
             return None
         method = path.rpartition(":")[2]
+        if method == _IMAGES:
+            method = "predict" if is_imagen(model) else "generateContent"
+        elif method == _EMBEDS and self._vertex:
+            method = vertex.method(model)
         method = _STREAMED.get(method, method) if stream else method
         resource = model if model.startswith(("models/", "tunedModels/", "endpoints/")) else f"models/{model}"
         return f"{quote(resource, safe='/')}:{method}"
@@ -69,7 +77,11 @@ class GeminiProviderSide(JSONProviderSide):
         return {self._key_header: f"Bearer {key}" if bearer else key}
 
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
-        return answer.read_answer(body) if call.operation.conversation else read_vectors(body)
+        if call.operation.conversation:
+            return answer.read_answer(body)
+        if call.operation.paths[_NAME] == _IMAGES:
+            return read_images(body)
+        return read_vectors(vertex.as_batch(body) if self._vertex else body)
 
 
 class GeminiAppSide(JSONAppSide):
@@ -116,9 +128,15 @@ def _translator() -> Translator:
 
 
 def _embeddings() -> OperationTranslator:
-    from meshd.formats.gemini.embeddings import GeminiEmbeddings
+    from meshd.formats.gemini.operations.embeddings import GeminiEmbeddings
 
     return GeminiEmbeddings()
+
+
+def _images() -> OperationTranslator:
+    from meshd.formats.gemini.operations.images import GeminiImages
+
+    return GeminiImages()
 
 
 GEMINI = Format(
@@ -127,6 +145,6 @@ GEMINI = Format(
     app=GeminiAppSide(),
     translator=_translator,
     late_instructions=False,
-    operations={"embeddings": _embeddings},
+    operations={"embeddings": _embeddings, "images.generations": _images, "images.edits": _images},
     at_once={"embeddings": 100},  # https://ai.google.dev/api/embeddings: of one batchEmbedContents
 )

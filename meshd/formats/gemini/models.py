@@ -64,6 +64,8 @@ def _capabilities(id: str, methods: Any) -> tuple[str, ...]:
         return guessed
     if _EMBEDS & {method for method in methods if isinstance(method, str)}:
         return ("text-embeddings",)
+    if id.startswith("imagen") and "predict" in methods:
+        return ("text-to-image",)
     if _GENERATES not in methods or any(word in id for word in _NO_CHAT):
         return ()
     return ("text-to-image",) if id.endswith("-image") or "-image-" in id else ("chat-completion",)

@@ -1,7 +1,8 @@
 """A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
 
 The model and whether it is streamed are in the path. The rest of a broken answer is asked for with the text so far as
-the model's turn, and an instruction after it. The quirks `rename` and `drop` are as for OpenAI's format.
+the model's turn, and an instruction after it. The quirks `rename` and `drop` are as for OpenAI's format; with `vertex`,
+embeddings are asked as Vertex AI takes them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.gemini.operations.vertex import written
 from meshd.formats.openai.body.prefill import continue_turn
 from meshd.sdk.provider import ProviderCall, ProviderSettings
 from meshd.sdk.reading.lenient import whole
@@ -24,9 +26,10 @@ class RequestWriter:
         quirks = settings.quirks
         self._rename: dict[str, str] = dict(quirks.get("rename") or {})
         self._drop = frozenset(quirks.get("drop") or ()) | IN_THE_PATH
+        self._vertex = bool(quirks.get("vertex"))
 
     def write(self, call: ProviderCall) -> bytes:
-        fields: dict[str, Any] = dict(call.fields)
+        fields: dict[str, Any] = written(call.fields, call.model) if self._vertex else dict(call.fields)
         if call.so_far.strip():
             fields["contents"] = self._continued(call)
         return _encode({self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop})

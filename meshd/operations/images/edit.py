@@ -8,7 +8,7 @@ IMAGE_EDIT = replace(
     IMAGE_GENERATION,
     name="images.edits",
     word="image-edit",
-    paths={"openai": "/v1/images/edits"},
+    paths={"openai": "/v1/images/edits", "gemini": "images"},
     capabilities=("generation.image-generation", "transformation.image-editing"),
     # https://platform.openai.com/docs/api-reference/images/createEdit
     free=(*FREE, "image", "images", "input_fidelity", "mask"),

@@ -16,6 +16,7 @@ from tests.support.answers.spoken_gemini import chunks, response
 from tests.support.providers.in_thread import ProviderInThread
 from tests.support.providers.three_apis import Said
 
+VERTEX = "/v1/projects/proj-1/locations/global/publishers/google"
 KEY = "AIza-of-the-daemon-0815"
 Json = dict[str, Any]
 _RPC = "type.googleapis.com/google.rpc."
@@ -48,12 +49,14 @@ def used_up(seconds: int, per: str = "Minute") -> web.Response:
 
 class GeminiServer(ProviderInThread):
     """said: the answer. refuses: what is answered instead, if anything. asked: (path with query, headers, body) of each
-    request. cut: chunks after which a stream breaks off."""
+    request. cut: chunks after which a stream breaks off. image: what is drawn, in base64; "": it is blocked; None:
+    a model talks."""
 
     def __init__(self) -> None:
         self.said = Said()
         self.refuses: Any = None
         self.cut: int | None = None
+        self.image: str | None = None
         self.asked: list[tuple[str, dict[str, str], Any]] = []
         super().__init__()
 
@@ -70,7 +73,13 @@ class GeminiServer(ProviderInThread):
             app.router.add_get(f"/{version}/models", self._list)
             app.router.add_get(f"/{version}/models/{{model}}", self._one)
             app.router.add_post(f"/{version}/models/{{model}}:{{method}}", self._method)
+        app.router.add_post(f"{VERTEX}/models/{{model}}:{{method}}", self._method)
         return app
+
+    def vertex(self, **settings: Any) -> Json:
+        """Vertex AI, with a key in place of a token."""
+        base = f"http://127.0.0.1:{self.port}{VERTEX}"
+        return {"connector": "google.vertex.v1", "base_url": base, "api_key": KEY, **settings}
 
     def _refused(self, request: web.Request) -> web.Response | None:
         if (request.headers.get("x-goog-api-key") or request.query.get("key")) != KEY:
@@ -102,6 +111,15 @@ class GeminiServer(ProviderInThread):
         model, method = request.match_info["model"], request.match_info["method"]
         if method == "countTokens":
             return web.json_response({"totalTokens": 42})
+        if self.image is not None and method in ("generateContent", "predict") and "instances" not in body:
+            return self._drawn(model, body)
+        if method in ("predict", "embedContent") and request.path.startswith(VERTEX):
+            return self._of_vertex(model, method, body)
+        if method == "predict":
+            return self._imagined(body)
+        if method == "batchEmbedContents" and len(body["requests"]) > 100:
+            message = "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch\n"
+            return error(400, "INVALID_ARGUMENT", message)
         if method == "batchEmbedContents":
             vectors = [{"values": [len(each["content"]["parts"][0]["text"]), 0.5]} for each in body["requests"]]
             return web.json_response({"embeddings": vectors})
@@ -116,6 +134,39 @@ class GeminiServer(ProviderInThread):
         if method == "generateContent":
             return web.json_response(response(about, self.said))
         return await self._stream(request, chunks(about, self.said))
+
+    def _drawn(self, model: str, body: Json) -> web.Response:
+        """As https://ai.google.dev/gemini-api/docs/image-generation has it."""
+        if unknown := body["generationConfig"].keys() - {"responseModalities", "imageConfig"}:
+            return error(400, "INVALID_ARGUMENT", f'Unknown name "{min(unknown)}" at generation_config.')
+        content: Json = {"role": "model", "parts": [{"text": "Here it is."}]}
+        finish = "IMAGE_SAFETY"
+        if self.image:
+            content["parts"].append({"inlineData": {"mimeType": "image/png", "data": self.image}})
+            finish = "STOP"
+        usage = {"promptTokenCount": 9, "candidatesTokenCount": 1290, "totalTokenCount": 1299}
+        candidate = {"content": content, "finishReason": finish, "index": 0}
+        return web.json_response({"candidates": [candidate], "usageMetadata": usage, "modelVersion": model})
+
+    def _imagined(self, body: Json) -> web.Response:
+        """As …/vertex-ai/generative-ai/docs/model-reference/imagen-api has it."""
+        count = body.get("parameters", {}).get("sampleCount", 4)
+        return web.json_response({"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": self.image}] * count})
+
+    def _of_vertex(self, model: str, method: str, body: Json) -> web.Response:
+        """As …/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api has it."""
+        if "prompt" in body.get("instances", [{}])[0]:
+            return self._imagined(body)
+        if ("gemini" in model) is not (method == "embedContent"):
+            return error(400, "FAILED_PRECONDITION", f"{model} does not support {method}.")
+        if method == "embedContent":
+            values = [len(body["content"]["parts"][0]["text"]), 0.5]
+            return web.json_response({"embedding": {"values": values}, "usageMetadata": {"promptTokenCount": 3}})
+        told = [
+            {"values": [len(each["content"]), 0.5], "statistics": {"token_count": 3.0, "truncated": False}}
+            for each in body["instances"]
+        ]
+        return web.json_response({"predictions": [{"embeddings": each} for each in told]})
 
     async def _stream(self, request: web.Request, events: list[bytes]) -> web.StreamResponse:
         sse = request.query.get("alt") == "sse"

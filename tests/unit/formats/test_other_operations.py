@@ -98,7 +98,8 @@ async def test_what_cannot_be_said_is_a_failure(body: Any, answer: Any, kind: Fa
 
 async def test_a_format_without_the_operation_or_with_a_form_is_not_asked() -> None:
     unknown = dataclasses.replace(VECTORS, name="unknown")
-    for spoken, form in ((unknown, None), (VECTORS, Form(b"b", (), {}))):
+    as_it_is = dataclasses.replace(VECTORS, operations={})
+    for spoken, form in ((unknown, None), (as_it_is, Form(b"b", (), {}))):
         maker = Maker({})
         with pytest.raises(ProviderFailure, match="which has no embeddings") as raised:
             await answered(OPENAI, spoken, {"input": "hi"}, maker, form)

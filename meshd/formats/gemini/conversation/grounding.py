@@ -1,7 +1,7 @@
 """What an answer cites: `groundingMetadata` and `citationMetadata` of a candidate, which count bytes of a part.
 
 Shapes: https://ai.google.dev/gemini-api/docs/google-search, https://ai.google.dev/api/generate-content and the types of
-google-genai 2.11, read on 28 November 2026.
+google-genai 3.6.1, read on 28 November 2026.
 """
 
 from __future__ import annotations

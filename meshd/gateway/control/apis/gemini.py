@@ -10,7 +10,7 @@ from typing import Any
 
 from meshd.formats.gemini import arriving
 from meshd.formats.gemini.framing import ChunkArray
-from meshd.formats.gemini.vectors import as_gemini, as_openai
+from meshd.formats.gemini.operations.vectors import as_gemini, as_openai
 from meshd.formats.lists.gemini import GeminiList
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.apis.models import answerable, entries_of, entry_of

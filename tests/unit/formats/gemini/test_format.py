@@ -11,7 +11,7 @@ import pytest
 from meshd.formats.gemini.arriving import counted_body, split, with_model
 from meshd.formats.gemini.format import GEMINI
 from meshd.formats.gemini.framing import ChunkArray
-from meshd.formats.gemini.vectors import as_gemini, as_openai
+from meshd.formats.gemini.operations.vectors import as_gemini, as_openai
 from meshd.formats.protocol import Address, ProviderSide
 from meshd.operations.chat import CHAT
 from meshd.operations.embeddings import EMBEDDINGS
