@@ -36,6 +36,7 @@ MOST_CALLS = 4
 _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _LEAST = 3  # bytes of an entry and its comma
+_BYTES = 2  # of a token, at least, except for rare texts
 
 
 class Asked(Protocol):
@@ -68,35 +69,46 @@ def most_at_once(provider: Provider, call: ProviderCall) -> int:
     return next((count for model, count in most.items() if fnmatchcase(call.model, model)), 0)
 
 
-def inputs_of(call: ProviderCall, most: int) -> list[msgspec.Raw]:
-    """The inputs of a call with more of them than `most`; none if it has not. Numbers are the tokens of one input."""
+def parts_of(call: ProviderCall, most: int, tokens: int) -> list[list[msgspec.Raw]]:
+    """The inputs of each call: at most `most` of them, and `tokens` in all (0: any number); none if one call takes them
+    all. An input that is longer alone is a call of its own. Numbers are the tokens of one input."""
     raw = bytes(call.fields.get(call.operation.apart, b""))
-    if not most or call.stream or len(raw) < _LEAST * most:
+    few, short = not most or len(raw) < _LEAST * most, not tokens or len(raw) <= tokens * _BYTES
+    if call.stream or (few and short):
         return []
     try:
         entries = _entries(whole(raw))
     except STRICT_ERRORS:
         return []
-    several = len(entries) > most and bytes(entries[0])[:1] in (b'"', b"[", b"{")
-    return entries if several else []
+    if not entries or bytes(entries[0])[:1] not in (b'"', b"[", b"{"):
+        return []
+    parts: list[list[msgspec.Raw]] = [[]]
+    size = 0
+    for entry in entries:
+        size += len(bytes(entry))
+        if parts[-1] and (len(parts[-1]) == most or (tokens and size > tokens * _BYTES)):
+            parts.append([])
+            size = len(bytes(entry))
+        parts[-1].append(entry)
+    return parts if len(parts) > 1 else []
 
 
 def in_calls(asked: Asked, provider: Provider, call: ProviderCall) -> Asked:
     """What asks this call: in several, if it has more inputs than the provider takes at once."""
     if not call.operation.apart:
         return asked
-    most = most_at_once(provider, call)
-    inputs = inputs_of(call, most)
-    return Split(asked, inputs, most) if inputs else asked
+    tokens = provider.settings.quirks.get("tokens_at_once") or {}
+    parts = parts_of(call, most_at_once(provider, call), tokens.get(call.operation.name, 0))
+    return Split(asked, parts) if parts else asked
 
 
 class Split:
-    """Asks one call in several. inputs: all of its inputs, of which each call has `most`."""
+    """Asks one call in several. parts: the inputs of each."""
 
-    def __init__(self, asked: Asked, inputs: Sequence[msgspec.Raw], most: int) -> None:
+    def __init__(self, asked: Asked, parts: Sequence[Sequence[msgspec.Raw]]) -> None:
         self.name = asked.name
         self._asked = asked
-        self._parts = [inputs[at : at + most] for at in range(0, len(inputs), most)]
+        self._parts = parts
         self._answers: list[ProviderAnswer | None] = [None] * len(self._parts)
         self._begun = 0  # calls
         self._size = 0  # bytes that were answered

@@ -69,6 +69,9 @@ class QuirksConfig(Section):
     at_once: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
         default=None, description="How many inputs a call takes, by operation: `embeddings`."
     )
+    tokens_at_once: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, description="How many tokens all inputs of a call may have, by operation."
+    )
     query: dict[str, str] | None = Field(default=None, description="Query parameters of every request.")
     models_path: str | None = Field(default=None, description="Where it lists its models.")
     no_models_list: bool | None = Field(default=None, description="It lists none.")

@@ -15,7 +15,7 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   add, usual, clamp  fields to send and not to send, and bounds of numbers (`formats/openai/body/quirks.py`)
   roles              roles of messages to send as others (the same)
   drop_in_messages   fields of messages not to send (the same)
-  at_once            operation → how many inputs a call takes, or pattern of models → how many (`formats/split.py`)
+  [tokens_]at_once   operation → how many inputs, or tokens, a call takes, also by model (`formats/split.py`)
   rows               operation → the name of the list in its answers
   query              query parameters for every request (`api-version`)
   models_path        where models are listed, relative to base_url

@@ -119,6 +119,24 @@ def test_no_more_than_it_takes_is_one_call(given: Any) -> None:
     assert in_calls(embedder, provider(at_once={"embeddings": 2}), call(TEXTS, operation=CHAT)) is embedder
 
 
+@pytest.mark.parametrize(
+    ("given", "tokens", "parts"),
+    [
+        (["aaaaaa", "bbbb", "cc", "d"], 8, [["aaaaaa", "bbbb"], ["cc", "d"]]),
+        (["a" * 50, "b", "c"], 8, [["a" * 50], ["b", "c"]]),
+        (["b", "a" * 50], 8, [["b"], ["a" * 50]]),
+        ([[100, 200, 300], [400, 500, 600]], 8, [[[100, 200, 300]], [[400, 500, 600]]]),
+        (["a"] * 5, 100, [["a"] * 5]),
+        (list(range(100, 120)), 8, [list(range(100, 120))]),
+    ],
+)
+async def test_a_call_takes_so_many_tokens(given: Any, tokens: int, parts: Any) -> None:
+    embedder = Embedder()
+    here = provider(tokens_at_once={"embeddings": tokens}, at_once={"embeddings": 50})
+    await in_calls(embedder, here, call(given)).execute(call(given))
+    assert sorted(embedder.asked, key=str) == sorted(parts, key=str)
+
+
 def test_the_known_limits_are_in_the_rows() -> None:
     for id, most in {"openai.llm.v1": 2048, "voyage.api.v1": 1000, "alibaba.dashscope.v1": 10}.items():
         row = provider_row(id)
