@@ -20,6 +20,7 @@ from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
+from meshd.sdk.observability import Entry
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state.directory import state_dir_of
 from meshd.telemetry import records
@@ -47,6 +48,7 @@ class TelemetryActor(MeshActor):
         messages.LogWritten: "log_written",
         messages.QueryStatistics: "query",
         messages.RecentEvents: "recent_events",
+        messages.RecentRequests: "recent_requests",
         messages.TelemetryStatus: "status",
         messages.Subscribe: "subscribe",
         messages.Unsubscribe: "unsubscribe",
@@ -126,6 +128,7 @@ class TelemetryActor(MeshActor):
         for outcome in message.outcomes:
             kept.statistics.record(outcome, now)
             kept.seen.append((now, outcome.request_id))
+            kept.requests.add(outcome)
             if kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
                 kept.sinks.put(records.request_entry(outcome, kept.redactor))
 
@@ -170,6 +173,10 @@ class TelemetryActor(MeshActor):
     def recent_events(self, message: messages.RecentEvents) -> list[Event]:
         found = [event for event in self._kept.recent if not message.types or event.type in message.types]
         return found[-message.limit :] if message.limit > 0 else []
+
+    def recent_requests(self, message: messages.RecentRequests) -> list[Entry]:
+        kept = self._kept
+        return [records.request_entry(outcome, kept.redactor) for outcome in kept.requests]
 
     def status(self, message: messages.TelemetryStatus) -> list[dict[str, Any]]:
         return self._kept.sinks.status()

@@ -42,6 +42,8 @@ COMMANDS: Final[dict[str, str]] = {
     "stats": "show.stats",
     "top": "top.command",
     "events": "show.events",
+    "requests": "show.requests",
+    "dashboard": "show.dashboard",
     "reload": "control",
     "rotate": "control",
     "model": "control",

@@ -44,6 +44,10 @@ class RecentEvents(Message, frozen=True):
     limit: int = 200
 
 
+class RecentRequests(Message, frozen=True):
+    """→ telemetry; answered with a list of `Entry`, one for each of the last requests, oldest first (500 are kept)."""
+
+
 class TelemetryStatus(Message, frozen=True):
     """→ telemetry; answered with a list of maps, one for each sink: sink, written, waiting, dropped, error."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshd.core.events.records import Event
 from meshd.spend.recovered import MOST_SEEN
+from meshd.telemetry.last_requests import LastRequests
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
 from meshd.telemetry.statistics.statistics import Statistics
@@ -17,12 +18,13 @@ RECENT = 200
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """seen: the requests counted recently, and when. recent: the last events. restored: stored data has been read, so
-    it may be overwritten."""
+    """seen: the requests counted recently, and when. recent: the last events. requests: the last requests. restored:
+    stored data has been read, so it may be overwritten."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)
     redactor: Redactor = field(default_factory=Redactor)
+    requests: LastRequests = field(default_factory=LastRequests)
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT))
     listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
     flush_interval: float = 60.0

@@ -90,4 +90,8 @@ class ProxyConfig(Section):
         default=64 * 1024**2, description="Largest body; `daemon.max_message_size` and the app's own limit apply too."
     )
     keepalive: Duration = Field(default=75.0, description="How long a connection without requests stays open.")
-    dashboard: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Serve the dashboard.")
+    dashboard: bool = Field(
+        default=True,
+        description="Serve the dashboard (`meshctl dashboard`), and the mesh's own operations over HTTP, to those who "
+        "may use them over the socket.",
+    )

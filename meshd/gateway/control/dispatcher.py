@@ -1,7 +1,7 @@
 """One table of operations for every entry point: the socket, the HTTP listener, the facade.
 
 Owns: which operation a method and path name, who may call it, and in which format its errors are told. The HTTP
-listener serves all of it but the mesh's own paths.
+listener serves all of it; the mesh's own paths only for the dashboard.
 Must never: know frames or HTTP.
 """
 
@@ -141,6 +141,8 @@ class Dispatcher:
         call = Call(request.caller, request.headers, query=query_of(request), rest=rest)
         require_json(request)
         call.body = _object(request.body)
+        if operation.stream is not None and call.query.get("stream") == "true":
+            request.stream = True  # as over HTTP, where a GET has no body that says so
         if request.stream:
             if operation.stream is None:
                 raise InvalidRequestError(f"{path} does not stream")

@@ -1,4 +1,4 @@
-"""The daemon's status, statistics and events.
+"""The daemon's status, statistics, events and last requests.
 
 Must never: keep anything; the owner of each is asked.
 """
@@ -6,7 +6,7 @@ Must never: keep anything; the owner of each is asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -27,7 +27,7 @@ from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
 from meshd.telemetry.statistics.measures import in_usd
-from modelmesh.errors import InvalidRequestError
+from modelmesh.errors import InvalidRequestError, MeshError
 from modelmesh.version import VERSION
 
 
@@ -57,6 +57,8 @@ class Status(Group):
         add("GET", "/mesh/v1/status", self.status)
         add("GET", "/mesh/v1/stats", self.stats)
         add("GET", "/mesh/v1/events", self.events, stream=self.follow_events)
+        add("GET", "/mesh/v1/requests", self.requests)
+        add("GET", "/mesh/v1/dashboard", self.dashboard)
 
     async def status(self, call: Call) -> dict[str, Any]:
         runtime, server, now = self.runtime, self._server, clock.now()
@@ -121,14 +123,13 @@ class Status(Group):
         return {"by": by, "since": since, "data": data}
 
     async def events(self, call: Call) -> dict[str, Any]:
-        limit = int(number(call.query, "limit") or 50)
         recent = await self.need("telemetry", messages.RecentEvents())
         wanted = call.query.get("type")
         # Minor events, such as clients coming and going, are left out unless asked for.
         kept = [event for event in recent if (event.severity != "debug" if wanted is None else event.type == wanted)]
         reader = self.reader(call)
         shown = [found for event in kept if (found := reader.event(event)) is not None]
-        return {"data": shown[-limit:] if limit else []}
+        return {"data": _last(shown, call.query)}
 
     async def follow_events(self, call: Call) -> AsyncIterator[Any]:
         wanted = call.query.get("type")
@@ -136,3 +137,39 @@ class Status(Group):
         async with aclosing(self._feed.follow(call.caller, types)) as events:
             async for event in events:
                 yield event
+
+    async def dashboard(self, call: Call) -> dict[str, Any]:
+        """Where the caller's browser finds the dashboard."""
+        address = next((each for each in self._http.addresses if each.startswith("http")), None)
+        if address is None or not self._http.dashboard:
+            setting = "proxy.dashboard" if address else "proxy.enabled"
+            raise MeshError(
+                f"The dashboard is off; set {setting}: true, and reload.", status_code=409, code="dashboard_off"
+            )
+        return {"url": address, "key": self._http.keys.of(call.caller.uid)}
+
+    async def requests(self, call: Call) -> dict[str, Any]:
+        self.runtime.outcomes.flush()
+        entries = await self.need("telemetry", messages.RecentRequests())
+        reader = self.reader(call)
+        shown = [
+            {"at_ns": entry.at_ns, **entry.fields}
+            for entry in entries
+            if reader.owns(entry.fields["uid"], entry.fields.get("account", "")) and _wanted(entry.fields, call.query)
+        ]
+        return {"data": _last(shown, call.query)}
+
+
+def _last(rows: list[Any], query: Mapping[str, str]) -> list[Any]:
+    """At most `limit` of them, or 50."""
+    limit = number(query, "limit")
+    return rows[max(len(rows) - int(50 if limit is None else limit), 0) :]
+
+
+_OF_REQUEST = ("app", "model", "pool", "provider", "operation", "request")
+
+
+def _wanted(fields: Mapping[str, Any], query: Mapping[str, str]) -> bool:
+    if query.get("failed") == "true" and fields["status"] < 400:
+        return False
+    return all(fields.get(name) == query[name] for name in _OF_REQUEST if name in query)

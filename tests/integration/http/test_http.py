@@ -18,6 +18,7 @@ import openai
 import pytest
 
 from tests.integration.gateway.conftest import CONFIG
+from tests.support.ports import free_port
 from tests.support.waiting import WAIT, until
 
 TOKEN = "mesh-test-token"
@@ -192,9 +193,6 @@ def test_pages_for_anyone(url: str) -> None:
     assert httpx.head(url).status_code == 200
     assert "meshd" in httpx.get(url).text
     assert httpx.get(f"{url}/health").json() == httpx.get(f"{url}/ready").json() == {"status": "ok"}
-    told = httpx.get(f"{url}/mesh/v1/status")
-    assert told.status_code == 404
-    assert "meshctl" in told.json()["error"]["message"]
 
 
 def raw(url: str) -> socket.socket:
@@ -238,13 +236,6 @@ def test_odd_bytes_get_an_answer(url: str) -> None:
 # -- where it listens -------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_another_port_and_one_that_is_taken(meshd: Any) -> None:
     first, taken = free_port(), socket.create_server(("127.0.0.1", 0))
     with taken:
@@ -278,9 +269,3 @@ def test_by_default_only_the_users_own_daemon_listens(meshd: Any, short: Path) -
     assert path == str(short / "meshd" / "http.sock")
     assert own.stop() == 0
     assert not Path(path).exists()
-
-
-def test_an_empty_body_is_told_as_that(url: str) -> None:
-    refused = httpx.post(f"{url}/v1/chat/completions")
-    assert refused.status_code == 400
-    assert "the body is empty" in refused.json()["error"]["message"]

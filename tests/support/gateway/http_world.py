@@ -83,7 +83,7 @@ class World:
             self.accept, spoken_at().keys(), Limits(60.0, LIMIT, 8), lambda caller: Rights(True, limit, "the.limit")
         )
         self.server = HttpServer(self.admission, self.endpoints())
-        self.server.use(ProxyConfig(), {})
+        self.server.use(ProxyConfig(dashboard=False), {})
         self.turns = Turns(self.loop)
         self.server.open(self.loop, self.turns)
         self.connect()

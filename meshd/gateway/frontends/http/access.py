@@ -12,15 +12,16 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import unquote
 
 from meshd.core.caller import Caller, Peer, Token
+from meshd.gateway.frontends.http.dashboard_keys import KEY_HEADER, DashboardKeys
 from meshd.sdk.calls import credential
 from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
-_NEVER = frozenset({"proxy-authorization", "cookie"})
+_NEVER = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
 """Headers that are dropped at once."""
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 
@@ -28,14 +29,15 @@ _OTHER_SITES = frozenset({"cross-site", "same-site"})
 @dataclass(frozen=True, slots=True)
 class Access:
     """host: the configured one. bearer: over TCP, only tokens count. tokens: digest → app. origins: of pages that may
-    ask, in lower case."""
+    ask, in lower case. keys: of the dashboard."""
 
     host: str = "127.0.0.1"
     bearer: bool = False
     tokens: Mapping[str, str] | None = None
     origins: frozenset[str] = frozenset()
+    keys: DashboardKeys = field(default_factory=DashboardKeys)
 
-    def check_page(self, headers: Mapping[str, str], *, is_unix: bool, navigates: bool) -> None:
+    def check_page(self, peer: Peer, headers: Mapping[str, str], *, is_unix: bool, navigates: bool) -> None:
         """navigates: a page may link here. Raises AccessDeniedError."""
         host = headers.get("host", "")
         if not is_unix and host and not self._is_own(host):
@@ -44,13 +46,21 @@ class Access:
                 code="wrong_host",
             )
         origin = headers.get("origin", "").lower()
+        site = headers.get("sec-fetch-site", "").lower()
+        if site == "same-origin" or (origin and host and origin.partition("://")[2] == host.lower()):
+            if not navigates and not self._is_dashboard(peer, headers):
+                raise AccessDeniedError(
+                    "This page may not use the mesh; open the dashboard with `meshctl dashboard`, or enter a token.",
+                    code="dashboard_key_needed",
+                )
+            return
         if origin and origin not in self.origins:
             raise AccessDeniedError(
                 f"Pages of {origin[:100]} may not use this mesh; to allow it, set proxy.cors.enabled and name it in "
                 "proxy.cors.origins.",
                 code="wrong_origin",
             )
-        if not origin and not navigates and headers.get("sec-fetch-site", "").lower() in _OTHER_SITES:
+        if not origin and not navigates and site in _OTHER_SITES:
             raise AccessDeniedError("Another page may not use this mesh.", code="wrong_origin")
 
     def caller(self, peer: Peer, headers: Mapping[str, str], target: str = "", *, is_unix: bool) -> Caller:
@@ -85,6 +95,13 @@ class Access:
         path, _, query = target.partition("?")
         left = "&".join(field for field in query.split("&") if not field.startswith(_KEY))
         return f"{path}?{left}" if left else path
+
+    def _is_dashboard(self, peer: Peer, headers: Mapping[str, str]) -> bool:
+        """The page came from this address. That does not make it the dashboard: another user may have listened there
+        before."""
+        if self.keys.fits(peer.uid, headers.get(KEY_HEADER, "")):
+            return True
+        return any(self._known(token) is not None for token in _tokens_in(headers))
 
     def _known(self, token: str) -> Token | None:
         """Each is compared, and each in constant time, so that the time taken tells nothing."""

@@ -20,6 +20,7 @@ from meshd.core.caller import Peer
 from meshd.formats.limit_headers import ANTHROPIC_NAMES, OPENAI_NAMES
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.http.access import Access
+from meshd.gateway.frontends.http.dashboard_keys import DashboardKeys
 from meshd.gateway.frontends.http.heads import MESH_NAMES
 from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 from meshd.host.plain_text import one_line
@@ -57,7 +58,8 @@ class Listeners:
     def __init__(self, connected: Callable[[Listener, socket.socket, Peer], None], places: ConnectionPlaces) -> None:
         self.addresses: list[str] = []
         self.problems: list[str] = []
-        self.access = Access()
+        self.keys = DashboardKeys()
+        self.access = Access(keys=self.keys)
         self._connected = connected
         self._places = places
         self._config: ProxyConfig | None = None
@@ -67,6 +69,10 @@ class Listeners:
         self._files: list[str] = []
         self._tls: ssl.SSLContext | None = None  # of the address that is open
         self._bound: object = None  # the settings that the open addresses come from
+
+    @property
+    def dashboard(self) -> bool:
+        return self._config is not None and self._config.dashboard
 
     @property
     def keepalive(self) -> float:
@@ -88,7 +94,7 @@ class Listeners:
         """tokens: digest → app."""
         self._config = config
         origins = frozenset(map(str.lower, config.cors.origins)) if config.cors.enabled else frozenset[str]()
-        self.access = Access(config.host, config.auth.method == "bearer", dict(tokens), origins)
+        self.access = Access(config.host, config.auth.method == "bearer", dict(tokens), origins, self.keys)
         self._bind()
 
     def stop(self) -> None:

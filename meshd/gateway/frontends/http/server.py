@@ -185,7 +185,7 @@ class HttpServer:
             host, slash, path = incoming.target.partition("://")[2].partition("/")
             headers["host"], incoming.target = host, slash + path or "/"
         path = incoming.path
-        access.check_page(headers, is_unix=is_unix, navigates=path in pages.OPEN)
+        access.check_page(connection.caller, headers, is_unix=is_unix, navigates=path in pages.OPEN)
         if incoming.method == "OPTIONS" or path in pages.OPEN:
             incoming.limit = incoming.limit or pages.MOST_BODY
             return
@@ -219,13 +219,9 @@ class HttpServer:
             connection.count_as(caller)
 
     def _check_path(self, method: str, path: str) -> None:
-        """The mesh's own operations are for its socket."""
-        if path.startswith(_OWN_PREFIX):
-            raise NotFoundError(
-                "The mesh's own operations are asked over its socket, not over HTTP; use `meshctl` or `client.mesh`.",
-                code="unknown_path",
-            )
-        methods = self._endpoints.methods(path)
+        """The mesh's own operations are for its socket, and for the dashboard."""
+        hidden = path.startswith(_OWN_PREFIX) and not self.listeners.dashboard
+        methods = set() if hidden else self._endpoints.methods(path)
         if not methods:
             raise self._endpoints.unknown(path, own=False)
         if "GET" in methods:
@@ -289,7 +285,7 @@ class HttpServer:
             )
             reply.error(error)
             return
-        reply.plain(*pages.page(incoming.path, draining=self._admission.draining))
+        reply.plain(*pages.page(incoming.path, draining=self._admission.draining, dashboard=self.listeners.dashboard))
 
     def _ask(
         self, connection: HttpConnection, incoming: Incoming, reply: HttpReply, request_id: bytes, arrived: float
