@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, Names, NotBuiltYet, Section, Size
+from meshd.config.schema.base import Duration, Names, Section, Size
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -20,6 +20,12 @@ def _hash(value: str) -> str:
             "meshd", "is not the hash of a token (64 hexadecimal digits); `meshctl token create` makes both"
         )
     return digest
+
+
+def _endpoint(value: str) -> str:
+    if not value.startswith("/"):
+        raise PydanticCustomError("meshd", "is not a path, such as /v1/chat/completions or /v1/*")
+    return value
 
 
 def _port(value: Any) -> Any:
@@ -34,6 +40,7 @@ AnyPort = Annotated[
     BeforeValidator(_port),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}),
 ]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 TokenHash = Annotated[str, AfterValidator(_hash)]
 """A token's SHA-256 in hexadecimal digits, also after `sha256:`."""
 
@@ -80,8 +87,11 @@ class ProxyConfig(Section):
         description="Path of a UNIX socket for HTTP.",
         json_schema_extra={"shown_default": "`http.sock` next to the mesh socket, for a daemon at its user's default"},
     )
-    endpoints: Annotated[Names, NotBuiltYet()] = Field(
-        default=(), description="The endpoints to offer.", json_schema_extra={"shown_default": "all"}
+    endpoints: tuple[Endpoint, ...] = Field(
+        default=(),
+        description="The paths to offer, such as `/v1/chat/completions`; `*` stands for any text (`/v1/*`). Others do "
+        "not exist over HTTP.",
+        json_schema_extra={"shown_default": "all"},
     )
     auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who may connect.")
     tls: TlsConfig = Field(default=TlsConfig(), description="TLS.")

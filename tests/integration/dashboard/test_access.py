@@ -117,6 +117,16 @@ def test_without_it_there_is_only_a_plain_page(meshd: Any) -> None:
         assert httpx.get(url + path).status_code == 404
 
 
+def test_only_the_offered_paths_exist(meshd: Any) -> None:
+    daemon = meshd({**CONFIG, "proxy": {**CONFIG["proxy"], "endpoints": ["/v1/chat/*", "/v1/models"]}})
+    url = daemon.status()["http"]["addresses"][0]
+    body = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
+    assert httpx.post(f"{url}/v1/chat/completions", json=body).status_code == 200
+    assert httpx.get(f"{url}/v1/models").status_code == httpx.get(f"{url}/health").status_code == 200
+    for path in ("/v1/embeddings", "/v1/models/chat", "/mesh/v1/status", "/api/tags"):
+        assert httpx.get(url + path).status_code == 404
+
+
 def test_events_come_as_they_happen(dashboard: Dashboard) -> None:
     address = f"{dashboard.url}/mesh/v1/events?stream=true"
     with httpx.stream("GET", address, headers=dashboard.headers, timeout=WAIT) as stream:

@@ -12,9 +12,9 @@ from meshd.cli import daemon, entry, names
 
 BUILT = {
     "apps", "batch", "catalogue", "connect",
-    "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload", "rotate", "search", "secrets",
-    "speak", "stats", "status", "token", "top", "transcribe", "translate",
+    "budget", "chat", "clients", "config", "connectors", "dashboard", "discover", "doctor", "drain", "embed", "events",
+    "explain", "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload", "requests", "rotate",
+    "search", "secrets", "speak", "stats", "status", "token", "top", "transcribe", "translate",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
@@ -29,6 +30,7 @@ from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
+_OWN_PREFIX = "/mesh/"
 _PREFLIGHT = "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, anthropic-beta"
 _EXPOSED = ", ".join(
     ("x-request-id", "request-id", "retry-after", "x-should-retry", *MESH_NAMES, *OPENAI_NAMES, *ANTHROPIC_NAMES)
@@ -69,6 +71,13 @@ class Listeners:
         self._files: list[str] = []
         self._tls: ssl.SSLContext | None = None  # of the address that is open
         self._bound: object = None  # the settings that the open addresses come from
+
+    def offers(self, path: str) -> bool:
+        """Whether there is anything at a path, by `proxy.endpoints` and `proxy.dashboard`."""
+        if self._config is None or (path.startswith(_OWN_PREFIX) and not self._config.dashboard):
+            return False
+        endpoints = self._config.endpoints
+        return not endpoints or any(fnmatchcase(path, pattern) for pattern in endpoints)
 
     @property
     def dashboard(self) -> bool:

@@ -33,7 +33,6 @@ from meshd.sdk.provider import RateLimits
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 
 _CHECK_EVERY = 2.0  # s between two looks for clients that are too slow
-_OWN_PREFIX = "/mesh/"
 
 
 class Endpoints(Protocol):
@@ -219,9 +218,7 @@ class HttpServer:
             connection.count_as(caller)
 
     def _check_path(self, method: str, path: str) -> None:
-        """The mesh's own operations are for its socket, and for the dashboard."""
-        hidden = path.startswith(_OWN_PREFIX) and not self.listeners.dashboard
-        methods = set() if hidden else self._endpoints.methods(path)
+        methods = self._endpoints.methods(path) if self.listeners.offers(path) else set()
         if not methods:
             raise self._endpoints.unknown(path, own=False)
         if "GET" in methods:
