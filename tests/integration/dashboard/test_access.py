@@ -113,8 +113,10 @@ def test_without_it_there_is_only_a_plain_page(meshd: Any) -> None:
     daemon = meshd({**CONFIG, "proxy": {**CONFIG["proxy"], "dashboard": False}})
     url = daemon.status()["http"]["addresses"][0]
     assert "meshctl status" in httpx.get(url).text
-    for path in ("/dashboard/main.js", "/mesh/v1/status"):
-        assert httpx.get(url + path).status_code == 404
+    assert httpx.get(f"{url}/dashboard/main.js").status_code == 404
+    refused = httpx.get(f"{url}/mesh/v1/status")
+    assert refused.status_code == 404
+    assert "meshctl" in refused.json()["error"]["message"]
 
 
 def test_only_the_offered_paths_exist(meshd: Any) -> None:

@@ -269,3 +269,9 @@ def test_by_default_only_the_users_own_daemon_listens(meshd: Any, short: Path) -
     assert path == str(short / "meshd" / "http.sock")
     assert own.stop() == 0
     assert not Path(path).exists()
+
+
+def test_an_empty_body_is_told_as_that(url: str) -> None:
+    refused = httpx.post(f"{url}/v1/chat/completions")
+    assert refused.status_code == 400
+    assert "the body is empty" in refused.json()["error"]["message"]

@@ -30,7 +30,7 @@ from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
-_OWN_PREFIX = "/mesh/"
+OWN_PREFIX = "/mesh/"
 _PREFLIGHT = "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, anthropic-beta"
 _EXPOSED = ", ".join(
     ("x-request-id", "request-id", "retry-after", "x-should-retry", *MESH_NAMES, *OPENAI_NAMES, *ANTHROPIC_NAMES)
@@ -73,10 +73,8 @@ class Listeners:
         self._bound: object = None  # the settings that the open addresses come from
 
     def offers(self, path: str) -> bool:
-        """Whether there is anything at a path, by `proxy.endpoints` and `proxy.dashboard`."""
-        if self._config is None or (path.startswith(_OWN_PREFIX) and not self._config.dashboard):
-            return False
-        endpoints = self._config.endpoints
+        """Whether there may be anything at a path, by `proxy.endpoints`."""
+        endpoints = self._config.endpoints if self._config is not None else ()
         return not endpoints or any(fnmatchcase(path, pattern) for pattern in endpoints)
 
     @property

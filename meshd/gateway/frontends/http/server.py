@@ -22,7 +22,7 @@ from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
-from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of
+from meshd.gateway.frontends.http.listeners import OWN_PREFIX, PLAIN, Listener, Listeners, begins_plainly, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
 from meshd.gateway.frontends.http.upload import SLOW, WHOLE, Upload
 from meshd.gateway.frontends.shares.turns import Turns
@@ -218,6 +218,12 @@ class HttpServer:
             connection.count_as(caller)
 
     def _check_path(self, method: str, path: str) -> None:
+        if path.startswith(OWN_PREFIX) and not self.listeners.dashboard:
+            raise NotFoundError(
+                "The mesh's own operations are not offered over HTTP here (proxy.dashboard); use `meshctl` or "
+                "`client.mesh`.",
+                code="unknown_path",
+            )
         methods = self._endpoints.methods(path) if self.listeners.offers(path) else set()
         if not methods:
             raise self._endpoints.unknown(path, own=False)
