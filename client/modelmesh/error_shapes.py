@@ -1,10 +1,11 @@
-"""Errors as Anthropic's and OpenAI's Responses API write them; `MeshError.to_wire` has OpenAI's usual form.
+"""Errors as Anthropic's, Google's and OpenAI's Responses API write them; `MeshError.to_wire` has OpenAI's usual form.
 
 Claude Code recovers by their words, so a provider's own stay as they are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -40,6 +41,44 @@ def anthropic_error(error: MeshError) -> dict[str, Any]:
     if error.request_id:
         made["request_id"] = error.request_id
     return made
+
+
+_STATUSES: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "RESOURCE_EXHAUSTED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_GOOGLES: Final = "type.googleapis.com/google.rpc."
+
+
+def google_error(error: MeshError) -> dict[str, Any]:
+    """`google.rpc.Status`, with the mesh's own code as the reason of an `ErrorInfo`.
+
+    https://cloud.google.com/apis/design/errors, https://ai.google.dev/gemini-api/docs/troubleshooting, 2026-11-28
+    """
+    status, code = error.status_code, error.code
+    details: list[dict[str, Any]] = []
+    if code:
+        details.append({"@type": _GOOGLES + "ErrorInfo", "reason": str(code).upper(), "domain": "modelmesh"})
+    if error.param:
+        violation = {"field": error.param, "description": error.message}
+        details.append({"@type": _GOOGLES + "BadRequest", "fieldViolations": [violation]})
+    if error.retry_after is not None:
+        details.append({"@type": _GOOGLES + "RetryInfo", "retryDelay": f"{math.ceil(error.retry_after)}s"})
+    name = _STATUSES.get(status, "INTERNAL" if status >= 500 else "FAILED_PRECONDITION")
+    said: dict[str, Any] = {"code": status, "message": error.message, "status": name}
+    return {"error": {**said, "details": details} if details else said}
 
 
 _CODES: Final = frozenset(

@@ -5,12 +5,13 @@ Must never: know more of an answer than its type.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from modelmesh.error_shapes import anthropic_error, responses_error
+from modelmesh.error_shapes import anthropic_error, google_error, responses_error
 from modelmesh.errors import MeshError
 
 _EVENTS: Final = "text/event-stream"
@@ -36,6 +37,8 @@ class Framing(NamedTuple):
 def framing_at(path: str) -> Framing:
     """Of the API that has this path. path: may have a query."""
     asked = path.partition("?")[0]
+    if _OF_GOOGLE.match(asked):
+        return _GOOGLE
     return next((framing for prefix, framing in _BY_PREFIX.items() if asked.startswith(prefix)), _CHAT)
 
 
@@ -92,6 +95,9 @@ def _the_same(write: Callable[[MeshError], dict[str, Any]]) -> Callable[[MeshErr
 
 
 _CHAT: Final = Framing(_EVENTS, _event, _openai_error, _the_same(_openai_error), b"data: [DONE]\n\n")
+_GOOGLE: Final = Framing(_EVENTS, _event, google_error, _the_same(google_error))
+_OF_GOOGLE: Final = re.compile(r"/v1beta/|/v1/models/.+:[A-Za-z]+(?:Contents?|Tokens)$")
+"""Its methods; other paths below `/v1/models/` are OpenAI's."""
 _BY_PREFIX: Final = {
     "/v1/messages": Framing(_EVENTS, _named_event, anthropic_error, _the_same(anthropic_error)),
     "/v1/responses": Framing(_EVENTS, _named_event, _openai_error, _inside_a_response),

@@ -87,3 +87,12 @@ def test_ollama_has_lines() -> None:
 @pytest.mark.parametrize("data", [b"[]", b"x", b'{"type":1}', b'{"type":"a\\nb"}', b"\xff"])
 def test_what_has_no_type_has_no_name(data: bytes) -> None:
     assert framing_at("/v1/messages").event(data) == b"data: " + data + b"\n\n"
+
+
+@pytest.mark.parametrize("path", ["/v1beta/models/m:streamGenerateContent?alt=sse", "/v1/models/a/b:3:generateContent"])
+def test_googles_api(path: str) -> None:
+    google = framing_at(path)
+    assert (google.event(b"{}"), google.last) == (b"data: {}\n\n", b"")
+    told = json.loads(google.error_body(RateLimitError("slow", retry_after=1.2)))["error"]
+    assert (told["code"], told["status"], told["details"][-1]["retryDelay"]) == (429, "RESOURCE_EXHAUSTED", "2s")
+    assert framing_at("/v1/models/m:latest").last, "a model's name"
