@@ -51,24 +51,35 @@ class CompiledBuildHook(BuildHookInterface[Any]):
         return version == "standard" and os.environ.get("MESHD_COMPILED") == "1"
 
 
+def listed() -> list[str]:
+    """The files to compile, relative to the project."""
+    modules = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["meshd"]["compiled"]
+    return [f"{module.replace('.', '/')}.py" for module in modules]
+
+
 def compile_copy(tree: Path) -> list[Path]:
     """Copy the project to `tree`, and compile there. Returns the extension modules, absolute."""
     left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so")
     shutil.copytree(HERE, tree, ignore=left_out, dirs_exist_ok=True)
     with contextlib.chdir(tree):
-        modules = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["meshd"]["compiled"]
-        files = [f"{module.replace('.', '/')}.py" for module in modules]
-        if refused := [problem for file in files for problem in _not_compilable(file)]:
-            raise SystemExit("\n".join(refused))
+        files = listed()
+        problems = [f"{file}:{line}: {why}" for file in files for line, why in not_compilable(Path(file).read_text())]
+        if problems:
+            raise SystemExit("mypyc cannot compile\n" + "\n".join(problems))
         _compile(files)
         return [path.absolute() for path in Path().rglob("*.so") if path.parts[0] != "build"]
 
 
-def _not_compilable(file: str) -> Iterator[str]:
-    """What mypyc compiles into something else, without a word."""
-    for node in ast.walk(ast.parse(Path(file).read_text())):
-        if isinstance(node, ast.ClassDef) and (node.keywords or "msgspec.Struct" in map(ast.unparse, node.bases)):
-            yield f"{file}:{node.lineno}: mypyc spoils classes with keywords or of msgspec: move it, or do not list it"
+def not_compilable(source: str) -> Iterator[tuple[int, str]]:
+    """(line, why): what mypyc refuses, or compiles into something else without a word."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ClassDef() if node.keywords or "msgspec.Struct" in map(ast.unparse, node.bases):
+                yield node.lineno, "a class with keywords or of msgspec"
+            case ast.AsyncFunctionDef() if any(isinstance(each, ast.Yield) for each in ast.walk(node)):
+                yield node.lineno, "an async generator"
+            case ast.Delete() if any(isinstance(target, ast.Attribute) for target in node.targets):
+                yield node.lineno, "an attribute is deleted"
 
 
 def _compile(files: list[str]) -> None:
