@@ -7,9 +7,10 @@ Must never: keep state; two calls may see different moments.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Protocol
+
+import msgspec
 
 from meshd.config import MeshConfig
 from meshd.operations.known import of_body
@@ -32,8 +33,7 @@ class Mailboxes(Protocol):
     def get_client(self, **options: Any) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingDecision:
+class RoutingDecision(msgspec.Struct, frozen=True):
     """What would be chosen now, and why the others would not. model: None if no model can be asked."""
 
     model: str | None
@@ -42,8 +42,7 @@ class RoutingDecision:
     reasons: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """A decision stage by stage, as `meshctl explain` shows it."""
 
     asked: str
@@ -52,7 +51,7 @@ class Explanation:
     stages: tuple[Mapping[str, Any], ...]
     order: tuple[str, ...]
     chosen: str | None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = {}
 
 
 class Router:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.compile import Directories, Discovered, compile_config
-from meshd.compilation.posture import untrusted_config, untrusted_files
+from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages
 from meshd.compilation.running_config import RunningConfig
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
@@ -197,7 +198,7 @@ class ConfigActor(MeshActor):
         running one counts, if there is one."""
         itself = untrusted_config(config)
         found = [itself] if itself is not None else []
-        found += untrusted_files(config, self._directories.data)
+        found += [*untrusted_files(config, self._directories.data), *untrusted_packages(self._registry)]
         strict = config if itself is None or self._current is None else self._current.stored
         if strict.daemon.strict and found:
             return found, ()

@@ -21,7 +21,6 @@ from meshd.compilation.posture import untrusted_packages
 from meshd.config import MeshConfig, find_config
 from meshd.config.mesh_config import configuration_error
 from meshd.config.source import ConfigSource
-from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.build import is_compiled
 from meshd.host.plain_text import harmless, one_line
@@ -63,7 +62,6 @@ def run(options: argparse.Namespace) -> int:
         config = source.peek()[0]
         _check_packages(config)
         config.require_valid()
-        _check_packages(config, default_registry())
     except ConfigurationError as error:
         return _refused(error)
     if options.check:
@@ -151,10 +149,10 @@ def _source(given: str | None) -> ConfigSource:
     return ConfigSource.of_file(path) if path is not None else ConfigSource.built_in()
 
 
-def _check_packages(config: MeshConfig, registry: ConnectorRegistry | None = None) -> None:
-    """Refuse what is imported if other users can change it. Raises ConfigurationError. registry: the packages of its
-    connectors; without it, none of them is imported yet."""
-    found = list(untrusted_packages(registry))
+def _check_packages(config: MeshConfig) -> None:
+    """Refuse to import what other users can change, before any connector of another package is. Raises
+    ConfigurationError."""
+    found = list(untrusted_packages())
     if found and config.daemon.strict:
         raise configuration_error(found)
     for problem in found:

@@ -87,6 +87,7 @@ class Process:
             log_level=self._log_level,
             logs=self._logs,
         )
+        gc.freeze()  # what was imported stays
         try:
             mesh.start(self._source)
             _settle_memory()

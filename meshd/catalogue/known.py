@@ -26,7 +26,7 @@ from meshd.core.prices import PRICES, TIERS, TOKENS, LongPrompt, PriceRow
 from meshd.sdk.provider import ModelListing
 
 
-class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One provider that the HTTP connector serves.
 
     name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.

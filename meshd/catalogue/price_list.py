@@ -8,11 +8,13 @@ one counts. Raises ImportError where the package is not installed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_UP, Decimal
 from importlib.metadata import version
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from meshd.catalogue.overrides import Listed
 from meshd.core.prices import BATCH
@@ -41,8 +43,7 @@ _TIERS = {("service_tier", "flex"): "flex", ("service_tier", "priority"): "prior
 _NANO = Decimal("0.000000001")
 
 
-@dataclass(frozen=True, slots=True)
-class PriceList:
+class PriceList(msgspec.Struct, frozen=True):
     """providers: by their ids in the list. day: whose prices count."""
 
     providers: dict[str, Any]

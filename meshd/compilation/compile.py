@@ -7,11 +7,11 @@ Must never: do I/O, or hold anything between two compilations.
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from meshd.catalogue.known import ModelRow, provider_row
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
@@ -22,6 +22,7 @@ from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.config.schema.settings import QuirksConfig
+from meshd.connectors.providers.addresses import lacking
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.prices import BATCH, CACHE_WRITES, PRICES, PriceRow, Pricing
 from meshd.routing.table.access import AppMatch
@@ -32,11 +33,8 @@ from meshd.sdk.http.credentials import is_keyed
 from meshd.sdk.provider import Provider, ProviderSettings
 from modelmesh.errors import ConfigurationError
 
-_VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
-
-@dataclass(frozen=True, slots=True)
-class Discovered:
+class Discovered(msgspec.Struct, frozen=True):
     """What discovery knows about a provider. models: `ModelListing` fields as maps. settings: its section, if the
     configuration has none (a local server that was found)."""
 
@@ -44,8 +42,7 @@ class Discovered:
     settings: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Directories:
+class Directories(msgspec.Struct, frozen=True):
     runtime: str = ""
     data: str = ""
 
@@ -81,11 +78,10 @@ def compile_config(
             provider_settings(name, provider, registry, directories, config.secrets_of_provider(name)),
             found=name in found,
         )
-        disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
+        disabled = missing_secrets.get(name, "") or lacking(settings[name])
         if disabled:
             notes.append(f"provider {name} is left out: {disabled}")
-        format = _format_of(provider.connector or name, registry)
-        specs[name] = _provider_spec(name, provider, disabled, settings[name], format)
+        specs[name] = _provider_spec(name, provider, disabled, settings[name], _formats_of(settings[name], registry))
     names = ListedNames(config.models, [name for name in config.providers if name not in found], found)
     known = KnownModels(directories.data)
     notes += known.notes
@@ -112,16 +108,17 @@ def _useless_aliases(table: RoutingTable) -> Iterable[str]:
 # -- providers ----------------------------------------------------------------------------------------
 
 
-def _format_of(connector: str, registry: ConnectorRegistry) -> str:
-    """The format that it speaks. A connector that cannot be used is reported where it is needed."""
+def _formats_of(settings: ProviderSettings, registry: ConnectorRegistry) -> tuple[str, ...]:
+    """The formats that it speaks. A connector that cannot be used is reported where it is needed."""
     try:
-        return str(getattr(registry.get_connector(connector, "provider"), "speaks", Provider.speaks))
-    except ConfigurationError:
-        return Provider.speaks
+        connector: Any = registry.get_connector(settings.connector, "provider")
+        return tuple(connector.formats(settings))
+    except (ConfigurationError, ValueError):
+        return (Provider.speaks,)
 
 
 def _provider_spec(
-    name: str, provider: ProviderConfig, disabled: str, settings: ProviderSettings, format: str
+    name: str, provider: ProviderConfig, disabled: str, settings: ProviderSettings, formats: tuple[str, ...]
 ) -> ProviderSpec:
     return ProviderSpec(
         name=name,
@@ -137,7 +134,7 @@ def _provider_spec(
         fine_tuning=bool(provider.fine_tuning.supported),
         keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
         quota_reset=provider.quota.reset_schedule,
-        format=format,
+        formats=formats,
     )
 
 
@@ -152,12 +149,6 @@ def weighted_keys(provider: ProviderConfig) -> list[tuple[str, float]]:
 def fingerprint(key: str) -> str:
     """The name of a key in logs and state."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]
-
-
-def _unset_variables(base_url: str | None) -> str:
-    """A URL of the catalogue may contain variables, such as an account id: the error if one is not set."""
-    unset = [name for name in _VARIABLE.findall(base_url or "") if not os.environ.get(name)]
-    return f"set {', '.join(unset)}, or base_url" if unset else ""
 
 
 def provider_settings(
@@ -310,8 +301,8 @@ def _discovered(
         features=features or None,
         context_window=entry.get("context_window") or (known.context_window if known else None),
         max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
-        pricing=(pricing := prices_of(PricingConfig(), provider.pricing, known)),
-        priced=_is_priced(PricingConfig(), provider.pricing, known, connector),
+        pricing=(pricing := prices_of(PricingConfig.unset(), provider.pricing, known)),
+        priced=_is_priced(PricingConfig.unset(), provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},

@@ -48,11 +48,11 @@ def untrusted_socket(path: Path) -> Problem | None:
 
 
 def untrusted_packages(registry: ConnectorRegistry | None = None) -> Iterator[Problem]:
-    """Places that Python imports from. registry: the packages of its connectors instead."""
+    """Places that Python imports from. registry: the packages whose connectors it has read instead."""
     told: set[str] = set()
     places = [path for path in sys.path if path]
     if registry is not None:
-        outside = [spec.factory.partition(":")[0] for spec in registry.list_connectors() if spec.is_outside]
+        outside = [spec.factory.partition(":")[0] for spec in registry.outside_in_use()]
         places = [place for module in outside for place in _places_of(module.partition(".")[0])]
     for path in dict.fromkeys(places):
         fault = untrusted(path)

@@ -10,13 +10,16 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
+from meshd.compilation.compile import Directories, provider_settings
 from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages, untrusted_socket
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
+from meshd.connectors.providers.addresses import lacking, lacking_at_hosts
 from meshd.host.socket_path import default_socket
 from meshd.host.trust.paths import untrusted
 from meshd.host.users import user_name
@@ -26,10 +29,9 @@ _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY that are reported
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """subject: posture, secret, proxy, state or socket. fatal: a start fails; otherwise a warning. advice: what to
-    do."""
+class Obstacle(msgspec.Struct, frozen=True):
+    """subject: posture, secret, provider, proxy, state or socket. fatal: a start fails; otherwise a warning. advice:
+    what to do."""
 
     subject: str
     message: str
@@ -42,6 +44,7 @@ def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: boo
     """strict: a missing secret is fatal, unless the configuration says otherwise."""
     yield from posture(config, _socket(config, socket_path))
     yield from missing_secrets(config, strict)
+    yield from addresses(config)
     yield from proxies(config)
     yield from state_directory(config)
     yield from socket_place(config, socket_path)
@@ -84,6 +87,24 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
             left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
             problem = config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
             yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
+
+
+def addresses(config: MeshConfig) -> Iterator[Obstacle]:
+    """Providers whose address in the catalogue has a part that is not set, so that they are left out."""
+    from meshd.connectors.registry import default_registry
+
+    registry = default_registry()
+    for name, provider in config.providers.items():
+        if not provider.enabled:
+            continue
+        settings = provider_settings(name, provider, registry, Directories())
+        what = lacking(settings)
+        found = [(f"is left out: {what}", what)] if what else []
+        for advice, hosts in lacking_at_hosts(settings).items():
+            found.append((f"cannot be asked for {', '.join(hosts)}: {advice}", advice))
+        for said, advice in found:
+            problem = config.problem_at(("providers", name), f"provider {name} {said}")
+            yield Obstacle("provider", str(problem), False, advice, problem)
 
 
 def proxies(config: MeshConfig) -> Iterator[Obstacle]:

@@ -7,7 +7,8 @@ Must never: hold state that requests change.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from meshd.config import MeshConfig
 from meshd.routing.table.access import AppMatch
@@ -15,8 +16,7 @@ from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.provider import ProviderSettings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunningConfig:
+class RunningConfig(msgspec.Struct, frozen=True, eq=False):
     """config: with secrets resolved. table: for routing. providers: name → connector settings. matches: of apps, in the
     order in which they are tried. secret_names: provider → the secrets in its settings. stored: the configuration as
     written, references unresolved."""
@@ -27,7 +27,7 @@ class RunningConfig:
     table: RoutingTable
     providers: Mapping[str, ProviderSettings]
     matches: tuple[AppMatch, ...] = ()
-    secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    secret_names: Mapping[str, tuple[str, ...]] = {}
     source: str = ""  # the file, or "built-in"
     notes: tuple[str, ...] = ()  # for the user, such as which providers are disabled and why
     warnings: tuple[str, ...] = ()  # for the user: what runs all the same but is not safe

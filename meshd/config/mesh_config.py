@@ -12,10 +12,10 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
 from pydantic import ValidationError
 
 from meshd.config.check.problems import Problem, line_of

@@ -10,10 +10,10 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from meshd.config.schema.base import NotBuiltYet, OpenSection, marker_of
@@ -24,8 +24,7 @@ Report = Callable[[Path, str, str | None], None]
 """A function that takes a path, a message and a suggestion."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """One key of a section. below: the section under it. many: it contains a map or list of such sections."""
 
     name: str

@@ -38,9 +38,10 @@ def _spec(
 
 def _catalogued(row: ProviderRow) -> ConnectorSpec:
     """A provider that is only data: the HTTP connector serves it, or that of services."""
-    given = ((field.name, getattr(row, field.name), field.default) for field in msgspec.structs.fields(ProviderRow))
-    told = {name: value for name, value, default in given if value != default and value != {} and name != "settings"}
-    facts = {name: [*value] if isinstance(value, tuple) else value for name, value in told.items()}
+    told = msgspec.to_builtins(row)
+    facts = {
+        name: [*value] if isinstance(value, tuple) else value for name, value in told.items() if name != "settings"
+    }
     factory = _SERVICE if "service" in row.quirks else _HTTP
     return ConnectorSpec(row.id, "provider", row.description, factory, row.aliases, _SETTINGS + row.settings, row=facts)
 

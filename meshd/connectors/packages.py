@@ -10,21 +10,23 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import DISTRIBUTION, ENTRY_POINTS, TYPES, ConnectorSpec, load
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-# A checkout that is not installed has no metadata, and an old installation's metadata lacks the entry point.
-_OWN = EntryPoint("modelmesh", "meshd.connectors.builtin:CONNECTORS", ENTRY_POINTS)
+OWN = "meshd.connectors.builtin:CONNECTORS"  # our own entry point, which needs no search of the installed packages
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """Why a package's connector is left out, and what to do. id, type: "" if the whole package is left out."""
 
     package: str
@@ -42,15 +44,13 @@ Found = ConnectorSpec | Fault
 
 def own() -> list[ConnectorSpec]:
     """The connectors that come with the daemon. A mistake in them is a defect, so it raises."""
-    try:
-        points = [*distribution(DISTRIBUTION).entry_points.select(group=ENTRY_POINTS)]
-    except PackageNotFoundError:
-        points = []
-    return [spec for point in points or [_OWN] for spec in point.load()]
+    return list(load(OWN))
 
 
 def others() -> Iterator[Found]:
     """The connectors of all other packages, in the order of the packages' names."""
+    from importlib.metadata import entry_points
+
     points = [(_package(point), point) for point in entry_points(group=ENTRY_POINTS)]
     for package, point in sorted(points, key=lambda each: (each[0], each[1].name)):
         if package != DISTRIBUTION:

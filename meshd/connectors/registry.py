@@ -119,6 +119,11 @@ class ConnectorRegistry:
             key=lambda spec: (TYPES.index(spec.type), spec.id),
         )
 
+    def outside_in_use(self) -> list[ConnectorSpec]:
+        """The connectors of other packages, if they have been read: that is, if an id was unknown without them."""
+        with self._lock:
+            return [spec for spec in self._specs.values() if spec.is_outside]
+
     def faults(self) -> list[Fault]:
         """Connectors of other packages that are left out."""
         with self._lock:

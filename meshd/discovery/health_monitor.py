@@ -40,8 +40,7 @@ def _confirmed(message: Probed) -> bool:
     return message.requests == (AUTHENTICATION if message.kind == AUTHENTICATION else NOTHING_THERE)
 
 
-@dataclass(frozen=True, slots=True)
-class HealthSettings:
+class HealthSettings(msgspec.Struct, frozen=True):
     enabled: bool = True
     interval: float = 60.0
     timeout: float = 10.0
@@ -49,7 +48,7 @@ class HealthSettings:
     providers: tuple[str, ...] = ()
     method: str = "auto"
     quotas: frozenset[str] = frozenset()  # providers whose quota is read with each probe
-    methods: Mapping[str, str] = field(default_factory=dict)  # for providers with a method of their own
+    methods: Mapping[str, str] = {}  # for providers with a method of their own
 
     @classmethod
     def of(

@@ -17,9 +17,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from meshd.host.trust.local_servers import distrust
 from meshd.sdk.discovery import FoundServer
@@ -47,8 +49,7 @@ class LocalRow(Protocol):
     def host_env(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     status: int
     server: str
     body: bytes
@@ -67,8 +68,7 @@ Distrust = Callable[[str, int], str | None]
 """(host, port) → why its server may not be used, "" if it may, None if nothing listens there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """A server of a user who is not trusted. reason: "it is served by …". configured: it is used all the same, since
     the configuration names it."""
 

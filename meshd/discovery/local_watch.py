@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
+import msgspec
+
 from meshd.discovery.local_servers import LocalRow, Refused, find_local, judged, same_address
 from meshd.discovery.outside import OutsideDiscovery
 from meshd.host.trust.local_servers import UNKNOWN, distrust_url, is_here
@@ -28,8 +30,7 @@ _ADVICE = "configure it as a provider to use it all the same"
 Find = Callable[..., list[FoundServer | Refused]]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalChange:
+class LocalChange(msgspec.Struct, frozen=True):
     """catalogue: None if no provider changes, but somebody should know who runs a server."""
 
     name: str

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from meshd.formats.openai.models import guess_capabilities
 from meshd.messages import CatalogueChanged, ListModels, ModelsListed
 
@@ -20,8 +22,7 @@ UNLISTED_RETRY = 0.5  # s the same, for a provider without a list so far, whose 
 GRACE = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class SyncSettings:
+class SyncSettings(msgspec.Struct, frozen=True):
     enabled: bool = True
     interval: float = 3600.0
     auto_register: bool = False
@@ -42,8 +43,7 @@ class SyncSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """A provider to list. registers: models are added from its list. details: each model is asked about separately.
     capabilities: the provider's own statements are used; otherwise they are guessed from names.
     """
@@ -72,8 +72,7 @@ class _Listed:
     told: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """The result of a listing. change: for the config actor; None if nothing changes."""
 
     provider: str

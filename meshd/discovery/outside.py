@@ -11,9 +11,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from itertools import islice
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from meshd.core.listed_models import sound
 from meshd.core.text.exceptions import one_line

@@ -121,7 +121,9 @@ class Bridge:
             raise self._lacking(call)
         try:
             asked = self._ours.read_request(_encode(call.fields))
-            parameters = changed(asked.parameters, stream_usage=asked.parameters.stream)
+            parameters = asked.parameters
+            if parameters.stream_usage is not parameters.stream:
+                parameters = changed(parameters, stream_usage=parameters.stream)
             if spoken.needs_limit and parameters.max_output_tokens is None:
                 parameters = changed(parameters, max_output_tokens=call.most_output)
             told = asked if self._provider.custom_tools else with_functions(asked)

@@ -10,7 +10,6 @@ HTTP errors are read alike for all formats (`formats/errors`), as is the framing
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -313,8 +312,7 @@ class AppOperationTranslator(Protocol):
         """body: in OpenAI's form. asked: the app's request, as it came."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderFormat:
+class ProviderFormat(msgspec.Struct, frozen=True, kw_only=True):
     """A wire format that providers speak. provider: makes the side of one configured provider; raises ValueError for an
     unknown quirk. translator: makes the translator. late_instructions: instructions may come between the other turns,
     whatever the server. needs_limit: every request has to have an output limit. operations: make the translators of
@@ -327,14 +325,13 @@ class ProviderFormat:
     translator: Callable[[], ProviderTranslator]
     late_instructions: bool = True
     needs_limit: bool = False
-    operations: Mapping[str, Callable[[], OperationTranslator]] = field(default_factory=dict)
-    at_once: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
+    operations: Mapping[str, Callable[[], OperationTranslator]] = {}
+    at_once: Mapping[str, int | Mapping[str, int]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format(ProviderFormat):
+class Format(ProviderFormat, frozen=True, kw_only=True):
     """One that apps speak too."""
 
     app: AppSide
     translator: Callable[[], Translator]
-    app_operations: Mapping[str, Callable[[], AppOperationTranslator]] = field(default_factory=dict)
+    app_operations: Mapping[str, Callable[[], AppOperationTranslator]] = {}

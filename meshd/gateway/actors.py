@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from meshd import messages
 
 Tell = Callable[[str, messages.Message], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Actors:
+class Actors(msgspec.Struct, frozen=True):
     """tell: puts a message into an actor's mailbox. ask: does that and awaits the answer (name, message, seconds).
     spawn: runs a coroutine in the background."""
 

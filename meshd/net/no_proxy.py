@@ -11,9 +11,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import msgspec
 
 from meshd.host.plain_text import one_line
 
@@ -38,14 +39,12 @@ class _Meaningless(ValueError):
     """An entry has no effect; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     port: int | None
     covers: _Covers
 
 
-@dataclass(frozen=True, slots=True)
-class NoProxy:
+class NoProxy(msgspec.Struct, frozen=True):
     """faults: a sentence for each entry without effect."""
 
     entries: tuple[_Entry, ...]

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+import msgspec
+
 from meshd.catalogue.known import LocalModelRow, load_local_models
 from meshd.pull.errors import PullError
 from modelmesh.wording import no_such
@@ -177,8 +179,7 @@ def hub_hash(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
+class Wheel(msgspec.Struct, frozen=True):
     url: str
     filename: str
     sha256: str | None

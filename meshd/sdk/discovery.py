@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from meshd.sdk.provider import ModelListing
 
 
-@dataclass(frozen=True, slots=True)
-class FoundServer:
+class FoundServer(msgspec.Struct, frozen=True):
     """A server that answers.
 
     name: for the provider, if the name is free. connector: the provider connector that speaks to it; it must not need a

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import msgspec
 
 
 class Power(enum.Enum):
@@ -20,8 +21,7 @@ class Power(enum.Enum):
     REFUSE = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(msgspec.Struct, frozen=True):
     """request_id: hex. asked: the body's `model`. pool: the one that this name stands for. app: the caller's label.
     fields: the top level of the body, each value as JSON."""
 
@@ -34,8 +34,7 @@ class RequestFacts:
     fields: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFacts:
+class AttemptFacts(msgspec.Struct, frozen=True):
     """An attempt that is about to be sent. number: 1 for the first."""
 
     model: str
@@ -43,8 +42,7 @@ class AttemptFacts:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFacts:
+class ResponseFacts(msgspec.Struct, frozen=True):
     """An answer that the app is about to get. body: of a unary answer; None for a stream, whose events the app has
     already. usage: of a stream, as the app gets it. cached: it comes from the cache."""
 
@@ -55,8 +53,7 @@ class ResponseFacts:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorFacts:
+class ErrorFacts(msgspec.Struct, frozen=True):
     """The error that the app gets. code: for programs. message: for people."""
 
     status: int
@@ -64,15 +61,13 @@ class ErrorFacts:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """fields: of the body, by name, each value as JSON; None removes the field."""
 
     fields: Mapping[str, bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the app gets without any model being asked. body: for a unary request. chunks: for a stream, the data of its
     events."""
 
@@ -80,8 +75,7 @@ class Answer:
     chunks: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """The error that the app gets instead of an answer. message: says why, and what to do. status: an HTTP status from
     400 to 599."""
 

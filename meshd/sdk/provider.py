@@ -167,6 +167,12 @@ class Provider(ABC):
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
     logs one has to do it itself. The mesh sets its own, which also knows earlier keys."""
 
+    @classmethod
+    def formats(cls, settings: ProviderSettings) -> tuple[str, ...]:
+        """The wire formats that an instance would take calls in. May raise ValueError for settings that cannot be
+        used."""
+        return (cls.speaks, *sorted(cls.also_speaks))
+
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
         self.name = settings.name

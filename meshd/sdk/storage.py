@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 
 class StorageError(Exception):
@@ -20,8 +21,7 @@ class StorageReset(StorageError):
     """The stored data is lost (a corrupt file was moved aside) and the storage is empty: write everything again."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredStat:
+class StoredStat(msgspec.Struct, frozen=True):
     """modified: UTC seconds."""
 
     size: int

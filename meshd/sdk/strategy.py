@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+
+class RequestFacts(msgspec.Struct, frozen=True):
     """What a request needs. input_tokens: an estimate. max_output_tokens: None if it sets no limit. uses: features,
     such as `tool_calling` or `vision`. session: its name, "" without one. app: the name of the app's rules."""
 
@@ -27,8 +27,7 @@ class RequestFacts:
     app: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A model of the pool.
 
     up: it is not on cooldown or switched off; it may still be dropped because of what the request needs, its budget or

@@ -23,7 +23,6 @@ A job that is submitted and polled tells how it is cancelled, so that a call tha
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -81,8 +80,7 @@ class Malformed(Exception):
     """An answer is not what it should be: what it lacks, as in "answered without results"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """An answer with a good status. headers: by lower-case name. body: b"" if it is piped."""
 
     status: int
@@ -113,8 +111,7 @@ class File(NamedTuple):
     content: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What an app asks. model: as the provider names it. fields: of its body, without those that are null; of a form,
     most are texts. files: of a form. stream: the answer may come in pieces."""
 
@@ -138,8 +135,7 @@ class Asked:
             raise wrong(place.rstrip("`") or _missing(why), why) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """document: the operation's answer, as JSON; or body: its bytes, of the `content_type`; neither if the last request
     was piped. units: what was used, by the names of `meshd/core/prices.py`; what is missing counts as reserved. kind:
     of these, where their price depends on it. events: the answer as a stream of JSON events, if the app asks for
@@ -148,8 +144,8 @@ class Result:
     document: Any = None
     body: bytes = b""
     content_type: str = ""
-    units: Mapping[str, int] = field(default_factory=dict)
-    kind: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, int] = {}
+    kind: Mapping[str, str] = {}
     events: Sequence[Mapping[str, Any]] = ()
 
 
@@ -159,8 +155,7 @@ Steps = Generator[Step, Told, Result]
 Operation = Callable[[Asked], Steps]
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """operations: by their names in `meshd/operations`."""
 
     operations: Mapping[str, Operation]

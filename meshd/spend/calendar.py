@@ -5,13 +5,13 @@ Owns: the bounds of days and months. Must never: ask for the time; moments are U
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Period:
+
+class Period(msgspec.Struct, frozen=True):
     """One day. day: "YYYY-MM-DD". yesterday: the day before it. month: "YYYY-MM". Bounds in UTC seconds, ends
     exclusive."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class StateSettings:
+
+class StateSettings(msgspec.Struct, frozen=True):
     """timezone: for the days on which spend is counted."""
 
     connector: str = "modelmesh.sqlite.v1"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = {}
     sync_policy: str = "periodic"
     sync_interval: float = 5.0
     timezone: str = "UTC"

@@ -10,9 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue
@@ -22,8 +23,7 @@ EVENTS, REQUESTS, LOGS, STATISTICS = "event", "request", "log", "statistics"
 NEVER = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """An entry of a stream at this level or above goes to the queue."""
 
     queue: SinkQueue
@@ -125,8 +125,7 @@ class Sinks:
         return queue, cls
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True):
     connector: str
     settings: dict[str, Any]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 LONGEST = 4 * 1024 * 1024
 """Characters of a settings file."""
@@ -27,8 +28,7 @@ class Item(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(msgspec.Struct, frozen=True):
     """The value that is to be at a path of keys and list items. only_new: leave a value that is there."""
 
     path: tuple[str | Item, ...]

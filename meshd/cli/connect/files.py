@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from meshd.cli import daemon
 from meshd.host.replaced_file import replace_file
@@ -21,8 +22,7 @@ LARGEST = 4 * 1024 * 1024
 PRIVATE = 0o600
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """A file as it is: its bytes and permissions, or that there is none (None)."""
 
     data: bytes | None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from meshd.cli import daemon
 from meshd.core.listed_models import count, is_id
@@ -23,8 +24,7 @@ _MOST_MODELS = 200
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # asked on loopback
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(msgspec.Struct, frozen=True):
     """A pool. window, output: tokens, None where unknown. tools: every model of it declares that it calls tools."""
 
     id: str
@@ -35,8 +35,7 @@ class Model:
     reasons: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Mesh:
+class Mesh(msgspec.Struct, frozen=True):
     """address: of the listener, without a path. token: "" where none is needed."""
 
     address: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from meshd.cli import daemon
 from meshd.cli.connect import backups, files
@@ -28,8 +29,7 @@ _SETTING = re.compile(
 _HARMLESS = re.compile(rf"""["']?(?:\d+|{NO_KEY}|)["']?""")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One file. now: as it is; then: as it will be. saved: its entry in the backup. edited_since: it was changed after
     `meshctl` wrote it, and that would be lost."""
 

@@ -6,10 +6,11 @@ Owns: one row for each program, with the sources of its keys. Must never: read o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from meshd.cli.connect.edits import Edit, Item
 from meshd.cli.connect.mesh import Mesh, Model
@@ -20,8 +21,7 @@ _WINDOW = 32_768  # tokens, for programs that must be told one, where none is kn
 _KEY_OF_ZED = f"{NAME.upper()}_API_KEY"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """A settings file. paths: where it may be, relative to `folder`: the first that exists, else the last."""
 
     paths: tuple[str, ...]
@@ -29,8 +29,7 @@ class File:
     edits: Callable[[Mesh], list[Edit]]
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """name: on the command line. programs: any of them shows that it is installed. home: its folder below the home
     directory; variable: an environment variable that names another. base: the variable of the XDG directory that its
     folder is in. keeps_key: a token can be in its settings. note: what else there is to do."""

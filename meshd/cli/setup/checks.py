@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from meshd.cli import daemon
 from meshd.cli.control import answers
@@ -35,8 +36,7 @@ _NO_DISK: Final = 100_000_000
 _PATIENCE: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     subject: str
     level: str
     message: str

@@ -5,10 +5,10 @@ Must never: import a connector to list it. One of another package is imported on
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import asdict
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out

@@ -37,7 +37,7 @@ def doctor(as_json: out.JsonOption = False) -> None:
             print_finding(finding)
     bad, doubtful = ([each for each in findings if each.level == level] for level in ("problem", "warning"))
     if as_json:
-        rows = [{name: getattr(finding, name) for name in finding.__slots__} for finding in findings]
+        rows = [{name: getattr(finding, name) for name in finding.__struct_fields__} for finding in findings]
         out.print_json({"ok": not bad, "checks": rows})
     else:
         said = ", ".join(

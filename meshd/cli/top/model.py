@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import dropwhile
 from typing import Any
+
+import msgspec
 
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget
@@ -26,8 +27,7 @@ KEPT = 240  # points of a rate, one for each second
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """The daemon's answers at one moment. at: s, by a monotonic clock; clock: UTC s.
 
     apps, budgets: None if the daemon lacks that operation. totals: (scope, name) → all requests so far. minutes:
@@ -41,9 +41,9 @@ class Snapshot:
     models: Sequence[Row] = ()
     apps: Sequence[Row] | None = None
     budgets: Sequence[Row] | None = None
-    totals: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    minutes: Mapping[str, Row] = field(default_factory=dict)
-    recent: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    totals: Mapping[tuple[str, str], int] = {}
+    minutes: Mapping[str, Row] = {}
+    recent: Mapping[tuple[str, str], Row] = {}
 
     @property
     def in_flight(self) -> int:
@@ -111,8 +111,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 # -- tables -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """order: the value to sort by; None comes last."""
 
     text: str
@@ -120,8 +119,7 @@ class Cell:
     order: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """least: the narrowest width (0: never cut). rank: if columns do not fit, the one with the highest rank is dropped
     first."""
 
@@ -131,14 +129,12 @@ class Column:
     rank: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     key: str
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     empty: str = ""

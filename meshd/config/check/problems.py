@@ -6,15 +6,16 @@ Must never: hold a secret's value in a message.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 from meshd.core.text.key_path import Path
 from modelmesh.wording import meant
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One fault. `line` counts from 1; None where the file gives none. `suggestion` is the closest valid name."""
 
     path: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from meshd.config.check.problems import Problem
 from meshd.core.text.key_path import Path, dotted
@@ -34,8 +35,7 @@ _DEEPEST = 8
 """How many references may be nested in the defaults of references."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
+class _Reference(msgspec.Struct, frozen=True):
     """One `${kind:body}`, from `start` to `end` in its text. A default in it may hold others."""
 
     start: int

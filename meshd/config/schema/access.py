@@ -41,7 +41,7 @@ class AppRateLimitConfig(Section):
 
 class AppConfig(Section):
     match: AppMatch = Field(
-        default=AppMatch(), description="Which processes belong to the app, by what the kernel says about them."
+        default=AppMatch.unset(), description="Which processes belong to the app, by what the kernel says about them."
     )
     pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
     models: Names | None = Field(
@@ -49,8 +49,8 @@ class AppConfig(Section):
         description="Allowed models, also within a pool.",
         json_schema_extra={"shown_default": "those of the allowed pools"},
     )
-    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
-    rate_limit: AppRateLimitConfig = Field(default=AppRateLimitConfig(), description="Limits.")
+    budget: BudgetConfig = Field(default=BudgetConfig.unset(), description="Spending limits.")
+    rate_limit: AppRateLimitConfig = Field(default=AppRateLimitConfig.unset(), description="Limits.")
     concurrency: Positive | None = Field(default=None, description="Requests at once.")
     priority: int = Field(default=0, description="Apps with a higher priority are served first.")
     weight: Weight = Field(default=1.0, description="Share under contention.")

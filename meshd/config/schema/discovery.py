@@ -74,8 +74,8 @@ class DiscoveryConfig(Section):
         "`connector` and its own keys. Each is asked for servers whenever this machine is scanned.",
         json_schema_extra={"shown_default": "none"},
     )
-    sync: SyncConfig = Field(default=SyncConfig(), description="Model lists.")
-    health: HealthConfig = Field(default=HealthConfig(), description="Probes.")
+    sync: SyncConfig = Field(default=SyncConfig.unset(), description="Model lists.")
+    health: HealthConfig = Field(default=HealthConfig.unset(), description="Probes.")
     local: LocalConfig = Field(
-        default=LocalConfig(), description="Servers on this machine, recognised by their answers."
+        default=LocalConfig.unset(), description="Servers on this machine, recognised by their answers."
     )

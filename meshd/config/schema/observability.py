@@ -72,7 +72,7 @@ class TracingConfig(Section):
 
 
 class ObservabilityConfig(Section):
-    routing: RoutingSinks = Field(default=RoutingSinks(), description="Events.")
-    logging: LoggingSinks = Field(default=LoggingSinks(), description="The request log.")
-    statistics: StatisticsSinks = Field(default=StatisticsSinks(), description="Statistics.")
-    tracing: Annotated[TracingConfig, NotBuiltYet()] = Field(default=TracingConfig(), description="Traces.")
+    routing: RoutingSinks = Field(default=RoutingSinks.unset(), description="Events.")
+    logging: LoggingSinks = Field(default=LoggingSinks.unset(), description="The request log.")
+    statistics: StatisticsSinks = Field(default=StatisticsSinks.unset(), description="Statistics.")
+    tracing: Annotated[TracingConfig, NotBuiltYet()] = Field(default=TracingConfig.unset(), description="Traces.")

@@ -93,9 +93,9 @@ class ProxyConfig(Section):
         "not exist over HTTP.",
         json_schema_extra={"shown_default": "all"},
     )
-    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who may connect.")
-    tls: TlsConfig = Field(default=TlsConfig(), description="TLS.")
-    cors: CorsConfig = Field(default=CorsConfig(), description="Browsers.")
+    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig.unset(), description="Who may connect.")
+    tls: TlsConfig = Field(default=TlsConfig.unset(), description="TLS.")
+    cors: CorsConfig = Field(default=CorsConfig.unset(), description="Browsers.")
     max_body: Size = Field(
         default=64 * 1024**2, description="Largest body; `daemon.max_message_size` and the app's own limit apply too."
     )

@@ -34,7 +34,9 @@ class DaemonConfig(Section):
     listen: Annotated[Names, NotBuiltYet()] = Field(
         default=(), description="Extra `tcp://` endpoints; CURVE is mandatory."
     )
-    curve: Annotated[CurveConfig, NotBuiltYet()] = Field(default=CurveConfig(), description="Keys of those endpoints.")
+    curve: Annotated[CurveConfig, NotBuiltYet()] = Field(
+        default=CurveConfig.unset(), description="Keys of those endpoints."
+    )
     max_inflight: Positive = Field(default=4096, description="Requests in flight.")
     max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
     queue_timeout: Duration = Field(default=30.0, description="Longest that a request waits there.")
@@ -68,7 +70,7 @@ class DaemonConfig(Section):
 
 
 class RootConfig(Section):
-    secrets: SecretsConfig = Field(default=SecretsConfig(), description="Where keys come from.")
+    secrets: SecretsConfig = Field(default=SecretsConfig.unset(), description="Where keys come from.")
     providers: dict[str, ProviderConfig] = Field(default={}, description="Services that run models, by name.")
     models: dict[str, ModelConfig] = Field(default={}, description="Models, by id.")
     pools: dict[str, PoolConfig] = Field(default={}, description="Which models serve a capability, by name.")
@@ -76,29 +78,31 @@ class RootConfig(Section):
         default={},
         description="Other names that apps may ask for, and the pool, capability or model that each stands for.",
     )
-    storage: StorageConfig = Field(default=StorageConfig(), description="Where state is kept.")
+    storage: StorageConfig = Field(default=StorageConfig.unset(), description="Where state is kept.")
     responses: ResponsesConfig = Field(
-        default=ResponsesConfig(), description="Responses that apps retrieve or continue by their ids."
+        default=ResponsesConfig.unset(), description="Responses that apps retrieve or continue by their ids."
     )
     files: KeptFilesConfig = Field(
-        default=KeptFilesConfig(), description="Files that apps upload, and the results of their batches."
+        default=KeptFilesConfig.unset(), description="Files that apps upload, and the results of their batches."
     )
     batches: BatchesConfig = Field(
-        default=BatchesConfig(), description="Batches of requests, which the daemon runs in the background."
+        default=BatchesConfig.unset(), description="Batches of requests, which the daemon runs in the background."
     )
     observability: ObservabilityConfig = Field(
-        default=ObservabilityConfig(), description="Events, logs and statistics."
+        default=ObservabilityConfig.unset(), description="Events, logs and statistics."
     )
-    discovery: DiscoveryConfig = Field(default=DiscoveryConfig(), description="Model lists, probes, local servers.")
+    discovery: DiscoveryConfig = Field(
+        default=DiscoveryConfig.unset(), description="Model lists, probes, local servers."
+    )
     hooks: Entries = Field(
         default=(),
         description="Hooks that see each request between app and provider, in this order: a connector id, or a list; "
         "an entry may be a map with `connector` and its own keys.",
     )
-    connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")
-    proxy: ProxyConfig = Field(default=ProxyConfig(), description="The HTTP listener.")
+    connectors: ConnectorsConfig = Field(default=ConnectorsConfig.unset(), description="Connector packages.")
+    proxy: ProxyConfig = Field(default=ProxyConfig.unset(), description="The HTTP listener.")
     capabilities: dict[str, Any] = Field(
         default={}, description="Nodes added to the capability tree: a map of parents to lists or maps of children."
     )
     apps: dict[str, AppConfig] = Field(default={}, description="What each app may do, by name.")
-    daemon: DaemonConfig = Field(default=DaemonConfig(), description="The socket and the process.")
+    daemon: DaemonConfig = Field(default=DaemonConfig.unset(), description="The socket and the process.")

@@ -71,7 +71,7 @@ class StorageConfig(OpenSection):
     compression: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Compress what is stored.")
     encryption: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Encrypt what is stored.")
     locking: Annotated[LockingConfig, NotBuiltYet()] = Field(
-        default=LockingConfig(), description="The lock on the state."
+        default=LockingConfig.unset(), description="The lock on the state."
     )
 
 

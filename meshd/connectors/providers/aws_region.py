@@ -18,11 +18,6 @@ _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _HOST = re.compile(r"https://bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api\.aws)")
 
 
-def with_region(base: str, settings: ProviderSettings) -> str:
-    """An address with the region in it. Raises ValueError if there is none."""
-    return base.replace(PLACE, region_of(settings)) if PLACE in base else base
-
-
 def region_of(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:
     """`auth.region`, else that of `base_url`, of the environment, or of the profile in AWS's own files. Raises
     ValueError if there is none."""
@@ -34,10 +29,9 @@ def region_of(settings: ProviderSettings, environ: Mapping[str, str] = os.enviro
     ]
     region = next((each for each in given if each), None) or _of_profile(settings.auth.get("profile"))
     if region is None:
-        how = "set AWS_REGION in the daemon's environment, auth.region or base_url"
-        raise ValueError(f"provider {settings.name}: no AWS region: {how}")
+        raise ValueError("set AWS_REGION in the daemon's environment, or auth.region or base_url in the configuration")
     if not _REGION.fullmatch(region):
-        raise ValueError(f"provider {settings.name}: {region[:40]!r} is not an AWS region")
+        raise ValueError(f"{region[:40]!r} is not an AWS region")
     return region
 
 

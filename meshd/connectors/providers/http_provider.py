@@ -4,8 +4,7 @@ Owns: a single attempt: the request's bytes, its connection, and recognising a b
 Must never: parse what it can pass on; know pools or other providers, or what a format is made of. Differences between
 providers are quirks in `meshd/catalogue/providers.toml`, not classes:
 
-  speaks             the wire formats of its API (`formats/known.py`), the one that apps of other formats get first;
-                     without it, OpenAI's
+  speaks             the wire formats of its API (`formats/known.py`), the preferred one first; else OpenAI's
   api_key_header     the header that carries the bare key, instead of `Authorization: Bearer`
   prefill            how it continues another model's answer (`formats/openai/body/prefill.py`)
   custom_tools       it knows tools that take any text (`"type": "custom"`), which OpenAI's chat servers seldom do
@@ -13,8 +12,7 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   add, usual, clamp  fields to send and not to send, and bounds of numbers (`formats/openai/body/quirks.py`)
-  roles              roles of messages to send as others (the same)
-  drop_in_messages   fields of messages not to send (the same)
+  roles, drop_in_messages   roles of messages to send as others, and fields not to send (the same)
   [tokens_]at_once   operation → how many inputs, or tokens, a call takes, also by model (`formats/split.py`)
   rows               operation → the name of the list in its answers
   query              query parameters for every request (`api-version`)
@@ -89,6 +87,10 @@ _TRANSPORT_ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
 
 class HttpProvider(Provider):
     """One provider, its base URL and its key; any number of models. Raises ValueError for unusable settings."""
+
+    @classmethod
+    def formats(cls, settings: ProviderSettings) -> tuple[str, ...]:
+        return formats_of(by_deployment(settings))
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)

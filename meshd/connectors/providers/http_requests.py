@@ -5,7 +5,6 @@ Must never: know a wire format; its paths and its key's header come from the for
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers.aws_region import with_region
+from meshd.connectors.providers.addresses import filled
 from meshd.core.text.redaction import redact_url
 from meshd.formats.errors.wrong_address import without_endpoint
 from meshd.formats.known import FORMATS
@@ -27,8 +26,6 @@ from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 from modelmesh.version import VERSION
 
 USER_AGENT = f"meshd/{VERSION}"
-
-_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 _MOST_TARGETS = 4096
@@ -145,8 +142,7 @@ def shown(target: URL) -> str:
 
 def _base(settings: ProviderSettings, endpoints: Collection[str]) -> tuple[URL, str | None]:
     """The base URL ending in a slash, and the UNIX socket under it."""
-    base, uds = with_region(settings.base_url or "", settings), settings.quirks.get("uds")
-    base = _ENVIRONMENT.sub(_from_environment, base)
+    base, uds = filled(settings.base_url or "", settings), settings.quirks.get("uds")
     if base.startswith("unix:"):
         base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")
     if not base:
@@ -161,14 +157,6 @@ def _base(settings: ProviderSettings, endpoints: Collection[str]) -> tuple[URL, 
         shown = redact_url(base)
         raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {shown!r}")
     return url, uds
-
-
-def _from_environment(match: re.Match[str]) -> str:
-    """A part of a catalogue row's address that comes from the environment (an account, a resource)."""
-    value = os.environ.get(match[1])
-    if not value:
-        raise ValueError(f"set {match[1]} in the daemon's environment, or base_url in the configuration")
-    return value
 
 
 def _authority(base: URL) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from meshd.connectors.secrets.replacement import Replacements, Verdict
 from meshd.connectors.secrets.stores import MakeStore, SecretStores, make_store
@@ -27,8 +28,7 @@ class _Values(dict[str, str]):
         return f"{sorted(self)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(msgspec.Struct, frozen=True):
     """changed: names with a new value. unsettled: a source is being written, so look again in a moment."""
 
     changed: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 
 import msgspec
 
@@ -112,6 +113,7 @@ def _type(data: bytes) -> bytes:
     return kind.encode(errors="replace").translate(None, b"\r\n") if isinstance(kind, str) else b"message"
 
 
+@cache
 def _translator() -> Translator:
     """Loaded when two formats meet."""
     from meshd.formats.anthropic.conversation.translator import AnthropicTranslator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from urllib.parse import quote
 
 from meshd.formats.bedrock.answer import read_answer
@@ -49,6 +50,7 @@ class BedrockProviderSide(JSONProviderSide):
         return EventReader(body, **{**watched(call, address, opened), **framed})
 
 
+@cache
 def _translator() -> ProviderTranslator:
     from meshd.formats.bedrock.conversation.translator import BedrockTranslator
 

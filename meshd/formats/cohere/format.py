@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from meshd.formats.cohere import answer
 from meshd.formats.cohere.models import read_listing, read_model
@@ -44,6 +45,7 @@ class CohereProviderSide(JSONProviderSide):
         return read_rows(body, call.operation) if reader is None else reader(body)
 
 
+@cache
 def _translator() -> Translator:
     """Loaded when an app asks."""
     from meshd.formats.cohere.conversation.translator import CohereTranslator

@@ -34,6 +34,8 @@ def by_part(parts: Iterable[Part], citations: Sequence[Citation]) -> list[tuple[
     """What each part cites: a text has the citations that end in it, with their places in it. The last text has those
     that have no place."""
     told = list(parts)
+    if not citations:
+        return [()] * len(told)
     found: list[list[Citation]] = [[] for _ in told]
     texts: list[tuple[int, int, int]] = []  # the part's number, where its text begins and ends
     at = 0

@@ -37,12 +37,21 @@ _LAST_HIGH = re.compile(r"(?:[^\\]|^)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})$")
 
 def with_functions(conversation: Conversation) -> Conversation:
     """The same with functions instead of custom tools."""
-    if not any(isinstance(tool, Tool) and tool.custom for tool in conversation.tools) and not any(
-        isinstance(part, ToolCall) and part.custom for turn in conversation.turns for part in turn.parts
-    ):
+    if not _has_custom(conversation):
         return conversation
     turns = tuple(replace(turn, parts=tuple(map(_as_function_call, turn.parts))) for turn in conversation.turns)
     return replace(conversation, tools=tuple(map(_as_function, conversation.tools)), turns=turns)
+
+
+def _has_custom(conversation: Conversation) -> bool:
+    for tool in conversation.tools:
+        if isinstance(tool, Tool) and tool.custom:
+            return True
+    for turn in conversation.turns:
+        for part in turn.parts:
+            if isinstance(part, ToolCall) and part.custom:
+                return True
+    return False
 
 
 def _as_function(tool: Tool | Other) -> Tool | Other:
@@ -69,9 +78,9 @@ def _as_function_call(part: Part) -> Part:
 
 def custom_again(answer: Answer, asked: Conversation | None) -> Answer:
     """An answer whose calls of the request's custom tools are calls of custom tools."""
-    tools = {} if asked is None else by_name(asked.tools)
-    if not any(tool.custom for tool in tools.values()):
+    if asked is None or not any(isinstance(tool, Tool) and tool.custom for tool in asked.tools):
         return answer
+    tools = by_name(asked.tools)
     choices = tuple(
         replace(choice, parts=tuple(_as_custom_call(part, tools) for part in choice.parts)) for choice in answer.choices
     )

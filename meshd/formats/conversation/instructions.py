@@ -20,6 +20,8 @@ def with_instructions_first(conversation: Conversation) -> Conversation:
     """The same with one system turn at most, the first. Later instructions are said in the user's turn before them, in
     a tag, so that what was said earlier stays as it was, and in the provider's prompt cache."""
     turns = conversation.turns
+    if turns and turns[0].role is not Role.DEVELOPER and all(turn.role not in _GIVEN for turn in turns[1:]):
+        return conversation
     later = next((n for n, turn in enumerate(turns) if turn.role not in _GIVEN), len(turns))
     first = turns[:later]
     if len(first) > 1 or any(turn.role is Role.DEVELOPER for turn in first):

@@ -31,6 +31,8 @@ def portable(conversation: Conversation, format: str) -> Conversation:
             raise _refused("previous_response_id")
         for name in parameters.bound:
             raise _refused(name)
+    if not _has_other(conversation):
+        return conversation
     tools = tuple(tool for tool in conversation.tools if _is_kept(tool, format, "tools"))
     turns = []
     for turn in conversation.turns:
@@ -39,9 +41,18 @@ def portable(conversation: Conversation, format: str) -> Conversation:
             turns.append(turn)
         elif parts:
             turns.append(replace(turn, parts=parts))
-    if len(tools) == len(conversation.tools) and turns == list(conversation.turns):
-        return conversation
     return replace(conversation, tools=tools, turns=tuple(turns))
+
+
+def _has_other(conversation: Conversation) -> bool:
+    for tool in conversation.tools:
+        if isinstance(tool, Other):
+            return True
+    for turn in conversation.turns:
+        for part in turn.parts:
+            if isinstance(part, Other):
+                return True
+    return False
 
 
 def _is_of(record: Record, format: str) -> bool:

@@ -33,6 +33,8 @@ class Fields:
     strict: a value of another type than the format's is refused. Otherwise it counts as not given.
     """
 
+    __slots__ = ("_odd", "_value", "format", "left", "strict", "where")
+
     def __init__(self, value: Mapping[str, Any], where: str, format: str, *, strict: bool) -> None:
         self.where = where
         self.format = format
@@ -81,7 +83,9 @@ class Fields:
         """An object inside; without fields if there is none. A caller that takes it must keep its original as part of
         this one's: see `keep`."""
         value = self.take(name)
-        return Fields.of({} if value is None else value, self.place(name), self.format, strict=self.strict)
+        if value is None:
+            return Fields({}, self.place(name), self.format, strict=self.strict)
+        return Fields.of(value, self.place(name), self.format, strict=self.strict)
 
     def keep(self, inner: Fields) -> None:
         """Mark this object if the one inside it is marked."""
@@ -89,10 +93,13 @@ class Fields:
 
     def text(self, name: str, *, always: bool = False) -> str:
         """always: a writer writes it even if it is empty."""
-        value = self.left.pop(name, _ABSENT)
-        if not value or value is _ABSENT:
-            self._odd = self._odd or value is None or always is (value is _ABSENT)
-        if value is None or value is _ABSENT:
+        if name not in self.left:
+            self._odd = self._odd or always
+            return ""
+        value = self.left.pop(name)
+        if not value:
+            self._odd = self._odd or value is None or not always
+        if value is None:
             return ""
         if not isinstance(value, str):
             self.refuse(name, "text")
@@ -100,6 +107,8 @@ class Fields:
         return value
 
     def number(self, name: str) -> float | None:
+        if name not in self.left:
+            return None
         value = self.take(name)
         if value is None:
             return None
@@ -109,6 +118,8 @@ class Fields:
         return value
 
     def whole(self, name: str) -> int | None:
+        if name not in self.left:
+            return None
         value = self.take(name)
         if value is None:
             return None
@@ -118,6 +129,8 @@ class Fields:
         return value
 
     def flag(self, name: str) -> bool | None:
+        if name not in self.left:
+            return None
         value = self.take(name)
         if value is not None and not isinstance(value, bool):
             self.refuse(name, "true or false")
@@ -132,6 +145,8 @@ class Fields:
 
     def entries(self, name: str) -> list[Any]:
         """A list that a writer leaves out if it is empty."""
+        if name not in self.left:
+            return []
         value = self.take(name)
         if value is None:
             return []
@@ -142,6 +157,8 @@ class Fields:
         return value
 
     def json(self, name: str) -> Json | None:
+        if name not in self.left:
+            return None
         value = self.take(name)
         return None if value is None else json_of(value)
 

@@ -6,6 +6,7 @@ Its paths name the model, and whether an answer is streamed: a body has them as 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from urllib.parse import quote
 
 import msgspec
@@ -120,6 +121,7 @@ class GeminiAppSide(JSONAppSide):
         return b"data: %s\r\n\r\n" % data
 
 
+@cache
 def _translator() -> Translator:
     """Loaded when two formats meet."""
     from meshd.formats.gemini.conversation.translator import GeminiTranslator

@@ -24,22 +24,18 @@ def usage_in(report: object, units: Units = ()) -> Usage | None:
     of 0 is left out by the provider."""
     if not isinstance(report, Mapping):
         return None
-    prompt, total = _count(report, "promptTokenCount"), _count(report, "totalTokenCount")
-    said = _count(report, "candidatesTokenCount", "responseTokenCount")
+    counts = {name: within(count) for name, told in report.items() if (count := first_count(told)) is not None}
+    prompt, total = counts.get("promptTokenCount"), counts.get("totalTokenCount")
+    said = counts.get("candidatesTokenCount", counts.get("responseTokenCount"))
     if prompt is None and said is None:
         return None
-    thought, read = _count(report, "thoughtsTokenCount") or 0, _count(report, "cachedContentTokenCount") or 0
+    thought, read = counts.get("thoughtsTokenCount", 0), counts.get("cachedContentTokenCount", 0)
     output = (said or 0) + max(thought, 0)
-    asked = (prompt or 0) + max(_count(report, "toolUsePromptTokenCount") or 0, 0)
+    asked = (prompt or 0) + max(counts.get("toolUsePromptTokenCount", 0), 0)
     if said is None and not thought and total is not None and total > asked:
         output = total - asked
     units += _audio(report)
     return Usage(within(asked), within(output), read, None, units, min(max(thought, 0), max(output, 0)))
-
-
-def _count(report: Mapping[str, Any], *names: str) -> int | None:
-    found = first_count(*(report.get(name) for name in names))
-    return None if found is None else within(found)
 
 
 def _audio(report: Mapping[str, Any]) -> Units:
@@ -54,10 +50,8 @@ def _of_audio(report: Mapping[str, Any], name: str) -> int | None:
     rows = report.get(name)
     if not isinstance(rows, list):
         return None
-    counts = (
-        _count(row, "tokenCount") or 0 for row in rows if isinstance(row, dict) and row.get("modality") == "AUDIO"
-    )
-    return within(sum(counts))
+    heard = (row.get("tokenCount") for row in rows if isinstance(row, dict) and row.get("modality") == "AUDIO")
+    return within(sum(within(first_count(told) or 0) for told in heard))
 
 
 def units_in(candidates: list[dict[str, Any]]) -> Units:

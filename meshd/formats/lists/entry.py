@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+
+class Entry(msgspec.Struct, frozen=True):
     """Something that apps may ask for by `id`. kind: `pool`, `capability`, `model`, or `alias`, which stands for
     `target`. owner: the provider of a model, else `mesh`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from urllib.parse import quote
 
 import msgspec
@@ -108,6 +109,7 @@ class OpenAIAppSide(JSONAppSide):
         return b"data: %b\n\n" % data
 
 
+@cache
 def _translator() -> Translator:
     """Loaded when two formats meet: most daemons never need it."""
     from meshd.formats.openai.conversation.translator import OpenAITranslator

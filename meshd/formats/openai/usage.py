@@ -139,8 +139,8 @@ def adds_up(wire: WireUsage) -> bool:
     )
     if not (type(prompt) is type(output) is type(total) is int and total == prompt + output):
         return False
-    if details is not None and details != _NO_CACHE and details != _NO_CACHE_OR_AUDIO:
-        return False
+    if details is not None and (type(details) is not dict or any(details.values())):
+        return False  # a cache, audio or images
     details = wire.completion_tokens_details
     if details is not None:
         if type(details) is not dict or "thinking_tokens" in details or "thoughts_tokens" in details:
@@ -159,8 +159,6 @@ def adds_up(wire: WireUsage) -> bool:
 
 _UNITS = {"seconds": "seconds", "search_units": "searches", "pages_processed": "pages"}
 _THINKING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
-_NO_CACHE = {"cached_tokens": 0}
-_NO_CACHE_OR_AUDIO = {"cached_tokens": 0, "audio_tokens": 0}  # openai's
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 
 import msgspec
 
@@ -80,6 +81,7 @@ class ResponsesAppSide(JSONAppSide):
         return (b"event: " + kind + b"\n" if kind else b"") + lines + b"\n\n"
 
 
+@cache
 def _translator() -> Translator:
     """Loaded when two formats meet."""
     from meshd.formats.responses.conversation.translator import ResponsesTranslator

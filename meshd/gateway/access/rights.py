@@ -8,7 +8,6 @@ Must never: change anything, or ask another actor.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -63,8 +62,7 @@ _OF_LIMITS = frozenset(
 """For the apps to which the limit applies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """One caller. app: the rules that filter lists."""
 
     caller: Caller

@@ -10,6 +10,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from meshd.core.fair_eviction import Shares
 from meshd.routing.table.policies import CachePolicy
 
@@ -17,8 +19,7 @@ LARGEST_SHARE = 4  # no answer takes more than this part of a pool's max_size
 ENTRY_BYTES, CHUNK_BYTES = 1024, 64  # bytes of memory in addition to the answer itself
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as the first app
     got it. at: monotonic seconds."""
 

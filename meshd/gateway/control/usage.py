@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from meshd import messages
 from meshd.core.money import dollars
@@ -146,8 +147,7 @@ class Usage(Group):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
+class _Counts(msgspec.Struct, frozen=True):
     """Of apps, by their labels. last_seen: UTC s."""
 
     used: Mapping[str, dict[str, Any]]

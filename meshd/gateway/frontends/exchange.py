@@ -11,9 +11,10 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
@@ -220,12 +221,11 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     return lower
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An answer as it was sent, a body or an error, so that it can be sent once more."""
 
     body: bytes = b""
-    mesh: dict[str, Any] = field(default_factory=dict)
+    mesh: dict[str, Any] = {}
     headers: dict[str, str] | None = None
     error: MeshError | None = None
 

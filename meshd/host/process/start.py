@@ -6,6 +6,7 @@ Owns: the console scripts. Must never: import anything but the standard library 
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from importlib import import_module
@@ -18,6 +19,8 @@ _OURS = ("meshd", "modelmesh")
 
 def daemon() -> NoReturn:
     gc.disable()  # until it is ready: what is imported stays, and collections are a tenth of the start
+    # Another package's plugin would see the configuration, and a search for one reads every package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         _run("meshd", "meshd.app.main")
     finally:  # everything has ended: a late signal must not make the process look killed

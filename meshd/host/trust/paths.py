@@ -17,7 +17,8 @@ import pwd
 import shlex
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from meshd.host.users import uid_of, user_name
 
@@ -29,8 +30,7 @@ _MOST_LINKS = 40  # as in the kernel
 _ACL = "system.posix_acl_access"
 
 
-@dataclass(frozen=True, slots=True)
-class Untrusted:
+class Untrusted(msgspec.Struct, frozen=True):
     """What others can change. repair: the command that ends that."""
 
     path: str

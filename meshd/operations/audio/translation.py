@@ -1,6 +1,6 @@
 """Translations: what is said in a recording, in English."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from meshd.operations.audio.transcription import TEXTS, TRANSCRIPTION
 

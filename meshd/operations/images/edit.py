@@ -1,6 +1,6 @@
 """Images from other images and a description."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from meshd.operations.images.generation import FREE, IMAGE_GENERATION
 

@@ -6,7 +6,7 @@ settled then, and a probation place that it took given back.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.retry import Verdict, asks_for_another, delay, is_final, is_refusal, verdict_on

@@ -7,9 +7,10 @@ Must never: know which limits apply to a request (`rates.py`), read a clock or d
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
+
+import msgspec
 
 from meshd.routing.rates.header_limits import Remaining
 from meshd.routing.rates.sliding_window import SlidingWindow
@@ -17,8 +18,7 @@ from meshd.routing.rates.sliding_window import SlidingWindow
 _INFINITE = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class NoRoom:
+class NoRoom(msgspec.Struct, frozen=True):
     """There is no room. frees_in: seconds until there may be, None: when a request ends. told: the provider asked for
     this pause."""
 

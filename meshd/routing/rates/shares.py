@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import floor
 
+import msgspec
+
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import ProviderSpec, RateSpec
 
@@ -23,7 +25,7 @@ def shared(
     return (
         replace(provider, rate=_part(provider.rate, share)),
         _part(app, share),
-        replace(pacing, max_rpm=_of(pacing.max_rpm, share)),
+        msgspec.structs.replace(pacing, max_rpm=_of(pacing.max_rpm, share)),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -51,8 +50,7 @@ class Wish(enum.Enum):
     NEVER = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True):
     """key: equal for requests with the same answer. read: a kept answer may be used."""
 
     key: bytes

@@ -5,12 +5,12 @@ Must never: change after it was built, or do I/O.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+
+class RetryPolicy(msgspec.Struct, frozen=True):
     max_attempts: int = 2  # on the same model
     backoff: Literal["fixed", "exponential_jitter", "retry_after"] = "exponential_jitter"
     initial_delay: float = 0.5  # s
@@ -22,8 +22,7 @@ class RetryPolicy:
     deadline: float | None = None  # s, all attempts; None: the request's
 
 
-@dataclass(frozen=True, slots=True)
-class DeactivationPolicy:
+class DeactivationPolicy(msgspec.Struct, frozen=True):
     retry_limit: int = 3  # consecutive failures
     error_codes: frozenset[int] | None = None  # those that count; None: retryable codes, 401, 403
     error_rate_threshold: float | None = None  # of the requests within `window`
@@ -31,8 +30,7 @@ class DeactivationPolicy:
     maintenance: str | None = None  # cron expression and duration, "0 3 * * sun 2h"
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryPolicy:
+class RecoveryPolicy(msgspec.Struct, frozen=True):
     cooldown: float = 60.0  # s
     max_cooldown: float = 900.0  # s
     probe_on_start: bool = False
@@ -41,15 +39,13 @@ class RecoveryPolicy:
     quota_reset_schedule: Literal["monthly", "daily_utc"] | None = None  # None: the provider's
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPolicy:
+class StreamPolicy(msgspec.Struct, frozen=True):
     first_token_timeout: float = 30.0  # s
     idle_timeout: float = 30.0  # s
     on_failure: Literal["continue", "terminate"] = "continue"
 
 
-@dataclass(frozen=True, slots=True)
-class PacingPolicy:
+class PacingPolicy(msgspec.Struct, frozen=True):
     """`rate_limit` of a pool. threshold: the fraction of a limit at which `rate-limit-aware` moves on.
     min_delta (s), max_rpm: of the requests to one model of the pool."""
 
@@ -58,15 +54,13 @@ class PacingPolicy:
     max_rpm: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
+class CachePolicy(msgspec.Struct, frozen=True):
     ttl: float = 3600.0  # s
     max_size: int = 64 * 1024**2  # bytes
     scope: Literal["app", "user", "shared"] = "app"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPolicy:
+class SessionPolicy(msgspec.Struct, frozen=True):
     """What makes two requests one session. ttl: seconds without a request after which a session that had to move
     returns to its own model; None: it returns at once."""
 

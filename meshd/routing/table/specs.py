@@ -164,7 +164,7 @@ class ProviderSpec:
     app_keys: bool = False  # that of each app, and none of the daemon's
     keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
     quota_reset: Literal["monthly", "daily", "rolling"] | None = None
-    format: str = "openai"  # that its connector speaks
+    formats: tuple[str, ...] = ("openai",)  # that its connector speaks
 
 
 class Selector(Protocol):

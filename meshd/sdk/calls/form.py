@@ -6,7 +6,6 @@ Owns: the parts' bytes, which pass on as they came. Must never: read a body (`me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -15,8 +14,7 @@ class NotAForm(ValueError):
     """A value that a form cannot hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """field: its name, without the "[]" that some clients add for lists. head, content: its bytes."""
 
     field: str
@@ -24,8 +22,7 @@ class Part:
     content: memoryview
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Form:
+class Form(msgspec.Struct, frozen=True, eq=False):
     """fields: each as JSON: a text, a number, a flag, a map that describes a file, or a list of these."""
 
     boundary: bytes

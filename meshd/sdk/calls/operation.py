@@ -7,7 +7,6 @@ The operations that exist are in `meshd/operations/`, one a file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -16,8 +15,7 @@ Kind = Literal["json", "text", "events", "binary"]
 """The form of an answer: one JSON document; a text; a stream of events; the bytes of a file, which come in pieces."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OperationSpec:
+class OperationSpec(msgspec.Struct, frozen=True, eq=False):
     """name: in answers, logs and statistics; OpenAI's where it has one. method: of the client; "": `NAME.create`. word:
     on the command line. paths: where an app asks, by wire format; of a format that only providers speak, the word of
     their paths that names it.
@@ -72,13 +70,13 @@ class OperationSpec:
     json: bool = True
     form: bool = False
     answer: Kind = "json"
-    answers: Mapping[tuple[str, object], Kind] = field(default_factory=dict)
+    answers: Mapping[tuple[str, object], Kind] = {}
     ends: tuple[str, ...] = ()
     tokens: bool = True
     units: Callable[[Mapping[str, msgspec.Raw]], dict[str, int]] | None = None
     priced_by: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
-    reports: Mapping[str, str] = field(default_factory=dict)
+    reports: Mapping[str, str] = {}
     output: bool = True
     told: bool = False
     repeats: bool = False

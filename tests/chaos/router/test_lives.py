@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import logging
 
+import msgspec
 import pytest
 
 import modelmesh
@@ -69,7 +69,7 @@ def test_prepared_generations_are_told_apart(mesh):
     router = mesh.supervisor.ward("router")
     running = router.router.runtime.config
     for number in (11, 12, 13):
-        generation = dataclasses.replace(running, number=number)
+        generation = msgspec.structs.replace(running, number=number)
         assert mesh.ask("router", Prepare(generation)) == ()
     mesh.ask("router", messages.Commit(12))
     assert router.router.runtime.config.number == 12
@@ -81,7 +81,7 @@ def test_prepared_generations_are_told_apart(mesh):
 
 def test_a_prepared_generation_outlives_a_crash(mesh, eventually):
     running = mesh.supervisor.ward("router").router.runtime.config
-    mesh.ask("router", Prepare(dataclasses.replace(running, number=21)))
+    mesh.ask("router", Prepare(msgspec.structs.replace(running, number=21)))
     mesh.tell("router", Poison())
     restarted(mesh, eventually)
     mesh.ask("router", messages.Commit(21))

@@ -37,15 +37,13 @@ async def test_a_provider_of_another_format_is_left_out_and_says_why() -> None:
             ModelSpec("b.tts", "b", "tts", ("generation.audio-generation.text-to-speech",)),
         ],
         pools=[PoolSpec("speech", "", ("a.tts", "b.tts"))],
-        providers=[ProviderSpec("a", SCRIPTED, format="anthropic"), ProviderSpec("b", SCRIPTED)],
+        providers=[ProviderSpec("a", SCRIPTED, formats=("anthropic",)), ProviderSpec("b", SCRIPTED)],
         connect=OpenAIProvider,
     )
     found = await gateway.post("/mesh/v1/explain", model="speech", path="/v1/audio/speech", input="Hello", voice="a")
     assert found["chosen"] == "b.tts"
     (dropped,) = (row for stage in found["stages"] for row in stage["dropped"])
-    assert (
-        dropped["reason"] == "its provider speaks the format anthropic, in which the mesh cannot ask for audio.speech"
-    )
+    assert dropped["reason"] == "its provider speaks anthropic, in which the mesh cannot ask for audio.speech"
 
 
 def test_a_budget_is_reserved_in_seconds_of_audio(meshd: Any, media: MediaServer) -> None:

@@ -6,8 +6,10 @@ No I/O, and no clock but the deadlines of exchanges.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.frontends.exchange import ClientGone, Reply
@@ -23,7 +25,7 @@ MESH = {"pool": "chat", "model": "p.m", "provider": "p", "cost": 0.5, "routing_t
 JSON = {"content-type": "application/json"}
 USAGE = {"total_tokens": 3}
 A, B = Lookup(b"a"), Lookup(b"b")
-RENEWED = replace(A, read=False)
+RENEWED = msgspec.structs.replace(A, read=False)
 
 
 class App(Asked):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from meshd.catalogue.known import load_provider_rows
 from meshd.compilation.compile import Directories, compile_config
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
@@ -55,6 +59,47 @@ def test_a_provider_whose_address_lacks_a_variable_is_disabled_and_says_which(mo
     monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", "us")
     made = compiled({"providers": {"cloudflare": {"connector": "cloudflare.workers-ai.v1", "api_key": "k"}}})
     assert made.table.providers["cloudflare"].disabled == ""
+
+
+PARTS = {
+    row.id: [part.removeprefix("env:").replace("aws:region", "AWS_REGION") for part in parts]
+    for row in load_provider_rows()
+    if (parts := re.findall(r"\$\{(\S+?)\}", row.base_url or ""))
+}
+
+
+@pytest.mark.parametrize("connector", PARTS)
+def test_each_part_of_an_address_that_is_not_set_is_told(
+    connector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name in ("AWS_DEFAULT_REGION", *PARTS[connector]):
+        monkeypatch.delenv(name, raising=False)
+    section = {"providers": {"it": {"connector": connector, "api_key": "k"}}}
+    disabled = compiled(section).table.providers["it"].disabled
+    assert all(name in disabled for name in PARTS[connector])
+    assert "base_url" in disabled
+    for name in PARTS[connector]:
+        monkeypatch.setenv(name, "here")
+    assert compiled(section).table.providers["it"].disabled == ""
+
+
+def test_the_formats_of_a_provider_are_its_rows_or_its_own() -> None:
+    section = {
+        "anthropic": {"api_key": "k"},
+        "openai": {"api_key": "k"},
+        "cohere": {"api_key": "k"},
+        "deepl": {"api_key": "k"},
+        "house": {**HOUSE, "quirks": {"speaks": ["responses"]}},
+    }
+    made = compiled({"providers": section}).table.providers
+    assert {name: spec.formats for name, spec in made.items()} == {
+        "anthropic": ("anthropic",),
+        "openai": ("openai", "responses"),
+        "cohere": ("cohere",),
+        "deepl": ("openai",),
+        "house": ("responses",),
+    }
 
 
 def test_a_connector_that_is_nowhere_to_be_found_is_kept_by_its_id() -> None:

@@ -46,6 +46,25 @@ def test_a_missing_secret(
     assert found(made, strict=strict) == []
 
 
+def test_a_provider_whose_address_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    made = config(tmp_path, providers={"bedrock": {"connector": "aws.bedrock.v1", "api_key": "k"}})
+    (obstacle,) = preflight.obstacles(made)
+    assert (obstacle.subject, obstacle.fatal) == ("provider", False)
+    assert "provider bedrock is left out: set AWS_REGION" in obstacle.message
+    assert "auth.region" in obstacle.message
+    made = config(tmp_path, providers={"google": {"connector": "google.cloud-ai.v1", "api_key": "k"}})
+    (obstacle,) = preflight.obstacles(made)
+    assert "chirp" in obstacle.message
+    assert "set GOOGLE_CLOUD_PROJECT" in obstacle.message
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "mine")
+    assert found(config(tmp_path, providers={"bedrock": {"connector": "aws.bedrock.v1", "api_key": "k"}})) == []
+    assert found(made) == []
+
+
 def test_a_socket_that_is_taken_or_none(tmp_path: Path) -> None:
     place = tmp_path / "m.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:

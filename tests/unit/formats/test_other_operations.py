@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, cast
 
 import msgspec
@@ -17,7 +16,7 @@ from meshd.sdk.calls.form import Form
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure
 from modelmesh.errors import InvalidRequestError
 
-OPERATION = dataclasses.replace(EMBEDDINGS, paths={**EMBEDDINGS.paths, "vectors": "/vectors"})
+OPERATION = msgspec.structs.replace(EMBEDDINGS, paths={**EMBEDDINGS.paths, "vectors": "/vectors"})
 
 
 class Vectors:
@@ -41,7 +40,7 @@ class Vectors:
         return msgspec.json.encode({"made": msgspec.json.decode(body)["data"][0]["embedding"]})
 
 
-VECTORS: Format = dataclasses.replace(
+VECTORS: Format = msgspec.structs.replace(
     OPENAI, name="vectors", operations={"embeddings": Vectors}, app_operations={"embeddings": Vectors}
 )
 
@@ -97,8 +96,8 @@ async def test_what_cannot_be_said_is_a_failure(body: Any, answer: Any, kind: Fa
 
 
 async def test_a_format_without_the_operation_or_with_a_form_is_not_asked() -> None:
-    unknown = dataclasses.replace(VECTORS, name="unknown")
-    as_it_is = dataclasses.replace(VECTORS, operations={})
+    unknown = msgspec.structs.replace(VECTORS, name="unknown")
+    as_it_is = msgspec.structs.replace(VECTORS, operations={})
     for spoken, form in ((unknown, None), (as_it_is, Form(b"b", (), {}))):
         maker = Maker({})
         with pytest.raises(ProviderFailure, match="which has no embeddings") as raised:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.connectors.providers.scripted.script import Script

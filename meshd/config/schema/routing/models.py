@@ -95,15 +95,19 @@ class ModelConfig(Section):
     )
     enabled: bool = Field(default=True, description="Whether it is used at all.")
     weight: Weight = Field(default=1.0, description="Share of requests under strategies with weights.")
-    pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of this model.")
-    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
-    delivery: DeliveryConfig = Field(default=DeliveryConfig(), description="How it answers.")
-    batch: ModelBatchConfig = Field(default=ModelBatchConfig(), description="Batches.")
+    pricing: PricingConfig = Field(default=PricingConfig.unset(), description="Prices of this model.")
+    budget: BudgetConfig = Field(default=BudgetConfig.unset(), description="Spending limits.")
+    delivery: DeliveryConfig = Field(default=DeliveryConfig.unset(), description="How it answers.")
+    batch: ModelBatchConfig = Field(default=ModelBatchConfig.unset(), description="Batches.")
     features: FeaturesConfig = Field(
-        default=FeaturesConfig(), description="What it can do.", json_schema_extra={"shown_default": "the catalogue's"}
+        default=FeaturesConfig.unset(),
+        description="What it can do.",
+        json_schema_extra={"shown_default": "the catalogue's"},
     )
     constraints: ConstraintsConfig = Field(
-        default=ConstraintsConfig(), description="Its limits.", json_schema_extra={"shown_default": "the catalogue's"}
+        default=ConstraintsConfig.unset(),
+        description="Its limits.",
+        json_schema_extra={"shown_default": "the catalogue's"},
     )
     defaults: dict[str, Any] = Field(default={}, description="Request parameters for requests that do not give them.")
     overrides: dict[str, Any] = Field(default={}, description="Request parameters that replace the app's.")

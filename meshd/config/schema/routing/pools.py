@@ -156,15 +156,19 @@ class PoolConfig(Section):
     balance_mode: Literal["absolute", "relative"] = Field(
         default="relative", description="How `load-balanced` shares: `absolute` evenly, `relative` by headroom."
     )
-    deactivation: DeactivationConfig = Field(default=DeactivationConfig(), description="When a model is set aside.")
-    recovery: RecoveryConfig = Field(default=RecoveryConfig(), description="When it comes back.")
-    retry: RetryConfig = Field(default=RetryConfig(), description="Attempts after a failure.")
-    rate_limit: PoolRateLimitConfig = Field(
-        default=PoolRateLimitConfig(), description="Leaving a model before its limit."
+    deactivation: DeactivationConfig = Field(
+        default=DeactivationConfig.unset(), description="When a model is set aside."
     )
-    hedge: HedgeConfig = Field(default=HedgeConfig(), description="Second attempts in parallel.")
-    stream: StreamConfig = Field(default=StreamConfig(), description="Streams.")
-    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits of all its requests together.")
+    recovery: RecoveryConfig = Field(default=RecoveryConfig.unset(), description="When it comes back.")
+    retry: RetryConfig = Field(default=RetryConfig.unset(), description="Attempts after a failure.")
+    rate_limit: PoolRateLimitConfig = Field(
+        default=PoolRateLimitConfig.unset(), description="Leaving a model before its limit."
+    )
+    hedge: HedgeConfig = Field(default=HedgeConfig.unset(), description="Second attempts in parallel.")
+    stream: StreamConfig = Field(default=StreamConfig.unset(), description="Streams.")
+    budget: BudgetConfig = Field(
+        default=BudgetConfig.unset(), description="Spending limits of all its requests together."
+    )
     unpriced_fields: Literal["refuse", "strip"] = Field(
         default="refuse",
         description="Under a budget, fields of a request that may raise its price by an unknown amount "
@@ -187,4 +191,4 @@ class PoolConfig(Section):
     cache: CacheConfig | None = Field(
         default=None, description="Exact-match response cache.", json_schema_extra={"shown_default": "off"}
     )
-    session: SessionConfig = Field(default=SessionConfig(), description="What a session is.")
+    session: SessionConfig = Field(default=SessionConfig.unset(), description="What a session is.")

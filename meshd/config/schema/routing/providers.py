@@ -153,27 +153,29 @@ class ProviderConfig(OpenSection):
     base_url: Url | None = Field(
         default=None, description="Address of its API.", json_schema_extra={"shown_default": "the connector's"}
     )
-    auth: AuthConfig = Field(default=AuthConfig(), description="How requests are authorised.")
+    auth: AuthConfig = Field(default=AuthConfig.unset(), description="How requests are authorised.")
     timeout: Duration = Field(default=60.0, description="Longest a whole call may take.")
     connect_timeout: Duration = Field(default=5.0, description="Longest connecting may take.")
     max_retries: Count = Field(default=0, description="Retries inside the connector, before the router sees a failure.")
-    connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
+    connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig.unset(), description="Its connections.")
     headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Extra request headers.", repr=False)
     passthrough: bool = Field(
         default=False,
         description="Administrators, and apps with `passthrough`, may use its own API at `/providers/NAME/` over HTTP.",
     )
-    quota: QuotaConfig = Field(default=QuotaConfig(), description="Free-tier allowance.")
-    rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Known limits.")
-    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
-    discovery: ProviderDiscoveryConfig = Field(default=ProviderDiscoveryConfig(), description="What a sync asks for.")
-    health: ProviderHealthConfig = Field(default=ProviderHealthConfig(), description="How it is probed.")
-    catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig(), description="Its model list.")
-    error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="How its HTTP statuses are treated.")
-    pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of all its models.")
-    batch: ProviderBatchConfig = Field(default=ProviderBatchConfig(), description="Batches.")
-    files: FilesConfig = Field(default=FilesConfig(), description="Files.")
-    fine_tuning: FineTuningConfig = Field(default=FineTuningConfig(), description="Fine-tuning.")
+    quota: QuotaConfig = Field(default=QuotaConfig.unset(), description="Free-tier allowance.")
+    rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig.unset(), description="Known limits.")
+    budget: BudgetConfig = Field(default=BudgetConfig.unset(), description="Spending limits.")
+    discovery: ProviderDiscoveryConfig = Field(
+        default=ProviderDiscoveryConfig.unset(), description="What a sync asks for."
+    )
+    health: ProviderHealthConfig = Field(default=ProviderHealthConfig.unset(), description="How it is probed.")
+    catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig.unset(), description="Its model list.")
+    error: ErrorCodesConfig = Field(default=ErrorCodesConfig.unset(), description="How its HTTP statuses are treated.")
+    pricing: PricingConfig = Field(default=PricingConfig.unset(), description="Prices of all its models.")
+    batch: ProviderBatchConfig = Field(default=ProviderBatchConfig.unset(), description="Batches.")
+    files: FilesConfig = Field(default=FilesConfig.unset(), description="Files.")
+    fine_tuning: FineTuningConfig = Field(default=FineTuningConfig.unset(), description="Fine-tuning.")
     managed: Annotated[ManagedConfig | None, NotBuiltYet()] = Field(
         default=None, description="The daemon starts and stops the server itself."
     )

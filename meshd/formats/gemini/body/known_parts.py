@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ _MODALITIES = ("responseModalities", "response_modalities")
 _SPEECH = ("speechConfig", "speech_config")
 
 
-@dataclass(frozen=True, slots=True)
-class PartsInside(Inside):
+class PartsInside(Inside, frozen=True):
     """part_names: what a part may have in it whose price is that of its tokens."""
 
     part_names: frozenset[str] = frozenset()

@@ -16,12 +16,13 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
+from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.parts import Part, Reasoning, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.gemini.conversation.content import FORMAT, camelled, inner, read_parts, written_parts
 from meshd.formats.gemini.conversation.finishes import finish_of, written_finish
-from meshd.formats.gemini.conversation.grounding import citations_of, texts_of, written_grounding
+from meshd.formats.gemini.conversation.grounding import KEYS, citations_of, texts_of, written_grounding
 from meshd.formats.gemini.usage import units_in, usage_in, usage_map
 
 _encode = msgspec.json.Encoder().encode
@@ -46,7 +47,8 @@ def _read(fields: Fields) -> Answer:
     usage = usage_in(fields.left.get("usageMetadata"), units_in(candidates))
     if usage is not None and fields.left.get("usageMetadata") == usage_map(usage):
         del fields.left["usageMetadata"]
-    if candidates != [_choice_map(choice) for choice in choices] or created is not None:
+    called = any(choice.finish is Finish.TOOL_CALLS for choice in choices)  # a writer has only the arguments' text
+    if created is not None or called or candidates != [_choice_map(choice) for choice in choices]:
         fields.odd()
     return Answer(choices, id, model, created, usage, original=fields.original())
 
@@ -73,16 +75,21 @@ def blocked(document: dict[str, Any]) -> bool:
 
 
 def _read_choice(fields: Fields, position: int, id: str) -> Choice:
-    given = fields.left.get("content")
-    texts = texts_of(given.get("parts")) if isinstance(given, dict) else []
+    cited = _cited_by(fields.left)
     content = inner(fields, "content") if isinstance(fields.left.get("content"), dict) else _of({})
     parts = tuple(said(identified(read_parts(content), id)))
     index = fields.whole("index")
     calls = any(isinstance(part, ToolCall) for part in parts)
     finish = finish_of(fields.left.get("finishReason"), calls=calls)
     logprobs = read_logprobs(fields.left.get("logprobsResult"))
-    cited = citations_of(fields.left, texts)
     return Choice(parts, finish, position if index is None else index, "", logprobs, cited)
+
+
+def _cited_by(candidate: dict[str, Any]) -> tuple[Citation, ...]:
+    if not any(candidate.get(key) for key in KEYS):
+        return ()
+    content = candidate.get("content")
+    return citations_of(candidate, texts_of(content.get("parts")) if isinstance(content, dict) else [])
 
 
 def identified(parts: Iterable[Part], id: str, before: int = 0) -> Iterator[Part]:
@@ -103,7 +110,8 @@ def said(parts: Iterable[Part]) -> Iterator[Part]:
     after it."""
     held: Reasoning | None = None
     for part in parts:
-        part = replace(part, original=None) if isinstance(part, Text | Reasoning | ToolCall) else part
+        if part.original is not None and isinstance(part, Text | Reasoning | ToolCall):
+            part = replace(part, original=None)
         if isinstance(part, Text) and not part.text:  # as a stream has a signature
             if not part.signature:
                 continue
@@ -134,8 +142,9 @@ def said(parts: Iterable[Part]) -> Iterator[Part]:
 
 def read_logprobs(value: Any) -> tuple[TokenLogprob, ...]:
     """Of the tokens that were chosen, each with the likeliest at its place."""
-    given = value if isinstance(value, dict) else {}
-    chosen, tops = given.get("chosenCandidates"), given.get("topCandidates")
+    if not isinstance(value, dict):
+        return ()
+    chosen, tops = value.get("chosenCandidates"), value.get("topCandidates")
     found: list[TokenLogprob] = []
     for n, entry in enumerate(chosen if isinstance(chosen, list) else ()):
         place = tops[n] if isinstance(tops, list) and n < len(tops) else None

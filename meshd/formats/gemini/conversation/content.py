@@ -44,6 +44,8 @@ _decode = msgspec.json.Decoder().decode
 
 def camelled(fields: Fields) -> Fields:
     """The same fields in the spelling of JSON; Google's APIs also take `inline_data`."""
+    if "_" not in "".join(fields.left):
+        return fields
     for name in [name for name in fields.left if "_" in name]:
         camel = _UNDERSCORED.sub(lambda found: found[1].upper(), name)
         if camel != name:

@@ -104,6 +104,8 @@ def _is_ours(turn: Turn) -> bool:
 
 def _named(turns: Sequence[Turn]) -> list[Turn]:
     """Turns whose results have the name of the call that they answer: by its id, else in order."""
+    if all(not isinstance(part, ToolResult) or part.name for turn in turns for part in turn.parts):
+        return list(turns)
     names: dict[str, str] = {}
     waiting: list[str] = []
 

@@ -28,8 +28,7 @@ MOST_THOUGHT = 10**7  # tokens
 Does = Literal["pass", "priced", "writes_cache", "needs_budget_free", "names_models"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     does: Does
     harmless: tuple[Any, ...] = ()
 

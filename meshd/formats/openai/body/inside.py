@@ -29,13 +29,12 @@ _TEXT = msgspec.Raw(b'""')
 LIST, MAP = b"[{"
 
 
-@dataclass(frozen=True, slots=True)
-class Inside:
+class Inside(msgspec.Struct, frozen=True):
     """What is known. parts: kind → the names that such a part may have. files: kinds that some providers charge extra
     for. images: kinds of pictures. marks: names that mark what is to be written to a cache."""
 
     message: frozenset[str] = frozenset()
-    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    parts: Mapping[str, frozenset[str]] = {}
     files: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
     tool: frozenset[str] = frozenset()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,7 @@ from meshd.sdk.reading.lenient import whole
 _CONTENTS = ("content", "output")
 
 
-@dataclass(frozen=True, slots=True)
-class ItemsInside(Inside):
+class ItemsInside(Inside, frozen=True):
     """item_kinds: items whose price is that of their tokens."""
 
     item_kinds: frozenset[str] = frozenset()

@@ -48,11 +48,14 @@ def read_answer(body: bytes) -> Answer:
 
 def read_response(document: dict[str, Any]) -> Answer:
     given = document.get("output")
-    output = json_of(given if isinstance(given, list) else [])
-    parts = _said_in(output)
+    items = given if isinstance(given, list) else []
+    came = [json_of(item) for item in items]
+    parts = parts_of(read_items(items, came, "", strict=False))
     finish = finish_of(document, parts)
     cited = citations_of(given)
-    choice = Choice(parts, finish, 0, "", logprobs_of(given), cited, original=Original(FORMAT, output))
+    choice = Choice(
+        parts, finish, 0, "", logprobs_of(given), cited, original=Original(FORMAT, b"[" + b",".join(came) + b"]")
+    )
     rest = {name: value for name, value in document.items() if name != "output"}
     return replace(_read_top(rest), choices=(choice,))
 
@@ -119,7 +122,8 @@ def written_response(answer: Answer, asked: Conversation | None = None) -> dict[
         came = msgspec.json.decode(original.json)
         same = _read_top(came) == replace(answer, choices=()) and finish_of(came, choice.parts) is choice.finish
         made = came if same else {**came, **made}
-    return {**made, "output": _output(choice, base, asked)}
+    made["output"] = _output(choice, base, asked)
+    return made
 
 
 def _output(choice: Choice, base: str, asked: Conversation | None) -> Any:
@@ -131,7 +135,7 @@ def _output(choice: Choice, base: str, asked: Conversation | None) -> Any:
 
 
 def _said_in(output: bytes) -> tuple[Part, ...]:
-    return parts_of(read_items(_raw_items(output), "", strict=False))
+    return parts_of(read_items(msgspec.json.decode(output), _raw_items(output), "", strict=False))
 
 
 def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list[Any]:
@@ -177,7 +181,8 @@ class Ids:
 
 
 def written_call(part: ToolCall, base: str, index: int, tools: Mapping[str, Tool], ids: Ids) -> dict[str, Any]:
-    call = replace(part, id=ids.own(part.id, "call", base, index))
+    own = ids.own(part.id, "call", base, index)
+    call = part if own == part.id else replace(part, id=own)
     id = item_id("ctc" if part.custom else "fc", base, index)
     return {"id": id, **call_item(call, tools)} | ({} if part.custom else {"status": "completed"})
 

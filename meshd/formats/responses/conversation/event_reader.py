@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from meshd.formats.conversation.answer import Finish, TokenLogprob
 from meshd.formats.conversation.events import (
     Began,
@@ -193,7 +191,7 @@ class EventReader:
 
 
 def _parts(item: dict[str, Any]) -> tuple[Part, ...]:
-    return parts_of(read_items([msgspec.Raw(json_of(item))], "", strict=False))
+    return parts_of(read_items([item], [json_of(item)], "", strict=False))
 
 
 def _text(value: Any) -> str:

@@ -45,31 +45,27 @@ _OF_MODEL = frozenset(
     {"computer_call", "local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request", "program"}
 )
 _BRINGS_TOOLS = ("additional_tools", "tool_search_output")
-_TOOLS = b'"tools"'
 
 
-def read_items(items: Sequence[msgspec.Raw], where: str, *, strict: bool) -> list[Turn]:
-    """Raises InvalidRequestError if strict."""
+def read_items(items: Sequence[Any], came: Sequence[bytes], where: str, *, strict: bool) -> list[Turn]:
+    """came: each item as JSON. Raises InvalidRequestError if strict."""
     turns: list[tuple[Role, list[Part], list[bytes]]] = []
-    for n, raw in enumerate(items):
-        role, parts = _read_item(Fields.of(_decode(raw), f"{where}[{n}]", FORMAT, strict=strict))
+    for n, item in enumerate(items):
+        role, parts = _read_item(Fields.of(item, f"{where}[{n}]", FORMAT, strict=strict))
         if role is not Role.ASSISTANT or not turns or turns[-1][0] is not role:
             turns.append((role, [], []))
         turns[-1][1].extend(parts)
-        turns[-1][2].append(bytes(raw))
+        turns[-1][2].append(came[n])
     return [
-        Turn(role, tuple(parts), original=Original(FORMAT, b"[" + b",".join(came) + b"]"))
-        for role, parts, came in turns
+        Turn(role, tuple(parts), original=Original(FORMAT, b"[" + b",".join(these) + b"]"))
+        for role, parts, these in turns
     ]
 
 
-def tools_in(items: Iterable[msgspec.Raw]) -> list[Any]:
+def tools_in(items: Iterable[Any]) -> list[Any]:
     """The tools that come with items."""
     found: list[Any] = []
-    for raw in items:
-        if _TOOLS not in bytes(raw):
-            continue
-        item = _decode(raw)
+    for item in items:
         if isinstance(item, dict) and item.get("type") in _BRINGS_TOOLS and isinstance(item.get("tools"), list):
             found += item["tools"]
     return found
@@ -164,7 +160,7 @@ class ItemWriter:
         if original is not None and original.format == FORMAT:
             items = _decode(original.json)
             raws = msgspec.json.decode(original.json, type=list[msgspec.Raw]) if isinstance(items, list) else []
-            if read_items(raws, "", strict=False) == [turn]:
+            if read_items(items, raws, "", strict=False) == [turn]:
                 return list(raws)
         return list(self._items(turn))
 

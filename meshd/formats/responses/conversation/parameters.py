@@ -24,7 +24,9 @@ _BOUND = ("conversation", "prompt", "background")
 def read_parameters(fields: Fields) -> Parameters:
     original = Original(FORMAT, json_of(fields.left))
     bound = tuple(name for name in _BOUND if fields.left.get(name) not in (None, False))
-    reasoning, text, include = fields.inner("reasoning"), fields.inner("text"), fields.entries("include")
+    effort, shown = _read_reasoning(fields)
+    verbosity, wanted = _read_text(fields)
+    include = fields.entries("include")
     stream, top_logprobs = fields.flag("stream"), fields.whole("top_logprobs")
     return Parameters(
         max_output_tokens=_limit(fields),
@@ -32,10 +34,10 @@ def read_parameters(fields: Fields) -> Parameters:
         top_p=fields.number("top_p"),
         logprobs=_LOGPROBS in include,
         top_logprobs=top_logprobs,
-        reasoning_effort=reasoning.text("effort"),
-        reasoning_shown=True if reasoning.text("summary") or reasoning.text("generate_summary") else None,
-        verbosity=text.text("verbosity"),
-        response_format=_read_format(text),
+        reasoning_effort=effort,
+        reasoning_shown=shown,
+        verbosity=verbosity,
+        response_format=wanted,
         tool_choice=read_tool_choice(fields),
         parallel_tool_calls=fields.flag("parallel_tool_calls"),
         user=fields.text("user"),
@@ -45,6 +47,23 @@ def read_parameters(fields: Fields) -> Parameters:
         bound=bound,
         original=original,
     )
+
+
+def _read_reasoning(fields: Fields) -> tuple[str, bool | None]:
+    """The effort, and whether it is shown."""
+    if "reasoning" not in fields.left:
+        return "", None
+    reasoning = fields.inner("reasoning")
+    effort, summary, generated = (reasoning.text(name) for name in ("effort", "summary", "generate_summary"))
+    return effort, True if summary or generated else None
+
+
+def _read_text(fields: Fields) -> tuple[str, ResponseFormat | None]:
+    """The verbosity and the format."""
+    if "text" not in fields.left:
+        return "", None
+    text = fields.inner("text")
+    return text.text("verbosity"), _read_format(text)
 
 
 def _limit(fields: Fields) -> int | None:

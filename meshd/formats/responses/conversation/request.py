@@ -21,8 +21,13 @@ from modelmesh.errors import InvalidRequestError
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _Input(msgspec.Struct):
+    input: list[msgspec.Raw]
+
+
+_input = msgspec.json.Decoder(_Input).decode
 
 
 @not_too_deep(InvalidRequestError, "the body")
@@ -38,17 +43,17 @@ def read_request(body: bytes) -> Conversation:
         turns.append(_of_text(Role.SYSTEM, instructions))
     elif instructions is not None:
         fields.refuse("instructions", "text")
-    items = _raw_items(_raw_fields(lenient.whole(body))["input"]) if isinstance(given, list) else []
     if isinstance(given, str):
         turns.append(_of_text(Role.USER, given))
     elif isinstance(given, list):
-        turns += read_items(items, "input", strict=True)
+        turns += read_items(given, _input(lenient.whole(body)).input, "input", strict=True)
     elif given is not None:
         raise invalid("input", "text or a list of items")
     listed = fields.entries("tools")
     tools = read_tools(listed, "tools", strict=True)
-    brought = [tool for tool in tools_in(items) if tool not in listed]
-    tools += [tool for tool in read_tools(brought, "input", strict=False) if isinstance(tool, Tool)]
+    brought = [tool for tool in tools_in(given if isinstance(given, list) else ()) if tool not in listed]
+    if brought:
+        tools += [tool for tool in read_tools(brought, "input", strict=False) if isinstance(tool, Tool)]
     parameters = read_parameters(Fields(fields.left, "", FORMAT, strict=True))
     return Conversation(model, tuple(turns), needed(tools, parameters.tool_choice), parameters)
 

@@ -49,15 +49,17 @@ def _read_tool(fields: Fields, group: Namespace | None = None) -> Tool | Other:
     kind = fields.take("type")
     if kind == "function":
         name = _name(fields)
-        tool = Tool(name, fields.text("description"), fields.json("parameters"), fields.flag("strict"))
+        description, schema = fields.text("description"), fields.json("parameters")
+        tool = Tool(name, description, schema, fields.flag("strict"), original=original)
     elif kind == "custom":
         name = _name(fields)
-        tool = Tool(name, fields.text("description"), custom=True, grammar=_read_grammar(fields))
+        description, grammar = fields.text("description"), _read_grammar(fields)
+        tool = Tool(name, description, custom=True, grammar=grammar, original=original)
     else:
         return Other(kind=kind if isinstance(kind, str) else "", spare=group is not None, original=original)
-    if group is not None:
-        tool = replace(tool, name=joined(group.name, name), namespace=group, local=name)
-    return replace(tool, original=original)
+    if group is None:
+        return tool
+    return replace(tool, name=joined(group.name, name), namespace=group, local=name)
 
 
 def _name(fields: Fields) -> str:

@@ -13,8 +13,9 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
@@ -37,8 +38,7 @@ _EXPOSED = ", ".join(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(msgspec.Struct, frozen=True):
     """One address. tls: None without TLS. wants_tls: it is that of a connection that came without, to be refused."""
 
     is_unix: bool

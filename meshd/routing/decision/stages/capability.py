@@ -25,9 +25,9 @@ class CapabilityStage(Stage):
     @staticmethod
     def _unspoken(model: ModelSpec, question: Question) -> str | None:
         operation, provider = question.needs.operation, question.table.providers.get(model.provider)
-        if provider is None or operation.spoken_in(provider.format):
+        if provider is None or any(map(operation.spoken_in, provider.formats)):
             return None
-        return f"its provider speaks the format {provider.format}, in which the mesh cannot ask for {operation}"
+        return f"its provider speaks {', '.join(provider.formats)}, in which the mesh cannot ask for {operation}"
 
 
 class DeliveryStage(Stage):

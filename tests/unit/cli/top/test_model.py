@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from meshd.cli.top import lines, model, tables
 from meshd.cli.top.model import Cell, Column, History, Line, Snapshot, Table, fitted, minute_series, sparkline

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -17,7 +16,7 @@ from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, Provi
 from modelmesh import BudgetExceededError, InvalidRequestError, MeshError, NoActiveModelError, NotFoundError
 
 ADDRESS = Address("api.example.com", "https://api.example.com/v1/messages")
-MESSAGES = dataclasses.replace(CHAT, paths={**CHAT.paths, "anthropic": "/v1/messages"})
+MESSAGES = msgspec.structs.replace(CHAT, paths={**CHAT.paths, "anthropic": "/v1/messages"})
 APP: Any = ANTHROPIC.app
 
 

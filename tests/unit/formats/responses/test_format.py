@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -17,7 +16,7 @@ from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, Provi
 from modelmesh.errors import InvalidRequestError, RateLimitError
 
 ADDRESS = Address("api.example.com", "https://api.example.com/v1/responses")
-ASKED = dataclasses.replace(CHAT, paths={"openai": "/v1/chat/completions", "responses": "/v1/responses"})
+ASKED = msgspec.structs.replace(CHAT, paths={"openai": "/v1/chat/completions", "responses": "/v1/responses"})
 OUTPUT = b'[ {"type":"message","role":"assistant","content":[{"type":"output_text","text":"Yes."}]}]'
 
 

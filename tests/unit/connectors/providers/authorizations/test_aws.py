@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from meshd.connectors.providers.addresses import filled
 from meshd.connectors.providers.authorizations.aws import PAUSE, AwsAuthorization
 from meshd.connectors.providers.authorizations.known import authorization
-from meshd.connectors.providers.aws_region import region_of, with_region
+from meshd.connectors.providers.aws_region import region_of
 from meshd.host import clock
 from meshd.sdk import FailureKind, ProviderFailure, ProviderSettings
 from meshd.sdk.http.authorization import Unauthorized
@@ -171,18 +172,18 @@ async def test_a_body_that_still_comes_is_not_signed(environment: pytest.MonkeyP
 
 def test_the_region(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where = "https://bedrock-runtime.${aws:region}.amazonaws.com"
-    with pytest.raises(ValueError, match="no AWS region"):
+    with pytest.raises(ValueError, match="set AWS_REGION"):
         made()
     (home / "config").write_text("[default]\nregion = eu-west-1\n[profile work]\nregion = eu-west-2\n")
     assert region_of(settings()) == "eu-west-1"
     assert region_of(settings(profile="work")) == "eu-west-2"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
     monkeypatch.setenv("AWS_REGION", "us-west-2")
-    assert with_region(where, settings(profile="work")) == "https://bedrock-runtime.us-west-2.amazonaws.com"
+    assert filled(where, settings(profile="work")) == "https://bedrock-runtime.us-west-2.amazonaws.com"
     assert region_of(settings(region="ca-central-1")) == "ca-central-1"
     named = ProviderSettings("here", "c", base_url="https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com")
     assert region_of(named) == "us-gov-west-1"
-    assert with_region("https://example.com", settings()) == "https://example.com"
+    assert filled("https://example.com", settings()) == "https://example.com"
     for bad in ("us/../east", "a.b", "x" * 40, "Us-east-1"):
         with pytest.raises(ValueError, match="not an AWS region"):
             region_of(settings(region=bad))
