@@ -25,6 +25,7 @@ def provider() -> Iterator[AllBatchApis]:
 def with_keys(provider: AllBatchApis, api: str, *keys: str) -> dict[str, Any]:
     made = config(provider, api, there={"api_keys": list(keys)})
     del made["providers"]["there"]["api_key"]
+    made["models"]["there.m"]["batch"]["polling"] = "0.5s"
     return made
 
 
