@@ -13,7 +13,7 @@ providers are quirks in `meshd/catalogue/providers.toml`, not classes:
   rename, drop       request fields to send under another name, or not at all
   add, usual, clamp  fields to send and not to send, and bounds of numbers (`formats/openai/body/quirks.py`)
   roles, drop_in_messages   roles of messages to send as others, and fields not to send (the same)
-  [tokens_]at_once   operation → how many inputs, or tokens, a call takes, also by model (`formats/split.py`)
+  at_once, tokens_at_once   operation → how many inputs, or tokens, a call takes, also by model (`formats/split.py`)
   rows               operation → the name of the list in its answers
   query              query parameters for every request (`api-version`)
   models_path        where models are listed, relative to base_url
