@@ -20,6 +20,17 @@ from meshd.core.text.key_path import Path as KeyPath
 from meshd.host.trust.paths import untrusted
 from meshd.pull.store import is_file, list_models, models_dir
 
+_OF_STORES = (
+    "command",
+    "set_command",
+    "passphrase_file",
+    "key_file",
+    "token_file",
+    "secret_id_file",
+    "credentials_file",
+)
+"""Keys of secret stores that name a program or a file."""
+
 
 def untrusted_config(config: MeshConfig) -> Problem | None:
     """The configuration file, if others can change it."""
@@ -65,6 +76,7 @@ def untrusted_packages(registry: ConnectorRegistry | None = None) -> Iterator[Pr
 
 
 def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple[KeyPath, str, Path]]:
+    yield from _files_of_stores(config)
     stores = SecretStores(secret_sources(config))
     try:
         for name, wanted in config.secret_paths().items():
@@ -94,6 +106,17 @@ def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple
     for at, settings in (*sinks, (("storage",), config.storage.settings)):
         if isinstance(settings.get("path"), str):
             yield at, "what is written there", Path(settings["path"]).expanduser()
+
+
+def _files_of_stores(config: MeshConfig) -> Iterator[tuple[KeyPath, str, Path]]:
+    """Programs and keys with which secrets are read."""
+    sources = secret_sources(config)
+    for _, settings in sources.stores:
+        for key in _OF_STORES:
+            given = settings.get(key)
+            name = given[0] if isinstance(given, list | tuple) and given else given
+            if isinstance(name, str) and "/" in name:
+                yield ("secrets", key), f"`secrets.{key}`", Path(sources.folder) / Path(name).expanduser()
 
 
 def _places_of(module: str) -> list[str]:

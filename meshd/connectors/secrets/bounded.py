@@ -20,6 +20,7 @@ from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, Secr
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_FAIR = 0.9  # of the time of all calls: enough to say that a store does not answer
 _SOONEST, _LATEST = 0.5, 8.0  # s for which a store that did not answer is left alone; doubled each time
 
 
@@ -32,14 +33,16 @@ class BoundedStore(SecretStore):
         self._timeout = timeout
         self._thread = _Thread(f"meshd-secrets-{id}")
         self._unanswered: Future[Any] | None = None
-        self._until = float("inf")  # when answers are wanted, of all calls that belong together
+        self._round = self._until = float(
+            "inf"
+        )  # all calls that belong together: their seconds, and when they are over
         self._pause = _SOONEST
         self.again_at = 0.0  # by time.monotonic()
         self.standing = StoreStanding(id)
 
     def begin(self, seconds: float) -> None:
         """The calls from now on belong together, and may take so long altogether."""
-        self._until = time.monotonic() + seconds
+        self._round, self._until = seconds, time.monotonic() + seconds
 
     def retry(self) -> None:
         """Ask again at once, also if it has just not answered."""
@@ -79,10 +82,15 @@ class BoundedStore(SecretStore):
         now = time.monotonic()
         if now < self.again_at:
             raise SecretStoreUnreachable(self.standing.error)
+        left = self._until - now
+        if left <= 0:
+            raise SecretStoreUnreachable(f"{self.standing.store} was not asked, as others took too long")
         try:
-            found = self._answer(lambda: work(*args, **kwargs), min(self._timeout, self._until - now))
+            found = self._answer(lambda: work(*args, **kwargs), min(self._timeout, left))
         except SecretStoreUnreachable as error:
-            self._failed(str(error))
+            fair = min(self._timeout, self._round * _FAIR)
+            if left >= fair or not self._is_busy:  # otherwise others have left it too little time
+                self._failed(str(error))
             raise
         except (SecretMissing, SecretStoreError):
             self._answered()
@@ -99,7 +107,7 @@ class BoundedStore(SecretStore):
         asked = self._thread.run(work)
         self._unanswered = asked
         try:
-            return asked.result(max(seconds, 0.0))
+            return asked.result(seconds)
         except TimeoutError:
             if asked.done():  # the store's own
                 raise

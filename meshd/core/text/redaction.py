@@ -15,7 +15,7 @@ from meshd.sdk.http.credentials import MASK
 
 _SECRET_KEY = re.compile(
     r"(?:api[-_]?keys?|(?:secret|private|access|account|subscription|encryption)[-_]?keys?|auth[-_]?keys?"
-    r"|(?:^|[-_])tokens?|secrets?|passwords?|passphrase|authorization|cookie|credentials?)$",
+    r"|(?:^|[-_])tokens?|secrets?|secret[-_]ids?|passwords?|passphrase|authorization|cookie|credentials?)$",
     re.IGNORECASE,
 )
 # No part of a pattern runs over the next "{", so that text full of unclosed references takes linear time.

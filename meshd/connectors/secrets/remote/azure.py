@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from meshd.connectors.secrets.remote.http import Refused, Service
+from meshd.connectors.secrets.remote.http import PATIENCE, Refused, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
 from meshd.host.plain_text import one_line
 from meshd.sdk.secrets import SecretStoreError, SecretStoreUnreachable
@@ -102,7 +103,12 @@ class KeyVaultStore(RemoteStore):
         from azure.identity import ClientSecretCredential, DefaultAzureCredential
 
         given = self._settings
-        options = {"connection_verify": given["ca_file"]} if given.get("ca_file") else {}
+        timeout = given.get("timeout") or PATIENCE
+        options: dict[str, Any] = {"connection_timeout": timeout, "read_timeout": timeout, "retry_total": 0}
+        # An authority that the operator names is not looked up at Microsoft.
+        options["disable_instance_discovery"] = bool(os.environ.get("AZURE_AUTHORITY_HOST"))
+        if given.get("ca_file"):
+            options["connection_verify"] = given["ca_file"]
         if given.get("client_secret"):
             return ClientSecretCredential(given["tenant_id"], given["client_id"], given["client_secret"], **options)
         return DefaultAzureCredential(**options)

@@ -11,12 +11,13 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from meshd.connectors.secrets.files import read_text
-from meshd.connectors.secrets.remote.http import Refused, Service
+from meshd.connectors.secrets.remote.http import PATIENCE, Refused, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
 from meshd.host.plain_text import one_line
 from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
@@ -101,7 +102,7 @@ class GoogleStore(RemoteStore):
 
         try:
             credentials = self._credentials()
-            credentials.refresh(Request())
+            credentials.refresh(partial(Request(), timeout=self._settings.get("timeout") or PATIENCE))
         except (GoogleAuthError, OSError, ValueError) as error:
             said = one_line(str(error.args[0]) if error.args else "")[:_MOST_SAID]
             raise SecretStoreUnreachable(f"Google gave no token: {said or type(error).__name__}") from None

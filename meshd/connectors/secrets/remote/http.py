@@ -18,9 +18,12 @@ from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreac
 
 logger = logging.getLogger("meshd.secrets")
 
-_PATIENCE = 4.0
+PATIENCE = 4.0
+"""Seconds for an answer, unless the settings say otherwise."""
 _MOST_SAID = 200
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_warned: set[str] = set()
 
 
 class Refused(SecretStoreError):
@@ -45,7 +48,8 @@ class Service:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url} is not an address: https://…")
         self.where = f"{name} at {parts.netloc.rpartition('@')[2]}"
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK and self.where not in _warned:
+            _warned.add(self.where)  # once, although each reload makes new stores
             logger.warning("%s is asked without TLS: secrets are readable on the way", self.where)
 
     def ask(
@@ -107,7 +111,7 @@ class Service:
 
             from meshd.net.tls import tls_context
 
-            timeout = float(self._settings.get("timeout") or _PATIENCE)
+            timeout = float(self._settings.get("timeout") or PATIENCE)
             self._client = httpx.Client(verify=tls_context(self._settings.get("ca_file")), timeout=timeout)
         return self._client
 

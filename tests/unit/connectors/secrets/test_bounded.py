@@ -113,11 +113,16 @@ def test_one_that_hangs_is_waited_for_once(odd: Odd) -> None:
 
 def test_calls_that_belong_together_have_one_limit(odd: Odd) -> None:
     bounded = BoundedStore("acme.v1", odd, 5.0)
-    bounded.begin(0.0)
+    bounded.begin(0.05)
     released = threading.Event()
     odd.answer = lambda: str(released.wait(20))
-    with pytest.raises(SecretStoreUnreachable):
+    with pytest.raises(SecretStoreUnreachable, match="in time"):
         bounded.get("A")
+    assert "in time" in bounded.standing.error
+    bounded.retry()
+    with pytest.raises(SecretStoreUnreachable, match="was not asked, as others took too long"):
+        bounded.get("B")
+    assert len(odd.asked) == 1
     released.set()
     bounded.close()
 
