@@ -140,7 +140,8 @@ def _responses(base: str, http: Any, model: str, tools: bool, found: Heard) -> N
 def _gemini(base: str, http: Any, model: str, tools: bool, found: Heard) -> None:
     declared = FunctionDeclaration(name=TOOL, parameters_json_schema=_SCHEMA)
     config = GenerateContentConfig(tools=[Tool(function_declarations=[declared])]) if tools else None
-    client = genai.Client(api_key="none", http_options=HttpOptions(base_url=base, httpx_client=http))
+    options = HttpOptions(base_url=base, httpx_client=http, async_client_args={"ssl": _NO_ROOTS})
+    client = genai.Client(api_key="none", http_options=options)
     for chunk in client.models.generate_content_stream(model=model, contents="hi", config=config):
         for candidate in chunk.candidates or ():
             assert not found.ended, "it had ended"
