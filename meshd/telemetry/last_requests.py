@@ -21,11 +21,11 @@ class LastRequests:
         self._number = 0
 
     def add(self, outcome: Outcome) -> None:
-        if len(self._kept) >= self._most:
-            del self._kept[self._shares.pop()]
         self._number += 1
         self._kept[self._number] = outcome
         self._shares.put(self._number, (outcome.uid, outcome.app))
+        if len(self._kept) > self._most:
+            del self._kept[self._shares.pop()]
 
     def __iter__(self) -> Iterator[Outcome]:
         """Oldest first."""

@@ -149,7 +149,7 @@ def test_every_member_of_every_pool_is_a_model_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "capability", ["text-to-video", "music-generation", "noise-reduction", "graph-query", "voice-cloning"]
+    "capability", ["text-to-video", "music-generation", "noise-reduction", "graph-query", "audio-separation"]
 )
 def test_what_no_operation_asks_for_makes_no_pool(capability: str) -> None:
     models = {

@@ -107,7 +107,7 @@ def test_instructions_and_tools_are_a_part_of_the_prompt() -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "not JSON"),
+        (b"", "the body is empty"),
         (b"[]", "cannot be read"),
         (b'{"messages": []}', "model"),
         (b'{"model": 1, "messages": []}', "model"),
