@@ -74,7 +74,8 @@ def main() -> int:
         if prompt or not answered or server is None:
             return 0 if answered else 1
         _step("meshd runs here until Ctrl-C. In another terminal:")
-        _step(f"  {called('meshctl')} chat           {called('meshctl')} status")
+        for command, what in (("chat", "have a conversation"), ("dashboard", "watch it in a browser")):
+            _step(f"  {called('meshctl')} {command:<12}{what}")
         server.let_speak()
         return server.wait()
     except KeyboardInterrupt:

@@ -65,7 +65,7 @@ def test_bytes_pass_between_one_format(apis: SixApis, http: httpx.Client) -> Non
     (asked,) = apis.asked
     assert asked.path == "/v1/messages?beta=true"
     assert asked.headers["anthropic-beta"] == "context-1m-2025-08-07,newer"
-    assert asked.headers["x-api-key"] == "sk-test-0123456789abcdef"
+    assert asked.headers["x-api-key"] == "k-test-0123456789abcdef"
     assert not {"x-stainless-lang", "authorization", "x-claude-code-session-id"} & set(asked.headers)
     assert b'[ {"role":"user","content":"h\\u0069"}]' in asked.raw
     assert asked.body["newer"] == {"b": [10, None]}

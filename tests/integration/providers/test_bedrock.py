@@ -255,11 +255,8 @@ def test_a_conversation_means_the_same(
     module_bedrock.answer = said = replace(said, reasoned=0)  # which Converse does not tell
     module_bedrock.keys = {KEY: (SECRET, "")}
     module_bedrock.asked.clear()
-    body = {"model": "bedrock.claude", **asked.body(api, chat), "stream": stream}
-    if api == "openai" and stream:
-        body["stream_options"] = {"include_usage": True}
     with httpx.Client(base_url=daemon.status()["http"]["addresses"][0], timeout=WAIT) as client:
-        answer = answered(client, api, body)
+        answer = answered(client, api, "bedrock.claude", asked.body(api, chat), stream=stream)
     [sent] = [each.body for each in module_bedrock.asked]
     found = [fact for fact in asked.meant("bedrock", sent) if fact[0] != "thought"]
     told_of = api == "anthropic"  # only there a tool can fail, and Claude is told

@@ -33,12 +33,12 @@ def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left, 
 def test_capabilities_that_nothing_can_be_asked_for_make_no_pool(two, nothing_left):
     config = {**two(), **MEMORY}
     del config["pools"]
-    config["models"]["first.chat"]["capabilities"] += ["text-to-video", "voice-cloning"]
+    config["models"]["first.chat"]["capabilities"] += ["text-to-video", "audio-separation"]
     with ModelMesh() as mesh:
         mesh.initialize(config)
         pools = mesh.get_router().list_pools()
     assert "chat-completion" in pools
-    assert not {"text-to-video", "voice-cloning"} & set(pools)
+    assert not {"text-to-video", "audio-separation"} & set(pools)
 
 
 def test_reload_says_what_changed(mesh, two):
