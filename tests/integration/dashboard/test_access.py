@@ -78,6 +78,17 @@ def test_the_dashboard_and_programs_may(dashboard: Dashboard) -> None:
     assert httpx.post(f"{dashboard.url}/mesh/v1/reload", headers=dashboard.headers, json={}).json()["ok"]
 
 
+def test_pages_that_may_ask_models_may_do_nothing_else(meshd: Any) -> None:
+    origin = "http://good.example"
+    daemon = meshd({**CONFIG, "proxy": {**CONFIG["proxy"], "cors": {"enabled": True, "origins": [origin]}}})
+    found = daemon.ask("GET", "/mesh/v1/dashboard")
+    headers = {"origin": origin, "sec-fetch-site": "cross-site"}
+    assert httpx.get(f"{found['url']}/v1/models", headers=headers).status_code == 200
+    for more in ({}, {"x-mesh-dashboard-key": found["key"]}):
+        assert httpx.get(f"{found['url']}/mesh/v1/status", headers={**headers, **more}).status_code == 403
+        assert httpx.post(f"{found['url']}/mesh/v1/reload", headers={**headers, **more}, json={}).status_code == 403
+
+
 def test_a_key_is_its_users_and_of_this_start(meshd: Any) -> None:
     daemon = meshd(CONFIG)
     first = daemon.ask("GET", "/mesh/v1/dashboard")["key"]

@@ -21,6 +21,8 @@ from meshd.gateway.frontends.http.dashboard_keys import KEY_HEADER, DashboardKey
 from meshd.sdk.calls import credential
 from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
+OWN_PREFIX = "/mesh/"
+"""Of the mesh's own operations."""
 _NEVER = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
 """Headers that are dropped at once."""
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
@@ -37,7 +39,7 @@ class Access:
     origins: frozenset[str] = frozenset()
     keys: DashboardKeys = field(default_factory=DashboardKeys)
 
-    def check_page(self, peer: Peer, headers: Mapping[str, str], *, is_unix: bool, navigates: bool) -> None:
+    def check_page(self, peer: Peer, headers: Mapping[str, str], path: str, *, is_unix: bool, navigates: bool) -> None:
         """navigates: a page may link here. Raises AccessDeniedError."""
         host = headers.get("host", "")
         if not is_unix and host and not self._is_own(host):
@@ -58,6 +60,11 @@ class Access:
             raise AccessDeniedError(
                 f"Pages of {origin[:100]} may not use this mesh; to allow it, set proxy.cors.enabled and name it in "
                 "proxy.cors.origins.",
+                code="wrong_origin",
+            )
+        if origin and path.startswith(OWN_PREFIX):
+            raise AccessDeniedError(
+                f"Pages of {origin[:100]} may ask models; the mesh's own operations are for the dashboard.",
                 code="wrong_origin",
             )
         if not origin and not navigates and site in _OTHER_SITES:

@@ -31,7 +31,6 @@ from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
-OWN_PREFIX = "/mesh/"
 _PREFLIGHT = "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, anthropic-beta"
 _EXPOSED = ", ".join(
     ("x-request-id", "request-id", "retry-after", "x-should-retry", *MESH_NAMES, *OPENAI_NAMES, *ANTHROPIC_NAMES)

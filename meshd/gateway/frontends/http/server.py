@@ -20,9 +20,10 @@ from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.http import pages
+from meshd.gateway.frontends.http.access import OWN_PREFIX
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
-from meshd.gateway.frontends.http.listeners import OWN_PREFIX, PLAIN, Listener, Listeners, begins_plainly, tls_of
+from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of
 from meshd.gateway.frontends.http.reply import HttpReply
 from meshd.gateway.frontends.http.upload import SLOW, WHOLE, Upload
 from meshd.gateway.frontends.shares.turns import Turns
@@ -184,7 +185,7 @@ class HttpServer:
             host, slash, path = incoming.target.partition("://")[2].partition("/")
             headers["host"], incoming.target = host, slash + path or "/"
         path = incoming.path
-        access.check_page(connection.caller, headers, is_unix=is_unix, navigates=path in pages.OPEN)
+        access.check_page(connection.caller, headers, path, is_unix=is_unix, navigates=path in pages.OPEN)
         if incoming.method == "OPTIONS" or path in pages.OPEN:
             incoming.limit = incoming.limit or pages.MOST_BODY
             return
