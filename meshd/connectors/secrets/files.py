@@ -6,11 +6,13 @@ Must never: put part of a file into an error, or wait for a pipe indefinitely.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 from meshd.sdk.secrets import SecretStoreError, SecretUnavailable
 
@@ -19,6 +21,15 @@ _PIPE_PATIENCE = 5.0  # s for a pipe's writer to open and close it
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IRGRP
 
 _pipes: dict[tuple[int, int], bytes] = {}  # device and inode → content, which comes only once
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """None if it is not one."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def read_text(path: Path, private: bool = False) -> str:

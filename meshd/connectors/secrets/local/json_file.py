@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from meshd.connectors.secrets.files import json_object
 from meshd.connectors.secrets.local.file_store import FileStore
 from meshd.sdk.secrets import SecretStoreError
 
@@ -43,10 +44,7 @@ class JsonStore(FileStore):
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
     def _document(self, text: str) -> dict[str, Any]:
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
+        document = json_object(text)
+        if document is None:
             raise SecretStoreError(f"{self.path} is not a JSON object")
         return document

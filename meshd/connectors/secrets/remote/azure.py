@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from meshd.connectors.secrets.remote.http import PATIENCE, Refused, Service
+from meshd.connectors.secrets.remote.bearer import BearerService
+from meshd.connectors.secrets.remote.http import PATIENCE, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
 from meshd.host.plain_text import one_line
 from meshd.sdk.secrets import SecretStoreError, SecretStoreUnreachable
 
 _VERSION = "7.4"
 _SCOPE = "https://vault.azure.net/.default"
-_SOON = 60.0
 _MOST_SAID = 200
 
 
@@ -36,8 +35,7 @@ class KeyVaultStore(RemoteStore):
         super().__init__(settings)
         self._service = Service("Key Vault", settings["vault_url"], settings)
         self._host = urlsplit(settings["vault_url"]).netloc
-        self._token = ""
-        self._renew_at = 0.0
+        self._asked = BearerService(self._service, self._new_token)
         for name in ("azure", "msal"):  # they log what a server said, which may repeat a secret
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -75,19 +73,10 @@ class KeyVaultStore(RemoteStore):
         self._service.close()
 
     def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self._current_token()}"}
         query = None if "://" in path else {"api-version": _VERSION}
-        try:
-            return self._service.ask(method, path, headers=headers, body=body, query=query)
-        except Refused as error:
-            if error.status == 401:
-                self._token = ""
-            raise
+        return self._asked.ask(method, path, body=body, query=query)
 
-    def _current_token(self) -> str:
-        """Raises SecretStoreError."""
-        if self._token and time.time() < self._renew_at:
-            return self._token
+    def _new_token(self) -> tuple[str, float]:
         from azure.core.exceptions import AzureError
 
         try:
@@ -96,8 +85,7 @@ class KeyVaultStore(RemoteStore):
         except (AzureError, ValueError) as error:
             said = one_line(str(getattr(error, "message", error)))[:_MOST_SAID]
             raise SecretStoreUnreachable(f"Azure gave no token: {said}") from None
-        self._token, self._renew_at = given.token, given.expires_on - _SOON
-        return self._token
+        return given.token, given.expires_on
 
     def _credential(self) -> Any:
         from azure.identity import ClientSecretCredential, DefaultAzureCredential

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from meshd.connectors.secrets.files import read_text
+from meshd.connectors.secrets.remote.bearer import BearerService
 from meshd.connectors.secrets.remote.http import PATIENCE, Refused, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
 from meshd.host.plain_text import one_line
@@ -24,7 +25,7 @@ from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreac
 
 _ENDPOINT = "https://secretmanager.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_SOON = 60.0  # s before a token's end at which it is renewed
+_UNSAID = 360.0  # s that a token is taken to last if nothing says so
 _MOST_SAID = 200
 
 
@@ -35,8 +36,7 @@ class GoogleStore(RemoteStore):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
         self._service = Service("Secret Manager", settings.get("endpoint_url") or _ENDPOINT, settings)
-        self._token = ""
-        self._renew_at = 0.0
+        self._asked = BearerService(self._service, self._new_token)
         self._found_project = ""
         for name in ("google.auth", "google.oauth2"):  # they log what a server said, which may repeat a secret
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -80,23 +80,14 @@ class GoogleStore(RemoteStore):
         self._service.close()
 
     def _ask(self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        token = self._current_token()
+        self._asked.headers()  # the credentials may name the project
         project = self._settings.get("project") or os.environ.get("GOOGLE_CLOUD_PROJECT") or self._found_project
         if not project:
             raise SecretStoreError("`secrets.project` is missing, and $GOOGLE_CLOUD_PROJECT is not set")
         whole = f"/v1/projects/{quote(str(project), safe='')}{path}"
-        headers = {"Authorization": f"Bearer {token}"}
-        try:
-            return self._service.ask(method, whole, headers=headers, body=body, query=query)
-        except Refused as error:
-            if error.status == 401:
-                self._token = ""
-            raise
+        return self._asked.ask(method, whole, body=body, query=query)
 
-    def _current_token(self) -> str:
-        """Raises SecretStoreError."""
-        if self._token and time.time() < self._renew_at:
-            return self._token
+    def _new_token(self) -> tuple[str, float]:
         from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
 
@@ -107,9 +98,7 @@ class GoogleStore(RemoteStore):
             said = one_line(str(error.args[0]) if error.args else "")[:_MOST_SAID]
             raise SecretStoreUnreachable(f"Google gave no token: {said or type(error).__name__}") from None
         ends = credentials.expiry
-        self._renew_at = time.time() + 300 if ends is None else _epoch(ends) - _SOON
-        self._token = str(credentials.token)
-        return self._token
+        return str(credentials.token), time.time() + _UNSAID if ends is None else _epoch(ends)
 
     def _credentials(self) -> Any:
         import google.auth

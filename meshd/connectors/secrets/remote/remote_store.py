@@ -5,12 +5,12 @@ Owns: `NAME#FIELD`, `prefix`, `path`, and reading a secret with many fields once
 
 from __future__ import annotations
 
-import json
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from meshd.connectors.secrets.files import json_object
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 
 Content = str | dict[str, Any]
@@ -115,10 +115,7 @@ def _object(content: Content, secret: str) -> dict[str, Any]:
     """Raises SecretStoreError."""
     if isinstance(content, dict):
         return content
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+    found = json_object(content)
+    if found is None:
         raise SecretStoreError(f"{secret} is not a JSON object, so it has no fields")
     return found
