@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -176,7 +177,8 @@ class TelemetryActor(MeshActor):
 
     def recent_requests(self, message: messages.RecentRequests) -> list[Entry]:
         kept = self._kept
-        return [records.request_entry(outcome, kept.redactor) for outcome in kept.requests]
+        newest = islice(filter(message.wanted, reversed(kept.requests)), message.limit)
+        return [records.request_entry(outcome, kept.redactor) for outcome in newest][::-1]
 
     def status(self, message: messages.TelemetryStatus) -> list[dict[str, Any]]:
         return self._kept.sinks.status()

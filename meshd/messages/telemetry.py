@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from meshd.core.events.records import Outcome
 from meshd.core.messaging.message import Message
 
 
@@ -45,7 +47,11 @@ class RecentEvents(Message, frozen=True):
 
 
 class RecentRequests(Message, frozen=True):
-    """→ telemetry; answered with a list of `Entry`, one for each of the last requests, oldest first (500 are kept)."""
+    """→ telemetry; answered with a list of `Entry`, one for each of the last `limit` requests that are wanted, oldest
+    first (500 are kept). wanted: called in telemetry's thread."""
+
+    wanted: Callable[[Outcome], bool]
+    limit: int
 
 
 class TelemetryStatus(Message, frozen=True):

@@ -30,3 +30,6 @@ class LastRequests:
     def __iter__(self) -> Iterator[Outcome]:
         """Oldest first."""
         return iter(self._kept.values())
+
+    def __reversed__(self) -> Iterator[Outcome]:
+        return reversed(self._kept.values())

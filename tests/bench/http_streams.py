@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure, percentile
+from tests.support.ports import free_port
 
 HELD = 512
 INTERVAL = 0.05  # s: 20 chunks/s a stream
@@ -23,7 +24,7 @@ def held_streams() -> list[Figure]:
     """The time to a first token, through the daemon and at the upstream itself, while 512 streams come through."""
     import uvloop
 
-    paced, port = places.free_port(), places.free_port()
+    paced, port = free_port(), free_port()
     chunks = int(LASTING / INTERVAL)
     command = (sys.executable, "-m", "tests.bench.tools.paced", str(paced), str(INTERVAL), str(chunks))
     with places.nginx() as upstream, places.process(*command):
@@ -40,7 +41,7 @@ def chunks() -> list[Figure]:
     """Long streams as fast as they come, read by aiohttp through the daemon and at the upstream itself."""
     import uvloop
 
-    port = places.free_port()
+    port = free_port()
     with places.nginx() as upstream, places.daemon(_config({"chat": upstream.long_url}, port)):
         through = f"http://127.0.0.1:{port}/v1"
         rates = [uvloop.run(_rate(url, model)) for url, model in _alternately(through, upstream.long_url)]

@@ -12,6 +12,7 @@ import psutil
 
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure, percentile
+from tests.support.ports import free_port
 
 RATE = 1000  # requests a second
 IN_FLIGHT = 64
@@ -31,7 +32,7 @@ def listening(url: str, port: int) -> str:
 def over_http() -> list[Figure]:
     import uvloop
 
-    port = places.free_port()
+    port = free_port()
     with places.nginx() as upstream, places.daemon(listening(upstream.url, port)) as daemon:
         straight = int(upstream.url.partition("://")[2].partition("/")[0].partition(":")[2])
         process = psutil.Process(daemon.pid)

@@ -14,13 +14,14 @@ from tests.bench.over_http import listening, throughput
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure
 from tests.conformance import install
+from tests.support.ports import free_port
 
 _LITELLM = {"litellm_settings": {"telemetry": False}}
 
 
 def over_http() -> list[Figure]:
     """Requests a second over HTTP with 64 in flight, of the mesh and of each peer in turns."""
-    port = places.free_port()
+    port = free_port()
     with places.nginx() as upstream, places.daemon(listening(upstream.url, port)), contextlib.ExitStack() as stack:
         rivals = {
             name: stack.enter_context(start(upstream.url))
@@ -54,7 +55,7 @@ def _is_here(name: str) -> bool:
 @contextlib.contextmanager
 def _portkey(url: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     """(port, headers that its requests need)."""
-    port = places.free_port()
+    port = free_port()
     start = install.directory("portkey") / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     trusted = {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
     with places.process("node", str(start), f"--port={port}", "--headless", env=trusted):
@@ -64,7 +65,7 @@ def _portkey(url: str) -> Iterator[tuple[int, Mapping[str, str]]]:
 
 @contextlib.contextmanager
 def _litellm(url: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    port = places.free_port()
+    port = free_port()
     where = {"model": "openai/m1", "api_base": url, "api_key": "none", "max_retries": 0}
     with places.directory() as place:
         config = Path(place) / "litellm.yaml"

@@ -14,6 +14,7 @@ from tests.bench.requests import drive
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure, p50, percentile
 from tests.bench.tools.paced import CHUNKS
+from tests.support.ports import free_port
 
 STREAMS = 1000
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -68,7 +69,7 @@ def chunks() -> list[Figure]:
 
 def thousand_streams() -> list[Figure]:
     """Each chunk carries when its upstream sent it: how much later does the app have it, and are all there?"""
-    port = places.free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/v1"
     with places.process(sys.executable, "-m", "tests.bench.tools.paced", str(port)):
         places.wait_for(lambda: places.answers(port), "the paced upstream")

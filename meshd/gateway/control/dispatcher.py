@@ -20,7 +20,7 @@ import msgspec
 
 from meshd.core.caller import Caller
 from meshd.gateway.frontends.admission import MOST_FIELDS, too_many
-from meshd.gateway.frontends.exchange import ClientGone, Request, not_read
+from meshd.gateway.frontends.exchange import OWN_PREFIX, ClientGone, Request, not_read
 from meshd.gateway.frontends.media import require_json
 from meshd.host.users import user_name
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
@@ -176,7 +176,7 @@ class Dispatcher:
                 return operation, unquote(path[len(prefix) :])
         if others := self.methods(path):
             raise _not_allowed(path, others)
-        raise self.unknown(path, own=path.startswith(_OWN_PREFIX))
+        raise self.unknown(path, own=path.startswith(OWN_PREFIX))
 
     def methods(self, path: str) -> set[str]:
         """Those that a path takes; empty if there is no such path."""
@@ -230,14 +230,13 @@ class Dispatcher:
         """(path, method) of all operations: the mesh's own, or those of the APIs."""
         found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference}
         found |= {(f"{prefix}…", method) for method, prefix, _ in self._prefixes}
-        return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
+        return sorted(each for each in found if each[0].startswith(OWN_PREFIX) == own)
 
 
 def _is_below(path: str, prefix: str) -> bool:
     return path.startswith(prefix) and len(path) > len(prefix)
 
 
-_OWN_PREFIX = "/mesh/"
 _VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
 _LIKE_A_PATH = 0.75
 _NAMED = 100  # characters of an app's text that an error repeats

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from meshd import messages
+from meshd.core.events.records import Outcome
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number
 from meshd.gateway.control.dispatcher import Call, Dispatcher
@@ -129,7 +130,7 @@ class Status(Group):
         kept = [event for event in recent if (event.severity != "debug" if wanted is None else event.type == wanted)]
         reader = self.reader(call)
         shown = [found for event in kept if (found := reader.event(event)) is not None]
-        return {"data": _last(shown, call.query)}
+        return {"data": shown[max(len(shown) - _limit(call.query), 0) :]}
 
     async def follow_events(self, call: Call) -> AsyncIterator[Any]:
         wanted = call.query.get("type")
@@ -150,26 +151,30 @@ class Status(Group):
 
     async def requests(self, call: Call) -> dict[str, Any]:
         self.runtime.outcomes.flush()
-        entries = await self.need("telemetry", messages.RecentRequests())
-        reader = self.reader(call)
-        shown = [
-            {"at_ns": entry.at_ns, **entry.fields}
-            for entry in entries
-            if reader.owns(entry.fields["uid"], entry.fields.get("account", "")) and _wanted(entry.fields, call.query)
-        ]
-        return {"data": _last(shown, call.query)}
+        reader, query = self.reader(call), call.query
+
+        def wanted(outcome: Outcome) -> bool:
+            return (
+                reader.owns(outcome.uid, outcome.account)
+                and (query.get("failed") != "true" or outcome.status >= 400)
+                and all(getattr(outcome, name) == query[key] for key, name in _OF_REQUEST.items() if key in query)
+            )
+
+        entries = await self.need("telemetry", messages.RecentRequests(wanted, _limit(query)))
+        return {"data": [{"at_ns": entry.at_ns, **entry.fields} for entry in entries]}
 
 
-def _last(rows: list[Any], query: Mapping[str, str]) -> list[Any]:
-    """At most `limit` of them, or 50."""
+_OF_REQUEST = {
+    "app": "app",
+    "model": "model",
+    "pool": "pool",
+    "provider": "provider",
+    "operation": "operation",
+    "request": "request_id",
+}
+"""What `GET /mesh/v1/requests` is filtered by → of an outcome."""
+
+
+def _limit(query: Mapping[str, str]) -> int:
     limit = number(query, "limit")
-    return rows[max(len(rows) - int(50 if limit is None else limit), 0) :]
-
-
-_OF_REQUEST = ("app", "model", "pool", "provider", "operation", "request")
-
-
-def _wanted(fields: Mapping[str, Any], query: Mapping[str, str]) -> bool:
-    if query.get("failed") == "true" and fields["status"] < 400:
-        return False
-    return all(fields.get(name) == query[name] for name in _OF_REQUEST if name in query)
+    return 50 if limit is None else int(limit)

@@ -26,6 +26,9 @@ from meshd.sdk.calls.form import Form
 from meshd.sdk.calls.passing import RawBody
 from modelmesh.errors import MeshError, RequestTimeoutError
 
+OWN_PREFIX = "/mesh/"
+"""Of the mesh's own operations."""
+
 
 class ClientGone(Exception):
     """The app has disconnected; nothing more can be sent to it. status, why: for its request's outcome."""
@@ -178,7 +181,7 @@ class Request:
         self.request_id = request_id
         self.method = method
         self.path, _, self.query = path.partition("?")  # OpenAI clients may add a query to any path
-        self.own = path.startswith("/mesh/")
+        self.own = path.startswith(OWN_PREFIX)
         self.body = body
         self.reply = self.way_back = reply
         self.headers = lower_names(headers)

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 ANSWER = json.dumps(
     {
         "id": "chatcmpl-bench",
@@ -77,12 +79,6 @@ class Upstream:
     url: str
     stream_url: str
     long_url: str
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""Secret stores that are killed, hang and come back, with requests in flight: the daemon goes on with what it knows."""
+"""Secret stores that are killed, hang and come back, with requests in flight: the daemon continues with what it
+knows."""
 
 from __future__ import annotations
 

@@ -17,12 +17,11 @@ from ipaddress import ip_address
 from urllib.parse import unquote
 
 from meshd.core.caller import Caller, Peer, Token
+from meshd.gateway.frontends.exchange import OWN_PREFIX
 from meshd.gateway.frontends.http.dashboard_keys import KEY_HEADER, DashboardKeys
 from meshd.sdk.calls import credential
 from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
-OWN_PREFIX = "/mesh/"
-"""Of the mesh's own operations."""
 _NEVER = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
 """Headers that are dropped at once."""
 _OTHER_SITES = frozenset({"cross-site", "same-site"})

@@ -18,9 +18,8 @@ from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Caller, Peer
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.admission import Admission, holds_much
-from meshd.gateway.frontends.exchange import Deadline, Request
+from meshd.gateway.frontends.exchange import OWN_PREFIX, Deadline, Request
 from meshd.gateway.frontends.http import pages
-from meshd.gateway.frontends.http.access import OWN_PREFIX
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
 from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of

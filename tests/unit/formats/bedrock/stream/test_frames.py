@@ -104,4 +104,4 @@ def test_what_came_before_a_broken_frame_is_not_lost() -> None:
         with pytest.raises(BrokenFraming) as caught:
             parser.feed(DELTA * 2 + broken)
         assert list(caught.value.before) == FrameParser().feed(DELTA * 2)
-        assert parser.feed(DELTA) == FrameParser().feed(DELTA), "it begins anew"
+        assert parser.feed(DELTA) == FrameParser().feed(DELTA), "it begins again"
