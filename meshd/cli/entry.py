@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, str]] = {
     "discover": "control",
     "drain": "control",
     "connect": "connect.command",
+    "service": "service.command",
     "pull": "setup.pull",
     "config": "setup.configuration",
     "catalogue": "setup.catalogue",

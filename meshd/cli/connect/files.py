@@ -57,12 +57,13 @@ def mode_for(before: Content, *, secret: bool) -> int:
     return mode & ~0o077 if secret else mode
 
 
-def write(path: Path, data: bytes, mode: int) -> list[str]:
-    """Replace the file. Returns the directories that were made for it, the outermost first. Raises OSError."""
+def write(path: Path, data: bytes, mode: int, *, folders: int = 0o700) -> list[str]:
+    """Replace the file. folders: the mode of directories that are missing. Returns those that were made, the outermost
+    first. Raises OSError."""
     above, made = path.resolve().parent, []
     for folder in reversed([above, *above.parents]):
         if not folder.exists():
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=folders)
             made.append(str(folder))
     replace_file(path, data, mode)
     return made

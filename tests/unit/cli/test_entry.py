@@ -14,7 +14,7 @@ BUILT = {
     "apps", "batch", "catalogue", "connect",
     "budget", "chat", "clients", "config", "connectors", "dashboard", "discover", "doctor", "drain", "embed", "events",
     "explain", "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload", "requests",
-    "rotate", "search", "secrets", "speak", "stats", "status", "token", "top", "transcribe", "translate",
+    "rotate", "search", "secrets", "service", "speak", "stats", "status", "token", "top", "transcribe", "translate",
 }  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             "config": ["show", "validate", "schema", "convert", "init"],
             "token": ["create"],
             "secrets": ["list", "get", "set", "delete", "import", "rotate"],
+            "service": ["install", "uninstall", "status"],
             "batch": ["submit", "status", "cancel"],
             "catalogue": ["list", "show", "update", "reset"],
         }

@@ -1,0 +1,65 @@
+"""What was there before `meshctl service install`.
+
+Owns: one file for each scope, which only its owner may read.
+Must never: lose what it says: it is written before anything else is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from meshd.cli import daemon
+from meshd.cli.connect import files
+from meshd.cli.connect.files import Content
+
+
+class Kept(msgspec.Struct):
+    """One file. before: its bytes, as base64 in JSON; None: there was none. after: SHA-256 of what was written. made:
+    the folders that were made for it, the outermost first."""
+
+    path: str
+    before: bytes | None
+    mode: int | None
+    after: str
+    made: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def content(self) -> Content:
+        return Content(self.before, self.mode)
+
+    def is_as_written(self, now: Content) -> bool:
+        return now.data is not None and digest(now.data) == self.after
+
+
+class Record(msgspec.Struct):
+    """made_user: the user `meshd` was made. made_folders: what the service's rules for temporary files made."""
+
+    files: list[Kept] = msgspec.field(default_factory=list)
+    made_user: bool = False
+    made_folders: list[str] = msgspec.field(default_factory=list)
+
+    def of(self, path: Path) -> Kept | None:
+        return next((each for each in self.files if each.path == str(path)), None)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(path: Path) -> Record | None:
+    """None if it was not installed by `meshctl`. Raises Refused for a file that is not such a record."""
+    found = files.read(path)
+    if found.data is None:
+        return None
+    try:
+        return msgspec.json.decode(found.data, type=Record)
+    except msgspec.MsgspecError:
+        raise daemon.Refused(f"{path} cannot be read: it is not a record of `meshctl service install`") from None
+
+
+def store(path: Path, record: Record) -> None:
+    """Raises Refused, OSError."""
+    files.write(path, msgspec.json.format(msgspec.json.encode(record)), files.PRIVATE)
