@@ -30,6 +30,7 @@ SERVICES: Mapping[str, str] = {
     "local-transcription": "meshd.services.transcription.local:LOCAL_TRANSCRIPTION",
     "stability": "meshd.services.images.stability:STABILITY",
     "fal": "meshd.services.images.fal:FAL",
+    "huggingface": "meshd.services.embeddings.huggingface:HUGGINGFACE",
     "replicate": "meshd.services.images.replicate:REPLICATE",
 }
 """By name, as the quirk `service` has it."""

@@ -137,15 +137,16 @@ class Asked(msgspec.Struct, frozen=True):
 
 class Result(msgspec.Struct, frozen=True):
     """document: the operation's answer, as JSON; or body: its bytes, of the `content_type`; neither if the last request
-    was piped. units: what was used, by the names of `meshd/core/prices.py`; what is missing counts as reserved. kind:
-    of these, where their price depends on it. events: the answer as a stream of JSON events, if the app asks for
-    one."""
+    was piped. units: what was used, by the names of `meshd/core/prices.py`; what is missing counts as reserved.
+    kind: of these, where their price depends on it. input_tokens: of an operation that is counted in tokens; None: not
+    told. events: the answer as a stream of JSON events, if the app asks for one."""
 
     document: Any = None
     body: bytes = b""
     content_type: str = ""
     units: Mapping[str, int] = {}
     kind: Mapping[str, str] = {}
+    input_tokens: int | None = None
     events: Sequence[Mapping[str, Any]] = ()
 
 

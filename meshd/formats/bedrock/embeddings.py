@@ -8,9 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed-v4.h
 
 from __future__ import annotations
 
-import base64
 import re
-import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +23,7 @@ from meshd.formats.openai.usage import first_count, within
 from meshd.formats.openai.wire import STRICT_ERRORS, document_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import Usage
-from meshd.sdk.reading import lenient
+from meshd.sdk.reading import lenient, vectors
 from modelmesh.errors import InvalidRequestError
 
 MOST_TEXTS = 96
@@ -94,11 +92,11 @@ def _usage(document: Mapping[str, Any]) -> Usage | None:
 
 
 def _packed(row: list[Any]) -> str:
-    """As OpenAI's API writes it: floats of 32 bits, little-endian."""
+    """Raises Unreadable."""
     try:
-        return base64.b64encode(struct.pack(f"<{len(row)}f", *row)).decode()
-    except (struct.error, OverflowError):
-        raise Unreadable("an embedding is not made of numbers") from None
+        return vectors.packed(row)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
 
 
 def _texts(asked: Fields) -> list[str]:

@@ -27,6 +27,7 @@ CONNECTORS = {
     "deepl": "deepl.translation.v1",
     "google-cloud": "google.cloud-ai.v1",
     "perspective": "google.moderation.v1",
+    "huggingface": "huggingface.inference.v1",
     "unstructured": "unstructured.doc-parse.v1",
     "llamaparse": "llamaindex.doc-parse.v1",
 }
@@ -82,7 +83,10 @@ def config(services: ServicesServer, **more: Any) -> dict[str, Any]:
     more_providers, pools = failing(services)
     return {
         "providers": {**providers(services), **more_providers},
-        "models": {},
+        "models": {
+            "huggingface.BAAI/bge-large-en-v1.5": {},
+            "huggingface.google-bert/bert-base-uncased": {"capabilities": ["text-embeddings"]},
+        },
         "pools": {
             **pools,
             "two": {"models": ["tavily.search", "serper.search"], "retry": {"max_attempts": 2}},

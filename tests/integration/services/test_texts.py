@@ -1,4 +1,4 @@
-"""Translations and moderation through the daemon, and DeepL's own SDK against the same server."""
+"""Translations, moderation and embeddings through the daemon, and the providers' own SDKs against the same server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import deepl
+import huggingface_hub
 import pytest
 
 import modelmesh
@@ -91,3 +92,49 @@ def test_toxicity_in_openais_form(client: Any, services: ServicesServer) -> None
     assert json.loads(services.sent["perspective"][-1].body)["doNotStore"] is True
     with pytest.raises(modelmesh.InvalidRequestError, match="`input`"):
         client.moderations.create(model="perspective.analyze", input=[{"type": "image_url"}])
+
+
+EMBEDDING = "huggingface.BAAI/bge-large-en-v1.5"
+
+
+def test_huggingfaces_vectors_come_as_any(client: Any, services: ServicesServer) -> None:
+    one = client.embeddings.create(model=EMBEDDING, input="a lamp", truncate=True)
+    assert one.data[0].embedding == [6.0, 2.0]
+    assert (one.object, one.usage.prompt_tokens, one.mesh.model) == ("list", 4, EMBEDDING)
+    sent = services.sent["huggingface"][-1]
+    assert sent.path == "/hf-inference/models/BAAI/bge-large-en-v1.5/pipeline/feature-extraction"
+    assert json.loads(sent.body) == {"inputs": ["a lamp"], "truncate": True}
+    packed = client.embeddings.create(model=EMBEDDING, input=["a lamp"], encoding_format="base64")
+    assert packed.data[0].embedding == "AADAQAAAAEA="
+
+
+def test_huggingface_takes_32_texts_at_once(client: Any, services: ServicesServer) -> None:
+    before = len(services.sent["huggingface"])
+    answer = client.embeddings.create(model=EMBEDDING, input=["x" * n for n in range(1, 71)])
+    assert [(row.index, row.embedding[0]) for row in answer.data] == [(n, n + 1.0) for n in range(70)]
+    assert len(services.sent["huggingface"]) - before == 3
+    assert answer.usage.prompt_tokens == 70 * 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"), [({"input": [[1, 2]]}, "more than texts"), ({"input": "x", "dimensions": 2}, "`dimensions`")]
+)
+def test_what_huggingface_cannot_embed(client: Any, asked: dict[str, Any], why: str) -> None:
+    with pytest.raises(modelmesh.InvalidRequestError, match=why):
+        client.embeddings.create(model=EMBEDDING, **asked)
+
+
+def test_vectors_of_tokens_are_not_embeddings(client: Any) -> None:
+    with pytest.raises(modelmesh.APIError, match="vectors of tokens"):
+        client.embeddings.create(model="huggingface.google-bert/bert-base-uncased", input="a lamp")
+
+
+def test_huggingfaces_own_sdk_gets_the_same_from_the_same_server(services: ServicesServer) -> None:
+    url = f"{services.url('huggingface')}/hf-inference/models/BAAI/bge-large-en-v1.5/pipeline/feature-extraction"
+    made = huggingface_hub.InferenceClient(model=url, token=KEY)
+    assert made.feature_extraction(["a lamp", "x"], normalize=True).tolist() == [[6.0, 2.0], [1.0, 1.0]]  # type: ignore[arg-type]
+    assert made.feature_extraction("a lamp").tolist() == [6.0, 2.0]
+    with pytest.raises(huggingface_hub.errors.HfHubHTTPError, match="429"):
+        made.feature_extraction("huggingface:429")
+    with pytest.raises(huggingface_hub.errors.HfHubHTTPError, match="401"):
+        huggingface_hub.InferenceClient(model=url, token="wrong").feature_extraction("x")

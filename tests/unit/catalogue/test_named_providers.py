@@ -21,7 +21,7 @@ fireworks.api.v1 | FIREWORKS_API_KEY | chat-completion text-embeddings
 openrouter.gateway.v1 openrouter.api.v1 | OPENROUTER_API_KEY | chat-completion
 perplexity.search.v1 | PERPLEXITY_API_KEY | chat-completion grounded-generation
 cohere.nlp.v1 cohere.api.v1 | COHERE_API_KEY | chat-completion text-embeddings reranking
-huggingface.inference.v1 | HF_TOKEN | chat-completion
+huggingface.inference.v1 | HF_TOKEN | chat-completion text-embeddings
 cloudflare.workers-ai.v1 | CLOUDFLARE_API_TOKEN +CLOUDFLARE_ACCOUNT_ID | chat-completion text-embeddings
 aws.bedrock.v1 | | chat-completion text-embeddings
 microsoft.azure-openai.v1 | AZURE_OPENAI_API_KEY | chat-completion text-embeddings text-to-speech speech-to-text text-to-image

@@ -78,7 +78,7 @@ class ServiceProvider(ServiceServer):
         if result.document is not None:
             body, content_type = _with_model(result.document, call.model), "application/json"
         headers = self.credentials.kept(kept_headers(run.headers))
-        return ProviderAnswer(body, _usage(result), run.limits, headers, None, content_type)
+        return ProviderAnswer(body, _usage(result, call), run.limits, headers, None, content_type)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         if self._is_spoken(call):
@@ -108,7 +108,7 @@ class ServiceProvider(ServiceServer):
                 raise self._scrub(failure) from None
             finally:
                 reader.close()
-        yield StreamEvent(b"", hidden=True, usage=_usage(result), limits=run.limits)
+        yield StreamEvent(b"", hidden=True, usage=_usage(result, call), limits=run.limits)
 
     async def probe(self, timeout: float) -> float:
         if self._probe is None:
@@ -209,8 +209,11 @@ def _asked(call: ProviderCall) -> Asked:
     return Asked(call.model, given, tuple(files), call.stream)
 
 
-def _usage(result: Result) -> Usage:
-    return Usage(units=tuple(result.units.items()), kind=tuple(result.kind.items()))
+def _usage(result: Result, call: ProviderCall) -> Usage | None:
+    """None: it tells nothing of what counts."""
+    if call.operation.tokens and result.input_tokens is None:
+        return None
+    return Usage(result.input_tokens or 0, units=tuple(result.units.items()), kind=tuple(result.kind.items()))
 
 
 def _with_model(document: Any, model: str) -> bytes:

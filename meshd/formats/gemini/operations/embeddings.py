@@ -7,8 +7,6 @@ https://ai.google.dev/api/embeddings, 2026-11-28
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +17,7 @@ from meshd.formats.conversation.reading import Unreadable, answer_of
 from meshd.formats.gemini.body.values import listed
 from meshd.formats.gemini.conversation.content import refused
 from meshd.formats.gemini.usage import usage_in
-from meshd.sdk.reading import lenient
+from meshd.sdk.reading import lenient, vectors
 
 _TASKS = {
     "search_query": "RETRIEVAL_QUERY",
@@ -83,9 +81,9 @@ def _estimated(asked: Fields) -> int:
 def _packed(vector: list[Any]) -> str:
     """Raises Unreadable."""
     try:
-        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
-    except (struct.error, OverflowError):
-        raise Unreadable("an embedding has something else than numbers") from None
+        return vectors.packed(vector)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
 
 
 def _value(fields: Fields, name: str) -> Any:

@@ -1,14 +1,17 @@
-"""Translations and moderation as their providers document them, read on 2026-11-28; the words are ours.
+"""Translations, moderation and embeddings as their providers document them, read on 2026-11-28; the words are ours.
 
 DeepL: https://developers.deepl.com/api-reference/translate
 Perspective: https://developers.perspectiveapi.com/s/about-the-api-methods
+Hugging Face: https://huggingface.co/docs/inference-providers/tasks/feature-extraction
 
 A translation is the text in upper case, with its language before it: `DE: A LAMP`.
+A vector has the text's length and its number of words; of a model for tokens, there is one for each word.
 """
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from aiohttp import web
 
@@ -75,4 +78,36 @@ PERSPECTIVE = LocalService(
     unauthorized=403,
 )
 
-TEXTS = (DEEPL, PERSPECTIVE)
+
+async def _huggingface(request: web.Request) -> web.Response:
+    asked = await request.json()
+    one = isinstance(asked["inputs"], str)
+    texts = [asked["inputs"]] if one else asked["inputs"]
+    if len(texts) > 32:
+        said = f"batch size {len(texts)} > maximum allowed batch size 32"
+        return web.json_response({"error": said, "error_type": "Validation"}, status=413)
+    vectors: list[Any] = [[float(len(text)), float(len(text.split()))] for text in texts]
+    if "bert" in request.match_info["model"]:
+        vectors = [[[float(len(word))] for word in text.split()] for text in texts]
+    tokens = sum(len(text.split()) + 2 for text in texts)
+    return web.json_response(vectors[0] if one else vectors, headers={"x-compute-tokens": str(tokens)})
+
+
+def _huggingface_failure(status: int) -> web.Response:
+    said: dict[int, Any] = {
+        401: {"error": "Invalid username or password."},
+        402: {"error": "You have exceeded your monthly included credits for Inference Providers."},
+        404: {"error": "Model no/such does not exist"},
+        429: {"error": "Rate limit reached. You reached free usage limit (reset hourly)."},
+        503: {"error": "Model is currently loading", "estimated_time": 20.0},
+    }
+    return web.json_response(said.get(status, {"error": "Internal error"}), status=status)
+
+
+HUGGINGFACE = LocalService(
+    "huggingface",
+    {"POST /hf-inference/models/{owner}/{model}/pipeline/feature-extraction": _huggingface},
+    _huggingface_failure,
+)
+
+TEXTS = (DEEPL, PERSPECTIVE, HUGGINGFACE)
