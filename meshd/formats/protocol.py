@@ -139,7 +139,14 @@ class ProviderSide(Protocol):
 
 
 class Seam(Protocol):
-    """Joins the stream of another attempt to an app's stream, so that it looks like the rest of the first one."""
+    """Joins the stream of another attempt to an app's stream, so that it looks like the rest of the first one: also
+    the places of what it cites, which count from the beginning of that attempt's text."""
+
+    def hold(self, event: StreamEvent) -> bool:
+        """The text of an event is held back. What it cites goes with a later event; False if it cites nothing."""
+
+    def starts_at(self, place: int) -> None:
+        """The attempt's text begins at this character of the app's; called before any of it is sent."""
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """An event with this text instead of its own, and this usage of the whole stream; None if it says nothing

@@ -31,6 +31,13 @@ class MessageSeam:
         self._theirs: dict[int, int] = {}  # the continuing stream's blocks, by the app's numbers
         self._before: list[bytes] = []
 
+    def hold(self, event: StreamEvent) -> bool:
+        """Citations are of the open block, whatever its text: they need not wait."""
+        return False
+
+    def starts_at(self, place: int) -> None:
+        """Citations have no places in the text."""
+
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
         nothing for the app in it: the beginning of a message, thoughts, the start of a text that is open already."""

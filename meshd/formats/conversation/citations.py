@@ -55,6 +55,11 @@ def by_part(parts: Iterable[Part], citations: Sequence[Citation]) -> list[tuple[
     return [tuple(each) for each in found]
 
 
+def moved(cited: Citation, by: int) -> Citation:
+    """The same, that many characters later in the text, if it has a place."""
+    return replace(cited, start=cited.start + by, end=cited.end + by) if _where(cited) else cited
+
+
 def _where(cited: Citation) -> int:
     """The end of what cites it; 0 for no certain part."""
     return max(cited.start, cited.end, 0)

@@ -107,7 +107,7 @@ class GeminiAppSide(JSONAppSide):
         return load_part_fields().names(fields, {*text, *SYSTEM})
 
     def seam(self, first: bytes, operation: OperationSpec, last: bytes = b"", text: str = "") -> ChunkSeam:
-        return ChunkSeam(first)
+        return ChunkSeam(first, text)
 
     def remark(self, lines: Iterable[str]) -> bytes:
         return b""

@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from meshd.formats.conversation.events import Began, Event, ReasoningDelta, TextDelta, Used
+from meshd.formats.conversation.citations import moved
+from meshd.formats.conversation.events import Began, Cited, Event, ReasoningDelta, TextDelta, Used
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Tool
 from meshd.formats.responses.conversation.event_reader import EventReader
@@ -21,8 +22,8 @@ from meshd.formats.responses.wire import COMPLETED, INCOMPLETE
 from meshd.sdk.provider import StreamEvent, Usage
 from meshd.sdk.reading import lenient
 
-_IN_TEXT = ("response.content_part.added", "response.output_text.delta", "response.output_text.annotation.added")
-
+_ANNOTATION = "response.output_text.annotation.added"
+_IN_TEXT = ("response.content_part.added", "response.output_text.delta", _ANNOTATION)
 _AFTER_TEXT = ("response.output_text.done", "response.content_part.done")
 _ADDED = "response.output_item.added"
 
@@ -42,21 +43,33 @@ class EventSeam:
             _whole(before, "sequence_number") + 1,
             _whole(before, "output_index") + ("output_index" in before),
             _open_item(before, text),
+            len(text),
         )
+        self._place = 0
+        self._cited: list[Event] = []  # while its text is held
         self._before: list[bytes] = []
+
+    def hold(self, event: StreamEvent) -> bool:
+        if not event.content and _object(event.data).get("type") != _ANNOTATION:
+            return False
+        cited = [each for each in self._read(event) if isinstance(each, Cited)]
+        self._cited += cited
+        return bool(cited)
+
+    def starts_at(self, place: int) -> None:
+        self._place = place
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
         nothing for the app in it."""
         payload = _object(event.data)
         self._tools.update(called([payload.get("item")]))
-        try:
-            read = self._reader.read(event.data)
-        except Unreadable:
-            read = []
-        for each in [*_said(text), *filter(_is_new, read)]:
+        held, self._cited = self._cited, []
+        for each in [*_said(text), *held, *filter(_is_new, self._read(event))]:
             if isinstance(each, Used) and usage is not None:
                 each = replace(each, usage=usage)
+            elif isinstance(each, Cited):
+                each = replace(each, citation=moved(each.citation, self._place))
             self._before += self._writer.write(each)
         if payload.get("type") in (COMPLETED, INCOMPLETE):
             self._before += self._writer.end()
@@ -67,6 +80,12 @@ class EventSeam:
         for each in _said(text):
             self._before += self._writer.write(each)
         return self._before.pop()
+
+    def _read(self, event: StreamEvent) -> list[Event]:
+        try:
+            return self._reader.read(event.data)
+        except Unreadable:
+            return []
 
     def before(self) -> list[bytes]:
         """What has to be sent before the event that was made last: the beginning or the end of an item."""

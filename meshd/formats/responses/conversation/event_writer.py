@@ -55,11 +55,12 @@ class EventWriter:
         self._usage: Usage | None = None
         self._length = 0  # characters of all texts
 
-    def resume(self, response: dict[str, Any], sequence: int, items: int, open: Item | None) -> None:
+    def resume(self, response: dict[str, Any], sequence: int, items: int, open: Item | None, length: int) -> None:
         """Continue a stream that has begun. response: as it was when it began. sequence: of the next event. items: how
-        many have begun, with the one that is open."""
+        many have begun, with the one that is open. length: characters of the text so far."""
         self._response = {**skeleton(response_id(""), "", None, None), **response, "output": []}
         self._sequence = sequence
+        self._length = length
         self._before = items - (open is not None)
         self._items = [] if open is None else [open]
 

@@ -194,7 +194,7 @@ class _Splice:
             elif event.finish_reason is not None or (self._ending and not event.content):
                 self._ending.append(event)  # some servers send it before all of the text
                 return None
-            elif event.content:
+            elif self._seam.hold(event) or event.content:
                 return None  # also for repeated reasoning, which the app has already
         return self._passed(event, text, used)
 
@@ -233,11 +233,12 @@ class _Splice:
     def _let_go(self, cut_off: bool = False) -> str:
         """The part that is not a repetition. cut_off: an output limit ended it, perhaps in the middle of one."""
         held, self._held = "".join(self._held or ()), None
-        if self._anew and self._size >= len(self._whole):
-            return held[len(self._whole) :]
-        if self._anew and (cut_off or self._size >= _SHORTEST_OVERLAP):
-            return ""  # it contained no new text
-        return held[_overlap(self._tail, held) :]
+        if self._anew and (cut_off or self._size >= min(len(self._whole), _SHORTEST_OVERLAP)):
+            self._seam.starts_at(0)
+            return held[len(self._whole) :]  # if it contained new text
+        repeated = _overlap(self._tail, held)
+        self._seam.starts_at(len(self._whole) - repeated)
+        return held[repeated:]
 
 
 def _overlap(tail: str, text: str) -> int:
