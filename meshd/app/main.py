@@ -120,6 +120,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    return parser_of_arguments().parse_args(arguments)
+
+
+def parser_of_arguments() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="meshd",
         description="A local gateway for every app on this machine that uses AI models. Without a configuration "
@@ -134,7 +138,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--version", action="version", version=f"meshd {VERSION}{' (compiled)' if is_compiled() else ''}"
     )
-    return parser.parse_args(arguments)
+    return parser
 
 
 def _logs(level: str | None) -> LogBridge:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -22,7 +22,7 @@ _PIPED_WIDTH: Final = 80
 _WIDEST: Final = 100  # longer lines of text are hard to read
 _NAMES: Final = 26  # width of the column of names; a longer name has a line of its own
 _NARROW: Final = 60  # on a narrower terminal, every explanation is below its name
-_EXAMPLE: Final = "$ "
+EXAMPLE: Final = "$ "
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,11 +73,16 @@ class Commands(typer.Typer):
         return super().command(name, **{"cls": Command, **given})
 
 
-def _lines(command: Any, ctx: Any) -> Iterator[str]:
-    width = _width()
-    usage = " ".join(command.collect_usage_pieces(ctx))
-    yield from cells.wrapped(f"Usage: {ctx.command_path} {usage}", width, "    ")
-    yield from _paragraphs(command.help, width)
+class Help(NamedTuple):
+    """sections: title → (name, meaning) of arguments, options and subcommands."""
+
+    usage: str
+    text: str
+    sections: dict[str, list[tuple[str, str]]]
+    epilog: str
+
+
+def help_of(command: Any, ctx: Any) -> Help:
     params = [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
     sections = {
         "Arguments": [(_value(param), param.help or "") for param in params if param.param_type_name == "argument"],
@@ -87,12 +92,21 @@ def _lines(command: Any, ctx: Any) -> Iterator[str]:
         for name in command.list_commands(ctx):
             found: Any = command.get_command(ctx, name)
             section = getattr(found, "rich_help_panel", None)
-            sections.setdefault(section if isinstance(section, str) else "Commands", []).append((name, _first(found)))
-    for title, rows in sections.items():
+            title = section if isinstance(section, str) else "Commands"
+            sections.setdefault(title, []).append((name, first_sentence(found)))
+    usage = f"{ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}"
+    return Help(usage, inspect.cleandoc(command.help or ""), sections, inspect.cleandoc(command.epilog or ""))
+
+
+def _lines(command: Any, ctx: Any) -> Iterator[str]:
+    width, found = _width(), help_of(command, ctx)
+    yield from cells.wrapped(f"Usage: {found.usage}", width, "    ")
+    yield from _paragraphs(found.text, width)
+    for title, rows in found.sections.items():
         if rows:
             yield from ("", f"{title}:")
             yield from _rows(rows, width)
-    yield from _paragraphs(command.epilog, width)
+    yield from _paragraphs(found.epilog, width)
 
 
 def _width() -> int:
@@ -101,19 +115,19 @@ def _width() -> int:
     return min(out.console().width, _WIDEST)
 
 
-def _paragraphs(text: str | None, width: int) -> Iterator[str]:
-    for paragraph in inspect.cleandoc(text or "").split("\n\n"):
+def _paragraphs(text: str, width: int) -> Iterator[str]:
+    for paragraph in text.split("\n\n"):
         if not paragraph:
             continue
         yield ""
-        if paragraph.startswith(_EXAMPLE):
+        if paragraph.startswith(EXAMPLE):
             for line in paragraph.split("\n"):
-                yield from cells.wrapped("  " + line.removeprefix(_EXAMPLE), width, "      ")
+                yield from cells.wrapped("  " + line.removeprefix(EXAMPLE), width, "      ")
         else:
             yield from cells.wrapped(" ".join(paragraph.split()), width)
 
 
-def _first(command: Any) -> str:
+def first_sentence(command: Any) -> str:
     """The first sentence of a help text."""
     sentence, end, _ = " ".join((command.help or "").partition("\n\n")[0].split()).partition(". ")
     return sentence + end.strip()
