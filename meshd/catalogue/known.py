@@ -15,6 +15,7 @@ import functools
 import math
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib import resources
 from typing import Any
@@ -60,9 +61,9 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
     the name of its tokenizer. tokens_per_image: at most, of an image it is shown.
     prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; one that is not
-    given is not asked. long_prompt: those of a request whose input is more than `above` tokens. images: the `price` of
+    given is not asked. long_prompts: those of a request whose input is more than `above` tokens. images: the `price` of
     one by its `quality` and `size`, as its provider tells it. tiers: by service tier, the prices that are different
-    there, with a `long_prompt` of its own. parameters: of requests
+    there, with `long_prompts` of their own. parameters: of requests
     that do not give them. features: what it does, lacks: what it does not; of all others nothing is known."""
 
     provider: str
@@ -73,7 +74,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     features: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     prices: dict[str, str] | None = None
-    long_prompt: dict[str, str | int] | None = None
+    long_prompts: tuple[dict[str, str | int], ...] = ()
     images: tuple[dict[str, str], ...] = ()
     tiers: dict[str, dict[str, Any]] = {}
     vocabulary: str = ""
@@ -83,10 +84,10 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     date: str
 
     def __post_init__(self) -> None:
-        unknown = {*(self.prices or ())} - {*PRICES} | {*(self.long_prompt or ())} - {*TOKENS, "above"}
+        unknown = {*(self.prices or ())} - {*PRICES} | _unknown_of_long(self.long_prompts)
         unknown |= {*self.tiers} - {*TIERS}
         for tier in self.tiers.values():
-            unknown |= {*tier} - {*PRICES, "long_prompt"} | {*tier.get("long_prompt", ())} - {*TOKENS, "above"}
+            unknown |= {*tier} - {*PRICES, "long_prompts"} | _unknown_of_long(tier.get("long_prompts", ()))
         if unknown:
             raise ValueError(f"{self.id}: no price is called {', '.join(sorted(unknown))}")
         if any({*row} - {"price"} == set() or {*row} - {"price", "quality", "size"} for row in self.images):
@@ -98,8 +99,8 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return None if self.prices is None else {key: _nano(price) for key, price in self.prices.items()}
 
     @property
-    def pricing_of_long_prompts(self) -> LongPrompt | None:
-        return _long_prompt(self.long_prompt)
+    def pricing_of_long_prompts(self) -> tuple[LongPrompt, ...]:
+        return _long_prompts(self.long_prompts)
 
     @property
     def pricing_of_images(self) -> tuple[PriceRow, ...]:
@@ -109,11 +110,11 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         )
 
     @property
-    def pricing_of_tiers(self) -> dict[str, tuple[dict[str, int], LongPrompt | None]]:
+    def pricing_of_tiers(self) -> dict[str, tuple[dict[str, int], tuple[LongPrompt, ...]]]:
         return {
             name: (
-                {key: _nano(price) for key, price in tier.items() if key != "long_prompt"},
-                _long_prompt(tier.get("long_prompt")),
+                {key: _nano(price) for key, price in tier.items() if key != "long_prompts"},
+                _long_prompts(tier.get("long_prompts", ())),
             )
             for name, tier in self.tiers.items()
         }
@@ -146,14 +147,20 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 _PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, not a path
 
 
+def _unknown_of_long(told: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {key for each in told for key in each} - {*TOKENS, "above"}
+
+
 def _nano(dollars: str) -> int:
     return math.ceil(Decimal(dollars) * NANO)
 
 
-def _long_prompt(told: dict[str, str | int] | None) -> LongPrompt | None:
-    if told is None:
-        return None
-    return LongPrompt(**{key: price if isinstance(price, int) else _nano(price) for key, price in told.items()})
+def _long_prompts(told: Iterable[Mapping[str, str | int]]) -> tuple[LongPrompt, ...]:
+    found = [
+        LongPrompt(**{key: price if isinstance(price, int) else _nano(price) for key, price in each.items()})
+        for each in told
+    ]
+    return tuple(sorted(found, key=lambda each: each.above))
 
 
 def read_data(file: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model's prices: the same columns as of a `ModelRow`."""
 
     prices: dict[str, str]
-    long_prompt: dict[str, str | int] | None = None
+    long_prompts: tuple[dict[str, str | int], ...] = ()
     tiers: dict[str, dict[str, Any]] = {}
     source: str
     date: str
@@ -45,7 +45,7 @@ class Overrides(msgspec.Struct, frozen=True):
         return replace(
             base,
             prices=told.prices,
-            long_prompt=told.long_prompt,
+            long_prompts=told.long_prompts,
             tiers=told.tiers,
             source=told.source,
             date=told.date,
@@ -90,7 +90,7 @@ def _check(row: ModelRow | None) -> None:
     told = [row.pricing or {}, *(prices for prices, _ in row.pricing_of_tiers.values())]
     if any(not 0 <= price <= DEAREST for prices in told for price in prices.values()):
         raise ValueError(f"{row.id} has a price below 0 or above {DEAREST // NANO} USD")
-    if row.pricing_of_long_prompts is not None and row.pricing_of_long_prompts.above < 0:
+    if any(each.above < 0 for each in row.pricing_of_long_prompts):
         raise ValueError(f"{row.id} has prices of prompts of less than nothing")
 
 

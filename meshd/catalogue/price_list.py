@@ -98,14 +98,14 @@ class PriceList(msgspec.Struct, frozen=True):
             if names and self._holds(variant.constraint):
                 told, tier_long = _translated(variant.prices)
                 tier: dict[str, Any] = {key: price for key, price in told.items() if price != prices.get(key)}
-                if tier_long is not None:
-                    tier["long_prompt"] = tier_long
+                if tier_long:
+                    tier["long_prompts"] = tier_long
                 if tier:
                     tiers[names[0]] = tier
         pages = (provider.pricing_urls or [""])[0]
         return Listed(
             prices=prices,
-            long_prompt=long,
+            long_prompts=long,
             tiers=tiers,
             source=f"{pages}, by {self.source}".removeprefix(", by "),
             date=self.day.isoformat(),
@@ -138,25 +138,32 @@ def _is_of_hours(constraint: Any) -> bool:
     return hasattr(constraint, "start_time")
 
 
-def _translated(prices: Any) -> tuple[dict[str, str], dict[str, str | int] | None]:
+def _translated(prices: Any) -> tuple[dict[str, str], tuple[dict[str, str | int], ...]]:
     """By the catalogue's keys, and those of long prompts."""
     made: dict[str, str] = {}
-    long: dict[str, str | int] = {}
-    above: list[int] = []
+    steps: dict[str, dict[int, str]] = {}  # of tokens: their prices by the length from which they count
     for theirs, price in _given(prices):
         ours, divisor = _KEYS[theirs]
         made.setdefault(ours, _text(Decimal(_base(price)) / divisor))
-        if tiers := getattr(price, "tiers", None):
-            above += [tier.start for tier in tiers]
-            if ours in _TOKENS:
-                long[ours] = _text(max(tier.price for tier in tiers) / divisor)
+        if ours in _TOKENS and (tiers := getattr(price, "tiers", None)):
+            steps[ours] = {tier.start: _text(tier.price / divisor) for tier in tiers}
     if "input_per_1m" in made:
         made.setdefault("output_per_1m", "0")  # of what has no output, such as embeddings
     if not {"input_per_1m", "output_per_1m"} <= made.keys():
         made = {key: price for key, price in made.items() if not key.endswith("_per_1m")}
-    if not above or "input_per_1m" not in long:
-        return made, None
-    return made, {"above": min(above), "output_per_1m": made["output_per_1m"], **long}
+    lengths = sorted({each for prices in steps.values() for each in prices}) if "input_per_1m" in steps else []
+    return made, tuple(_step(above, made, steps) for above in lengths)
+
+
+def _step(above: int, made: dict[str, str], steps: dict[str, dict[int, str]]) -> dict[str, str | int]:
+    """The prices of more than so many tokens: each that of the last step which has one."""
+    found: dict[str, str | int] = {"above": above}
+    for key in _TOKENS:
+        begun = [each for each in steps.get(key, ()) if each <= above]
+        price = steps[key][max(begun)] if begun else made.get(key)
+        if price is not None:
+            found[key] = price
+    return found
 
 
 def _given(prices: Any) -> Iterator[tuple[str, Any]]:

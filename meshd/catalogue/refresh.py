@@ -19,8 +19,8 @@ _TOKENS = "input_per_1m"
 
 
 class Change(NamedTuple):
-    """One price. key: of `flex.input_per_1m` and `long_prompt.above` too. old, new: None: there is none. known: whether
-    the catalogue has the model."""
+    """One price. key: of `flex.input_per_1m` and `long_prompts.32000.input_per_1m` too. old, new: None: there is
+    none. known: whether the catalogue has the model."""
 
     provider: str
     model: str
@@ -69,7 +69,7 @@ def _over(packaged: ModelRow | None, listed: Listed) -> Listed | None:
     if _TOKENS in prices and _TOKENS in listed.prices:
         return replace(listed, prices={**prices, **listed.prices})
     same = {key: listed.prices[key] for key in prices if key in listed.prices}
-    return replace(listed, prices={**prices, **same}, long_prompt=None, tiers={}) if same else None
+    return replace(listed, prices={**prices, **same}, long_prompts=(), tiers={}) if same else None
 
 
 def _between(provider: str, model: str, now: ModelRow | None, new: Listed, *, known: bool) -> Iterator[Change]:
@@ -80,14 +80,16 @@ def _between(provider: str, model: str, now: ModelRow | None, new: Listed, *, kn
 
 
 def _flat(told: ModelRow | Listed) -> dict[str, str | int]:
-    """Each price by its key, with its tier or `long_prompt` before a dot."""
+    """Each price by its key, with its tier, or the length of its prompts, before a dot."""
     found: dict[str, str | int] = dict(told.prices or {})
-    return found | _under("long_prompt", told.long_prompt or {}) | _under("", told.tiers)
+    return found | _under("", {"long_prompts": told.long_prompts}) | _under("", told.tiers)
 
 
 def _under(name: str, told: Mapping[str, Any]) -> dict[str, str | int]:
     found: dict[str, str | int] = {}
     for key, value in told.items():
         path = f"{name}.{key}" if name else key
+        if isinstance(value, tuple | list):  # of long prompts
+            value = {str(each["above"]): {key: each[key] for key in each if key != "above"} for each in value}
         found |= _under(path, value) if isinstance(value, Mapping) else {path: value}
     return found

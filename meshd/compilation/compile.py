@@ -334,11 +334,11 @@ def prices_of(model: PricingConfig, provider: PricingConfig, known: ModelRow | N
     """Each price: the model's own, else its provider's, else the catalogue's."""
     listed = known.pricing if known is not None else None
     configured = {**_given(provider), **_given(model)}
-    long = None if known is None else known.pricing_of_long_prompts
+    long = () if known is None else known.pricing_of_long_prompts
     tiers = {} if known is None else known.pricing_of_tiers
     if not {"input_per_1m", "output_per_1m"}.isdisjoint(configured):
         # Configured prices apply to every prompt, and writing to a cache has a price beside that of the input.
-        long, tiers = None, {}
+        long, tiers = (), {}
         listed = {key: price for key, price in (listed or {}).items() if key not in CACHE_WRITES}
     return Pricing.of({**(listed or {}), **configured}, long, _rows_of_images(model, provider, known), tiers)
 

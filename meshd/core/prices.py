@@ -143,14 +143,15 @@ def dearest(rows: Iterable[PriceRow], kind: Mapping[str, str], other: int | None
 class Pricing:
     """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. of_units: unit → its price, for those that have one. of_images:
     prices of images by their kind, which come before `per_image`. write_percent, lasting_percent: of the input price,
-    what is written to a cache for 5 minutes (None: unknown), and for longer. tiers: other prices, by service tier."""
+    what is written to a cache for 5 minutes (None: unknown), and for longer. long_prompts: the longest last. tiers:
+    other prices, by service tier."""
 
     input_per_1m: int = 0
     output_per_1m: int = 0
     cached_input_per_1m: int | None = None  # None: as input
     per_request: int = 0
     of_units: Mapping[str, int] = field(default_factory=dict)
-    long_prompt: LongPrompt | None = None
+    long_prompts: tuple[LongPrompt, ...] = ()
     of_images: tuple[PriceRow, ...] = ()
     write_percent: int | None = None
     lasting_percent: int = LASTING_WRITE_PERCENT
@@ -160,9 +161,9 @@ class Pricing:
     def of(
         cls,
         prices: Mapping[str, int],
-        long_prompt: LongPrompt | None = None,
+        long_prompts: tuple[LongPrompt, ...] = (),
         of_images: tuple[PriceRow, ...] = (),
-        tiers: Mapping[str, tuple[Mapping[str, int], LongPrompt | None]] | None = None,
+        tiers: Mapping[str, tuple[Mapping[str, int], tuple[LongPrompt, ...]]] | None = None,
     ) -> Pricing:
         """prices: by their keys. tiers: by name, those prices that are different there, and those of long prompts."""
         write, lasting = (_percent(prices.get(key), prices.get("input_per_1m", 0)) for key in CACHE_WRITES)
@@ -172,7 +173,7 @@ class Pricing:
             prices.get("cached_input_per_1m"),
             prices.get("per_request", 0),
             {unit.name: prices[unit.price] for unit in PRICED.values() if prices.get(unit.price)},
-            long_prompt,
+            long_prompts,
             of_images,
             write,
             LASTING_WRITE_PERCENT if lasting is None else lasting,
@@ -226,8 +227,9 @@ class Pricing:
     ) -> int:
         """For one request, rounded up, so that sums never undercount. tokens_written: input tokens written to a cache,
         at `write_percent` of the input price. tokens_lasting: those of them at `lasting_percent`."""
-        long = self.long_prompt
-        prices = self if long is None or tokens_in <= long.above else long
+        prices: Pricing | LongPrompt = self
+        for long in self.long_prompts:
+            prices = long if tokens_in > long.above else prices
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
         millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m

@@ -237,7 +237,7 @@ def _described(row: ModelRow) -> dict[str, Any]:
         "context_window": row.context_window,
         "max_output_tokens": row.max_output_tokens,
         "prices": row.prices,
-        "long_prompt": row.long_prompt,
+        "long_prompts": list(row.long_prompts),
         "tiers": row.tiers,
         "images": list(row.images),
         "source": row.source,

@@ -165,14 +165,17 @@ def test_a_price_that_the_daemon_does_not_count_by_is_refused() -> None:
         ModelRow(provider="p", id="m", capabilities=(), prices={"per_hour": "1"}, source="", date="")
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.long_prompt], ids=lambda row: f"{row.provider} {row.id}")
+@pytest.mark.parametrize("row", [row for row in ROWS if row.long_prompts], ids=lambda row: f"{row.provider} {row.id}")
 def test_a_long_prompt_costs_more(row: ModelRow) -> None:
     pricing, long = row.pricing, row.pricing_of_long_prompts
     assert pricing is not None
-    assert long is not None
-    assert long.input_per_1m > pricing["input_per_1m"] > 0
-    assert long.output_per_1m >= pricing["output_per_1m"] > 0
-    assert long.above < (row.context_window or 0)
+    inputs = [pricing["input_per_1m"], *(each.input_per_1m for each in long)]
+    outputs = [pricing["output_per_1m"], *(each.output_per_1m for each in long)]
+    lengths = [0, *(each.above for each in long)]
+    assert inputs == sorted({*inputs}), "each step costs more"
+    assert outputs == sorted(outputs)
+    assert lengths == sorted({*lengths})
+    assert lengths[-1] < (row.context_window or 0)
 
 
 @pytest.mark.parametrize("vocabulary", sorted({row.vocabulary for row in ROWS} - {""}))
@@ -203,16 +206,14 @@ def test_the_first_model_is_the_default() -> None:
 
 
 def test_prices_of_long_prompts_reach_the_table_unless_others_are_configured() -> None:
-    row = next(row for row in ROWS if row.long_prompt)
+    row = next(row for row in ROWS if row.long_prompts)
     nothing = PricingConfig()
     compiled = prices_of(nothing, nothing, row)
-    assert compiled.long_prompt is not None
-    assert row.long_prompt is not None
-    assert compiled.long_prompt.input_per_1m == Decimal(row.long_prompt["input_per_1m"]) * 10**9
+    assert compiled.long_prompts[0].input_per_1m == Decimal(row.long_prompts[0]["input_per_1m"]) * 10**9
     own = PricingConfig(input_per_1m=1)
-    assert prices_of(own, nothing, row).long_prompt is None
-    assert prices_of(nothing, own, row).long_prompt is None
-    assert prices_of(nothing, nothing, None).long_prompt is None
+    assert prices_of(own, nothing, row).long_prompts == ()
+    assert prices_of(nothing, own, row).long_prompts == ()
+    assert prices_of(nothing, nothing, None).long_prompts == ()
 
 
 def test_how_a_provider_continues_with_an_answer_is_one_of_the_known_ways() -> None:

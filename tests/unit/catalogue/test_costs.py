@@ -94,6 +94,24 @@ def test_openai_beyond_the_length_of_a_long_prompt() -> None:
     assert dollars(flex, of) == (172_001 * Decimal("2.5") + 100_000 * Decimal("0.25") + 11_250) / M
 
 
+@pytest.mark.parametrize(
+    ("tokens", "prices"),
+    [
+        (32_000, ("1", "0.1", "5")),
+        (32_001, ("1.8", "0.18", "9")),
+        (128_000, ("1.8", "0.18", "9")),
+        (128_001, ("3", "0.3", "15")),
+        (256_001, ("6", "0.6", "60")),
+    ],
+)
+def test_qwen_has_steps_for_longer_prompts(tokens: int, prices: tuple[str, ...]) -> None:
+    """qwen3-coder-plus, alibabacloud.com/help/en/model-studio/models: each step counts for the whole request."""
+    fresh, cached, output = map(Decimal, prices)
+    usage = read("openai", chat(**prompt(tokens, 1000, cached=10_000)))
+    by_hand = ((tokens - 10_000) * fresh + 10_000 * cached + 1000 * output) / M
+    assert dollars(usage, model("alibaba.dashscope.v1", "qwen3-coder-plus")) == by_hand
+
+
 def test_openai_writes_to_its_cache_unasked() -> None:
     """gpt-5.6: 1.25 times the price of input."""
     of = model("openai.llm.v1", "gpt-5.6-sol")

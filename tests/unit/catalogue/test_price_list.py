@@ -39,7 +39,8 @@ def test_units_and_tiers_are_translated() -> None:
         "per_request": "0.005",
         "per_search": "0.01",
     }
-    assert found.long_prompt == {"above": 9, "input_per_1m": "4", "output_per_1m": "12"}
+    long = {"above": 9, "input_per_1m": "4", "output_per_1m": "12", "cached_input_per_1m": "0.2"}
+    assert found.long_prompts == (long,)
     assert found.tiers == {
         "flex": {"input_per_1m": "1", "output_per_1m": "4"},
         "batch": {"output_per_1m": "5"},
@@ -51,7 +52,7 @@ def test_units_and_tiers_are_translated() -> None:
         id="m",
         capabilities=("chat-completion",),
         prices=found.prices,
-        long_prompt=found.long_prompt,
+        long_prompts=found.long_prompts,
         tiers=found.tiers,
         source=found.source,
         date=found.date,

@@ -76,7 +76,7 @@ def _tariffs(table: RoutingTable, pool: PoolSpec) -> _Tariffs:
 
 
 def _is_special(model: ModelSpec) -> bool:
-    return model.pricing.long_prompt is not None or not _LIMITS.isdisjoint({*model.defaults, *model.overrides})
+    return bool(model.pricing.long_prompts) or not _LIMITS.isdisjoint({*model.defaults, *model.overrides})
 
 
 class CostFirst(ByRequest):

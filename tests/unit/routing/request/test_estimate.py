@@ -77,7 +77,7 @@ def test_the_cost_is_of_both_and_of_the_request() -> None:
 
 
 def test_a_long_prompt_has_its_own_prices_for_all_of_it() -> None:
-    tiered = Pricing(1_000_000, 2_000_000, 500_000, per_request=5, long_prompt=LongPrompt(10, 3_000_000, 4_000_000))
+    tiered = Pricing(1_000_000, 2_000_000, 500_000, per_request=5, long_prompts=(LongPrompt(10, 3_000_000, 4_000_000),))
     assert tiered.cost(10, 1) == 10 + 2 + 5
     assert tiered.cost(11, 1) == 33 + 4 + 5
     assert tiered.cost(11, 1, 10) == 33 + 4 + 5, "cached as input, where no price is known"
