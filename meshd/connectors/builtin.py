@@ -10,6 +10,7 @@ import msgspec
 
 from meshd.catalogue.known import ProviderRow, load_provider_rows
 from meshd.connectors.builtin_secrets import SECRET_STORES
+from meshd.connectors.builtin_sinks import SINKS
 from meshd.sdk.connector import ConnectorSpec
 
 _SETTINGS = "meshd.config.schema.settings:"
@@ -18,7 +19,6 @@ _HTTP = _PROVIDERS + "http_provider:HttpProvider"
 _SERVICE = _PROVIDERS + "services.provider:ServiceProvider"
 _STRATEGIES = "meshd.routing.decision.strategies."
 _STORAGE = "meshd.connectors.storage."
-_SINKS = "meshd.connectors.observability."
 _DISCOVERY = "meshd.discovery."
 
 
@@ -152,17 +152,7 @@ _NAMED = (
         "Files, replaced atomically",
         "LocalFileSettings",
     ),
-    _spec("modelmesh.null.v1", "observability", _SINKS + "null:NullSink", "Nowhere"),
-    _spec("modelmesh.console.v1", "observability", _SINKS + "console:ConsoleSink", "The terminal"),
-    _spec("modelmesh.journal.v1", "observability", _SINKS + "journal:JournalSink", "systemd's journal"),
-    _spec(
-        "modelmesh.file.v1",
-        "observability",
-        _SINKS + "file:FileSink",
-        "A file of JSON lines, rotated",
-        "FileSinkSettings",
-        ("modelmesh.local-file.v1",),
-    ),
+    *SINKS,
     _spec(
         "modelmesh.registry-sync.v1",
         "discovery",

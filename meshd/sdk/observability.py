@@ -8,6 +8,7 @@ Must never: run on an actor's thread. A sink has a thread and a bounded queue of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -40,7 +41,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sink(ABC):
-    """Every method runs in the sink's own thread. If one raises, a new sink gets the same entries later."""
+    """Every method but `status` runs in the sink's own thread. If `write` or `flush` raises, a new sink gets the same
+    entries later."""
 
     quiet: ClassVar[bool] = True
     """Whether it gets only entries of the daemon's log level (as a screen or a system journal), or all (as a file)."""
@@ -49,6 +51,14 @@ class Sink(ABC):
     """Whether it is a screen, which shows request records only at log level debug."""
     buffered: ClassVar[bool] = False
     """Whether entries are safe only after `flush`. If that raises, the whole batch is written again."""
+    lasting: ClassVar[bool] = False
+    """Whether it is made at once, as it may have to do something before the first entry, and kept if writing fails."""
+
+    @classmethod
+    def file_name(cls, part: str, settings: Mapping[str, Any]) -> str:
+        """The name in the state directory of its `path`, if its settings have none; "" if it needs none. part:
+        `routing`, `logging` or `statistics`."""
+        return f"{part}.jsonl" if cls.buffered else ""
 
     @abstractmethod
     def write(self, entry: Entry) -> None:
@@ -57,5 +67,10 @@ class Sink(ABC):
     def flush(self) -> None:  # noqa: B027
         """Called after every batch."""
 
+    def status(self) -> Mapping[str, Any]:
+        """What it adds to `meshctl status`, if it passes entries on later: `waiting` and `dropped` (numbers of entries
+        that it took), `error`. Called in other threads, so it must not wait."""
+        return {}
+
     def close(self) -> None:  # noqa: B027
-        """Idempotent."""
+        """Idempotent. May take a second."""

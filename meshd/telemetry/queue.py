@@ -11,19 +11,39 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshd.sdk.observability import Entry, Sink
 
-LIMIT = 10_000
+LIMIT = 16 * 1024 * 1024
+"""Bytes of the entries that wait for a sink, by `size_of`."""
 BATCH = 500
+BATCH_BYTES = 1024 * 1024
 IDLE = 30.0  # s
 LONGEST_BACKOFF = 30.0
+_LEAST = 256  # bytes of an entry without its fields
+_EACH = 80  # bytes of a value in a map or a list, with its name
+
+
+def size_of(entry: Entry) -> int:
+    """Bytes of memory that an entry takes, approximately."""
+    return _LEAST + len(entry.message) + _size_of(entry.fields)
+
+
+def _size_of(value: Any) -> int:
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_size_of, value.values())) + _EACH * len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(_size_of, value)) + _EACH * len(value)
+    return 0
 
 
 class SinkQueue:
-    """make: creates the sink, in the sink's thread (it may open files). on_trouble: called once per outage."""
+    """make: creates the sink, in the sink's thread (it may open files). limit: bytes. on_trouble: called once per
+    outage."""
 
     def __init__(
         self,
@@ -42,31 +62,43 @@ class SinkQueue:
         self._limit = limit
         self._on_trouble = on_trouble
         self._sink: Sink | None = None
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[tuple[Entry, int]] = deque()
+        self._taken = 0  # entries of the batch that is being written
+        self._held = 0  # bytes of all these
         self._change = threading.Condition()
         self._running = False
-        self._writing = False
         self._closing = False
+        self._to_be_made = False
+        self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._sleep = sleep or self._stop.wait
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: Entry, size: int | None = None) -> None:
+        """size: by `size_of`, if it is known."""
+        size = size_of(entry) if size is None else size
         with self._change:
-            if self._closing or len(self._entries) >= self._limit:
+            if self._closing or self._held + size > self._limit:
                 self.dropped += 1
                 return
-            self._entries.append(entry)
+            self._entries.append((entry, size))
+            self._held += size
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name=f"meshd-sink-{self.name}", daemon=True).start()
+                self._start()
             elif len(self._entries) == 1:
                 self._change.notify_all()
+
+    def wake(self) -> None:
+        """Make the sink now, not at the first entry."""
+        with self._change:
+            self._to_be_made = True
+            if not self._running:
+                self._start()
 
     def drain(self, timeout: float) -> bool:
         """Wait until everything is written. Returns False if that was not in time."""
         until = time.monotonic() + timeout
         with self._change:
-            while self._entries or self._writing:
+            while self._entries or self._taken:
                 left = until - time.monotonic()
                 if left <= 0 or self.error:
                     return False
@@ -74,11 +106,12 @@ class SinkQueue:
         return True
 
     def close(self, timeout: float = 1.0) -> None:
-        """Write waiting entries if that is quick, then release the sink."""
+        """Write waiting entries if that is quick, then release the sink, in its own thread."""
         self.drain(timeout)
         with self._change:
             self._closing = True
             self.dropped += len(self._entries)
+            self._held -= sum(size for _, size in self._entries)
             self._entries.clear()
             self._change.notify_all()
             running = self._running
@@ -86,63 +119,92 @@ class SinkQueue:
         if not running:
             self._close_sink()
 
+    def join(self, timeout: float) -> None:
+        """Wait until a closed sink is released."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
     def status(self) -> dict[str, Any]:
+        own = _told_by(self._sink)
         return {
             "sink": self.name,
             "written": self.written,
-            "waiting": len(self._entries),
-            "dropped": self.dropped,
-            "error": self.error,
+            "waiting": len(self._entries) + self._taken + int(own.get("waiting") or 0),
+            "dropped": self.dropped + int(own.get("dropped") or 0),
+            "error": self.error or str(own.get("error") or ""),
         }
+
+    def _start(self) -> None:
+        self._running = True
+        self._thread = threading.Thread(target=self._run, name=f"meshd-sink-{self.name}", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         backoff = 0.0
         while True:
             with self._change:
-                if not self._entries and not self._closing:
+                if not self._has_work() and not self._closing:
                     self._change.wait(IDLE)
-                if not self._entries:
+                if not self._has_work():
                     self._running = False
                     closing = self._closing
                     break
-                batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
-                self._writing = True
-            done = 0
-            try:
-                if self._sink is None:
-                    self._sink = self._make()
-                for entry in batch:
-                    self._sink.write(entry)
-                    done += 1
-                self._sink.flush()
-            except Exception as error:
-                backoff = min(LONGEST_BACKOFF, backoff * 2 or 1.0)
-                if self._sink is None or self._sink.buffered:
-                    done = 0
-                self._failed(error, batch[done:])
-                self._sleep(backoff)
-            else:
+                batch = self._next_batch()
+                self._taken = len(batch)
+            if self._write(batch):
                 backoff = 0.0
-                self.error = ""
-            self.written += done
-            with self._change:
-                self._writing = False
-                self._change.notify_all()
+            else:
+                backoff = min(LONGEST_BACKOFF, backoff * 2 or 1.0)
+                self._sleep(backoff)
         if closing:
             self._close_sink()
 
-    def _failed(self, error: Exception, rest: list[Entry]) -> None:
-        first = not self.error
+    def _has_work(self) -> bool:
+        return bool(self._entries) or (self._to_be_made and not self._closing)
+
+    def _write(self, batch: list[tuple[Entry, int]]) -> bool:
+        done = 0
+        try:
+            if self._sink is None:
+                self._sink = self._make()
+            self._to_be_made = False
+            for entry, _ in batch:
+                self._sink.write(entry)
+                done += 1
+            self._sink.flush()
+        except Exception as error:
+            if self._sink is None or self._sink.buffered:
+                done = 0
+            first = not self.error
+            self._finished(batch, done, error)
+            if self._sink is not None and not self._sink.lasting:
+                self._close_sink()  # made again: the file may have been removed, the socket closed
+            if first and self._on_trouble is not None:
+                self._on_trouble(self.name, self.error)
+            return False
+        self._finished(batch, done)
+        return True
+
+    def _next_batch(self) -> list[tuple[Entry, int]]:
+        batch: list[tuple[Entry, int]] = []
+        size = 0
+        while self._entries and len(batch) < BATCH and size < BATCH_BYTES:
+            batch.append(self._entries.popleft())
+            size += batch[-1][1]
+        return batch
+
+    def _finished(self, batch: list[tuple[Entry, int]], done: int, error: Exception | None = None) -> None:
+        """The first `done` of them are written; the rest waits as before, unless the queue has been closed."""
         with self._change:
-            self.error = f"{type(error).__name__}: {error}"
-            room = self._limit - len(self._entries)
-            self.dropped += max(0, len(rest) - room)
-            self._entries.extendleft(reversed(rest[:room]))
-        if self._sink is not None:
-            # Created again: the file may have been removed, the socket closed.
-            self._close_sink()
-        if first and self._on_trouble is not None:
-            self._on_trouble(self.name, self.error)
+            self.error = "" if error is None else f"{type(error).__name__}: {error}"
+            self.written += done
+            self._held -= sum(size for _, size in batch[:done])
+            self._taken = 0
+            if self._closing:
+                self.dropped += len(batch) - done
+            else:
+                self._entries.extendleft(reversed(batch[done:]))
+            self._change.notify_all()
 
     def _close_sink(self) -> None:
         sink, self._sink = self._sink, None
@@ -151,3 +213,13 @@ class SinkQueue:
                 sink.close()
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
+            self.dropped += int(_told_by(sink).get("dropped") or 0)
+
+
+def _told_by(sink: Sink | None) -> Mapping[str, Any]:
+    if sink is None:
+        return {}
+    try:
+        return sink.status()
+    except Exception as error:  # of another package
+        return {"error": f"{type(error).__name__}: {error}"}

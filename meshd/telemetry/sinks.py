@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from meshd.sdk.observability import SEVERITIES, Entry, Sink
-from meshd.telemetry.queue import SinkQueue
+from meshd.telemetry.queue import SinkQueue, size_of
 from modelmesh.errors import ConfigurationError
 
 EVENTS, REQUESTS, LOGS, STATISTICS = "event", "request", "log", "statistics"
 NEVER = 1000
+_RELEASED_WITHIN = 1.0  # s
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -89,9 +90,10 @@ class Sinks:
 
     def put(self, entry: Entry) -> None:
         level = entry.level
+        size = size_of(entry)
         for route in self._routes.get(entry.stream, ()):
             if level >= route.least:
-                route.queue.put(entry)
+                route.queue.put(entry, size)
 
     def drain(self, timeout: float) -> None:
         until = time.monotonic() + timeout
@@ -99,9 +101,13 @@ class Sinks:
             queue.drain(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float) -> None:
-        until = time.monotonic() + timeout
+        """Write what waits if that is quick, then release the sinks."""
+        until = time.monotonic() + timeout + _RELEASED_WITHIN
+        self.drain(timeout)
         for queue in self._queues.values():
-            queue.close(max(0.0, until - time.monotonic()))
+            queue.close(0.0)
+        for queue in self._queues.values():
+            queue.join(max(0.0, until - time.monotonic()))
         self._queues.clear()
         self._routes.clear()
         self._least.clear()
@@ -114,13 +120,16 @@ class Sinks:
     ) -> tuple[SinkQueue, type[Sink]]:
         cls = _sink_class(entry.connector)
         settings = dict(entry.settings)
-        if cls.buffered and not settings.get("path"):
-            settings["path"] = str(state_dir / f"{part}.jsonl")
+        name = cls.file_name(part, settings)
+        if name and not settings.get("path"):
+            settings["path"] = str(state_dir / name)
         key = f"{cls.__module__}.{cls.__qualname__} {sorted(settings.items())!r}"
         queue = self._queues.get(key) or before.get(key)
         if queue is None:
             name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
             queue = SinkQueue(name, _maker(entry.connector, settings), on_trouble=self._on_trouble)
+            if cls.lasting:
+                queue.wake()
         self._queues[key] = queue
         return queue, cls
 

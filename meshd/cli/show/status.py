@@ -114,6 +114,8 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for sink in found.get("sinks") or ():
         if sink.get("error"):
             yield f"log {sink.get('sink')}: {sink['error']}", out.BAD
+        if sink.get("dropped"):
+            yield f"log {sink.get('sink')}: {out.count(sink['dropped'])} entries were dropped", "yellow"
     for note in notes(found):
         yield f"note: {note}", "yellow"
 
@@ -279,7 +281,14 @@ def _actors(found: Mapping[str, Any]) -> list[out.Line]:
 
 def _sinks(found: Mapping[str, Any]) -> list[out.Line]:
     rows = [
-        [sink.get("sink"), out.count(sink.get("written")), out.count(sink.get("dropped")), sink.get("error")]
+        [
+            sink.get("sink"),
+            out.count(sink.get("written")),
+            out.count(sink.get("waiting")),
+            out.count(sink.get("dropped")),
+            sink.get("error"),
+        ]
         for sink in found.get("sinks") or ()
     ]
-    return out.table_lines(["log", "written", "dropped", "error"], rows, numbers=["written", "dropped"]) if rows else []
+    numbers = ["written", "waiting", "dropped"]
+    return out.table_lines(["log", *numbers, "error"], rows, numbers=numbers) if rows else []

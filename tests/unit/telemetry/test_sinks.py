@@ -20,9 +20,10 @@ from meshd.connectors.observability.journal import JournalSink
 from meshd.core.events.records import Attempt, Outcome
 from meshd.sdk.observability import Entry, Sink
 from meshd.telemetry import records
-from meshd.telemetry.queue import SinkQueue
+from meshd.telemetry.queue import SinkQueue, size_of
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
+from tests.support.waiting import until
 
 
 def entry(message: str = "hello", stream: str = "log", severity: str = "info", **fields: Any) -> Entry:
@@ -177,16 +178,68 @@ def test_a_queue_writes_in_order_and_closes() -> None:
 def test_a_slow_sink_drops_and_says_how_many() -> None:
     sink = Scripted()
     sink.gate.clear()
-    queue = SinkQueue("s", lambda: sink, limit=10)
+    queue = SinkQueue("s", lambda: sink, limit=11 * size_of(entry("0")))
     queue.put(entry("0"))
     assert sink.entered.wait(5)
-    for number in range(1, 101):
-        queue.put(entry(str(number)))
+    for _ in range(100):
+        queue.put(entry("1"))
     assert queue.status()["dropped"] == 90
+    assert queue.status()["waiting"] == 11
+    queue.put(entry("x" * 100_000))
+    assert queue.status()["dropped"] == 91
     assert not queue.drain(0.01)
     sink.gate.set()
     assert queue.drain(5)
     assert len(sink.messages) == 11
+    queue.put(entry("again"))
+    assert queue.drain(5)
+
+
+def test_the_size_of_an_entry_is_that_of_all_its_texts() -> None:
+    fields = {"prompt": "x" * 1000, "attempts": [{"message": "y" * 500}, {}], "status": 200, "none": None}
+    assert 1500 < size_of(entry("hello", **fields)) < 3000
+
+
+class Lasting(Scripted):
+    lasting = True
+
+    def status(self) -> dict[str, Any]:
+        return {"waiting": 3, "dropped": 2, "error": "the server is away"}
+
+
+def test_a_lasting_sink_is_made_at_once_and_kept_when_writing_fails() -> None:
+    sink, made = Lasting(), threading.Event()
+
+    def make() -> Sink:
+        assert not made.is_set(), "it was made twice"
+        made.set()
+        return sink
+
+    queue = SinkQueue("s", make, sleep=lambda seconds: None)
+    queue.wake()
+    assert made.wait(5)
+    assert queue.status() == {"sink": "s", "written": 0, "waiting": 3, "dropped": 2, "error": "the server is away"}
+    sink.fail = 2
+    for number in range(3):
+        queue.put(entry(str(number)))
+    until(lambda: len(sink.messages) == 3)
+    assert sink.messages == ["0", "1", "2"]
+    queue.close(5)
+    queue.join(5)
+    assert sink.closed == 1
+    assert queue.status()["dropped"] == 2
+
+
+def test_a_sink_whose_status_fails_is_shown_with_that() -> None:
+    class Broken(Scripted):
+        def status(self) -> dict[str, Any]:
+            raise RuntimeError("no status")
+
+    queue = SinkQueue("s", Broken)
+    queue.put(entry())
+    assert queue.drain(5)
+    assert queue.status()["error"] == "RuntimeError: no status"
+    queue.close()
 
 
 def test_a_dead_sink_is_tried_again_and_loses_nothing_that_fits() -> None:

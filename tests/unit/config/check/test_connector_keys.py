@@ -30,14 +30,14 @@ def test_keys_of_connectors() -> None:
     ]
 
 
-def test_a_file_sink_needs_a_path_in_either_place() -> None:
-    assert found({"observability": {"logging": "modelmesh.file.v1"}}) == ["observability.logging.path: is missing"]
-    sinks: list[Any] = ["modelmesh.console.v1", "modelmesh.file.v1"]
+def test_a_webhook_needs_an_address_in_either_place() -> None:
+    assert found({"observability": {"logging": "modelmesh.webhook.v1"}}) == ["observability.logging.url: is missing"]
+    sinks: list[Any] = ["modelmesh.console.v1", "modelmesh.webhook.v1"]
     assert found({"observability": {"logging": {"connector": sinks}}}) == [
-        "observability.logging.connector[1].path: is missing"
+        "observability.logging.connector[1].url: is missing"
     ]
-    assert found({"observability": {"logging": {"connector": sinks, "path": "x"}}}) == []
-    assert found({"observability": {"logging": [{"connector": "modelmesh.file.v1", "path": "x"}]}}) == []
+    assert found({"observability": {"logging": {"connector": sinks, "url": "https://h"}}}) == []
+    assert found({"observability": {"logging": [{"connector": "modelmesh.webhook.v1", "url": "https://h"}]}}) == []
 
 
 def test_openai_compatible_needs_an_address() -> None:

@@ -163,7 +163,7 @@ def test_aliases_and_prefixes() -> None:
         {"storage": {"connector": "redis.redis.v1"}},
         {"observability": {"logging": {"level": "full"}}},
         {"observability": {"tracing": {"min_severity": "info"}}},
-        {"observability": {"routing": "modelmesh.webhook.v1"}},
+        {"observability": {"routing": "opentelemetry.otlp.v1"}},
         {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},
     ],
 )

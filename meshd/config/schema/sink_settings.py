@@ -1,0 +1,93 @@
+"""The sinks' own keys, for the sinks that come with the daemon.
+
+Owns: their types, defaults and descriptions; the registry names each by "module:attribute".
+Must never: import a sink.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from meshd.config.schema.base import Count, Duration, HeaderName, HeaderValue, HttpUrl, Names, Positive, Section, Size
+
+
+class NoSinkSettings(Section):
+    """A sink without keys of its own."""
+
+
+class FileSinkSettings(Section):
+    path: str | None = Field(
+        default=None,
+        description="The file, one JSON object a line.",
+        json_schema_extra={"shown_default": "`logging.jsonl` or the like in the state directory"},
+    )
+    max_size: Size = Field(default=50_000_000, description="Size at which the file is rotated; 0: never.")
+    rotate_every: Duration = Field(
+        default=0.0,
+        description="Time after which the file is rotated, counted from midnight UTC if it divides a day.",
+        json_schema_extra={"shown_default": "never"},
+    )
+    keep: Positive = Field(default=5, description="Rotated files that are kept.")
+
+
+class JsonLogSettings(Section):
+    to: Literal["stdout", "stderr"] = Field(default="stdout", description="The stream.")
+
+
+class SyslogSettings(Section):
+    address: str = Field(
+        default="/dev/log",
+        pattern=r"^(/.+|(udp|tcp|tls)://.+)$",
+        description="The path of a UNIX socket, or `udp://HOST:PORT`, `tcp://HOST:PORT`, `tls://HOST:PORT`. The ports "
+        "514 (UDP), 601 (TCP) and 6514 (TLS) need not be named.",
+    )
+    facility: Literal[
+        "user", "daemon", "auth", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
+    ] = Field(default="daemon", description="The facility.")
+    app_name: str = Field(default="meshd", pattern=r"^[!-~]{1,48}$", description="The name of the program.")
+    content: Literal["json", "text"] = Field(
+        default="json", description="All details, as JSON after `@cee:`, or only the line for people."
+    )
+    timeout: Duration = Field(default=5.0, description="Longest that connecting or sending may take.")
+    ca_file: str | None = Field(
+        default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
+    )
+
+
+class WebhookSettings(Section):
+    url: HttpUrl = Field(description="Where batches are posted.")
+    secret: str | None = Field(
+        default=None,
+        description="The key of signatures: `whsec_` and base64, or any text. Several have spaces between them.",
+        json_schema_extra={"shown_default": "none, so that nothing is signed"},
+        repr=False,
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="More headers.", json_schema_extra={"shown_default": "none"}, repr=False
+    )
+    batch_size: Positive = Field(default=100, description="Entries in a batch, at most.")
+    batch_interval: Duration = Field(default=1.0, description="Longest that an entry waits for others.")
+    timeout: Duration = Field(default=10.0, description="Longest that a delivery may take.")
+    path: str | None = Field(
+        default=None,
+        description="The folder of what is not delivered yet.",
+        json_schema_extra={"shown_default": "a folder in the state directory"},
+    )
+    max_size: Size = Field(default=100_000_000, description="Size of that folder, at most.")
+    ca_file: str | None = Field(
+        default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
+    )
+
+
+class CallbackSettings(Section):
+    function: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+        description="`module:function`, called with each entry, a map.",
+    )
+    timeout: Duration = Field(default=5.0, description="Longest that a call may take.")
+    environment: Names = Field(
+        default=(), description="Variables of the daemon that the function needs, besides PATH, HOME and the like."
+    )
+    restarts: Count = Field(default=1, description="How often an entry whose call ended the process is tried again.")

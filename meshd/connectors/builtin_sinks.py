@@ -1,0 +1,63 @@
+"""The sinks that come with the daemon.
+
+Owns: this table. Must never: import a sink.
+"""
+
+from __future__ import annotations
+
+from meshd.sdk.connector import OBSERVABILITY, ConnectorSpec
+
+_HERE = "meshd.connectors.observability."
+_SETTINGS = "meshd.config.schema.sink_settings:"
+
+
+def _spec(
+    id: str,
+    factory: str,
+    description: str,
+    settings: str = "NoSinkSettings",
+    aliases: tuple[str, ...] = (),
+    requires: tuple[str, ...] = (),
+    extra: str | None = None,
+) -> ConnectorSpec:
+    return ConnectorSpec(
+        id, OBSERVABILITY, description, _HERE + factory, aliases, _SETTINGS + settings, requires, extra
+    )
+
+
+SINKS = (
+    _spec("modelmesh.null.v1", "null:NullSink", "Nowhere"),
+    _spec("modelmesh.console.v1", "console:ConsoleSink", "The terminal"),
+    _spec("modelmesh.journal.v1", "journal:JournalSink", "systemd's journal"),
+    _spec(
+        "modelmesh.file.v1",
+        "file:FileSink",
+        "A file of JSON lines, rotated",
+        "FileSinkSettings",
+        ("modelmesh.local-file.v1",),
+    ),
+    _spec(
+        "modelmesh.json-log.v1",
+        "json_log:JsonLogSink",
+        "JSON lines on standard output",
+        "JsonLogSettings",
+    ),
+    _spec(
+        "modelmesh.syslog.v1",
+        "syslog.sink:SyslogSink",
+        "Syslog (RFC 5424) by a UNIX socket, UDP, TCP or TLS",
+        "SyslogSettings",
+    ),
+    _spec(
+        "modelmesh.webhook.v1",
+        "webhook.sink:WebhookSink",
+        "Signed batches, posted to an address, kept on disk until they are delivered",
+        "WebhookSettings",
+    ),
+    _spec(
+        "modelmesh.callback.v1",
+        "callback.sink:CallbackSink",
+        "A function of Python, called in a process of its own",
+        "CallbackSettings",
+    ),
+)

@@ -1,0 +1,54 @@
+"""`modelmesh.webhook.v1`: entries are written to a spool on disk, and delivered from there by a thread of its own.
+
+Owns: the spool and its delivery. What was written is delivered at least once and in order, also after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from meshd.connectors.observability.lines import as_json
+from meshd.connectors.observability.webhook.delivery import Delivery
+from meshd.connectors.observability.webhook.spool import Spool
+from meshd.sdk.observability import Entry, Sink
+
+_DELIVERED_WITHIN = 0.8  # s, at the end
+
+
+class WebhookSink(Sink):
+    """Settings: those of `WebhookSettings`, with a `path`."""
+
+    quiet: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Raises OSError, ValueError."""
+        self._spool = Spool(
+            Path(settings["path"]).expanduser(),
+            batch_size=int(settings.get("batch_size", 100)),
+            batch_interval=float(settings.get("batch_interval", 1.0)),
+            max_size=int(settings.get("max_size", 100_000_000)),
+        )
+        try:
+            self._delivery = Delivery(self._spool, settings)
+        except ValueError:
+            self._spool.close()
+            raise
+        self._delivery.start()
+
+    @classmethod
+    def file_name(cls, part: str, settings: Mapping[str, Any]) -> str:
+        return f"webhook-{hashlib.sha256(str(settings.get('url')).encode()).hexdigest()[:12]}"
+
+    def write(self, entry: Entry) -> None:
+        self._spool.add(as_json(entry))
+
+    def status(self) -> Mapping[str, Any]:
+        delivery = self._delivery
+        return {"waiting": self._spool.waiting, "dropped": delivery.dropped, "error": delivery.error}
+
+    def close(self) -> None:
+        self._delivery.stop(_DELIVERED_WITHIN)

@@ -1,0 +1,207 @@
+"""Batches of lines on disk, in order, until they are delivered.
+
+Owns: a folder. One batch is a file; its name has its number and an id of its own, which stays the same however often it
+is delivered. The newest is `.open`, and takes lines until it is large or old enough: then it is a `.batch`.
+Must never: lose a line that was added when the process is killed, grow beyond its bound, or let another user read it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_BYTES = 1024 * 1024
+"""Of a batch, unless one line is longer."""
+_OPEN, _WHOLE = ".open", ".batch"
+
+
+@dataclass(slots=True)
+class Batch:
+    """size: bytes. began: when its first line was added, by the spool's clock."""
+
+    path: Path
+    lines: int
+    size: int
+    began: float
+
+    @property
+    def id(self) -> str:
+        """The same for every delivery, and not for any other batch."""
+        return self.path.stem
+
+    @property
+    def number(self) -> int:
+        return int(self.path.name.partition("-")[0])
+
+
+class Spool:
+    """Used by two threads: one adds lines, one takes batches. batch_interval: seconds. max_size: bytes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        batch_size: int,
+        batch_interval: float,
+        max_size: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises OSError, also if another process, or another sink of this one, has the folder."""
+        self._folder = folder
+        self._batch_size = batch_size
+        self._interval = batch_interval
+        self._max_size = max_size
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._whole: deque[Batch] = deque()
+        self._open: Batch | None = None
+        self._fd = -1
+        self._size = 0
+        self._lines = 0
+        self._stopped = False
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._find()
+        except OSError as error:
+            os.close(self._lock)
+            if isinstance(error, BlockingIOError):
+                raise OSError(error.errno, f"{folder} is in use; give each sink a path of its own") from None
+            raise
+        self._number = max((batch.number for batch in self._whole), default=0)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
+    @property
+    def waiting(self) -> int:
+        """Lines that are not delivered yet."""
+        return self._lines
+
+    def add(self, line: bytes) -> None:
+        """line: without its end. Raises OSError; then nothing of it is kept."""
+        data = line + b"\n"
+        with self._changed:
+            if self._size + len(data) > self._max_size:
+                raise OSError(errno.ENOSPC, f"{self._folder} is full (max_size)")
+            if self._open is None:
+                self._begin()
+            assert self._open is not None
+            self._write(data, self._open.size)
+            self._open.lines += 1
+            self._open.size += len(data)
+            self._size += len(data)
+            self._lines += 1
+            if self._open.lines >= self._batch_size or self._open.size >= MOST_BYTES:
+                with suppress(OSError):
+                    self._seal()
+            elif self._open.lines == 1:
+                self._changed.notify_all()  # it is due later
+
+    def take(self, timeout: float) -> Batch | None:
+        """The oldest batch, which stays until it is `done`. None: there is none within these seconds, or the spool was
+        stopped and is empty. Raises OSError."""
+        until = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                if self._open is not None and (self._stopped or self._due_in() <= 0):
+                    self._seal()
+                if self._whole:
+                    return self._whole[0]
+                left = until - time.monotonic()
+                if left <= 0 or self._stopped:
+                    return None
+                self._changed.wait(min(left, max(self._due_in(), 0.001)))
+
+    def read(self, batch: Batch) -> list[bytes]:
+        """Its lines. Raises OSError."""
+        return batch.path.read_bytes().splitlines()
+
+    def done(self, batch: Batch) -> None:
+        """It was delivered, or is given up."""
+        with suppress(FileNotFoundError):
+            batch.path.unlink()
+        with self._changed:
+            self._whole.remove(batch)
+            self._size -= batch.size
+            self._lines -= batch.lines
+
+    def stop(self) -> None:
+        """Nothing more is added: what is there can be taken at once."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Release the folder. Idempotent."""
+        with self._changed:
+            if self._open is not None:
+                with suppress(OSError):
+                    self._seal()
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _find(self) -> None:
+        """What an earlier process left."""
+        found = [path for path in self._folder.iterdir() if path.suffix in (_OPEN, _WHOLE)]
+        for path in sorted(found, key=lambda path: path.stem):
+            data = path.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            if not whole:
+                path.unlink()
+                continue
+            if len(whole) < len(data):  # the machine stopped in the middle of a line
+                os.truncate(path, len(whole))
+            sealed = path.with_suffix(_WHOLE)
+            os.replace(path, sealed)
+            self._whole.append(Batch(sealed, whole.count(b"\n"), len(whole), self._clock()))
+            self._size += len(whole)
+            self._lines += self._whole[-1].lines
+
+    def _begin(self) -> None:
+        name = f"{self._number + 1:016d}-{secrets.token_hex(8)}{_OPEN}"
+        path = self._folder / name
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._number += 1
+        self._open = Batch(path, 0, 0, self._clock())
+
+    def _write(self, data: bytes, size: int) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
+
+    def _seal(self) -> None:
+        assert self._open is not None
+        batch = self._open
+        if batch.lines:
+            sealed = batch.path.with_suffix(_WHOLE)
+            os.replace(batch.path, sealed)
+            batch.path = sealed
+            self._whole.append(batch)
+        else:
+            batch.path.unlink()
+        os.close(self._fd)
+        self._fd, self._open = -1, None
+        self._changed.notify_all()
+
+    def _due_in(self) -> float:
+        """Seconds until the open batch is to be delivered."""
+        return self._open.began + self._interval - self._clock() if self._open is not None else 60.0
