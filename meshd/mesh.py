@@ -383,6 +383,6 @@ def _end(actor: MeshActor) -> None:
 
 def _refused(report: messages.ReloadReport) -> ConfigurationError:
     from meshd.config import Problem
-    from meshd.config.mesh_config import configuration_error
+    from meshd.config.check.problems import configuration_error
 
     return configuration_error([Problem(**problem) for problem in report.problems])

@@ -23,7 +23,7 @@ from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.config.advice import on_access
 from meshd.config.check.problems import Problem
-from meshd.config.read.watching import FileWatch, digest
+from meshd.config.read.watching import FileWatch
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.events.event_type import EventType
@@ -74,7 +74,6 @@ class ConfigActor(MeshActor):
         self._unseen = False  # discovery found something that is in no generation yet
         self._last: messages.ReloadReport | None = None
         self._watch: FileWatch | None = None
-        self._seen: bytes | None = None  # digest of the file as it was read last
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -113,6 +112,8 @@ class ConfigActor(MeshActor):
             return messages.ReloadReport(False)
         report = _stamped(report, time.monotonic() - began, message.dry_run)
         if not message.dry_run:
+            if message.config is None:
+                self._follow_file()  # also after a mistake, which may be in a file that is new
             self._last = report
             self._announce(report, message.reason)
         return report
@@ -173,8 +174,6 @@ class ConfigActor(MeshActor):
             faults = self._switch(config, source, warnings, message.dry_run, fresh=not only, secrets_only=only)
         if faults:
             return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in faults))
-        if message.config is None and not message.dry_run:
-            self._follow_file()
         return messages.ReloadReport(True, changes, generation=self._numbers)
 
     def _wanted(self, message: messages.Reload) -> tuple[MeshConfig, str]:
@@ -183,23 +182,19 @@ class ConfigActor(MeshActor):
         if message.secrets_only and self._current is not None:
             # Only a key changed: unfinished edits of the file do not count yet.
             return self._current.stored, self._current.source
-        return self._read()
-
-    def _read(self) -> tuple[MeshConfig, str]:
-        self._seen = digest(self._source.path) if self._source.path is not None else None
         return self._source.read()
 
     def _written_again(self, message: messages.Reload) -> bool:
-        path = self._source.path
-        return message.digest is not None and path is not None and digest(path) != message.digest
+        """Whether the files have changed since the watch has seen them."""
+        watch = self._watch
+        return message.digest is not None and watch is not None and watch.config_files.digest() != message.digest
 
     def _posture(self, config: MeshConfig) -> tuple[list[Problem], tuple[str, ...]]:
         """(what others can change, warnings). `daemon.strict` of a file that others can change may be theirs: then the
         running one counts, if there is one."""
-        itself = untrusted_config(config)
-        found = [itself] if itself is not None else []
-        found += [*untrusted_files(config, self._directories.data), *untrusted_packages(self._registry)]
-        strict = config if itself is None or self._current is None else self._current.stored
+        of_config = untrusted_config(config)
+        found = [*of_config, *untrusted_files(config, self._directories.data), *untrusted_packages(self._registry)]
+        strict = config if not of_config or self._current is None else self._current.stored
         if strict.daemon.strict and found:
             return found, ()
         return [], (*map(str, found), *on_access(config))
@@ -333,23 +328,23 @@ class ConfigActor(MeshActor):
         self.tell("telemetry", event)
 
     def _follow_file(self) -> None:
-        """Watch the file in use, if it is to be watched and is not yet."""
-        running, path = self._current, self._source.path
-        if running is None or path is None or not running.config.daemon.watch:
+        """Watch the files in use, if they are to be watched and are not yet."""
+        running, files = self._current, self._source.files
+        if running is None or files is None or not running.config.daemon.watch:
             if self._watch is not None:
                 self._watch.stop()
                 self._watch = None
             return
         debounce = running.config.daemon.watch_debounce
-        if self._watch is not None and (self._watch.path, self._watch.debounce) == (path, debounce):
+        if self._watch is not None and (self._watch.config_files, self._watch.debounce) == (files, debounce):
             return
         if self._watch is not None:
             self._watch.stop()
         self._watch = FileWatch(
-            path,
+            files,
             debounce,
-            lambda content: self.tell(self.name, messages.Reload(digest=content, reason=f"{path} changed")),
-            self._seen,
+            lambda content: self.tell(self.name, messages.Reload(digest=content, reason=f"{files.main} changed")),
+            self._source.seen,
         )
         self._watch.start()
 

@@ -19,7 +19,7 @@ from meshd.app.listen import ListenError
 from meshd.app.process import Process
 from meshd.compilation.posture import untrusted_packages
 from meshd.config import MeshConfig, find_config
-from meshd.config.mesh_config import configuration_error
+from meshd.config.check.problems import configuration_error
 from meshd.config.source import ConfigSource
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.build import is_compiled

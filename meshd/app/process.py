@@ -25,7 +25,7 @@ from meshd.app.report import dump, first_status, greet, say_alive, summary
 from meshd.app.signals import ENDING, Signals
 from meshd.compilation.posture import untrusted_socket
 from meshd.config import MeshConfig
-from meshd.config.mesh_config import configuration_error
+from meshd.config.check.problems import configuration_error
 from meshd.config.source import ConfigSource
 from meshd.gateway.frontends.ipc.socket_claim import Claim, make_directory
 from meshd.host import clock

@@ -32,12 +32,13 @@ _OF_STORES = (
 """Keys of secret stores that name a program or a file."""
 
 
-def untrusted_config(config: MeshConfig) -> Problem | None:
-    """The configuration file, if others can change it."""
-    if config.file is None or gives_itself_once(Path(config.file)):
-        return None
-    fault = untrusted(config.file)
-    return Problem("", None, f"others can change it: {fault}", None, config.file) if fault is not None else None
+def untrusted_config(config: MeshConfig) -> list[Problem]:
+    """The files of the configuration that others can change."""
+    files = [config.file] if config.file is not None else []
+    if config.sources is not None:
+        files = list(map(str, config.sources.current()))
+    faults = [(file, untrusted(file)) for file in files if not gives_itself_once(Path(file))]
+    return [Problem("", None, f"others can change it: {fault}", None, file) for file, fault in faults if fault]
 
 
 def untrusted_files(config: MeshConfig, data_dir: str | Path | None) -> Iterator[Problem]:

@@ -54,8 +54,7 @@ def posture(config: MeshConfig, socket_path: Path) -> Iterator[Obstacle]:
     """What other users could change. The state directory and the socket's are among it once they exist."""
     from meshd.connectors.registry import default_registry
 
-    itself = untrusted_config(config)
-    found = [itself] if itself is not None else []
+    found = untrusted_config(config)
     found += [*untrusted_files(config, None), *untrusted_packages(), *untrusted_packages(default_registry())]
     fault = untrusted(state_dir_of(config, None, None))
     if fault is not None:

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import asdict
+from msgspec.structs import replace
 from pydantic import ValidationError
 
-from meshd.config.check.problems import Problem, line_of
+from meshd.config.check.problems import Places, Problem, configuration_error, problem_in
 from meshd.config.check.references import (
     env_values,
     reference_problems,
@@ -28,13 +28,18 @@ from meshd.config.check.references import (
     strings,
 )
 from meshd.config.inferred import complete, implied_keys
-from meshd.config.read.loading import Lines, is_content, load_file, load_text
+from meshd.config.read.config_files import ConfigFiles
+from meshd.config.read.including import Read, read_files, read_one
+from meshd.config.read.loading import Loaded, is_content, load_text
+from meshd.config.read.merging import merged, without
 from meshd.config.read.normalise import canonical, with_full_strategies
+from meshd.config.read.profiles import faults_of_profiles
 from meshd.config.read.scalars import Written, as_meant
 from meshd.config.schema import RootConfig
 from meshd.config.schema_walk import prune
 from meshd.config.write import dumping
 from meshd.config.write.difference import describe_difference
+from meshd.config.write.origins import origins_of
 from meshd.core.text.key_path import Path, dotted
 from meshd.core.text.redaction import is_secret_key, is_secret_path, may_hold_secret, redact
 from meshd.sdk.http.credentials import credentials_of_address
@@ -69,7 +74,8 @@ class MeshConfig:
         raw: Mapping[str, Any] | None = None,
         *,
         file: str | None = None,
-        lines: Lines | None = None,
+        sources: ConfigFiles | None = None,
+        places: Places | None = None,
         environ: Mapping[str, str] | None = None,
         problems: tuple[Problem, ...] = (),
         secrets: Mapping[str, str] | None = None,
@@ -79,12 +85,13 @@ class MeshConfig:
             raise ConfigurationError("a configuration is a map of sections", problems=[])
         self.raw: dict[str, Any] = _own_copy(raw or {})
         self.file = file
-        self._lines = dict(lines or {})
+        self.sources = sources
+        self._places = dict(places or {})
         self._environ = os.environ if environ is None else environ
         self._load_problems = problems
         self._secrets = dict(secrets or {})
         self._texts: Written = written or {}
-        self._written, self._flat_lines, form_problems = canonical(self.raw, self._lines, file)
+        self._written, self.origins, form_problems = canonical(self.raw, self._places)
         self._written = as_meant(RootConfig, self._written, self._texts)
         found = reference_problems(self._written, self._environ, self.problem_at)
         self._form_problems = (*form_problems, *found)
@@ -94,9 +101,10 @@ class MeshConfig:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> MeshConfig:
-        """Read YAML, TOML or JSON, by the file's ending. Raises ConfigurationError if it cannot be read as that."""
+        """Read YAML, TOML or JSON, by the file's ending, with the files that it includes. Raises ConfigurationError if
+        one of them cannot be read as that."""
         name = os.fspath(path)
-        return cls._from_loaded(load_file(name), name, environ)
+        return cls.from_read(read_files(name, os.environ if environ is None else environ), name, environ)
 
     @classmethod
     def from_text(
@@ -121,19 +129,27 @@ class MeshConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> MeshConfig:
-        return cls(raw, environ=environ)
+        if not isinstance(raw, Mapping) or not raw.keys() & {"include", "profiles"}:
+            return cls(raw, environ=environ)
+        return cls._from_loaded(Loaded(_own_copy(raw)), None, environ)
 
     @classmethod
-    def _from_loaded(cls, loaded: Any, file: str | None, environ: Mapping[str, str] | None) -> MeshConfig:
-        if loaded.fatal:
-            raise configuration_error(loaded.problems)
+    def _from_loaded(cls, loaded: Loaded, file: str | None, environ: Mapping[str, str] | None) -> MeshConfig:
+        return cls.from_read(read_one(loaded, file, os.environ if environ is None else environ), file, environ)
+
+    @classmethod
+    def from_read(cls, read: Read, file: str | None, environ: Mapping[str, str] | None = None) -> MeshConfig:
+        """Raises ConfigurationError."""
+        if read.fatal:
+            raise configuration_error(read.part.problems)
         return cls(
-            loaded.raw,
+            read.part.raw,
             file=file,
-            lines=loaded.lines,
+            sources=read.files,
+            places=read.part.places,
             environ=environ,
-            problems=tuple(loaded.problems),
-            written=loaded.written,
+            problems=(*read.part.problems, *faults_of_profiles(read.idle, environ)),
+            written=read.part.written,
         )
 
     # -- typed views ----------------------------------------------------------------------------------
@@ -227,9 +243,11 @@ class MeshConfig:
         from meshd.config.check.validation import Validation
         from meshd.connectors.registry import default_registry
 
-        checks = Validation(self._flat, self._written, self._flat_lines, self.file, registry or default_registry())
+        checks = Validation(self._flat, self._written, self.origins, self.file, registry or default_registry())
         found = dict.fromkeys([*self._load_problems, *self._form_problems, *checks.run()])
-        return sorted(found, key=lambda problem: (problem.line is None, problem.line or 0))
+        order = dict.fromkeys(problem.file for problem in found)
+        first = {file: number for number, file in enumerate([self.file, *order][::-1])}
+        return sorted(found, key=lambda problem: (problem.line is None, -first[problem.file], problem.line or 0))
 
     def require_valid(self, registry: ConnectorRegistry | None = None) -> MeshConfig:
         """Returns itself. Raises ConfigurationError with every problem."""
@@ -241,12 +259,14 @@ class MeshConfig:
     def merge(self, overrides: MeshConfig | Mapping[str, Any]) -> MeshConfig:
         """A new configuration with the overrides on top: maps are merged, everything else is replaced."""
         other: MeshConfig = (
-            overrides if isinstance(overrides, MeshConfig) else MeshConfig(overrides, environ=self._environ)
+            overrides if isinstance(overrides, MeshConfig) else MeshConfig.from_dict(overrides, environ=self._environ)
         )
+        replaced: set[Path] = set()
         return MeshConfig(
-            _merged(self._written, other._written),
+            merged(self._written, other._written, replaced),
             file=self.file,
-            lines={path: line for path, line in self._flat_lines.items() if not _is_value_in(other._written, path)},
+            sources=self.sources,
+            places=without(self.origins, replaced),
             environ=self._environ,
             problems=self._load_problems,
             secrets=self._secrets | other._secrets,
@@ -295,25 +315,32 @@ class MeshConfig:
     def problem_at(self, path: str | Path, message: str) -> Problem:
         """A problem that was found elsewhere, such as a missing secret, with its line."""
         if isinstance(path, str):
-            known = {dotted(each): each for each in self._flat_lines}
+            known = {dotted(each): each for each in self.origins}
             text = path
             while text and text not in known:
                 text = text.rpartition(".")[0]
-            line = self._flat_lines[known[text]] if text else None
-            return Problem(path, line, message, None, self.file)
-        return Problem(dotted(path), line_of(self._flat_lines, path), message, None, self.file)
+            found = problem_in(self.origins, known[text] if text else (), message, file=self.file)
+            return replace(found, path=path)
+        return problem_in(self.origins, path, message, file=self.file)
 
     def with_secrets(self, values: Mapping[str, str]) -> MeshConfig:
         """A new configuration whose typed views hold these values; `raw` keeps the references."""
         return MeshConfig(
             self.raw,
             file=self.file,
-            lines=self._lines,
+            sources=self.sources,
+            places=self._places,
             environ=self._environ,
             problems=self._load_problems,
             secrets={**self._secrets, **values},
             written=self._texts,
         )
+
+    def described(self) -> dict[str, Any]:
+        """`files`: those that it was read from, the main one first. `profiles`: those in use. `origins`: of values."""
+        files = self.sources.paths if self.sources is not None else [self.file] if self.file is not None else []
+        profiles = self.sources.profiles if self.sources is not None else []
+        return {"files": [*files], "profiles": [*profiles], "origins": origins_of(self.raw, self.origins)}
 
     def redacted(self) -> dict[str, Any]:
         """As written, with literal secrets masked; references are shown."""
@@ -354,15 +381,6 @@ class MeshConfig:
         return isinstance(entry, dict) and str(entry.get("enabled", True)).lower() == "false"
 
 
-def configuration_error(problems: list[Problem]) -> ConfigurationError:
-    """One error with all problems, whose message lists the first few."""
-    count = len(problems)
-    head = "\n".join(str(problem) for problem in problems[:20])
-    more = f"\n… and {count - 20} more" if count > 20 else ""
-    message = head + more if problems else "the configuration is not valid"
-    return ConfigurationError(message, problems=[asdict(problem) for problem in problems])
-
-
 def _own_copy(value: Any) -> Any:
     """A deep copy in which all keys are text, as in a file."""
     if isinstance(value, Mapping):
@@ -370,23 +388,6 @@ def _own_copy(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_own_copy(item) for item in value]
     return copy.deepcopy(value)
-
-
-def _merged(base: Any, top: Any) -> Any:
-    if not isinstance(base, dict) or not isinstance(top, dict):
-        return top
-    return base | {key: _merged(base[key], value) if key in base else value for key, value in top.items()}
-
-
-def _is_value_in(tree: Any, path: Path) -> bool:
-    """Whether the tree has something other than a map at the path, or above it."""
-    for part in path:
-        if not isinstance(tree, dict):
-            return True
-        if part not in tree:
-            return False
-        tree = tree[part]
-    return not isinstance(tree, dict)
 
 
 def _inside(section: Any, path: tuple[str, ...]) -> Any:

@@ -11,27 +11,34 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from meshd.config.check.problems import Problem
-from meshd.config.mesh_config import MeshConfig, configuration_error
+from meshd.config.check.problems import Problem, configuration_error
+from meshd.config.mesh_config import MeshConfig
+from meshd.config.read.config_files import ConfigFiles
+from meshd.config.read.including import read_files, read_one
+from meshd.config.read.loading import load_file
 from meshd.config.read.lookup import find_config, user_file
 
 BUILT_IN = "built-in"
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
+_READS = 3  # until the files are the same before and after
+
+
 class ConfigSource:
-    """Where to read. path: the file to watch, or None. first: the result of the first read, instead of the file's
-    content."""
+    """Where to read. files: those to watch, or None. seen: the digest of their content as it was read last. first: the
+    result of the first read, instead of the file's content."""
 
     def __init__(
         self,
         read: Callable[[], tuple[MeshConfig, str]],
-        path: Path | None = None,
+        files: ConfigFiles | None = None,
         first: tuple[MeshConfig, str] | None = None,
     ) -> None:
         self._read = read
         self._first = first
-        self.path = path
+        self.files = files
+        self.seen = files.digest() if files is not None and first is not None else None
 
     def read(self) -> tuple[MeshConfig, str]:
         """The configuration as it is now, and the name of its source."""
@@ -49,7 +56,20 @@ class ConfigSource:
         if gives_itself_once(path):
             return cls._of_stream(path)
         absolute = path.absolute()  # not resolved, because a symlink may point elsewhere later
-        return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
+        source = cls(lambda: (source.read_file(absolute), str(absolute)), ConfigFiles.of(absolute))
+        return source
+
+    def read_file(self, path: Path) -> MeshConfig:
+        """Raises ConfigurationError; the files that were read are known even then."""
+        files = self.files if self.files is not None and self.files.main == path else ConfigFiles.of(path)
+        for _ in range(_READS):
+            seen = files.digest()
+            found = read_files(str(path), os.environ)
+            before, files = files, found.files or files
+            if (files.paths, files.patterns) == (before.paths, before.patterns):  # or the digest is of others
+                break
+        self.files, self.seen = files, seen
+        return MeshConfig.from_read(found, str(path))
 
     @classmethod
     def _of_stream(cls, path: Path) -> ConfigSource:
@@ -58,7 +78,9 @@ class ConfigSource:
             message = f"was read when the daemon started and cannot be read again: {advice}"
             raise configuration_error([Problem("", None, message, None, str(path))])
 
-        return cls(again, first=(MeshConfig.from_file(path), str(path)))
+        name = str(path)
+        content = read_one(load_file(name), name, os.environ)  # it is in no folder that could have other files
+        return cls(again, first=(MeshConfig.from_read(content, name), name))
 
     @classmethod
     def of_config(cls, config: MeshConfig) -> ConfigSource:
@@ -67,7 +89,8 @@ class ConfigSource:
             if gives_itself_once(Path(config.file)):
                 return cls(lambda: (config, "given"))
             of_file = cls.of_file(Path(config.file))
-            return cls(of_file.read, of_file.path, (config, str(of_file.path)))
+            files = config.sources or ConfigFiles.of(config.file)
+            return cls(of_file.read, files, (config, str(Path(config.file).absolute())))
         return cls(lambda: (config, "given"))
 
     @classmethod
@@ -78,13 +101,13 @@ class ConfigSource:
         def read() -> tuple[MeshConfig, str]:
             path = find_config()
             if path is not None:
-                source.path = path.absolute()
-                return MeshConfig.from_file(source.path), str(source.path)
+                absolute = path.absolute()
+                return source.read_file(absolute), str(absolute)
             from meshd.config.zero_config import zero_config
 
             return zero_config(os.environ, os.environ.get("CREDENTIALS_DIRECTORY")), BUILT_IN
 
-        source = cls(read, user_file(os.environ).absolute())
+        source = cls(read, ConfigFiles.of(user_file(os.environ).absolute()))
         return source
 
 

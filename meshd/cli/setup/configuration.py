@@ -32,33 +32,65 @@ def show(
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Fill in every default; ${env:…} as set in this shell.")
     ] = False,
+    origins: Annotated[
+        bool, typer.Option("--origins", help="Show instead where each value is written: the file and its line.")
+    ] = False,
     as_json: out.JsonOption = False,
 ) -> None:
     """Show the running daemon's configuration, or what a daemon would start with. Secrets are masked.
 
     $ meshctl config show > mesh.yaml
+    $ meshctl config show --origins
     """
-    from meshd.config import MeshConfig
-    from modelmesh import DaemonUnavailableError
-
-    try:
-        answer = daemon.ask("config")
-        if resolved:  # the daemon reports it as written
-            answer = {**answer, "config": _resolved(MeshConfig.from_dict(answer.get("config") or {}))}
-    except DaemonUnavailableError:
-        if daemon.settings.socket is not None:
-            raise
-        config, source = at_hand()
-        shown = _resolved(config) if resolved else config.redacted()
-        answer = {"source": source, "generation": 0, "config": shown}
+    answer = _running_or_at_hand(resolved)
     if as_json:
         out.print_json(answer)
+        return
+    if origins:
+        for row in answer.get("origins") or []:
+            out.write(f"{one_line(str(row.get('file')))}:{row.get('line')}  {one_line(str(row.get('path')))}\n")
         return
     from meshd.config.write.dumping import dump_yaml
 
     generation = f"generation {answer.get('generation')}" if answer.get("generation") else "no daemon is running"
     out.write(f"# {one_line(str(answer.get('source') or 'built-in'))}, {generation}\n")
     out.write(dump_yaml(answer.get("config") or {}))
+
+
+@config_app.command()
+def files(as_json: out.JsonOption = False) -> None:
+    """List the files that the configuration is made of, and the profiles in use.
+
+    $ meshctl config files
+    """
+    answer = _running_or_at_hand()
+    if as_json:
+        out.print_json({"files": answer.get("files") or [], "profiles": answer.get("profiles") or []})
+        return
+    for file in answer.get("files") or []:
+        out.write(f"{one_line(str(file))}\n")
+    if not answer.get("files"):
+        out.say("no file: the configuration is built in")
+    for name in answer.get("profiles") or []:
+        out.say(f"profile {one_line(str(name))}")
+
+
+def _running_or_at_hand(resolved: bool = False) -> dict[str, Any]:
+    """The running daemon's configuration as it reports it, else that of a daemon started now."""
+    from meshd.config import MeshConfig
+    from modelmesh import DaemonUnavailableError
+
+    try:
+        answer = daemon.ask("config")
+        if not resolved:  # the daemon reports it as written
+            return answer
+        return {**answer, "config": _resolved(MeshConfig.from_dict(answer.get("config") or {}))}
+    except DaemonUnavailableError:
+        if daemon.settings.socket is not None:
+            raise
+    config, source = at_hand()
+    shown = _resolved(config) if resolved else config.redacted()
+    return {"source": source, "generation": 0, "config": shown, **config.described()}
 
 
 def at_hand() -> tuple[MeshConfig, str]:
@@ -136,13 +168,13 @@ def _obstacles(path: Path | None) -> list[str]:
 
 
 def _problems(path: Path) -> list[Problem]:
-    from meshd.config import MeshConfig
-    from meshd.config.read.loading import load_file
+    from meshd.config import MeshConfig, Problem
+    from modelmesh.errors import ConfigurationError
 
-    loaded = load_file(str(path))
-    if loaded.fatal:
-        return loaded.problems
-    return MeshConfig.from_file(path).validate()
+    try:
+        return MeshConfig.from_file(path).validate()
+    except ConfigurationError as error:
+        return [Problem(**problem) for problem in error.extra.get("problems") or ()]
 
 
 @config_app.command()

@@ -18,13 +18,13 @@ from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
 from meshd.config.check.pool_checks import RuleChecks
-from meshd.config.check.problems import Problem, line_of
+from meshd.config.check.problems import Places, Problem, problem_in
 from meshd.config.check.proxy import check_proxy
 from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.text.key_path import Path, dotted
+from meshd.core.text.key_path import Path
 from meshd.core.text.redaction import is_secret_path
 from meshd.routing.table.capabilities import CapabilityTree
 from modelmesh.wording import likeliest
@@ -50,14 +50,14 @@ class Validation:
         self,
         flat: dict[str, Any],
         written: dict[str, Any],
-        lines: dict[Path, int],
+        places: Places,
         file: str | None,
         registry: ConnectorRegistry,
     ) -> None:
         self.flat = flat
         self.registry = registry
         self._written = written
-        self._lines = lines
+        self._places = places
         self._file = file
         self._found: list[Problem] = []
         self._sections = {name: as_map(flat.get(name)) for name in ("providers", "models", "pools")}
@@ -68,9 +68,7 @@ class Validation:
         }
 
     def run(self) -> list[Problem]:
-        find_faults(RootConfig, self.flat, (), self.report)
-        self._check_types()
-        self._check_names()
+        self.run_alone()
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
         tree = self._capability_tree()
         self._check_models(tree)
@@ -83,8 +81,15 @@ class Validation:
         self._check_socket()
         return self._found
 
+    def run_alone(self) -> list[Problem]:
+        """Only what can be said of a part of a configuration: its keys, types and names."""
+        find_faults(RootConfig, self.flat, (), self.report)
+        self._check_types()
+        self._check_names()
+        return self._found
+
     def report(self, path: Path, message: str, suggestion: str | None = None) -> None:
-        self._found.append(Problem(dotted(path), line_of(self._lines, path), message, suggestion, self._file))
+        self._found.append(problem_in(self._places, path, message, suggestion, self._file))
 
     def quote(self, path: Path) -> str:
         """ ", got …": what was written there, unless that is secret."""

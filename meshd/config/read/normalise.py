@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.config.check.problems import Problem, line_of
-from meshd.config.read.loading import Lines
+from msgspec.structs import replace
+
+from meshd.config.check.problems import Places, Problem, problem_in
 from meshd.core.text.key_path import Path, dotted
 
 _NAMED = ("providers", "models", "pools", "apps")
@@ -17,11 +18,11 @@ _NESTED = ("providers", "pools")
 _STRATEGY_KEYS = ("strategy", "fallback_strategy")
 
 
-def canonical(raw: dict[str, Any], lines: Lines, file: str | None) -> tuple[dict[str, Any], Lines, list[Problem]]:
-    """The flat form of a raw configuration, its lines, and keys given in both forms at once."""
+def canonical(raw: dict[str, Any], places: Places) -> tuple[dict[str, Any], Places, list[Problem]]:
+    """The flat form of a raw configuration, its places, and keys given in both forms at once."""
     problems: list[Problem] = []
     flat = {key: value for key, value in raw.items() if not is_remark(key)}
-    moved = dict(lines)
+    moved = dict(places)
     for section in _NAMED:
         entries = raw.get(section)
         if isinstance(entries, dict):
@@ -30,10 +31,14 @@ def canonical(raw: dict[str, Any], lines: Lines, file: str | None) -> tuple[dict
     for section in _NESTED:
         entries = flat.get(section)
         if isinstance(entries, dict):
-            flat[section] = {
-                name: _flatten((section, name), entry, moved, problems, file) for name, entry in entries.items()
-            }
+            flat[section] = {name: _flatten((section, name), entry, moved, problems) for name, entry in entries.items()}
     return flat, moved, problems
+
+
+def flat_path(path: Path) -> Path:
+    """Where a value's path is in the flat form."""
+    nested = len(path) > 3 and path[0] in _NESTED and path[2] == "config"
+    return (*path[:2], *path[3:]) if nested else path
 
 
 def is_remark(key: object) -> bool:
@@ -41,22 +46,21 @@ def is_remark(key: object) -> bool:
     return isinstance(key, str) and key.startswith("x-")
 
 
-def _flatten(at: Path, entry: Any, lines: Lines, problems: list[Problem], file: str | None) -> Any:
+def _flatten(at: Path, entry: Any, places: Places, problems: list[Problem]) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
         if isinstance(entry, dict) and "config" in entry and entry["config"] is None:
             return {key: value for key, value in entry.items() if key != "config"}
         return entry
     nested_at = (*at, "config")
     depth = len(nested_at)
-    for path in [path for path in lines if path[:depth] == nested_at and len(path) > depth]:
-        lines.setdefault((*at, *path[depth:]), lines[path])
+    for path in [path for path in places if path[:depth] == nested_at and len(path) > depth]:
+        places.setdefault((*at, *path[depth:]), places[path])
     flat = {key: value for key, value in entry.items() if key != "config"}
     clashes: list[Path] = []
     merged = _join(flat, entry["config"], at, clashes)
     for path in clashes:
-        message = "is given twice, directly and under `config`"
-        line = line_of(lines, (*nested_at, *path[len(at) :]))
-        problems.append(Problem(dotted(path), line, message, None, file))
+        nested = problem_in(places, (*nested_at, *path[len(at) :]), "is given twice, directly and under `config`")
+        problems.append(replace(nested, path=dotted(path)))
     return merged
 
 

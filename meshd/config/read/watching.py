@@ -1,77 +1,81 @@
-"""Notices changes of the configuration file's content.
+"""Notices changes of the content of the configuration's files.
 
-Must never: read the configuration, or report one change twice.
+Must never: parse the configuration, or report one change twice.
 
 What counts is whether the content differs. A program that writes in place truncates the file first, so a change counts
-when the content has stayed the same for `debounce`, and an empty file counts as not written yet.
+when the content has stayed the same for `debounce`, and an empty main file counts as not written yet.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from meshd.config.read.characters import MOST_BYTES
-from meshd.host.file_watching import DirectoryWatch, being_written
+from meshd.config.read.config_files import ConfigFiles, digest_of
+from meshd.host.file_watching import DirectoryWatch, being_written, state_of, watched_directories
 
 CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
 MOST_PATIENCE = 30.0  # s: a process that has the file open for longer is not writing it
 
 
 class FileWatch(DirectoryWatch):
-    """Calls `on_change(digest of the content)` from its own thread. known: the digest of the content in use."""
+    """Calls `on_change(digest of all content)` from its own thread. known: the digest of the content in use."""
 
     def __init__(
-        self, path: Path, debounce: float, on_change: Callable[[bytes], None], known: bytes | None = None
+        self, files: ConfigFiles, debounce: float, on_change: Callable[[bytes], None], known: bytes | None = None
     ) -> None:
-        super().__init__(str(path), [path], debounce)
-        self.path = path
+        super().__init__(str(files.main), [files.main], debounce)
+        self.config_files = files
         self._on_change = on_change
-        self._content = known
-        self._text = _read(path) if known is not None and digest(path) == known else b""
+        self._digest = known
+        contents = files.contents()
+        self._contents = contents if known is not None and self._digest_of(contents) == known else {}
 
     def _look(self) -> None:
-        content = digest(self.path)
-        if content is None or content == self._content:
+        contents = self.config_files.contents()
+        digest = self._digest_of(contents)
+        if digest is None or digest == self._digest:
             return  # missing for a moment, while an editor saves it, or only touched
         deadline = time.monotonic() + MOST_PATIENCE
-        while not self._stop.wait(self._patience(content)):
-            now = digest(self.path)
-            if now == content and (time.monotonic() > deadline or not being_written(self.path)):
+        while not self._stop.wait(self._patience(contents)):
+            now = self.config_files.contents()
+            settled = self._digest_of(now) == digest
+            contents, digest = now, self._digest_of(now)
+            if settled and (time.monotonic() > deadline or not self._being_written(contents)):
                 break
-            content = now
-        if self._stop.is_set() or content is None or content == self._content:
+        if self._stop.is_set() or digest is None or digest == self._digest:
             return
-        self._content = content
-        self._text = _read(self.path)
-        self._on_change(content)
+        self._digest = digest
+        self._contents = contents
+        self._on_change(digest)
 
-    def _patience(self, content: bytes | None) -> float:
-        """How long the content has to stay the same: longer if it may be a slow writer's first piece, which could be
-        valid but incomplete. That is a text with which the one in use begins, or one that ends within a line although
-        that one did not."""
-        text = _read(self.path)
-        known = self._text
-        if content is None or not text or not known or text == known:
+    def _digest_of(self, contents: dict[Path, bytes]) -> bytes | None:
+        return digest_of(contents, self.config_files.main)
+
+    def _changed(self, contents: dict[Path, bytes]) -> list[Path]:
+        return [path for path, text in contents.items() if text != self._contents.get(path)]
+
+    def _being_written(self, contents: dict[Path, bytes]) -> bool:
+        return any(being_written(path) for path in self._changed(contents))
+
+    def _patience(self, contents: dict[Path, bytes]) -> float:
+        """How long the content has to stay the same: longer if a file may be a slow writer's first piece, which could
+        be valid but incomplete. That is a text with which the one in use begins, or one that ends within a line
+        although that one did not."""
+        if not contents.get(self.config_files.main):
             return self.debounce
-        cut = known.startswith(text) or (known.endswith(b"\n") and not text.endswith(b"\n"))
-        return max(self.debounce, CUT_PATIENCE) if cut else self.debounce
+        pieces = (_is_piece(contents[path], self._contents.get(path, b"")) for path in self._changed(contents))
+        return max(self.debounce, CUT_PATIENCE) if any(pieces) else self.debounce
+
+    def _directories(self) -> list[Path]:
+        named = [folder for file in self.config_files.current() for folder in watched_directories(file)]
+        matching = [folder for folder in self.config_files.directories() if folder.is_dir()]
+        return list(dict.fromkeys([*named, *matching]))
+
+    def _state(self) -> list[tuple[int, ...] | None]:
+        return [state_of(file) for file in self.config_files.current()]
 
 
-def digest(path: Path) -> bytes | None:
-    """The digest of a file's content; None if it is missing or empty."""
-    content = _read(path)
-    return hashlib.sha256(content).digest() if content else None
-
-
-def _read(path: Path) -> bytes:
-    """The content, read only up to slightly more than the size limit; empty if there is no file."""
-    try:
-        if not path.is_file():
-            return b""
-        with open(path, "rb") as file:
-            return file.read(MOST_BYTES + 1)
-    except (OSError, ValueError):
-        return b""
+def _is_piece(text: bytes, known: bytes) -> bool:
+    return bool(known) and (known.startswith(text) or (known.endswith(b"\n") and not text.endswith(b"\n")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import Duration, Entries, Mode, Names, NotBuiltYet, Positive, Section, Size
@@ -15,6 +15,10 @@ from meshd.config.schema.routing.models import ModelConfig
 from meshd.config.schema.routing.pools import PoolConfig
 from meshd.config.schema.routing.providers import ProviderConfig
 from meshd.config.schema.stores import BatchesConfig, KeptFilesConfig, ResponsesConfig, SecretsConfig, StorageConfig
+
+
+def _as_names(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class CurveConfig(Section):
@@ -70,6 +74,15 @@ class DaemonConfig(Section):
 
 
 class RootConfig(Section):
+    include: Annotated[Names, BeforeValidator(_as_names)] = Field(
+        default=(),
+        description="Other files, or patterns such as `providers/*.yaml`, as seen from this one's folder. What this "
+        "file says comes on top.",
+    )
+    profiles: dict[str, Any] = Field(
+        default={},
+        description="Sections that come on top if MESHD_PROFILE names them, by name.",
+    )
     secrets: SecretsConfig = Field(default=SecretsConfig.unset(), description="Where keys come from.")
     providers: dict[str, ProviderConfig] = Field(default={}, description="Services that run models, by name.")
     models: dict[str, ModelConfig] = Field(default={}, description="Models, by id.")

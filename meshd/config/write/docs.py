@@ -35,6 +35,7 @@ from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema_walk import keys_of
 from meshd.config.units import write_duration, write_size
+from meshd.config.write.docs_text import FILES
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.routing.select.attributes import ATTRIBUTES
 from meshd.routing.select.expression import FUNCTIONS
@@ -46,7 +47,8 @@ _INTRO = """\
 
 <!-- Written by `python -m meshd.config.write.docs` from the schema. Change the schema, not this page. -->
 
-One file, in YAML, TOML or JSON, chosen by its ending; the structure is the same. It is looked for in this order:
+One file ([or several](#several-files)), in YAML, TOML or JSON, chosen by its ending; the structure is the same. It is
+looked for in this order:
 
 1. `meshd --config PATH`
 2. `$MESHD_CONFIG`
@@ -179,7 +181,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
 
 def page() -> str:
     """The whole page."""
-    parts = [_INTRO]
+    parts = [_INTRO, FILES]
     for title, section, kind in _SECTIONS:
         parts.append(_section(title, section, kind))
         if title == "models.ID":

@@ -109,6 +109,7 @@ class Inventory(Group):
             "source": generation.source,
             "generation": generation.number,
             "config": generation.stored.redacted(),
+            **generation.stored.described(),
         }
 
     # -- inside ---------------------------------------------------------------------------------------

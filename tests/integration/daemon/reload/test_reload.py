@@ -301,4 +301,4 @@ def test_a_file_saved_where_it_is_looked_for_is_taken_by_the_next_reload(tmp_pat
     file.parent.mkdir()
     file.write_text("daemon: {log_level: debug}")
     config, where = source.read()
-    assert (config.daemon.log_level, where, source.path) == ("debug", str(file), file)
+    assert (config.daemon.log_level, where, source.files.main) == ("debug", str(file), file)

@@ -56,12 +56,12 @@ def sections(draw: st.DrawFn, model: Any = RootConfig, depth: int = 0) -> Any:
 @settings(max_examples=150, deadline=None)
 @given(sections())
 def test_any_structure_gives_problems_or_is_valid(raw: dict[str, Any]) -> None:
-    config = MeshConfig(raw, environ={})
+    config = MeshConfig.from_dict(raw, environ={})
     problems = config.validate()
     assert all(isinstance(problem, Problem) and problem.message for problem in problems)
     config.redacted()
     config.secret_references()
-    assert config.difference(MeshConfig(raw, environ={})) == [] or "nan" in repr(raw)
+    assert config.difference(MeshConfig.from_dict(raw, environ={})) == [] or "nan" in repr(raw)
     config.merge(raw).validate()
     for view in ("providers", "models", "pools", "secrets", "storage", "observability", "discovery", "daemon"):
         try:
@@ -77,7 +77,7 @@ def test_any_text_is_read_or_refused(text: str, format: str) -> None:
     assert loaded.fatal == any(problem.path == "" for problem in loaded.problems) or not loaded.fatal
     if not loaded.fatal:
         assert isinstance(loaded.raw, dict)
-        MeshConfig(loaded.raw, lines=loaded.lines, environ={}).validate()
+        MeshConfig.from_text(text, format, environ={}).validate()
 
 
 @pytest.mark.parametrize("raw", [[], "text", 5])

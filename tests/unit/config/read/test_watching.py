@@ -11,7 +11,8 @@ import pytest
 import watchfiles
 
 from meshd.config.read import watching
-from meshd.config.read.watching import FileWatch, digest
+from meshd.config.read.config_files import ConfigFiles
+from meshd.config.read.watching import FileWatch
 from meshd.connectors.secrets.watch import SecretWatch
 from meshd.host import file_watching
 from meshd.host.file_watching import DirectoryWatch
@@ -48,7 +49,7 @@ def watch(request: pytest.FixtureRequest, place: Path) -> Iterator[tuple[Directo
     heard, path = Heard(), place / "mesh.yaml"
     made: DirectoryWatch
     if request.param == "configuration":
-        made = FileWatch(path, 0.01, heard.say, digest(path))
+        made = FileWatch(ConfigFiles.of(path), 0.01, heard.say, ConfigFiles.of(path).digest())
     else:
         made = SecretWatch([path], heard.say)
     before = set(threading.enumerate())
@@ -144,7 +145,8 @@ def test_where_nothing_is_told_it_looks(
     monkeypatch.setattr(file_watching, "POLLS", 3)
     monkeypatch.setattr(watchfiles, "watch", refused)
     heard = Heard()
-    watch = FileWatch(place / "mesh.yaml", 0.01, heard.say, digest(place / "mesh.yaml"))
+    files = ConfigFiles.of(place / "mesh.yaml")
+    watch = FileWatch(files, 0.01, heard.say, files.digest())
     watch.start()
     try:
         for text in ("another", "one more"):
@@ -160,7 +162,7 @@ def test_where_nothing_is_told_it_looks(
 def test_a_folder_that_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_watching, "POLL", 0.02)
     heard = Heard()
-    watch = FileWatch(tmp_path / "later" / "mesh.yaml", 0.01, heard.say)
+    watch = FileWatch(ConfigFiles.of(tmp_path / "later" / "mesh.yaml"), 0.01, heard.say)
     watch.start()
     try:
         (tmp_path / "later").mkdir()

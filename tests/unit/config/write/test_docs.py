@@ -22,11 +22,12 @@ def test_the_page_is_not_stale() -> None:
     assert written == page(), "stale: run python -m meshd.config.write.docs"
 
 
-def test_the_pages_examples_are_valid() -> None:
+def test_the_pages_examples_are_valid(tmp_path: Path) -> None:
     examples = re.findall(r"```yaml\n(.*?)```", page(), re.DOTALL)
     assert examples
     for example in examples:
-        assert MeshConfig.from_text(example, environ={}).validate() == []
+        (tmp_path / "mesh.yaml").write_text(example)
+        assert MeshConfig.from_file(tmp_path / "mesh.yaml", environ={}).validate() == []
 
 
 def sections(model: Any) -> Iterator[Any]:
