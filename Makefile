@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages lint bench bench-compiled bench-peers soak clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages lint bench bench-compiled bench-peers soak dist clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -99,6 +99,9 @@ soak: $(VENV)/.installed-dev ## minutes of load and chaos, and of generated exam
 	@$(PY) -m pytest -m soak --timeout=1800
 	@$(PY) -m pytest -m "hypothesis and not soak" --hypothesis-profile=wide --timeout=1800
 
+dist: $(VENV)/.installed-dist ## the sdist and the wheel in dist/, with an SBOM and checksums
+	@$(PY) systemd/dist.py dist
+
 clean: ## remove what was installed and built
 	@rm -rf $(VENV) $(VENV)-conformance .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -121,6 +124,11 @@ $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo "== installing meshd and its tests into $(VENV)"
 	@$(call INSTALL,dev) >$(VENV)/install.log 2>&1 || { cat $(VENV)/install.log; exit 1; }
 	@touch $@ $(VENV)/.installed-run
+
+$(VENV)/.installed-dist: pyproject.toml | $(PY)
+	@echo "== installing meshd and what makes packages into $(VENV)"
+	@$(call INSTALL,dist) >$(VENV)/install.log 2>&1 || { cat $(VENV)/install.log; exit 1; }
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-run
 
 $(VENV)-conformance/.installed: pyproject.toml | $(PY)
 	@echo "== installing frameworks into $(VENV)-conformance"

@@ -1,4 +1,5 @@
 """Compiles the modules that a request passes through, with mypyc: hatch's build hook, and what `make compiled` runs.
+The hook also puts the sdist's man pages into the wheel.
 
 Owns: how they are compiled. Which they are: `tool.meshd.compiled` of pyproject.toml. A wheel has compiled modules if
 MESHD_COMPILED=1 was set when it was built; `python hatch_build.py DIR` makes a copy of the project that has them.
@@ -34,6 +35,9 @@ class CompiledBuildHook(BuildHookInterface[Any]):
         return wanted if self._is_wanted("standard") else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        share = Path(self.root) / "systemd" / "share"  # of an sdist: man pages and completions
+        if version == "standard" and share.is_dir():
+            build_data["shared_data"][str(share)] = "share"
         if not self._is_wanted(version):
             return
         tree = Path(tempfile.mkdtemp(prefix="meshd-compiled-"))
