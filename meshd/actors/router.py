@@ -43,6 +43,7 @@ class RouterActor(LoopActor):
         messages.RouterCommand: "command",
         messages.Drain: "drain",
         messages.SaveCounters: "save_counters",
+        messages.ReadGauges: "read_gauges",
         messages.Tick: "ticked",
     }
 
@@ -168,6 +169,9 @@ class RouterActor(LoopActor):
                     work.cancel()
                     raise
                 work = self._draining
+
+    async def read_gauges(self, message: messages.ReadGauges) -> Any:
+        return await self.router.gauges.read()
 
     def save_counters(self, message: messages.SaveCounters) -> None:
         self.router.save_counters()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,8 +19,10 @@ from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
+from meshd.connectors.observability.prometheus.exposition import text_of
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
+from meshd.sdk.metrics import Family
 from meshd.sdk.observability import Entry
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state.directory import state_dir_of
@@ -28,6 +30,8 @@ from meshd.telemetry import records
 from meshd.telemetry.carry_over import Kept
 from meshd.telemetry.logs import set_log_level
 from meshd.telemetry.lost_outcomes import outcomes_of
+from meshd.telemetry.metrics import own
+from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.redaction import secrets_in
 from meshd.telemetry.sinks import STATISTICS, Sinks
 
@@ -51,6 +55,7 @@ class TelemetryActor(MeshActor):
         messages.RecentEvents: "recent_events",
         messages.RecentRequests: "recent_requests",
         messages.TelemetryStatus: "status",
+        messages.RenderMetrics: "render_metrics",
         messages.Subscribe: "subscribe",
         messages.Unsubscribe: "unsubscribe",
         messages.FlushTelemetry: "flush",
@@ -112,6 +117,7 @@ class TelemetryActor(MeshActor):
         kept.sinks.configure(config.observability, level, state_dir)
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
         kept.statistics.retention = config.observability.statistics.retention
+        kept.metrics.names = Names.of(generation.table)
         kept.flush_interval = max(1.0, config.observability.statistics.flush_interval)
         if not kept.committed:
             kept.committed = True
@@ -128,6 +134,7 @@ class TelemetryActor(MeshActor):
         kept, now = self._kept, self._now()
         for outcome in message.outcomes:
             kept.statistics.record(outcome, now)
+            kept.metrics.count(outcome)
             kept.seen.append((now, outcome.request_id))
             kept.requests.add(outcome)
             if kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
@@ -137,6 +144,7 @@ class TelemetryActor(MeshActor):
         kept = self._kept
         message = records.clean_event(message, kept.redactor)
         kept.statistics.event(message, self._now())
+        kept.metrics.event(message)
         kept.recent.append(message)
         for listener, types in list(kept.listeners.items()):
             if not types or message.type in types:
@@ -182,6 +190,15 @@ class TelemetryActor(MeshActor):
 
     def status(self, message: messages.TelemetryStatus) -> list[dict[str, Any]]:
         return self._kept.sinks.status()
+
+    def render_metrics(self, message: messages.RenderMetrics) -> bytes:
+        return text_of(self._families(message.gauges)).encode()
+
+    def _families(self, gauges: Iterable[Family]) -> Iterator[Family]:
+        yield from gauges
+        yield from self._kept.metrics.families()
+        yield from own.of_sinks(self._kept.sinks.status())
+        yield from own.of_the_process()
 
     def flush(self, message: messages.FlushTelemetry) -> None:
         self._save_statistics()

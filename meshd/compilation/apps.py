@@ -31,6 +31,7 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
         weight=app.weight,
         admin=app.admin,
         passthrough=app.passthrough,
+        metrics=app.metrics,
         max_message_size=app.max_message_size,
     )
 

@@ -32,6 +32,7 @@ from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.gateway.configured.outside_strategies import OutsideStrategies
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
+from meshd.gateway.control.gauges import Gauges
 from meshd.gateway.files.store import TABLE as FILES
 from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission, Limits, Rights, draining
@@ -121,6 +122,7 @@ class Router:
         self.http = HttpServer(self.admission, self.dispatcher, self._limits_of)
         self.inproc = InprocFrontend(self.admission)
         self._frontends: tuple[Frontend, ...] = (self.server, self.http, self.inproc)
+        self.gauges = Gauges(runtime, self.admission, self.server.connections)
         operations.add_all(
             self.dispatcher,
             runtime,
@@ -134,6 +136,7 @@ class Router:
             self.responses,
             self.files,
             self.batches,
+            self.gauges,
             started=self.started,
             drain=self.drain,
         )

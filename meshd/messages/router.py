@@ -115,3 +115,7 @@ class RouterCommand(Message, frozen=True):
     path: str
     body: dict[str, Any] = {}
     query: dict[str, str] = {}
+
+
+class ReadGauges(Message, frozen=True):
+    """→ router; answered with the metrics that show its state now, a tuple of `sdk.metrics.Family`."""

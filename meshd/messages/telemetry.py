@@ -58,6 +58,19 @@ class TelemetryStatus(Message, frozen=True):
     """→ telemetry; answered with a list of maps, one for each sink: sink, written, waiting, dropped, error."""
 
 
+class RenderMetrics(Message, frozen=True):
+    """→ telemetry; answered with the text that Prometheus reads, in bytes. gauges: the router's
+    (`sdk.metrics.Family`)."""
+
+    gauges: tuple[Any, ...]
+
+
+class GaugesRead(Message, frozen=True):
+    """The answer to ReadGauges, for sinks of metrics (→ telemetry). gauges: None if the router did not answer."""
+
+    gauges: tuple[Any, ...] | None
+
+
 class FlushTelemetry(Message, frozen=True):
     """Write out everything buffered; answered when it is done."""
 

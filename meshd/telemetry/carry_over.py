@@ -9,6 +9,7 @@ from typing import Any
 from meshd.core.events.records import Event
 from meshd.spend.recovered import MOST_SEEN
 from meshd.telemetry.last_requests import LastRequests
+from meshd.telemetry.metrics.metrics import Metrics
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
 from meshd.telemetry.statistics.statistics import Statistics
@@ -23,6 +24,7 @@ class Kept:
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)
+    metrics: Metrics = field(default_factory=Metrics)
     redactor: Redactor = field(default_factory=Redactor)
     requests: LastRequests = field(default_factory=LastRequests)
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT))

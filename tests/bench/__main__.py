@@ -14,6 +14,7 @@ from collections.abc import Callable
 from tests.bench import (
     decisions,
     http_streams,
+    metrics,
     over_http,
     peers,
     process,
@@ -40,6 +41,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "decision": decisions.decision,
     "strategies": decisions.strategies,
     "translation": translation.translation,
+    "scrape": metrics.scrape,
     "steps": steps.steps,
     "idle": steps.idle,
 }

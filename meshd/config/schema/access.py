@@ -66,6 +66,7 @@ class AppConfig(Section):
         description="It may use the own API of providers that have `passthrough` too, and do all there that the key "
         "allows.",
     )
+    metrics: bool = Field(default=False, description="It may read `/metrics`, which counts every app's requests.")
     admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
 
 

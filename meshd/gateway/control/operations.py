@@ -24,7 +24,9 @@ from meshd.gateway.control.clients import Clients
 from meshd.gateway.control.commands import Commands
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.control.explain import Explain
+from meshd.gateway.control.gauges import Gauges
 from meshd.gateway.control.inventory import Inventory
+from meshd.gateway.control.metrics import Metrics
 from meshd.gateway.control.passthrough.handler import Passthrough
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.usage import Usage
@@ -50,6 +52,7 @@ def add_all(
     responses: ResponseKeeper,
     files: FileStore,
     batches: Batches,
+    gauges: Gauges,
     *,
     started: float,
     drain: Callable[[float], Awaitable[int]],
@@ -72,6 +75,7 @@ def add_all(
         Files(runtime, actors, files),
         BatchApi(runtime, actors, batches, files),
         Passthrough(runtime, actors),
+        Metrics(runtime, actors, gauges),
     )
     for group in groups:
         group.add_to(table)

@@ -100,6 +100,7 @@ class AppSpec:
     weight: float = 1.0
     admin: bool = False
     passthrough: bool = False  # it may use the own API of providers that allow it
+    metrics: bool = False  # it may read the metrics of all apps
     max_message_size: int | None = None
 
 

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: as text, in a file or at a port."""

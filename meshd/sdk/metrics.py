@@ -1,0 +1,47 @@
+"""What is measured, at one instant: the form in which sinks get metrics.
+
+Owns: `Reading`, `Family`, `Distribution`. Names, units and labels are OpenTelemetry's; a sink turns them into its own.
+Must never: count anything.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Distribution(msgspec.Struct, frozen=True, gc=False):
+    """counts: of the values up to each bound but above the one before; the last is of those above all. total: their
+    sum."""
+
+    counts: tuple[int, ...]
+    total: float
+
+
+Value = int | float | Distribution
+Row = tuple[tuple[str, ...], Value]
+"""The values of the labels, and what is measured for them."""
+
+
+class Family(msgspec.Struct, frozen=True):
+    """One metric. unit: in UCUM, as `s`, `By`, `{token}`; "1": none. labels: their names. bounds: of a histogram.
+    Counters and histograms count from `Reading.since_ns` on."""
+
+    name: str
+    kind: Kind
+    unit: str
+    help: str
+    labels: tuple[str, ...]
+    rows: tuple[Row, ...]
+    bounds: tuple[float, ...] = ()
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """All metrics. since_ns, at_ns: UTC, in nanoseconds."""
+
+    since_ns: int
+    at_ns: int
+    families: tuple[Family, ...]

@@ -1,0 +1,1 @@
+"""What Prometheus and OpenTelemetry read: counters and histograms since the start, with a bounded number of labels."""
