@@ -25,7 +25,8 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # asked on loopback
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A pool. window, output: tokens, None where unknown. tools: every model of it declares that it calls tools."""
+    """A pool. window, output: tokens, None where unknown, for long prompts: agents send no others. tools: every model of
+    it declares that it calls tools, apart from those that call none."""
 
     id: str
     window: int | None
@@ -145,10 +146,13 @@ def _model(entry: Mapping[str, Any]) -> Model:
     parameters, architecture = entry.get("supported_parameters"), entry.get("architecture")
     able = parameters if isinstance(parameters, list) else []
     inputs = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    mesh = entry.get("mesh")
+    long = mesh.get("long_prompts") if isinstance(mesh, dict) else None
+    limits = long if isinstance(long, dict) else entry
     return Model(
         entry["id"],
-        count(entry.get("context_window")),
-        count(entry.get("max_output_tokens")),
+        count(limits.get("context_window")),
+        count(limits.get("max_output_tokens")),
         "tools" in able,
         isinstance(inputs, list) and "image" in inputs,
         "reasoning" in able,

@@ -13,7 +13,8 @@ class Entry(msgspec.Struct, frozen=True):
     `target`. owner: the provider of a model, else `mesh`.
 
     Of all models that may answer: capabilities: leaf ids that one of them has; context_window, max_output_tokens: the
-    smallest, None where none is known; features: what all of them declare.
+    smallest, None where none is known; features: what all of them declare. long: both limits for long prompts, where
+    some models take none (`meshd/routing/table/offers.py`).
     """
 
     id: str
@@ -24,6 +25,7 @@ class Entry(msgspec.Struct, frozen=True):
     context_window: int | None
     max_output_tokens: int | None
     features: frozenset[str]
+    long: tuple[int | None, int | None] | None = None
 
 
 class ListForm(Protocol):

@@ -45,7 +45,12 @@ class OpenAIList:
             **_type(entry),
             **_limits(entry),
             **_features(entry),
-            "mesh": {"kind": entry.kind, "target": entry.target, "capabilities": list(entry.capabilities)},
+            "mesh": {
+                "kind": entry.kind,
+                "target": entry.target,
+                "capabilities": list(entry.capabilities),
+                **_long(entry),
+            },
         }
 
 
@@ -67,6 +72,13 @@ def _limits(entry: Entry) -> dict[str, Any]:
             "max_completion_tokens": entry.max_output_tokens,
         }
     return found
+
+
+def _long(entry: Entry) -> dict[str, Any]:
+    if entry.long is None:
+        return {}
+    window, output = entry.long
+    return {"long_prompts": {"context_window": window, "max_output_tokens": output}}
 
 
 def _features(entry: Entry) -> dict[str, Any]:

@@ -23,16 +23,31 @@ def offer(app: AppSpec = ANY_APP, pool: PoolSpec = POOL, **disabled: str):
 
 
 def test_the_smallest_known_limits_count_and_features_that_all_declare() -> None:
-    assert offer()[1:] == (32_000, 8_000, frozenset())
+    assert offer()[1:4] == (32_000, 8_000, frozenset())
     both = offer(pool=PoolSpec("both", CHAT, ("p.large", "q.small")))
-    assert both == ((CHAT,), 32_000, 8_000, frozenset({"vision"}))
+    assert both == ((CHAT,), 32_000, 8_000, frozenset({"vision"}), (200_000, 64_000))
+
+
+def test_long_prompts_have_limits_of_their_own_where_some_models_take_none() -> None:
+    assert offer().long == (200_000, 64_000), "an unknown window may be long"
+    assert offer(pool=PoolSpec("large", CHAT, ("p.large",))).long is None
+    assert offer(pool=PoolSpec("small", CHAT, ("q.small",))).long is None
 
 
 def test_models_that_cannot_serve_do_not_count() -> None:
     assert offer(q="no key")[1:3] == (200_000, 64_000)
     assert offer(AppSpec("mail", models=frozenset({"p.large"})))[1:3] == (200_000, 64_000)
     assert offer(p="no key", q="no key")[1:3] == (None, None)
-    assert offer(p="no key", q="no key", r="no key") == ((), None, None, frozenset())
+    assert offer(p="no key", q="no key", r="no key") == ((), None, None, frozenset(), None)
+
+
+def test_a_model_without_tools_does_not_shrink_what_agents_are_offered() -> None:
+    able = model("p.able", context_window=200_000, max_output_tokens=64_000, features={"tool_calling": True})
+    plain = model("q.plain", context_window=4_000, max_output_tokens=4_000, features={"tool_calling": False})
+    mixed, alone = PoolSpec("mixed", CHAT, ("p.able", "q.plain")), PoolSpec("alone", CHAT, ("q.plain",))
+    made = table([able, plain], [mixed, alone])
+    assert offer_of(mixed, ANY_APP, made)[1:4] == (200_000, 64_000, frozenset({"tool_calling"}))
+    assert offer_of(alone, ANY_APP, made)[1:4] == (4_000, 4_000, frozenset())
 
 
 def test_a_pool_of_several_kinds_has_all_their_capabilities() -> None:
