@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages lint bench bench-compiled bench-peers soak dist clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-compiled bench-peers soak dist clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -71,6 +71,11 @@ pages: $(VENV)/.installed-dev ## write the pages that are made of the schema, th
 	@$(PY) -m meshd.config.write.docs
 	@$(PY) -m meshd.config.write.providers_page
 	@$(PY) -m tests.support.conformance
+	@$(PY) -m meshd.manual.reference
+
+docs: $(VENV)/.installed-dev ## the documentation as a site, in .cache/site
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
+	@echo "== open .cache/site/index.html"
 
 lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording
 	@$(PY) -m ruff check .

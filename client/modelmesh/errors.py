@@ -88,6 +88,8 @@ class APIConnectionError(MeshError):
 
 
 class APITimeoutError(APIConnectionError):
+    """There was no answer in time."""
+
     status_code = 504
     code = "timeout"
 
@@ -97,6 +99,8 @@ class InternalServerError(APIStatusError):
 
 
 class RoutingError(InternalServerError):
+    """The mesh could not find an answer."""
+
     status_code = 503
     code = "routing_error"
 
@@ -116,80 +120,105 @@ class AllProvidersExhaustedError(RoutingError):
 
 
 class ProviderError(APIStatusError):
+    """The provider answered with an error, and no other model could answer."""
+
     status_code = 502
     code = "provider_error"
 
 
 class AuthenticationError(ProviderError):
+    """The provider refused the key."""
+
     status_code = 401
     code = "invalid_api_key"
 
 
 class PermissionDeniedError(ProviderError):
+    """The provider's key does not allow this."""
+
     status_code = 403
     code = "permission_denied"
 
 
 class RateLimitError(ProviderError):
+    """The provider has no room now; see `.retry_after`."""
+
     status_code = 429
     code = "rate_limit_exceeded"
     retryable_by_default = True
 
 
 class ProviderTimeoutError(ProviderError, APITimeoutError):
+    """The provider did not answer in time."""
+
     status_code = 504
     code = "timeout"
     retryable_by_default = True
 
 
 class ProviderConnectionError(ProviderError, APIConnectionError):
+    """The provider could not be reached."""
+
     code = "provider_connection"
     retryable_by_default = True
 
 
 class InvalidRequestError(APIStatusError):
+    """The request is wrong; `.param` names the field."""
+
     status_code = 400
     code = "invalid_request"
     type = "invalid_request_error"
 
 
 class NotFoundError(InvalidRequestError):
+    """Nothing has that name."""
+
     status_code = 404
     code = "not_found"
 
 
 class ConflictError(InvalidRequestError):
+    """What is asked for does not fit its present state."""
+
     status_code = 409
     code = "conflict"
 
 
 class UnprocessableEntityError(InvalidRequestError):
+    """The request can be read, but the provider finds it invalid."""
+
     status_code = 422
     code = "unprocessable_entity"
 
 
 class BudgetExceededError(APIStatusError):
-    """extra: scope, limit_type, limit, spent, reserved (USD), resets_at (RFC 3339)."""
+    """A budget has too little left for what the request may cost.
+
+    extra: scope, limit_type, limit, spent, reserved (USD), resets_at (RFC 3339).
+    """
 
     status_code = 402
     code = "budget_exceeded"
 
 
 class AccessDeniedError(APIStatusError):
-    """extra: app (who the kernel says the caller is), allowed."""
+    """The app may not use this. extra: app (who the kernel says the caller is), allowed."""
 
     status_code = 403
     code = "access_denied"
 
 
 class QueueFullError(APIStatusError):
+    """No model had room in time, or too many requests were waiting already."""
+
     status_code = 429
     code = "queue_full"
     retryable_by_default = True
 
 
 class ConfigurationError(MeshError):
-    """extra: problems, a list of maps with path, file, line, message, suggestion."""
+    """The configuration is invalid. extra: problems, a list of maps with path, file, line, message, suggestion."""
 
     status_code = 400
     code = "configuration_error"
@@ -204,6 +233,8 @@ class DaemonUnavailableError(APIConnectionError):
 
 
 class ProtocolError(MeshError):
+    """What was received does not follow the socket's protocol."""
+
     status_code = 400
     code = "protocol_error"
 
@@ -217,6 +248,8 @@ class RequestTimeoutError(APITimeoutError):
 
 
 class RequestCancelledError(MeshError):
+    """The app cancelled the request, or closed its client."""
+
     status_code = 499
     code = "cancelled"
 

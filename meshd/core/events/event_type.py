@@ -6,6 +6,8 @@ Owns: the only list of them, which the configuration, meshctl and whatever sends
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Final
 
 
 class EventType(enum.StrEnum):
@@ -40,3 +42,36 @@ class EventType(enum.StrEnum):
     STRATEGY_SET_ASIDE = "strategy_set_aside"
     STREAM_CONTINUED = "stream_continued"
     USAGE_REPLACED = "usage_replaced"
+
+
+MEANINGS: Final[Mapping[EventType, str]] = {
+    EventType.ACTOR_RESTARTED: "A part of the daemon failed and was started again.",
+    EventType.BUDGET_ALERT: "A budget has reached its `alert_threshold`.",
+    EventType.BUDGET_EXCEEDED: "A budget is used up.",
+    EventType.CLIENT_CONNECTED: "An app has connected to the socket.",
+    EventType.CLIENT_LOST: "An app's connection has ended.",
+    EventType.CONFIG_REJECTED: "A new configuration is invalid; the old one stays in force.",
+    EventType.CONFIG_RELOADED: "A new configuration is in force.",
+    EventType.DISCOVERY_MODELS_UPDATED: "A provider's list of models has changed.",
+    EventType.EVENTS_MISSED: "Events were left out, because the app did not read them in time.",
+    EventType.HOOK_FAILED: "A hook raised an error or took too long.",
+    EventType.LIMIT_ALERT: "A quota, or a limit of `deactivation`, has reached its `alert_threshold`.",
+    EventType.LIMIT_EXCEEDED: "A quota, or a limit of `deactivation`, is used up.",
+    EventType.LOCAL_SERVER_DISTRUSTED: "A model server of this machine is not used, because another user runs it.",
+    EventType.MODEL_ACTIVATED: "A model may be asked again.",
+    EventType.MODEL_DEACTIVATED: "A model is set aside; `cause` says why, and `changed.until` until when.",
+    EventType.MODEL_ROTATED: "A pool has moved to another model.",
+    EventType.POOL_MEMBERSHIP_CHANGED: "A pool has other models than before.",
+    EventType.PROVIDER_DEACTIVATED: "All models of a provider are set aside.",
+    EventType.PROVIDER_HEALTH_CHANGED: "Probes of a provider have begun to fail, or to succeed.",
+    EventType.PROVIDER_RECOVERED: "A provider may be asked again.",
+    EventType.REQUEST_HEDGED: "A second model was asked as well, because the first was slow.",
+    EventType.SECRET_ROTATED: "A secret has a new value, which is in use.",
+    EventType.SECRET_STORE_RECOVERED: "A secret store answers again.",
+    EventType.SECRET_STORE_UNREACHABLE: "A secret store does not answer; the last known values stay in use.",
+    EventType.STATE_RECOVERED: "State can be saved again.",
+    EventType.STATE_UNWRITABLE: "State cannot be saved; requests are still served.",
+    EventType.STRATEGY_SET_ASIDE: "A strategy of a package failed, and the default one is used in its place.",
+    EventType.STREAM_CONTINUED: "A stream broke, and another attempt continued it.",
+    EventType.USAGE_REPLACED: "A provider reported an impossible usage; what was counted is used in its place.",
+}

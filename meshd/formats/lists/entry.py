@@ -13,7 +13,7 @@ class Entry(msgspec.Struct, frozen=True):
     `target`. owner: the provider of a model, else `mesh`.
 
     Of all models that may answer: capabilities: leaf ids that one of them has; context_window, max_output_tokens: the
-    smallest, None where none is known; features: what all of them declare. long: both limits for long prompts, where
+    smallest, None where none is known; features: what all of them declare. long: both limits where prompts are long, if
     some models take none (`meshd/routing/table/offers.py`).
     """
 

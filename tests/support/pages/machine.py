@@ -1,8 +1,8 @@
 """A machine of its own for the commands of a page: no network but loopback, on which the providers of the world answer.
 
-Run as `unshare --net --mount python -m tests.support.pages.machine DIRECTORY`: names of providers are looked up in a
-hosts file that says 127.0.0.1, where a server with a certificate of DIRECTORY's own authority answers in each one's wire
-format. Then it becomes a shell that reads commands.
+Run as `unshare --net --mount python -m tests.support.pages.machine DIRECTORY`: a hosts file says 127.0.0.1 for the
+names of providers, and a server with DIRECTORY's certificate answers there in each one's wire format. Beside it runs a
+shell that reads commands.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Session:
         line, out = self._shell.stdin, self._shell.stdout
         assert line is not None
         assert out is not None
-        line.write(f"{{ {command}\n}} </dev/null\necho \"{mark}$?\"\n".encode())
+        line.write(f'{{ {command}\n}} </dev/null\necho "{mark}$?"\n'.encode())
         line.flush()
         said, deadline = b"", time.monotonic() + 2 * WAIT
         while mark.encode() not in said or not said.rpartition(mark.encode())[2].endswith(b"\n"):

@@ -23,9 +23,12 @@ from meshd.config.schema import RootConfig
 from meshd.config.schema_walk import find_faults, keys_of
 
 ROOT = Path(__file__).parents[3]
-PAGES = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 SOURCES = [*sorted((ROOT / "meshd").rglob("*.py")), *sorted((ROOT / "client").rglob("*.py"))]
-_FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^( *)```(\w+)(?: title=\"[^\"]*\")?\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _QUOTED = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")  # one line break at most
 
 
