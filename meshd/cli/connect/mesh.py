@@ -25,8 +25,8 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # asked on loopback
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A pool. window, output: tokens, None where unknown, where prompts are long: agents send no others. tools: every model
-    of it declares that it calls tools, apart from those that call none."""
+    """A pool. window, output: tokens, None where unknown; those of long prompts, as agents send no others. tools: every
+    model of it declares that it calls tools, apart from those that call none."""
 
     id: str
     window: int | None
