@@ -118,6 +118,7 @@ class TelemetryActor(MeshActor):
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
         kept.statistics.retention = config.observability.statistics.retention
         kept.metrics.names = Names.of(generation.table)
+        kept.statistics.spend.retention = config.observability.statistics.spend_retention
         kept.flush_interval = max(1.0, config.observability.statistics.flush_interval)
         if not kept.committed:
             kept.committed = True
@@ -176,7 +177,13 @@ class TelemetryActor(MeshActor):
     def query(self, message: messages.QueryStatistics) -> list[dict[str, Any]]:
         statistics = self._kept.statistics
         return statistics.query(
-            message.scope, message.name, message.since, self._now(), until=message.until, where=message.where
+            message.scope,
+            message.name,
+            message.since,
+            self._now(),
+            until=message.until,
+            where=message.where,
+            of_spend=message.of_spend,
         )
 
     def recent_events(self, message: messages.RecentEvents) -> list[Event]:

@@ -23,7 +23,8 @@ class Peer:
     user's service manager: there it is `user@UID.service`, and the user chooses the name in `unit`.
 
     script: what an interpreter runs, as the process itself claims; a label that no rule uses. network: where it is, if
-    its user is unknown: an address or a network of IPv6; "" for a process of this machine.
+    its user is unknown: an address or a network of IPv6; "" for a process of this machine. socket: the inode of its end
+    of a TCP connection, by which the process can be found; 0: unknown.
     """
 
     uid: int = -1
@@ -37,6 +38,7 @@ class Peer:
     system_unit: str = ""
     script: str = field(default="", compare=False)
     network: str = ""
+    socket: int = field(default=0, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.uid, self.pid, self.started))

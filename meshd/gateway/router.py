@@ -206,7 +206,8 @@ class Router:
                 inference = hooked_on
             lookup = inference.lookup()
         except MeshError as error:
-            self.runtime.outcomes.request_ended(arrival.refused(self.runtime, request, spoken.operation, error))
+            refused = arrival.refused(self.runtime, request, spoken.operation, error)
+            self.runtime.outcomes.request_ended(refused, request.work)
             raise
         if lookup is None:
             await inference.run()

@@ -44,15 +44,27 @@ def group_names() -> list[str]:
 @lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
     """The name of a local user, the number of any other: getpwuid would ask a directory service."""
+    return next(iter(_local(uid)), str(uid))
+
+
+@lru_cache(maxsize=256)
+def home_of(uid: int) -> str:
+    """The home of a local user, "" of any other."""
+    fields = _local(uid)
+    return fields[5].rstrip("/") if len(fields) > 5 else ""
+
+
+def _local(uid: int) -> list[str]:
+    """The fields of a local user's line."""
     try:
         with open(PASSWD, encoding="utf-8", errors="replace") as file:
             for line in file:
-                fields = line.split(":")
+                fields = line.rstrip("\n").split(":")
                 if len(fields) > 2 and fields[2] == str(uid):
-                    return fields[0]
+                    return fields
     except OSError:
         pass
-    return str(uid)
+    return []
 
 
 @lru_cache(maxsize=256)

@@ -19,7 +19,8 @@ class QueryStatistics(Message, frozen=True):
     """→ telemetry; answered with a list of maps, one for each group. since, until: seconds before now.
 
     scope: one or several of the dimensions, separated by commas. name: only this value of the first of them. where:
-    only rows with these values, dimension → value.
+    only rows with these values, dimension → value. of_spend: from what is kept longest
+    (`meshd/telemetry/statistics/spend.py`).
     """
 
     scope: str
@@ -27,6 +28,7 @@ class QueryStatistics(Message, frozen=True):
     since: float | None = None
     until: float | None = None
     where: dict[str, str] = {}
+    of_spend: bool = False
 
 
 class LogWritten(Message, frozen=True):

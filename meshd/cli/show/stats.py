@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
+from meshd.cli.show.csv_export import as_csv
 from meshd.core.prices import UNITS
-from meshd.telemetry.statistics.dimensions import DIMENSIONS, TIMES, parse_by
+from meshd.telemetry.statistics.dimensions import ALL, TIMES, parse_by
 from meshd.telemetry.statistics.measures import MEASURES
 from modelmesh.wording import no_such
 
@@ -33,13 +35,21 @@ _UNITS: dict[str, Callable[[Any], str]] = {
     "nano_usd": out.usd,
     "us": out.seconds,
 }
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
 _WHEN = "15m, 24h, 7d, today, yesterday, 2026-11-01, 2026-11-01T14:00"
 
 
 @app.command(rich_help_panel=out.LOOK)
 def stats(
     by: Annotated[
-        str, typer.Option(metavar="WHAT", help=f"{', '.join((*DIMENSIONS, *TIMES))}; or several: app,model.")
+        str, typer.Option(metavar="WHAT", help=f"{', '.join((*ALL, *TIMES))}; or several: app,model.")
     ] = "model",
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help=f"From this time on: {_WHEN}. Default: everything.")
@@ -50,14 +60,18 @@ def stats(
         list[str] | None,
         typer.Option(metavar="WHAT=NAME", help="Only rows with this value, such as app=mail. May be repeated."),
     ] = None,
+    format: Annotated[Format, typer.Option(help="How the answer is printed.")] = Format.table,
     as_json: out.JsonOption = False,
 ) -> None:
     """Show requests, tokens (in+out), cost, latencies (`first`: to the first token) and downtime. By model or provider,
-    attempts are counted; otherwise requests. Times in group names are UTC.
+    attempts are counted; otherwise requests. Times in group names are UTC. What agents report that they used elsewhere,
+    such as by a subscription, is `outside`; no budget counts it.
 
     $ meshctl stats --by app,model --since today --where pool=chat-completion
+    $ meshctl stats --by project,agent --since 7d --format csv
     """
-    groups, now = _groups(by), time.time()
+    groups, now = _groups(by, where or []), time.time()
+    as_json = as_json or format is Format.json
     back = {"since": seconds_back(since, "--since", now), "until": seconds_back(until, "--until", now)}
     answer = daemon.ask("stats", by=",".join(groups), **back, name=name, **_filters(where or []))
     rows = answer.get("data") or []
@@ -68,6 +82,9 @@ def stats(
         _check_names({**({groups[0]: name} if name is not None else {}), **_filters(where or [])})
     if as_json:
         out.print_json(answer)
+        return
+    if format is Format.csv:
+        out.write(as_csv(groups, rows))
         return
     empty = "no requests match" if name is not None or where or since or until else "no requests yet"
     numbers = [*_FIRST, *(measure.heading for measure in _FURTHER), *(unit.heading for unit in UNITS)]
@@ -101,9 +118,9 @@ def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _groups(by: str) -> tuple[str, ...]:
+def _groups(by: str, where: list[str]) -> tuple[str, ...]:
     try:
-        return parse_by(by)
+        return parse_by(by, _filters(where))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--by") from None
 
@@ -112,10 +129,8 @@ def _filters(where: list[str]) -> dict[str, str]:
     found = {}
     for each in where:
         name, equals, value = each.partition("=")
-        if name not in DIMENSIONS or not equals:
-            raise typer.BadParameter(
-                f"{each!r} is not WHAT=NAME, with one of {', '.join(DIMENSIONS)}", param_hint="--where"
-            )
+        if name not in ALL or not equals:
+            raise typer.BadParameter(f"{each!r} is not WHAT=NAME, with one of {', '.join(ALL)}", param_hint="--where")
         found[name] = value
     return found
 

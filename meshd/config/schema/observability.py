@@ -62,6 +62,9 @@ class StatisticsSinks(SinksSection):
     )
     flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
     retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")
+    spend_retention: Duration = Field(
+        default=400 * 86400.0, description="How long spend by app, user, project, agent, session and label is kept."
+    )
     scopes: tuple[Literal["model", "provider", "pool", "app"], ...] = Field(
         default=("model", "provider", "pool", "app"), description="Dimensions that are counted."
     )

@@ -33,7 +33,8 @@ class Outcome(Message, frozen=True):
     """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
 
     Tokens, cost and units are sums over all attempts; a remainder that attempts do not account for belongs to the
-    answering one. cached: answered without asking a provider. account: the entry of `apps` whose limits apply."""
+    answering one. cached: answered without asking a provider. account: the entry of `apps` whose limits apply. project,
+    agent, session, label: what it was for, as far as its app or its process says; names that anyone may choose."""
 
     request_id: str  # hex
     at: float  # UTC, s: when it arrived
@@ -51,6 +52,9 @@ class Outcome(Message, frozen=True):
     unit: str = ""
     exe: str = ""
     label: str = ""
+    project: str = ""
+    agent: str = ""
+    session: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_cached: int = 0

@@ -26,7 +26,7 @@ from meshd.gateway.reports import views
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
-from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
+from meshd.telemetry.statistics.dimensions import ALL, parse_by
 from meshd.telemetry.statistics.measures import in_usd
 from modelmesh.errors import InvalidRequestError, MeshError
 from modelmesh.version import VERSION
@@ -58,6 +58,7 @@ class Status(Group):
         add("GET", "/mesh/v1/status", self.status)
         add("GET", "/mesh/v1/stats", self.stats)
         add("GET", "/mesh/v1/events", self.events, stream=self.follow_events)
+        add("GET", "/mesh/v1/spend", self.spend)
         add("GET", "/mesh/v1/requests", self.requests)
         add("GET", "/mesh/v1/dashboard", self.dashboard)
 
@@ -109,16 +110,22 @@ class Status(Group):
         return reader.shown("status", found)
 
     async def stats(self, call: Call) -> dict[str, Any]:
-        by = call.query.get("by", "model")
+        return await self._stats(call, of_spend=False)
+
+    async def spend(self, call: Call) -> dict[str, Any]:
+        """The same of what is kept longest."""
+        return await self._stats(call, of_spend=True)
+
+    async def _stats(self, call: Call, *, of_spend: bool) -> dict[str, Any]:
+        by, where = call.query.get("by", "model"), {name: call.query[name] for name in ALL if name in call.query}
         try:
-            parse_by(by)
+            parse_by(by, where, of_spend=of_spend)
         except ValueError as error:
             raise InvalidRequestError(str(error), param="by") from None
         since, until = number(call.query, "since"), number(call.query, "until")
-        where = {name: value for name, value in call.query.items() if name in DIMENSIONS}
         where |= self.reader(call).own_use
-        self.runtime.outcomes.flush()
-        query = messages.QueryStatistics(by, call.query.get("name"), since, until, where)
+        await self.runtime.outcomes.settle()
+        query = messages.QueryStatistics(by, call.query.get("name"), since, until, where, of_spend)
         rows = await self.need("telemetry", query)
         data = [in_usd(row) for row in rows]
         return {"by": by, "since": since, "data": data}
@@ -150,7 +157,7 @@ class Status(Group):
         return {"url": address, "key": self._http.keys.of(call.caller.uid)}
 
     async def requests(self, call: Call) -> dict[str, Any]:
-        self.runtime.outcomes.flush()
+        await self.runtime.outcomes.settle()
         reader, query = self.reader(call), call.query
 
         def wanted(outcome: Outcome) -> bool:

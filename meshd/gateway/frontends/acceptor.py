@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends.peer_identity import network_of, of_socket, tcp_user_of, user_of
+from meshd.gateway.frontends.peer_identity import of_socket, of_tcp, user_of
 from meshd.gateway.frontends.shares.connection_places import NO_DESCRIPTORS, ConnectionPlaces
 from modelmesh.errors import MeshError
 
@@ -101,8 +101,8 @@ class Acceptor:
                 logger.warning("a connection cannot be accepted: %s", error)
                 self._rest(listening, _NO_ROOM_REST)
                 return
-            uid = user_of(accepted) if is_unix else tcp_user_of(accepted)
-            caller = Peer(uid, network="" if uid >= 0 else network_of(accepted))
+            caller = Peer(user_of(accepted)) if is_unix else of_tcp(accepted)
+            uid = caller.uid
             refusal = self._places.refusal(caller.shares_as, now, own=uid in (0, os.getuid()))
             if refusal:
                 accepted.close()

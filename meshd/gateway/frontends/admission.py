@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from meshd.core.caller import Caller
+from meshd.core.caller import Caller, Peer
 from meshd.core.fair_eviction import Shares
 from meshd.core.text.durations import ASK_AGAIN_IN
 from meshd.gateway.frontends.exchange import Answer, Reply, Request
 from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.gateway.frontends.shares.room import Room
+from meshd.gateway.frontends.workplaces import Workplaces
 from modelmesh.errors import (
     InvalidRequestError,
     MeshError,
@@ -78,6 +79,7 @@ class Admission:
         self.rights = rights
         self.room = Room()
         self.connections = ConnectionPlaces()
+        self.workplaces = Workplaces()
         self._places = FairShare(limits.max_inflight, _GENEROSITY)
         self._own_places = FairShare(OWN_OPERATIONS, _OWN_GENEROSITY)
         self.use(limits)
@@ -106,8 +108,11 @@ class Admission:
         """Whether the daemon may hold so many more bytes for this user."""
         return self.room.fits(caller.shares_as, size, operator=rights.operator, least=2 * rights.max_message_size)
 
-    def admit(self, request: Request, size: int, rights: Rights, *, crowded: bool = False) -> None:
-        """Begin a request, or refuse it. size: bytes that were sent. crowded: there was no room to read all of it."""
+    def admit(
+        self, request: Request, size: int, rights: Rights, *, crowded: bool = False, peer: Peer | None = None
+    ) -> None:
+        """Begin a request, or refuse it. size: bytes that were sent. crowded: there was no room to read all of it.
+        peer: who is at the other end, if the caller has a token."""
         refusal = self._refusal(request, size, rights, crowded)
         user = request.caller.shares_as
         self.in_flight[request.request_id] = request
@@ -116,8 +121,11 @@ class Admission:
         self.room.take(user, request.held)
         if refusal is not None:
             request.reply.error(refusal)
-        else:
-            self._begin(request)
+            return
+        peer = peer or (request.caller if isinstance(request.caller, Peer) else None)
+        if peer is not None and not request.own:
+            request.work = self.workplaces.of(peer)
+        self._begin(request)
 
     def replace_body(self, request: Request, body: bytes) -> None:
         """Give a request a longer body, as if it had come with it. Raises InvalidRequestError if its caller may not

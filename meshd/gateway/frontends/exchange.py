@@ -19,6 +19,7 @@ import msgspec
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
 from meshd.formats.protocol import Framing
+from meshd.gateway.frontends.workplaces import NOWHERE, Workplace
 from meshd.host import clock
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.credential import taken_from
@@ -130,7 +131,7 @@ class Request:
     was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
     `body` is its fields in JSON. credential: the app's own, which is not in its headers any more. gives_way: others go
     first where it has to wait. upload: None; where the body is read
-    while it comes, that instead of `body`.
+    while it comes, that instead of `body`. work: where its caller works.
     """
 
     __slots__ = (
@@ -160,6 +161,7 @@ class Request:
         "task",
         "upload",
         "way_back",
+        "work",
     )
 
     def __init__(
@@ -200,6 +202,7 @@ class Request:
         self.cut_off: MeshError | None = None
         self.handed_on = False
         self.held = 0
+        self.work: Workplace = NOWHERE
         self.read_ahead: tuple[bytes, Any] | None = None
         self.task: asyncio.Task[None] | None = None
 

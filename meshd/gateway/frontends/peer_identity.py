@@ -45,13 +45,13 @@ def user_of(connected: socket.socket) -> int:
     return processes.peer_credentials(connected)[1]
 
 
-def tcp_user_of(connected: socket.socket) -> int:
-    """The uid of who owns the other end of a TCP connection; -1 if that is on another machine, or unknown."""
+def of_tcp(connected: socket.socket) -> Peer:
+    """Who owns the other end of a TCP connection, or where it is."""
     try:
         owner = peer_of(connected.getsockname(), connected.getpeername())
     except OSError:  # it is closed already
-        return -1
-    return -1 if owner is None else owner.uid
+        owner = None
+    return Peer(network=network_of(connected)) if owner is None else Peer(owner.uid, socket=owner.inode)
 
 
 def network_of(connected: socket.socket) -> str:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from meshd import messages
 from meshd.core.events.records import Outcome
 from meshd.gateway.actors import Tell
+from meshd.gateway.frontends.workplaces import Workplace
 from meshd.gateway.reports.clients import ClientBook
 from meshd.gateway.reports.shortages import Shortages
 from meshd.gateway.reports.state_publisher import StatePublisher
@@ -22,6 +25,7 @@ _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
 _GATHER = 0.02  # s for which ended requests are gathered before telemetry gets them
+_WORK_KNOWN_IN = 0.5  # s that a request waits until it is known where its caller works
 
 
 class Outcomes:
@@ -35,25 +39,52 @@ class Outcomes:
         self._tell = tell
         self._state = state
         self._publisher = publisher
-        self._untold: list[Outcome] = []
+        self._untold: list[tuple[float, Outcome, Workplace]] = []  # since when
+        self._timer: asyncio.TimerHandle | None = None
 
     def inherit(self, before: Outcomes) -> None:
         self.total, self.failed, self.clients = before.total, before.failed, before.clients
 
-    def request_ended(self, outcome: Outcome) -> None:
+    def request_ended(self, outcome: Outcome, work: Workplace) -> None:
+        """work: of its caller."""
         self.total += 1
         self.failed += outcome.status >= 400 and outcome.status != 499
         self.clients.count(outcome)
         self._publisher.note_outcome(outcome)
-        if not self._untold:
-            asyncio.get_running_loop().call_later(_GATHER, self.flush)
-        self._untold.append(outcome)
+        self._untold.append((clock.now(), outcome, work))
+        self._flush_soon()
+
+    async def settle(self) -> None:
+        """Send telemetry all requests that ended, as soon as it is known where their callers work."""
+        for _ in range(round(_WORK_KNOWN_IN / _GATHER)):
+            if all(work.done for _, _, work in self._untold):
+                break
+            await asyncio.sleep(_GATHER)
+        self.flush()
 
     def flush(self) -> None:
-        """Send telemetry the requests that ended. In batches: each message wakes its thread, which then competes for
-        the interpreter with the next request."""
-        outcomes, self._untold = self._untold, []
-        self._tell("telemetry", messages.RequestsEnded(outcomes))
+        """Send telemetry all requests that ended, at once."""
+        untold, self._untold = self._untold, []
+        self._send(untold)
+
+    def _flush_soon(self) -> None:
+        if self._timer is None and self._untold:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER, self._flush_known)
+
+    def _flush_known(self) -> None:
+        """In batches: each message wakes telemetry's thread, which then competes for the interpreter with the next
+        request."""
+        self._timer, now = None, clock.now()
+        untold, self._untold = self._untold, []
+        known: list[tuple[float, Outcome, Workplace]] = []
+        for each in untold:
+            (known if each[2].done or now - each[0] >= _WORK_KNOWN_IN else self._untold).append(each)
+        self._send(known)
+        self._flush_soon()
+
+    def _send(self, ended: list[tuple[float, Outcome, Workplace]]) -> None:
+        if ended:
+            self._tell("telemetry", messages.RequestsEnded([_placed(outcome, work) for _, outcome, work in ended]))
 
     def attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
         if failure.kind is FailureKind.LOCAL:
@@ -61,3 +92,10 @@ class Outcomes:
         lost = failure.status == 404 and self._state.provider(provider).answering == "nothing"
         if failure.kind in _ABOUT_THE_PROVIDER or lost:  # a wrong base_url shows in requests first
             self._tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))
+
+
+def _placed(outcome: Outcome, work: Workplace) -> Outcome:
+    """With its project, unless the app has named one."""
+    if outcome.project or not work.project:
+        return outcome
+    return msgspec.structs.replace(outcome, project=work.project)

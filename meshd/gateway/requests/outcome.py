@@ -11,6 +11,7 @@ from typing import Any
 from meshd.core.events.records import Outcome
 from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.frontends.exchange import Request
+from meshd.gateway.requests import attribution
 from meshd.host import clock
 from meshd.sdk.provider import OperationSpec
 
@@ -35,7 +36,7 @@ def outcome(
         unit=caller.unit,
         exe=caller.exe,
         user=caller.user,
-        label=request.label,
+        **attribution.of(request),
         total_time=clock.now() - request.arrived,
         **rest,
     )

@@ -365,7 +365,7 @@ class InferenceRequest:
 
     def _ended(self, outcome: Outcome) -> None:
         if self.hooks is None:
-            self.runtime.outcomes.request_ended(outcome)
+            self.runtime.outcomes.request_ended(outcome, self.request.work)
         else:
             self.hooks.ended(outcome)
 

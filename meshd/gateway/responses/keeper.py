@@ -98,7 +98,9 @@ class ResponseKeeper:
                 return True
             return await self._open(request, spoken, keeping)
         except MeshError as error:
-            self._runtime.outcomes.request_ended(arrival.refused(self._runtime, request, spoken.operation, error))
+            self._runtime.outcomes.request_ended(
+                arrival.refused(self._runtime, request, spoken.operation, error), request.work
+            )
             raise
 
     async def _open(self, request: Request, spoken: Spoken, keeping: Keeping) -> bool:
@@ -220,7 +222,7 @@ class ResponseKeeper:
             arrived=arrived,
             label=request.label,
         )
-        run.credential = request.credential
+        run.credential, run.work = request.credential, request.work
         return run
 
     def _stop(self, place: tuple[Owner, str]) -> None:

@@ -40,7 +40,7 @@ def session_of(
         return label if sticky else ""
     name = ""
     if key != "user":
-        name = _in_headers(headers)
+        name = named_in(headers)
     elif sticky:
         name = format.user(fields)
     if not name and key != "header":
@@ -50,7 +50,8 @@ def session_of(
     return f"{label}\0{name}" if name else ""
 
 
-def _in_headers(headers: Mapping[str, str]) -> str:
+def named_in(headers: Mapping[str, str]) -> str:
+    """The session that the headers name; "" if they name none. headers: by name in lower case."""
     ranks, best, found = _ranks(), len(_ranks()), ""
     for header, value in headers.items():
         rank = ranks.get(header, best)

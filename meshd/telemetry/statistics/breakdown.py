@@ -1,9 +1,10 @@
 """Statistics by any combination of dimensions, over any period that is kept.
 
-Owns: cells over time, in stretches of a minute (for two hours), ten minutes (for 26 hours), an hour (for eight days)
-and a day (up to the retention). A stretch is packed as one compressed block of 10 to 60 bytes per cell.
-Must never: read a clock, or grow without bound: a stretch has at most MOST_CELLS cells (beyond that the apps with the
-fewest requests are merged), all stretches MOST_BYTES (beyond that the oldest are dropped).
+Owns: cells over time, in stretches that become longer as they age, up to the retention: for the usual statistics a
+minute (for two hours), ten minutes (for 26 hours), an hour (for eight days) and a day. A stretch is packed as one
+compressed block of 10 to 60 bytes per cell.
+Must never: read a clock, or grow without bound: a stretch has at most so many cells (beyond that the apps with the
+fewest requests are merged), all stretches so many bytes (beyond that the oldest are dropped).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import time
 import zlib
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,10 +31,22 @@ SCOPE = "breakdown"
 """The first part of the keys its rows are stored under."""
 
 _HOUR, _DAY = 3600, 86400
-_STEPS = ((2 * _HOUR, 60), (26 * _HOUR, 600), (8 * _DAY, _HOUR))
 _WIDTHS = (60, 600, _HOUR, _DAY)
 
 Cells = dict[Key, Bucket]
+
+
+class Shape(NamedTuple):
+    """What a breakdown keeps. scope: the first part of the keys its rows are stored under. places: a dimension's
+    position in a key. steps: up to which age (s) stretches have which length (s), after which they are days. fold:
+    makes at most so many cells of more."""
+
+    scope: str
+    places: Mapping[str, int]
+    steps: tuple[tuple[int, int], ...]
+    most_cells: int
+    most_bytes: int
+    fold: Callable[[Cells, int], Cells]
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -82,7 +95,10 @@ def unpack(data: bytes | str) -> Cells:
 
 
 class Breakdown:
-    def __init__(self) -> None:
+    """shape: by default that of the usual statistics."""
+
+    def __init__(self, shape: Shape | None = None) -> None:
+        self._shape = shape or usual()
         self._stretches: dict[int, Stretch] = {}  # its start, UTC s
         self._changed: set[int] = set()
         self._size = 0
@@ -94,15 +110,16 @@ class Breakdown:
             if start in self._stretches and self._stretches[start].step >= width:
                 self._add(start, width, cells)
                 return
-        self._add(minute - minute % 60, 60, cells)
+        finest = self._shape.steps[0][1]
+        self._add(minute - minute % finest, finest, cells)
 
     def query(
         self, by: tuple[str, ...], where: Mapping[str, str], start: float = -math.inf, end: float = math.inf
     ) -> dict[tuple[str, ...], Bucket]:
         """Sums of every stretch that had not ended by `start` and had begun before `end`: group → sum."""
-        wanted = ATTEMPT if OF_ATTEMPTS.intersection((*by, *where)) else REQUEST
-        places = [(PLACE.get(name, 0), TIMES.get(name, 0)) for name in by]
-        filters = [(PLACE[name], value) for name, value in where.items()]
+        wanted, place_of = ATTEMPT if OF_ATTEMPTS.intersection((*by, *where)) else REQUEST, self._shape.places
+        places = [(place_of.get(name, 0), TIMES.get(name, 0)) for name in by]
+        filters = [(place_of[name], value) for name, value in where.items()]
         found: dict[tuple[str, ...], Bucket] = {}
         for begin, stretch in self._stretches.items():
             if begin + stretch.step <= start or begin >= end:
@@ -122,7 +139,7 @@ class Breakdown:
         """Merge old stretches into longer ones, drop those older than the retention."""
         for begin, stretch in sorted(self._stretches.items()):
             age = now - begin - stretch.step
-            step = next((step for limit, step in _STEPS if age <= limit), _DAY)
+            step = next((step for limit, step in self._shape.steps if age <= limit), _DAY)
             if age > retention:
                 self._remove(begin)
             elif step > stretch.step:
@@ -140,7 +157,7 @@ class Breakdown:
         for begin in sorted(self._changed):
             stretch = self._stretches.get(begin)
             value = None if stretch is None else {"step": stretch.step, "cells": stretch.packed}
-            yield f"{SCOPE}\0\0{begin}", value
+            yield f"{self._shape.scope}\0\0{begin}", value
         self._changed.clear()
 
     def restore(self, part: str, value: dict[str, Any]) -> None:
@@ -150,6 +167,8 @@ class Breakdown:
             raise ValueError(f"no stretch of {step} s begins at {begin}")
         packed = value["cells"]
         cells = unpack(packed)
+        if any(len(key) != 1 + len(self._shape.places) for key in cells):
+            raise ValueError(f"the cells of {begin} have other dimensions")
         if begin in self._stretches:
             self._add(begin, step, cells)
         else:
@@ -162,8 +181,8 @@ class Breakdown:
         if before is not None:
             step = max(step, before.step)
             cells = merged(before.cells(), cells)
-        if len(cells) > MOST_CELLS:
-            cells = folded(cells)
+        if len(cells) > self._shape.most_cells:
+            cells = self._shape.fold(cells, self._shape.most_cells)
         self._remove(begin)
         self._changed.add(begin)
         self._keep(begin, Stretch(step, pack(cells)))
@@ -171,7 +190,7 @@ class Breakdown:
     def _keep(self, begin: int, stretch: Stretch) -> None:
         self._stretches[begin] = stretch
         self._size += len(stretch.packed)
-        while self._size > MOST_BYTES and len(self._stretches) > 1:
+        while self._size > self._shape.most_bytes and len(self._stretches) > 1:
             self._remove(min(self._stretches))
 
     def _remove(self, begin: int) -> None:
@@ -190,14 +209,19 @@ def merged(into: Cells, cells: Cells) -> Cells:
     return into
 
 
-def folded(cells: Cells) -> Cells:
-    """At most MOST_CELLS: the busiest cells unchanged, others without app, user and unit, the rest merged by kind."""
+def usual() -> Shape:
+    steps = ((2 * _HOUR, 60), (26 * _HOUR, 600), (8 * _DAY, _HOUR))
+    return Shape(SCOPE, PLACE, steps, MOST_CELLS, MOST_BYTES, folded)
+
+
+def folded(cells: Cells, most: int) -> Cells:
+    """At most so many: the busiest cells unchanged, others without app, user and unit, the rest merged by kind."""
     kept: Cells = {}
     ranked = sorted(cells.items(), key=lambda item: -item[1].n[b.REQUESTS])
-    exact, named = MOST_CELLS * 8 // 10, MOST_CELLS - 3
+    exact, named = most * 8 // 10, most - 3
     for key, cell in ranked:
         if len(kept) >= exact:
-            part, pool, model, provider, _, _, _, operation, status = key
+            part, pool, model, provider, *_, operation, status = key
             key = (part, pool, model, provider, OTHERS, OTHERS, OTHERS, operation, status)
             if key not in kept and len(kept) >= named:
                 key = (part, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS)

@@ -26,6 +26,8 @@ ROTATIONS = PLACES["rotation_events"]
 RETRIES = PLACES["retries"]
 QUEUE = PLACES["queue_time"]
 CACHE_HITS = PLACES["cache_hits"]
+SAVED = PLACES["requests_saved"]
+OUTSIDE = PLACES["outside_requests"]
 
 _MOST = 2**62
 _encode = msgspec.msgpack.Encoder().encode

@@ -11,6 +11,7 @@ take the first and the last, sums of attempts the second and the last.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Attempt, Event, Outcome
@@ -20,7 +21,8 @@ from meshd.telemetry.statistics.dimensions import DIMENSIONS
 from meshd.telemetry.statistics.measures import MEASURES, PLACES, USAGE
 from meshd.telemetry.statistics.sketch import bucket_of
 
-Key = tuple[int, str, str, str, str, str, str, str, str]
+Key = tuple[Any, ...]
+"""`part`, then one name for each dimension."""
 Find = Callable[[Key], Bucket]
 """The bucket of a key, created if missing."""
 
@@ -60,6 +62,7 @@ def _count_request(outcome: Outcome, n: list[int]) -> None:
         n[b.SUCCESS] += 1
     elif outcome.status != _WENT_AWAY:
         n[b.FAILED] += 1
+    n[b.SAVED] += outcome.status < 400 and any(_blamed(attempt) for attempt in outcome.attempts)
     for place, field in _OF_REQUESTS:
         n[place] += getattr(outcome, field)
     if outcome.queue_time:
@@ -71,7 +74,7 @@ def _count_attempts(outcome: Outcome, model: str, find: Find) -> None:
     attempts = outcome.attempts
     answering = _answering(attempts, model)
     for index, attempt in enumerate(attempts):
-        blamed = not attempt.ok and attempt.status != _WENT_AWAY
+        blamed = _blamed(attempt)
         status = attempt.status or (200 if attempt.ok else 0)
         cell = find(_key(outcome, ATTEMPT, attempt.model, attempt.provider, status))
         n = cell.n
@@ -95,6 +98,11 @@ def _count_attempts(outcome: Outcome, model: str, find: Find) -> None:
         if attempt.ok:
             first = outcome.first_token_time if index == answering else None
             _add_times(cell, attempt.duration or outcome.total_time, first)
+
+
+def _blamed(attempt: Attempt) -> bool:
+    """Whether it failed, and the app had not gone away before."""
+    return not attempt.ok and attempt.status != _WENT_AWAY
 
 
 def _answering(attempts: tuple[Attempt, ...], model: str) -> int:

@@ -51,16 +51,26 @@ MEASURES = (
     Measure("queue_time", "us"),
     Measure("hedges", of_request="hedges", of_attempt="hedge", heading="hedges"),
     Measure("cache_hits", of_request="cached", heading="cached"),
+    Measure("requests_saved", heading="saved"),
+    Measure("outside_requests", heading="outside"),
+    Measure("outside_tokens_in", "tokens"),
+    Measure("outside_tokens_out", "tokens"),
+    Measure("outside_tokens_cached", "tokens"),
+    Measure("outside_cost", "nano_usd", heading="outside cost"),
 )
-"""In the order of storage: append new ones, and never remove one."""
+"""In the order of storage: append new ones, and never remove one.
+
+requests_saved: answered although an attempt had failed. outside: what agents reported that they used elsewhere, such as
+by a subscription; never of the mesh's own requests, and never counted by a budget."""
 
 PLACES = {measure.name: place for place, measure in enumerate(MEASURES)}
+_MONEY = tuple(measure for measure in MEASURES if measure.unit == "nano_usd")
 USAGE = tuple(measure for measure in MEASURES if measure.usage)
 
 
 def in_usd(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with its money in USD."""
-    return {**row, **{each.name: dollars(row[each.name]) for each in MEASURES if each.unit == "nano_usd"}}
+    return {**row, **{each.name: dollars(row[each.name]) for each in _MONEY if each.name in row}}
 
 
 def value_of(measure: Measure, count: int) -> float | int:

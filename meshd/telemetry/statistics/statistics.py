@@ -7,8 +7,8 @@ or at a query.
 For a pool or an app, requests are counted; for a model or a provider, attempts, so that a model's failure is visible
 although another answered. Latencies are those of successes.
 
-A query by one of the four scopes alone uses its names' series, which are complete; every other query uses the
-breakdown, which is bounded as a whole.
+A query by one of the four scopes alone uses its names' series, which are complete; one that names a dimension of spend
+alone, or asks for spend, uses that; every other query uses the breakdown. Both are bounded as a whole.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import Any
 from meshd.core.events.cause import RESETS
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event, Outcome
-from meshd.telemetry.statistics import breakdown, cells
+from meshd.telemetry.statistics import breakdown, cells, spend
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.cells import ATTEMPT, PLACE, REQUEST, Key
-from meshd.telemetry.statistics.dimensions import OF_ATTEMPTS, TIMES, parse_by
+from meshd.telemetry.statistics.dimensions import OF_ATTEMPTS, TIMES, is_of_spend, parse_by
 from meshd.telemetry.statistics.series import Series, restore, rows_of
+from meshd.telemetry.statistics.spend import Spend
 
 SCOPES = ("model", "provider", "pool", "app")
 MOST_NAMES = 5000
@@ -39,6 +40,7 @@ class Statistics:
     def __init__(self, scopes: tuple[str, ...] = SCOPES, retention: float = 30 * 86400.0) -> None:
         self.scopes = scopes
         self.retention = retention
+        self.spend = Spend()
         self._series: dict[tuple[str, str], Series] = {}
         self._breakdown = Breakdown()
         self._cells: Cells = {}
@@ -51,6 +53,7 @@ class Statistics:
     def record(self, outcome: Outcome, now: float) -> None:
         self._begin_minute(now)
         cells.count_outcome(outcome, self._cell)
+        self.spend.record(outcome, now)
 
     def event(self, event: Event, now: float) -> None:
         """Count what only events report: standby, downtime and quota resets."""
@@ -123,20 +126,26 @@ class Statistics:
         now: float,
         until: float | None = None,
         where: Mapping[str, str] | None = None,
+        *,
+        of_spend: bool = False,
     ) -> list[dict[str, Any]]:
         """One map per group, most requests first, or by time. since, until: seconds back; None: from the first, until
-        now. Raises ValueError for an unknown scope."""
+        now. of_spend: from what is kept longest. Raises ValueError for an unknown scope."""
         self.settle(now)
-        by = parse_by(scope)
+        by = parse_by(scope, where or (), of_spend=of_spend)
         if any(each in SCOPES and each not in self.scopes for each in (*by, *(where or ()))):
             return []
-        if by[0] in SCOPES and len(by) == 1 and not where and until is None:
+        if by[0] in SCOPES and len(by) == 1 and not where and until is None and not of_spend:
             return self._by_scope(by[0], name, since, now)
         start = -math.inf if since is None else now - since
         end = math.inf if until is None else now - until
+        if of_spend or is_of_spend((*by, *(where or ()))):
+            found = self.spend.query(by, where or {}, start, end, now)
+        else:
+            found = self._breakdown.query(by, where or {}, start, end)
         rows = []
-        for group, sums in self._breakdown.query(by, where or {}, start, end).items():
-            if (name is None or group[0] == name) and (all(group) or sums.n[b.REQUESTS]):
+        for group, sums in found.items():
+            if (name is None or group[0] == name) and (all(group) or sums.n[b.REQUESTS] or sums.n[b.OUTSIDE]):
                 rows.append(self._row(by, group, sums))
         timed = [place for place, each in enumerate(by) if each in TIMES]
         values = [list(row["group"].values()) for row in rows]
@@ -184,7 +193,7 @@ class Statistics:
 
     def size(self) -> int:
         """Bytes of packed buckets, all names together."""
-        return sum(series.size() for series in self._series.values()) + self._breakdown.size()
+        return sum(series.size() for series in self._series.values()) + self._breakdown.size() + self.spend.size()
 
     # -- keeping --------------------------------------------------------------------------------------
 
@@ -196,6 +205,7 @@ class Statistics:
             yield from rows_of(f"{scope}\0{name}", series)
         self._breakdown.coarsen(now, self.retention)
         yield from self._breakdown.changes()
+        yield from self.spend.changes(now)
 
     def restore(self, rows: dict[str, dict[str, Any]]) -> int:
         """Add rows that an earlier life wrote. Returns how many were invalid."""
@@ -205,6 +215,8 @@ class Statistics:
                 scope, name, part = key.split("\0")
                 if scope == breakdown.SCOPE:
                     self._breakdown.restore(part, value)
+                elif scope == spend.SCOPE:
+                    self.spend.restore(part, value)
                 else:
                     restore(self._named(scope, name), part, value)
             except (ValueError, KeyError, TypeError):

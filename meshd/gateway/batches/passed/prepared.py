@@ -164,7 +164,8 @@ class Preparing:
                 pool="" if inference.target.kind == "model" else pool, model=model.id, provider=model.provider,
                 attempts=(attempt,), tokens_in=usage.input_tokens, tokens_out=usage.output_tokens,
                 tokens_cached=usage.cached_tokens, units=units_of(usage), cost=cost,
-            )
+            ),
+            request.work,
         )  # fmt: skip
         runtime.publisher.settled()
 

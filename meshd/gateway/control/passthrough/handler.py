@@ -157,7 +157,8 @@ class Passthrough(Group):
                 provider=passing.spec.name, error=passing.error, tokens_in=used.input_tokens,
                 tokens_out=used.output_tokens, tokens_cached=used.cached_tokens,
                 bytes_in=passing.bytes_in, bytes_out=passing.used.size,
-            )
+            ),
+            passing.request.work,
         )  # fmt: skip
 
 

@@ -312,7 +312,7 @@ class HttpServer:
         reply.finish = partial(self._admission.ended, request_id, reply, None)
         incoming.drop()
         reply.watch()
-        self._admission.admit(request, len(request.body), incoming.rights)
+        self._admission.admit(request, len(request.body), incoming.rights, peer=connection.caller)
 
     def crowded(self, connection: HttpConnection) -> MeshError:
         return holds_much(connection.asks_as)

@@ -20,6 +20,7 @@ import msgspec
 from meshd.core.events.records import Outcome
 from meshd.core.text.exceptions import one_line
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
+from meshd.gateway.frontends.workplaces import Workplace
 from meshd.gateway.requests.hooks.answers import (
     are_events,
     changed_body,
@@ -68,9 +69,11 @@ class Refused(ClientGone):
 
 class HookChain:
     """hooks: by name, in their order. failed: called with a hook's first mistake. ended: called with the outcomes of
-    requests."""
+    requests, and where their callers work."""
 
-    def __init__(self, hooks: Iterable[tuple[str, Hook]], failed: Failed, ended: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, hooks: Iterable[tuple[str, Hook]], failed: Failed, ended: Callable[[Outcome, Workplace], None]
+    ) -> None:
         self._hooks = dict(hooks)
         self._failed = failed
         self._wrong: set[str] = set()  # required ones that have failed
@@ -198,7 +201,7 @@ class HookedRequest(Reply):
         if self._instead is not None:
             status, error = self._instead
             outcome = msgspec.structs.replace(outcome, status=status, error=error)
-        self._chain.ended(outcome)
+        self._chain.ended(outcome, self._request.work)
 
     def _given_up(self) -> tuple[int, str]:
         """The status and error of a request that is cancelled."""
