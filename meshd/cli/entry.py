@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, str]] = {
     "budget": "show.budget",
     "explain": "show.explain",
     "stats": "show.stats",
+    "report": "report.command",
     "top": "top.command",
     "events": "show.events",
     "requests": "show.requests",

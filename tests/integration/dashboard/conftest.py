@@ -1,8 +1,10 @@
-"""A daemon with something to show, and the address of its dashboard."""
+"""A daemon with something to show, the address of its dashboard, and a browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +57,20 @@ def dashboard(module_meshd: Any) -> Dashboard:
     daemon = module_meshd(CONFIG)
     found = daemon.ask("GET", "/mesh/v1/dashboard")
     return Dashboard(daemon, found["url"], found["key"])
+
+
+CHROMIUM = shutil.which("chromium")
+# Without these, Chromium asks for updates over a network that a test must not use.
+QUIET = ("disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    sandbox = [] if os.getuid() else ["--no-sandbox"]
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=[*sandbox, *(f"--{name}" for name in QUIET)])
+        yield found
+        found.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,22 +14,8 @@ from tests.integration.dashboard.conftest import CONFIG, Dashboard
 from tests.support.ports import free_port
 from tests.support.waiting import WAIT
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-# Without these, Chromium asks for updates over a network that a test must not use.
-QUIET = ("disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run")
 PARTS = ("Overview", "Requests", "Usage", "Events", "Ask")
 PICTURES = Path(__file__).parents[3] / ".cache" / "screenshots"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sandbox = [] if os.getuid() else ["--no-sandbox"]
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=[*sandbox, *(f"--{name}" for name in QUIET)])
-        yield found
-        found.close()
 
 
 class Shown:

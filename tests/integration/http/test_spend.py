@@ -88,3 +88,10 @@ def test_as_csv(daemon: Any, asked: Path) -> None:
     printed = run("stats", "--by", "project,agent", "--format", "csv", MESH_SOCKET=str(daemon.socket)).stdout
     rows = list(csv.DictReader(printed.splitlines()))
     assert {row["agent"]: row["requests_total"] for row in rows if row["project"] == "web"} == {"robot": "1"}
+
+
+def test_the_report_of_this_month(daemon: Any, asked: Path) -> None:
+    document = run("report", "--output", "-", MESH_SOCKET=str(daemon.socket)).stdout
+    assert document.startswith("<!doctype html>")
+    for name in ("web", "claude-code", "keyed.m", "nightly"):
+        assert f">{name}<" in document

@@ -1,0 +1,1 @@
+"""`meshctl report`: a month on one page."""

@@ -1,0 +1,91 @@
+"""Charts as SVG, drawn without a script.
+
+Owns: bars by day. Must never: say something by colour alone: each chart has a legend in words, and a table beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import NamedTuple
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 400.0, 190.0, 46.0, 22.0, 8.0
+_PLOT = _HEIGHT - _BOTTOM - _TOP
+_LINES = 4
+_GAP = 0.25  # of the space of a bar
+
+
+class Series(NamedTuple):
+    """name: in the legend. style: the class of its bars."""
+
+    name: str
+    style: str
+    values: Sequence[float]
+
+
+def bars(title: str, labels: Sequence[str], series: Sequence[Series], shown: Callable[[float], str]) -> str:
+    """Bars on top of each other. labels: below them. shown: a value in words."""
+    sums = [sum(each.values[at] for each in series) for at in range(len(labels))]
+    top = _round_up(max(sums, default=0.0))
+    space = (_WIDTH - _LEFT - 4) / max(len(labels), 1)
+    parts = [_line(step * top / _LINES, top, shown) for step in range(_LINES + 1)]
+    every = max(1, math.ceil(len(labels) / 8))
+    for at, label in enumerate(labels):
+        left, below = _LEFT + at * space, 0.0
+        for each in series:
+            value = each.values[at]
+            if value > 0:
+                parts.append(_bar(left, space, below, value, top, each, f"{label}: {each.name} {shown(value)}"))
+            below += value
+        if at % every == 0:
+            parts.append(f'<text class="axis" x="{left + space / 2:.1f}" y="{_HEIGHT - 6}">{escape(label)}</text>')
+    return (
+        f'<svg viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    )
+
+
+def legend(series: Sequence[Series]) -> str:
+    items = "".join(
+        f'<li><svg class="key" viewBox="0 0 10 10" aria-hidden="true"><rect class="{each.style}" width="10" '
+        f'height="10"/></svg>{escape(each.name)}</li>'
+        for each in series
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def share(part: float, whole: float) -> str:
+    """A bar for a cell of a table."""
+    width = 100 * part / whole if whole > 0 else 0.0
+    return (
+        '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="rest" width="100" height="8"/><rect class="spend" width="{width:.1f}" height="8"/></svg>'
+    )
+
+
+def _line(value: float, top: float, shown: Callable[[float], str]) -> str:
+    y = _y(value, top)
+    return (
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 4}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="axis end" x="{_LEFT - 5}" y="{y + 4:.1f}">{escape(shown(value))}</text>'
+    )
+
+
+def _bar(left: float, space: float, below: float, value: float, top: float, series: Series, words: str) -> str:
+    y, height = _y(below + value, top), _PLOT * value / top
+    return (
+        f'<rect class="{series.style}" x="{left + space * _GAP / 2:.1f}" y="{y:.1f}" '
+        f'width="{space * (1 - _GAP):.1f}" height="{max(height, 0.5):.1f}"><title>{escape(words)}</title></rect>'
+    )
+
+
+def _y(value: float, top: float) -> float:
+    return _TOP + _PLOT * (1 - value / top)
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 4, 8 and 10 at its power of ten, which four lines divide well."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value * 0.999)

@@ -1,0 +1,116 @@
+"""`meshctl report`: which month, what is asked of the daemon, and what is on the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd.cli.report import charts
+from meshd.cli.report.charts import Series
+from meshd.cli.report.month import Month
+from meshd.cli.report.page import page
+from tests.support.months import november
+
+NOW = datetime(2026, 11, 28, 20, tzinfo=UTC)
+
+
+class Read(HTMLParser):
+    """tags: how often each was opened. open: those that are not closed."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("this", "2026-11"), ("last", "2026-10"), ("2026-01", "2026-01"), ("2024-02", "2024-02")]
+)
+def test_months(text: str, name: str) -> None:
+    month = Month.named(text, NOW)
+    assert month.name == name
+    assert month.days()[0] == f"{name}-01"
+    assert month.end.day == 1
+    assert Month.named("last", datetime(2026, 1, 31, tzinfo=UTC)).name == "2025-12"
+
+
+@pytest.mark.parametrize("text", ["november", "2026-13", "2026-12", "2026-1", ""])
+def test_no_months(text: str) -> None:
+    with pytest.raises(ValueError, match=r"month|future"):
+        Month.named(text, NOW)
+
+
+def test_the_page_is_whole_and_harmless() -> None:
+    document = page(november(NOW))
+    read = Read(document)
+    assert read.open == []
+    assert not {"script", "img", "link", "iframe"} & set(read.tags)
+    assert "\x1b" not in document
+    assert "\u202e" not in document
+    assert not re.search(r"""(?:src|href|url)\s*[=(]""", document.replace("src=x onerror", ""))
+    for words in ("Spend in November 2026", "~/work/api", "<img src=x onerror=alert(1)>", "no repository", "until"):
+        assert words in read.text
+
+
+def test_a_month_without_requests() -> None:
+    found = november(NOW)
+    empty = type(found)(found.month, found.month.end)
+    read = Read(page(empty))
+    assert "No requests in this month." in read.text
+    assert "until" not in read.text
+    assert "Budgets" not in read.text
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [1e-9, 5.0], [1e12, 3.0], [0.1, 0.3]])
+def test_bars_stay_within_the_chart(values: list[float]) -> None:
+    drawn = charts.bars("a chart", ["1", "2"], [Series("a", "spend", values), Series("b", "bad", values)], str)
+    for y, height in re.findall(r'y="([-\d.]+)" width="[\d.]+" height="([\d.]+)"', drawn):
+        assert float(y) >= 8.0
+        assert float(y) + float(height) <= 169.0
+    assert "nan" not in drawn
+
+
+def test_what_is_asked_and_written(fake: Any, meshctl: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"name": "2026-01-05", "cost_total": 0.25, "requests_total": 3}
+    asked: list[str] = []
+
+    class Answers(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            return True
+
+        def __getitem__(self, key: str) -> Any:
+            asked.append(key)
+            return {"data": [row] if "by=day" in key else []}
+
+    fake.answers = Answers()
+    assert meshctl("report", "--month", "2026-01").exit_code == 0
+    assert "Spend in January 2026" in (tmp_path / "meshd-report-2026-01.html").read_text()
+    assert not any("budget" in key for key in asked), "the limits of today say nothing about January"
+    told = json.loads(meshctl("report", "--month", "2026-01", "--json").stdout)
+    assert (told["month"], told["total"]["cost_total"]) == ("2026-01", 0.25)
+    assert meshctl("report", "--month", "2026-01", "-o", "-").stdout.startswith("<!doctype html>")
+    assert meshctl("report", "--month", "soon").exit_code == 2
+    assert meshctl("report", "--output", str(tmp_path / "no" / "where.html")).exit_code == 1
