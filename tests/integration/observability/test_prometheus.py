@@ -86,9 +86,12 @@ def prometheus(module_meshd: Any, module_short: Path) -> Iterator[str]:
 
 def _values(address: str, query: str) -> list[float]:
     try:
-        found = httpx.get(f"{address}/api/v1/query", params={"query": query}, timeout=WAIT).json()
+        answer = httpx.get(f"{address}/api/v1/query", params={"query": query}, timeout=WAIT)
     except httpx.TransportError:
         return []
+    if answer.status_code == 503:  # it is still starting
+        return []
+    found = answer.json()
     assert found["status"] == "success", f"{query}: {found.get('error')}"
     return [float(each["value"][1]) for each in found["data"]["result"]]
 
