@@ -22,7 +22,7 @@ from meshd.actors.prepare import Prepare
 from meshd.connectors.observability.prometheus.exposition import text_of
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
-from meshd.sdk.metrics import Family
+from meshd.sdk.metrics import Family, Reading
 from meshd.sdk.observability import Entry
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state.directory import state_dir_of
@@ -33,10 +33,10 @@ from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.redaction import secrets_in
-from meshd.telemetry.sinks import STATISTICS, Sinks
+from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
 
 logger = logging.getLogger("meshd.telemetry")
-_FLUSH = "flush"
+_FLUSH, _METRICS = "flush", "metrics"
 WAIT_FOR_STORED = 300.0  # s to wait for stored statistics before overwriting them
 _LAST_WRITES = 1.5  # s that sinks may take to write at the end
 _FLUSHED_WITHIN = 2.0  # s
@@ -56,6 +56,7 @@ class TelemetryActor(MeshActor):
         messages.RecentRequests: "recent_requests",
         messages.TelemetryStatus: "status",
         messages.RenderMetrics: "render_metrics",
+        messages.GaugesRead: "gauges_read",
         messages.Subscribe: "subscribe",
         messages.Unsubscribe: "unsubscribe",
         messages.FlushTelemetry: "flush",
@@ -93,6 +94,7 @@ class TelemetryActor(MeshActor):
     def on_start(self) -> None:
         if self._kept.committed:
             self.tick(_FLUSH, self._kept.flush_interval)
+            self._read_metrics()
 
     def on_stop(self) -> None:
         self._save_statistics()
@@ -125,6 +127,8 @@ class TelemetryActor(MeshActor):
             # Not awaited: the state actor answers into this actor's mailbox.
             self.directory.send("state", messages.LoadTable("statistics"), self._takes_stored())
         self.tick(_FLUSH, kept.flush_interval)
+        kept.metrics_interval = max(1.0, config.observability.statistics.metrics_interval)
+        self._read_metrics()
 
     def discard(self, message: messages.Discard) -> None:
         self._prepared = None
@@ -207,6 +211,21 @@ class TelemetryActor(MeshActor):
         yield from own.of_sinks(self._kept.sinks.status())
         yield from own.of_the_process()
 
+    def _read_metrics(self) -> None:
+        """For sinks of metrics, if there are any; the router is not waited for."""
+        if self._kept.sinks.wants(METRICS, "info"):
+            self.directory.send(
+                "router", messages.ReadGauges(), Forward(self.directory, self.name, messages.GaugesRead, None)
+            )
+            self.tick(_METRICS, self._kept.metrics_interval)
+        else:
+            self.cancel_tick(_METRICS)
+
+    def gauges_read(self, message: messages.GaugesRead) -> None:
+        kept, now = self._kept, int(self._now() * 1e9)
+        reading = Reading(int(kept.started * 1e9), now, tuple(self._families(message.gauges or ())))
+        kept.sinks.put_reading(Entry(METRICS, now, "info", "", {"reading": reading}))
+
     def flush(self, message: messages.FlushTelemetry) -> None:
         self._save_statistics()
         self._flush_statistics()
@@ -215,6 +234,9 @@ class TelemetryActor(MeshActor):
     # -- statistics -------------------------------------------------------------------------------------
 
     def ticked(self, message: messages.Tick) -> None:
+        if message.what == _METRICS:
+            self._read_metrics()
+            return
         self._save_statistics()
         self._flush_statistics()
         self.tick(_FLUSH, self._kept.flush_interval)

@@ -60,4 +60,10 @@ SINKS = (
         "A function of Python, called in a process of its own",
         "CallbackSettings",
     ),
+    _spec(
+        "modelmesh.prometheus.v1",
+        "prometheus.sink:PrometheusSink",
+        "Metrics for Prometheus, in a file or at a port",
+        "PrometheusSettings",
+    ),
 )

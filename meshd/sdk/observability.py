@@ -21,8 +21,8 @@ SEVERITIES = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 5
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One thing to write. Secrets are redacted before an entry is made; what controls a terminal is written as escapes.
 
-    stream: `event`, `request`, `log` or `statistics`. message: one line for people. fields: all details, JSON-like;
-    `pool`, `model`, `provider`, `request`, `app` are ids if present.
+    stream: `event`, `request`, `log`, `statistics` or `metrics`. message: one line for people. fields: all details,
+    JSON-like; `pool`, `model`, `provider`, `request`, `app` are ids if present.
     """
 
     stream: str
@@ -51,6 +51,9 @@ class Sink(ABC):
     """Whether it is a screen, which shows request records only at log level debug."""
     buffered: ClassVar[bool] = False
     """Whether entries are safe only after `flush`. If that raises, the whole batch is written again."""
+    metrics: ClassVar[bool] = False
+    """Whether, as a sink of statistics, it gets readings of all metrics instead of rows: entries of the stream
+    `metrics`, whose field `reading` is a `sdk.metrics.Reading`."""
     lasting: ClassVar[bool] = False
     """Whether it is made at once, as it may have to do something before the first entry, and kept if writing fails."""
 

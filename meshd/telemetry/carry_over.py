@@ -30,6 +30,7 @@ class Kept:
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT))
     listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
     flush_interval: float = 60.0
+    metrics_interval: float = 15.0
     committed: bool = False
     restored: bool = False
     started: float = 0.0

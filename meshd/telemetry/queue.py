@@ -87,6 +87,14 @@ class SinkQueue:
             elif len(self._entries) == 1:
                 self._change.notify_all()
 
+    def put_latest(self, entry: Entry) -> None:
+        """Put it in place of those of its stream that still wait."""
+        with self._change:
+            kept = deque(each for each in self._entries if each[0].stream != entry.stream)
+            self._held -= sum(size for _, size in self._entries) - sum(size for _, size in kept)
+            self._entries = kept
+        self.put(entry)
+
     def wake(self) -> None:
         """Make the sink now, not at the first entry."""
         with self._change:

@@ -19,7 +19,7 @@ from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue, size_of
 from modelmesh.errors import ConfigurationError
 
-EVENTS, REQUESTS, LOGS, STATISTICS = "event", "request", "log", "statistics"
+EVENTS, REQUESTS, LOGS, STATISTICS, METRICS = "event", "request", "log", "statistics", "metrics"
 NEVER = 1000
 _RELEASED_WITHIN = 1.0  # s
 
@@ -71,7 +71,10 @@ class Sinks:
             EVENTS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["routing"]),
             LOGS: tuple(Route(queue, level) for queue, _ in parts["logging"]),
             REQUESTS: tuple(Route(queue, _for_requests(cls, level)) for queue, cls in parts["logging"]),
-            STATISTICS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["statistics"]),
+            STATISTICS: tuple(
+                Route(queue, level if cls.quiet else 0) for queue, cls in parts["statistics"] if not cls.metrics
+            ),
+            METRICS: tuple(Route(queue, 0) for queue, cls in parts["statistics"] if cls.metrics),
         }
         self._least = {
             stream: min((route.least for route in routes), default=NEVER) for stream, routes in self._routes.items()
@@ -94,6 +97,11 @@ class Sinks:
         for route in self._routes.get(entry.stream, ()):
             if level >= route.least:
                 route.queue.put(entry, size)
+
+    def put_reading(self, entry: Entry) -> None:
+        """Of the stream `metrics`. A sink that is slow or dead gets only the last one."""
+        for route in self._routes.get(METRICS, ()):
+            route.queue.put_latest(entry)
 
     def drain(self, timeout: float) -> None:
         until = time.monotonic() + timeout

@@ -61,6 +61,9 @@ class StatisticsSinks(SinksSection):
         json_schema_extra={"shown_default": "none; they are kept for `meshctl stats`"},
     )
     flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
+    metrics_interval: Duration = Field(
+        default=15.0, description="Time between two readings for sinks of metrics, at least 1 s."
+    )
     retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")
     spend_retention: Duration = Field(
         default=400 * 86400.0, description="How long spend by app, user, project, agent, session and label is kept."

@@ -6,11 +6,24 @@ Must never: import a sink.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Count, Duration, HeaderName, HeaderValue, HttpUrl, Names, Positive, Section, Size
+from meshd.config.schema.base import (
+    Count,
+    Duration,
+    HeaderName,
+    HeaderValue,
+    HttpUrl,
+    Mode,
+    Names,
+    Port,
+    Positive,
+    Section,
+    Size,
+)
 
 
 class NoSinkSettings(Section):
@@ -79,6 +92,33 @@ class WebhookSettings(Section):
     ca_file: str | None = Field(
         default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
     )
+
+
+class PrometheusSettings(Section):
+    path: str | None = Field(
+        default=None,
+        description="The file, for node_exporter's textfile collector: it ends in `.prom`. Instead of `port`.",
+    )
+    mode: Mode = Field(
+        default=0o600, description="Who may read the file.", json_schema_extra={"shown_default": "`0600`"}
+    )
+    port: Port | None = Field(
+        default=None,
+        description="The port of 127.0.0.1 at which `/metrics` is served; for other machines, there is the HTTP listener.",
+    )
+    token: str | None = Field(
+        default=None,
+        description="What Prometheus sends as a bearer token; with `port`, it is needed.",
+        repr=False,
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.port is None):
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": "either `path` or `port`"})
+        if self.port is not None and not self.token:
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a `token` with `port`"})
+        return self
 
 
 class CallbackSettings(Section):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.waiting import WAIT
+from tests.support.waiting import WAIT, until
 
 TOKENS = {name: f"token of {name}" for name in ("scraper", "plain", "chief")}
 
 
 @pytest.fixture(scope="module")
-def daemon(module_meshd: Any) -> Any:
+def daemon(module_meshd: Any, module_short: Path) -> Any:
     digest = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
     return module_meshd(
         {
@@ -33,6 +34,12 @@ def daemon(module_meshd: Any) -> Any:
                 "chief": {"match": {"token": digest["chief"]}, "admin": True},
             },
             "proxy": {"enabled": True, "port": "auto"},
+            "observability": {
+                "statistics": {
+                    "connector": {"connector": "modelmesh.prometheus.v1", "path": str(module_short / "meshd.prom")},
+                    "metrics_interval": "1s",
+                }
+            },
             "discovery": {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}},
         }
     )  # fmt: skip
@@ -97,6 +104,12 @@ def test_who_may_not(url: str) -> None:
     refused = httpx.get(f"{url}/metrics", headers=_as("plain"), timeout=WAIT)
     assert refused.status_code == 403
     assert "metrics: true" in refused.json()["error"]["message"]
+
+
+def test_the_sink_writes_the_same(url: str, module_short: Path) -> None:
+    path = module_short / "meshd.prom"
+    until(lambda: path.exists() and 'meshd_requests_total{meshd_app="plain"' in path.read_text())
+    assert "meshd_member_available" in path.read_text()
 
 
 def test_no_name_that_a_program_gives_itself_is_a_label(url: str, daemon: Any) -> None:

@@ -324,3 +324,18 @@ def test_the_request_log_has_the_units_of_a_request_and_of_its_attempts() -> Non
     assert fields["units"] == {"searches": 2}
     assert [each.get("units") for each in fields["attempts"]] == [{"searches": 2}, None]
     assert "units" not in records.request_entry(Outcome("ab", 0.0, "chat", "m", 200), Redactor()).fields
+
+
+def test_of_readings_that_wait_only_the_last_is_kept() -> None:
+    sink = Scripted()
+    sink.gate.clear()
+    queue = SinkQueue("s", lambda: sink)
+    queue.put(entry("first"))
+    assert sink.entered.wait(5)
+    queue.put(entry("a line"))
+    for number in range(3):
+        queue.put_latest(entry(str(number), "metrics"))
+    sink.gate.set()
+    assert queue.drain(5)
+    assert sink.messages == ["first", "a line", "2"]
+    queue.close()
