@@ -104,7 +104,7 @@ class PrometheusSettings(Section):
     )
     port: Port | None = Field(
         default=None,
-        description="The port of 127.0.0.1 at which `/metrics` is served; for other machines, there is the HTTP listener.",
+        description="The port of 127.0.0.1 at which `/metrics` is served; other machines use the HTTP listener.",
     )
     token: str | None = Field(
         default=None,
