@@ -61,7 +61,7 @@ class _Server(ThreadingHTTPServer):
             self.places.release()
 
     def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
-        """A client that has gone away is not worth a word."""
+        """A client that disconnected concerns no operator."""
 
 
 class _Handler(BaseHTTPRequestHandler):
