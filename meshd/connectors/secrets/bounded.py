@@ -1,7 +1,8 @@
 """A store outside this process, asked so that it cannot hold up the daemon.
 
-Owns: a thread of the store's own, how long an answer is waited for, and when a store that does not answer is asked
-again. Must never: put a value, or the text of an unexpected exception, into a message.
+Owns: a thread of the store's own, how long an answer is waited for, when a store that does not answer is asked again,
+and when it is given up for another one like it.
+Must never: put a value, or the text of an unexpected exception, into a message.
 """
 
 from __future__ import annotations
@@ -12,27 +13,34 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from meshd.core.secret_sources import StoreStanding
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretStoreUnreachable
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _FAIR = 0.9  # of the time of all calls: enough to say that a store does not answer
+_PATIENCE = 2.0  # of the time that is waited: a store that has not answered by then is given up
+_MOST_LOST = 4  # of them at a time: each keeps a thread
 _SOONEST, _LATEST = 0.5, 8.0  # s for which a store that did not answer is left alone; doubled each time
 
 
 class BoundedStore(SecretStore):
-    """timeout: seconds for one answer. Raises only SecretMissing and SecretStoreError."""
+    """timeout: seconds for one answer. another: makes one like this store. Raises only SecretMissing and
+    SecretStoreError."""
 
-    def __init__(self, id: str, store: SecretStore, timeout: float) -> None:
+    def __init__(
+        self, id: str, store: SecretStore, timeout: float, another: Callable[[], SecretStore] | None = None
+    ) -> None:
         super().__init__({})
         self._store = store
+        self._another = another
         self._timeout = timeout
         self._thread = _Thread(f"meshd-secrets-{id}")
         self._unanswered: Future[Any] | None = None
+        self._asked_at = 0.0
+        self._lost: list[Future[Any]] = []  # what stores that were given up have not answered yet
         self._round = self._until = float(
             "inf"
         )  # all calls that belong together: their seconds, and when they are over
@@ -49,19 +57,19 @@ class BoundedStore(SecretStore):
         self.again_at = 0.0
 
     def get(self, name: str) -> str:
-        return self._ask(self._store.get, name)
+        return self._ask(lambda store: store.get(name))
 
     def files(self, name: str) -> Sequence[Path]:
         return self._store.files(name)
 
     def list(self) -> list[str]:
-        return self._ask(self._store.list)
+        return self._ask(lambda store: store.list())
 
     def set(self, name: str, value: str) -> None:
-        self._ask(self._store.set, name, value)
+        self._ask(lambda store: store.set(name, value))
 
     def delete(self, name: str) -> None:
-        self._ask(self._store.delete, name)
+        self._ask(lambda store: store.delete(name))
 
     @property
     def writable(self) -> bool:
@@ -78,7 +86,7 @@ class BoundedStore(SecretStore):
     def _is_busy(self) -> bool:
         return self._unanswered is not None and not self._unanswered.done()
 
-    def _ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _ask(self, work: Callable[[SecretStore], T]) -> T:
         now = time.monotonic()
         if now < self.again_at:
             raise SecretStoreUnreachable(self.standing.error)
@@ -86,7 +94,7 @@ class BoundedStore(SecretStore):
         if left <= 0:
             raise SecretStoreUnreachable(f"{self.standing.store} was not asked, as others took too long")
         try:
-            found = self._answer(lambda: work(*args, **kwargs), min(self._timeout, left))
+            found = self._answer(work, min(self._timeout, left))
         except SecretStoreUnreachable as error:
             fair = min(self._timeout, self._round * _FAIR)
             if left >= fair or not self._is_busy:  # otherwise others have left it too little time
@@ -101,17 +109,29 @@ class BoundedStore(SecretStore):
         self._answered()
         return found
 
-    def _answer(self, work: Callable[[], T], seconds: float) -> T:
-        if self._is_busy:
+    def _answer(self, work: Callable[[SecretStore], T], seconds: float) -> T:
+        if self._is_busy and not self._given_up():
             raise SecretStoreUnreachable(f"{self.standing.store} has not answered an earlier question")
-        asked = self._thread.run(work)
-        self._unanswered = asked
+        store = self._store
+        asked = self._thread.run(lambda: work(store))
+        self._unanswered, self._asked_at = asked, time.monotonic()
         try:
             return asked.result(seconds)
         except TimeoutError:
             if asked.done():  # the store's own
                 raise
             raise SecretStoreUnreachable(f"{self.standing.store} has not answered in time") from None
+
+    def _given_up(self) -> bool:
+        """Whether another store has taken the place of this one, which is closed if it ever answers."""
+        lost = [each for each in (*self._lost, self._unanswered) if each is not None and not each.done()]
+        patient = time.monotonic() - self._asked_at < min(self._timeout, self._round) * _PATIENCE
+        if patient or self._another is None or len(lost) > _MOST_LOST:
+            return False
+        store = self._another()
+        self._thread.end(self._store.close)
+        self._lost, self._store, self._thread = lost, store, _Thread(self._thread.name)
+        return True
 
     def _answered(self) -> None:
         self._pause = _SOONEST
@@ -127,7 +147,7 @@ class _Thread:
     """Runs one call after the other. It begins with the first call, and does not keep the process from ending."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._started = False
 
@@ -135,7 +155,7 @@ class _Thread:
         done: Future[T] = Future()
         self._work.put((work, done))
         if not self._started:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            threading.Thread(target=self._run, name=self.name, daemon=True).start()
             self._started = True
         return done
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,14 @@ class SecretStores:
         self._cache: dict[str, tuple[str, float]] = {}
         self._came_from: dict[str, int] = {}  # name → number of its store
         for id, settings in sources.stores:
+            another = partial(make, id, {"folder": sources.folder, "timeout": sources.timeout, **settings})
             try:
-                store = make(id, {"folder": sources.folder, "timeout": sources.timeout, **settings})
+                store = another()
             except (ConfigurationError, ValueError, SecretStoreError) as error:
                 self.problems.append(f"{id}: {error}")
                 continue
             if store.blocks:
-                store = BoundedStore(id, store, sources.timeout)
+                store = BoundedStore(id, store, sources.timeout, another)
                 self._outside.append(store)
             self.named.append((id, store))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
 class Load:
-    """`width` requests in flight, half of them streams, until it has been told that it is enough."""
+    """`width` requests in flight, half of them streams, until it has been told that it is enough. models: each in
+    turn."""
 
-    def __init__(self, daemon: Any, width: int = 64, model: str = "p.m") -> None:
+    def __init__(self, daemon: Any, width: int = 64, models: Sequence[str] = ("p.m",)) -> None:
         self.daemon = daemon
-        self.model = model
+        self._models = cycle(models)
         self.width = width
         self.failed: list[str] = []
         self.served = 0
@@ -43,7 +45,8 @@ class Load:
     async def _ask(self, stream: bool) -> None:
         while not self.enough:
             try:
-                answer = await self.client.chat.completions.create(model=self.model, messages=MESSAGES, stream=stream)
+                model = next(self._models)
+                answer = await self.client.chat.completions.create(model=model, messages=MESSAGES, stream=stream)
                 if stream:
                     text = "".join([chunk.choices[0].delta.content or "" async for chunk in answer if chunk.choices])
                     assert text == "hi"

@@ -14,9 +14,10 @@ from meshd.connectors.secrets.stores import make_store
 from tests.support.secret_stores.aws import Aws
 from tests.support.secret_stores.azure import KeyVault
 from tests.support.secret_stores.connect import Connect
+from tests.support.secret_stores.front import Front
 from tests.support.secret_stores.google import SecretManager
 from tests.support.secret_stores.password_store import PasswordStore
-from tests.support.secret_stores.service import TOKEN
+from tests.support.secret_stores.service import TOKEN, SecretService
 from tests.support.secret_stores.vault import Vault
 
 KINDS = (
@@ -37,17 +38,19 @@ def lacking(kind: str) -> str:
 
 
 class AllKinds:
-    """folder: short. stores: for the configuration. environment: the daemon's. set: kind → replaces its secret."""
+    """folder: short. stores: for the configuration. environment: the daemon's. set: kind → replaces its secret.
+    services: by kind, those that are servers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stores: list[Any] = []
         self.environment: dict[str, str] = {}
         self._set: dict[str, Callable[[str, str], None]] = {}
+        self.services: dict[str, SecretService] = {}
         self._opened: list[Any] = []
         self._add_files()
-        self._add_programs()
         self._add_services()
+        self._add_programs()  # last, as each is started for whatever the others do not have
 
     @staticmethod
     def name(kind: str) -> str:
@@ -55,6 +58,17 @@ class AllKinds:
 
     def set(self, kind: str, value: str) -> None:
         self._set[kind](self.name(kind), value)
+
+    def file(self, kind: str) -> Path:
+        """Where the secret of one that is no server is."""
+        name = self.name(kind)
+        places = {
+            "dotenv": "kept.env", "json": "kept.json", "encrypted": "kept.enc",
+            "directory": f"directory/{name}", "systemd": f"credentials/{name}", "environment's file": f"named/{name}",
+            "command": f"command-{name}", "op": f"op-{name}/key", "pass": f"passwords/{name}.gpg",
+            "keyring": "data/python_keyring/keyring_pass.cfg",
+        }  # fmt: skip
+        return self.folder / places[kind]
 
     def close(self) -> None:
         for each in reversed(self._opened):
@@ -122,13 +136,16 @@ class AllKinds:
         vault, google, azure, connect, aws = Vault(), SecretManager(), KeyVault(), Connect(), Aws()
         account = "123456789012"
         secrets, parameters = (aws.of(kind, account) for kind in ("aws.secrets-manager.v1", "aws.parameter-store.v1"))
-        self._opened += [vault, google, azure, connect, aws, secrets, parameters]
+        fronts = Front(aws.url), Front(aws.url)
+        self._opened += [vault, google, azure, connect, aws, *fronts, secrets, parameters]
+        self.services |= {"vault": vault, "google": google, "azure": azure, "connect": connect}
+        self.services |= zip(("secrets manager", "parameter store"), fronts, strict=True)
         _write(self.folder / "key.json", google.key_file())
         self.environment |= {**azure.environment(), **secrets.environment()}
         self.stores += [
             {"connector": "hashicorp.vault.v1", "vault_url": vault.url, "token": TOKEN},
-            {"connector": "aws.secrets-manager.v1", "endpoint_url": aws.url},
-            {"connector": "aws.parameter-store.v1", "endpoint_url": aws.url},
+            {"connector": "aws.secrets-manager.v1", "endpoint_url": fronts[0].url},
+            {"connector": "aws.parameter-store.v1", "endpoint_url": fronts[1].url},
             {
                 "connector": "google.secret-manager.v1",
                 "endpoint_url": google.url,

@@ -16,8 +16,8 @@ TOKEN = "t0ken-of-the-store-0"
 
 class SecretService(ProviderInThread):
     """values: name → value. tokens: those that count. fault: "" or what it does instead of answering: `hangs`, `dies`
-    (closes the connection), `fails` (503), `rambles` (sends no JSON), `floods` (sends too much). asked: method and path
-    of each request. refusing: the status for a request without a token that counts."""
+    (closes the connection), `fails` (503), `full` (507), `rambles` (sends no JSON), `floods` (sends too much).
+    asked: method and path of each request. refusing: the status for a request without a token that counts."""
 
     cancels = True
     refusing = 401
@@ -61,6 +61,8 @@ class SecretService(ProviderInThread):
             request.transport.abort()
         if self.fault == "fails":
             return web.Response(status=503, text="down")
+        if self.fault == "full":
+            return web.Response(status=507, text="no space left on device")
         if self.fault == "rambles":
             return web.Response(text="<html>sign in</html>", content_type="text/html")
         if self.fault == "floods":

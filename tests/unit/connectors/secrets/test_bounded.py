@@ -10,6 +10,7 @@ import pytest
 
 from meshd.connectors.secrets.bounded import BoundedStore
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretStoreUnreachable
+from tests.support.waiting import until
 
 
 class Odd(SecretStore):
@@ -132,3 +133,46 @@ def test_closing_one_that_was_never_asked_needs_no_thread(odd: Odd) -> None:
     BoundedStore("acme.v1", odd, 5.0).close()
     assert odd.closed
     assert threading.active_count() == before
+
+
+def test_one_that_never_answers_is_given_up(odd: Odd) -> None:
+    released = threading.Event()
+    odd.answer = lambda: str(released.wait(20))
+    other = Odd()
+    bounded = BoundedStore("acme.v1", odd, 0.02, lambda: other)
+    with pytest.raises(SecretStoreUnreachable):
+        bounded.get("A")
+    assert until(lambda: answer_of(bounded)) == "v"
+    assert bounded.standing.error == ""
+    released.set()
+    until(lambda: odd.closed)
+    bounded.close()
+
+
+def test_only_so_many_are_given_up(odd: Odd) -> None:
+    """Each keeps a thread, so that one that hangs for ever is soon left alone for ever."""
+    released, made = threading.Event(), [odd]
+    odd.answer = lambda: str(released.wait(20))
+
+    def another() -> Odd:
+        made.append(Odd())
+        made[-1].answer = odd.answer
+        return made[-1]
+
+    bounded = BoundedStore("acme.v1", odd, 0.001, another)
+    until(lambda: answer_of(bounded) or len(made) == 5)
+    for _ in range(20):
+        assert answer_of(bounded) == ""
+        time.sleep(0.001)
+    assert len(made) == 5
+    released.set()
+    bounded.close()
+
+
+def answer_of(bounded: BoundedStore) -> str:
+    """ "" if it does not answer."""
+    bounded.retry()
+    try:
+        return bounded.get("A")
+    except SecretStoreUnreachable:
+        return ""
