@@ -55,6 +55,7 @@ COMMANDS: Final[dict[str, str]] = {
     "service": "service.command",
     "pull": "setup.pull",
     "config": "setup.configuration",
+    "import": "setup.imports",
     "catalogue": "setup.catalogue",
     "connectors": "setup.connectors",
     "token": "setup.token",
