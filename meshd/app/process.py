@@ -43,6 +43,7 @@ TOGETHER = 2.0
 it."""
 _LONG_DRAIN = 5.0  # s: for a longer drain, the service manager is asked for that time plus this
 _HURRIED = 0.1  # s between two checks for another signal while requests in flight end
+_ARENA_MAX, _ARENAS = -8, 2  # the parameter of mallopt, from malloc.h
 _YOUNG_OBJECTS = 7000
 _FULL_COLLECTION = 100
 """New objects before a collection of them, and collections of younger garbage before one of everything. Requests leave
@@ -71,6 +72,7 @@ class Process:
     def run(self) -> None:
         from meshd.mesh import ModelMesh
 
+        _share_memory()
         self._signals = Signals()
         sockets = listeners(self._path, self._handed_in, self._config.daemon)
         if not self._handed_in:
@@ -183,6 +185,13 @@ class Process:
             self._notifier.reloading("reading the configuration")
         else:
             self._notifier.ready()
+
+
+def _share_memory() -> None:
+    """Threads of C's malloc share two arenas. With one each, every burst of a thread leaves memory that no other uses."""
+    limit = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    if limit is not None:
+        limit(_ARENA_MAX, _ARENAS)
 
 
 def _settle_memory() -> None:

@@ -7,7 +7,7 @@ Must never: put a key into a message; decide what happens next (`meshd/routing/a
 from __future__ import annotations
 
 import re
-from http.client import responses
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -332,6 +332,7 @@ _PASSES = (FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.BAD_ANSWER)
 _STATUS_FIRST = re.compile(
     r"(?:HTTP(?:/\d(?:\.\d)?)?|error|status|code|[\s:=]){0,8}?([45]\d\d)(?:$|\s{0,2}[-:,;({]|\s{1,2}(\w{1,30}))", re.I
 )
+_PHRASES = {status.value: status.phrase.lower() for status in HTTPStatus}
 _TOO_OFTEN = re.compile(r"rate.?limit|too many requests|throttl|slow down", re.I)
 
 
@@ -340,7 +341,7 @@ def _status_in(words: ErrorWords) -> int:
     if words.code.isascii() and words.code.isdigit() and 400 <= int(words.code) < 600:
         return int(words.code)
     stands = _STATUS_FIRST.match(words.message)
-    if stands is None or not responses.get(int(stands[1]), "").lower().startswith((stands[2] or "").lower()):
+    if stands is None or not _PHRASES.get(int(stands[1]), "").startswith((stands[2] or "").lower()):
         return 0
     return int(stands[1])
 

@@ -23,7 +23,7 @@ from meshd.sdk.reading import lenient
 from meshd.sdk.reading.message_content import Said
 from meshd.sdk.reading.message_content import read as read_said
 
-NULL = msgspec.Raw(b"null")
+NULL: msgspec.Raw = msgspec.Raw(b"null")
 _FINISH_REASON = ("finish_reason", "finishReason")
 """The second is Gemini's, which some of its last chunks have alone."""
 
