@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,14 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent
+# What is mapped counts as the daemon's memory: no names but those that Python looks up, no tables to unwind, no unused
+# code, no padding between sections.
+FOR_SIZE = [
+    *("-fvisibility=hidden", "-fno-semantic-interposition", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+    *("-ffunction-sections", "-fdata-sections"),
+]
+LINK_FOR_SIZE = ["-Wl,--gc-sections", "-Wl,-O1", "-Wl,--strip-all", "-Wl,-z,noseparate-code"]
+PACKED = "-Wl,-z,pack-relative-relocs"  # addresses in a tenth of the space, which glibc reads since 2.36
 BUILDS_WITH = ["mypy>=2.4,<3", "setuptools>=77", "types-PyYAML>=6.0"]
 
 
@@ -108,16 +117,25 @@ def _compile(files: list[str]) -> None:
 
     extensions = mypycify(
         ["--config-file", "pyproject.toml", *files],
-        opt_level="2",
+        opt_level="s",
         debug_level="0",
         multi_file=True,  # a third of the time of one file
         group_name="meshd",
         target_dir="build/c",
     )
+    for extension in extensions:
+        extension.extra_compile_args += FOR_SIZE
+        extension.extra_link_args += [*LINK_FOR_SIZE, *([PACKED] if _reads_packed() else [])]
     command = InParallel(Distribution({"name": "meshd", "ext_modules": extensions}))
     command.inplace, command.build_temp, command.build_lib = True, "build/objects", "build/lib"
     command.ensure_finalized()
     command.run()
+
+
+def _reads_packed() -> bool:
+    """Whether this system's C library is new enough."""
+    name, version = platform.libc_ver()
+    return name == "glibc" and tuple(map(int, version.split(".")[:2])) >= (2, 36)
 
 
 if __name__ == "__main__":

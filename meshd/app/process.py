@@ -188,7 +188,7 @@ class Process:
 
 
 def _share_memory() -> None:
-    """Threads of C's malloc share two arenas. With one each, every burst of a thread leaves memory that no other uses."""
+    """Threads share two arenas of malloc. With one each, a burst of a thread leaves memory that no other uses."""
     limit = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if limit is not None:
         limit(_ARENA_MAX, _ARENAS)
