@@ -13,7 +13,7 @@ from meshd.cli import daemon, entry, names
 BUILT = {
     "apps", "batch", "catalogue", "connect",
     "budget", "chat", "clients", "config", "connectors", "dashboard", "discover", "doctor", "drain", "embed", "events",
-    "explain", "image", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload",
+    "explain", "image", "import", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload",
     "report", "requests",
     "rotate", "search", "secrets", "service", "speak", "stats", "status", "token", "top", "transcribe", "translate",
 }  # fmt: skip
