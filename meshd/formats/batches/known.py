@@ -1,10 +1,23 @@
-"""The APIs for batches, by the name that a provider's row gives (`quirks.batches`)."""
+"""The APIs for batches, by the name that a provider's row gives (`quirks.batches`), each imported at its first use."""
 
 from __future__ import annotations
 
-from meshd.formats.batches.anthropic import AnthropicBatches
-from meshd.formats.batches.gemini import GeminiBatches
-from meshd.formats.batches.openai import OpenAIBatches
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+
 from meshd.formats.batches.protocol import BatchApi
 
-APIS: dict[str, BatchApi] = {"openai": OpenAIBatches(), "anthropic": AnthropicBatches(), "gemini": GeminiBatches()}
+APIS: Mapping[str, str] = {
+    "openai": "meshd.formats.batches.openai:OpenAIBatches",
+    "anthropic": "meshd.formats.batches.anthropic:AnthropicBatches",
+    "gemini": "meshd.formats.batches.gemini:GeminiBatches",
+}
+
+
+@cache
+def batch_api(name: str) -> BatchApi:
+    """Raises KeyError for a name that is not known."""
+    module, _, attribute = APIS[name].partition(":")
+    found: BatchApi = getattr(import_module(module), attribute)()
+    return found

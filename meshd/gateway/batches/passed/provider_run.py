@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from meshd.config.schema.routing.models import ModelBatchConfig
-from meshd.formats.batches.known import APIS
+from meshd.formats.batches.known import batch_api
 from meshd.formats.batches.protocol import BatchApi, Result
 from meshd.gateway.batches.lines import Found, LineReader, decode
 from meshd.gateway.batches.passed.connection import KEY_MISSING, Connection
@@ -73,7 +73,7 @@ class ProviderRun:
         self._lost = lost
         self._stop = stop
         self._most_bytes = most_bytes
-        self._api: BatchApi = APIS[at.api]
+        self._api: BatchApi = batch_api(at.api)
         settings = self._settings()
         limits = Limits(settings.max_items, settings.max_payload).tighter(Limits(*self._api.most))
         self._parts = Parts(scratch, self._api, limits, work)
