@@ -18,6 +18,8 @@ from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.messaging.mailboxes import Directory
 from meshd.gateway.actors import Actors
 from meshd.gateway.router import COUNTERS_EVERY, Router
+from meshd.host import clock
+from meshd.spend.ledger import usage_rows
 
 logger = logging.getLogger("meshd.router")
 
@@ -40,6 +42,7 @@ class RouterActor(LoopActor):
         messages.ListModels: "list_models",
         messages.Expecting: "expecting",
         messages.RotateJournal: "rotate_journal",
+        messages.SpentElsewhere: "spent_elsewhere",
         messages.RouterCommand: "command",
         messages.Drain: "drain",
         messages.SaveCounters: "save_counters",
@@ -151,6 +154,9 @@ class RouterActor(LoopActor):
 
     def rotate_journal(self, message: messages.RotateJournal) -> None:
         self.router.segments.use(message.path)
+
+    def spent_elsewhere(self, message: messages.SpentElsewhere) -> None:
+        self.router.runtime.state.accounts.add(usage_rows(message.rows), clock.now())
 
     async def command(self, message: messages.RouterCommand) -> Any:
         return await self.router.inproc.ask(message.method, message.path, message.body, message.query)

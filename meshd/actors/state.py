@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
@@ -22,6 +24,7 @@ from meshd.core.messaging.mailboxes import Directory
 from meshd.core.money import dollars
 from meshd.host import clock
 from meshd.host.trust.paths import untrusted
+from meshd.spend.ledger import usage_id
 from meshd.state.directory import default_state_dir, make_private, state_dir_of
 from meshd.state.keeper import StateKeeper
 from meshd.state.lock import StateLocked
@@ -165,6 +168,7 @@ class StateActor(MeshActor):
             "pending": status.pending,
             "journal_bytes": status.journal_bytes,
             "spend_today": dollars(spend),
+            "remote": keeper.remote_status(),
         }
 
     def export(self, message: messages.ExportState) -> dict[str, Any]:
@@ -180,6 +184,9 @@ class StateActor(MeshActor):
         if keeper is None:
             return
         keeper.sync()
+        if news := keeper.take_news():
+            rows = {usage_id(key): msgspec.structs.asdict(sums) for key, sums in news.items()}
+            self.tell("router", messages.SpentElsewhere(rows))
         path = keeper.offer_segment()
         if path:
             self.tell("router", messages.RotateJournal(path))

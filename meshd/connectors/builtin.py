@@ -11,6 +11,7 @@ import msgspec
 from meshd.catalogue.known import ProviderRow, load_provider_rows
 from meshd.connectors.builtin_secrets import SECRET_STORES
 from meshd.connectors.builtin_sinks import SINKS
+from meshd.connectors.builtin_storages import STORAGES
 from meshd.sdk.connector import ConnectorSpec
 
 _SETTINGS = "meshd.config.schema.settings:"
@@ -18,7 +19,6 @@ _PROVIDERS = "meshd.connectors.providers."
 _HTTP = _PROVIDERS + "http_provider:HttpProvider"
 _SERVICE = _PROVIDERS + "services.provider:ServiceProvider"
 _STRATEGIES = "meshd.routing.decision.strategies."
-_STORAGE = "meshd.connectors.storage."
 _DISCOVERY = "meshd.discovery."
 
 
@@ -143,15 +143,7 @@ _NAMED = (
         "By what is left of each model's limits, or evenly, as `balance_mode` says",
     ),
     *SECRET_STORES,
-    _spec("modelmesh.sqlite.v1", "storage", _STORAGE + "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),
-    _spec("modelmesh.memory.v1", "storage", _STORAGE + "memory:MemoryStorage", "Nothing is kept across a restart"),
-    _spec(
-        "modelmesh.local-file.v1",
-        "storage",
-        _STORAGE + "local_file:LocalFileStorage",
-        "Files, replaced atomically",
-        "LocalFileSettings",
-    ),
+    *STORAGES,
     *SINKS,
     _spec(
         "modelmesh.registry-sync.v1",

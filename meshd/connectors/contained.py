@@ -88,7 +88,8 @@ class ContainedStorage(Storage):
     def __init__(self, id: str, storage: Storage) -> None:
         self._id = id
         self._storage = storage
-        self.atomic = bool(storage.atomic)  # type: ignore[misc]  # of the wrapped one's class
+        for name in ("atomic", "remote", "leases", "shares"):  # of the wrapped one's class
+            setattr(self, name, bool(getattr(storage, name)))
 
     @property
     def readonly(self) -> bool:  # type: ignore[override]
@@ -117,6 +118,15 @@ class ContainedStorage(Storage):
 
     def save_many(self, changes: Mapping[str, bytes | None]) -> None:
         self._run(self._storage.save_many, changes)
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        return bool(self._run(self._storage.acquire, name, holder, seconds))
+
+    def release(self, name: str, holder: str) -> bool:
+        return bool(self._run(self._storage.release, name, holder))
+
+    def is_locked(self, name: str) -> str:
+        return str(self._run(self._storage.is_locked, name))
 
     def flush(self) -> None:
         self._run(self._storage.flush)

@@ -19,6 +19,7 @@ from meshd.messages.router import (
     RotateJournal,
     RouterCommand,
     SaveCounters,
+    SpentElsewhere,
 )
 from meshd.messages.secret import (
     ReadSecretsAgain,
@@ -112,6 +113,7 @@ __all__ = [
     "SecretStandings",
     "SecretsLookedAt",
     "SecretsResolved",
+    "SpentElsewhere",
     "StateChanged",
     "StatisticsChanged",
     "Subscribe",

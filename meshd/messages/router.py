@@ -104,6 +104,13 @@ class RotateJournal(Message, frozen=True):
     path: str
 
 
+class SpentElsewhere(Message, frozen=True):
+    """state → router: what other daemons have spent in this one's budgets, which it did not know. rows: as in the
+    restored table "usage"."""
+
+    rows: dict[str, dict[str, Any]]
+
+
 class SaveCounters(Message, frozen=True):
     """→ router: tell the state actor everything that changed; answered when that is done."""
 

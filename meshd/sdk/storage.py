@@ -1,7 +1,7 @@
-"""The interface of a storage connector: bytes under string keys.
+"""The interface of a storage connector: bytes under string keys, and leases.
 
 Owns: the abstract `Storage` and its exceptions.
-Must never: know what is stored. Used only by the state actor's thread, so a connector may block.
+Must never: know what is stored. One thread uses it at a time, and never the router's, so a connector may block.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ class StoredStat(msgspec.Struct, frozen=True):
 
 
 class Storage(ABC):
-    """atomic: `save_many` saves all values or none; otherwise only each single value is written atomically."""
+    """atomic: `save_many` saves all values or none; otherwise only each single value is written atomically. remote: it
+    may be slow or gone for hours, so that the daemon works with a copy in its own directory. leases: it has them.
+    shares: several daemons may use it at once, and divide their budgets there."""
 
     atomic: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
+    leases: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
     readonly: bool = False
     """Whether it can be read but not written now."""
 
@@ -70,6 +75,24 @@ class Storage(ABC):
                 self.delete(key)
             else:
                 self.save(key, value)
+
+    # -- leases: locks that end by themselves ---------------------------------------------------------
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        """Take a lease, or prolong it if `holder` has it. It ends after `seconds`, by the storage's clock.
+
+        Returns whether `holder` has got it. Raises StorageError."""
+        raise StorageError(f"{type(self).__name__} has no leases")
+
+    def release(self, name: str, holder: str) -> bool:
+        """End the lease if `holder` has it. Returns whether it had."""
+        raise StorageError(f"{type(self).__name__} has no leases")
+
+    def is_locked(self, name: str) -> str:
+        """Who has the lease now; "" if it is free."""
+        raise StorageError(f"{type(self).__name__} has no leases")
+
+    # -- the whole ------------------------------------------------------------------------------------
 
     def flush(self) -> None:  # noqa: B027 - most have nothing to do
         """Return when everything that was saved would survive a power cut."""

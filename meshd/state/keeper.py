@@ -1,6 +1,7 @@
 """The state that survives a restart, as plain objects: the router's tables, the ledger, and their storage.
 
-Owns: the storage connector, the mirror of the router's tables, the journal's segments, the lock of the directory.
+Owns: the storage, the mirror of the router's tables, the journal's segments, the lock of the directory. A remote
+storage only gets copies (`state/remote`): then the one in the directory is what counts.
 Must never: lose spend. The ledger's sums and the offsets that they were read up to are written together, whatever the
 sync policy; a segment is removed only after that. Memory may be ahead of the storage, never behind it.
 
@@ -18,40 +19,30 @@ from typing import Any
 
 import msgspec
 
-from meshd.connectors.storage.open import open_storage
 from meshd.core.events.event_type import EventType
 from meshd.messages import RestoredState, SyncStatus
 from meshd.sdk.storage import Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
-from meshd.spend.ledger import Ledger, Usage, day_of, usage_id
+from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id
 from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
-from meshd.state.codec import (
-    EXPORT_VERSION,
-    read_export,
-    read_stored,
-    stored_key,
-    table_key,
-)
+from meshd.state.codec import EXPORT_VERSION, read_export, stored_key
 from meshd.state.directory import make_private
-from meshd.state.lock import StateLock
+from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import lost_attempts
 from meshd.state.outage import Outage, Report
+from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
 from meshd.state.stored_ledger import ledger_rows, read_ledger
+from meshd.state.tables import PRIVATE, Tables, changes_of
 from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
-PRIVATE = ("response", "file", "batch")
-"""What apps said and were told: for their own eyes, so that it is in no export."""
-WRITE_THROUGH = frozenset({"statistics", *PRIVATE})
-"""Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
 _REST = 0.002  # s between two pieces of the journal: a thread that computes takes turns with the router's
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.decode
 
 
 class StateKeeper:
@@ -76,11 +67,12 @@ class StateKeeper:
         self._lock = StateLock(directory)
         self._segments = Segments(directory / "journal")
         self._storage: Storage | None = None
-        self._prepared: tuple[StateSettings, Storage | None] | None = None
+        self._remote = RemoteCopy()
+        self._met = False  # the remote storage has been asked, if there is one
+        self._prepared: tuple[StateSettings, tuple[Storage, RemoteCopy] | None] | None = None
         self._ledger = Ledger()
         self._ledger_behind = False  # offsets or open attempts differ from what is stored
-        self._tables: dict[str, dict[str, dict[str, Any]]] = {}
-        self._pending: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._tables = Tables()
         self._answered: set[bytes] = set()
         self._lost: list[LostAttempt] = []  # attempts that an earlier life's statistics lack
         self._left_open: tuple[LostAttempt, ...] = ()  # those of them that are not in the journal
@@ -93,7 +85,11 @@ class StateKeeper:
 
     def open(self) -> None:
         """Take the directory and read it. Raises only StateLocked."""
-        problem = self._open()
+        try:
+            problem = self._open()
+        except StateLocked:
+            self._release()
+            raise
         if problem:
             self._failed(problem)
 
@@ -102,37 +98,48 @@ class StateKeeper:
         # The router has ended: the next life reads the segments again and counts its open attempts as spent.
         self.sync(boundary=True)
         self.discard()
+        self._release()
+
+    def _release(self) -> None:
+        self._remote.close()
         if self._storage is not None:
             self._storage.close()
             self._storage = None
         self._lock.release()
 
     def prepare(self, settings: StateSettings) -> str:
-        """Check new settings. Returns an objection, or "". A storage of another kind is opened already."""
+        """Check new settings. Returns an objection, or "". Another storage is opened already."""
         self.discard()
-        storage: Storage | None = None
-        if (settings.connector, settings.settings) != (self.settings.connector, self.settings.settings):
+        stores: tuple[Storage, RemoteCopy] | None = None
+        if settings.place != self.settings.place:
             try:
-                storage = open_storage(settings.connector, settings.settings, self.directory)
-            except (StorageError, ConfigurationError, ValueError) as error:
+                remote = remote_copy(settings, self.directory, self._now, self._report)
+                stores = near_storage(settings, self.directory), remote
+                remote.meet(stores[0], late=True)
+            except (StorageError, ConfigurationError, ValueError, OSError, StateLocked) as error:
+                self._prepared = (settings, stores)
+                self.discard()
                 return str(error)
-        self._prepared = (settings, storage)
+        self._prepared = (settings, stores)
         return ""
 
     def commit(self) -> None:
         if self._prepared is not None:
-            self.settings, storage = self._prepared
+            self.settings, stores = self._prepared
             self._prepared = None
-            if storage is not None:
+            if stores is not None:
+                self._remote.close(give_back=False)
                 if self._storage is not None:
                     self._storage.close()
-                self._storage = storage
+                self._storage, self._remote = stores
                 self._write_all_again()
         self.sync(boundary=True)
 
     def discard(self) -> None:
         if self._prepared is not None and self._prepared[1] is not None:
-            self._prepared[1].close()
+            storage, remote = self._prepared[1]
+            remote.close()
+            storage.close()
         self._prepared = None
 
     def _open(self) -> str:
@@ -151,13 +158,17 @@ class StateKeeper:
             self._storage = None
         if self._storage is None:
             try:
-                self._storage = open_storage(self.settings.connector, self.settings.settings, self.directory)
+                self._storage = near_storage(self.settings, self.directory)
             except (StorageError, ConfigurationError, ValueError) as error:
                 return problem or str(error)
         if not self._loaded:
             try:
+                if not self._met:
+                    self._met = True
+                    self._remote = remote_copy(self.settings, self.directory, self._now, self._report)
+                    self._remote.meet(self._storage)
                 self._load(self._storage)
-            except StorageError as error:
+            except (StorageError, ConfigurationError, ValueError, OSError) as error:
                 return problem or str(error)
         if self._storage.readonly:
             problem = problem or f"{self.directory} can be read but not written: the disk is full or read-only"
@@ -181,11 +192,7 @@ class StateKeeper:
 
     def _load(self, storage: Storage) -> None:
         now = self._now()
-        for key, value in storage.items("table/"):
-            table, id = table_key(key)
-            if table not in WRITE_THROUGH:
-                # Rows that the router sent while the storage could not be read are newer.
-                self._tables.setdefault(table, {}).setdefault(id, read_stored(key, value, dict[str, Any]) or {})
+        self._tables.read(storage)
         were_open = read_ledger(storage, self._ledger, self._segments, now)
         try:
             self._segments.fold(self._ledger)
@@ -202,22 +209,19 @@ class StateKeeper:
     # -- from the router ------------------------------------------------------------------------------
 
     def load(self) -> RestoredState:
-        tables = {table: dict(rows) for table, rows in self._tables.items()}
+        tables = self._tables.mirrored()
         tables |= {table: self.table(table) for table in PRIVATE}
-        tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
+        sums = self._remote.with_elsewhere(self._ledger.usage).items()
+        tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in sums}
         begun, answered = frozenset(self._ledger.begun), frozenset(self._answered)
         return RestoredState(tables, begun, answered, str(self.directory))
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
         """Of the router's tables."""
-        rows = self._tables.setdefault(table, {})
-        if value is None:
-            rows.pop(key, None)
-        else:
-            rows[key] = value
+        self._tables.change(table, key, value)
         if self.settings.sync_policy == "in-memory":
             return
-        self._pending[table, key] = value
+        self._tables.pending[table, key] = value
         if (durable or self.settings.sync_policy == "immediate") and not self.error:
             self.sync(boundary=durable)
 
@@ -225,30 +229,18 @@ class StateKeeper:
         """Statistics, and what they cover: written together, or a request would be counted twice or never."""
         if self.settings.sync_policy == "in-memory":
             return
-        self._pending.update({("statistics", key): value for key, value in rows.items()})
+        self._tables.pending.update({("statistics", key): value for key, value in rows.items()})
         if COVERED in rows:
             self._lost = []
             if self._left_open:
                 self._left_open = ()
-                self._pending["statistics", LOST] = None
+                self._tables.pending["statistics", LOST] = None
         if self.settings.sync_policy == "immediate" and not self.error:
             self.sync()
 
     def table(self, table: str) -> dict[str, dict[str, Any]]:
         """All rows of a table, even if it is not mirrored."""
-        rows: dict[str, dict[str, Any]] = dict(self._tables.get(table, {}))
-        if table in WRITE_THROUGH and self._storage is not None:
-            try:
-                rows = {table_key(key)[1]: _decode(value) for key, value in self._storage.items(f"table/{table}/")}
-            except (StorageError, msgspec.MsgspecError) as error:
-                logger.warning("the table %s cannot be read: %s", table, error)
-        for (name, key), value in self._pending.items():
-            if name != table:
-                continue
-            if value is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = value
+        rows = self._tables.rows(table, self._storage)
         if table == "statistics" and self._lost:
             rows[LOST] = msgspec.to_builtins(Lacking(tuple(self._lost)))
         return rows
@@ -275,7 +267,10 @@ class StateKeeper:
     def sync(self, *, boundary: bool = False) -> SyncStatus:
         """Fold the journal and write what changed. boundary: also write the tables, if the policy is
         `sync-on-boundary`."""
-        problem = self._open()
+        try:
+            problem = self._open()
+        except StateLocked as error:  # another daemon has the directory, or the storage, since it was lost
+            problem = str(error)
         try:
             if self._segments.fold(self._ledger, _REST):
                 self._ledger_behind = True
@@ -296,8 +291,8 @@ class StateKeeper:
         if self._storage is None:
             return "the storage is not open"
         usage = set(self._ledger.changed)
-        pending = dict(self._pending) if tables else {}
-        changes = {stored_key(*key): _encode(value) if value is not None else None for key, value in pending.items()}
+        pending = dict(self._tables.pending) if tables else {}
+        changes = changes_of(pending)
         covered = (pending.get(("statistics", COVERED)) or {"until": self._covered})["until"]
         if self.settings.sync_policy == "in-memory":  # no statistics are stored that could lack anything
             covered = math.inf
@@ -309,6 +304,8 @@ class StateKeeper:
                 changes |= ledger_rows(self._storage, self._ledger, self._segments, usage)
             if changes:
                 self._storage.save_many(changes)
+                self._remote.note(changes)
+            self._remote.catch_up(self._storage)
             if finished:
                 # The segments are the only other copy.
                 self._storage.flush()
@@ -320,8 +317,7 @@ class StateKeeper:
         self._ledger.changed -= usage
         self._ledger_behind = False
         self._covered = covered
-        for key in pending:
-            del self._pending[key]
+        self._tables.written(pending)
         try:
             if finished:
                 self._segments.remove(finished)
@@ -334,8 +330,7 @@ class StateKeeper:
         self._ledger.changed.update(self._ledger.usage)
         self._ledger_behind = True
         if self.settings.sync_policy != "in-memory":
-            for table, rows in self._tables.items():
-                self._pending.update({(table, key): value for key, value in rows.items()})
+            self._tables.write_all_again()
 
     def spend_today(self) -> int:
         """10⁻⁹ USD spent today at all providers, up to the last record of the journal."""
@@ -345,14 +340,22 @@ class StateKeeper:
         except OSError as error:
             logger.debug("the spend journal cannot be read now: %s", error)
         today = Calendar(self.settings.timezone).period(self._now()).day
-        usage = self._ledger.usage.items()
+        usage = self._remote.with_elsewhere(self._ledger.usage).items()
         return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
+
+    def take_news(self) -> dict[UsageKey, Usage]:
+        """What others have spent, as far as the router has not been told."""
+        return self._remote.take_news()
 
     # -- status ---------------------------------------------------------------------------------------
 
     def status(self) -> SyncStatus:
-        pending = len(self._pending) + len(self._ledger.changed)
+        pending = len(self._tables.pending) + len(self._ledger.changed)
         return SyncStatus(not self.error, self.error, self._synced_at, pending, self._segments.unread())
+
+    def remote_status(self) -> dict[str, Any]:
+        """Of the remote storage; {} if there is none."""
+        return self._remote.status()
 
     @property
     def error(self) -> str:
@@ -384,13 +387,11 @@ class StateKeeper:
     def import_(self, state: Mapping[str, Any]) -> RestoredState:
         """Replace tables and sums by the exported ones; attempts that are open now stay. Raises ValueError."""
         tables, sums = read_export(state)
-        for table, rows in self._tables.items():
-            self._pending.update({(table, key): None for key in rows})
-        self._tables = {table: dict(rows) for table, rows in tables.items() if table not in WRITE_THROUGH}
+        self._tables.replace(tables)
         for key in self._ledger.usage:
             self._ledger.usage[key] = Usage()
         self._ledger.changed.update(self._ledger.usage)
-        self._ledger.usage.update(sums)
+        self._ledger.usage.update(self._remote.without_elsewhere(sums))
         self._write_all_again()
         self.sync(boundary=True)
         return self.load()

@@ -17,24 +17,6 @@ class NoSettings(Section):
     """A connector without keys of its own."""
 
 
-# -- storage ------------------------------------------------------------------------------------------
-
-
-class SqliteSettings(Section):
-    path: str | None = Field(
-        default=None,
-        description="The database file.",
-        json_schema_extra={"shown_default": "`state.sqlite3` in the state directory"},
-    )
-
-
-class LocalFileSettings(Section):
-    path: str | None = Field(
-        default=None, description="The folder.", json_schema_extra={"shown_default": "the state directory"}
-    )
-    backup: bool = Field(default=False, description="Keep the previous version of each file.")
-
-
 # -- providers ----------------------------------------------------------------------------------------
 
 

@@ -47,9 +47,25 @@ class SecretsConfig(OpenSection):
 
 
 class LockingConfig(Section):
-    enabled: bool = Field(default=True, description="Take a lock on the state.")
-    timeout: Duration = Field(default=10.0, description="Longest wait for it.")
-    retry_interval: Duration = Field(default=0.1, description="Time between two attempts to get it.")
+    enabled: bool = Field(
+        default=True, description="Take a lease on a storage that another daemon may use, and renew it."
+    )
+    timeout: Duration = Field(
+        default=10.0, description="How long a start waits while another daemon has it. Then it is refused."
+    )
+    retry_interval: Duration = Field(default=0.5, description="Time between two attempts to get it.")
+
+
+class EncryptionConfig(Section):
+    """With a key, what is stored is encrypted."""
+
+    key: str | None = Field(
+        default=None,
+        description="32 bytes in hexadecimal or base64, such as `${secrets:STATE_KEY}`: what is stored is encrypted "
+        "with AES-256-GCM.",
+        repr=False,
+    )
+    key_file: str | None = Field(default=None, description="A file with the key instead.")
 
 
 class StorageConfig(OpenSection):
@@ -65,13 +81,13 @@ class StorageConfig(OpenSection):
     durability: Annotated[Literal["process", "power"], NotBuiltYet("power")] = Field(
         default="process", description="What spend survives: a crash of the process, or of the machine's power."
     )
-    format: Annotated[Literal["json", "msgpack"], NotBuiltYet()] = Field(
-        default="json", description="Form of what is stored."
+    format: Literal["json", "msgpack"] = Field(default="json", description="Form of what is stored.")
+    compression: Literal["none", "zstd"] = Field(default="none", description="How what is stored is compressed.")
+    encryption: EncryptionConfig = Field(
+        default=EncryptionConfig.unset(), description="How what is stored is encrypted; nothing by default."
     )
-    compression: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Compress what is stored.")
-    encryption: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Encrypt what is stored.")
-    locking: Annotated[LockingConfig, NotBuiltYet()] = Field(
-        default=LockingConfig.unset(), description="The lock on the state."
+    locking: LockingConfig = Field(
+        default=LockingConfig.unset(), description="The lease that keeps two daemons from using one storage."
     )
 
 

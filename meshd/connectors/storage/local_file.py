@@ -5,20 +5,26 @@ Owns: a directory. Must never: leave half a value behind, or one that others can
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
 from meshd.sdk.storage import Storage, StorageError, StoredStat
 
 _ENDING = ".value"
+_LEASES = ".leases"
 
 
 class LocalFileStorage(Storage):
+    leases: ClassVar[bool] = True
+
     def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
         path = settings.get("path")
         self._directory = Path(path).expanduser() if path else directory / "files"
@@ -81,5 +87,48 @@ class LocalFileStorage(Storage):
             return None
         return StoredStat(found.st_size, found.st_mtime)
 
+    # -- leases: one JSON file, name → (holder, end in UTC s), changed under a lock ---------------------
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        with self._changing() as leases:
+            if leases.get(name, (holder, 0.0))[0] != holder:
+                return False
+            leases[name] = (holder, time.time() + seconds)
+        return True
+
+    def release(self, name: str, holder: str) -> bool:
+        with self._changing() as leases:
+            return leases.get(name, ("", 0.0))[0] == holder and bool(leases.pop(name))
+
+    def is_locked(self, name: str) -> str:
+        with self._changing() as leases:
+            return str(leases.get(name, ("", 0.0))[0])
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        """Those that have not ended. What is changed is written."""
+        path = self._directory / _LEASES
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(fd, "r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                text = file.read()
+                leases = _unended(text)
+                yield leases
+                if (new := json.dumps(leases)) != text:
+                    file.seek(0)
+                    file.write(new)
+                    file.truncate()
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
     def _path(self, key: str) -> Path:
         return self._directory / (quote(key, safe="") + _ENDING)
+
+
+def _unended(text: str) -> dict[str, Any]:
+    """The leases in a file; none if a crash has torn it."""
+    try:
+        return {name: (holder, until) for name, (holder, until) in json.loads(text).items() if until > time.time()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -11,10 +11,11 @@ from meshd.sdk.storage import Storage, StoredStat
 
 
 class MemoryStorage(Storage):
-    atomic: ClassVar[bool] = False
+    leases: ClassVar[bool] = True
 
     def __init__(self, settings: Mapping[str, Any] | None = None, directory: Path | None = None) -> None:
         self._values: dict[str, tuple[bytes, float]] = {}
+        self._leases: dict[str, tuple[str, float]] = {}  # name → holder, end by the monotonic clock
 
     def load(self, key: str) -> bytes | None:
         found = self._values.get(key)
@@ -32,3 +33,19 @@ class MemoryStorage(Storage):
     def stat(self, key: str) -> StoredStat | None:
         found = self._values.get(key)
         return StoredStat(len(found[0]), found[1]) if found else None
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        if self.is_locked(name) not in ("", holder):
+            return False
+        self._leases[name] = holder, time.monotonic() + seconds
+        return True
+
+    def release(self, name: str, holder: str) -> bool:
+        if self.is_locked(name) != holder:
+            return False
+        del self._leases[name]
+        return True
+
+    def is_locked(self, name: str) -> str:
+        holder, until = self._leases.get(name, ("", 0.0))
+        return holder if time.monotonic() < until else ""

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from meshd.connectors.storage.encoded import EncodedStorage, Form
 from meshd.sdk.storage import Storage
 
 
-def open_storage(id: str, settings: Mapping[str, Any], directory: Path) -> Storage:
-    """Open a storage. directory: for its files, unless its settings say otherwise.
+def open_storage(id: str, settings: Mapping[str, Any], directory: Path, form: Form | None = None) -> Storage:
+    """Open a storage. directory: for its files, unless its settings say otherwise. form: of its values, if not as they
+    are.
 
     Raises ConfigurationError (an unknown connector), ValueError (a wrong setting), StorageError.
     """
     from meshd.connectors.make import make_connector  # late, because the registry reads the catalogue
 
-    return cast(Storage, make_connector("storage", id, settings, directory))
+    storage = cast(Storage, make_connector("storage", id, settings, directory))
+    return storage if form is None else EncodedStorage(storage, form)

@@ -22,12 +22,15 @@ T = TypeVar("T")
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SCHEMA = """CREATE TABLE IF NOT EXISTS kv (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, modified REAL NOT NULL) WITHOUT ROWID"""
+_LEASES = """CREATE TABLE IF NOT EXISTS leases (
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID"""  # until: UTC s
 
 
 class SqliteStorage(Storage):
     """Opens read-only if it cannot write (a full or read-only disk), so that stored data can be read."""
 
     atomic: ClassVar[bool] = True
+    leases: ClassVar[bool] = True
 
     def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
         path = settings.get("path")
@@ -155,7 +158,33 @@ class SqliteStorage(Storage):
         row = self._do(lambda: self._connection.execute(query, (key,)).fetchone())
         return StoredStat(row[0], row[1]) if row else None
 
-    # -- locks and life -------------------------------------------------------------------------------
+    # -- leases ---------------------------------------------------------------------------------------
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        now = time.time()
+        taken = "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+        taken += " SET holder = excluded.holder, until = excluded.until WHERE holder = excluded.holder OR until <= ?"
+        return self._changed(taken, (name, holder, now + seconds, now))
+
+    def release(self, name: str, holder: str) -> bool:
+        return self._changed(
+            "DELETE FROM leases WHERE name = ? AND holder = ? AND until > ?", (name, holder, time.time())
+        )
+
+    def is_locked(self, name: str) -> str:
+        query = "SELECT holder FROM leases WHERE name = ? AND until > ?"
+        row = self._do(lambda: self._leases().execute(query, (name, time.time())).fetchone())
+        return row[0] if row else ""
+
+    def _changed(self, statement: str, values: tuple[Any, ...]) -> bool:
+        return self._do(lambda: self._leases().execute(statement, values).rowcount) > 0
+
+    def _leases(self) -> sqlite3.Connection:
+        """The table is made by the first lease: most databases never have one."""
+        self._connection.execute(_LEASES)
+        return self._connection
+
+    # -- life -----------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         # A checkpoint syncs the log and then the file.

@@ -39,6 +39,8 @@ class EventType(enum.StrEnum):
     SECRET_STORE_UNREACHABLE = "secret_store_unreachable"
     STATE_RECOVERED = "state_recovered"
     STATE_UNWRITABLE = "state_unwritable"
+    STORAGE_RECOVERED = "storage_recovered"
+    STORAGE_UNREACHABLE = "storage_unreachable"
     STRATEGY_SET_ASIDE = "strategy_set_aside"
     STREAM_CONTINUED = "stream_continued"
     USAGE_REPLACED = "usage_replaced"

@@ -23,7 +23,7 @@ from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
 from meshd.routing.availability import interventions, recovery, saved, used_up
 from meshd.routing.availability.state import Change, MeshState
-from meshd.routing.budgets.accounts import Alert
+from meshd.routing.budgets.records import Alert
 from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.specs import RoutingTable
 from meshd.spend.ledger import usage_rows

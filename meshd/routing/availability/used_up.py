@@ -9,7 +9,7 @@ from meshd.core.events.event_type import EventType
 from meshd.core.member_key import split_member_key
 from meshd.routing.availability.recovery import recover, stand_by_until
 from meshd.routing.availability.state import Change, MeshState
-from meshd.routing.budgets.accounts import Alert
+from meshd.routing.budgets.records import Alert
 from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import ProviderSpec, RoutingTable

@@ -12,13 +12,12 @@ or none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from meshd.core.events.event_type import EventType
 from meshd.core.member_key import member_key
-from meshd.routing.budgets import limit as wording
 from meshd.routing.budgets.limit import NEVER, Limit, precedence
+from meshd.routing.budgets.records import Alert, Refusal, Use
 from meshd.routing.budgets.reservations import Reservation, Route, sums_of
 from meshd.routing.budgets.windows import COST, Meter, Sums
 from meshd.routing.request.estimate import write_percent
@@ -32,41 +31,6 @@ if TYPE_CHECKING:
 
 MOST_ROUTES = 10_000  # remembered; apps name themselves, so there may be any number
 _ONE_REQUEST = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why an attempt does not fit. resets_at: UTC seconds, None: not by itself. spent, reserved, limit: in the
-    allowance's measure."""
-
-    allowance: Allowance
-    reason: str
-    spent: int
-    reserved: int
-    resets_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A limit reached its `alert_threshold` or was used up, once a window."""
-
-    type: EventType
-    allowance: Allowance
-    spent: int
-    reserved: int
-    resets_at: float | None
-
-    @property
-    def reason(self) -> str:
-        return wording.taken(self.allowance, self.spent)
-
-
-class Use(NamedTuple):
-    """cost: 10⁻⁹ USD."""
-
-    requests: int = 0
-    tokens: int = 0
-    cost: int = 0
 
 
 class Accounts:
@@ -142,6 +106,19 @@ class Accounts:
             meter.forget(period)
         for reservation in self.open:
             self._hold_again(reservation, now)
+
+    def add(self, usage: Iterable[tuple[str, str, str, int, int, int]], now: float) -> None:
+        """What was used elsewhere and is known only now, in the form of `restore`. A rolling window counts it as used
+        now, which is never too low."""
+        period = self._today(now + self._ahead)
+        for day, scope, name, requests, tokens, cost in usage:
+            meter = self._meter(scope, name)
+            meter.day(day).add(requests, tokens, cost)
+            meter.month(day[:7]).add(requests, tokens, cost)
+            if meter.rolling is not None and day in (period.day, period.yesterday):
+                used = Sums()
+                used.add(requests, tokens, cost)
+                meter.rolling.presume(used, now + self._ahead)
 
     def begin_stint(self, pool: str, model: str) -> None:
         """The member came back from standby: what it used before no longer counts."""

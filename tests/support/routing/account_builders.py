@@ -9,7 +9,8 @@ from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.availability.state import MeshState
-from meshd.routing.budgets.accounts import Accounts, Refusal
+from meshd.routing.budgets.accounts import Accounts
+from meshd.routing.budgets.records import Refusal
 from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, RoutingTable

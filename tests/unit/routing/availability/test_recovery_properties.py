@@ -12,7 +12,7 @@ from meshd.core.events.cause import Cause
 from meshd.core.events.event_type import EventType
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import Change, availabilities
-from meshd.routing.budgets.accounts import Alert
+from meshd.routing.budgets.records import Alert
 from meshd.routing.decision.stages.maintenance import ends_in
 from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy

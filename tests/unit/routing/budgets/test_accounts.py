@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from meshd.routing.budgets.accounts import Accounts, Use
+from meshd.routing.budgets.accounts import Accounts
+from meshd.routing.budgets.records import Use
 from meshd.routing.decision.stages.budget import BudgetStage
 from meshd.routing.table.specs import Allowance
 from tests.support.routing.account_builders import (

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from meshd.routing.budgets.accounts import Accounts, Use
+from meshd.routing.budgets.accounts import Accounts
+from meshd.routing.budgets.records import Use
 from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.budgets.windows import Sums
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, RoutingTable

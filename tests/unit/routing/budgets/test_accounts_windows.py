@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from meshd.routing.budgets import accounts as accounts_module
-from meshd.routing.budgets.accounts import Accounts, Use
+from meshd.routing.budgets.accounts import Accounts
+from meshd.routing.budgets.records import Use
 from meshd.spend.ledger import OTHERS
 from tests.support.routing.account_builders import DAY, DOLLAR, MIDNIGHT, NOW, Mesh, budget, configure, mesh, quota
 

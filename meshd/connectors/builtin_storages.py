@@ -1,0 +1,63 @@
+"""The storages that come with the daemon.
+
+Owns: this table. Must never: import a storage.
+"""
+
+from __future__ import annotations
+
+from meshd.sdk.connector import STORAGE, ConnectorSpec
+
+_HERE = "meshd.connectors.storage."
+_SETTINGS = "meshd.config.schema.storage_settings:"
+
+
+def _spec(
+    id: str,
+    factory: str,
+    description: str,
+    settings: str = "NoStorageSettings",
+    aliases: tuple[str, ...] = (),
+    requires: tuple[str, ...] = (),
+    extra: str | None = None,
+) -> ConnectorSpec:
+    return ConnectorSpec(id, STORAGE, description, _HERE + factory, aliases, _SETTINGS + settings, requires, extra)
+
+
+STORAGES = (
+    _spec("modelmesh.sqlite.v1", "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),
+    _spec("modelmesh.memory.v1", "memory:MemoryStorage", "Nothing is kept across a restart"),
+    _spec("modelmesh.local-file.v1", "local_file:LocalFileStorage", "Files, replaced atomically", "LocalFileSettings"),
+    _spec(
+        "redis.redis.v1",
+        "redis:RedisStorage",
+        "Redis or Valkey",
+        "RedisSettings",
+        ("valkey.valkey.v1",),
+        requires=("redis",),
+        extra="redis",
+    ),
+    _spec(
+        "postgresql.postgresql.v1",
+        "postgresql:PostgresqlStorage",
+        "Two tables of a PostgreSQL database",
+        "PostgresqlSettings",
+        requires=("psycopg",),
+        extra="postgresql",
+    ),
+    _spec(
+        "aws.s3.v1",
+        "s3:S3Storage",
+        "A bucket of AWS's S3, or of any server that speaks it",
+        "S3Settings",
+        requires=("botocore",),
+        extra="aws",
+    ),
+    _spec(
+        "google.drive.v1",
+        "google_drive:GoogleDriveStorage",
+        "A folder of Google Drive",
+        "GoogleDriveSettings",
+        requires=("google.auth", "requests"),
+        extra="google",
+    ),
+)

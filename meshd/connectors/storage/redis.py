@@ -1,0 +1,151 @@
+"""`redis.redis.v1`: Redis or Valkey, by `redis`.
+
+Owns: one hash with the values, and a key for each lease; all names begin with `prefix`.
+Must never: import `redis` before it is opened, or show a password in an error.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+from meshd.core.text.exceptions import one_line
+from meshd.host.plain_text import one_line as shown
+from meshd.sdk.storage import Storage, StorageError, StoredStat
+
+T = TypeVar("T")
+URL = "redis://127.0.0.1:6379/0"
+_TIME = struct.Struct(">d")  # UTC s, before each value
+_PROLONG = """if redis.call('GET', KEYS[1]) == ARGV[1] then
+    return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class RedisStorage(Storage):
+    """Settings: `url` (`redis://`, `rediss://`, `unix://`), `username`, `password`, `prefix`, `timeout`, `ca_file`,
+    `cert_file`, `key_file`."""
+
+    atomic: ClassVar[bool] = True
+    remote: ClassVar[bool] = True
+    leases: ClassVar[bool] = True
+
+    def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
+        self._url = str(settings.get("url") or URL)
+        # The braces keep all names in one slot of a cluster.
+        self._prefix = "{" + str(settings.get("prefix") or "meshd") + "}:"
+        self._values = self._prefix + "values"
+        parts = urlsplit(self._url)
+        self.where = f"Redis at {parts.path if parts.scheme == 'unix' else parts.netloc.rpartition('@')[2]}"
+        self.client = self._opened(settings)
+
+    def _opened(self, settings: Mapping[str, Any]) -> Any:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        patience = float(settings.get("timeout") or 2.0)
+        given = {"username": settings.get("username"), "password": settings.get("password")}
+        if urlsplit(self._url).scheme == "rediss":
+            names = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+            given |= {theirs: settings.get(ours) for theirs, ours in names.items()}
+        return redis.Redis.from_url(
+            self._url,
+            socket_timeout=patience,
+            socket_connect_timeout=patience,
+            # A connection that a restart of the server has closed is made again; a silent server is not asked twice.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            **{name: value for name, value in given.items() if value},
+        )
+
+    # -- values ---------------------------------------------------------------------------------------
+
+    def load(self, key: str) -> bytes | None:
+        found = self.do(lambda: self.client.hget(self._values, key))
+        return None if found is None else found[_TIME.size :]
+
+    def save(self, key: str, value: bytes) -> None:
+        self.do(lambda: self.client.hset(self._values, key, _stamped(value)))
+
+    def delete(self, key: str) -> bool:
+        return bool(self.do(lambda: self.client.hdel(self._values, key)))
+
+    def list(self, prefix: str = "") -> list[str]:
+        keys = (key.decode() for key in self.do(lambda: self.client.hkeys(self._values)))
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+        keys = self.list(prefix)
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            values = self.do(lambda some=some: self.client.hmget(self._values, some))  # type: ignore[misc]
+            yield from ((key, value[_TIME.size :]) for key, value in zip(some, values, strict=True) if value)
+
+    def stat(self, key: str) -> StoredStat | None:
+        found = self.do(lambda: self.client.hget(self._values, key))
+        return None if found is None else StoredStat(len(found) - _TIME.size, _TIME.unpack_from(found)[0])
+
+    def save_many(self, changes: Mapping[str, bytes | None]) -> None:
+        saved = {key: _stamped(value) for key, value in changes.items() if value is not None}
+        gone = [key for key, value in changes.items() if value is None]
+
+        def write() -> None:
+            with self.client.pipeline(transaction=True) as pipe:
+                if saved:
+                    pipe.hset(self._values, mapping=saved)
+                if gone:
+                    pipe.hdel(self._values, *gone)
+                pipe.execute()
+
+        self.do(write)
+
+    # -- leases ---------------------------------------------------------------------------------------
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        key, lasts = self._lease(name), int(seconds * 1000)
+        return bool(
+            self.do(
+                lambda: (
+                    self.client.set(key, holder, nx=True, px=lasts) or self.client.eval(_PROLONG, 1, key, holder, lasts)
+                )
+            )
+        )
+
+    def release(self, name: str, holder: str) -> bool:
+        return bool(self.do(lambda: self.client.eval(_RELEASE, 1, self._lease(name), holder)))
+
+    def is_locked(self, name: str) -> str:
+        found = self.do(lambda: self.client.get(self._lease(name)))
+        return found.decode() if found else ""
+
+    def _lease(self, name: str) -> str:
+        return f"{self._prefix}lease:{name}"
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Raises StorageError."""
+        import redis
+
+        try:
+            return work()
+        except redis.AuthenticationError:
+            raise StorageError(f"{self.where} refuses the user or the password") from None
+        except redis.TimeoutError:
+            raise StorageError(f"{self.where} does not answer") from None
+        except (redis.RedisError, OSError) as error:
+            raise StorageError(f"{self.where}: {shown(one_line(error))[:_MOST_SAID]}") from None
+
+    def close(self) -> None:
+        self.client.close()
+
+
+_AT_ONCE = 200  # values
+_MOST_SAID = 200
+
+
+def _stamped(value: bytes) -> bytes:
+    return _TIME.pack(time.time()) + value

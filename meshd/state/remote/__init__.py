@@ -1,0 +1,1 @@
+"""A remote storage, to which the state directory is copied."""

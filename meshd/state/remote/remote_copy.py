@@ -1,0 +1,166 @@
+"""What a keeper does with a remote storage, if it has one.
+
+Owns: the copier, and the sums of other directories. Must never: wait for the storage after the start.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from meshd.connectors.storage.encoded import EncodedStorage
+from meshd.connectors.storage.open import open_storage
+from meshd.connectors.storage.sqlite import SqliteStorage
+from meshd.sdk.storage import Storage
+from meshd.spend.ledger import Usage, UsageKey
+from meshd.state.outage import Report
+from meshd.state.remote.copier import Copier, Place
+from meshd.state.remote.origin import (
+    ELSEWHERE,
+    HERE_ONLY,
+    Arrival,
+    dump_elsewhere,
+    holder_of,
+    origin_of,
+    read_elsewhere,
+)
+from meshd.state.settings import StateSettings
+
+
+def near_storage(settings: StateSettings, directory: Path) -> Storage:
+    """The storage to work with: the configured one, or the directory's own if that is remote.
+
+    Raises ConfigurationError, ValueError, StorageError.
+    """
+    form = settings.form()
+    storage = open_storage(settings.connector, settings.settings, directory, form)
+    if not storage.remote:
+        return storage
+    storage.close()
+    near = SqliteStorage({}, directory)
+    return near if form is None else EncodedStorage(near, form)
+
+
+def remote_copy(settings: StateSettings, directory: Path, now: Callable[[], float], report: Report) -> RemoteCopy:
+    """What copies it. A remote storage is not asked yet. Raises as `near_storage`, and OSError."""
+    storage = open_storage(settings.connector, settings.settings, directory, settings.form())
+    if not storage.remote:
+        storage.close()
+        return RemoteCopy()
+    origin = origin_of(directory)
+    shared = bool(settings.settings.get("shared", storage.shares))
+    place = Place(
+        settings.connector,
+        f"nodes/{node_of(settings.settings)}/" if shared else "",
+        origin,
+        holder_of(directory, origin),
+        shared,
+        settings.lease,
+        settings.lease_timeout,
+        settings.lease_retry,
+        settings.sync_interval,
+    )
+    return RemoteCopy(Copier(storage, place, now, report))
+
+
+class RemoteCopy:
+    """elsewhere: what other directories have spent, which counts here too."""
+
+    def __init__(self, copier: Copier | None = None) -> None:
+        self.elsewhere: dict[UsageKey, Usage] = {}
+        self._copier = copier
+        self._news: dict[UsageKey, Usage] = {}
+        if copier is not None:
+            copier.start()
+
+    def meet(self, storage: Storage, *, late: bool = False) -> None:
+        """Take over what the remote storage has, before the one here is read for the first time. late: the router has
+        state already, so that only what it lacks is taken. Raises StorageInUse, StorageError."""
+        if self._copier is None:
+            return
+        self.elsewhere = {} if late else read_elsewhere(storage)
+        arrival = self._copier.arrive()
+        if arrival is not None and late:
+            self._add(arrival, storage)
+        elif arrival is not None:
+            changes: dict[str, bytes | None] = {}
+            if arrival.tables is not None:
+                there = set(arrival.tables)
+                kept = (key for key in storage.list("table/") if not key.startswith(HERE_ONLY) and key not in there)
+                changes = dict.fromkeys(kept) | arrival.tables
+            self._take(arrival, storage, changes)
+
+    def catch_up(self, storage: Storage) -> None:
+        """Take what has arrived since. Raises StorageError."""
+        arrival = self._copier.take_arrival() if self._copier is not None else None
+        if arrival is not None:
+            self._add(arrival, storage)
+
+    def _add(self, arrival: Arrival, storage: Storage) -> None:
+        here = set(storage.list("table/"))
+        before = self.elsewhere
+        self._news = {key: _more(sums, before.get(key, Usage())) for key, sums in arrival.elsewhere.items()}
+        self._take(arrival, storage, {key: row for key, row in (arrival.tables or {}).items() if key not in here})
+
+    def _take(self, arrival: Arrival, storage: Storage, changes: Mapping[str, bytes | None]) -> None:
+        assert self._copier is not None, "something arrived"
+        storage.save_many({**changes, ELSEWHERE: dump_elsewhere(arrival.elsewhere)})
+        self.elsewhere = arrival.elsewhere
+        self._copier.note(dict(storage.items()))
+        self._copier.adopted()
+
+    def take_news(self) -> dict[UsageKey, Usage]:
+        """What others have spent, as far as the router does not know it."""
+        news, self._news = self._news, {}
+        return news
+
+    def note(self, changes: Mapping[str, bytes | None]) -> None:
+        """They have been written to the storage here."""
+        if self._copier is not None:
+            self._copier.note(changes)
+
+    def with_elsewhere(self, usage: Mapping[UsageKey, Usage]) -> dict[UsageKey, Usage]:
+        """All that was spent: here and elsewhere."""
+        return dict(usage) | {key: _sum(usage.get(key, Usage()), sums) for key, sums in self.elsewhere.items()}
+
+    def without_elsewhere(self, usage: Mapping[UsageKey, Usage]) -> dict[UsageKey, Usage]:
+        """The inverse."""
+        return {key: _more(sums, self.elsewhere.get(key, Usage())) for key, sums in usage.items()}
+
+    def status(self) -> dict[str, Any]:
+        """For `meshctl status`: error, pending, copied_at (UTC s); {} without a remote storage."""
+        copier = self._copier
+        if copier is None:
+            return {}
+        told = {"error": copier.problem, "pending": copier.pending, "copied_at": copier.copied_at}
+        return {**told, "shared": copier.place.shared}
+
+    def close(self, *, give_back: bool = True) -> None:
+        """give_back: end the lease, since no other copier of this directory continues."""
+        if self._copier is not None:
+            self._copier.close(give_back=give_back)
+            self._copier = None
+
+
+def node_of(settings: Mapping[str, Any]) -> str:
+    """The name of this daemon among those that share a storage."""
+    return str(settings.get("node") or socket.gethostname()).replace("/", "_")
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    numbers = {name: getattr(one, name) + getattr(other, name) for name in _NUMBERS}
+    units = {name: one.units.get(name, 0) + other.units.get(name, 0) for name in {**one.units, **other.units}}
+    return Usage(**numbers, units=units)
+
+
+def _more(one: Usage, other: Usage) -> Usage:
+    """How much more it is."""
+    numbers = {name: max(getattr(one, name) - getattr(other, name), 0) for name in _NUMBERS}
+    return Usage(**numbers, units={name: max(count - other.units.get(name, 0), 0) for name, count in one.units.items()})
+
+
+_NUMBERS = tuple(field.name for field in msgspec.structs.fields(Usage) if field.name != "units")

@@ -1,0 +1,1 @@
+"""The storages that tests use: real servers where one can be had."""
