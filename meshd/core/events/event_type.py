@@ -73,6 +73,8 @@ MEANINGS: Final[Mapping[EventType, str]] = {
     EventType.SECRET_STORE_UNREACHABLE: "A secret store does not answer; the last known values stay in use.",
     EventType.STATE_RECOVERED: "State can be saved again.",
     EventType.STATE_UNWRITABLE: "State cannot be saved; requests are still served.",
+    EventType.STORAGE_RECOVERED: "State is copied to the remote storage again.",
+    EventType.STORAGE_UNREACHABLE: "Nothing is copied to the remote storage; the state directory has everything.",
     EventType.STRATEGY_SET_ASIDE: "A strategy of a package failed, and the default one is used in its place.",
     EventType.STREAM_CONTINUED: "A stream broke, and another attempt continued it.",
     EventType.USAGE_REPLACED: "A provider reported an impossible usage; what was counted is used in its place.",
