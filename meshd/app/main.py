@@ -143,7 +143,7 @@ def parser_of_arguments() -> argparse.ArgumentParser:
 
 def _logs(level: str | None) -> LogBridge:
     """Send Python's logging to standard error while the mesh does not run."""
-    for chatty in ("pykka", "asyncio"):
+    for chatty in ("pykka", "asyncio", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)  # the actors log their own failures
     return LogBridge().install(level or "info")
 

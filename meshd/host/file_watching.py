@@ -15,10 +15,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from meshd.host.inotify import Reports
-
 POLL = 2.0  # s between two checks if changes are not reported
-_STEP = 0.2  # s without a report that end a burst; where others are written all the time, so often it is looked
+_STEP = 0.2  # s between watchfiles' checks; 0.05 was most of an idle daemon's work
 _UNASKED = 1.0  # s between checks without a report: a change may be older than the watch, or not be reported
 POLLS = 150
 
@@ -37,7 +35,6 @@ class DirectoryWatch:
         self.debounce = debounce
         self._what = what
         self._stop = threading.Event()
-        self._reports: Reports | None = None
         self._polling = False
         self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
 
@@ -47,8 +44,6 @@ class DirectoryWatch:
     def stop(self) -> None:
         """Returns at once; the thread ends by itself."""
         self._stop.set()
-        if self._reports is not None:
-            self._reports.end()
 
     def _look(self) -> None:
         raise NotImplementedError
@@ -62,26 +57,34 @@ class DirectoryWatch:
                 continue
             try:
                 self._follow(directories)
-            except Exception as error:  # inotify used up, no descriptor left
+            except Exception as error:  # inotify used up, no descriptor left: exceptions differ
                 if not self._polling:
-                    why = getattr(error, "strerror", None) or error
+                    why = str(error).split(" (")[0]
                     logger.warning("%s is checked every %g s: changes are not reported (%s)", self._what, POLL, why)
                 self._polling = True
                 self._poll()
 
     def _follow(self, directories: list[Path]) -> None:
+        from watchfiles import watch
+
         watched = _identities(directories)
         state: list[tuple[int, ...] | None] = []
-        with Reports(directories) as reports:
-            self._reports = reports
-            reported = True  # perhaps before the watch began
-            while not self._stop.is_set():
-                if reported or self._state() != state:
-                    state = self._state()
-                    self._look()
-                if self._directories() != directories or _identities(directories) != watched:
-                    return  # a symlink now points elsewhere, or a directory was replaced
-                reported = reports.wait(_UNASKED, min(self.debounce, _STEP), self.debounce)
+        for news in watch(
+            *directories,
+            watch_filter=None,
+            debounce=max(int(self.debounce * 1000), 1),
+            step=max(int(min(self.debounce, _STEP) * 1000), 1),
+            stop_event=self._stop,
+            rust_timeout=int(_UNASKED * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            if not news and self._state() == state:
+                continue
+            state = self._state()
+            self._look()
+            if self._directories() != directories or _identities(directories) != watched:
+                return  # a symlink now points elsewhere, or a directory was replaced
 
     def _directories(self) -> list[Path]:
         return list(dict.fromkeys(folder for file in self.files for folder in watched_directories(file)))

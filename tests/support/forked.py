@@ -21,7 +21,7 @@ from meshd.host.process import start
 
 _ROOT = Path(__file__).parents[2]
 _COMMANDS = sorted({f"meshd.cli.{name}" for name in COMMANDS.values()})
-_DAEMON = ("meshd.app.main", "meshd.mesh", "yaml")
+_DAEMON = ("meshd.app.main", "meshd.mesh", "watchfiles", "yaml")
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload([*_DAEMON, "meshd.cli.entry", *_COMMANDS, "tests.support.forked"])
 

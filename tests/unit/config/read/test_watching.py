@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import watchfiles
 
 from meshd.config.read import watching
 from meshd.config.read.config_files import ConfigFiles
@@ -142,7 +143,7 @@ def test_where_nothing_is_told_it_looks(
 
     monkeypatch.setattr(file_watching, "POLL", 0.01)
     monkeypatch.setattr(file_watching, "POLLS", 3)
-    monkeypatch.setattr(file_watching, "Reports", refused)
+    monkeypatch.setattr(watchfiles, "watch", refused)
     heard = Heard()
     files = ConfigFiles.of(place / "mesh.yaml")
     watch = FileWatch(files, 0.01, heard.say, files.digest())
