@@ -32,6 +32,7 @@ from meshd.telemetry.logs import set_log_level
 from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
+from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.redaction import secrets_in
 from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
 
@@ -50,6 +51,7 @@ class TelemetryActor(MeshActor):
     handlers: ClassVar[dict[type, str]] = {
         messages.RequestsEnded: "requests_ended",
         Event: "event",
+        messages.OutsideUsed: "outside_used",
         messages.LogWritten: "log_written",
         messages.QueryStatistics: "query",
         messages.RecentEvents: "recent_events",
@@ -82,7 +84,7 @@ class TelemetryActor(MeshActor):
         self._private_dir = private_dir
         self._now = now
         self._prepared: Any = None
-        self._kept = Kept(Sinks(self._sink_failed), started=now())
+        self._kept = Kept(Sinks(self._sink_failed), started=now(), once=Once(now()))
 
     def legacy(self) -> Any:
         return self._kept, self._prepared
@@ -139,11 +141,19 @@ class TelemetryActor(MeshActor):
         kept, now = self._kept, self._now()
         for outcome in message.outcomes:
             kept.statistics.record(outcome, now)
+            kept.once.served(outcome)
             kept.metrics.count(outcome)
             kept.seen.append((now, outcome.request_id))
             kept.requests.add(outcome)
             if kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
                 kept.sinks.put(records.request_entry(outcome, kept.redactor))
+
+    def outside_used(self, message: messages.OutsideUsed) -> None:
+        kept, now = self._kept, self._now()
+        for use in message.uses:
+            new = kept.once.new(use)
+            if new is not None:
+                kept.statistics.spend.record_outside(new, now)
 
     def event(self, message: Event) -> None:
         kept = self._kept

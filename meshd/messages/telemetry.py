@@ -15,6 +15,12 @@ class RequestsEnded(Message, frozen=True):
     outcomes: list[Any]
 
 
+class OutsideUsed(Message, frozen=True):
+    """What agents say that they used elsewhere → telemetry. uses: `OutsideUse`s."""
+
+    uses: list[Any]
+
+
 class QueryStatistics(Message, frozen=True):
     """→ telemetry; answered with a list of maps, one for each group. since, until: seconds before now.
 

@@ -10,6 +10,7 @@ from meshd.core.events.records import Event
 from meshd.spend.recovered import MOST_SEEN
 from meshd.telemetry.last_requests import LastRequests
 from meshd.telemetry.metrics.metrics import Metrics
+from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
 from meshd.telemetry.statistics.statistics import Statistics
@@ -20,7 +21,7 @@ RECENT = 200
 @dataclass(slots=True, eq=False)
 class Kept:
     """seen: the requests counted recently, and when. recent: the last events. requests: the last requests. restored:
-    stored data has been read, so it may be overwritten."""
+    stored data has been read, so it may be overwritten. once: of what agents report."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)
@@ -34,4 +35,5 @@ class Kept:
     committed: bool = False
     restored: bool = False
     started: float = 0.0
+    once: Once = field(default_factory=lambda: Once(0.0))
     seen: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=MOST_SEEN))

@@ -54,7 +54,7 @@ RawHandler = Callable[[Request, str], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Operation:
     """Either `handler`, with or without `stream`, or `raw`. format: of its errors over HTTP. largest: None, or (bytes
-    of a body that is read while it comes, the key that would allow more)."""
+    of a body that is read while it comes, the key that would allow more). compressed: its body may be."""
 
     handler: Handler | None = None
     admin: bool = False
@@ -63,6 +63,7 @@ class Operation:
     format: FormatOf = USUAL_FORMAT
     streams: bool = False
     largest: Callable[[], tuple[int, str]] | None = None
+    compressed: bool = False
 
 
 class Dispatcher:
@@ -99,9 +100,12 @@ class Dispatcher:
         format: str = USUAL_FORMAT,
         streams: bool = False,
         largest: Callable[[], tuple[int, str]] | None = None,
+        compressed: bool = False,
     ) -> None:
-        """Add an operation that reads its body and answers by itself. streams: it reads `Request.upload`."""
-        self._add(method, path, Operation(admin=admin, raw=raw, format=format, streams=streams, largest=largest))
+        """Add an operation that reads its body and answers by itself. streams: it reads `Request.upload`. compressed:
+        it reads a body that is compressed with gzip."""
+        operation = Operation(None, admin, None, raw, format, streams, largest, compressed)
+        self._add(method, path, operation)
 
     def _add(self, method: str, path: str, operation: Operation) -> None:
         if path.endswith("/"):
@@ -196,6 +200,10 @@ class Dispatcher:
     def streams(self, path: str) -> bool:
         """Whether the body of a request may be read while it comes."""
         return path not in self._inference and any(operation.streams for operation in self._at(path))
+
+    def compressed(self, path: str) -> bool:
+        """Whether a body may be compressed with gzip."""
+        return path not in self._inference and any(operation.compressed for operation in self._at(path))
 
     def largest(self, path: str) -> tuple[int, str] | None:
         """Bytes of a body that is read while it comes, and the key that would allow more; None: as for any body."""

@@ -17,6 +17,7 @@ from meshd.gateway.control.apis.files import Files
 from meshd.gateway.control.apis.gemini import Gemini
 from meshd.gateway.control.apis.models import Models
 from meshd.gateway.control.apis.ollama import Ollama
+from meshd.gateway.control.apis.otlp import Otlp
 from meshd.gateway.control.apis.responses import Responses
 from meshd.gateway.control.apis.token_counts import TokenCounts
 from meshd.gateway.control.base import Group
@@ -75,6 +76,7 @@ def add_all(
         Files(runtime, actors, files),
         BatchApi(runtime, actors, batches, files),
         Passthrough(runtime, actors),
+        Otlp(runtime, actors, reader),
         Metrics(runtime, actors, gauges),
     )
     for group in groups:

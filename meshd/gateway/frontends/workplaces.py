@@ -6,6 +6,7 @@ directories that never answer keep others' from being looked at: a user has one 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from meshd.host.process.processes import sees_other_programs
 
 MOST_THREADS = 4
 MOST_KEPT = 1024
+KNOWN_IN = 0.5  # s that something waits, at most, until it is known where a caller works
+_LOOK_EVERY = 0.02  # s
 _MOST_WAITING = 64  # of one user
 _FRESH = 30.0  # s after which a process is looked at again
 
@@ -31,6 +34,13 @@ class Workplace:
         self.project = project
         self.done = done
         self.since = time.monotonic()
+
+    async def known(self) -> None:
+        """Returns when it is done, or after KNOWN_IN."""
+        for _ in range(round(KNOWN_IN / _LOOK_EVERY)):
+            if self.done:
+                return
+            await asyncio.sleep(_LOOK_EVERY)
 
 
 NOWHERE = Workplace(done=True)

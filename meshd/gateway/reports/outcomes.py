@@ -13,7 +13,7 @@ import msgspec
 from meshd import messages
 from meshd.core.events.records import Outcome
 from meshd.gateway.actors import Tell
-from meshd.gateway.frontends.workplaces import Workplace
+from meshd.gateway.frontends.workplaces import KNOWN_IN, Workplace
 from meshd.gateway.reports.clients import ClientBook
 from meshd.gateway.reports.shortages import Shortages
 from meshd.gateway.reports.state_publisher import StatePublisher
@@ -25,7 +25,6 @@ _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
 _GATHER = 0.02  # s for which ended requests are gathered before telemetry gets them
-_WORK_KNOWN_IN = 0.5  # s that a request waits until it is known where its caller works
 
 
 class Outcomes:
@@ -56,10 +55,7 @@ class Outcomes:
 
     async def settle(self) -> None:
         """Send telemetry all requests that ended, as soon as it is known where their callers work."""
-        for _ in range(round(_WORK_KNOWN_IN / _GATHER)):
-            if all(work.done for _, _, work in self._untold):
-                break
-            await asyncio.sleep(_GATHER)
+        await asyncio.gather(*(work.known() for work in {work for _, _, work in self._untold}))
         self.flush()
 
     def flush(self) -> None:
@@ -78,7 +74,7 @@ class Outcomes:
         untold, self._untold = self._untold, []
         known: list[tuple[float, Outcome, Workplace]] = []
         for each in untold:
-            (known if each[2].done or now - each[0] >= _WORK_KNOWN_IN else self._untold).append(each)
+            (known if each[2].done or now - each[0] >= KNOWN_IN else self._untold).append(each)
         self._send(known)
         self._flush_soon()
 

@@ -27,7 +27,8 @@ RETRIES = PLACES["retries"]
 QUEUE = PLACES["queue_time"]
 CACHE_HITS = PLACES["cache_hits"]
 SAVED = PLACES["requests_saved"]
-OUTSIDE = PLACES["outside_requests"]
+USED = (REQUESTS, *(place for name, place in PLACES.items() if name.startswith("outside_")))
+"""One of these says that something was used."""
 
 _MOST = 2**62
 _encode = msgspec.msgpack.Encoder().encode

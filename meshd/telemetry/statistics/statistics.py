@@ -145,7 +145,7 @@ class Statistics:
             found = self._breakdown.query(by, where or {}, start, end)
         rows = []
         for group, sums in found.items():
-            if (name is None or group[0] == name) and (all(group) or sums.n[b.REQUESTS] or sums.n[b.OUTSIDE]):
+            if (name is None or group[0] == name) and (all(group) or any(sums.n[place] for place in b.USED)):
                 rows.append(self._row(by, group, sums))
         timed = [place for place, each in enumerate(by) if each in TIMES]
         values = [list(row["group"].values()) for row in rows]

@@ -47,6 +47,9 @@ class Endpoints(Protocol):
     def streams(self, path: str) -> bool:
         """Whether the body of a request may be read while it comes."""
 
+    def compressed(self, path: str) -> bool:
+        """Whether a body may be compressed with gzip."""
+
     def largest(self, path: str) -> tuple[int, str] | None:
         """Bytes of such a body, and the key that would allow more; None: as for any body."""
 
@@ -194,7 +197,7 @@ class HttpServer:
             self._count_as(connection, caller)
         self._check_path(incoming.method, path)
         coding = headers.get("content-encoding", "identity").lower()
-        if coding not in ("", "identity"):
+        if coding not in ("", "identity") and not (coding == "gzip" and self._endpoints.compressed(path)):
             raise InvalidRequestError(
                 f"A body compressed with {coding[:64]} is not read here; send it as it is.",
                 status_code=415,

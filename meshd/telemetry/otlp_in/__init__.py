@@ -1,0 +1,1 @@
+"""What agents export by OTLP, read for what they used elsewhere."""
