@@ -20,7 +20,8 @@ from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
 from meshd.connectors.observability.prometheus.exposition import text_of
-from meshd.core.events.records import Event
+from meshd.core.events.content import Content
+from meshd.core.events.records import Event, Outcome
 from meshd.core.messaging.mailboxes import Directory
 from meshd.sdk.metrics import Family, Reading
 from meshd.sdk.observability import Entry
@@ -119,6 +120,7 @@ class TelemetryActor(MeshActor):
         set_log_level(level)
         kept.redactor.learn(secrets_in(generation))
         kept.sinks.configure(config.observability, level, state_dir)
+        kept.log_requests(config.observability.logging)
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
         kept.statistics.retention = config.observability.statistics.retention
         kept.metrics.names = Names.of(generation.table)
@@ -144,9 +146,19 @@ class TelemetryActor(MeshActor):
             kept.once.served(outcome)
             kept.metrics.count(outcome)
             kept.seen.append((now, outcome.request_id))
+            content = outcome.content
+            if content is not None:
+                outcome = msgspec.structs.replace(outcome, content=None)
             kept.requests.add(outcome)
-            if kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
-                kept.sinks.put(records.request_entry(outcome, kept.redactor))
+            self._log(outcome, content)
+
+    def _log(self, outcome: Outcome, content: Content | None) -> None:
+        kept = self._kept
+        if not kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
+            return
+        if outcome.status == 200 and not kept.sampled():
+            return
+        kept.sinks.put(records.request_entry(outcome, kept.redactor, kept.reader.fields_of(content)))
 
     def outside_used(self, message: messages.OutsideUsed) -> None:
         kept, now = self._kept, self._now()

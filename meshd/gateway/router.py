@@ -43,6 +43,7 @@ from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.requests import arrival
+from meshd.gateway.requests.content import ContentCapture
 from meshd.gateway.requests.first_lists import FirstLists
 from meshd.gateway.requests.hooks.chain import HookChain, HookedRequest
 from meshd.gateway.responses.keeper import ResponseKeeper
@@ -109,6 +110,7 @@ class Router:
         self.health_reports = HealthReports(runtime, actors.tell)
         self.cache = ResponseCache(actors.spawn)
         self._spoken = spoken_at()
+        self._content = ContentCapture()
         self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
         self.dispatcher = Dispatcher({path: each.format_name for path, each in self._spoken.items()}, self._infer)
         self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
@@ -183,6 +185,8 @@ class Router:
     async def _infer(self, request: Request) -> None:
         spoken = self._spoken[request.path]
         await arrival.read_body(self._reader, request, spoken.operation)
+        if self._content.wanted:
+            self._content.begin(request, spoken)
         if len(request.body) > arrival.LONG:
             await arrival.read_ahead(self._reader, self.runtime, request, spoken)
         if self.first_lists.expected:
@@ -290,6 +294,7 @@ class Router:
         self.cache.configure(generation.table)
         self.responses.configure(generation.config.responses)
         self.files.configure(generation.config.files)
+        self._content.configure(generation.config.observability.logging)
         self.admission.use(_limits(self._settings))
         self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from meshd.core.events.records import Event
 from meshd.spend.recovered import MOST_SEEN
+from meshd.telemetry.content import ContentReader
 from meshd.telemetry.last_requests import LastRequests
 from meshd.telemetry.metrics.metrics import Metrics
 from meshd.telemetry.otlp_in.once import Once
@@ -36,4 +38,18 @@ class Kept:
     restored: bool = False
     started: float = 0.0
     once: Once = field(default_factory=lambda: Once(0.0))
+    reader: ContentReader = field(init=False)
+    sample_rate: float = 1.0
     seen: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=MOST_SEEN))
+
+    def __post_init__(self) -> None:
+        self.reader = ContentReader(self.redactor)
+
+    def log_requests(self, logging: Any) -> None:
+        """From now on, as the configuration says."""
+        self.sample_rate = logging.sample_rate
+        self.reader = ContentReader(self.redactor, logging.level, logging.max_payload_size, logging.redact_personal)
+
+    def sampled(self) -> bool:
+        """Whether an answered request is to be logged. It is drawn here: apps choose their requests' ids."""
+        return self.sample_rate >= 1.0 or random.random() < self.sample_rate

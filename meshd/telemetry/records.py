@@ -1,11 +1,13 @@
 """Makes entries from events, outcomes, log records and statistics: one line for people, and all fields.
 
-Owns: what a request record holds (`metadata` level: who, what, how it went; never a prompt), and the wording.
+Owns: what a request record holds (who, what, how it went; `content.py` has prompts and answers), and the wording.
 Must never: make an unredacted entry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -45,7 +47,8 @@ def clean_event(event: Event, redactor: Redactor) -> Event:
     return msgspec.structs.replace(event, reason=reason, changed=changed)
 
 
-def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
+def request_entry(outcome: Outcome, redactor: Redactor, content: Mapping[str, Any] = MappingProxyType({})) -> Entry:
+    """content: fields of the request's content, redacted."""
     fields: dict[str, Any] = {
         "request": outcome.request_id,
         "operation": outcome.operation,
@@ -93,6 +96,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
     for name in ("asked", "label", "error", "attempts"):
         if name in fields:
             fields[name] = redactor.value(fields[name])
+    fields |= content
     who = outcome.app or f"uid {outcome.uid}"
     to = f" → {outcome.model}" if outcome.model else ""
     message = (

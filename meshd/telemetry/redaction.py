@@ -48,10 +48,14 @@ class Redactor:
         text = without_keys(text)
         return f"{text[:-_CUT]}…" if cut else text
 
+    def secret_field(self, name: str, value: Any) -> str:
+        """A mask, if fields of this name hold a secret; else ""."""
+        return MASK if value and isinstance(value, str) and _SECRET_FIELDS.search(name) else ""
+
     def value(self, value: Any, name: str = "") -> Any:
         """The same structure of maps, lists and scalars, redacted."""
         if isinstance(value, str):
-            return MASK if value and _SECRET_FIELDS.search(name) else self.text(value)
+            return self.secret_field(name, value) or self.text(value)
         if isinstance(value, dict):
             return {key: self.value(item, str(key)) for key, item in value.items()}
         if isinstance(value, list | tuple):

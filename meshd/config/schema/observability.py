@@ -6,14 +6,15 @@ Must never: choose a sink if none is named; the process does that, depending on 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, Entries, NotBuiltYet, OpenSection, Section, Size
+from meshd.config.schema.base import Duration, Entries, Fraction, NotBuiltYet, OpenSection, Section, Size
 from meshd.core.events.event_type import EventType
 
+PersonalKind = Literal["email", "phone", "iban", "card", "ip", "mac", "ssn"]
 Severity = Literal["debug", "info", "warning", "error", "critical"]
 
 
@@ -45,12 +46,19 @@ class RoutingSinks(SinksSection):
 
 
 class LoggingSinks(SinksSection):
-    level: Annotated[Literal["metadata", "summary", "full"], NotBuiltYet("summary", "full")] = Field(
-        default="metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
+    level: Literal["metadata", "summary", "full"] = Field(
+        default="metadata",
+        description="How much of a request is logged: `metadata`, `summary` (and the first characters of prompt and "
+        "answer) or `full` (and both).",
     )
     redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(default=True, description="Mask keys and tokens.")
-    max_payload_size: Annotated[Size, NotBuiltYet()] = Field(
-        default=65536, description="Bytes of a payload that `full` logs."
+    max_payload_size: Size = Field(default=65536, description="Bytes of a prompt, and of an answer, that `full` logs.")
+    redact_personal: tuple[PersonalKind, ...] = Field(
+        default=tuple(get_args(PersonalKind)),
+        description="Personal data that is masked in prompts and answers.",
+    )
+    sample_rate: Fraction = Field(
+        default=1.0, description="The share of answered requests that is logged; all others always are."
     )
 
 

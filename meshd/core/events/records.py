@@ -73,6 +73,7 @@ class Outcome(Message, frozen=True):
     units: dict[str, int] = {}
     bytes_in: int = 0  # of a request that was passed on unread, and of its answer
     bytes_out: int = 0
+    content: Any = None  # a `Content`, for sinks alone
 
 
 class Event(Message, frozen=True):

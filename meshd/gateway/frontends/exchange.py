@@ -18,6 +18,7 @@ import msgspec
 
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
+from meshd.core.events.content import Content
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.workplaces import NOWHERE, Workplace
 from meshd.host import clock
@@ -131,7 +132,8 @@ class Request:
     was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
     `body` is its fields in JSON. credential: the app's own, which is not in its headers any more. gives_way: others go
     first where it has to wait. upload: None; where the body is read
-    while it comes, that instead of `body`. work: where its caller works.
+    while it comes, that instead of `body`. work: where its caller works. content: what the log gets of it; None if that
+    is nothing.
     """
 
     __slots__ = (
@@ -140,6 +142,7 @@ class Request:
         "begun",
         "body",
         "caller",
+        "content",
         "credential",
         "cut_off",
         "deadline",
@@ -196,6 +199,7 @@ class Request:
         self.arrived = clock.now() if arrived is None else arrived
         self.arrived_at = time.time()
         self.begun = False
+        self.content: Content | None = None
         self.form: Form | None = None
         self.gives_way = False
         self.upload: RawBody | None = None

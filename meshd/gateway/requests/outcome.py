@@ -37,6 +37,7 @@ def outcome(
         exe=caller.exe,
         user=caller.user,
         **attribution.of(request),
+        content=request.content,
         total_time=clock.now() - request.arrived,
         **rest,
     )

@@ -39,8 +39,8 @@ def generation(
     scripted = {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}}
     config = MeshConfig.from_dict(raw or scripted)
     settings = {name: ProviderSettings(name, "c", api_key="the-known-secret") for name in providers}
-    specs = {name: SimpleNamespace(name=name, disabled="", app_keys=False) for name in providers}
-    table = SimpleNamespace(pools={pool.name: pool for pool in pools}, providers=specs)
+    specs = {name: SimpleNamespace(name=name, connector="", disabled="", app_keys=False) for name in providers}
+    table = SimpleNamespace(pools={pool.name: pool for pool in pools}, providers=specs, models={})
     return SimpleNamespace(number=1, config=config, stored=config, providers=settings, source="", table=table)
 
 

@@ -159,7 +159,6 @@ def test_aliases_and_prefixes() -> None:
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
         {"storage": {"durability": "power"}},
-        {"observability": {"logging": {"level": "full"}}},
         {"observability": {"tracing": {"min_severity": "info"}}},
         {"observability": {"routing": "opentelemetry.otlp.v1"}},
         {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from meshd.host.plain_text import harmless, in_json, one_line, printable, stripp
 from meshd.operations.chat import CHAT
 from meshd.sdk.http.credentials import Credentials, secrets_of, without_keys
 from meshd.sdk.provider import ProviderSettings
+from meshd.telemetry.personal_data import RULES
 from meshd.telemetry.redaction import Redactor
 
 SHORT, TIMES = 4_000, 8
@@ -31,7 +33,10 @@ PIECES = (
     "bearer  ", "basic\n", "://", "://a:", "://a:/", "://a@", "://${", "${", "${env:", "${env:a", "${${a}",
     "?a=${", "&a=", "@", "/@", "://a:b", "a:b@", "%41", "%", "\\u0041", "\\", "&#65;",
     "&#", "<a", "< ", "<script ", "<title>", "error ", "quota ", "try again ", "wait 1", "1s", "1.", '"', "'", "{", "[",
-    "data:a", "; ", "\x1b[", "\u202e", "é", "known", "know", "knownsecretknownsecre",
+    "data:a", "a@", "@a.", "a@a.", "a@b.cd ", "1", "1 ", "1-", "1.", "1:", "a:", "::", "(0", "(0)", "+1", "+1 ", "00",
+    "4111", "4111 ", "4111-1111-1111-1111-", "DE89", "DE89 ", "NR12 3456 7890 1234 ", "0:", "00:", "00-", "123-45-",
+    "555-555-",
+    "; ", "\x1b[", "\u202e", "é", "known", "know", "knownsecretknownsecre",
 )  # fmt: skip
 KNOWN = ("knownsecretknownsecret", "know%41nsecret", *(f"known{number:04d}secret" for number in range(60)))
 CREDENTIALS, REDACTOR = Credentials(KNOWN), Redactor(KNOWN)
@@ -70,6 +75,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "wrapped": lambda text: cells.wrapped(text.replace("\n", " "), 80),
     "a body": _body,
     "an error": _error,
+    **{f"personal data: {kind}": partial(rule, mask="") for kind, rule in RULES.items()},
     "an error's line": lambda text: error_answers.of_words(text.encode()),
 }
 
