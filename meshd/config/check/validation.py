@@ -1,7 +1,8 @@
 """Checks every rule of the configuration beyond types, and reports all problems at once.
 
 Owns: the order of the checks, and those across sections (references by name, connectors, capabilities).
-Must never: stop at the first problem, or read anything but the configuration, the registry and the machine's groups.
+Must never: stop at the first problem, or read anything but the configuration, the registry, the packages of connectors
+that the configuration names, and the machine's groups.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from meshd.config.check.aliases import check_aliases
 from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
+from meshd.config.check.packages import use_packages
 from meshd.config.check.pool_checks import RuleChecks
 from meshd.config.check.problems import Places, Problem, problem_in
 from meshd.config.check.proxy import check_proxy
@@ -69,6 +71,7 @@ class Validation:
 
     def run(self) -> list[Problem]:
         self.run_alone()
+        use_packages(self.flat, self._places, self._file, self._found, self.report)
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
         tree = self._capability_tree()
         self._check_models(tree)

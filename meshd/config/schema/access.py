@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Count, Names, NotBuiltYet, Positive, Section, Size, Weight
+from meshd.config.schema.base import Count, Names, Positive, Section, Size, Weight
 from meshd.config.schema.money import BudgetConfig
 from meshd.config.schema.proxy import TokenHash
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class AppMatch(Section):
@@ -70,13 +74,27 @@ class AppConfig(Section):
     admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
 
 
+def _sha256(value: str) -> str:
+    if not _SHA256.fullmatch(value):
+        raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a SHA-256: 64 hexadecimal digits"})
+    return value.lower()
+
+
 class PackageConfig(Section):
-    path: str | None = Field(default=None, description="Path of a zip package.")
-    url: str | None = Field(default=None, description="Its URL.")
-    sha256: str = Field(description="Its checksum.")
+    path: str | None = Field(default=None, description="The file; relative to the configuration file's folder.")
+    url: str | None = Field(default=None, description="Its address, instead of `path`.")
+    sha256: Annotated[str, AfterValidator(_sha256)] = Field(description="The SHA-256 of its content.")
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a `path` or a `url`"})
+        return self
 
 
 class ConnectorsConfig(Section):
-    packages: Annotated[tuple[PackageConfig, ...], NotBuiltYet()] = Field(
-        default=(), description="Zip packages of connectors, each with a mandatory `sha256`."
+    packages: tuple[PackageConfig, ...] = Field(
+        default=(),
+        description="Zip packages of connectors, such as wheels: each a map with `path` or `url`, and the `sha256` of "
+        "its content, which is required.",
     )

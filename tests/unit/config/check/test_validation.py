@@ -155,7 +155,6 @@ def test_aliases_and_prefixes() -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        {"connectors": {"packages": [{"path": "x", "sha256": "0"}]}},
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
         {"storage": {"durability": "power"}},
