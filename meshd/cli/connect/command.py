@@ -33,6 +33,9 @@ def connect(
         str | None, typer.Option(help="The pool to use. Default: the first whose models call tools.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="The listener's address. Default: as the daemon says.")] = None,
+    usage: Annotated[
+        bool, typer.Option("--usage", help="Only let it report what it uses, such as of its own subscription.")
+    ] = False,
     restore: Annotated[bool, typer.Option("--restore", help="Put the settings back as they were.")] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Only show the change.")] = False,
     show_list: Annotated[
@@ -48,6 +51,7 @@ def connect(
 
     $ meshctl connect claude
     $ meshctl connect claude --restore
+    $ meshctl connect codex --usage
     """
     if show_list or tool is None:
         _list(as_json)
@@ -55,6 +59,10 @@ def connect(
     found = TOOLS.get(tool)
     if found is None:
         raise daemon.Misused(no_such("tool", tool, TOOLS))
+    if usage and not found.reports:
+        can = ", ".join(name for name, each in TOOLS.items() if each.reports)
+        raise daemon.Misused(f"{found.title} cannot report its usage to a mesh; these can: {can}")
+    found = found.reporting if usage else found
     home = backups.home()
     if restore:
         changes = plan.to_restore(found, os.environ, home)
@@ -68,7 +76,7 @@ def connect(
         kept = plan.restore(found, changes, os.environ, home)
     elif done:
         plan.connect(found, changes, os.environ, home)
-    _tell(found, changes, kept, done=done, restore=restore, as_json=as_json)
+    _tell(found, changes, kept, done=done, restore=restore, usage=usage, as_json=as_json)
 
 
 def _mesh(url: str | None, model: str | None) -> mesh.Mesh:
@@ -104,7 +112,9 @@ def _agreed(changes: list[Change], *, only_print: bool, yes: bool, as_json: bool
     return typer.confirm("Write this?", err=True)
 
 
-def _tell(tool: Tool, changes: list[Change], kept: list[Any], *, done: bool, restore: bool, as_json: bool) -> None:
+def _tell(
+    tool: Tool, changes: list[Change], kept: list[Any], *, done: bool, restore: bool, usage: bool, as_json: bool
+) -> None:
     paths = [str(change.path) for change in changes if not change.is_none]
     if as_json:
         found = {"tool": tool.name, "written": done, "files": paths, "kept": [str(path) for path in kept]}
@@ -120,8 +130,9 @@ def _tell(tool: Tool, changes: list[Change], kept: list[Any], *, done: bool, res
     elif not paths:
         out.say(f"{tool.title} is connected already.", out.GOOD)
     else:
-        out.say(f"{tool.title} uses this mesh. `meshctl connect {tool.name} --restore` undoes it.", out.GOOD)
-    if tool.note and not restore:
+        does = "reports its usage to" if usage else "uses"
+        out.say(f"{tool.title} {does} this mesh. `meshctl connect {tool.name} --restore` undoes it.", out.GOOD)
+    if tool.note and not restore and not usage:
         out.say(tool.note)
 
 

@@ -164,6 +164,6 @@ def _masked(line: str) -> str:
 
 
 def _mask(setting: re.Match[str]) -> str:
-    if not is_secret_key(setting[2]) or _HARMLESS.fullmatch(setting[3].strip()):
+    if not (is_secret_key(setting[2]) or setting[2].endswith("_HEADERS")) or _HARMLESS.fullmatch(setting[3].strip()):
         return setting[0]
     return f"{setting[1]}{MASK}"

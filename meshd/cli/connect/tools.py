@@ -32,7 +32,8 @@ class File(msgspec.Struct, frozen=True):
 class Tool(msgspec.Struct, frozen=True):
     """name: on the command line. programs: any of them shows that it is installed. home: its folder below the home
     directory; variable: an environment variable that names another. base: the variable of the XDG directory that its
-    folder is in. keeps_key: a token can be in its settings. note: what else there is to do."""
+    folder is in. keeps_key: a token can be in its settings. note: what else there is to do. reports: what is to be in
+    them if it only reports its usage; empty if it cannot."""
 
     name: str
     title: str
@@ -43,6 +44,12 @@ class Tool(msgspec.Struct, frozen=True):
     base: str = ""
     keeps_key: bool = True
     note: str = ""
+    reports: tuple[File, ...] = ()
+
+    @property
+    def reporting(self) -> Tool:
+        """The same program, which keeps its own account and reports what it uses."""
+        return msgspec.structs.replace(self, files=self.reports)
 
     def folder(self, environ: Mapping[str, str], home: Path) -> Path:
         given, base = environ.get(self.variable, ""), environ.get(self.base, "")
@@ -87,6 +94,28 @@ def _codex(mesh: Mesh) -> list[Edit]:
     ]
     window = mesh.default.window
     return edits if window is None else [Edit(("model_context_window",), window), *edits]
+
+
+# Their exports of usage. docs.claude.com/en/docs/claude-code/monitoring-usage,
+# developers.openai.com/codex/config-advanced (2026-11-28). Claude Code's variables are those for logs alone, so that
+# other exports of the user's stay as they are.
+def _claude_usage(mesh: Mesh) -> list[Edit]:
+    variables = {
+        "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{mesh.v1}/logs",
+    }
+    if mesh.token:
+        variables["OTEL_EXPORTER_OTLP_LOGS_HEADERS"] = f"Authorization=Bearer {mesh.token}"
+    return [Edit(("env", name), value) for name, value in variables.items()]
+
+
+def _codex_usage(mesh: Mesh) -> list[Edit]:
+    exporter: dict[str, Any] = {"endpoint": f"{mesh.v1}/logs", "protocol": "binary"}
+    if mesh.token:
+        exporter["headers"] = {"Authorization": f"Bearer {mesh.token}"}
+    return [Edit(("otel", "exporter"), {"otlp-http": exporter})]
 
 
 # opencode. opencode.ai/docs/providers, /docs/config, the schema opencode.ai/config.json; read by opencode 1.18.33
@@ -225,6 +254,7 @@ TOOLS: Mapping[str, Tool] = {
             ".claude",
             (File(("settings.json",), "json", _claude),),
             variable="CLAUDE_CONFIG_DIR",
+            reports=(File(("settings.json",), "json", _claude_usage),),
         ),
         Tool(
             "codex",
@@ -233,6 +263,7 @@ TOOLS: Mapping[str, Tool] = {
             ".codex",
             (File(("config.toml",), "toml", _codex),),
             variable="CODEX_HOME",
+            reports=(File(("config.toml",), "toml", _codex_usage),),
         ),
         Tool(
             "opencode",

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from modelmesh import OpenAIClient
 from tests.conformance.install import directory, missing
 from tests.integration.dashboard.conftest import CONFIG, Dashboard
+from tests.support.otlp import claude_event, logs
 from tests.support.ports import free_port
 from tests.support.waiting import WAIT
 
@@ -116,6 +118,17 @@ def test_an_answer_streams_and_a_decision_is_explained(shown: Shown) -> None:
     shown.sees("slow.chat, first token")
     shown.page.get_by_role("button", name="Explain").click()
     shown.sees("slow.chat would answer.")
+
+
+def test_usage_by_project_shows_what_agents_spend_elsewhere(shown: Shown, dashboard: Dashboard) -> None:
+    event = claude_event("s1", cost_usd=0.75) | {"event.name": "claude_code.api_request"}
+    told = httpx.post(f"{dashboard.url}/v1/logs", json=logs(event, **{"mesh.project": "web"}), timeout=WAIT)
+    assert told.status_code == 200, told.text
+    shown.part("Usage")
+    shown.page.get_by_role("button", name="project").click()
+    shown.sees("outside the mesh")
+    shown.sees("web")
+    shown.sees("$0.75")
 
 
 def test_usage_is_drawn(shown: Shown, dashboard: Dashboard) -> None:

@@ -231,6 +231,28 @@ def test_codex(tmp_path: Path) -> None:
     }
 
 
+REPORTING = [tool for tool in TOOLS.values() if tool.reports]
+
+
+@pytest.mark.parametrize("tool", REPORTING, ids=lambda tool: tool.name)
+def test_only_its_usage_is_reported(tool: Tool, tmp_path: Path) -> None:
+    prepared(tool, tmp_path)
+    before = files_of(tmp_path)
+    changes = connect(tool.reporting, tmp_path, GUARDED)
+    [change] = changes
+    assert TOKEN not in change.diff()
+    text = change.path.read_text()
+    assert "http://127.0.0.1:8741/v1/logs" in text
+    assert f"Bearer {TOKEN}" in text
+    assert "ANTHROPIC_BASE_URL" not in text
+    assert "model_provider" not in text
+    assert stat.S_IMODE(change.path.stat().st_mode) & 0o077 == 0
+    connect(tool, tmp_path)
+    assert "v1/logs" not in change.path.read_text(), "what was written before is undone"
+    restore(tool, tmp_path)
+    assert files_of(tmp_path) == before
+
+
 def test_codex_has_its_settings_above_the_tables(tmp_path: Path) -> None:
     path = tmp_path / ".codex" / "config.toml"
     path.parent.mkdir()

@@ -10,7 +10,7 @@ const SPANS = {
   day: { by: "hour", step: 3600, points: 24, label: (name) => name.slice(11) },
   month: { by: "day", step: 86400, points: 30, label: (name) => name.slice(5) },
 };
-const GROUPS = ["model", "provider", "pool", "app"];
+const GROUPS = ["model", "provider", "pool", "app", "project", "agent"];
 let span = "hour";
 let group = "model";
 
@@ -60,13 +60,16 @@ function choice(legend, names, chosen, choose, shown) {
 
 function split(found) {
   const rows = [...found].sort((one, other) => other.cost_total - one.cost_total || other.requests_total - one.requests_total);
+  const elsewhere = rows.some((row) => row.outside_cost || row.outside_requests);  // by agents' own subscriptions
   const cells = rows.map((row) => [
     row.name || "(none)", count(row.requests_total), h("span", { class: row.requests_failed ? "bad" : null }, count(row.requests_failed)),
     tokens(row), seconds(row.latency_p50), seconds(row.latency_p95), usd(row.cost_total),
+    ...(elsewhere ? [usd(row.outside_cost ?? 0)] : []),
   ]);
   const columns = [
     { name: group }, { name: "requests", right: true }, { name: "failed", right: true }, { name: "tokens in + out", right: true, minor: true },
     { name: "p50", right: true, minor: true }, { name: "p95", right: true, minor: true }, { name: "cost", right: true },
+    ...(elsewhere ? [{ name: "outside the mesh", right: true }] : []),
   ];
   return table(`Usage by ${group}`, columns, cells, "Nothing was asked in this time.");
 }
