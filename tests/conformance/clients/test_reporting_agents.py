@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.clients.conftest import CONFIG
 from tests.support.client.doors import Door, proxy
 from tests.support.waiting import until
 
@@ -18,7 +19,7 @@ def counting(module_meshd: Any, module_short: Path) -> Any:
     """The mesh that takes the reports; the agents ask `daemon`, as if that were their vendor."""
     place = module_short / "counting"
     place.mkdir()
-    return module_meshd({"proxy": proxy(place), "models": {}, "discovery": {"local": {"enabled": False}}})
+    return module_meshd({**CONFIG, "proxy": proxy(place)})
 
 
 @pytest.fixture
