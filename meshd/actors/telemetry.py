@@ -158,7 +158,7 @@ class TelemetryActor(MeshActor):
             return
         if outcome.status == 200 and not kept.sampled():
             return
-        kept.sinks.put(records.request_entry(outcome, kept.redactor, kept.reader.fields_of(content)))
+        kept.sinks.put(records.request_entry(outcome, kept.redactor, kept.content_fields(content)))
 
     def outside_used(self, message: messages.OutsideUsed) -> None:
         kept, now = self._kept, self._now()

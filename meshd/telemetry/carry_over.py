@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from meshd.core.events.content import Content
 from meshd.core.events.records import Event
 from meshd.spend.recovered import MOST_SEEN
-from meshd.telemetry.content import ContentReader
 from meshd.telemetry.last_requests import LastRequests
 from meshd.telemetry.metrics.metrics import Metrics
 from meshd.telemetry.otlp_in.once import Once
@@ -17,13 +17,16 @@ from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
 from meshd.telemetry.statistics.statistics import Statistics
 
+if TYPE_CHECKING:
+    from meshd.telemetry.content import ContentReader
+
 RECENT = 200
 
 
 @dataclass(slots=True, eq=False)
 class Kept:
     """seen: the requests counted recently, and when. recent: the last events. requests: the last requests. restored:
-    stored data has been read, so it may be overwritten. once: of what agents report."""
+    stored data has been read, so it may be overwritten. once: of what agents report. reader: if contents are logged."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)
@@ -38,17 +41,27 @@ class Kept:
     restored: bool = False
     started: float = 0.0
     once: Once = field(default_factory=lambda: Once(0.0))
-    reader: ContentReader = field(init=False)
+    reader: ContentReader | None = None
     sample_rate: float = 1.0
     seen: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=MOST_SEEN))
-
-    def __post_init__(self) -> None:
-        self.reader = ContentReader(self.redactor)
 
     def log_requests(self, logging: Any) -> None:
         """From now on, as the configuration says."""
         self.sample_rate = logging.sample_rate
-        self.reader = ContentReader(self.redactor, logging.level, logging.max_payload_size, logging.redact_personal)
+        self.reader = None
+        if logging.level != "metadata":
+            from meshd.telemetry.content import ContentReader  # it knows every API's conversations
+
+            self.reader = ContentReader(self.redactor, logging.level, logging.max_payload_size, logging.redact_personal)
+
+    def content_fields(self, content: Content | None) -> dict[str, Any]:
+        """What the log says of a request's content, which is released."""
+        if content is None:
+            return {}
+        if self.reader is not None:
+            return self.reader.fields_of(content)
+        content.release()
+        return {}
 
     def sampled(self) -> bool:
         """Whether an answered request is to be logged. It is drawn here: apps choose their requests' ids."""

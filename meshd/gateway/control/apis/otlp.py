@@ -17,8 +17,6 @@ from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.media import unsupported
 from meshd.gateway.runtime import Runtime
-from meshd.telemetry.otlp_in import export
-from meshd.telemetry.otlp_in.usage import uses
 from meshd.telemetry.statistics.outside import OutsideUse
 from modelmesh.errors import InvalidRequestError
 
@@ -41,6 +39,8 @@ class Otlp(Group):
 
     async def take(self, signal: str, request: Request, rest: str) -> None:
         """Raises InvalidRequestError."""
+        from meshd.telemetry.otlp_in import export  # few daemons receive any
+
         form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if form not in _ANSWERS:
             raise unsupported(request, form or "a body without a content type", f"{_JSON} and {_PROTOBUF}", "send that")
@@ -69,4 +69,7 @@ class Otlp(Group):
 
 def _read(body: bytes, signal: str, *, json: bool, gzip: bool) -> list[OutsideUse]:
     """Raises ValueError."""
+    from meshd.telemetry.otlp_in import export
+    from meshd.telemetry.otlp_in.usage import uses
+
     return uses(export.read(body, signal, json=json, gzip=gzip), signal)
