@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd.catalogue.known import ModelRow, provider_row
+from meshd.catalogue.retirements import retirement
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.known_models import KnownModels
 from meshd.compilation.listed_names import ListedNames
@@ -277,6 +278,8 @@ def _configured(
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults={**(known.parameters if known else {}), **model.defaults},
         overrides=model.overrides,
+        retires=retirement(connector, model.model),
+        priced_on=_priced_on(known, model.pricing, provider.pricing),
         **_limits(connector, model.model, pricing),
     )
 
@@ -307,8 +310,15 @@ def _discovered(
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
         origin=Origin.FOUND if settings.found else Origin.CATALOGUE if known and known.capabilities else Origin.LISTED,
+        retires=entry.get("retires") or retirement(connector, entry["id"]),
+        priced_on=_priced_on(known, provider.pricing),
         **_limits(connector, entry["id"], pricing),
     )
+
+
+def _priced_on(known: ModelRow | None, *configured: PricingConfig) -> str:
+    """The day of the catalogue's prices, if they count."""
+    return known.date if known is not None and known.prices and not any(map(_given, configured)) else ""
 
 
 def _limits(connector: str, model: str, pricing: Pricing) -> dict[str, Any]:

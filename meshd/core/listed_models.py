@@ -4,6 +4,7 @@ package."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from typing import Any
 
 from meshd.sdk.provider import ModelListing
@@ -18,6 +19,18 @@ def count(value: Any) -> int | None:
     """A positive number of tokens, None for anything else."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if number and 1 <= value <= LARGEST_COUNT else None
+
+
+def day(value: Any) -> str:
+    """As `2026-12-31`, from a date, a time or the seconds of one; "" for anything else."""
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value[:10]).isoformat()
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        pass
+    return ""
 
 
 def is_id(value: Any) -> bool:
@@ -44,6 +57,7 @@ def _sound(model: ModelListing) -> ModelListing:
         count(model.max_output_tokens),
         _words(model.features),
         bool(model.deprecated),
+        day(model.retires),
     )
 
 

@@ -51,6 +51,7 @@ from meshd.gateway.responses.store import TABLE, ResponseStore
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, spoken_at
 from meshd.gateway.upkeep import wall_clock
+from meshd.gateway.upkeep.announcements import ANNOUNCED, Announcements
 from meshd.gateway.upkeep.health_reports import HealthReports
 from meshd.gateway.upkeep.model_lists import ModelLists
 from meshd.gateway.upkeep.probes import Probes
@@ -106,7 +107,10 @@ class Router:
         self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)
         self.segments = SpendSegments(ledger, actors.tell)
         self.probes = Probes(runtime, actors.tell)
-        self.model_lists = ModelLists(runtime, actors.tell)
+        self.announcements = Announcements(runtime, actors.tell)
+        if before is not None:
+            self.announcements.known = before.announcements.known
+        self.model_lists = ModelLists(runtime, actors.tell, self.announcements)
         self.health_reports = HealthReports(runtime, actors.tell)
         self.cache = ResponseCache(actors.spawn)
         self._spoken = spoken_at()
@@ -252,6 +256,7 @@ class Router:
         self.files.restore(restored.tables.get(FILES, {}), restored.directory)
         self.batches.restore(restored.tables.get(BATCHES, {}), restored.begun | restored.answered)
         self.admission.interrupt(restored.begun | restored.answered)
+        self.announcements.restore(restored.tables.get(ANNOUNCED, {}))
 
     def every_few_seconds(self) -> None:
         """Save counters, and drop what has expired, outside of any request."""
@@ -262,6 +267,7 @@ class Router:
         self.responses.store.sweep()
         self.files.sweep()
         self.batches.store.sweep()
+        self.announcements.look()
 
     def save_counters(self) -> None:
         """Save the counters that changed since the last call, and what waits for a disk."""
@@ -300,6 +306,7 @@ class Router:
         for frontend in self._frontends:
             frontend.reloaded()
         self._announce_membership(before, generation.table)
+        self.announcements.committed()
         refused = [id for id, known in state.models.items() if known.refused]
         features.forget_changed(state, before, generation.table)
         if previous is not None:

@@ -24,7 +24,8 @@ from meshd.spend.journal import JournalWriter
 @dataclass(slots=True)
 class Runtime:
     """config (None before the first), table and apps are replaced at a reload; a request keeps the table that it began
-    with. ledger: records, before an attempt is sent, what it may cost, and afterwards what it did cost."""
+    with. ledger: records, before an attempt is sent, what it may cost, and afterwards what it did cost. retires: the
+    day from which a model is not served, where that is known."""
 
     state: MeshState
     pipeline: Pipeline
@@ -36,5 +37,6 @@ class Runtime:
     keys: KeyRenewal
     config: RunningConfig | None = None
     secrets: SecretStandings = field(default_factory=SecretStandings)
+    retires: dict[str, str] = field(default_factory=dict)
     table: RoutingTable = field(default_factory=RoutingTable.empty)
     apps: AppMatcher = field(default_factory=lambda: AppMatcher(RoutingTable.empty()))

@@ -11,8 +11,8 @@ class StateChanged(Message, frozen=True):
     """A part of the router's state that survives a restart → state. key: (table, id). value: None if it was removed.
 
     Tables: member (by its `member_key`), model, provider, pool, keys (a provider's keys that are set aside),
-    response, file, batch (by a hash of owner and id). durable: it is written at once (unless the policy is
-    `in-memory`), as for an operator's decision.
+    response, file, batch (by a hash of owner and id), announced (what has been said of a model's prices and end).
+    durable: it is written at once (unless the policy is `in-memory`), as for an operator's decision.
     """
 
     table: str

@@ -110,7 +110,8 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A model as the provider lists it. `id` is the provider's own; capabilities are leaf ids or aliases."""
+    """A model as the provider lists it. `id` is the provider's own; capabilities are leaf ids or aliases. retires: the
+    day from which it is not served, as `2026-12-31`; "" if none is announced."""
 
     id: str
     capabilities: tuple[str, ...] = ()
@@ -118,6 +119,7 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     deprecated: bool = False
+    retires: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """With its defaults, as in messages between actors and in saved lists."""
@@ -128,6 +130,7 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
             "max_output_tokens": self.max_output_tokens,
             "features": list(self.features),
             "deprecated": self.deprecated,
+            "retires": self.retires,
         }
 
 

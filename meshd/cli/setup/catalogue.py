@@ -61,7 +61,7 @@ def list_models(
         if as_json:
             out.print_json({"data": found})
             return
-        columns = ["model", "capabilities", "context", "input", "output", "cached", "date"]
+        columns = ["model", "capabilities", "context", "input", "output", "cached", "date", "retired on"]
         keys = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
         cells = [
             [
@@ -70,6 +70,7 @@ def list_models(
                 out.compact(each["context_window"]) if each["context_window"] else "",
                 *(out.get(each["prices"], key) or "" for key in keys),
                 each["date"],
+                each["retires"] or "",
             ]
             for each in found
         ]
@@ -229,6 +230,8 @@ def _values(change: Change) -> list[str]:
 
 
 def _described(row: ModelRow) -> dict[str, Any]:
+    from meshd.catalogue.retirements import retirement
+
     return {
         "provider": row.provider,
         "id": row.id,
@@ -242,6 +245,7 @@ def _described(row: ModelRow) -> dict[str, Any]:
         "images": list(row.images),
         "source": row.source,
         "date": row.date,
+        "retires": retirement(row.provider, row.id) or None,
     }
 
 

@@ -46,7 +46,7 @@ def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
                 out.count(model.get("failures")),
                 out.seconds(out.get(model, "latency", "p50")),
                 out.usd(model.get("cost")),
-                model.get("reason") or failing(model),
+                model.get("reason") or failing(model) or _ends(model),
             ]
             for model in found
         ],
@@ -66,6 +66,7 @@ def _model(model: Mapping[str, Any]) -> None:
             ("provider's name", model.get("model")),
             ("state", status(model)),
             ("reason", model.get("reason") or failing(model)),
+            ("retired on", model.get("retires")),
             ("capabilities", model.get("capabilities")),
             ("features", features),
             ("pools", model.get("pools")),
@@ -84,6 +85,10 @@ def _model(model: Mapping[str, Any]) -> None:
         ]
     )
     show_limits(model)
+
+
+def _ends(model: Mapping[str, Any]) -> str:
+    return f"to be retired on {model['retires']}" if model.get("retires") else ""
 
 
 def _headroom(headroom: Any) -> str:

@@ -28,8 +28,10 @@ class EventType(enum.StrEnum):
     LOCAL_SERVER_DISTRUSTED = "local_server_distrusted"
     MODEL_ACTIVATED = "model_activated"
     MODEL_DEACTIVATED = "model_deactivated"
+    MODEL_DEPRECATED = "model_deprecated"
     MODEL_ROTATED = "model_rotated"
     POOL_MEMBERSHIP_CHANGED = "pool_membership_changed"
+    PRICE_CHANGED = "price_changed"
     PROVIDER_DEACTIVATED = "provider_deactivated"
     PROVIDER_HEALTH_CHANGED = "provider_health_changed"
     PROVIDER_RECOVERED = "provider_recovered"
@@ -62,8 +64,10 @@ MEANINGS: Final[Mapping[EventType, str]] = {
     EventType.LOCAL_SERVER_DISTRUSTED: "A model server of this machine is not used, because another user runs it.",
     EventType.MODEL_ACTIVATED: "A model may be asked again.",
     EventType.MODEL_DEACTIVATED: "A model is set aside; `cause` says why, and `changed.until` until when.",
+    EventType.MODEL_DEPRECATED: "A model is to be retired, as `changed.day` says; said again when it is near.",
     EventType.MODEL_ROTATED: "A pool has moved to another model.",
     EventType.POOL_MEMBERSHIP_CHANGED: "A pool has other models than before.",
+    EventType.PRICE_CHANGED: "A model has other prices; `changed.prices` has the old and the new ones.",
     EventType.PROVIDER_DEACTIVATED: "All models of a provider are set aside.",
     EventType.PROVIDER_HEALTH_CHANGED: "Probes of a provider have begun to fail, or to succeed.",
     EventType.PROVIDER_RECOVERED: "A provider may be asked again.",

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.listed_models import MOST_MODELS, count, is_id
+from meshd.core.listed_models import MOST_MODELS, count, day, is_id
 from meshd.formats.errors.not_answers import Broken
 from meshd.sdk.provider import ModelListing
 from meshd.sdk.reading import lenient
@@ -110,8 +110,17 @@ def _listing(entry: Any) -> ModelListing | None:
         max_output_tokens=count(_dict(entry.get("top_provider")).get("max_completion_tokens"))
         or count(entry.get("max_completion_tokens") or entry.get("max_output_tokens")),
         features=_features(entry),
-        deprecated=bool(entry.get("deprecated") or entry.get("deprecation")) or entry.get("active") is False,
+        deprecated=bool(entry.get("deprecated")) or entry.get("active") is False,
+        retires=_retires(entry),
     )
+
+
+def _retires(entry: dict[str, Any]) -> str:
+    """OpenAI's, OpenRouter's and Mistral's day; Azure's is that of the inference."""
+    ends = entry.get("deprecation")
+    if isinstance(ends, dict):
+        ends = ends.get("inference")
+    return day(entry.get("shutdown_date") or entry.get("expiration_date") or ends)
 
 
 def _capabilities(model: str, entry: dict[str, Any]) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ _OF_STANDING = frozenset(
     {
         EventType.MODEL_ACTIVATED,
         EventType.MODEL_DEACTIVATED,
+        EventType.MODEL_DEPRECATED,
         EventType.MODEL_ROTATED,
         EventType.POOL_MEMBERSHIP_CHANGED,
         EventType.PROVIDER_DEACTIVATED,

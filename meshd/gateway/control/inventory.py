@@ -16,7 +16,7 @@ from meshd.gateway.requests import arrival
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
-from meshd.routing.table.specs import UnknownModel
+from meshd.routing.table.specs import ModelSpec, UnknownModel
 from modelmesh.errors import NotFoundError
 from modelmesh.version import VERSION
 from modelmesh.wording import no_such
@@ -62,10 +62,14 @@ class Inventory(Group):
     async def models(self, call: Call) -> dict[str, Any]:
         view, app, wanted = self._view(call), self.reader(call).app, call.query.get("id")
         if wanted is None:
-            return {"data": [view.model(model) for model in allowed_models(app, view.table)]}
+            return {"data": [self._described(view, model) for model in allowed_models(app, view.table)]}
         if wanted not in view.table.models:
             raise arrival.unknown_model(UnknownModel(wanted, view.table.nearest(wanted)), view.table, app)
-        return {"data": [view.model(view.table.models[self.visible(call, wanted).pool.members[0]])]}
+        model = view.table.models[self.visible(call, wanted).pool.members[0]]
+        return {"data": [self._described(view, model)]}
+
+    def _described(self, view: views.View, model: ModelSpec) -> dict[str, Any]:
+        return {**view.model(model), "retires": self.runtime.retires.get(model.id)}
 
     async def providers(self, call: Call) -> dict[str, Any]:
         wanted, names = call.query.get("name"), self.reader(call).providers()

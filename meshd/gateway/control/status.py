@@ -22,7 +22,7 @@ from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.http.listeners import Listeners
 from meshd.gateway.frontends.ipc.server import IpcServer
-from meshd.gateway.reports import views
+from meshd.gateway.reports import ends, views
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
@@ -77,6 +77,7 @@ class Status(Group):
             self.ask("discovery", messages.DiscoveryRemarks(), []),
         )
         said = dict.fromkeys(str(row["details"]["remark"]) for row in providers if row.get("details", {}).get("remark"))
+        ending = ends.remarks(runtime.retires, runtime.table)
         found = {
             "version": VERSION,
             "pid": supervisor.get("pid", 0),
@@ -104,7 +105,7 @@ class Status(Group):
             "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
             "secrets": msgspec.to_builtins(runtime.secrets),
-            "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks, *said],
+            "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks, *said, *ending],
             "lacks": outcomes.shortages.lately(now),
         }
         return reader.shown("status", found)

@@ -15,6 +15,7 @@ from meshd.core.events.cause import Cause, Why
 from meshd.core.listed_models import sound
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
+from meshd.gateway.upkeep.announcements import Announcements
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.availability import recovery
@@ -30,9 +31,10 @@ AT_ONCE = 8
 class ModelLists:
     """For one router. Its coroutine raises only CancelledError."""
 
-    def __init__(self, runtime: Runtime, tell: Tell) -> None:
+    def __init__(self, runtime: Runtime, tell: Tell, announcements: Announcements) -> None:
         self._runtime = runtime
         self._tell = tell
+        self._announcements = announcements
         self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
 
     async def models(self, message: messages.ListModels) -> None:
@@ -56,6 +58,7 @@ class ModelLists:
         if not error and not found:
             error = "it lists no models"  # that may be temporary, and removes nothing
         if not error:
+            self._announcements.listed(message.provider, found)
             self.compare(message.provider, {model["id"] for model in found if not model["deprecated"]})
         self._tell("discovery", messages.ModelsListed(message.provider, found, error))
 
@@ -108,4 +111,5 @@ def _merged(listed: ModelListing, details: ModelListing) -> ModelListing:
         details.max_output_tokens or listed.max_output_tokens,
         details.features or listed.features,
         details.deprecated or listed.deprecated,
+        details.retires or listed.retires,
     )

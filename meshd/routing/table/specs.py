@@ -146,6 +146,8 @@ class ModelSpec:
     cache_write_percent: int = 200  # of the input price, for writes to a 5-minute cache
     caches_unasked: bool = False  # it writes to its cache on its own, and charges for it
     files_cost_more: bool = False  # than their tokens
+    retires: str = ""  # the day from which its provider does not serve it, as `2026-12-31`; "" if none is known
+    priced_on: str = ""  # the day of its prices in the catalogue; "" if they are configured
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from meshd.catalogue import known as catalogue
 from meshd.catalogue.known import ModelRow, load_models
+from meshd.catalogue.retirements import RetirementRow, load_retirements, retirement
 from meshd.compilation.compile import prices_of
 from meshd.config.schema import PricingConfig
 from meshd.config.schema.routing.models import FeaturesConfig
@@ -223,3 +225,17 @@ def test_how_a_provider_continues_with_an_answer_is_one_of_the_known_ways() -> N
     assert of["mistral.api.v1"] == "prefix"
     assert of["moonshot.kimi.v1"] == "partial"
     assert of["vllm.local.v1"] == "final_message"
+
+
+@pytest.mark.parametrize("row", load_retirements(), ids=lambda row: f"{row.provider} {row.day}")
+def test_a_retirement_names_a_day_and_its_source(row: RetirementRow) -> None:
+    assert row.provider in PROVIDERS
+    assert date.fromisoformat(row.day).isoformat() == row.day
+    assert row.models == tuple(dict.fromkeys(row.models))
+    assert row.source.startswith("https://")
+    assert date.fromisoformat(row.date) >= date(2026, 11, 28)
+
+
+def test_a_retirement_is_found_by_an_old_spelling_of_its_provider() -> None:
+    assert retirement("groq.inference.v1", "llama-3.1-8b-instant") == "2026-08-16"
+    assert retirement("openai.llm.v1", "gpt-none") == retirement("acme.llm.v1", "gpt-5") == ""

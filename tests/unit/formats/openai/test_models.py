@@ -45,6 +45,11 @@ CHAT, EMBED = ("chat-completion",), ("text-embeddings",)
             },
         ),
         ({"id": "x", "active": False, "context_window": 8192}, {"deprecated": True, "context_window": 8192}),  # Groq
+        ({"id": "x", "shutdown_date": "2026-12-11"}, {"retires": "2026-12-11", "deprecated": False}),  # OpenAI
+        ({"id": "x", "shutdown_date": None, "expiration_date": "2027-01-01"}, {"retires": "2027-01-01"}),  # OpenRouter
+        ({"id": "x", "deprecation": "2026-12-01T12:00:00Z"}, {"retires": "2026-12-01", "deprecated": False}),  # Mistral
+        ({"id": "x", "deprecation": {"fine_tune": 1, "inference": 1798675200}}, {"retires": "2026-12-31"}),  # Azure
+        ({"id": "x", "deprecation": "soon", "shutdown_date": ["x"], "expiration_date": 1e300}, {"retires": ""}),
         ({"id": "m", "type": "vlm", "max_context_length": 7, "capabilities": ["tool_use"]}, {"features": ("tool_calling",)}),  # noqa: E501
     ],
 )  # fmt: skip

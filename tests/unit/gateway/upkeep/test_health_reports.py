@@ -13,7 +13,7 @@ async def test_a_provider_that_is_back_has_its_secrets_resolved_again(reload: bo
     gateway = Gateway(config={"secrets": {"reload_on_rotation": reload}}, secret_names={"a": ("KEY",)})
     gateway.runtime.state.provider("a").availability.standby = True
     gateway.router.health_reports.take(messages.HealthReport("a", True, 1.0, 0.1))
-    assert not gateway.told
+    assert not gateway.told_of(messages.RefreshSecret)
     report = messages.HealthReport("a", True, 1.0, 0.1, probed=True, answered=True)
     gateway.router.health_reports.take(report)
     assert [each.names for each in gateway.told_of(messages.RefreshSecret)] == expected
