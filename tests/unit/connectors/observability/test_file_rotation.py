@@ -76,7 +76,8 @@ def test_logrotate(tmp_path: Path, way: str) -> None:
     path, state, config = tmp_path / "mesh.jsonl", tmp_path / "state", tmp_path / "rotate.conf"
     config.write_text(f"{path} {{\n  rotate 9\n  size 1\n  missingok\n  nocompress\n  {way}\n}}\n")
     config.chmod(0o600)
-    sink, done, written = FileSink({"path": str(path)}), threading.Event(), []
+    sink, done = FileSink({"path": str(path)}), threading.Event()
+    written: list[int] = []
 
     def write() -> None:
         while not done.is_set():

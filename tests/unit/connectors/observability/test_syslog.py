@@ -115,7 +115,10 @@ class Rsyslogd:
         return [json.loads(line) for line in text.splitlines() if "meshd-of-a-test" in line]
 
     def says(self, text: str) -> dict[str, str]:
-        return until(lambda: next((each for each in self.got() if text in each["message"]), None), what=text)
+        found: dict[str, str] = until(
+            lambda: next((each for each in self.got() if text in each["message"]), None), what=text
+        )
+        return found
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +13,10 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from meshd.connectors.observability.webhook.delivery import key_of, signature
 from meshd.connectors.observability.webhook.sink import WebhookSink
 from meshd.sdk.observability import Entry
+from tests.support.sinks.receiver import Receiver
 from tests.support.waiting import until
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-
-
-class Receiver(ThreadingHTTPServer):
-    """Answers with the next of `statuses`, the last one again and again. got: headers and body of each request."""
-
-    daemon_threads = True
-
-    def __init__(self, *statuses: int, port: int = 0) -> None:
-        self.statuses = list(statuses) or [204]
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.got.append((dict(self.headers), body))
-                receiver.gate.wait(20)
-                self.send_response(receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0])
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", port), Handler)
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook"
-
-    def entries(self) -> list[str]:
-        return [each["message"] for _, body in list(self.got) for each in json.loads(body)["data"]]
-
-    def stop(self) -> None:
-        self.gate.set()
-        self.shutdown()
-        self.server_close()
 
 
 @pytest.fixture
