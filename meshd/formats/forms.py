@@ -16,7 +16,6 @@ import msgspec
 
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.form import Form, Part
-from meshd.sdk.reading.audio.length import seconds_of
 from meshd.sdk.reading.documents.pages import pages_of
 from modelmesh.errors import InvalidRequestError
 from modelmesh.wording import short
@@ -196,6 +195,8 @@ def _as_json(part: _Found) -> bytes:
 
 
 def _description(part: _Found) -> dict[str, object]:
+    from meshd.sdk.reading.audio.length import seconds_of  # large tables
+
     told: dict[str, object] = {
         "filename": printable(part.filename or ""),
         "content_type": printable(part.content_type),

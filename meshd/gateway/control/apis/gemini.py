@@ -10,7 +10,6 @@ from typing import Any
 
 from meshd.formats.gemini import arriving
 from meshd.formats.gemini.framing import ChunkArray
-from meshd.formats.gemini.operations.vectors import as_gemini, as_openai
 from meshd.formats.lists.gemini import GeminiList
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.apis.models import answerable, entries_of, entry_of
@@ -82,6 +81,8 @@ class Gemini(Group):
                 await self._infer(request)
 
     async def _embed(self, request: Request, model: str, *, batch: bool) -> None:
+        from meshd.formats.gemini.operations.vectors import as_openai
+
         request.body = as_openai(request.body, model, batch=batch)
         request.path = EMBEDDINGS.paths["openai"]
         request.way_back = VectorsReply(request.reply, batch=batch)
@@ -115,6 +116,8 @@ class VectorsReply(Reply):
         self._app.begins(mesh)
 
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        from meshd.formats.gemini.operations.vectors import as_gemini
+
         self.done = True
         self._app.respond(as_gemini(body, batch=self._batch), mesh, {**(headers or {}), **_JSON})
 
