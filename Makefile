@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-compiled bench-peers soak dist clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,10 +58,15 @@ $(COMPILED)/.built: $(VENV)/.installed-dev $(shell find meshd client tests -name
 	@echo "== compiling into $(COMPILED)"
 	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	@$(PY) hatch_build.py $(COMPILED) >.cache/compiled.log 2>&1 || { tail -40 .cache/compiled.log; exit 1; }
+	@mkdir -p .cache/models .cache/upstreams $(COMPILED)/.cache
+	@ln -s $(abspath .cache/models) $(abspath .cache/upstreams) $(COMPILED)/.cache
 	@touch $@
 
-test-compiled: compiled ## the tests of routing and of the gateway, on compiled modules
-	@$(IN_COMPILED) -m pytest -n $(WORKERS) -m "not soak" tests/unit/routing tests/unit/gateway tests/unit/net
+# The folders that have tests of compiled modules.
+OF_COMPILED := $(addprefix tests/unit/,connectors/providers core formats gateway host net routing sdk)
+
+test-compiled: compiled ## the unit tests of compiled modules, or TESTS, in that copy
+	@$(IN_COMPILED) -m pytest -n $(WORKERS) -m "not soak" $(or $(TESTS),$(OF_COMPILED))
 
 conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents that people use
 	@$(VENV)-conformance/bin/python -m tests.conformance.install npm-sdks codex claude-code
@@ -90,15 +95,15 @@ lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wordi
 	@$(PY) -m tests.lint.wording $(TEXTS)
 	@$(PY) -m tests.lint.references $(TEXTS)
 
-bench: $(VENV)/.installed-dev ## measure against the targets, as a table
-	@$(PY) -m tests.bench
-
-bench-compiled: compiled ## the same of the compiled copy
+bench: compiled ## measure the compiled form against the targets, as a table
 	@$(IN_COMPILED) -m tests.bench
 
-bench-peers: $(VENV)/.installed-dev ## measure beside other gateways, as a table
+bench-plain: $(VENV)/.installed-dev ## the same of the checkout, which is plain Python
+	@$(PY) -m tests.bench
+
+bench-peers: compiled ## measure beside other gateways, as a table
 	@$(PY) -m tests.conformance.install portkey litellm tensorzero
-	@$(PY) -m tests.bench peers-http peers-tensorzero
+	@$(IN_COMPILED) -m tests.bench peers-http peers-tensorzero
 
 soak: $(VENV)/.installed-dev ## minutes of load and chaos, and of generated examples
 	@$(PY) -m pytest -m soak --timeout=1800

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -49,7 +50,21 @@ def counted() -> Iterator[Steps]:
         sys.setprofile(None)
 
 
+def _interpreted() -> None:
+    """Import our modules from their sources: the compiled ones that may be beside them have no bytecodes to count."""
+    ours = str(Path(__file__).parents[3] / "meshd")
+    sources = FileFinder.path_hook((SourceFileLoader, SOURCE_SUFFIXES))
+
+    def of_sources(path: str) -> Any:
+        if not path.startswith(ours):
+            raise ImportError
+        return sources(path)
+
+    sys.path_hooks.insert(0, of_sources)
+
+
 def _main() -> None:
+    _interpreted()
     from meshd import mesh
     from meshd.actors.router import RouterActor
     from meshd.app.main import main
