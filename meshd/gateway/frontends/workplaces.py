@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from meshd.core.caller import Peer
 from meshd.host.process import workplace
@@ -22,6 +22,9 @@ MOST_KEPT = 1024
 KNOWN_IN = 0.5  # s that something waits, at most, until it is known where a caller works
 _LOOK_EVERY = 0.02  # s
 _MOST_WAITING = 64  # of one user
+_AT_ONCE, _IN_TIME, _LONGEST_REST = 0.2, 0.1, 0.25  # s of looking for a user at once, s in each s, and s
+_MOST_USERS = 64
+_LIKELY = 16  # processes of a user that had sockets last
 _FRESH = 30.0  # s after which a process is looked at again
 
 
@@ -45,19 +48,20 @@ class Workplace:
 
 NOWHERE = Workplace(done=True)
 
-Look = Callable[[Peer], str]
+Look = Callable[[Sequence[Peer]], Sequence[str]]
 
 
 class Workplaces:
-    """look: finds a caller's project; it may take as long as it wants. others: whether it may look at the processes of
-    other users."""
+    """look: finds the projects of callers of one user; it may take as long as it wants. others: whether it may look at
+    the processes of other users."""
 
     def __init__(self, look: Look | None = None, others: bool | None = None) -> None:
-        self._look = look or _look
+        self._look = look or _Looking()
         self._others = sees_other_programs() if others is None else others
         self._known: OrderedDict[Hashable, Workplace] = OrderedDict()
         self._lock = threading.Lock()
-        self._waiting: dict[int, deque[tuple[Peer, Workplace]]] = {}  # by the users that have a thread
+        self._spent: dict[int, tuple[float, float]] = {}  # user → s of looking, and until when they were counted
+        self._waiting: dict[int, list[tuple[Peer, Workplace]]] = {}  # by the users that have a thread
 
     def of(self, caller: Peer) -> Workplace:
         """Where the caller works, which is looked up if it is not known."""
@@ -85,7 +89,7 @@ class Workplaces:
                 return True
             if len(self._waiting) >= MOST_THREADS:
                 return False
-            self._waiting[caller.uid] = deque([(caller, found)])
+            self._waiting[caller.uid] = [(caller, found)]
         thread = threading.Thread(target=self._work, args=(caller.uid,), name="meshd-workplace", daemon=True)
         try:
             thread.start()
@@ -97,17 +101,32 @@ class Workplaces:
     def _work(self, uid: int) -> None:
         while True:
             with self._lock:
-                waiting = self._waiting[uid]
-                if not waiting:
+                asked = self._waiting[uid]
+                if not asked:
                     del self._waiting[uid]
                     return
-                caller, found = waiting.popleft()
+                self._waiting[uid] = []
+            began = time.monotonic()
             try:
-                found.project = self._look(caller)
+                projects = self._look([caller for caller, _ in asked])
             except Exception:
-                found.project = ""
-            finally:
+                projects = [""] * len(asked)
+            for (_, found), project in zip(asked, projects, strict=True):
+                found.project = project
                 found.done = True
+            self._rest(uid, began)
+
+    def _rest(self, uid: int, began: float) -> None:
+        """Many short connections must not take the interpreter from the router: beyond some time, looking for a user
+        pauses, and who waits then is looked at together."""
+        now = time.monotonic()
+        spent, at = self._spent.get(uid, (0.0, began))
+        spent = max(spent - (began - at) * _IN_TIME, 0.0) + now - began
+        if len(self._spent) >= _MOST_USERS:
+            self._spent.clear()
+        self._spent[uid] = spent, now
+        if spent > _AT_ONCE:
+            time.sleep(min((spent - _AT_ONCE) / _IN_TIME, _LONGEST_REST))
 
 
 def _key(caller: Peer) -> Hashable:
@@ -116,8 +135,21 @@ def _key(caller: Peer) -> Hashable:
     return (caller.uid, caller.socket) if caller.socket else None
 
 
-def _look(caller: Peer) -> str:
-    pid, started = caller.pid, caller.started
-    if not pid:
-        pid, started = workplace.holder_of(caller.uid, caller.socket)
-    return workplace.project_of(pid, started, caller.uid) if pid else ""
+class _Looking:
+    """Remembers the processes that had sockets: most clients connect again."""
+
+    def __init__(self) -> None:
+        self._holders: dict[int, deque[int]] = {}  # by user
+
+    def __call__(self, callers: Sequence[Peer]) -> list[str]:
+        uid, sockets = callers[0].uid, {caller.socket for caller in callers if not caller.pid and caller.socket}
+        holders: dict[int, tuple[int, int]] = {}
+        if sockets:
+            likely = self._holders.setdefault(uid, deque(maxlen=_LIKELY))
+            holders = workplace.holders_of(uid, sockets, [*likely])
+            likely.extendleft({pid for pid, _ in holders.values()} - {*likely})
+        return [self._project(caller, holders) for caller in callers]
+
+    def _project(self, caller: Peer, holders: Mapping[int, tuple[int, int]]) -> str:
+        pid, started = (caller.pid, caller.started) if caller.pid else holders.get(caller.socket, (0, 0))
+        return workplace.project_of(pid, started, caller.uid) if pid else ""

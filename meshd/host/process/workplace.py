@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 
 from meshd.host.plain_text import printable
 from meshd.host.process import processes
@@ -45,21 +46,29 @@ def project_of(pid: int, started: int, uid: int) -> str:
         os.close(here)
 
 
-def holder_of(uid: int, inode: int) -> tuple[int, int]:
-    """(pid, start time) of the newest process of that user that has the socket open; (0, 0) if there is none, or if
-    its descriptors may not be read."""
-    wanted = f"socket:[{inode}]"
-    for pid in _processes_of(uid):
+def holders_of(uid: int, inodes: Collection[int], likely: Iterable[int] = ()) -> dict[int, tuple[int, int]]:
+    """inode → (pid, start time) of a process of that user that has the socket open: one of `likely`, else the newest.
+    Sockets that no such process has, or whose descriptors may not be read, are left out."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, tuple[int, int]] = {}
+    for pid in chain(_of_user(likely, uid), _of_user(_all_processes(), uid)):
+        if len(found) == len(wanted):
+            break
         started = processes.start_time(pid)
-        if wanted in _open_files(pid) and processes.start_time(pid) == started:
-            return pid, started
-    return 0, 0
+        held = {wanted[name] for name in _open_files(pid) if name in wanted}
+        if held and processes.start_time(pid) == started:
+            found.update((inode, (pid, started)) for inode in held if inode not in found)
+    return found
 
 
-def _processes_of(uid: int) -> Iterator[int]:
-    """The newest first."""
+def _all_processes() -> Iterator[int]:
+    """The newest first; the directory is read when the first is asked for."""
     pids = sorted((int(name) for name in os.listdir(processes.PROC) if name.isdigit()), reverse=True)
-    for pid in pids[:_MOST_PROCESSES]:
+    yield from pids[:_MOST_PROCESSES]
+
+
+def _of_user(pids: Iterable[int], uid: int) -> Iterator[int]:
+    for pid in pids:
         with contextlib.suppress(OSError):
             if os.stat(f"{processes.PROC}/{pid}").st_uid == uid:
                 yield pid

@@ -8,17 +8,35 @@ the one that counts. Metrics may be sums since the agent's start; of those, the 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from meshd.core.events.records import Outcome
+from meshd.core.fair_eviction import Shares
 from meshd.telemetry.statistics.outside import OutsideUse
 
 MOST_SESSIONS = 4096
 MOST_SERIES = 8192
 
-Key = TypeVar("Key")
-Kept = TypeVar("Kept")
+Key = TypeVar("Key", bound=tuple[str, ...])
+Found = TypeVar("Found")
+
+
+class _Kept(Generic[Key, Found]):
+    """The last entries, of which each user has its share. A key begins with its user."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: dict[Key, Found] = {}
+        self._shares: Shares[Key] = Shares()
+
+    def get(self, key: Key) -> Found | None:
+        return self._found.get(key)
+
+    def put(self, key: Key, value: Found) -> None:
+        self._found[key] = value
+        self._shares.put(key, key[0])
+        if len(self._found) > self._most:
+            del self._found[self._shares.pop()]
 
 
 class Once:
@@ -26,42 +44,35 @@ class Once:
 
     def __init__(self, started: float) -> None:
         self._started = started
-        self._served: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._signals: OrderedDict[tuple[str, str, str], str] = OrderedDict()
-        self._sums: OrderedDict[tuple[str, str, str, str], tuple[float, OutsideUse]] = OrderedDict()
+        self._served: _Kept[tuple[str, str], bool] = _Kept(MOST_SESSIONS)
+        self._signals: _Kept[tuple[str, str, str], str] = _Kept(MOST_SESSIONS)
+        self._sums: _Kept[tuple[str, str, str, str], OutsideUse] = _Kept(MOST_SERIES)
 
     def served(self, outcome: Outcome) -> None:
         if outcome.session:
-            _keep(self._served, (outcome.user, outcome.session), None, MOST_SESSIONS)
+            self._served.put((outcome.user, outcome.session), True)
 
     def new(self, use: OutsideUse) -> OutsideUse | None:
         """What is to be counted of it; None: nothing."""
-        if (use.user, use.session) in self._served:
+        if self._served.get((use.user, use.session)):
             return None
         place = (use.user, use.agent, use.session)
-        signal = self._signals.get(place, use.signal)
-        _keep(self._signals, place, signal, MOST_SESSIONS)
+        signal = self._signals.get(place) or use.signal
+        self._signals.put(place, signal)
         if signal != use.signal:
             return None
         return self._increase(use) if use.series else use
 
     def _increase(self, use: OutsideUse) -> OutsideUse | None:
         place = (use.user, use.agent, use.session, use.series)
-        began, before = self._sums.get(place, (use.began, None))
-        _keep(self._sums, place, (use.began, use), MOST_SERIES)
+        before = self._sums.get(place)
+        self._sums.put(place, use)
         if before is None:
             return use if use.began >= self._started else None
-        if began != use.began:
+        if before.began != use.began:
             return use
         counts = (new - old for new, old in zip(use.counts, before.counts, strict=True))
         requests, tokens_in, tokens_out, tokens_cached, cost = (max(count, 0) for count in counts)
         return use._replace(
             requests=requests, tokens_in=tokens_in, tokens_out=tokens_out, tokens_cached=tokens_cached, cost=cost
         )
-
-
-def _keep(into: OrderedDict[Key, Kept], key: Key, value: Kept, most: int) -> None:
-    into[key] = value
-    into.move_to_end(key)
-    if len(into) > most:
-        into.popitem(last=False)

@@ -10,7 +10,7 @@ from meshd import messages
 from meshd.gateway.reports.state_publisher import alert_map
 from meshd.routing.budgets.records import Alert
 from meshd.routing.table.specs import Allowance, AppSpec, RateSpec
-from modelmesh import AccessDeniedError, NotFoundError
+from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
 from tests.support.gateway.builder import MAIL, ROOT, VIM, Gateway
 
 APPS = (AppSpec("mail", pools=frozenset({"chat"}), rate=RateSpec(rpm=60), priority=3), AppSpec("default"))
@@ -136,6 +136,12 @@ async def test_statistics_of_apps_are_their_own(core):
     assert core.asked[-1].where == {"user": VIM.user, "app": "vim"}
     await core.get("/mesh/v1/stats", VIM, by="model")
     assert core.asked[-1].where == {"user": VIM.user, "app": "vim"}
+    await core.get("/mesh/v1/spend", VIM, by="project,session", label="night")
+    assert core.asked[-1] == messages.QueryStatistics(
+        "project,session", where={"label": "night", "user": VIM.user, "app": "vim"}, of_spend=True
+    )
+    with pytest.raises(InvalidRequestError, match="cannot count by 'status' here"):
+        await core.get("/mesh/v1/spend", ROOT, by="status")
     await core.get("/mesh/v1/stats", ROOT, by="app", app="mail")
     assert core.asked[-1].where == {"app": "mail"}
 

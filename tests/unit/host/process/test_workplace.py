@@ -100,9 +100,12 @@ def test_the_process_that_holds_a_socket() -> None:
         try:
             assert child.stdout is not None
             inode = int(child.stdout.readline())
-            assert workplace.holder_of(ME, inode) == (child.pid, start_time(child.pid))
-            assert workplace.holder_of(ME + 77, inode) == (0, 0)
+            holder = (child.pid, start_time(child.pid))
+            assert workplace.holders_of(ME, [inode]) == {inode: holder}
+            assert workplace.holders_of(ME, [inode], likely=[child.pid, os.getpid(), 2**22 + 1]) == {inode: holder}
+            assert workplace.holders_of(ME + 77, [inode], likely=[child.pid]) == {}
+            assert workplace.holders_of(ME, []) == {}
         finally:
             child.kill()
             child.communicate()
-    assert workplace.holder_of(ME, inode) == (0, 0)
+    assert workplace.holders_of(ME, [inode]) == {}

@@ -158,7 +158,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Once(0.0)
     for number in range(10):
         counted.served(served(f"s{number}"))
-    assert counted.new(USE._replace(session="s9")) is None
+    for number in range(10):
+        counted.served(served(f"b{number}", user="bob"))
+    assert counted.new(USE._replace(session="s9")) is None, "another user's sessions do not push it out"
     assert counted.new(USE._replace(session="s1")) is not None
 
 
