@@ -50,8 +50,8 @@ def page(found: Figures) -> str:
 
 _FOOTER = (
     "Requests are counted once; by model, attempts are. Spend is what the mesh has paid for, by its prices. Outside "
-    "the mesh: what agents report for their own subscriptions and keys, as they estimate it; no budget counts it. "
-    "Saved requests were answered although an attempt had failed."
+    "the mesh: what agents report for their own subscriptions and keys, by their estimate or the catalogue's prices; "
+    "no budget counts it. Saved requests were answered although an attempt had failed."
 )
 
 

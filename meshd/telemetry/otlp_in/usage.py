@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 
-from meshd.catalogue.known import read_data
+from meshd.catalogue.known import load_models, read_data
 from meshd.core.money import NANO
+from meshd.core.prices import Pricing
 from meshd.host.plain_text import printable
 from meshd.telemetry.otlp_in.export import Attribute, Export, Metric, Point, Record, Sum
 from meshd.telemetry.statistics.outside import OutsideUse
@@ -24,6 +26,8 @@ PROJECT = "mesh.project"
 _MOST_TOKENS = 10**10  # of one record
 _MOST_USD = 10**5
 _CUMULATIVE = (2, "2", "AGGREGATION_TEMPORALITY_CUMULATIVE")
+
+_DAY = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 
 Attributes = Mapping[str, Any]
 
@@ -43,6 +47,7 @@ class _Event(_Row, frozen=True, forbid_unknown_fields=True, kw_only=True):
     names: tuple[str, ...]
     where: dict[str, str] = {}
     cost: str = ""
+    prices: str = ""
 
 
 class _Counter(_Row, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,12 +81,18 @@ def _of_records(records: Iterable[Record], common: Attributes) -> Iterator[Outsi
         event = next((events[name] for name in names if isinstance(name, str) and name in events), None)
         if event is None or any(attributes.get(key) != value for key, value in event.where.items()):
             continue
-        yield _named(event, {**common, **attributes})._replace(
+        use = _named(event, {**common, **attributes})._replace(
             requests=1,
             tokens_in=_sum(attributes, event.tokens_in),
             tokens_cached=_sum(attributes, event.tokens_cached),
             tokens_out=_sum(attributes, event.tokens_out),
             cost=int(_number(attributes.get(event.cost), _MOST_USD) * NANO),
+        )
+        pricing = _pricing(event.prices, use.model) if event.prices else None
+        yield (
+            use
+            if pricing is None
+            else use._replace(cost=pricing.cost(use.tokens_in, use.tokens_out, min(use.tokens_cached, use.tokens_in)))
         )
 
 
@@ -138,6 +149,16 @@ def _number(value: Any, most: float) -> float:
     except (TypeError, ValueError):
         return 0.0
     return min(found, most) if found > 0 else 0.0
+
+
+@functools.lru_cache(maxsize=256)
+def _pricing(connector: str, model: str) -> Pricing | None:
+    """By the catalogue, also for a model with the day of its release behind its name. None: unknown."""
+    rows = {row.id: row for row in load_models(connector)}
+    row = rows.get(model) or rows.get(_DAY.sub("", model))
+    if row is None or row.pricing is None:
+        return None
+    return Pricing.of(row.pricing, row.pricing_of_long_prompts)
 
 
 @functools.cache

@@ -85,6 +85,16 @@ def test_a_name_is_short_and_steers_nothing(home: Path, works_in: object) -> Non
     assert works_in(repository(home / "a\x1b[31mb")) == "~/a[31mb"  # type: ignore[operator]
 
 
+@pytest.mark.skipif(ME != 0, reason="starting a process as another user needs root")
+def test_what_another_user_may_not_see_is_not_told() -> None:
+    """A daemon without CAP_SYS_PTRACE looks at this process, which is root's."""
+    code = "from meshd.host.process import workplace as w, processes as p; import os\n"
+    code += f"pid = {os.getpid()}; os.setgroups([]); os.setgid(12345); os.setuid(12345)\n"
+    code += "print([w.project_of(pid, p.start_time(pid), 0), w.holders_of(0, [1])])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.strip() == "['', {}]"
+
+
 def test_another_process_with_the_same_pid_is_not_looked_at(home: Path) -> None:
     assert workplace.project_of(os.getpid(), start_time(os.getpid()) + 1, ME) == ""
     assert workplace.project_of(2**22 + 1, 5, ME) == ""

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from meshd.catalogue.known import load_models
 from meshd.core.events.records import Outcome
+from meshd.core.prices import Pricing
 from meshd.telemetry.otlp_in import export, once, wire
 from meshd.telemetry.otlp_in.export import TooLarge
 from meshd.telemetry.otlp_in.once import Once
@@ -42,11 +44,23 @@ def test_what_agents_tell(form: str) -> None:
     assert one == OutsideUse("claude-code", "claude-opus-4-5", "s1", "", "", "web", 1, 130, 7, 100, 250_000_000, "logs")
     assert other.counts == (1, 0, 0, 0, 0)
     [codex] = read(logs(codex_event(), codex_event(**{"event.kind": "response.created"})), form=form)
-    assert codex == OutsideUse("codex", "gpt-5-codex", "c1", "", "", "", 1, 120, 8, 100, 0, "logs")
+    assert codex == OutsideUse("codex", "gpt-5-codex", "c1", "", "", "", 1, 120, 8, 100, codex.cost, "logs")
     gemini = {"event.name": "gemini_cli.api_response", "session.id": "g", "model": "gemini-3-pro"}
     gemini |= {"input_token_count": 50, "output_token_count": 5, "thoughts_token_count": 3}
-    assert read(logs(gemini), form=form)[0].counts == (1, 50, 8, 0, 0)
+    assert read(logs(gemini), form=form)[0].counts[:4] == (1, 50, 8, 0)
     assert read(logs({"event.name": "unknown", "input_tokens": 5}), form=form) == []
+
+
+def test_costs_that_an_agent_does_not_tell_are_estimated_by_the_catalogues_prices() -> None:
+    row = next(row for row in load_models("openai.llm.v1") if row.pricing is not None and "text" not in row.id)
+    assert row.pricing is not None
+    expected = Pricing.of(row.pricing, row.pricing_of_long_prompts).cost(120, 8, 100)
+    assert expected > 0
+    for model in (row.id, f"{row.id}-2026-01-31"):
+        [use] = read(logs(codex_event(model=model)))
+        assert use.cost == expected
+    [use] = read(logs(codex_event(model="unknown")))
+    assert use.cost == 0
 
 
 @pytest.mark.parametrize("form", ["json", "protobuf"])
