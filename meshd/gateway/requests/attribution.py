@@ -19,6 +19,7 @@ from meshd.routing.request.session import named_in
 
 PROJECT, AGENT, LABEL = "mesh-project", "mesh-agent", "mesh-label"
 """Headers of apps that were written for the mesh."""
+_LONGEST = 64  # characters of a header that are looked at
 
 
 class _Agent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,22 +36,39 @@ def of(request: Request) -> dict[str, Any]:
     """The fields of its `Outcome`. The project is the app's own word; "": where its process works."""
     headers = request.headers
     return {
-        "project": printable(headers.get(PROJECT, "")),
+        "project": _name(headers.get(PROJECT)),
         "agent": agent_in(headers),
-        "session": printable(named_in(headers)),
-        "label": printable(headers.get(LABEL, "")) or request.label,
+        "session": _name(named_in(headers)),
+        "label": _name(headers.get(LABEL)) or request.label,
     }
 
 
 def agent_in(headers: Mapping[str, str]) -> str:
     """headers: by name in lower case."""
-    named = headers.get(AGENT)
+    named = _name(headers.get(AGENT))
     if named:
-        return printable(named)
-    for agent in _agents():
-        if headers.get(agent.header, "").lower().startswith(agent.begins):
-            return agent.name
+        return named
+    for header in _headers():
+        value = headers.get(header)
+        if value and (agent := _known(header, value[:_LONGEST])):
+            return agent
     return ""
+
+
+def _name(value: str | None) -> str:
+    return printable(value) if value else ""
+
+
+@functools.lru_cache(maxsize=256)
+def _known(header: str, value: str) -> str:
+    beginning = value.lower()
+    return next((each.name for each in _agents() if each.header == header and beginning.startswith(each.begins)), "")
+
+
+@functools.cache
+def _headers() -> tuple[str, ...]:
+    """In the order in which they count."""
+    return tuple(dict.fromkeys(agent.header for agent in _agents()))
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from tests.support.meshctl import run
 from tests.support.otlp import claude_event, codex_event, logs
 from tests.support.providers.keyed_provider import KeyedProvider
-from tests.support.waiting import WAIT
+from tests.support.waiting import WAIT, until
 
 HERE = Resource({"service.name": "claude-code", "mesh.project": "web"})
 
@@ -150,3 +150,14 @@ def test_what_is_refused(url: str) -> None:
         assert answer.json()["error"]["message"]
     chat = send(url, "chat/completions", gzip.compress(b"{}"), **{"content-encoding": "gzip"})
     assert chat.status_code == 415
+
+
+def test_spend_outlives_the_daemon(meshd: Any) -> None:
+    daemon = meshd({"proxy": {"enabled": True, "port": "auto"}, "discovery": {"local": {"enabled": False}}})
+    event = claude_event("kept", cost_usd=0.5) | {"event.name": "claude_code.api_request"}
+    told = send(daemon.status()["http"]["addresses"][0], "logs", logs(event, **{"mesh.project": "web"}))
+    assert told.status_code == 200, told.text
+    assert rows(daemon, "project")["web"]["outside_cost"] == 0.5
+    daemon.stop()
+    daemon.start()
+    assert until(lambda: rows(daemon, "project").get("web"))["outside_cost"] == 0.5
