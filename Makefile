@@ -109,7 +109,8 @@ soak: $(VENV)/.installed-dev ## minutes of load and chaos, and of generated exam
 	@$(PY) -m pytest -m soak --timeout=1800
 	@$(PY) -m pytest -m "hypothesis and not soak" --hypothesis-profile=wide --timeout=1800
 
-dist: $(VENV)/.installed-dist ## the sdist and the wheel in dist/, with an SBOM and checksums
+dist: export MESHD_COMPILED ?= 1
+dist: $(VENV)/.installed-dist ## the sdist and the wheels in dist/, with an SBOM and checksums
 	@$(PY) systemd/dist.py dist
 
 clean: ## remove what was installed and built

@@ -2,7 +2,7 @@
 
 Owns: the sdist, the wheel made of it, the SBOM, the checksums. They have the man pages and completions. The same
 sources and tools make the same bytes: dates are those of the last commit, or SOURCE_DATE_EPOCH. MESHD_COMPILED=1
-compiles the wheel's hot modules.
+adds the wheel of this platform, whose hot modules are compiled. pip takes it where it fits.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ def main() -> int:
     wheel = build(folder)
     if not options.packages:
         write_sbom(wheel, folder / f"{wheel.name.split('-py3')[0]}.cdx.json")
-        run(sys.executable, "-m", "twine", "check", "--strict", *map(str, [wheel, *folder.glob("*.tar.gz")]))
+        packages = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
+        run(sys.executable, "-m", "twine", "check", "--strict", *map(str, packages))
         (folder / "SHA256SUMS").write_text(checksums(folder))
     return 0
 
 
 def build(folder: Path) -> Path:
-    """The sdist, and the wheel made of it alone. Returns the wheel."""
+    """The sdist, and the wheels made of it alone. Returns the one for every platform."""
+    forms = ("0", "1") if os.environ.get("MESHD_COMPILED") == "1" else ("0",)
     os.environ["SOURCE_DATE_EPOCH"] = epoch()
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="meshd-dist-") as place:
@@ -50,8 +52,10 @@ def build(folder: Path) -> Path:
         with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
             archive.extractall(place, filter="data")
         unpacked = next(path for path in Path(place).iterdir() if path != tree)
-        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=unpacked)
-    return next(folder.glob("*.whl"))
+        for form in forms:
+            os.environ["MESHD_COMPILED"] = form
+            run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=unpacked)
+    return next(folder.glob("*-none-any.whl"))
 
 
 def epoch() -> str:
