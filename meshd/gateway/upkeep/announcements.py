@@ -41,7 +41,7 @@ class Announcements:
 
     def restore(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         """What an earlier life said."""
-        self.known = {id: dict(row) for id, row in rows.items() if isinstance(row.get("prices", {}), dict)}
+        self.known = {id: dict(row) for id, row in rows.items() if _are_prices(row.get("prices", {}))}
 
     def committed(self) -> None:
         """Another table is in use."""
@@ -115,6 +115,10 @@ class Announcements:
     def _save(self, model: str, **said: Any) -> None:
         self.known[model] = {**self.known.get(model, {}), **said}
         self._tell("state", messages.StateChanged(ANNOUNCED, model, self.known[model]))
+
+
+def _are_prices(told: Any) -> bool:
+    return isinstance(told, dict) and all(type(price) is int for price in told.values())
 
 
 def _prices(pricing: Pricing) -> dict[str, int]:

@@ -95,6 +95,13 @@ def test_a_price_that_changed_while_the_daemon_was_away() -> None:
     assert len(again.said("price_changed")) == 1
 
 
+@pytest.mark.parametrize("row", [{"prices": "1"}, {"prices": {"input_per_1m": "1"}}, {"prices": None}])
+def test_prices_of_an_earlier_life_that_are_none(row: Any) -> None:
+    made = Said(model("a"), rows={"p.a": row})
+    made.use(pricing=priced(1, 2))
+    assert made.said("price_changed") == []
+
+
 def test_a_price_that_is_not_known_for_a_while_is_no_change() -> None:
     made = Said(model("a"))
     made.use(pricing=priced(1, 2))
