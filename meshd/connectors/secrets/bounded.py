@@ -34,10 +34,10 @@ class BoundedStore(SecretStore):
         self, id: str, store: SecretStore, timeout: float, another: Callable[[], SecretStore] | None = None
     ) -> None:
         super().__init__({})
-        self._store = store
+        self._store = store  # any of them: their settings are the same
         self._another = another
         self._timeout = timeout
-        self._thread = _Thread(f"meshd-secrets-{id}")
+        self._thread = _Thread(f"meshd-secrets-{id}", lambda: store)
         self._unanswered: Future[Any] | None = None
         self._asked_at = 0.0
         self._lost: list[Future[Any]] = []  # what stores that were given up have not answered yet
@@ -77,10 +77,10 @@ class BoundedStore(SecretStore):
 
     def refresh(self) -> None:
         if not self._is_busy:
-            self._store.refresh()
+            (self._thread.store or self._store).refresh()
 
     def close(self) -> None:
-        self._thread.end(self._store.close)
+        self._thread.end()
 
     @property
     def _is_busy(self) -> bool:
@@ -112,8 +112,7 @@ class BoundedStore(SecretStore):
     def _answer(self, work: Callable[[SecretStore], T], seconds: float) -> T:
         if self._is_busy and not self._given_up():
             raise SecretStoreUnreachable(f"{self.standing.store} has not answered an earlier question")
-        store = self._store
-        asked = self._thread.run(lambda: work(store))
+        asked = self._thread.run(work)
         self._unanswered, self._asked_at = asked, time.monotonic()
         try:
             return asked.result(seconds)
@@ -128,9 +127,8 @@ class BoundedStore(SecretStore):
         patient = time.monotonic() - self._asked_at < min(self._timeout, self._round) * _PATIENCE
         if patient or self._another is None or len(lost) > _MOST_LOST:
             return False
-        store = self._another()
-        self._thread.end(self._store.close)
-        self._lost, self._store, self._thread = lost, store, _Thread(self._thread.name)
+        self._thread.end()
+        self._lost, self._thread = lost, _Thread(self._thread.name, self._another)
         return True
 
     def _answered(self) -> None:
@@ -144,14 +142,17 @@ class BoundedStore(SecretStore):
 
 
 class _Thread:
-    """Runs one call after the other. It begins with the first call, and does not keep the process from ending."""
+    """Runs one call after the other with a store that it makes. It begins with the first call, and does not keep the
+    process from ending."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, make: Callable[[], SecretStore]) -> None:
         self.name = name
-        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self.store: SecretStore | None = None
+        self._make = make
+        self._work: SimpleQueue[tuple[Callable[[SecretStore], Any], Future[Any]] | None] = SimpleQueue()
         self._started = False
 
-    def run(self, work: Callable[[], T]) -> Future[T]:
+    def run(self, work: Callable[[SecretStore], T]) -> Future[T]:
         done: Future[T] = Future()
         self._work.put((work, done))
         if not self._started:
@@ -159,17 +160,20 @@ class _Thread:
             self._started = True
         return done
 
-    def end(self, last: Callable[[], object]) -> None:
+    def end(self) -> None:
+        """Close the store, after the last call."""
         if self._started:
-            self.run(last)
+            self.run(lambda store: store.close())
             self._work.put(None)
         else:
-            last()
+            self._make().close()
 
     def _run(self) -> None:
         while (task := self._work.get()) is not None:
             work, done = task
             try:
-                done.set_result(work())
+                if self.store is None:
+                    self.store = self._make()
+                done.set_result(work(self.store))
             except BaseException as error:
                 done.set_exception(error)
