@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,10 @@ class Sinks:
         for key, queue in before.items():
             if key not in self._queues:
                 queue.close(0.2)
+                queue.join(_RELEASED_WITHIN)  # its folder or port may be another sink's now
+        for queue, cls in chain.from_iterable(parts.values()):
+            if cls.lasting and queue not in before.values():
+                queue.wake()
 
     def wants(self, stream: str, severity: str) -> bool:
         """Whether any sink takes such an entry."""
@@ -136,8 +141,6 @@ class Sinks:
         if queue is None:
             name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
             queue = SinkQueue(name, _maker(entry.connector, settings), on_trouble=self._on_trouble)
-            if cls.lasting:
-                queue.wake()
         self._queues[key] = queue
         return queue, cls
 

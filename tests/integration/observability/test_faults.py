@@ -19,6 +19,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from meshd.cli.show.status import troubles
+from modelmesh.errors import NotFoundError
 from tests.support.daemons.key_load import Load
 from tests.support.sinks.receiver import Receiver
 from tests.support.waiting import until
@@ -200,6 +201,38 @@ def test_what_a_killed_daemon_had_on_disk_is_delivered_by_the_next(meshd: Any) -
     receiver.got.clear()
     daemon.start()
     until(lambda: len(delivered(receiver)) == 5)
+    receiver.stop()
+
+
+def test_a_secret_is_replaced_by_a_reload_and_shown_nowhere(meshd: Any, short: Path) -> None:
+    other = "whsec_" + "b3RoZXIgc2VjcmV0IG9mIDI0IGJ5dGVz"
+    receiver = Receiver()
+    keys = short / "keys.env"
+    keys.write_text(f"HOOK={other}\n")
+    keys.chmod(0o600)
+    sinks = [{"connector": "modelmesh.webhook.v1", "url": receiver.url, "batch_interval": "10ms"}]
+    sinks[0]["secret"] = "${secrets:HOOK}"
+    daemon = meshd({**config(sinks), "secrets": {"store": "modelmesh.dotenv.v1", "path": str(keys)}})
+    daemon.say(f"is {other} yours?", "one.chat")
+    until(lambda: len(receiver.got) > 0 and not standing(daemon)["webhook"]["waiting"])
+    for headers, body in receiver.got:
+        Webhook(other).verify(body, headers)
+    receiver.got.clear()
+    keys.write_text(f"HOOK={SECRET}\n")
+    daemon.ask("POST", "/mesh/v1/reload")
+    daemon.say("hi", "one.chat")
+    until(lambda: any('"stream":"request"' in body.decode() for _, body in receiver.got))
+    assert len(delivered(receiver)) == 1
+    assert standing(daemon)["webhook"]["error"] == ""
+    with pytest.raises(NotFoundError):
+        daemon.say("hi", f"a-model-called-{SECRET}")
+    shown = json.dumps([daemon.status(), daemon.ask("GET", "/mesh/v1/config"), daemon.ask("GET", "/mesh/v1/requests")])
+    until(lambda: len(delivered(receiver)) == 2)
+    said = b"".join(body for _, body in receiver.got).decode()
+    for secret in (SECRET, other):
+        assert secret not in shown
+        assert secret not in said
+        assert secret not in daemon.log()
     receiver.stop()
 
 

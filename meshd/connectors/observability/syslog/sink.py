@@ -42,6 +42,10 @@ class SyslogSink(Sink):
         self._socket: socket.socket | None = None
         self._connect()
 
+    @classmethod
+    def file_name(cls, part: str, settings: Mapping[str, Any]) -> str:
+        return ""
+
     def write(self, entry: Entry) -> None:
         longest = _LONGEST.get(self._way)
         self._messages.append(message(entry, self._header, as_json=self._as_json, longest=longest))
