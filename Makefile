@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist bench-compiled deb clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -112,6 +112,9 @@ soak: $(VENV)/.installed-dev ## minutes of load and chaos, and of generated exam
 dist: export MESHD_COMPILED ?= 1
 dist: $(VENV)/.installed-dist ## the sdist and the wheels in dist/, with an SBOM and checksums
 	@$(PY) systemd/dist.py dist
+
+deb: $(VENV)/.installed-dev ## the Debian packages meshd and meshd-local in dist/
+	@$(PY) systemd/deb.py dist
 
 clean: ## remove what was installed and built
 	@rm -rf $(VENV) $(VENV)-conformance .cache build dist

@@ -1,0 +1,68 @@
+"""Builds the Debian packages: `python systemd/deb.py DIR` (`make deb`).
+
+Owns: the tree that Debian's tools build, and its changelog. How they build it: `systemd/debian/rules`. MESHD_COMPILED=1
+puts a compiled wheel in; MESHD_EXTRAS names what else than `daemon,secrets`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import dist
+
+CHANGELOG = """\
+meshd ({version}-1) unstable; urgency=medium
+
+  * Version {version}; what is new is in CHANGELOG.md.
+
+ -- {maintainer}  {date}
+"""
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in ("dpkg-buildpackage", "dh", "dh_installsysusers", "py3compile") if not shutil.which(name)]
+    if missing:
+        sys.exit(f"{', '.join(missing)} missing: apt-get install build-essential debhelper python3")
+    with tempfile.TemporaryDirectory(prefix="meshd-deb-") as place:
+        wheel = dist.build(Path(place))
+        with tarfile.open(next(Path(place).glob("*.tar.gz"))) as archive:
+            archive.extractall(place, filter="data")
+        tree = next(path for path in Path(place).iterdir() if path.is_dir())
+        shutil.copytree(tree / "systemd" / "debian", tree / "debian")
+        (tree / "debian" / "changelog").write_text(changelog(tree, wheel.name.split("-")[1]))
+        (tree / "debian" / "rules").chmod(0o755)
+        environment = os.environ | {"MESHD_WHEEL": str(wheel), "MESHD_PIP": installer()}
+        subprocess.run(["dpkg-buildpackage", "-us", "-uc", "-b"], cwd=tree, env=environment, check=True)
+        for path in Path(place).iterdir():
+            if path.suffix in (".deb", ".changes", ".buildinfo"):
+                shutil.copy2(path, folder)
+    return 0
+
+
+def changelog(tree: Path, version: str) -> str:
+    maintainer = re.search(r"^Maintainer: (.*)$", (tree / "debian" / "control").read_text(), re.MULTILINE)
+    assert maintainer is not None
+    date = email.utils.formatdate(int(dist.epoch()), usegmt=False)
+    return CHANGELOG.format(version=version, maintainer=maintainer[1], date=date)
+
+
+def installer() -> str:
+    """What installs Python packages into another environment: uv, where it is and finds the index, else pip."""
+    for words in (["-m", "uv", "pip", "install"], ["-m", "pip", "install"]):
+        if subprocess.run([sys.executable, *words, "--help"], capture_output=True).returncode == 0:
+            return f"{sys.executable} {' '.join(words)} {'--quiet' if 'uv' in words else ''}".strip()
+    sys.exit("neither uv nor pip is there")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
