@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist bench-compiled deb clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist bench-compiled deb image clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -115,6 +115,11 @@ dist: $(VENV)/.installed-dist ## the sdist and the wheels in dist/, with an SBOM
 
 deb: $(VENV)/.installed-dev ## the Debian packages meshd and meshd-local in dist/
 	@$(PY) systemd/deb.py dist
+
+# ISOLATION=chroot builds where containers cannot run, such as inside one.
+image: ## the container image localhost/meshd, made of the Debian package in dist/
+	@buildah build --format docker $(if $(ISOLATION),--isolation $(ISOLATION)) $(IMAGE_OPTIONS) \
+	  --tag localhost/meshd:latest --file systemd/container/Containerfile dist
 
 clean: ## remove what was installed and built
 	@rm -rf $(VENV) $(VENV)-conformance .cache build dist

@@ -30,7 +30,8 @@ meshd ({version}-1) unstable; urgency=medium
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in ("dpkg-buildpackage", "dh", "dh_installsysusers", "py3compile") if not shutil.which(name)]
+    wanted = ("dpkg-buildpackage", "dh", "dh_installsysusers", "py3compile")
+    missing = [name for name in wanted if not shutil.which(name)]
     if missing:
         sys.exit(f"{', '.join(missing)} missing: apt-get install build-essential debhelper python3")
     with tempfile.TemporaryDirectory(prefix="meshd-deb-") as place:

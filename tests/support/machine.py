@@ -62,7 +62,7 @@ class Machine:
 
     def _boot(self) -> None:
         words = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]
-        words += [f"--directory={self.root}", f"--machine={self._place.name}", "--console=pipe"]
+        words += [f"--directory={self.root}", f"--machine=meshd-{os.getpid()}", "--console=pipe"]
         with (self._place / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         until(self._is_up, _PATIENCE)
@@ -71,7 +71,10 @@ class Machine:
         # The first child only prepares the tree; the second is the machine's first process.
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
         self._leader = children[0] if children else ""
-        return bool(children) and "running" in self.run("systemctl", "is-system-running", check=False).split()
+        if self._nspawn.poll() is not None:
+            raise AssertionError(f"systemd-nspawn has ended: {(self._place / 'console').read_text()}")
+        said = self.run("systemctl", "is-system-running", check=False).split() if children else []
+        return bool({"running", "degraded"} & {*said})
 
     def __exit__(self, *exception: object) -> None:
         if self._leader:
@@ -94,7 +97,8 @@ class Machine:
         return done.stdout if done.returncode == 0 or check else done.stdout + done.stderr
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([*self._inside(""), *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        inside = [*self._inside(""), *words]
+        return subprocess.Popen(inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def _inside(self, user: str) -> list[str]:
         words = ["nsenter", f"--target={self._leader}", "--all", "env", "-i", f"PATH={_PATH}", "LC_ALL=C.UTF-8"]
@@ -106,7 +110,18 @@ class Machine:
 
     def files(self) -> set[str]:
         """Every file and folder that stays, without logs, caches and what package managers note."""
-        left_out = ("/proc", "/sys", "/dev", "/tmp", "/run", "/var/log", "/var/cache", "/var/lib/apt", "/var/lib/dpkg")
+        left_out = (
+            "/proc",
+            "/sys",
+            "/dev",
+            "/tmp",
+            "/srv",
+            "/run",
+            "/var/log",
+            "/var/cache",
+            "/var/lib/apt",
+            "/var/lib/dpkg",
+        )
         found = self.run("find", "/", "-xdev", "(", *_any_of(left_out), ")", "-prune", "-o", "-print")
         return {line for line in found.splitlines() if not line.endswith(("-", ".pyc", "__pycache__"))}
 
