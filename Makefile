@@ -20,7 +20,7 @@ export PROMPT
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile hatch_build.py docs meshd client systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist bench-compiled deb image clean
+.PHONY: help run test test-failed compiled test-compiled upstreams conformance pages docs lint bench bench-plain bench-peers soak dist deb image clean
 
 help: ## list these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20

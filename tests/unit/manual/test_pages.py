@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshd.cli import entry
-from meshd.config.schema.root import RootConfig
+from meshd.config.write import docs
 from meshd.manual import __main__ as manual
 from meshd.manual import roff
 
@@ -56,10 +56,9 @@ def test_every_command_has_a_page_with_all_of_its_options(share: Path) -> None:
 
 def test_every_section_of_the_configuration_is_in_its_page(share: Path) -> None:
     page = text_of(share / "man/man5/mesh.yaml.5")
-    titles = [
-        line.split(" ", 1)[1].strip('"').partition(".")[0] for line in page.splitlines() if line.startswith(".SH")
-    ]
-    assert {name.upper() for name in RootConfig.model_fields} - {"HOOKS"} <= {*titles}
+    titles = re.findall(r'^\.SH "(.*)"$', page, re.MULTILINE)
+    assert {title.upper() for title in re.findall(r"^## (.*)$", docs.page(), re.MULTILINE)} <= {*titles}
+    assert "PROVIDERS.NAME" in titles
     assert "queue_timeout" in page
 
 
