@@ -35,7 +35,8 @@ def main() -> int:
     if missing:
         sys.exit(f"{', '.join(missing)} missing: apt-get install build-essential debhelper python3")
     with tempfile.TemporaryDirectory(prefix="meshd-deb-") as place:
-        wheel = dist.build(Path(place))
+        plain = dist.build(Path(place))
+        wheel = next((path for path in Path(place).glob("*.whl") if path != plain), plain)  # the compiled one
         with tarfile.open(next(Path(place).glob("*.tar.gz"))) as archive:
             archive.extractall(place, filter="data")
         tree = next(path for path in Path(place).iterdir() if path.is_dir())
