@@ -53,8 +53,8 @@ MEASURES = (
     Measure("cache_hits", of_request="cached", heading="cached"),
     Measure("requests_saved", heading="saved"),
     Measure("outside_requests", heading="outside"),
-    Measure("outside_tokens_in", "tokens"),
-    Measure("outside_tokens_out", "tokens"),
+    Measure("outside_tokens_in", "tokens", heading="outside in"),
+    Measure("outside_tokens_out", "tokens", heading="outside out"),
     Measure("outside_tokens_cached", "tokens"),
     Measure("outside_cost", "nano_usd", heading="outside cost"),
 )

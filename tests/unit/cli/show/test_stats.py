@@ -30,6 +30,16 @@ def test_units_have_columns_where_there_are_any(fake: Any, meshctl: Any) -> None
     assert lines[1].split() == ["p/m", "12", "1.2k+300", "$0.25", "3", "1.2k"]
 
 
+def test_what_agents_used_elsewhere_has_columns_of_its_own(fake: Any, meshctl: Any) -> None:
+    outside = {"outside_requests": 2, "outside_tokens_in": 1500, "outside_tokens_out": 20, "outside_cost": 0.5}
+    fake.answers["GET stats?by=project"] = {"data": [ROW | {"name": "~/api", "group": {"project": "~/api"}} | outside]}
+    lines = meshctl("stats", "--by", "project").stdout.splitlines()
+    assert lines[0].endswith("outside  outside in  outside out")  # and the cost, which a narrow terminal wraps
+    assert " ".join(lines[1:]).split() == ["~/api", "12", "1.2k+300", "$0.25", "2", "1.5k", "20", "$0.5"]
+    assert meshctl("stats", "--by", "project,unit").exit_code == 2
+    assert meshctl("stats", "--by", "app", "--where", "session=a", "--where", "status=200").exit_code == 2
+
+
 def test_by_time_without_a_name(fake: Any, meshctl: Any) -> None:
     row = ROW | {"name": "2026-11-01, ", "group": {"day": "2026-11-01", "pool": ""}}
     fake.answers["GET stats?by=day%2Cpool"] = {"data": [row]}
