@@ -70,7 +70,7 @@ def daemon(module_meshd: Callable[..., Any], keys: Keys) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_key_is_replaced(daemon: Any, keys: Keys, kind: str) -> None:
+def test_a_key_is_replaced(daemon: Any, keys: Keys, kind: str, eventually: Callable[..., Any]) -> None:
     if why := lacking(kind):
         pytest.skip(why)
 
@@ -81,7 +81,7 @@ def test_a_key_is_replaced(daemon: Any, keys: Keys, kind: str) -> None:
     load = under_load(daemon, change, more=24, width=8, models=[MODELS[kind]])
     assert load.failed == []
     assert keys.are_used([kind])
-    [event] = events(daemon, "secret_rotated", secret=keys.kept.name(kind))
+    [event] = eventually(lambda: events(daemon, "secret_rotated", secret=keys.kept.name(kind)))
     assert "sk-" not in str(event)
     assert not events(daemon, "provider_deactivated")
 
