@@ -35,7 +35,8 @@ from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.redaction import secrets_in
-from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
+from meshd.telemetry.sinks import METRICS, STATISTICS, TRACES, Sinks
+from meshd.telemetry.spans import severity_of, trace_entry
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH, _METRICS = "flush", "metrics"
@@ -154,6 +155,8 @@ class TelemetryActor(MeshActor):
 
     def _log(self, outcome: Outcome, content: Content | None) -> None:
         kept = self._kept
+        if outcome.trace is not None and outcome.trace.sampled and kept.sinks.wants(TRACES, severity_of(outcome)):
+            kept.sinks.put(*trace_entry(outcome, outcome.trace, kept.metrics.names, kept.redactor))
         if not kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
             return
         if outcome.status == 200 and not kept.sampled():

@@ -62,7 +62,7 @@ def complete(root: RootConfig, keys: dict[str, str]) -> RootConfig:
         "observability": root.observability.model_copy(
             update={
                 part: _distribute(getattr(root.observability, part), "connector", "observability", registry)
-                for part in ("routing", "logging", "statistics")
+                for part in ("routing", "logging", "statistics", "tracing")
             }
         ),
     }

@@ -66,4 +66,10 @@ SINKS = (
         "Metrics for Prometheus, in a file or at a port",
         "PrometheusSettings",
     ),
+    _spec(
+        "opentelemetry.otlp.v1",
+        "otlp.sink:OtlpSink",
+        "Traces, metrics and logs for OpenTelemetry, by OTLP over HTTP",
+        "OtlpSettings",
+    ),
 )

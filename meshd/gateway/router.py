@@ -16,10 +16,12 @@ from functools import partial
 from meshd import messages
 from meshd.compilation.apps import known_tokens
 from meshd.compilation.running_config import RunningConfig
+from meshd.config.schema.observability import TracingConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller, Peer
 from meshd.core.events.event_type import EventType
+from meshd.core.tracing import Sampling
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
 from meshd.gateway.batches.passed.passing import Passing
@@ -188,6 +190,8 @@ class Router:
 
     async def _infer(self, request: Request) -> None:
         spoken = self._spoken[request.path]
+        if self.runtime.sampling.on:
+            request.trace = self.runtime.sampling.begin(request.headers)
         await arrival.read_body(self._reader, request, spoken.operation)
         if self._content.wanted:
             self._content.begin(request, spoken)
@@ -291,6 +295,7 @@ class Router:
         for fault in faults:  # none, if the objections were asked for
             logger.error("%s", fault)
         self.use_hooks(hooks)
+        runtime.sampling = _sampling(generation.config.observability.tracing)
         runtime.apps = AppMatcher(generation.table, generation.matches, runtime.apps)
         state.accounts.configure(generation.table.allowances, generation.table.timezone)
         state.rates.configure(generation.table)
@@ -374,6 +379,11 @@ class Router:
         self._worker.shutdown(wait=False, cancel_futures=True)
         await self.runtime.connectors.close()
         self.runtime.ledger.close(time.time())
+
+
+def _sampling(config: TracingConfig) -> Sampling:
+    on, ratio = bool(config.connector or config.propagate), config.sample_ratio if config.connector else 0.0
+    return Sampling(on, ratio, config.follow_parent, frozenset(config.propagate))
 
 
 def _limits(settings: DaemonConfig) -> Limits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshd.compilation.running_config import RunningConfig
+from meshd.core.tracing import Sampling
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.configured.connector_pool import ConnectorPool
 from meshd.gateway.configured.key_renewal import KeyRenewal
@@ -36,6 +37,7 @@ class Runtime:
     outcomes: Outcomes
     keys: KeyRenewal
     config: RunningConfig | None = None
+    sampling: Sampling = field(default_factory=Sampling)
     secrets: SecretStandings = field(default_factory=SecretStandings)
     retires: dict[str, str] = field(default_factory=dict)
     table: RoutingTable = field(default_factory=RoutingTable.empty)

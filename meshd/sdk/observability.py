@@ -21,8 +21,8 @@ SEVERITIES = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 5
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One thing to write. Secrets are redacted before an entry is made; what controls a terminal is written as escapes.
 
-    stream: `event`, `request`, `log`, `statistics` or `metrics`. message: one line for people. fields: all details,
-    JSON-like; `pool`, `model`, `provider`, `request`, `app` are ids if present.
+    stream: `event`, `request`, `log`, `statistics`, `metrics` or `trace`. message: one line for people. fields: all
+    details, JSON-like; `pool`, `model`, `provider`, `request`, `app` are ids if present.
     """
 
     stream: str
@@ -54,6 +54,10 @@ class Sink(ABC):
     metrics: ClassVar[bool] = False
     """Whether, as a sink of statistics, it gets readings of all metrics instead of rows: entries of the stream
     `metrics`, whose field `reading` is a `sdk.metrics.Reading`."""
+    traces: ClassVar[bool] = False
+    """Whether it takes traces: entries of the stream `trace`, whose field `spans` has `sdk.tracing.Span`s."""
+    linger: ClassVar[float] = 0.0
+    """How long entries may wait for others of their batch, in seconds."""
     lasting: ClassVar[bool] = False
     """Whether it is made at once, as it may have to do something before the first entry, and kept if writing fails."""
 

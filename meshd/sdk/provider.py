@@ -20,6 +20,7 @@ from meshd.sdk.calls.failure import FailureKind, ProviderFailure, RateLimits, Us
 from meshd.sdk.calls.form import Form
 from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written
+from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.settings import ProviderSettings
 
@@ -52,6 +53,7 @@ class ProviderCall(msgspec.Struct):
     the same format. most_output: the most tokens that the model may write, for formats that require a limit; None if
     that is not known. mark_caches: to mark the prompt for the provider's cache, if the format has marks and the app set
     none. credential: the app's own, for a provider with `auth.method: passthrough`; never kept, logged or shown.
+    trace: where its HTTP calls are recorded; None if they are not.
     """
 
     operation: OperationSpec
@@ -71,6 +73,7 @@ class ProviderCall(msgspec.Struct):
     most_output: int | None = None
     mark_caches: bool = False
     credential: Credential | None = None
+    trace: CallTrace | None = None
 
 
 @dataclass(slots=True)

@@ -42,7 +42,8 @@ def _size_of(value: Any) -> int:
 
 
 class SinkQueue:
-    """make: creates the sink, in the sink's thread (it may open files). limit: bytes. on_trouble: called once per
+    """make: creates the sink, in the sink's thread (it may open files). limit: bytes. linger: seconds that entries
+    wait for others, unless there are enough for a batch. on_trouble: called once per
     outage."""
 
     def __init__(
@@ -51,6 +52,7 @@ class SinkQueue:
         make: Callable[[], Sink],
         *,
         limit: int = LIMIT,
+        linger: float = 0.0,
         on_trouble: Callable[[str, str], None] | None = None,
         sleep: Callable[[float], Any] | None = None,
     ) -> None:
@@ -60,6 +62,8 @@ class SinkQueue:
         self.error = ""
         self._make = make
         self._limit = limit
+        self._linger = linger
+        self._hurried = False  # as it is drained
         self._on_trouble = on_trouble
         self._sink: Sink | None = None
         self._entries: deque[tuple[Entry, int]] = deque()
@@ -84,7 +88,7 @@ class SinkQueue:
             self._held += size
             if not self._running:
                 self._start()
-            elif len(self._entries) == 1:
+            elif len(self._entries) in (1, BATCH):
                 self._change.notify_all()
 
     def put_latest(self, entry: Entry) -> None:
@@ -106,11 +110,16 @@ class SinkQueue:
         """Wait until everything is written. Returns False if that was not in time."""
         until = time.monotonic() + timeout
         with self._change:
-            while self._entries or self._taken:
-                left = until - time.monotonic()
-                if left <= 0 or self.error:
-                    return False
-                self._change.wait(left)
+            self._hurried = True
+            self._change.notify_all()
+            try:
+                while self._entries or self._taken:
+                    left = until - time.monotonic()
+                    if left <= 0 or self.error:
+                        return False
+                    self._change.wait(left)
+            finally:
+                self._hurried = False
         return True
 
     def close(self, timeout: float = 1.0) -> None:
@@ -157,6 +166,8 @@ class SinkQueue:
                     self._running = False
                     closing = self._closing
                     break
+                if self._linger:
+                    self._change.wait_for(self._is_full, self._linger)
                 batch = self._next_batch()
                 self._taken = len(batch)
             if self._write(batch):
@@ -192,6 +203,9 @@ class SinkQueue:
             return False
         self._finished(batch, done)
         return True
+
+    def _is_full(self) -> bool:
+        return self._closing or self._hurried or len(self._entries) >= BATCH
 
     def _next_batch(self) -> list[tuple[Entry, int]]:
         batch: list[tuple[Entry, int]] = []

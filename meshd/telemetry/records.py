@@ -68,6 +68,8 @@ def request_entry(outcome: Outcome, redactor: Redactor, content: Mapping[str, An
         fields["units"] = outcome.units
     if outcome.bytes_in or outcome.bytes_out:
         fields |= {"bytes_in": outcome.bytes_in, "bytes_out": outcome.bytes_out}
+    if outcome.trace is not None and outcome.trace.sampled:
+        fields |= {"trace_id": outcome.trace.trace_id, "span_id": outcome.trace.span_id}
     if outcome.hedges:
         fields["hedges"] = outcome.hedges
     if outcome.cached:

@@ -20,8 +20,9 @@ from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue, size_of
 from modelmesh.errors import ConfigurationError
 
-EVENTS, REQUESTS, LOGS, STATISTICS, METRICS = "event", "request", "log", "statistics", "metrics"
+EVENTS, REQUESTS, LOGS, STATISTICS, METRICS, TRACES = "event", "request", "log", "statistics", "metrics", "trace"
 NEVER = 1000
+_PARTS = ("routing", "logging", "statistics", "tracing")
 _RELEASED_WITHIN = 1.0  # s
 
 
@@ -52,10 +53,12 @@ class Sinks:
     def check(self, observability: Any) -> list[str]:
         """Objections: connectors that cannot be used."""
         objections = []
-        for part in ("routing", "logging", "statistics"):
+        for part in _PARTS:
             for entry in getattr(observability, part).connector:
                 try:
-                    _sink_class(entry.connector)
+                    cls = _sink_class(entry.connector)
+                    if part == "tracing" and not cls.traces:
+                        objections.append(f"observability.tracing.connector: {entry.connector} takes no traces")
                 except ConfigurationError as error:
                     objections.append(f"observability.{part}.connector: {error}")
         return objections
@@ -66,7 +69,7 @@ class Sinks:
         level = SEVERITIES[log_level]
         parts = {
             part: [self._queue(entry, part, state_dir, before) for entry in _entries(observability, part)]
-            for part in ("routing", "logging", "statistics")
+            for part in _PARTS
         }
         self._routes = {
             EVENTS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["routing"]),
@@ -74,6 +77,9 @@ class Sinks:
             REQUESTS: tuple(Route(queue, _for_requests(cls, level)) for queue, cls in parts["logging"]),
             STATISTICS: tuple(
                 Route(queue, level if cls.quiet else 0) for queue, cls in parts["statistics"] if not cls.metrics
+            ),
+            TRACES: tuple(
+                Route(queue, SEVERITIES[observability.tracing.min_severity]) for queue, _ in parts["tracing"]
             ),
             METRICS: tuple(Route(queue, 0) for queue, cls in parts["statistics"] if cls.metrics),
         }
@@ -96,9 +102,10 @@ class Sinks:
     def wants_event(self, type: str, severity: str) -> bool:
         return (not self._events or type in self._events) and self.wants(EVENTS, severity)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: Entry, size: int | None = None) -> None:
+        """size: bytes, if it is known."""
         level = entry.level
-        size = size_of(entry)
+        size = size_of(entry) if size is None else size
         for route in self._routes.get(entry.stream, ()):
             if level >= route.least:
                 route.queue.put(entry, size)
@@ -140,7 +147,8 @@ class Sinks:
         queue = self._queues.get(key) or before.get(key)
         if queue is None:
             name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
-            queue = SinkQueue(name, _maker(entry.connector, settings), on_trouble=self._on_trouble)
+            make = _maker(entry.connector, settings)
+            queue = SinkQueue(name, make, linger=cls.linger, on_trouble=self._on_trouble)
         self._queues[key] = queue
         return queue, cls
 
@@ -155,7 +163,7 @@ def _entries(observability: Any, part: str) -> Iterable[_Wanted]:
     if section.connector:
         for entry in section.connector:
             yield _Wanted(entry.connector, {**section.settings, **entry.settings})
-    elif part != "statistics":  # kept for queries, not printed every minute
+    elif part not in ("statistics", "tracing"):  # kept for queries, not printed every minute
         yield _Wanted(default_connector(), {})
 
 

@@ -15,6 +15,7 @@ from tests.bench import (
     decisions,
     http_streams,
     metrics,
+    otlp,
     over_http,
     peers,
     process,
@@ -42,6 +43,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "strategies": decisions.strategies,
     "translation": translation.translation,
     "scrape": metrics.scrape,
+    "otlp": otlp.throughput,
     "steps": steps.steps,
     "idle": steps.idle,
 }

@@ -19,7 +19,7 @@ from meshd.config.check.error_messages import sentence
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
 from meshd.config.schema.base import ConnectorEntry, OpenSection
 from meshd.config.schema.discovery import DiscoveryConfig
-from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
+from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks, TracingConfig
 from meshd.config.schema.routing.providers import ProviderConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 from meshd.config.schema_walk import Report, keys_of, suggest_key
@@ -40,6 +40,7 @@ SINKS: dict[str, type[OpenSection]] = {
     "routing": RoutingSinks,
     "logging": LoggingSinks,
     "statistics": StatisticsSinks,
+    "tracing": TracingConfig,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, Entries, Fraction, NotBuiltYet, OpenSection, Section, Size
+from meshd.config.schema.base import Duration, Entries, Fraction, Names, NotBuiltYet, OpenSection, Section, Size
 from meshd.core.events.event_type import EventType
 
 PersonalKind = Literal["email", "phone", "iban", "card", "ip", "mac", "ssn"]
@@ -81,12 +81,32 @@ class StatisticsSinks(SinksSection):
     )
 
 
-class TracingConfig(Section):
-    min_severity: Severity = Field(default="info", description="Lowest severity traced.")
+class TracingConfig(SinksSection):
+    connector: Entries = Field(
+        default=(),
+        description="Sink that takes traces: a connector id, or a list.",
+        json_schema_extra={"shown_default": "none; requests are not traced"},
+    )
+    min_severity: Severity = Field(
+        default="info",
+        description="Lowest severity traced: an answer is `info`, a 4xx `warning`, a 5xx `error`.",
+    )
+    sample_ratio: Fraction = Field(default=1.0, description="Fraction of the requests that are traced.")
+    follow_parent: bool = Field(
+        default=True, description="An app's `traceparent` says whether its request is traced, whatever the fraction."
+    )
+    propagate: Names = Field(
+        default=(),
+        description="Providers that get `traceparent` and `tracestate`; `*`: all.",
+        json_schema_extra={"shown_default": "none"},
+    )
+    content: Annotated[bool, NotBuiltYet(True)] = Field(
+        default=False, description="Prompts and answers are part of traces."
+    )
 
 
 class ObservabilityConfig(Section):
     routing: RoutingSinks = Field(default=RoutingSinks.unset(), description="Events.")
     logging: LoggingSinks = Field(default=LoggingSinks.unset(), description="The request log.")
     statistics: StatisticsSinks = Field(default=StatisticsSinks.unset(), description="Statistics.")
-    tracing: Annotated[TracingConfig, NotBuiltYet()] = Field(default=TracingConfig.unset(), description="Traces.")
+    tracing: TracingConfig = Field(default=TracingConfig.unset(), description="Traces.")

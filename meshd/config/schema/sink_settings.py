@@ -94,6 +94,25 @@ class WebhookSettings(Section):
     )
 
 
+class OtlpSettings(Section):
+    endpoint: HttpUrl = Field(
+        default="http://127.0.0.1:4318", description="The receiver; `/v1/traces`, `/v1/metrics` and `/v1/logs` follow."
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="More headers.", json_schema_extra={"shown_default": "none"}, repr=False
+    )
+    encoding: Literal["protobuf", "json"] = Field(default="protobuf", description="`http/protobuf` or `http/json`.")
+    timeout: Duration = Field(default=10.0, description="Longest that a batch may take.")
+    resource: dict[str, str] = Field(
+        default_factory=dict,
+        description="More attributes of the resource, such as `deployment.environment.name`.",
+        json_schema_extra={"shown_default": "none"},
+    )
+    ca_file: str | None = Field(
+        default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
+    )
+
+
 class PrometheusSettings(Section):
     path: str | None = Field(
         default=None,

@@ -41,6 +41,7 @@ from meshd.connectors.providers.heads import Heads
 from meshd.connectors.providers.http_requests import HttpRequests, Target, formats_of, shown, with_headers
 from meshd.connectors.providers.model_pages import MAX_LIST, all_models
 from meshd.connectors.providers.passing import forward
+from meshd.connectors.providers.traced import sent
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
@@ -60,6 +61,7 @@ from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.net.http1 import Answer
 from meshd.net.pool import queued
 from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written
+from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.http.authorization import Unauthorized
 from meshd.sdk.provider import (
     FailureKind,
@@ -302,16 +304,22 @@ class HttpProvider(Provider):
     async def _ask(self, call: ProviderCall, target: URL, body: bytes) -> Answer:
         requests = self._requests_of(call)
         if self._authorization is None and not self._app_keys:
-            return await self._send(target, self._heads.of(requests, call, target), body, call.timeout)
+            return await self._send(target, self._heads.of(requests, call, target), body, call.timeout, call.trace)
         url = target.update_query(dict(call.query)) if call.query else target
         if self._app_keys:
             own = requests.of_app(required(call.credential, self._where))
             head = self._transport.head("POST", url, with_headers(requests.headers_of(call), own))
-            return await self._send(target, head, body, call.timeout)
-        return await self._authorized("POST", url, requests.headers_of(call), body, call.timeout)
+            return await self._send(target, head, body, call.timeout, call.trace)
+        return await self._authorized("POST", url, requests.headers_of(call), body, call.timeout, call.trace)
 
     async def _authorized(
-        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
+        self,
+        method: str,
+        target: URL,
+        headers: CIMultiDict[str],
+        body: bytes | None,
+        timeout: float,
+        trace: CallTrace | None = None,
     ) -> Answer:
         """Ask with an authorization, and once more with a renewed one if the provider refuses it."""
         assert self._authorization is not None
@@ -319,7 +327,7 @@ class HttpProvider(Provider):
             given = await self._authorization.headers(Unauthorized(method, str(target), headers, body or b""))
             head = self._transport.head(method, target, with_headers(headers, given))
             try:
-                return await self._send(target, head, body, timeout)
+                return await self._send(target, head, body, timeout, trace)
             except ProviderFailure as failure:
                 if failure.kind is not FailureKind.AUTHENTICATION or not (self._authorization.refused(given) and again):
                     raise
@@ -336,10 +344,15 @@ class HttpProvider(Provider):
     def _requests_of(self, call: ProviderCall) -> HttpRequests:
         return self._by_format.get(call.format, self._requests)
 
-    async def _send(self, target: URL, head: bytes, body: bytes | None, timeout: float) -> Answer:
+    async def _send(
+        self, target: URL, head: bytes, body: bytes | None, timeout: float, trace: CallTrace | None = None
+    ) -> Answer:
         began, slept = clock.now(), clock.slept()
         try:
-            response = await self._transport.send(head, body)
+            if trace is None:
+                response = await self._transport.send(head, body)
+            else:
+                response = await sent(self._transport, trace, target, head, body)
         except _TRANSPORT_ERRORS as exc:
             if isinstance(exc, ConnectTimeout) and clock.slept() > slept:
                 message = f"meshd was stopped while it connected to {self._where}; ask again"

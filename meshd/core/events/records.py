@@ -7,6 +7,8 @@ from typing import Any
 from meshd.core.events.cause import Cause
 from meshd.core.events.event_type import EventType
 from meshd.core.messaging.message import Message
+from meshd.core.tracing import Trace
+from meshd.sdk.calls.tracing import HttpCall
 
 
 class Attempt(Message, frozen=True):
@@ -27,6 +29,9 @@ class Attempt(Message, frozen=True):
     cost: int = 0
     hedge: bool = False
     units: dict[str, int] = {}
+    began: float = 0.0  # by `meshd.host.clock`; these three only in a traced request
+    span: str = ""
+    calls: tuple[HttpCall, ...] = ()
 
 
 class Outcome(Message, frozen=True):
@@ -74,6 +79,8 @@ class Outcome(Message, frozen=True):
     bytes_in: int = 0  # of a request that was passed on unread, and of its answer
     bytes_out: int = 0
     content: Any = None  # a `Content`, for sinks alone
+    arrived: float = 0.0  # by `meshd.host.clock`
+    trace: Trace | None = None
 
 
 class Event(Message, frozen=True):

@@ -19,6 +19,7 @@ import msgspec
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
 from meshd.core.events.content import Content
+from meshd.core.tracing import Trace
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.workplaces import NOWHERE, Workplace
 from meshd.host import clock
@@ -162,6 +163,7 @@ class Request:
         "resend",
         "stream",
         "task",
+        "trace",
         "upload",
         "way_back",
         "work",
@@ -203,6 +205,7 @@ class Request:
         self.form: Form | None = None
         self.gives_way = False
         self.upload: RawBody | None = None
+        self.trace: Trace | None = None
         self.cut_off: MeshError | None = None
         self.handed_on = False
         self.held = 0

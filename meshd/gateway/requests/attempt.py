@@ -37,6 +37,7 @@ from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form
+from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.provider import (
     FailureKind,
     OperationSpec,
@@ -100,6 +101,9 @@ class AttemptContext(Protocol):
     def passed_on(self) -> PassedOn:
         """What is forwarded besides the body to a provider of its format."""
         ...
+
+    def trace_of(self, step: AttemptStep) -> CallTrace | None:
+        """One for all calls of the attempt; None if they are not traced."""
 
     def credential_for(self, model: ModelSpec) -> Credential | None:
         """The app's own, if the model's provider takes it."""
@@ -334,6 +338,7 @@ class UpstreamAttempt:
             most_output=model.max_output_tokens,
             mark_caches=self.step.pool.mark_caches,
             credential=context.credential_for(model),
+            trace=context.trace_of(self.step),
         )
 
     # -- the journal ----------------------------------------------------------------------------------

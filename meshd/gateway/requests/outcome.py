@@ -39,6 +39,8 @@ def outcome(
         **attribution.of(request),
         content=request.content,
         total_time=clock.now() - request.arrived,
+        arrived=request.arrived,
+        trace=request.trace,
         **rest,
     )
 

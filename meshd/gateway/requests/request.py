@@ -42,6 +42,7 @@ from meshd.routing.table.access import takes_app_keys
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
 from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form
+from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import MeshError, RequestCancelledError
 
@@ -189,6 +190,11 @@ class InferenceRequest:
         if credential is None or not self.table.providers[model.provider].app_keys:
             return None
         return credential.of_format(self.format.name)
+
+    def trace_of(self, step: AttemptStep) -> CallTrace | None:
+        if step.trace is None:
+            step.trace = self.runtime.sampling.calls(self.request.trace, step.model.provider)
+        return step.trace
 
     def patience(self, model: ModelSpec) -> float:
         return self.table.providers[model.provider].timeout

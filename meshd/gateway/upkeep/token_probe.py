@@ -53,6 +53,9 @@ class TokenProbe:
     hooks = None
     passed_on = PassedOn()
 
+    def trace_of(self, step: AttemptStep) -> None:
+        return None
+
     def __init__(self, runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         if model.provider not in runtime.table.providers:
             raise NotSent("a reload has removed it")

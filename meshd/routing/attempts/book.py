@@ -104,7 +104,7 @@ class AttemptBook:
             self.counters.settle(step.taken, now, tokens, step.cost, limits, sent=sent, left=left)
 
     def note(self, step: AttemptStep, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
-        usage, units = step.usage, units_of(step.usage)
+        usage, units, trace = step.usage, units_of(step.usage), step.trace
         self.tokens_in += usage.input_tokens
         self.tokens_out += usage.output_tokens
         for name, count in units.items():
@@ -123,6 +123,9 @@ class AttemptBook:
                 cost=step.cost,
                 hedge=step.hedge,
                 units=units,
+                began=trace.began if trace is not None else 0.0,
+                span=trace.span_id if trace is not None else "",
+                calls=tuple(trace.calls) if trace is not None else (),
             )
         )
 

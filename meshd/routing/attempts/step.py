@@ -12,6 +12,7 @@ from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.rates.records import RateTicket
 from meshd.routing.standing import Availability
 from meshd.routing.table.specs import ModelSpec, PoolSpec
+from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.provider import Usage
 
 NOTHING = Usage()
@@ -21,7 +22,7 @@ class AttemptStep(msgspec.Struct, eq=False):
     """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
     hedge: it is sent in addition to another. tests: those whose probation it tests. resting: it was on standby when
     chosen. remark: how it was asked, if not as usual. usage, cost (10⁻⁹ USD), sent: what it used, and whether it was
-    sent, once it is closed."""
+    sent, once it is closed. trace: of its calls, if the request is traced."""
 
     model: ModelSpec
     pool: PoolSpec
@@ -36,6 +37,7 @@ class AttemptStep(msgspec.Struct, eq=False):
     usage: Usage = NOTHING
     cost: int = 0
     sent: bool = True
+    trace: CallTrace | None = None
 
     @property
     def reservation(self) -> Reservation | None:

@@ -112,6 +112,7 @@ def test_a_service_that_has_ended_is_named_as_such(registry: ConnectorRegistry) 
 
 
 NEEDED = {
+    "modelmesh.prometheus.v1": {"path": "/tmp/meshd.prom"},
     "modelmesh.callback.v1": {"function": "module:function"},
     "modelmesh.webhook.v1": {"url": "https://logs.house"},
     "modelmesh.file.v1": {"path": "x"},

@@ -158,8 +158,7 @@ def test_aliases_and_prefixes() -> None:
         {"providers": house(connection_pool={"http2": True})},
         {"providers": house(managed={"command": "x"})},
         {"storage": {"durability": "power"}},
-        {"observability": {"tracing": {"min_severity": "info"}}},
-        {"observability": {"routing": "opentelemetry.otlp.v1"}},
+        {"observability": {"tracing": {"content": True}}},
         {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},
     ],
 )
@@ -175,6 +174,7 @@ def test_what_is_not_built_is_refused(section: dict[str, Any]) -> None:
         {"pools": {"ocr": {"stream": {"on_failure": "terminate"}}}},
         {"storage": {"durability": "process"}},
         {"observability": {"logging": {"level": "metadata"}}},
+        {"observability": {"tracing": {"min_severity": "warning", "content": False}}},
         {"connectors": {}},
     ],
 )

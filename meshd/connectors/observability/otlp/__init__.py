@@ -1,0 +1,1 @@
+"""OpenTelemetry: traces, metrics and logs by OTLP over HTTP."""

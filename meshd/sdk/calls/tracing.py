@@ -1,0 +1,68 @@
+"""The part of a trace that an attempt makes: its own span, and one for each HTTP call.
+
+Owns: `CallTrace`, which a connector fills in, and the headers of W3C's Trace Context that it sends.
+Must never: hold anything of a prompt or an answer.
+"""
+
+from __future__ import annotations
+
+from random import getrandbits
+
+import msgspec
+
+from meshd.host import clock
+
+
+class HttpCall(msgspec.Struct):
+    """One call. began, ended: by `meshd.host.clock`; ended at the head of the answer. status: 0 without an answer.
+    error: the kind of exception."""
+
+    span_id: str
+    method: str
+    host: str
+    port: int
+    began: float
+    ended: float = 0.0
+    status: int = 0
+    error: str = ""
+
+
+class CallTrace:
+    """trace_id, span_id: hexadecimal; the latter is the attempt's. state: the app's `tracestate`. sent_on: whether the
+    provider is told of the trace."""
+
+    __slots__ = ("began", "calls", "sampled", "sent_on", "span_id", "state", "trace_id")
+
+    def __init__(self, trace_id: str, state: str = "", *, sampled: bool = True, sent_on: bool = False) -> None:
+        self.trace_id = trace_id
+        self.span_id = new_span_id()
+        self.state = state
+        self.sampled = sampled
+        self.sent_on = sent_on
+        self.began = clock.now()
+        self.calls: list[HttpCall] = []
+
+    def begins(self, method: str, host: str, port: int) -> HttpCall:
+        call = HttpCall(new_span_id(), method, host, port, clock.now())
+        if self.sampled and len(self.calls) < MOST_CALLS:
+            self.calls.append(call)
+        return call
+
+    def headers(self, call: HttpCall) -> bytes:
+        """Lines of a request's head; empty if the provider is not told."""
+        if not self.sent_on:
+            return b""
+        lines = f"traceparent: {traceparent(self.trace_id, call.span_id, sampled=self.sampled)}\r\n"
+        return (f"{lines}tracestate: {self.state}\r\n" if self.state else lines).encode()
+
+
+MOST_CALLS = 32
+"""Of an attempt that are recorded; a service may be polled for an hour."""
+
+
+def new_span_id() -> str:
+    return f"{getrandbits(64) or 1:016x}"
+
+
+def traceparent(trace_id: str, span_id: str, *, sampled: bool) -> str:
+    return f"00-{trace_id}-{span_id}-0{int(sampled)}"

@@ -1,0 +1,139 @@
+"""A receiver of OTLP over HTTP, which decodes with opentelemetry-proto. The SDK's own exporter passes it
+(`tests/integration/observability/test_otlp.py`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+REQUESTS: dict[str, type[Message]] = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/logs": ExportLogsServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
+
+
+def decoded(path: str, content_type: str, body: bytes) -> Any:
+    """Raises ValueError for anything that the schema does not have."""
+    message = REQUESTS[path]()
+    if content_type == "application/json":
+        found = json_format.Parse(_ids_in_base64(body), message)
+    else:
+        message.ParseFromString(body)
+        found = message
+    assert not _unknown(found), "fields that the schema does not have"
+    return found
+
+
+def attributes(of: Any) -> dict[str, Any]:
+    """Of a span, a log record, a point or a resource."""
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in of.attributes}
+
+
+class Receiver:
+    """status: what it answers; hangs: it answers nothing until `go_on`. received: (path, message) in order."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: list[dict[str, str]] = []
+        self.received: list[tuple[str, Any]] = []
+        self.hangs = False
+        self._go_on = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def of(self, path: str) -> list[Any]:
+        return [message for each, message in list(self.received) if each == path]
+
+    def spans(self) -> list[Any]:
+        return [span for message in self.of("/v1/traces") for span in _inner(message.resource_spans, "spans")]
+
+    def logs(self) -> list[Any]:
+        return [log for message in self.of("/v1/logs") for log in _inner(message.resource_logs, "log_records")]
+
+    def metrics(self) -> dict[str, Any]:
+        """Of the last request."""
+        messages = self.of("/v1/metrics")
+        return {each.name: each for each in _inner(messages[-1].resource_metrics, "metrics")} if messages else {}
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        if self.hangs:
+            self._go_on.wait(30)
+        if self.status == 200:
+            self.headers.append(headers)
+            self.received.append((path, decoded(path, headers["content-type"], body)))
+        return self.status
+
+    def go_on(self) -> None:
+        self.hangs = False
+        self._go_on.set()
+
+    def close(self) -> None:
+        self.go_on()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            given = {name.lower(): value for name, value in self.headers.items()}
+            if given.get("content-encoding") == "gzip":
+                import gzip
+
+                body = gzip.decompress(body)
+            status = receiver.take(self.path, given, body)
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    return Handler
+
+
+def _inner(resources: Any, name: str) -> Iterator[Any]:
+    for resource in resources:
+        for scope in getattr(resource, f"scope_{name if name != 'log_records' else 'logs'}"):
+            yield from getattr(scope, name)
+
+
+def _unknown(message: Any) -> bool:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    copy.DiscardUnknownFields()
+    return bool(copy.ByteSize() != message.ByteSize())
+
+
+def _ids_in_base64(body: bytes) -> str:
+    """OTLP's JSON has ids in hexadecimal, where protobuf's own mapping has base64."""
+    import base64
+    import json
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: base64.b64encode(bytes.fromhex(each)).decode()
+                if key in ("traceId", "spanId", "parentSpanId")
+                else walk(each)
+                for key, each in value.items()
+            }
+        return [walk(each) for each in value] if isinstance(value, list) else value
+
+    return json.dumps(walk(json.loads(body)))

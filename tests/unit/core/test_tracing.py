@@ -1,0 +1,87 @@
+"""W3C's Trace Context: what is read from an app, which requests are traced, and what a provider is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshd.core.tracing import Sampling, Trace
+from meshd.sdk.calls.tracing import MOST_CALLS, CallTrace
+
+ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+ON = Sampling(on=True)
+
+
+def begun(traceparent: str, sampling: Sampling = ON, **headers: str) -> Trace:
+    return sampling.begin({"traceparent": traceparent, **headers})
+
+
+def test_an_apps_trace_goes_on() -> None:
+    trace = begun(f"00-{ID}-{SPAN}-01", tracestate="a=1,b=2")
+    assert (trace.trace_id, trace.parent_id, trace.state, trace.sampled) == (ID, SPAN, "a=1,b=2", True)
+    assert trace.span_id not in (SPAN, "0" * 16)
+
+
+def test_a_later_version_may_have_more() -> None:
+    assert begun(f"01-{ID}-{SPAN}-03-more").parent_id == SPAN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "nonsense", f"00-{ID}-{SPAN}", f"00-{ID.upper()}-{SPAN}-01", f"ff-{ID}-{SPAN}-01",
+        f"00-{ID}-{SPAN}-01-more",
+        f"00-{'0' * 32}-{SPAN}-01", f"00-{ID}-{'0' * 16}-01", f"00-{ID}-{SPAN}-01" + "x" * 1000,
+        f"00-{ID}-{SPAN}-01\r\nx: y",
+    ],
+)  # fmt: skip
+def test_anything_else_begins_a_trace(text: str) -> None:
+    trace = begun(text, tracestate="a=1")
+    assert (trace.parent_id, trace.state) == ("", "")
+    assert trace.trace_id != ID
+    assert len(trace.trace_id) == 32
+
+
+@pytest.mark.parametrize("state", ["x" * 513, "a=1\r\nx: y", "a=é", "a\0"])
+def test_a_state_that_cannot_be_sent_is_left_out(state: str) -> None:
+    assert begun(f"00-{ID}-{SPAN}-01", tracestate=state).state == ""
+
+
+@pytest.mark.parametrize(("ratio", "follow", "flag", "sampled"), [
+    (0.0, True, 1, True), (1.0, True, 0, False), (0.0, False, 1, False), (1.0, False, 0, True),
+])  # fmt: skip
+def test_whose_decision_it_is(ratio: float, follow: bool, flag: int, sampled: bool) -> None:
+    assert begun(f"00-{ID}-{SPAN}-0{flag}", Sampling(True, ratio, follow)).sampled is sampled
+
+
+def test_a_fraction_is_taken() -> None:
+    sampling = Sampling(True, 0.25)
+    taken = sum(sampling.begin({}).sampled for _ in range(4000))
+    assert 700 < taken < 1300
+    assert begun(f"00-{ID}-{SPAN}-00", Sampling(True, 0.25, False)).sampled is False  # 8448… is more than a quarter
+    assert begun(f"00-{ID}-{SPAN}-00", Sampling(True, 0.75, False)).sampled is True
+
+
+def test_which_attempts_are_recorded_and_told() -> None:
+    sampling = Sampling(True, sent_on=frozenset({"told"}))
+    trace = begun(f"00-{ID}-{SPAN}-01", tracestate="a=1")
+    told, untold = sampling.calls(trace, "told"), sampling.calls(trace, "other")
+    assert told is not None
+    assert untold is not None
+    assert told.headers(call := told.begins("POST", "h", 1)) == (
+        f"traceparent: 00-{ID}-{call.span_id}-01\r\ntracestate: a=1\r\n".encode()
+    )
+    assert untold.headers(untold.begins("POST", "h", 1)) == b""
+    unsampled = begun(f"00-{ID}-{SPAN}-00")
+    assert sampling.calls(unsampled, "other") is None
+    quiet = sampling.calls(unsampled, "told")
+    assert quiet is not None
+    assert quiet.headers(quiet.begins("POST", "h", 1)).startswith(f"traceparent: 00-{ID}-".encode())
+    assert quiet.calls == []
+    assert sampling.calls(None, "told") is None
+
+
+def test_the_number_of_recorded_calls_has_a_bound() -> None:
+    trace = CallTrace(ID)
+    for _ in range(MOST_CALLS * 2):
+        trace.begins("GET", "h", 1)
+    assert len(trace.calls) == MOST_CALLS
