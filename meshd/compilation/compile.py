@@ -18,6 +18,7 @@ from meshd.catalogue.retirements import retirement
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.known_models import KnownModels
 from meshd.compilation.listed_names import ListedNames
+from meshd.compilation.managed import managed_server
 from meshd.compilation.output_limits import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
@@ -182,6 +183,7 @@ def provider_settings(
         secrets=tuple(sorted(secrets)),
         runtime_dir=directories.runtime,
         data_dir=directories.data,
+        managed=managed_server(provider.managed),
     )
 
 

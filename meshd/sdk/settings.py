@@ -7,6 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class ManagedServer:
+    """A server that the daemon starts and stops. env: added to a part of the daemon's environment. ready: the path of a
+    URL; "": that of its list of models. start_timeout, idle_timeout: seconds; None: it is not stopped."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    ready: str = ""
+    start_timeout: float = 60.0
+    idle_timeout: float | None = None
+    restart: bool = True
+
+
 @dataclass(slots=True)
 class ProviderSettings:
     """A connector's configuration with every reference resolved.
@@ -37,6 +52,7 @@ class ProviderSettings:
     runtime_dir: str = ""
     data_dir: str = ""
     found: bool = False
+    managed: ManagedServer | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:  # without keys and headers
         return f"ProviderSettings(name={self.name!r}, connector={self.connector!r}, base_url={self.base_url!r})"

@@ -18,6 +18,7 @@ from meshd.config.check.aliases import check_aliases
 from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
+from meshd.config.check.managed import check_managed
 from meshd.config.check.packages import use_packages
 from meshd.config.check.pool_checks import RuleChecks
 from meshd.config.check.problems import Places, Problem, problem_in
@@ -75,6 +76,9 @@ class Validation:
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
         tree = self._capability_tree()
         self._check_models(tree)
+        for name, entry in self._sections["providers"].items():
+            spec = self.registry.find(str(as_map(entry).get("connector") or name), "provider")
+            check_managed(name, as_map(entry), spec.row if spec else {}, self._providers_with_models, self.report)
         self._check_pools(tree)
         check_aliases(self.flat, tree, self._known_model, self.report)
         RuleChecks(self.flat, self.report).run()

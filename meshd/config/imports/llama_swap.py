@@ -6,9 +6,10 @@ Must never: take a key as known that it does not translate.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
-from meshd.config.imports.draft import COMPATIBLE, Draft, address, valid, without_empty
+from meshd.config.imports.draft import COMPATIBLE, Draft, address, seconds, valid, without_empty
 from meshd.config.imports.given import Given
 
 VARIABLE = r"\$\{env\.([A-Za-z_][A-Za-z0-9_]*)\}"
@@ -16,6 +17,7 @@ VARIABLE = r"\$\{env\.([A-Za-z_][A-Za-z0-9_]*)\}"
 _PORT = "${PORT}"
 _START_PORT = 5800
 _MACRO = re.compile(r"\$\{([A-Za-z0-9_-]+)\}")
+_HERE = re.compile(r"http://(localhost|127\.0\.0\.1)(:|/|$)")
 _DEEPEST = 8
 """How many macros may be in each other."""
 _STRATEGIES = {"pin": "priority-selection", "warm": "priority-selection", "spillover": "priority-selection"}
@@ -30,6 +32,9 @@ def read(given: Given, draft: Draft) -> None:
     for model in models:
         port = first + asking.index(model.name) if model.name in asking else None
         _model(model, macros[model.name], port, draft)
+    if any("managed" in provider for provider in draft.providers.values()):
+        both = "a server stays beside the others that were started; `managed.idle_timeout` stops unused ones"
+        draft.remark(("models",), f"no server is stopped because another is needed: {both}")
     for peer in given.each("peers"):
         _peer(peer, draft)
     for selector in given.each("selectors"):
@@ -53,8 +58,7 @@ def _model(given: Given, macros: dict[str, Any], port: int | None, draft: Draft)
     if _PORT in base:
         draft.refuse(given, given.path, "neither `cmd` nor `proxy` says where its server listens")
         return
-    if port and str(port) in base:
-        draft.remark(given.at("cmd"), f"its server has to listen at port {port}, as llama-swap had it")
+    managed = _managed(given, {**macros, **own}, draft) if _HERE.match(base) else {}
     filters = given.below("filters")
     dropped = [name.strip() for name in (filters.text("stripParams", "strip_params") or "").split(",") if name.strip()]
     limit = given.number("concurrencyLimit")
@@ -64,6 +68,7 @@ def _model(given: Given, macros: dict[str, Any], port: int | None, draft: Draft)
         "auth": {"method": "none"},
         "rate_limit": {"concurrency": int(limit)} if limit else None,
         "quirks": {"drop": dropped} if dropped else None,
+        "managed": managed,
     }
     provider = draft.provider(given.name, without_empty(settings))
     parameters = filters.any("setParams")
@@ -83,6 +88,29 @@ def _model(given: Given, macros: dict[str, Any], port: int | None, draft: Draft)
     id = draft.model(draft.named(given.name, given.path), without_empty(entry))
     for alias in given.texts("aliases"):
         draft.alias(alias, id, given.at("aliases"))
+
+
+def _managed(given: Given, macros: dict[str, Any], draft: Draft) -> dict[str, Any]:
+    """The server that is started for a request. A command that a shell could not read is left."""
+    lines = [line for line in str(given.peek("cmd") or "").splitlines() if not line.lstrip().startswith("#")]
+    try:
+        words = shlex.split(_expanded(" ".join(line.rstrip(" \\") for line in lines), macros))
+    except ValueError:
+        words = []
+    if not words:
+        return {}
+    given.take("cmd")
+    seconds_unused, check = given.number("ttl"), given.text("checkEndpoint") or "/health"
+    variables = (text.partition("=") for text in given.texts("env"))
+    return without_empty(
+        {
+            "command": draft.value(words[0]),
+            "args": [draft.value(word) for word in words[1:]],
+            "env": {name: draft.value(_expanded(value, macros)) for name, _, value in variables},
+            "ready": check if check.startswith("/") else None,
+            "idle_timeout": seconds(seconds_unused) if seconds_unused else None,
+        }
+    )
 
 
 def _expanded(text: str, macros: dict[str, Any]) -> str:

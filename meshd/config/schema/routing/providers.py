@@ -120,14 +120,26 @@ class FineTuningConfig(Section):
 
 
 class ManagedConfig(Section):
-    command: str | None = Field(default=None, description="Program that serves the provider.")
+    command: str | None = Field(
+        default=None, description="Program that serves the provider at its `base_url`. It is started when needed."
+    )
     args: Names = Field(default=(), description="Its arguments.")
-    env: dict[str, str] = Field(default={}, description="Variables to add to its environment.")
-    cwd: str | None = Field(default=None, description="Its working directory.")
-    ready: str | None = Field(default=None, description="URL path that answers when the program is ready.")
+    env: dict[str, str] = Field(default={}, description="Variables to add to its environment.", repr=False)
+    cwd: str | None = Field(
+        default=None, description="Its working directory.", json_schema_extra={"shown_default": "the daemon's"}
+    )
+    ready: str | None = Field(
+        default=None,
+        description="URL path that answers when the program is ready.",
+        json_schema_extra={"shown_default": "that of its list of models"},
+    )
     start_timeout: Duration = Field(default=60.0, description="How long it may take to become ready.")
-    idle_timeout: Duration | None = Field(default=None, description="Stop it when it has been unused for this long.")
-    restart: bool = Field(default=True, description="Start it again when it dies.")
+    idle_timeout: Duration | None = Field(
+        default=None,
+        description="Stop it when it has been unused for this long.",
+        json_schema_extra={"shown_default": "it is not stopped"},
+    )
+    restart: bool = Field(default=True, description="Start it again, when needed, if it has ended by itself.")
 
 
 class ProviderConfig(OpenSection):
@@ -176,6 +188,4 @@ class ProviderConfig(OpenSection):
     batch: ProviderBatchConfig = Field(default=ProviderBatchConfig.unset(), description="Batches.")
     files: FilesConfig = Field(default=FilesConfig.unset(), description="Files.")
     fine_tuning: FineTuningConfig = Field(default=FineTuningConfig.unset(), description="Fine-tuning.")
-    managed: Annotated[ManagedConfig | None, NotBuiltYet()] = Field(
-        default=None, description="The daemon starts and stops the server itself."
-    )
+    managed: ManagedConfig | None = Field(default=None, description="The daemon starts and stops the server itself.")

@@ -61,10 +61,16 @@ class ChildServer:
         start_timeout: float = START_TIMEOUT,
         idle_timeout: float = IDLE_TIMEOUT,
         environ: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        confines: bool = True,
     ) -> None:
-        """command: the arguments after the interpreter's, for a socket at the given path."""
+        """command: the arguments after the interpreter's, for a socket at the given path. confines: it tells how it is
+        confined."""
         self.name = name
         self.starts = 0
+        self.deaths = 0  # ends that were not asked for
+        self._cwd = cwd
+        self._confines = confines
         self._command = command
         self._start_timeout = start_timeout
         self._idle_timeout = idle_timeout
@@ -205,6 +211,7 @@ class ChildServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_environment(os.environ) if self._environ is None else dict(self._environ),
+            cwd=self._cwd,
             start_new_session=True,  # so that Ctrl-C at the terminal reaches only the daemon
         )
 
@@ -224,7 +231,7 @@ class ChildServer:
             self._line += said
             if self._line.startswith(READY.encode()) and self._line.endswith(b"\n") and process is self._process:
                 self.confined = self._line.decode().split()[1:]
-                self.remark = remark(self.confined)
+                self.remark = remark(self.confined) if self._confines else ""
                 if self.remark:
                     _tell(self.remark)
                 self._ready = True
@@ -237,6 +244,7 @@ class ChildServer:
             self._ended.set()
             self._said.set()
             if self._starting is None and self._stopping is None:
+                self.deaths += 1
                 self._stopping = loop.create_task(self._stop_for_all())
 
     def _complained(self, loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes], fd: int) -> None:

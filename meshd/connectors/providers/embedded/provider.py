@@ -75,8 +75,8 @@ class EmbeddedModel:
         await self._http.aclose()
         await self.child.aclose()
 
-    def _started(self, call: ProviderCall) -> _Started:
-        return _Started(self.child, call.timeout)
+    def _started(self, call: ProviderCall) -> Started:
+        return Started(self.child, call.timeout)
 
 
 def check_installed(package: str, extra: str = "local") -> None:
@@ -93,7 +93,7 @@ def described(package: str, model: str, models: Mapping[str, EmbeddedModel]) -> 
     return seen | {"remark": remarks[0]} if remarks else seen
 
 
-class _Started:
+class Started:
     """`child.use()`, awaited no longer than the call may take."""
 
     def __init__(self, child: ChildServer, timeout: float) -> None:

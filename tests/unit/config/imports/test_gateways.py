@@ -154,7 +154,14 @@ def test_llama_swap_servers_aliases_and_peers() -> None:
     assert config["providers"]["openrouter"]["base_url"] == "https://openrouter.ai/api/v1"
     assert config["models"]["z-ai/glm-4.7"]["provider"] == "openrouter"
     remarks = told(example("llama-swap"))
-    assert "start it yourself" in remarks["models.small.cmd"]
+    assert "cannot start it" in remarks["models.qwen3-32b.cmd"]
+    assert "idle_timeout" in remarks["models"]
+    assert config["providers"]["reranker"]["managed"] == {
+        "command": "/usr/bin/llama-server",
+        "args": ["--port", "9101", "--reranking"],
+        "env": {"CUDA_VISIBLE_DEVICES": "0"},
+        "ready": "/health",
+    }
     assert "is now my-model" in remarks["models.qwen3-32b.aliases"]
 
 

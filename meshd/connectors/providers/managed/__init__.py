@@ -1,0 +1,1 @@
+"""Servers that the daemon starts and stops itself."""
