@@ -69,6 +69,7 @@ from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.hooks import Hook
 from meshd.sdk.provider import RateLimits
 from meshd.spend.journal import JournalWriter
+from meshd.spend.journal_sync import JournalSync
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
 
 logger = logging.getLogger("meshd.router")
@@ -96,6 +97,7 @@ class Router:
             Pipeline(state),
             connectors,
             ledger,
+            JournalSync(ledger),
             room,
             publisher,
             Outcomes(actors.tell, state, publisher),
@@ -107,7 +109,7 @@ class Router:
         self.strategies = OutsideStrategies(self._strategy_set_aside)
         self.hooks: HookChain | None = None
         self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)
-        self.segments = SpendSegments(ledger, actors.tell)
+        self.segments = SpendSegments(ledger, runtime.sync, actors.tell)
         self.probes = Probes(runtime, actors.tell)
         self.announcements = Announcements(runtime, actors.tell)
         if before is not None:
@@ -289,6 +291,7 @@ class Router:
         """The instant from which new requests use another generation; those in flight keep theirs."""
         runtime, state = self.runtime, self.runtime.state
         previous, runtime.config, self._settings = runtime.config, generation, generation.config.daemon
+        runtime.sync.enabled = generation.config.storage.durability == "power"
         before, runtime.table = runtime.table, generation.table
         self.strategies.commit(generation.table, runtime.pipeline)
         hooks, faults = hooks_of(generation.config)
@@ -378,6 +381,7 @@ class Router:
         self._reader.shutdown(wait=False, cancel_futures=True)
         self._worker.shutdown(wait=False, cancel_futures=True)
         await self.runtime.connectors.close()
+        self.runtime.sync.close()
         self.runtime.ledger.close(time.time())
 
 

@@ -20,18 +20,20 @@ from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.specs import RoutingTable
 from meshd.spend.journal import JournalWriter
+from meshd.spend.journal_sync import JournalSync
 
 
 @dataclass(slots=True)
 class Runtime:
     """config (None before the first), table and apps are replaced at a reload; a request keeps the table that it began
-    with. ledger: records, before an attempt is sent, what it may cost, and afterwards what it did cost. retires: the
-    day from which a model is not served, where that is known."""
+    with. ledger: records, before an attempt is sent, what it may cost, and afterwards what it did cost. sync: waits for
+    the disk, if it has to. retires: the day from which a model is not served, where that is known."""
 
     state: MeshState
     pipeline: Pipeline
     connectors: ConnectorPool
     ledger: JournalWriter
+    sync: JournalSync
     room: WaitingRoom
     publisher: StatePublisher
     outcomes: Outcomes

@@ -146,6 +146,11 @@ class JournalWriter:
         self._close()
 
     @property
+    def fd(self) -> int:
+        """Of the segment, -1 while there is none."""
+        return self._fd
+
+    @property
     def waiting(self) -> int:
         """Bytes that could not be written yet."""
         return len(self._backlog)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,7 +12,6 @@ from meshd.config.schema.base import (
     Duration,
     Entries,
     Fraction,
-    NotBuiltYet,
     OpenSection,
     Positive,
     Section,
@@ -78,8 +77,10 @@ class StorageConfig(OpenSection):
         "Spend and quotas are durable with every policy.",
     )
     sync_interval: Duration = Field(default=5.0, description="Time between two writes of the periodic policy.")
-    durability: Annotated[Literal["process", "power"], NotBuiltYet("power")] = Field(
-        default="process", description="What spend survives: a crash of the process, or of the machine's power."
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What spend survives: a crash of the process; or also of the machine, for which each attempt waits "
+        "until its record is on the disk.",
     )
     format: Literal["json", "msgpack"] = Field(default="json", description="Form of what is stored.")
     compression: Literal["none", "zstd"] = Field(default="none", description="How what is stored is compressed.")

@@ -228,7 +228,7 @@ class UpstreamAttempt:
             call = self._call()
             count = partial(self.context.prompt_tokens, self.step.model)
             asked = in_calls(await in_format(provider, self.context.format, call.fields, count), provider, call)
-            self._write_down()
+            await self._write_down()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
             self._limit = Timeout(patience + OVERTIME)
             try:
@@ -343,14 +343,14 @@ class UpstreamAttempt:
 
     # -- the journal ----------------------------------------------------------------------------------
 
-    def _write_down(self) -> None:
+    async def _write_down(self) -> None:
         """Record once, in memory and durably, that the attempt is about to be sent."""
         if self._written:
             return
         context = self.context
         context.about_to_send(self.step)
         self._written = True
-        write_begin(context.runtime.ledger, context.request_id, self.step, context.plan)
+        await write_begin(context.runtime, context.request_id, self.step, context.plan)
 
     def _settle(self, ok: bool) -> None:
         """Record once what the plan has just settled."""

@@ -9,14 +9,16 @@ import time
 
 from meshd.core.prices import units_of
 from meshd.gateway.requests.attempt_plan import Plan
+from meshd.gateway.runtime import Runtime
 from meshd.routing.attempts.step import AttemptStep
 from meshd.spend.journal import JournalWriter
 
 
-def write_begin(ledger: JournalWriter, request_id: bytes, step: AttemptStep, plan: Plan) -> None:
+async def write_begin(runtime: Runtime, request_id: bytes, step: AttemptStep, plan: Plan) -> None:
+    """Returns when the entry is as durable as it has to be."""
     model, reservation = step.model, step.reservation
     assert reservation is not None, "nothing was reserved for it"
-    ledger.begin(
+    runtime.ledger.begin(
         request_id,
         time.time(),
         model.provider,
@@ -31,6 +33,7 @@ def write_begin(ledger: JournalWriter, request_id: bytes, step: AttemptStep, pla
         reservation.estimate.tokens_out,
         units=plan.needs.units,  # the most that it may use, besides tokens, of what has a price
     )
+    await runtime.sync.done()
 
 
 def write_end(ledger: JournalWriter, request_id: bytes, step: AttemptStep, ok: bool) -> None:

@@ -11,6 +11,7 @@ import time
 from meshd import messages
 from meshd.gateway.actors import Tell
 from meshd.spend.journal import JournalWriter, open_segment
+from meshd.spend.journal_sync import JournalSync
 
 logger = logging.getLogger("meshd.router")
 
@@ -18,9 +19,10 @@ logger = logging.getLogger("meshd.router")
 class SpendSegments:
     """path: of the segment in use, "" before the first."""
 
-    def __init__(self, ledger: JournalWriter, tell: Tell) -> None:
+    def __init__(self, ledger: JournalWriter, sync: JournalSync, tell: Tell) -> None:
         self.path = ""
         self._ledger = ledger
+        self._sync = sync
         self._tell = tell
 
     def use(self, path: str) -> None:
@@ -34,6 +36,7 @@ class SpendSegments:
             logger.warning("cannot open the spend journal %s: %s", path, error)
             return
         finished, self.path = self.path, path
+        self._sync.place = path
         self._ledger.reopen(fd, time.time())
         self._tell("state", messages.JournalRotated(finished))
 

@@ -16,6 +16,7 @@ from meshd.core.events.records import Outcome
 from meshd.core.messaging.mailboxes import Directory
 from meshd.gateway.upkeep.spend_segments import SpendSegments
 from meshd.spend.journal import JournalWriter
+from meshd.spend.journal_sync import JournalSync
 from meshd.state import segments
 from tests.support.keeping import NOW, Clock, crash, opened
 
@@ -33,7 +34,7 @@ class Life:
         self.untold: list[Outcome] = []
         directory = Directory()
         self.to_state = directory.mailbox("state")
-        self.segments = SpendSegments(self.journal, directory.tell)
+        self.segments = SpendSegments(self.journal, JournalSync(self.journal), directory.tell)
         self.segments.use(self.keeper.open_journal())
         self.telemetry = TelemetryActor(directory, state_dir=path, now=clock)
         self.telemetry.table_loaded(messages.TableLoaded("statistics", self.keeper.table("statistics")))

@@ -156,7 +156,6 @@ def test_aliases_and_prefixes() -> None:
     "section",
     [
         {"providers": house(connection_pool={"http2": True})},
-        {"storage": {"durability": "power"}},
         {"observability": {"tracing": {"content": True}}},
         {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},
     ],
