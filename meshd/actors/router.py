@@ -42,6 +42,7 @@ class RouterActor(LoopActor):
         messages.ListModels: "list_models",
         messages.Expecting: "expecting",
         messages.RotateJournal: "rotate_journal",
+        messages.BudgetGrants: "budget_grants",
         messages.SpentElsewhere: "spent_elsewhere",
         messages.RouterCommand: "command",
         messages.Drain: "drain",
@@ -154,6 +155,9 @@ class RouterActor(LoopActor):
 
     def rotate_journal(self, message: messages.RotateJournal) -> None:
         self.router.segments.use(message.path)
+
+    def budget_grants(self, message: messages.BudgetGrants) -> None:
+        self.router.shared_budgets.answered(message)
 
     def spent_elsewhere(self, message: messages.SpentElsewhere) -> None:
         self.router.runtime.state.accounts.add(usage_rows(message.rows), clock.now())

@@ -24,6 +24,7 @@ from meshd.core.messaging.mailboxes import Directory
 from meshd.core.money import dollars
 from meshd.host import clock
 from meshd.host.trust.paths import untrusted
+from meshd.sdk.storage import Grant
 from meshd.spend.ledger import usage_id
 from meshd.state.directory import default_state_dir, make_private, state_dir_of
 from meshd.state.keeper import StateKeeper
@@ -53,6 +54,7 @@ class StateActor(MeshActor):
         messages.JournalRotated: "journal_rotated",
         messages.StateChanged: "changed",
         messages.StatisticsChanged: "statistics_changed",
+        messages.ClaimBudgets: "claim_budgets",
         messages.GetSyncStatus: "status",
         messages.ExportState: "export",
         messages.ImportState: "import_state",
@@ -152,6 +154,12 @@ class StateActor(MeshActor):
     def statistics_changed(self, message: messages.StatisticsChanged) -> None:
         self._opened().statistics_changed(message.rows)
 
+    def claim_budgets(self, message: messages.ClaimBudgets) -> None:
+        def answer(grants: dict[str, Grant], connected: bool) -> None:
+            self.tell("router", messages.BudgetGrants(message.number, grants, connected))
+
+        self._opened().divide(message.claims, answer)
+
     # -- writing --------------------------------------------------------------------------------------
 
     def status(self, message: messages.GetSyncStatus) -> dict[str, Any]:
@@ -168,7 +176,7 @@ class StateActor(MeshActor):
             "pending": status.pending,
             "journal_bytes": status.journal_bytes,
             "spend_today": dollars(spend),
-            "remote": keeper.remote_status(),
+            "remote": keeper.remote.status(),
         }
 
     def export(self, message: messages.ExportState) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import SECRET_STORE, STORAGE
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
-from meshd.sdk.storage import Storage, StorageError, StoredStat
+from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
 
 logger = logging.getLogger("meshd.connectors")
 P = ParamSpec("P")
@@ -127,6 +127,9 @@ class ContainedStorage(Storage):
 
     def is_locked(self, name: str) -> str:
         return str(self._run(self._storage.is_locked, name))
+
+    def divide(self, member: str, claims: Sequence[Claim]) -> dict[str, Grant]:
+        return dict(self._run(self._storage.divide, member, claims))
 
     def flush(self) -> None:
         self._run(self._storage.flush)

@@ -57,6 +57,7 @@ from meshd.gateway.upkeep.announcements import ANNOUNCED, Announcements
 from meshd.gateway.upkeep.health_reports import HealthReports
 from meshd.gateway.upkeep.model_lists import ModelLists
 from meshd.gateway.upkeep.probes import Probes
+from meshd.gateway.upkeep.shared_budgets import SharedBudgets
 from meshd.gateway.upkeep.spend_segments import SpendSegments, not_written
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
@@ -110,6 +111,7 @@ class Router:
         self.hooks: HookChain | None = None
         self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)
         self.segments = SpendSegments(ledger, runtime.sync, actors.tell)
+        self.shared_budgets = SharedBudgets(runtime, actors.tell)
         self.probes = Probes(runtime, actors.tell)
         self.announcements = Announcements(runtime, actors.tell)
         if before is not None:
@@ -291,7 +293,9 @@ class Router:
         """The instant from which new requests use another generation; those in flight keep theirs."""
         runtime, state = self.runtime, self.runtime.state
         previous, runtime.config, self._settings = runtime.config, generation, generation.config.daemon
-        runtime.sync.enabled = generation.config.storage.durability == "power"
+        storage = generation.config.storage
+        runtime.sync.enabled = storage.durability == "power"
+        self.shared_budgets.configure(bool(storage.settings.get("shared")))
         before, runtime.table = runtime.table, generation.table
         self.strategies.commit(generation.table, runtime.pipeline)
         hooks, faults = hooks_of(generation.config)
@@ -381,6 +385,7 @@ class Router:
         self._reader.shutdown(wait=False, cancel_futures=True)
         self._worker.shutdown(wait=False, cancel_futures=True)
         await self.runtime.connectors.close()
+        self.shared_budgets.close()
         self.runtime.sync.close()
         self.runtime.ledger.close(time.time())
 

@@ -6,6 +6,7 @@ from meshd.messages.discovery import DiscoverNow, DiscoveryRemarks, LocalScanned
 from meshd.messages.every_actor import Beat, Commit, Discard, Tick
 from meshd.messages.health import Probed, ProbeNow, ProviderFailed
 from meshd.messages.router import (
+    BudgetGrants,
     Drain,
     Expecting,
     HealthReport,
@@ -31,6 +32,7 @@ from meshd.messages.secret import (
     SecretStandings,
 )
 from meshd.messages.state import (
+    ClaimBudgets,
     ExportState,
     GetSyncStatus,
     ImportState,
@@ -63,7 +65,9 @@ from meshd.messages.telemetry import (
 __all__ = [
     "ActorFailed",
     "Beat",
+    "BudgetGrants",
     "CatalogueChanged",
+    "ClaimBudgets",
     "Commit",
     "Discard",
     "DiscoverNow",

@@ -6,6 +6,7 @@ from typing import Any
 
 from meshd.core.messaging.message import Message
 from meshd.messages.state import RestoredState
+from meshd.sdk.storage import Grant
 
 
 class Drain(Message, frozen=True):
@@ -102,6 +103,14 @@ class RotateJournal(Message, frozen=True):
     until it does. A router that already writes to `path` tells it again."""
 
     path: str
+
+
+class BudgetGrants(Message, frozen=True):
+    """state → router: by a claim's key, what is granted. connected: by the storage; otherwise what was kept before."""
+
+    number: int
+    grants: dict[str, Grant]
+    connected: bool
 
 
 class SpentElsewhere(Message, frozen=True):

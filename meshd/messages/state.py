@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.core.messaging.message import Message
+from meshd.sdk.storage import Claim
 
 
 class StateChanged(Message, frozen=True):
@@ -59,6 +60,14 @@ class LoadTable(Message, frozen=True):
     (`statistics`)."""
 
     table: str
+
+
+class ClaimBudgets(Message, frozen=True):
+    """router → state: what it asks for of the limits that daemons share. Answered with BudgetGrants of the same number,
+    later."""
+
+    number: int
+    claims: list[Claim]
 
 
 class GetSyncStatus(Message, frozen=True):

@@ -7,7 +7,7 @@ Must never: know what is stored. One thread uses it at a time, and never the rou
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -26,6 +26,30 @@ class StoredStat(msgspec.Struct, frozen=True):
 
     size: int
     modified: float
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a daemon asks for of a limit that several share. key: of the limit and its window. limit, used, keeps,
+    needs: in the limit's measure; used: taken so far; keeps: the least that it is granted, which it may take while it
+    waits for the answer; needs: more than used, for what waits. lasts: s that the window is remembered. last: it asks
+    for no more."""
+
+    key: str
+    limit: int
+    used: int
+    keeps: int
+    needs: int = 0
+    lasts: int = 86400
+    last: bool = False
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The answer. granted: what it may take in all, with what it has taken. elsewhere: what others have taken, or may
+    take without asking if they do not answer. slack: its part of what is left, with what it needs."""
+
+    granted: int
+    elsewhere: int = 0
+    slack: int = 0
 
 
 class Storage(ABC):
@@ -91,6 +115,11 @@ class Storage(ABC):
     def is_locked(self, name: str) -> str:
         """Who has the lease now; "" if it is free."""
         raise StorageError(f"{type(self).__name__} has no leases")
+
+    def divide(self, member: str, claims: Sequence[Claim]) -> dict[str, Grant]:
+        """Divide limits between daemons, all or none: by key, what `member` is granted. All grants together are at most
+        the limit, except for what was kept already. The same claims again change nothing. Raises StorageError."""
+        raise StorageError(f"{type(self).__name__} divides no limits")
 
     # -- the whole ------------------------------------------------------------------------------------
 

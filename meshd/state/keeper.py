@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import msgspec
 
 from meshd.core.events.event_type import EventType
 from meshd.messages import RestoredState, SyncStatus
-from meshd.sdk.storage import Storage, StorageError, StorageReset
+from meshd.sdk.storage import Claim, Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
 from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id
 from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
@@ -30,6 +30,7 @@ from meshd.state.directory import make_private
 from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import lost_attempts
 from meshd.state.outage import Outage, Report
+from meshd.state.remote.copier import Answer
 from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
@@ -67,7 +68,7 @@ class StateKeeper:
         self._lock = StateLock(directory)
         self._segments = Segments(directory / "journal")
         self._storage: Storage | None = None
-        self._remote = RemoteCopy()
+        self.remote = RemoteCopy()  # public for its status
         self._met = False  # the remote storage has been asked, if there is one
         self._prepared: tuple[StateSettings, tuple[Storage, RemoteCopy] | None] | None = None
         self._ledger = Ledger()
@@ -101,7 +102,7 @@ class StateKeeper:
         self._release()
 
     def _release(self) -> None:
-        self._remote.close()
+        self.remote.close()
         if self._storage is not None:
             self._storage.close()
             self._storage = None
@@ -128,10 +129,10 @@ class StateKeeper:
             self.settings, stores = self._prepared
             self._prepared = None
             if stores is not None:
-                self._remote.close(give_back=False)
+                self.remote.close(give_back=False)
                 if self._storage is not None:
                     self._storage.close()
-                self._storage, self._remote = stores
+                self._storage, self.remote = stores
                 self._write_all_again()
         self.sync(boundary=True)
 
@@ -165,8 +166,8 @@ class StateKeeper:
             try:
                 if not self._met:
                     self._met = True
-                    self._remote = remote_copy(self.settings, self.directory, self._now, self._report)
-                    self._remote.meet(self._storage)
+                    self.remote = remote_copy(self.settings, self.directory, self._now, self._report)
+                    self.remote.meet(self._storage)
                 self._load(self._storage)
             except (StorageError, ConfigurationError, ValueError, OSError) as error:
                 return problem or str(error)
@@ -211,7 +212,7 @@ class StateKeeper:
     def load(self) -> RestoredState:
         tables = self._tables.mirrored()
         tables |= {table: self.table(table) for table in PRIVATE}
-        sums = self._remote.with_elsewhere(self._ledger.usage).items()
+        sums = self.remote.with_elsewhere(self._ledger.usage).items()
         tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in sums}
         begun, answered = frozenset(self._ledger.begun), frozenset(self._answered)
         return RestoredState(tables, begun, answered, str(self.directory))
@@ -304,8 +305,8 @@ class StateKeeper:
                 changes |= ledger_rows(self._storage, self._ledger, self._segments, usage)
             if changes:
                 self._storage.save_many(changes)
-                self._remote.note(changes)
-            self._remote.catch_up(self._storage)
+                self.remote.note(changes)
+            self.remote.catch_up(self._storage)
             if finished:
                 # The segments are the only other copy.
                 self._storage.flush()
@@ -340,22 +341,22 @@ class StateKeeper:
         except OSError as error:
             logger.debug("the spend journal cannot be read now: %s", error)
         today = Calendar(self.settings.timezone).period(self._now()).day
-        usage = self._remote.with_elsewhere(self._ledger.usage).items()
+        usage = self.remote.with_elsewhere(self._ledger.usage).items()
         return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
+
+    def divide(self, claims: Sequence[Claim], answer: Answer) -> None:
+        """Ask for this daemon's part of limits; the answer comes from another thread."""
+        self.remote.divide(self._storage, claims, answer)
 
     def take_news(self) -> dict[UsageKey, Usage]:
         """What others have spent, as far as the router has not been told."""
-        return self._remote.take_news()
+        return self.remote.take_news()
 
     # -- status ---------------------------------------------------------------------------------------
 
     def status(self) -> SyncStatus:
         pending = len(self._tables.pending) + len(self._ledger.changed)
         return SyncStatus(not self.error, self.error, self._synced_at, pending, self._segments.unread())
-
-    def remote_status(self) -> dict[str, Any]:
-        """Of the remote storage; {} if there is none."""
-        return self._remote.status()
 
     @property
     def error(self) -> str:
@@ -391,7 +392,7 @@ class StateKeeper:
         for key in self._ledger.usage:
             self._ledger.usage[key] = Usage()
         self._ledger.changed.update(self._ledger.usage)
-        self._ledger.usage.update(self._remote.without_elsewhere(sums))
+        self._ledger.usage.update(self.remote.without_elsewhere(sums))
         self._write_all_again()
         self.sync(boundary=True)
         return self.load()

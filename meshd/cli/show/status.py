@@ -82,6 +82,8 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     state = found.get("state") or {}
     if not state.get("ok", True):
         yield f"state: {state.get('error') or 'not writable'} ({state.get('directory')}): still serving", out.BAD
+    if wrong := str(out.get(state, "remote", "error") or ""):
+        yield f"storage: {wrong}; the state directory has everything, and it is copied later", out.BAD
     journal = str(out.get(found, "journal", "error") or "")
     if journal and state.get("ok", True):
         yield f"spend journal: {journal}: still serving", out.BAD
@@ -167,12 +169,22 @@ def _fields(found: Mapping[str, Any]) -> list[out.Line]:
             ("configuration", f"{config.get('source') or 'built-in'}, generation {config.get('generation', '?')}"),
             ("last reload", _reload(found.get("last_reload"))),
             ("state", state.get("directory")),
+            ("copied to", _copied(state)),
             ("serves", _serves(found)),
             ("requests", _requests(found.get("requests") or {}, found)),
             ("spent today", out.usd(found.get("spend_today"))),
             ("malformed", (out.count(found.get("malformed")), out.BAD) if found.get("malformed") else None),
         ]
     )
+
+
+def _copied(state: Mapping[str, Any]) -> str | None:
+    """The remote storage, if there is one, and what it lacks."""
+    remote = state.get("remote") or {}
+    if not remote:
+        return None
+    waits = f", {out.count(remote['pending'])} changes wait" if remote.get("error") else ""
+    return f"{state.get('connector')}{' with other daemons' if remote.get('shared') else ''}{waits}"
 
 
 def _addresses(sockets: Iterable[str]) -> list[str]:

@@ -40,6 +40,15 @@ class RedisSettings(Section):
     username: str | None = Field(default=None, description="Its user, if it has users.")
     password: str | None = Field(default=None, description="Its password, such as `${secrets:NAME}`.", repr=False)
     prefix: str = Field(default="meshd", description="What the names of its keys begin with.")
+    shared: bool = Field(
+        default=True,
+        description="Other daemons may use it at the same time, and they divide budgets and quotas.",
+    )
+    node: str | None = Field(
+        default=None,
+        description="This daemon's name among those that share it.",
+        json_schema_extra={"shown_default": "the machine's"},
+    )
     timeout: Duration = Field(default=2.0, description="How long it may take for an answer.")
     ca_file: str | None = Field(
         default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}

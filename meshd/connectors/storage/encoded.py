@@ -15,14 +15,14 @@ import binascii
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from meshd.sdk.storage import Storage, StorageError, StoredStat
+from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
 
 MARK: Final = b"\xa5M"
 _MSGPACK, _ZSTD, _AES = 1, 2, 4
@@ -136,6 +136,9 @@ class EncodedStorage(Storage):
 
     def is_locked(self, name: str) -> str:
         return self.inner.is_locked(name)
+
+    def divide(self, member: str, claims: Sequence[Claim]) -> dict[str, Grant]:
+        return self.inner.divide(member, claims)
 
     def flush(self) -> None:
         self.inner.flush()

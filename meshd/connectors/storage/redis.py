@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+from meshd.connectors.storage.redis_limits import DIVIDE
 from meshd.core.text.exceptions import one_line
 from meshd.host.plain_text import one_line as shown
-from meshd.sdk.storage import Storage, StorageError, StoredStat
+from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
 
 T = TypeVar("T")
 URL = "redis://127.0.0.1:6379/0"
@@ -32,6 +33,7 @@ class RedisStorage(Storage):
     atomic: ClassVar[bool] = True
     remote: ClassVar[bool] = True
     leases: ClassVar[bool] = True
+    shares: ClassVar[bool] = True
 
     def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
         self._url = str(settings.get("url") or URL)
@@ -123,6 +125,18 @@ class RedisStorage(Storage):
 
     def _lease(self, name: str) -> str:
         return f"{self._prefix}lease:{name}"
+
+    # -- limits that are shared -------------------------------------------------------------------------
+
+    def divide(self, member: str, claims: Sequence[Claim]) -> dict[str, Grant]:
+        if not claims:
+            return {}
+        keys = [f"{self._prefix}limit:{claim.key}" for claim in claims]
+        given: list[str | int] = [member]
+        for claim in claims:
+            given += [claim.limit, claim.used, claim.keeps, claim.needs, claim.lasts, int(claim.last)]
+        found = self.do(lambda: self.client.eval(DIVIDE, len(keys), *keys, *given))
+        return {claim.key: Grant(*map(int, each)) for claim, each in zip(claims, found, strict=True)}
 
     # -- asking ---------------------------------------------------------------------------------------
 

@@ -248,7 +248,9 @@ def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
         "measure": row["measure"],
         "window": row["window"],
         "source": row["source"],
-        **{key: amount_of(row["measure"], row[key]) for key in ("limit", "spent", "reserved", "remaining")},
+        **{
+            key: amount_of(row["measure"], row[key]) for key in ("limit", "spent", "reserved", "elsewhere", "remaining")
+        },
         "resets_at": row["resets_at"],
         "enforce": row["enforce"],
         "alert_threshold": row["alert_threshold"],

@@ -49,13 +49,15 @@ class Counters(Protocol):
 
 
 class LocalCounters:
-    """The counters of a single process: decisions read the counts themselves, so `take` never refuses what they
-    chose."""
+    """The counters of this process: decisions read the counts themselves, so `take` refuses what they chose only where
+    other daemons share a limit."""
 
     def __init__(self, state: MeshState) -> None:
         self._state = state
 
     def take(self, question: Question, model: ModelSpec) -> Taken | None:
+        if self._state.accounts.lacks(question, model):
+            return None
         reservation = self._state.accounts.reserve(question, model)
         return Taken(reservation, self._state.rates.enter(question, model, reservation.estimate))
 

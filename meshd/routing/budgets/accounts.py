@@ -19,6 +19,7 @@ from meshd.core.member_key import member_key
 from meshd.routing.budgets.limit import NEVER, Limit, precedence
 from meshd.routing.budgets.records import Alert, Refusal, Use
 from meshd.routing.budgets.reservations import Reservation, Route, sums_of
+from meshd.routing.budgets.shares import Shares
 from meshd.routing.budgets.windows import COST, Meter, Sums
 from meshd.routing.request.estimate import write_percent
 from meshd.routing.request.unpriced import unpriced
@@ -55,6 +56,7 @@ class Accounts:
         self.lumped: set[Route] = set()  # those with something in their lump
         self.open: set[Reservation] = set()
         self._alerts: list[Alert] = []
+        self.shares: Shares | None = None  # None: the limits are this daemon's own
 
     # -- what holds -----------------------------------------------------------------------------------
 
@@ -169,6 +171,14 @@ class Accounts:
             self._alert(limit, limit.used_up())
         reason = limit.refusal(amount, resets_at, self._calendar)
         return Refusal(allowance, reason, spent, reserved, resets_at)
+
+    def lacks(self, question: Question, model: ModelSpec) -> bool:
+        """Whether the attempt fits, and has to wait for this daemon's part of a limit that others share."""
+        return self.shares is not None and self.shares.lack(self._route(question, model), question.estimate(model))
+
+    def look_again(self) -> None:
+        """How much may be taken has changed."""
+        self._forget_routes()
 
     def reserve(self, question: Question, model: ModelSpec) -> Reservation:
         """Reserve the estimate in all scopes. The caller has just had None from `refusal`."""
@@ -357,7 +367,7 @@ class Accounts:
             tuple(each for each in sums if id(each) in bounded),
             tuple(each for each in sums if id(each) not in bounded),
             tuple(meter.rolling for meter in meters if meter.rolling is not None),
-            tuple((limit.sums.taken, limit.measure, limit.allowance.limit, limit) for limit in enforced),
+            tuple((limit.sums.taken, limit.measure, limit.most, limit) for limit in enforced),
             None if model.priced else budget,
             budget,
         )

@@ -41,15 +41,28 @@ def precedence(allowance: Allowance) -> tuple[int, int, int, int]:
 
 class Limit:
     """A limit on one meter. sums: the current window's, after the first `bind`. alerts_at: the usage at which the next
-    alert is due."""
+    alert is due. elsewhere: what other daemons have of it; most: what this one may take at most (`shares.py`)."""
 
-    __slots__ = ("_day", "_exceeded", "_warned", "_warns_at", "alerts_at", "allowance", "measure", "meter", "sums")
+    __slots__ = (
+        "_day",
+        "_exceeded",
+        "_warned",
+        "_warns_at",
+        "alerts_at",
+        "allowance",
+        "elsewhere",
+        "measure",
+        "meter",
+        "most",
+        "sums",
+    )
 
     def __init__(self, allowance: Allowance, meter: Meter) -> None:
         self.allowance = allowance
         self.meter = meter
         self.measure = MEASURES[allowance.measure]
         self.sums = Sums()
+        self.elsewhere, self.most = 0, allowance.limit
         self.alerts_at = NEVER
         # A limit of 0 is not reached by free usage, only by a refusal.
         self._warns_at = max(allowance.limit * allowance.alert_threshold, 1)
@@ -59,6 +72,8 @@ class Limit:
     def bind(self, period: Period) -> None:
         """Use the current window. A new one may alert again; a rolling one, which never starts over, once a day."""
         sums = self.meter.bounded(self.allowance.window, period)
+        if sums is not self.sums:
+            self.elsewhere, self.most = 0, self.allowance.limit
         if sums is not self.sums or (self.allowance.window == "rolling" and self._day != period.day):
             self.sums, self._day = sums, period.day
             self._warned = self._exceeded = False
@@ -66,13 +81,19 @@ class Limit:
 
     def _next_alert(self) -> None:
         warns_at = NEVER if self._warned else self._warns_at
-        self.alerts_at = min(warns_at, NEVER if self._exceeded else max(self.allowance.limit, 1))
+        used_up_at = NEVER if self._exceeded else max(self.allowance.limit, 1)
+        self.alerts_at = min(warns_at, used_up_at) - self.elsewhere
+
+    def look_again(self) -> None:
+        """What others have has changed."""
+        self._next_alert()
 
     # -- how it stands --------------------------------------------------------------------------------
 
     @property
     def spent(self) -> int:
-        return self.sums.used[self.measure]
+        """With what others have."""
+        return self.sums.used[self.measure] + self.elsewhere
 
     @property
     def reserved(self) -> int:
@@ -132,6 +153,7 @@ class Limit:
             "limit": allowance.limit,
             "spent": self.spent,
             "reserved": self.reserved,
+            "elsewhere": self.elsewhere,
             "remaining": max(allowance.limit - self.spent - self.reserved, 0),
             "resets_at": self.resets_at(period),
             "since": since,

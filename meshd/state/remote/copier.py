@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from meshd.core.events.event_type import EventType
 from meshd.core.text.exceptions import one_line
-from meshd.sdk.storage import Storage, StorageError
+from meshd.sdk.storage import Claim, Grant, Storage, StorageError
 from meshd.state.outage import Report
 from meshd.state.remote.lease import LEASE, StateLease, StorageInUse
 from meshd.state.remote.origin import Arrival, Owner, read_arrival, remote_key
@@ -45,6 +45,16 @@ class Place(msgspec.Struct, frozen=True):
     interval: float = 5.0
 
 
+Answer = Callable[[dict[str, Grant], bool], None]
+"""Called with grants, and whether they are the storage's."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    claims: Sequence[Claim]
+    kept: dict[str, Grant]
+    answer: Answer
+
+
 class Copier:
     """now: UTC s. problem: why nothing is copied now, "" if it is. copied_at: when everything had been
     copied, UTC s, or 0."""
@@ -61,6 +71,7 @@ class Copier:
         self._arrival: Arrival | None = None  # not fetched by the keeper yet
         self._met = self._adopted = False
         self._pending: dict[str, bytes | None] = {}
+        self._question: Question | None = None
         self._backoff = 0.0
         self._tries = 0
         self._ending = False
@@ -107,6 +118,14 @@ class Copier:
         with self._changed:
             self._pending.update(there)
 
+    def divide(self, claims: Sequence[Claim], kept: dict[str, Grant], answer: Answer) -> None:
+        """Ask for this daemon's part of limits. kept: the answer if the storage gives none. A newer question replaces
+        one that waits."""
+        with self._changed:
+            self._question = Question(claims, kept, answer)
+            self._hurry = True
+            self._changed.notify_all()
+
     @property
     def pending(self) -> int:
         return len(self._pending)
@@ -151,9 +170,11 @@ class Copier:
             self._round()
         except StorageError as error:
             self._failed(str(error))
+            self._answer_kept()
         except Exception as error:  # a connector's mistake; the thread must go on
             logger.exception("the storage %s failed unexpectedly", self.place.id)
             self._failed(one_line(error))
+            self._answer_kept()
         else:
             self._works()
         self._tries += 1
@@ -167,6 +188,7 @@ class Copier:
                 self._met = self._adopted = False  # it may hold something else when it is free again
                 self.copied_at = 0.0
                 raise StorageError(f"{self.place.id} is in use by the daemon {self._in_use_by}")
+        self._divide()
         if not self._met:
             place = self.place
             arrival = read_arrival(self._storage, place.base, place.origin, self._now(), sums=not place.shared)
@@ -174,6 +196,23 @@ class Copier:
                 self._arrival, self._met = arrival, True
         if self._adopted and self._due():
             self._copy()
+
+    def _divide(self) -> None:
+        with self._changed:
+            question = self._question
+        if question is None:
+            return
+        grants = self._storage.divide(self.place.origin, question.claims)
+        with self._changed:
+            if self._question is question:
+                self._question = None
+        question.answer(grants, True)
+
+    def _answer_kept(self) -> None:
+        with self._changed:
+            question, self._question = self._question, None
+        if question is not None:
+            question.answer(question.kept, False)
 
     def _due(self) -> bool:
         """The lease is renewed more often than values are copied where each costs a request."""

@@ -5,8 +5,9 @@ Owns: the copier, and the sums of other directories. Must never: wait for the st
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import msgspec
 from meshd.connectors.storage.encoded import EncodedStorage
 from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
-from meshd.sdk.storage import Storage
+from meshd.sdk.storage import Claim, Grant, Storage, StorageError
 from meshd.spend.ledger import Usage, UsageKey
+from meshd.state.codec import read_stored
 from meshd.state.outage import Report
-from meshd.state.remote.copier import Copier, Place
+from meshd.state.remote.copier import Answer, Copier, Place
 from meshd.state.remote.origin import (
     ELSEWHERE,
     HERE_ONLY,
@@ -29,6 +31,11 @@ from meshd.state.remote.origin import (
     read_elsewhere,
 )
 from meshd.state.settings import StateSettings
+
+logger = logging.getLogger("meshd.state")
+
+KEPT = "kept"
+"""The key under which the directory remembers what it keeps of limits that are shared."""
 
 
 def near_storage(settings: StateSettings, directory: Path) -> Storage:
@@ -74,6 +81,7 @@ class RemoteCopy:
         self.elsewhere: dict[UsageKey, Usage] = {}
         self._copier = copier
         self._news: dict[UsageKey, Usage] = {}
+        self._claimed = False
         if copier is not None:
             copier.start()
 
@@ -117,6 +125,27 @@ class RemoteCopy:
         """What others have spent, as far as the router does not know it."""
         news, self._news = self._news, {}
         return news
+
+    def divide(self, storage: Storage | None, claims: Sequence[Claim], answer: Answer) -> None:
+        """What is kept is remembered here first, for a life that begins without the remote storage."""
+        keeps = {claim.key: Grant(claim.keeps) for claim in claims}
+        copier = self._copier
+        if copier is None or storage is None:
+            answer(keeps, False)
+            return
+        try:
+            before = read_stored(KEPT, storage.load(KEPT), dict[str, int]) or {}
+            after = {claim.key: claim.keeps for claim in claims}
+            if not self._claimed:  # in this life
+                keeps = {key: Grant(max(kept, before.get(key, 0))) for key, kept in after.items()}
+                claims = [msgspec.structs.replace(claim, keeps=keeps[claim.key].granted) for claim in claims]
+                after = {claim.key: claim.keeps for claim in claims}
+            if after != before:
+                storage.save(KEPT, msgspec.json.encode(after))
+            self._claimed = True
+        except StorageError as error:
+            logger.debug("what is kept of shared limits is not remembered: %s", error)
+        copier.divide(claims, keeps, answer)
 
     def note(self, changes: Mapping[str, bytes | None]) -> None:
         """They have been written to the storage here."""

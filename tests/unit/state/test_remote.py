@@ -54,7 +54,7 @@ class House:
 
     def copied(self, keeper: StateKeeper) -> None:
         keeper.sync()
-        until(lambda: not keeper.remote_status()["pending"] and keeper.remote_status()["copied_at"])
+        until(lambda: not keeper.remote.status()["pending"] and keeper.remote.status()["copied_at"])
 
     def close(self) -> None:
         for keeper in self.keepers:
@@ -127,7 +127,7 @@ def test_a_lease_that_was_taken_away_ends_the_copying(house: House) -> None:
     other = open_storage(house.given["connector"], house.given["settings"], house.directory)
     first_holder = other.is_locked("state")
     until(lambda: other.release("state", first_holder) and other.acquire("state", "thief", 60))
-    until(lambda: "thief" in first.remote_status()["error"])
+    until(lambda: "thief" in first.remote.status()["error"])
     first.changed("provider", "p", {"a": 1})
     first.sync()
     assert first.status().ok
@@ -160,11 +160,11 @@ def test_a_storage_that_stops_working_delays_nothing_and_is_caught_up(
     keeper.changed("provider", "p", {"a": 1})
     keeper.sync()
     assert keeper.status().ok
-    until(lambda: keeper.remote_status()["error"])
+    until(lambda: keeper.remote.status()["error"])
     spend(journal, 2, number=1)
     keeper.sync()
     assert keeper.status().pending == 0
-    assert keeper.remote_status()["pending"]
+    assert keeper.remote.status()["pending"]
     running.resume() if how == "hung" else running.start()
     house.copied(keeper)
     assert house.reports == ["storage_unreachable", "storage_recovered"]
@@ -205,7 +205,7 @@ def test_a_full_storage_is_told_and_caught_up(once: Once, tmp_path: Path) -> Non
         client.config_set("maxmemory", "1")
         keeper.changed("provider", "p", {"a": 1})
         keeper.sync()
-        until(lambda: "memory" in keeper.remote_status()["error"])
+        until(lambda: "memory" in keeper.remote.status()["error"])
         assert keeper.status().ok
         client.config_set("maxmemory", "0")
     house.copied(keeper)

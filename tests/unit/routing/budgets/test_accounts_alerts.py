@@ -111,6 +111,7 @@ def test_how_it_stands() -> None:
         "limit": DOLLAR,
         "spent": DOLLAR // 10,
         "reserved": DOLLAR // 10,
+        "elsewhere": 0,
         "remaining": DOLLAR * 8 // 10,
         "resets_at": MIDNIGHT,
         "since": MIDNIGHT - DAY,

@@ -1,0 +1,73 @@
+"""Several daemons never take more than a limit, whatever is lost between them, and each gets what is left."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshd.routing.budgets.shares import Shares
+from tests.support.routing import shared_limits
+from tests.support.routing.account_builders import DAY, DOLLAR, budget, mesh, quota
+from tests.support.routing.shared_limits import COST, Divider, Sharer
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_never_more_than_the_limit(seed: int) -> None:
+    shared_limits.never_more_than_the_limit(Divider().divide, seed, 150)
+
+
+def test_each_gets_what_is_left() -> None:
+    shared_limits.each_gets_what_is_left(Divider().divide)
+
+
+def test_one_that_is_cut_off_goes_on_with_what_it_has() -> None:
+    shared_limits.one_that_is_cut_off_goes_on_with_what_it_has(Divider().divide)
+
+
+def test_one_that_ends_gives_back() -> None:
+    shared_limits.one_that_ends_gives_back(Divider().divide)
+
+
+def test_two_that_need_the_rest_do_not_wait_for_each_other() -> None:
+    shared_limits.two_that_need_the_rest_do_not_wait_for_each_other(Divider().divide)
+
+
+def test_another_day_is_another_window() -> None:
+    daemon = Sharer("a", 2 * COST, Divider().divide)
+    daemon.exchange()
+    assert daemon.begin() == "taken"
+    daemon.end()
+    daemon.mesh.now += DAY
+    assert daemon.begin() == "waits"
+    daemon.exchange()
+    assert daemon.begin() == "taken"
+
+
+def test_a_warning_counts_what_others_have_spent() -> None:
+    first, second = (Sharer(name, 10 * COST, None) for name in ("a", "b"))  # type: ignore[arg-type]
+    first.divide = second.divide = Divider().divide
+    for _ in range(8):
+        first.exchange()
+        if first.begin() == "taken":
+            first.end()
+    shared_limits.settle_down(second, first)
+    assert second.begin() == "taken"
+    second.end()
+    assert ("budget_alert", "provider") in second.mesh.alerts()
+
+
+def test_what_is_not_enforced_or_of_one_daemon_is_not_shared() -> None:
+    found = mesh(budget(DOLLAR, enforce=False), quota(5, window="stint", scope="member", name="chat\0groq.llama"))
+    shares = found.accounts.shares = Shares(found.accounts, lambda: None)
+    assert shares.claims() == []
+    assert found.refusal() is None
+    assert shares.claims() == []
+    assert not found.accounts.lacks(found.question(), shared_limits.PAID)
+
+
+def test_limits_are_its_own_again() -> None:
+    daemon = Sharer("a", 10 * COST, Divider().divide)
+    daemon.exchange(lost="claim")
+    assert daemon.begin() == "refused"
+    daemon.shares.end()
+    daemon.mesh.accounts.shares = None
+    assert daemon.begin() == "taken"
