@@ -5,7 +5,7 @@ Owns: the script. Must never: grant more than the limit, except for what was kep
 KEYS: one hash for each limit: member → "granted used needs seen". ARGV: the member; then for each limit: limit, used,
 keeps, needs, lasts, last. Answer: for each limit: granted, elsewhere, slack (`meshd/sdk/storage.py`: Grant).
 
-A member that has not been seen for a while counts as all that it was granted, since it may go on to take that. Amounts
+A member that has not been seen for a while counts as all that it was granted, since it may still take that. Amounts
 are exact up to 2^53.
 """
 

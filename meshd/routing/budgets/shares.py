@@ -4,14 +4,14 @@ Owns: the grants. Must never: take more than is granted, whatever is lost on the
 
 A daemon takes from its grants, without asking. It claims them again and again; a claim says what has been taken and
 what is kept. Who divides gives each at least what it keeps, and all together never more than the limit. So a daemon
-that is cut off goes on with what it has.
+that is cut off continues with what it has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from meshd.routing.budgets.limit import Limit
 from meshd.routing.budgets.reservations import Route
@@ -19,9 +19,6 @@ from meshd.routing.budgets.windows import Sums
 from meshd.routing.request.estimate import Estimate
 from meshd.sdk.storage import Claim, Grant
 from meshd.spend.calendar import Period
-
-if TYPE_CHECKING:
-    from meshd.routing.budgets.accounts import Accounts
 
 _KEPT = {"day": 3 * 86400, "month": 40 * 86400, "rolling": 2 * 86400}  # s that the others remember a window
 
@@ -37,10 +34,19 @@ class Share:
     needs: int = 0
 
 
+class Limited(Protocol):
+    """The accounts, as far as shares need them."""
+
+    period: Period | None
+    limits: dict[tuple[str, str], tuple[Limit, ...]]
+
+    def look_again(self) -> None: ...
+
+
 class Shares:
     """wanted: called when an attempt has to wait for a larger grant."""
 
-    def __init__(self, accounts: Accounts, wanted: Callable[[], None]) -> None:
+    def __init__(self, accounts: Limited, wanted: Callable[[], None]) -> None:
         self._accounts = accounts
         self._wanted = wanted
         self._shares: dict[Limit, Share] = {}
