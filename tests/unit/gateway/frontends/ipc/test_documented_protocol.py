@@ -137,7 +137,7 @@ def test_the_operations_are_those_of_the_dispatch_table():
     from meshd.operations.known import by_path
 
     core = Router(default_registry(), Actors(lambda name, message: None, None, lambda work: None))
-    served = {(f"POST {path}", False, False) for path in by_path()}
+    served = {(f"POST {path}", False, False) for path in by_path()} | {("GET /metrics", False, False)}
     for method, path, operation in core.dispatcher.operations():
         shown = f"{path}NAME" if path.endswith("/") else path
         served.add((f"{method} {shown}", operation.admin, operation.stream is not None))
