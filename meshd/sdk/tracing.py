@@ -11,9 +11,23 @@ INTERNAL, SERVER, CLIENT = 1, 2, 3
 Attribute = str | int | float | bool
 
 
+class Shared(dict[str, Attribute]):
+    """Attributes that many spans have: the same object each time, so that a sink may keep its encoding of them. Nothing
+    changes it."""
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, attributes: dict[str, Attribute]) -> None:
+        super().__init__({name: value for name, value in attributes.items() if value != ""})
+        self.encoded: bytes | None = None
+
+
+NOTHING = Shared({})
+
+
 class Span(msgspec.Struct, frozen=True, gc=False):
     """ids: hexadecimal; parent_id "": there is none. kind: as OpenTelemetry numbers it. start_ns, end_ns: UTC. failed,
-    message: of its status. remote: its parent is another program's."""
+    message: of its status. remote: its parent is another program's. shared: further attributes."""
 
     trace_id: str
     span_id: str
@@ -27,3 +41,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
     state: str = ""
     remote: bool = False
+    shared: Shared = NOTHING
+
+    def all_attributes(self) -> dict[str, Attribute]:
+        return {**self.shared, **self.attributes}

@@ -8,6 +8,7 @@ Must never: hold a prompt or an answer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
@@ -15,7 +16,7 @@ from meshd.core.tracing import Trace
 from meshd.host import clock
 from meshd.sdk.calls.tracing import HttpCall, new_span_id
 from meshd.sdk.observability import Entry
-from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Attribute, Span
+from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Attribute, Shared, Span
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.redaction import Redactor
 
@@ -41,34 +42,31 @@ def spans_of(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -
     start = int((outcome.arrived + ahead) * _NS)
     operation = names.operation(outcome.operation)
     attributes: dict[str, Attribute] = {
-        "gen_ai.operation.name": operation,
-        "http.response.status_code": outcome.status,
         "meshd.request": outcome.request_id,
-        "meshd.app": outcome.app,
         "meshd.routing.time": outcome.routing_time,
+        "meshd.cost": dollars(outcome.cost),
     }
-    told: tuple[tuple[str, Attribute], ...] = (
-        ("gen_ai.request.model", outcome.asked),
-        ("gen_ai.response.model", names.model(outcome.model)),
-        ("meshd.pool", outcome.pool),
-        ("meshd.model", outcome.model),
-        ("meshd.user", outcome.user),
-        ("meshd.label", outcome.label),
-        ("gen_ai.usage.input_tokens", outcome.tokens_in),
-        ("gen_ai.usage.output_tokens", outcome.tokens_out),
-        ("meshd.cost", dollars(outcome.cost)),
-        ("meshd.queue.time", outcome.queue_time),
-    )
-    for name, value in told:
-        if value:
-            attributes[name] = value
+    if outcome.tokens_in or outcome.tokens_out:
+        attributes["gen_ai.usage.input_tokens"] = outcome.tokens_in
+        attributes["gen_ai.usage.output_tokens"] = outcome.tokens_out
+    if outcome.queue_time:
+        attributes["meshd.queue.time"] = outcome.queue_time
     if outcome.first_token_time is not None:
         attributes["meshd.first_token.time"] = outcome.first_token_time
     if outcome.cached:
         attributes["meshd.cached"] = True
-    failed = outcome.status >= 400
-    if failed:
-        attributes["error.type"] = str(outcome.status)
+    model, failed = names.model(outcome.model), outcome.status >= 400
+    shared = _of_requests(
+        operation,
+        outcome.status,
+        outcome.app,
+        outcome.asked,
+        model,
+        outcome.pool,
+        outcome.model,
+        outcome.user,
+        outcome.label,
+    )
     yield Span(
         trace.trace_id,
         trace.span_id,
@@ -82,6 +80,7 @@ def spans_of(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -
         redactor.text(outcome.error) if failed and outcome.error else "",
         trace.state,
         bool(trace.parent_id),
+        shared,
     )
     for attempt in outcome.attempts:
         if attempt.began:
@@ -93,13 +92,8 @@ def _spans_of_attempt(
 ) -> Iterator[Span]:
     model, start = names.model(attempt.model), int((attempt.began + ahead) * _NS)
     attributes: dict[str, Attribute] = {
-        "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": names.provider(attempt.provider),
-        "gen_ai.request.model": model,
         "gen_ai.usage.input_tokens": attempt.tokens_in,
         "gen_ai.usage.output_tokens": attempt.tokens_out,
-        "meshd.provider": attempt.provider,
-        "meshd.model": attempt.model,
         "meshd.cost": dollars(attempt.cost),
     }
     if attempt.hedge:
@@ -120,20 +114,14 @@ def _spans_of_attempt(
         not attempt.ok,
         message,
         trace.state,
+        shared=_of_attempts(operation, names.provider(attempt.provider), model, attempt.provider, attempt.model),
     )
     for call in attempt.calls:
         yield _span_of_call(call, span_id, ahead, trace)
 
 
 def _span_of_call(call: HttpCall, parent: str, ahead: float, trace: Trace) -> Span:
-    attributes: dict[str, Attribute] = {"http.request.method": call.method, "server.address": call.host}
-    if call.port:
-        attributes["server.port"] = call.port
-    if call.status:
-        attributes["http.response.status_code"] = call.status
     failed = bool(call.error) or call.status >= 400
-    if failed:
-        attributes["error.type"] = call.error or str(call.status)
     return Span(
         trace.trace_id,
         call.span_id,
@@ -142,7 +130,57 @@ def _span_of_call(call: HttpCall, parent: str, ahead: float, trace: Trace) -> Sp
         CLIENT,
         int((call.began + ahead) * _NS),
         int((max(call.ended, call.began) + ahead) * _NS),
-        attributes,
+        {},
         failed,
         state=trace.state,
+        shared=_of_calls(call.method, call.host, call.port, call.status, call.error),
+    )
+
+
+# -- attributes that repeat -----------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def _of_requests(
+    operation: str, status: int, app: str, asked: str, upstream: str, pool: str, model: str, user: str, label: str
+) -> Shared:
+    return Shared(
+        {
+            "gen_ai.operation.name": operation,
+            "gen_ai.request.model": asked,
+            "gen_ai.response.model": upstream,
+            "http.response.status_code": status,
+            "error.type": str(status) if status >= 400 else "",
+            "meshd.app": app,
+            "meshd.user": user,
+            "meshd.label": label,
+            "meshd.pool": pool,
+            "meshd.model": model,
+        }
+    )
+
+
+@lru_cache(maxsize=1024)
+def _of_attempts(operation: str, known: str, upstream: str, provider: str, model: str) -> Shared:
+    return Shared(
+        {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": known,
+            "gen_ai.request.model": upstream,
+            "meshd.provider": provider,
+            "meshd.model": model,
+        }
+    )
+
+
+@lru_cache(maxsize=1024)
+def _of_calls(method: str, host: str, port: int, status: int, error: str) -> Shared:
+    return Shared(
+        {
+            "http.request.method": method,
+            "server.address": host,
+            "server.port": port or "",
+            "http.response.status_code": status or "",
+            "error.type": error or (str(status) if status >= 400 else ""),
+        }
     )

@@ -52,7 +52,7 @@ def span(each: Span) -> bytes:
         "kind": each.kind,
         "startTimeUnixNano": str(each.start_ns),
         "endTimeUnixNano": str(each.end_ns),
-        "attributes": _attributes(each.attributes),
+        "attributes": _attributes(each.all_attributes()),
         "flags": 0x101 | (0x200 if each.remote else 0),
     }
     if each.parent_id:

@@ -15,14 +15,14 @@ from meshd.connectors.observability.otlp.records import log_of
 from meshd.connectors.observability.otlp.sink import NotTaken, OtlpSink
 from meshd.sdk.metrics import Distribution, Family, Reading
 from meshd.sdk.observability import Entry
-from meshd.sdk.tracing import CLIENT, Span
+from meshd.sdk.tracing import CLIENT, Shared, Span
 from tests.support.otlp_receiver import Receiver, attributes, decoded
 
 BOTH = pytest.mark.parametrize("encoding", [protobuf, as_json], ids=["protobuf", "json"])
 SPAN = Span(
     "0123456789abcdef0123456789abcdef", "0123456789abcdef", "fedcba9876543210", "chat é", CLIENT, 10**18, 10**18 + 5,
     {"text": "x" * 300, "short": "é", "count": 2**40, "less": -3, "part": 0.25, "yes": True, "zero": 0},
-    True, "it failed", "vendor=1", True,
+    True, "it failed", "vendor=1", True, Shared({"meshd.pool": "chat", "none": ""}),
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_a_span(encoding: ModuleType) -> None:
     )  # fmt: skip
     assert (span.name, span.kind, span.trace_state) == ("chat é", 3, "vendor=1")
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (10**18, 10**18 + 5)
-    assert attributes(span) == SPAN.attributes
+    assert attributes(span) == {**SPAN.attributes, "meshd.pool": "chat"}
     assert (span.status.code, span.status.message, span.flags) == (2, "it failed", 0x301)
 
 

@@ -70,7 +70,7 @@ def test_well_known_names_are_opentelemetrys() -> None:
 def test_streams_have_a_first_token_and_a_pace() -> None:
     metrics = Metrics()
     metrics.count(outcome(first_token_time=0.1, tokens_out=5, total_time=0.5))
-    metrics.count(outcome(first_token_time=0.1, status=502))  # it broke: its times say nothing of the model
+    metrics.count(outcome(first_token_time=0.1, status=502))  # it broke: its times do not count
     (first,) = rows(metrics, "gen_ai.server.time_to_first_token").values()
     (pace,) = rows(metrics, "gen_ai.server.time_per_output_token").values()
     assert (sum(first.counts), round(pace.total, 6)) == (1, 0.1)
