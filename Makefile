@@ -50,7 +50,7 @@ upstreams: $(VENV)/.installed-dev
 
 # A copy of the project, so that the checkout itself stays plain Python.
 COMPILED := .cache/compiled
-IN_COMPILED = cd $(COMPILED) && PYTHONPATH=.:client $(abspath $(PY))
+IN_COMPILED = cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)):$(abspath $(COMPILED)/client) $(abspath $(PY))
 
 compiled: $(COMPILED)/.built ## a copy of the project in .cache/compiled whose hot modules are compiled, in two minutes
 

@@ -91,8 +91,14 @@ def not_compilable(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "a class with keywords or of msgspec"
             case ast.AsyncFunctionDef() if any(isinstance(each, ast.Yield) for each in ast.walk(node)):
                 yield node.lineno, "an async generator"
+            case ast.ClassDef() if _is_exception(node) and any(isinstance(each, ast.Assign) for each in node.body):
+                yield node.lineno, "an exception with a default that is not a ClassVar: its subclasses have none"
             case ast.Delete() if any(isinstance(target, ast.Attribute) for target in node.targets):
                 yield node.lineno, "an attribute is deleted"
+
+
+def _is_exception(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
 
 
 def _compile(files: list[str]) -> None:

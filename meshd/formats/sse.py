@@ -8,7 +8,7 @@ Must never: look into a payload, or do I/O. Work is linear in the bytes fed, how
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 # Without a bound, an endless line would fill the memory. The longest real events contain an image as base64, of some
 # megabytes.
@@ -49,7 +49,7 @@ class Splitter(Protocol):
 class BrokenFraming(ValueError):
     """What comes is not framed as events. before: the events until there."""
 
-    told = "sent a stream that cannot be read"
+    told: ClassVar[str] = "sent a stream that cannot be read"
 
     def __init__(self, message: str, before: list[ServerEvent] | None = None) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class BrokenFraming(ValueError):
 class EventTooLarge(BrokenFraming):
     """More than MAX_PENDING bytes without the end of an event."""
 
-    told = "sent no event that ends"
+    told: ClassVar[str] = "sent no event that ends"
 
 
 class EventParser:

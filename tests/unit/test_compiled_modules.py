@@ -25,6 +25,7 @@ def test_what_is_listed_can_be_compiled(file: str) -> None:
     [
         "class Record(Base, frozen=True): ...",
         "class Record(msgspec.Struct): ...",
+        "class Broken(ValueError):\n    told = 'sent nothing'",
         "async def events():\n    yield 1",
         "class Timer:\n    def end(self):\n        del self.task",
     ],

@@ -15,6 +15,6 @@ POOL = PoolSpec("chat", "", ("p.m",))
 
 def test_a_tier_with_prices_can_be_paid_for() -> None:
     needs = RequestNeeds(CHAT, costly=("service_tier", "plugins"), tier="priority")
-    usual, tiered = (model("p.m", pricing=Pricing.of(PRICES, tiers=tiers)) for tiers in ({}, {"priority": ({}, None)}))
+    usual, tiered = (model("p.m", pricing=Pricing.of(PRICES, tiers=tiers)) for tiers in ({}, {"priority": ({}, ())}))
     assert unpriced(needs, usual, POOL)[0] == ("service_tier", "plugins")
     assert unpriced(needs, tiered, POOL)[0] == ("plugins",)
