@@ -83,7 +83,7 @@ class Validation:
         check_aliases(self.flat, tree, self._known_model, self.report)
         RuleChecks(self.flat, self.report).run()
         AppChecks(self.flat, self.report, self._known_model, tree).run()
-        self._check_discovery()
+        self._check_named_providers()
         check_proxy(self.flat, self.report)
         self._check_socket()
         return self._found
@@ -267,14 +267,19 @@ class Validation:
                 near = likeliest(group, (entry.gr_name for entry in grp.getgrall()))
                 self.report(("daemon", "socket_group"), f"there is no group {group!r} on this machine", near)
 
-    def _check_discovery(self) -> None:
-        discovery = as_map(self.flat.get("discovery"))
+    def _check_named_providers(self) -> None:
+        """Those that other sections name."""
         names = [*self._sections["providers"], *LOCAL_SERVERS]
-        for part in ("sync", "health"):
-            value = as_map(discovery.get(part)).get("providers")
-            report_unknown(
-                self.report, ("discovery", part, "providers"), value, self._known_provider, "provider", names
-            )
+        paths = (
+            ("discovery", "sync", "providers"),
+            ("discovery", "health", "providers"),
+            ("observability", "tracing", "propagate"),
+        )
+        for section, part, key in paths:
+            value = as_map(as_map(self.flat.get(section)).get(part)).get(key)
+            if value != ["*"]:
+                at = (section, part, key)
+                report_unknown(self.report, at, value, self._known_provider, "provider", names)
 
     def _capability_tree(self) -> CapabilityTree:
         tree = CapabilityTree.default()

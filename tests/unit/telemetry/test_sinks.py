@@ -339,3 +339,19 @@ def test_of_readings_that_wait_only_the_last_is_kept() -> None:
     assert queue.drain(5)
     assert sink.messages == ["first", "a line", "2"]
     queue.close()
+
+
+def test_traces_go_only_to_sinks_that_take_them() -> None:
+    tracing = {"connector": ["modelmesh.null.v1", "opentelemetry.otlp.v1"]}
+    config = MeshConfig.from_dict({"observability": {"tracing": tracing}}, environ={})
+    assert Sinks().check(config.observability) == ["observability.tracing.connector: modelmesh.null.v1 takes no traces"]
+
+
+def test_entries_wait_for_others_of_their_batch_unless_they_are_drained() -> None:
+    sink = Scripted()
+    queue = SinkQueue("s", lambda: sink, linger=60.0)
+    for number in range(3):
+        queue.put(entry(str(number)))
+    assert queue.drain(5)
+    assert sink.messages == ["0", "1", "2"]
+    queue.close()

@@ -34,6 +34,14 @@ def test_dangling_references_of_pools() -> None:
     ]
 
 
+def test_providers_that_are_told_of_traces_exist() -> None:
+    tracing = {"connector": "opentelemetry.otlp.v1", "propagate": ["house", "nobody"]}
+    config = {"providers": house(), "observability": {"tracing": tracing}}
+    assert found(config) == ["observability.tracing.propagate[1]: there is no provider 'nobody'"]
+    tracing["propagate"] = ["*"]
+    assert found(config) == []
+
+
 def test_models_that_are_found_rather_than_listed_may_be_named() -> None:
     pools = {"ocr": {"models": ["house.anything", "ollama.llama3"]}}
     assert found({"providers": house(), "pools": pools}) == []
