@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from modelmesh.errors import InvalidRequestError
@@ -30,6 +31,7 @@ def config(path: Path, **logging: Any) -> dict[str, Any]:
         "pools": {"chat": {"capability": "chat-completion", "models": ["one.chat"]}, "cached": {
             "capability": "chat-completion", "models": ["one.chat"], "cache": {"ttl": "1h"},
         }},
+        "proxy": {"enabled": True, "port": "auto"},
         "discovery": {each: {"enabled": False} for each in ("health", "sync", "local")},
         "observability": {"logging": {**sink, **logging}},
     }  # fmt: skip
@@ -73,6 +75,28 @@ def test_an_answer_is_logged_as_the_app_got_it(daemon: Any, log: Path, stream: b
         assert said(record) == "the answer for [email]"
         assert record["prompt_size"] > 50
     assert found[1].get("cached", False) == (pool == "cached")
+
+
+WAYS = {
+    "/v1/messages": {"model": "chat", "max_tokens": 9, "messages": [{"role": "user", "content": PERSONAL}]},
+    "/v1/responses": {"model": "chat", "input": PERSONAL},
+    "/v1/chat/completions": {"model": "chat", "messages": [{"role": "user", "content": PERSONAL}]},
+    "/api/chat": {"model": "chat", "messages": [{"role": "user", "content": PERSONAL}]},
+}
+
+
+@pytest.mark.parametrize("path", WAYS)
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "streamed"])
+def test_every_api_of_apps(daemon: Any, log: Path, path: str, stream: bool) -> None:
+    before = len(records(log))
+    address = daemon.status()["http"]["addresses"][0]
+    answer = httpx.post(f"{address}{path}", json={**WAYS[path], "stream": stream}, timeout=20)
+    assert answer.status_code == 200
+    assert "the answer for" in answer.text or stream
+    (record,) = until(lambda: records(log)[before:])
+    assert "mail [email]" in json.dumps(record["prompt"])
+    assert "the answer for [email]" in json.dumps(record["answer"])
+    assert isinstance(record["answer"], dict)
 
 
 def test_a_long_prompt_is_cut(daemon: Any, log: Path) -> None:
