@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Sinks:
         self._routes: dict[str, tuple[Route, ...]] = {}
         self._least: dict[str, int] = {}
         self._events: frozenset[str] = frozenset()
+        self._stage: SinkQueue | None = None
 
     def check(self, observability: Any) -> list[str]:
         """Objections: connectors that cannot be used."""
@@ -61,11 +63,15 @@ class Sinks:
                         objections.append(f"observability.tracing.connector: {entry.connector} takes no traces")
                 except ConfigurationError as error:
                     objections.append(f"observability.{part}.connector: {error}")
+        if observability.logging.presidio_model and find_spec("presidio_analyzer") is None:
+            install = 'pip install "modelmesh[presidio]"'
+            objections.append(f"observability.logging.presidio_model: needs Presidio; install it with {install}")
         return objections
 
     def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
         """Use these sinks from now on. Queues whose settings did not change continue, with their waiting entries."""
         before, self._queues = self._queues, {}
+        self._stage = self._presidio(observability.logging, before)
         level = SEVERITIES[log_level]
         parts = {
             part: [self._queue(entry, part, state_dir, before) for entry in _entries(observability, part)]
@@ -104,6 +110,12 @@ class Sinks:
 
     def put(self, entry: Entry, size: int | None = None) -> None:
         """size: bytes, if it is known."""
+        if self._stage is not None and "prompt" in entry.fields:
+            self._stage.put(entry, size)
+        else:
+            self._deliver(entry, size)
+
+    def _deliver(self, entry: Entry, size: int | None = None) -> None:
         level = entry.level
         size = size_of(entry) if size is None else size
         for route in self._routes.get(entry.stream, ()):
@@ -134,6 +146,21 @@ class Sinks:
 
     def status(self) -> list[dict[str, Any]]:
         return [queue.status() for queue in self._queues.values()]
+
+    def _presidio(self, logging: Any, before: dict[str, SinkQueue]) -> SinkQueue | None:
+        """The queue before those of the sinks, for entries with contents."""
+        model = logging.presidio_model
+        if not model or logging.level == "metadata":
+            return None
+        key = f"presidio {model}"
+
+        def make() -> Sink:
+            from meshd.telemetry.presidio.stage import PresidioStage
+
+            return PresidioStage(model, self._deliver)
+
+        self._queues[key] = before.get(key) or SinkQueue("presidio", make, on_trouble=self._on_trouble)
+        return self._queues[key]
 
     def _queue(
         self, entry: _Wanted, part: str, state_dir: Path, before: dict[str, SinkQueue]

@@ -57,6 +57,12 @@ class LoggingSinks(SinksSection):
         default=tuple(get_args(PersonalKind)),
         description="Personal data that is masked in prompts and answers.",
     )
+    presidio_model: str | None = Field(
+        default=None,
+        description="The spaCy model with which Presidio (extra `presidio`) masks names and places: `en_core_web_sm`, "
+        "or the path of one.",
+        json_schema_extra={"shown_default": "none; Presidio is not used"},
+    )
     sample_rate: Fraction = Field(
         default=1.0, description="The share of answered requests that is logged; all others always are."
     )

@@ -77,7 +77,7 @@ def test_an_answer_is_logged_as_the_app_got_it(daemon: Any, log: Path, stream: b
     assert found[1].get("cached", False) == (pool == "cached")
 
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "/v1/messages": {"model": "chat", "max_tokens": 9, "messages": [{"role": "user", "content": PERSONAL}]},
     "/v1/responses": {"model": "chat", "input": PERSONAL},
     "/v1/chat/completions": {"model": "chat", "messages": [{"role": "user", "content": PERSONAL}]},

@@ -1,0 +1,1 @@
+"""Names and places in prompts and answers, found by Presidio in a process of its own."""
