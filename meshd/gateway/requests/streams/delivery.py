@@ -204,8 +204,9 @@ class _Splice:
             return []
         ending, self._ending = self._ending, []
         text = self._let_go(cut_off=any(event.finish_reason == "length" for event in ending))
-        shaped = (self._passed(event, "", used) for event in ending)
-        return [*([self._said(text)] if text else ()), *(passed for passed in shaped if passed is not None)]
+        said = [self._said(text)] if text else []
+        shaped = [self._passed(event, "", used) for event in ending]
+        return [*said, *(passed for passed in shaped if passed is not None)]
 
     def _passed(self, event: StreamEvent, text: str, used: Usage) -> Passed | None:
         usage = None if event.usage is None else merged(used, event.usage)

@@ -148,6 +148,16 @@ async def test_what_is_cited_for_no_certain_part_stays_so(app: Format) -> None:
 
 
 @FORMATS
+async def test_what_is_held_until_the_end_is_sent_before_it(app: Format) -> None:
+    got = App(app)
+    await got.attempt(chunk(content=TEXT[:-1]), broken=True)
+    annotation = {"url": "https://a.example", "title": "a", "start_index": 0, "end_index": 1}
+    annotations = chunk(annotations=[{"type": "url_citation", "url_citation": annotation}])
+    await got.attempt(chunk(content=TEXT[-1:]), annotations, chunk("stop"))
+    assert got.cited() == {"a": "."}
+
+
+@FORMATS
 @given(some.data())
 async def test_any_seam(app: Format, data: Any) -> None:
     """Wherever it broke, however much is repeated, and in whatever pieces it comes."""
