@@ -60,6 +60,7 @@ COMMANDS: Final[dict[str, str]] = {
     "connectors": "setup.connectors",
     "token": "setup.token",
     "secrets": "setup.secrets",
+    "state": "setup.state",
     "doctor": "setup.doctor",
 }
 

@@ -30,6 +30,7 @@ from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.metrics import Metrics
 from meshd.gateway.control.passthrough.handler import Passthrough
 from meshd.gateway.control.status import Status
+from meshd.gateway.control.stored_state import StoredState
 from meshd.gateway.control.usage import Usage
 from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission
@@ -71,6 +72,7 @@ def add_all(
         Ollama(runtime, actors, infer, reader),
         Gemini(runtime, actors, infer, responses),
         Commands(runtime, actors, drain),
+        StoredState(runtime, actors),
         Responses(runtime, actors, responses),
         TokenCounts(runtime, actors, responses),
         Files(runtime, actors, files),

@@ -151,6 +151,13 @@ def test_reload(daemon):
     matches("POST /mesh/v1/reload", report)
 
 
+def test_state(meshd):
+    daemon = meshd({"providers": {"echo": {"connector": "modelmesh.scripted.v1"}}})
+    state = ask(daemon, "GET /mesh/v1/state")
+    matches("GET /mesh/v1/state", {**state, "tables": {}, "usage": {}})
+    matches("POST /mesh/v1/state", ask(daemon, "POST /mesh/v1/state", state))
+
+
 def test_drain(meshd):
     daemon = meshd({"providers": {"echo": {"connector": "modelmesh.scripted.v1"}}})
     matches("POST /mesh/v1/drain", ask(daemon, "POST /mesh/v1/drain"))
