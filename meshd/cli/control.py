@@ -70,7 +70,7 @@ def rotate(
 def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
     """Put a model back into service at once, whatever the reason why it was set aside.
 
-    $ meshctl model activate openai.gpt-4o
+    $ meshctl model activate openai.gpt-5.4
     """
     _switch("activate", model_id, reason, as_json)
 
@@ -79,7 +79,7 @@ def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = F
 def deactivate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
     """Take a model out of service until `activate`, across restarts.
 
-    $ meshctl model deactivate openai.gpt-4o --reason "too expensive today"
+    $ meshctl model deactivate openai.gpt-5.4 --reason "too expensive today"
     """
     _switch("deactivate", model_id, reason, as_json)
 

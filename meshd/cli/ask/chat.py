@@ -51,7 +51,7 @@ def chat(
     """Ask one question, or have a conversation.
 
     $ meshctl chat "What is a service mesh?"
-    $ meshctl chat openai.gpt-4o "Three names for a cat" --temperature 1
+    $ meshctl chat openai.gpt-5.4 "Three names for a cat" --temperature 1
     $ git diff | meshctl chat --system "Summarise this change"
     $ meshctl chat   # a conversation; Ctrl-D ends it
     """

@@ -96,7 +96,7 @@ def show(
 ) -> None:
     """Show all that is known of a model, with its source.
 
-    $ meshctl catalogue show openai gpt-5-mini
+    $ meshctl catalogue show openai gpt-5.4-mini
     """
     models = {row.id: row for row in _models(provider, directory)}
     if model not in models:

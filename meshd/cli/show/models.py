@@ -25,7 +25,7 @@ ModelId = Annotated[
 def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
     """Show every model: its provider, its state, and its requests so far.
 
-    $ meshctl models openai.gpt-4o
+    $ meshctl models openai.gpt-5.4
     """
     answer = daemon.ask("models", id=model_id)
     found = answer.get("data") or []

@@ -201,7 +201,7 @@ def test_a_row_is_found_by_an_old_spelling_and_no_file_by_a_path() -> None:
 
 
 def test_the_first_model_is_the_default() -> None:
-    assert load_models("openai.llm.v1")[0].id == "gpt-5-mini"
+    assert load_models("openai.llm.v1")[0].id == "gpt-5.4-mini"
     default = catalogue.load_local_models()[0]
     assert default.name == "smollm2-135m"
     assert default.sha256
@@ -239,3 +239,13 @@ def test_a_retirement_names_a_day_and_its_source(row: RetirementRow) -> None:
 def test_a_retirement_is_found_by_an_old_spelling_of_its_provider() -> None:
     assert retirement("groq.inference.v1", "llama-3.1-8b-instant") == "2026-08-16"
     assert retirement("openai.llm.v1", "gpt-none") == retirement("acme.llm.v1", "gpt-5") == ""
+
+
+@pytest.mark.parametrize("provider", WITH_MODELS)
+def test_a_model_that_ends_is_not_preferred(provider: str) -> None:
+    """Of one kind, the first is asked first where a user names none."""
+    lasting: set[str] = set()
+    for row in reversed(load_models(provider)):
+        ends, kind = retirement(provider, row.id), row.capabilities[0]
+        assert not ends or kind not in lasting, row.id
+        lasting |= set() if ends else {kind}
