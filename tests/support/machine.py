@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.waiting import until
 
 BASE = Path(".cache/debian-root").absolute()
-_PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,dbus-user-session,python3,ca-certificates,procps,adduser"
+_PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,dbus-user-session,python3,ca-certificates,procps,adduser,libgomp1"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 90.0  # s
 

@@ -253,6 +253,23 @@ def test_credentials(debian: Machine) -> None:
     debian.run("systemctl", "restart", "meshd.service")
 
 
+def test_the_engines_of_embedded_models(debian: Machine, package: Path) -> None:
+    engines = package.with_name(package.name.replace("meshd_", "meshd-local_"))
+    if not engines.exists():
+        pytest.skip(f"there is no {engines}")
+    install(debian, engines)
+    try:
+        (debian.root / "etc/meshd/mesh.yaml").unlink()
+        debian.run("systemctl", "restart", "meshd.service")
+        said = debian.run("meshctl", "embed", "hello", "--json")
+        assert len(json.loads(said)["data"][0]["embedding"]) > 100
+    finally:
+        configure(debian, CONFIG)
+        debian.run("apt-get", "purge", "--yes", "meshd-local", seconds=600)
+        debian.run("systemctl", "restart", "meshd.service")
+    assert debian.run("find", SITE, "-iname", "*xllamacpp*") == ""
+
+
 def total(debian: Machine) -> int:
     rows = json.loads(debian.run("meshctl", "stats", "--by", "pool", "--json"))["data"]
     return sum(int(row["requests_total"]) for row in rows)
