@@ -15,7 +15,8 @@ BUILT = {
     "budget", "chat", "clients", "config", "connectors", "dashboard", "discover", "doctor", "drain", "embed", "events",
     "explain", "image", "import", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload",
     "report", "requests",
-    "rotate", "search", "secrets", "service", "speak", "stats", "status", "token", "top", "transcribe", "translate",
+    "rotate", "search", "secrets", "service", "speak", "state", "stats", "status", "token", "top", "transcribe",
+    "translate",
 }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def test_help_names_values_as_usage_and_errors_do(meshctl: Any) -> None:
     assert "'POOL'" in meshctl("rotate").stderr
     assert "--stream / --no-stream  Print" in meshctl("chat", "--help").stdout
     assert "in flight may take. Default: 30." in meshctl("drain", "--help").stdout
-    assert "\n  meshctl models openai.gpt-4o\n" in meshctl("models", "--help").stdout
+    assert "\n  meshctl models openai.gpt-5.4\n" in meshctl("models", "--help").stdout
 
 
 def test_a_slip_of_the_hand(meshctl: Any) -> None:
