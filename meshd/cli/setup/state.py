@@ -46,7 +46,7 @@ def export(file: File = _STREAM) -> None:
 
 
 @state_app.command("import")
-def import_(file: File = _STREAM) -> None:
+def import_(file: File = _STREAM, as_json: out.JsonOption = False) -> None:
     """Replace the state of the running daemon by an exported one, without a restart.
 
     $ meshctl state import state.json
@@ -59,5 +59,8 @@ def import_(file: File = _STREAM) -> None:
         state = None
     if not isinstance(state, dict):
         raise daemon.Refused(f"{file} is not an exported state")
-    daemon.tell("state", state, _PATIENCE)
-    out.say("imported", out.GOOD)
+    answer = daemon.tell("state", state, _PATIENCE)
+    if as_json:
+        out.print_json(answer)
+    else:
+        out.say("imported", out.GOOD)

@@ -40,6 +40,7 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             "secrets": ["list", "get", "set", "delete", "import", "rotate"],
             "service": ["install", "uninstall", "status"],
             "batch": ["submit", "status", "cancel"],
+            "state": ["import"],
             "catalogue": ["list", "show", "update", "reset"],
         }
         for leaf in leaves.get(name, []):

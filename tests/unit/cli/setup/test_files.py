@@ -121,7 +121,6 @@ def test_connectors(meshctl: Any) -> None:
     told = meshctl("connectors", "openai.llm.v1").stdout
     for key in ("ca_file", "base_url", "api_key", "auth.method", "headers", "timeout", "rate_limit.rpm"):
         assert re.search(rf"^{re.escape(key)}\b", told, re.M), key
-    assert "connection_pool.http2" not in told, "not supported yet"
     sink = json.loads(meshctl("connectors", "modelmesh.file.v1", "--json").stdout)["section"]
     assert (sink["name"], "logging.level" in [row["key"] for row in sink["keys"]]) == ("observability", True)
     assert json.loads(meshctl("connectors", "modelmesh.health-monitor.v1", "--json").stdout)["section"] is None
