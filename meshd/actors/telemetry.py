@@ -121,7 +121,7 @@ class TelemetryActor(MeshActor):
         set_log_level(level)
         kept.redactor.learn(secrets_in(generation))
         kept.sinks.configure(config.observability, level, state_dir)
-        kept.log_requests(config.observability.logging)
+        kept.log_requests(config.observability)
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
         kept.statistics.retention = config.observability.statistics.retention
         kept.metrics.names = Names.of(generation.table)
@@ -156,7 +156,8 @@ class TelemetryActor(MeshActor):
     def _log(self, outcome: Outcome, content: Content | None) -> None:
         kept = self._kept
         if outcome.trace is not None and outcome.trace.sampled and kept.sinks.wants(TRACES, severity_of(outcome)):
-            kept.sinks.put(*trace_entry(outcome, outcome.trace, kept.metrics.names, kept.redactor))
+            said = kept.content_attributes(content)
+            kept.sinks.put(*trace_entry(outcome, outcome.trace, kept.metrics.names, kept.redactor, said))
         if not kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
             return
         if outcome.status == 200 and not kept.sampled():

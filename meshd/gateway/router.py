@@ -312,7 +312,7 @@ class Router:
         self.cache.configure(generation.table)
         self.responses.configure(generation.config.responses)
         self.files.configure(generation.config.files)
-        self._content.configure(generation.config.observability.logging)
+        self._content.configure(generation.config.observability)
         self.admission.use(_limits(self._settings))
         self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:

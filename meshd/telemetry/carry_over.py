@@ -42,17 +42,26 @@ class Kept:
     started: float = 0.0
     once: Once = field(default_factory=lambda: Once(0.0))
     reader: ContentReader | None = None
+    traces_content: bool = False
     sample_rate: float = 1.0
     seen: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=MOST_SEEN))
 
-    def log_requests(self, logging: Any) -> None:
+    def log_requests(self, observability: Any) -> None:
         """From now on, as the configuration says."""
+        logging = observability.logging
         self.sample_rate = logging.sample_rate
+        self.traces_content = observability.tracing.content
         self.reader = None
-        if logging.level != "metadata":
+        if logging.level != "metadata" or self.traces_content:
             from meshd.telemetry.content import ContentReader  # it knows every API's conversations
 
             self.reader = ContentReader(self.redactor, logging.level, logging.max_payload_size, logging.redact_personal)
+
+    def content_attributes(self, content: Content | None) -> dict[str, str]:
+        """What a trace says of a request's content."""
+        if content is None or self.reader is None or not self.traces_content:
+            return {}
+        return self.reader.attributes_of(content)
 
     def content_fields(self, content: Content | None) -> dict[str, Any]:
         """What the log says of a request's content, which is released."""

@@ -18,7 +18,7 @@ from meshd.formats.conversation.request import Conversation, Role
 from meshd.formats.known import app_format
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import ProviderSettings
-from meshd.telemetry import personal_data
+from meshd.telemetry import genai_messages, personal_data
 from meshd.telemetry.redaction import Redactor
 
 logger = logging.getLogger("meshd.telemetry")
@@ -57,6 +57,21 @@ class ContentReader:
             return {"content": "could not be read"}
         finally:
             content.release()
+
+    def attributes_of(self, content: Content) -> dict[str, str]:
+        """For a trace: messages as JSON, each of the two in `max_payload_size`. The content stays as it is."""
+        if content.left_out:
+            return {}
+        try:
+            said = {
+                "gen_ai.input.messages": genai_messages.of_prompt(content),
+                "gen_ai.output.messages": genai_messages.of_answer(content, answer_of(content)),
+            }
+            shown = {name: self._value(messages, _Budget(self._most), 0) for name, messages in said.items() if messages}
+        except Exception as error:
+            logger.warning("the content of a request could not be read: %r", error)
+            return {}
+        return {name: msgspec.json.encode(value).decode() for name, value in shown.items()}
 
     def _read(self, content: Content) -> dict[str, Any]:
         sizes = {"prompt_size": content.prompt_size, "answer_size": content.answer_size}

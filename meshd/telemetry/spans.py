@@ -2,12 +2,12 @@
 
 Owns: their names and attributes, by OpenTelemetry's conventions for generative AI where there are some
 (https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md).
-Must never: hold a prompt or an answer.
+Must never: read a prompt or an answer (`content.py` does).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from meshd.core.events.records import Attempt, Outcome
@@ -21,6 +21,7 @@ from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.redaction import Redactor
 
 _NS = 1_000_000_000
+NOTHING_SAID: Mapping[str, str] = {}
 _BYTES = 1500
 """Of memory that a span takes, about."""
 
@@ -29,11 +30,14 @@ def severity_of(outcome: Outcome) -> str:
     return "error" if outcome.status >= 500 else "warning" if outcome.status >= 400 else "info"
 
 
-def trace_entry(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -> tuple[Entry, int]:
-    """The entry, and how many bytes it takes."""
+def trace_entry(
+    outcome: Outcome, trace: Trace, names: Names, redactor: Redactor, said: Mapping[str, str] = NOTHING_SAID
+) -> tuple[Entry, int]:
+    """The entry, and how many bytes it takes. said: attributes with what was asked and answered."""
     spans = tuple(spans_of(outcome, trace, names, redactor))
-    at = int(outcome.at * _NS)
-    return Entry("trace", at, severity_of(outcome), spans[0].name, {"spans": spans}), _BYTES * len(spans)
+    spans[0].attributes.update(said)
+    at, size = int(outcome.at * _NS), _BYTES * len(spans) + sum(map(len, said.values()))
+    return Entry("trace", at, severity_of(outcome), spans[0].name, {"spans": spans}), size
 
 
 def spans_of(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -> Iterator[Span]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, Entries, Fraction, Names, NotBuiltYet, OpenSection, Section, Size
+from meshd.config.schema.base import Duration, Entries, Fraction, Names, OpenSection, Section, Size
 from meshd.core.events.event_type import EventType
 
 PersonalKind = Literal["email", "phone", "iban", "card", "ip", "mac", "ssn"]
@@ -106,8 +106,9 @@ class TracingConfig(SinksSection):
         description="Providers that get `traceparent` and `tracestate`; `*`: all.",
         json_schema_extra={"shown_default": "none"},
     )
-    content: Annotated[bool, NotBuiltYet(True)] = Field(
-        default=False, description="Prompts and answers are part of traces."
+    content: bool = Field(
+        default=False,
+        description="Prompts and answers are part of traces, masked and bounded as `logging` says.",
     )
 
 

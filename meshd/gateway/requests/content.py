@@ -1,4 +1,4 @@
-"""Sees what apps ask and get, where the log wants it (`observability.logging.level`).
+"""Sees what apps ask and get, where the log or traces want it (`observability.logging.level`, `.tracing.content`).
 
 Must never: delay an answer, change it, or hold more than the room that all requests share.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.config.schema.observability import LoggingSinks
+from meshd.config.schema.observability import ObservabilityConfig
 from meshd.core.events.content import Content, ContentRoom
 from meshd.gateway.frontends.exchange import Reply, Request
 from meshd.gateway.spoken import Spoken
@@ -25,8 +25,9 @@ class ContentCapture:
         self._most = _LEAST
         self._room = ContentRoom()
 
-    def configure(self, logging: LoggingSinks) -> None:
-        self.wanted = logging.level != "metadata"
+    def configure(self, observability: ObservabilityConfig) -> None:
+        logging = observability.logging
+        self.wanted = logging.level != "metadata" or observability.tracing.content
         self._most = max(_LEAST, 2 * logging.max_payload_size)
 
     def begin(self, request: Request, spoken: Spoken) -> None:

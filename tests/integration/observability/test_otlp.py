@@ -187,6 +187,26 @@ def test_a_receiver_that_hangs_slows_no_request(daemon: Any, spans: list[Any], r
     until(lambda: len(receiver.spans()) >= before + 20 * 3, 40)
 
 
+def test_prompts_and_answers_where_they_are_wanted(meshd: Any, receiver: Receiver, model: Model) -> None:
+    otlp = {"connector": "opentelemetry.otlp.v1", "endpoint": receiver.url}
+    daemon = meshd(
+        {
+            "providers": {"p": {"connector": "openai-compatible.v1", "base_url": model.url, "api_key": "k-1234567890"}},
+            "models": {"p.m": {"provider": "p", "model": "good", "capabilities": ["chat-completion"]}},
+            "pools": {"said": {"models": ["p.m"]}},
+            "observability": {"tracing": {"connector": [otlp], "content": True}},
+            "discovery": {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}},
+        }
+    )
+    daemon.say("I am ada@example.org", model="said")
+    request = until(lambda: next((span for span in receiver.spans() if span.name == "chat said"), None))
+    told = attributes(request)
+    [asked] = json.loads(told["gen_ai.input.messages"])
+    assert asked == {"role": "user", "parts": [{"type": "text", "content": "I am [email]"}]}
+    [answered] = json.loads(told["gen_ai.output.messages"])
+    assert (answered["parts"][0]["content"], answered["finish_reason"]) == ("Hi", "stop")
+
+
 def test_the_sdks_exporter_passes_the_receiver() -> None:
     receiver = Receiver()
     try:

@@ -33,6 +33,11 @@ def read(found: Content, level: str = "full", most: int = 65536) -> dict[str, An
     return ContentReader(Redactor([KEY]), level, most, PERSONAL).fields_of(found)
 
 
+def traced(found: Content, most: int = 65536) -> dict[str, Any]:
+    said = ContentReader(Redactor([KEY]), "metadata", most, PERSONAL).attributes_of(found)
+    return {name: json.loads(value) for name, value in said.items()}
+
+
 def chat(*texts: str, **more: Any) -> dict[str, Any]:
     roles = ("system", "user", "assistant")
     messages = [{"role": roles[min(at, 1)], "content": text} for at, text in enumerate(texts)]
@@ -84,6 +89,48 @@ def test_every_format_of_apps(format: str) -> None:
     body, said = SAID[format]
     found = read(content(body, said, format=format), "summary")
     assert (found["prompt"], found["answer"]) == ("Hi", "Yo")
+
+
+@pytest.mark.parametrize("format", SAID)
+def test_every_format_as_messages_of_a_trace(format: str) -> None:
+    body, said = SAID[format]
+    found = traced(content(body, said, format=format))
+    assert found["gen_ai.input.messages"] == [{"role": "user", "parts": [{"type": "text", "content": "Hi"}]}]
+    [message] = found["gen_ai.output.messages"]
+    assert (message["role"], message["parts"]) == ("assistant", [{"type": "text", "content": "Yo"}])
+
+
+def test_a_tool_in_the_messages_of_a_trace() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sea"}'}}
+    asked = {"model": "m", "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "u"},
+                                     {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "calm"},
+    ]}  # fmt: skip
+    said = {"choices": [{"index": 0, "message": {"role": "assistant", "tool_calls": [call]},
+                         "finish_reason": "tool_calls"}]}  # fmt: skip
+    found = traced(content(asked, said))
+    tool = {"type": "tool_call", "id": "c1", "name": "look", "arguments": '{"at": "sea"}'}
+    assert [message["parts"] for message in found["gen_ai.input.messages"]] == [
+        [{"type": "text", "content": "u"}, {"type": "image"}],
+        [tool],
+        [{"type": "tool_call_response", "id": "c1", "response": [{"type": "text", "content": "calm"}]}],
+    ]
+    assert found["gen_ai.output.messages"] == [{"role": "assistant", "parts": [tool], "finish_reason": "tool_call"}]
+
+
+def test_a_trace_has_no_key_no_personal_data_and_a_bound() -> None:
+    found = traced(content(chat("s", f"I am ada@example.org, my key is {KEY}"), answer("x" * 100_000)), 1000)
+    shown = json.dumps(found)
+    assert "I am [email], my key is" in shown
+    assert "knownsecret" not in shown
+    assert len(shown) < 4000
+
+
+def test_what_is_not_a_conversation_is_not_in_a_trace() -> None:
+    assert traced(content({"model": "m", "input": "one"}, {"data": []}, operation="embeddings")) == {}
+    assert traced(content(b"{", b"[" * 1000)) == {}
 
 
 def test_other_operations() -> None:

@@ -156,7 +156,6 @@ def test_aliases_and_prefixes() -> None:
     "section",
     [
         {"providers": house(connection_pool={"http2": True})},
-        {"observability": {"tracing": {"content": True}}},
         {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},
     ],
 )
@@ -172,7 +171,7 @@ def test_what_is_not_built_is_refused(section: dict[str, Any]) -> None:
         {"pools": {"ocr": {"stream": {"on_failure": "terminate"}}}},
         {"storage": {"durability": "process"}},
         {"observability": {"logging": {"level": "metadata"}}},
-        {"observability": {"tracing": {"min_severity": "warning", "content": False}}},
+        {"observability": {"tracing": {"min_severity": "warning", "content": True}}},
         {"connectors": {}},
     ],
 )
