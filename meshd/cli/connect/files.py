@@ -64,6 +64,7 @@ def write(path: Path, data: bytes, mode: int, *, folders: int = 0o700) -> list[s
     for folder in reversed([above, *above.parents]):
         if not folder.exists():
             folder.mkdir(mode=folders)
+            folder.chmod(folders)  # the umask may have removed some bits
             made.append(str(folder))
     replace_file(path, data, mode)
     return made

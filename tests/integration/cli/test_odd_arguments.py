@@ -13,7 +13,7 @@ ODD: list[tuple[tuple[str, ...], int, str]] = [
     (("model", "enable", "first.chat"), 2, "No such command 'enable'. There are activate, deactivate."),
     (("model", "activat", "first.chat"), 2, "Did you mean 'activate'"),
     (("model", "activate", "talk"), 1, "talk is a pool, not a model; see its models by `meshctl pools talk`."),
-    (("config", "edit"), 2, "There are show, validate, schema, convert, init."),
+    (("config", "edit"), 2, "There are show, files, validate, schema, convert, init."),
     (("top",), 2, "`meshctl top` needs a terminal; `meshctl top --json` prints one snapshot."),
     (("stats", "--by", "colour"), 2, "cannot count by 'colour'; give one of pool, model, provider"),
     (("stats", "--by", "model,model"), 2, "cannot count by 'model,model'; give at most 3 names"),

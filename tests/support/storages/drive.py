@@ -9,6 +9,8 @@ import itertools
 import json
 import re
 from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any
 
 from aiohttp import web
@@ -75,8 +77,9 @@ class Drive(SecretService):
 
     async def _create(self, request: web.Request) -> web.Response:
         assert request.query["uploadType"] == "multipart"
-        parts = await request.multipart()
-        read = [bytes(await part.read(decode=False)) async for part in parts]  # type: ignore[union-attr, call-arg]
+        head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+        parts = BytesParser(policy=HTTP).parsebytes(head + await request.read()).iter_parts()
+        read = [part.get_payload(decode=True) for part in parts]
         about, content = json.loads(read[0]), read[1]
         if about["parents"] != [FOLDER]:
             return not_found()

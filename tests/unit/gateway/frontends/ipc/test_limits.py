@@ -80,6 +80,7 @@ def test_what_a_lost_peer_is_answered_is_not_remembered(run, line):
         await until(lambda: served.accepted)
         (peer,) = served.connections
         served.server.connections.lose(peer, "gone")
+        await until(lambda: not served.admission.in_flight)  # when it is its user's turn
         served.accepted[0].reply.error(RequestCancelledError("cancelled"))
         assert served.admission.known(request_id, peer.caller, resend=True) is None
 
