@@ -248,14 +248,9 @@ def test_a_dead_sink_is_tried_again_and_loses_nothing_that_fits() -> None:
     waits: list[float] = []
     troubles: list[str] = []
     queue = SinkQueue("s", lambda: sink, on_trouble=lambda name, error: troubles.append(error), sleep=waits.append)
-    done = threading.Event()
     for number in range(5):
         queue.put(entry(str(number)))
-    for _ in range(1000):
-        if queue.drain(0.05):
-            done.set()
-            break
-    assert done.is_set()
+    until(lambda: queue.drain(0.05))
     assert sink.messages == ["0", "1", "2", "3", "4"]
     assert waits == [1.0, 2.0, 4.0]
     assert troubles == ["OSError: dead"]
