@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import getpass
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from meshd.cli import daemon
 from meshd.cli.connect import files
+from meshd.cli.programs import output_of
 from meshd.cli.screen import output as out
 from meshd.cli.service import plan as plans
 from meshd.cli.service import record as records
 from meshd.cli.service.record import Record
 from meshd.cli.service.units import SERVICE, SOCKET, Scope, wanted
-
-_PATIENCE = 5.0  # s
 
 
 def of(scope: Scope) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def advice(scope: Scope) -> list[str]:
 
 
 def _lingers() -> bool | None:
-    said = _output("loginctl", "show-user", getpass.getuser(), "--property=Linger", "--value")
+    said = output_of("loginctl", "show-user", getpass.getuser(), "--property=Linger", "--value")
     if said in ("yes", "no"):
         return said == "yes"
     if not os.path.isdir("/run/systemd/system"):
@@ -113,12 +111,4 @@ def _lingers() -> bool | None:
 
 
 def _said(scope: Scope, question: str, unit: str) -> str | None:
-    return _output(*scope.systemctl, question, unit) or None
-
-
-def _output(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
+    return output_of(*scope.systemctl, question, unit) or None

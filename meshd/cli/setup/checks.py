@@ -10,7 +10,6 @@ import platform
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ import msgspec
 
 from meshd.cli import daemon
 from meshd.cli.control import answers
+from meshd.cli.programs import output_of
 from meshd.cli.screen import output as out
 from meshd.cli.show.standings import failing, notes, of_its_key
 
@@ -341,14 +341,6 @@ def units() -> Iterator[Finding]:
 
 def has_systemd() -> bool:
     return os.path.isdir("/run/systemd/system") and shutil.which("systemctl") is not None
-
-
-def output_of(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
 
 
 _ASK_IN: Final = "ask its owner to add you to its group"

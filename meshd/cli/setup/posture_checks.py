@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from meshd.cli.setup.checks import OK, PROBLEM, WARNING, Finding, output_of
+from meshd.cli.programs import output_of
+from meshd.cli.setup.checks import OK, PROBLEM, WARNING, Finding
 
 
 def posture(status: Mapping[str, Any]) -> Iterator[Finding]:

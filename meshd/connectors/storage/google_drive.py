@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from meshd.connectors.bounded_answers import TooLong, sent
 from meshd.connectors.google_tokens import NoToken, new_token
 from meshd.connectors.secrets.files import read_text
 from meshd.host.plain_text import one_line
@@ -205,24 +206,18 @@ class GoogleDriveStorage(Storage):
             client = self._opened()
             url, params = self._base + path, {**(query or {}), "supportsAllDrives": "true"}
             request = client.build_request(method, url, headers=headers, params=params, **given)
-            answer = client.send(request, stream=True)
-            try:
-                content = bytearray()
-                for piece in answer.iter_bytes():
-                    content += piece
-                    if len(content) > _MOST_BYTES:
-                        raise StorageError("Google Drive answered with too much")
-            finally:
-                answer.close()
+            answer, content = sent(client, request, _MOST_BYTES)
+        except TooLong:
+            raise StorageError("Google Drive answered with too much") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             said = one_line(str(error))[:_MOST_SAID] or type(error).__name__
             raise StorageError(f"Google Drive does not answer: {said}") from None
         if answer.status_code == 401:
             self._token = ""
         if answer.status_code >= 300 and answer.status_code != 404:
-            raise StorageError(f"Google Drive refused: {answer.status_code} {_reason(bytes(content))}".rstrip())
+            raise StorageError(f"Google Drive refused: {answer.status_code} {_reason(content)}".rstrip())
         self._now = _said_time(answer.headers.get("Date", ""))
-        return answer.status_code, bytes(content), answer.headers
+        return answer.status_code, content, answer.headers
 
     def _bearer(self) -> str:
         if not self._token or time.time() >= self._ends_at - _SOON:

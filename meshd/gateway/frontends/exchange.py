@@ -123,6 +123,27 @@ class Reply(ABC):
         return False
 
 
+class ReplyInFront(Reply):
+    """Stands in front of an app's reply, `app`, and passes on all but the content of an answer."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: Reply) -> None:
+        self._app = app
+        super().__init__()
+
+    def begins(self, mesh: dict[str, Any]) -> None:
+        self._app.begins(mesh)
+
+    def error(self, error: MeshError) -> None:
+        self.done = True
+        self._app.error(error)
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        self.done = True
+        self._app.end(usage, mesh)
+
+
 class Request:
     """What an app asks for, and its progress. headers: by name in lower case.
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from meshd.config.schema.observability import ObservabilityConfig
 from meshd.core.events.content import Content, ContentRoom
-from meshd.gateway.frontends.exchange import Reply, Request
+from meshd.gateway.frontends.exchange import Reply, ReplyInFront, Request
 from meshd.gateway.spoken import Spoken
-from modelmesh.errors import MeshError
 
 _LEAST = 1024 * 1024
 """Bytes of a prompt, and of an answer, that are held. JSON is read whole, and a stream is longer than its text."""
@@ -37,16 +36,15 @@ class ContentCapture:
         request.way_back = SeenReply(request.way_back, request.reply, content)
 
 
-class SeenReply(Reply):
+class SeenReply(ReplyInFront):
     """In front of `app`, the reply of a request. first: the one that knows whether the answer is a file."""
 
-    __slots__ = ("_app", "_content", "_first")
+    __slots__ = ("_content", "_first")
 
     def __init__(self, app: Reply, first: Reply, content: Content) -> None:
-        self._app = app
+        super().__init__(app)
         self._first = first
         self._content = content
-        super().__init__()
 
     # What frames the answer asks the app's own reply.
     @property
@@ -58,23 +56,12 @@ class SeenReply(Reply):
         if content_type is not None:
             self._app.file = content_type
 
-    def begins(self, mesh: dict[str, Any]) -> None:
-        self._app.begins(mesh)
-
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True
         content_type = (headers or {}).get("content-type", "application/json")
         self._content.is_file = "json" not in content_type and not content_type.startswith("text/")
         self._content.add(body, streamed=False)
         self._app.respond(body, mesh, headers)
-
-    def error(self, error: MeshError) -> None:
-        self.done = True
-        self._app.error(error)
-
-    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
-        self.done = True
-        self._app.end(usage, mesh)
 
     async def chunk(self, data: bytes) -> None:
         await self._app.chunk(data)

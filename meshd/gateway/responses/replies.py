@@ -9,26 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from meshd.formats.keeping import Keeping
-from meshd.gateway.frontends.exchange import Reply
+from meshd.gateway.frontends.exchange import Reply, ReplyInFront
 from modelmesh.errors import MeshError
 
 
-class KeepingReply(Reply):
+class KeepingReply(ReplyInFront):
     """In front of an app's reply. keep: takes a whole response, before the app gets it; None if it is not to be kept.
     previous: the response that the request follows, which the answer names."""
 
-    __slots__ = ("_app", "_assembly", "_keep", "_keeping", "_previous")
+    __slots__ = ("_assembly", "_keep", "_keeping", "_previous")
 
     def __init__(self, app: Reply, keeping: Keeping, previous: str, keep: Callable[[bytes], None] | None) -> None:
-        super().__init__()
-        self._app = app
+        super().__init__(app)
         self._keeping = keeping
         self._previous = previous
         self._keep = keep
         self._assembly = keeping.assembling()
-
-    def begins(self, mesh: dict[str, Any]) -> None:
-        self._app.begins(mesh)
 
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True
@@ -36,14 +32,6 @@ class KeepingReply(Reply):
         if self._keep is not None:
             self._keep(body)
         self._app.respond(body, mesh, headers)
-
-    def error(self, error: MeshError) -> None:
-        self.done = True
-        self._app.error(error)
-
-    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
-        self.done = True
-        self._app.end(usage, mesh)
 
     async def chunk(self, data: bytes) -> None:
         data = self._named(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -31,17 +30,10 @@ HERE = Resource({"service.name": "claude-code", "mesh.project": "web"})
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[KeyedProvider]:
-    made = KeyedProvider("key-number-one", delay=0.0)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def daemon(module_meshd: Any, provider: KeyedProvider) -> Any:
+def daemon(module_meshd: Any, keyed: KeyedProvider) -> Any:
     return module_meshd(
         {
-            "providers": {"keyed": provider.provider(api_keys=["key-number-one"])},
+            "providers": {"keyed": keyed.provider(api_keys=["key-number-one"])},
             "models": {
                 "keyed.m": {
                     "provider": "keyed",

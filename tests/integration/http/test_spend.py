@@ -55,17 +55,10 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[KeyedProvider]:
-    made = KeyedProvider("key-number-one", delay=0.0)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def daemon(module_meshd: Any, provider: KeyedProvider) -> Any:
+def daemon(module_meshd: Any, keyed: KeyedProvider) -> Any:
     return module_meshd(
         {
-            "providers": {"keyed": provider.provider(api_keys=["key-number-one"])},
+            "providers": {"keyed": keyed.provider(api_keys=["key-number-one"])},
             "models": {"keyed.m": {"provider": "keyed", "model": "m", "capabilities": ["chat-completion"]}},
             "pools": {"chat": {"models": ["keyed.m"]}},
             "proxy": {"enabled": True, "port": "auto"},

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from meshd.connectors.bounded_answers import TooLong, sent
 from meshd.connectors.secrets.files import MOST_BYTES
 from meshd.host.plain_text import one_line
 from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
@@ -92,18 +93,12 @@ class Service:
         try:
             client = self._opened()
             request = client.build_request(method, url, headers=headers, json=body, params=query)
-            answer = client.send(request, stream=True)
-            try:
-                content = bytearray()
-                for piece in answer.iter_bytes():
-                    content += piece
-                    if len(content) > MOST_BYTES:
-                        raise SecretStoreUnreachable(f"{self.where} answered with more than 1 MiB")
-            finally:
-                answer.close()
+            answer, content = sent(client, request, MOST_BYTES)
+        except TooLong:
+            raise SecretStoreUnreachable(f"{self.where} answered with more than 1 MiB") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise SecretStoreUnreachable(f"{self.where} does not answer: {_why(error)}") from None
-        return answer.status_code, bytes(content)
+        return answer.status_code, content
 
     def _opened(self) -> Any:
         if self._client is None:

@@ -15,14 +15,14 @@ from meshd.gateway.actors import Actors
 from meshd.gateway.control.apis.models import answerable, entries_of, entry_of
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from meshd.gateway.frontends.exchange import Reply, Request
+from meshd.gateway.frontends.exchange import Reply, ReplyInFront, Request
 from meshd.gateway.frontends.media import require_json
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken
 from meshd.operations.chat import CHAT
 from meshd.operations.embeddings import EMBEDDINGS
-from modelmesh.errors import MeshError, NotFoundError
+from modelmesh.errors import NotFoundError
 from modelmesh.wording import short
 
 _FORMAT = "gemini"
@@ -102,32 +102,20 @@ class Gemini(Group):
         return _LIST.one(entry_of(call.rest, target, identity.spec, self.runtime.table))
 
 
-class VectorsReply(Reply):
+class VectorsReply(ReplyInFront):
     """In front of an app's reply: OpenAI's embeddings become Gemini's."""
 
-    __slots__ = ("_app", "_batch")
+    __slots__ = ("_batch",)
 
     def __init__(self, app: Reply, *, batch: bool) -> None:
-        super().__init__()
-        self._app = app
+        super().__init__(app)
         self._batch = batch
-
-    def begins(self, mesh: dict[str, Any]) -> None:
-        self._app.begins(mesh)
 
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         from meshd.formats.gemini.operations.vectors import as_gemini
 
         self.done = True
         self._app.respond(as_gemini(body, batch=self._batch), mesh, {**(headers or {}), **_JSON})
-
-    def error(self, error: MeshError) -> None:
-        self.done = True
-        self._app.error(error)
-
-    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
-        self.done = True
-        self._app.end(usage, mesh)
 
     async def chunk(self, data: bytes) -> None:
         await self._app.chunk(data)

@@ -19,14 +19,13 @@ from meshd.gateway.actors import Actors
 from meshd.gateway.control.apis.models import entries_of, entry_of
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from meshd.gateway.frontends.exchange import Reply, Request
+from meshd.gateway.frontends.exchange import Reply, ReplyInFront, Request
 from meshd.gateway.requests.arrival import LONG
 from meshd.gateway.runtime import Runtime
 from meshd.operations.chat import CHAT
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.operations.known import serves
 from meshd.routing.table.specs import RoutingTable, UnknownModel
-from modelmesh.errors import MeshError
 
 API_VERSION = "0.13.0"
 """The version of Ollama whose API this is: clients refuse to talk to old ones."""
@@ -102,29 +101,21 @@ class Ollama(Group):
         return {"version": API_VERSION}
 
 
-class OllamaReply(Reply):
+class OllamaReply(ReplyInFront):
     """In front of an app's reply: OpenAI's answers become Ollama's. The end of a stream waits for `finish`, as what is
     sent there may have to wait for the app."""
 
-    __slots__ = ("_answering", "_app", "_ended", "_media")
+    __slots__ = ("_answering", "_ended", "_media")
 
     def __init__(self, app: Reply, asked: Translated, answering: Answering) -> None:
-        super().__init__()
-        self._app = app
+        super().__init__(app)
         self._answering = answering
         self._media = _media(asked)
         self._ended: tuple[dict[str, Any] | None, dict[str, Any]] | None = None
 
-    def begins(self, mesh: dict[str, Any]) -> None:
-        self._app.begins(mesh)
-
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True
         self._app.respond(self._answering.whole(body, time.time()), mesh, {**(headers or {}), **self._media})
-
-    def error(self, error: MeshError) -> None:
-        self.done = True
-        self._app.error(error)
 
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
         self.done = True
