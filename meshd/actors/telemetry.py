@@ -20,8 +20,7 @@ from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
 from meshd.connectors.observability.prometheus.exposition import text_of
-from meshd.core.events.content import Content
-from meshd.core.events.records import Event, Outcome
+from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
 from meshd.sdk.metrics import Family, Reading
 from meshd.sdk.observability import Entry
@@ -29,14 +28,14 @@ from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, 
 from meshd.state.directory import state_dir_of
 from meshd.telemetry import records
 from meshd.telemetry.carry_over import Kept
+from meshd.telemetry.ended import tell_of
 from meshd.telemetry.logs import set_log_level
 from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.redaction import secrets_in
-from meshd.telemetry.sinks import METRICS, STATISTICS, TRACES, Sinks
-from meshd.telemetry.spans import severity_of, trace_entry
+from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH, _METRICS = "flush", "metrics"
@@ -151,18 +150,7 @@ class TelemetryActor(MeshActor):
             if content is not None:
                 outcome = msgspec.structs.replace(outcome, content=None)
             kept.requests.add(outcome)
-            self._log(outcome, content)
-
-    def _log(self, outcome: Outcome, content: Content | None) -> None:
-        kept = self._kept
-        if outcome.trace is not None and outcome.trace.sampled and kept.sinks.wants(TRACES, severity_of(outcome)):
-            said = kept.content_attributes(content)
-            kept.sinks.put(*trace_entry(outcome, outcome.trace, kept.metrics.names, kept.redactor, said))
-        if not kept.sinks.wants("request", "warning" if outcome.status >= 500 else "debug"):
-            return
-        if outcome.status == 200 and not kept.sampled():
-            return
-        kept.sinks.put(records.request_entry(outcome, kept.redactor, kept.content_fields(content)))
+            tell_of(outcome, content, kept)
 
     def outside_used(self, message: messages.OutsideUsed) -> None:
         kept, now = self._kept, self._now()
@@ -223,7 +211,7 @@ class TelemetryActor(MeshActor):
     def recent_requests(self, message: messages.RecentRequests) -> list[Entry]:
         kept = self._kept
         newest = islice(filter(message.wanted, reversed(kept.requests)), message.limit)
-        return [records.request_entry(outcome, kept.redactor) for outcome in newest][::-1]
+        return [records.request_entry(records.clean_outcome(outcome, kept.redactor)) for outcome in newest][::-1]
 
     def status(self, message: messages.TelemetryStatus) -> list[dict[str, Any]]:
         return self._kept.sinks.status()

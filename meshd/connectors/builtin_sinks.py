@@ -20,9 +20,8 @@ def _spec(
     requires: tuple[str, ...] = (),
     extra: str | None = None,
 ) -> ConnectorSpec:
-    return ConnectorSpec(
-        id, OBSERVABILITY, description, _HERE + factory, aliases, _SETTINGS + settings, requires, extra
-    )
+    where = factory if factory.startswith("meshd.") else _HERE + factory
+    return ConnectorSpec(id, OBSERVABILITY, description, where, aliases, _SETTINGS + settings, requires, extra)
 
 
 SINKS = (
@@ -68,7 +67,7 @@ SINKS = (
     ),
     _spec(
         "opentelemetry.otlp.v1",
-        "otlp.sink:OtlpSink",
+        "meshd.telemetry.otlp_out.sink:OtlpSink",
         "Traces, metrics and logs for OpenTelemetry, by OTLP over HTTP",
         "OtlpSettings",
     ),

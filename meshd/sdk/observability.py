@@ -40,6 +40,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return SEVERITIES.get(self.severity, 20)
 
 
+class NotNow(Exception):
+    """Raised by a sink that was told when to try again. after: seconds, 0: it was not told."""
+
+    def __init__(self, message: str, after: float) -> None:
+        super().__init__(message)
+        self.after = after
+
+
 class Sink(ABC):
     """Every method but `status` runs in the sink's own thread. If `write` or `flush` raises, a new sink gets the same
     entries later."""
@@ -56,6 +64,9 @@ class Sink(ABC):
     `metrics`, whose field `reading` is a `sdk.metrics.Reading`."""
     traces: ClassVar[bool] = False
     """Whether it takes traces: entries of the stream `trace`, whose field `spans` has `sdk.tracing.Span`s."""
+    whole_requests: ClassVar[bool] = False
+    """Whether it makes spans and log records of ended requests itself: entries of the stream `ended`, with an
+    `Ended` of the daemon's own (`meshd/telemetry/otlp_out/batch.py`). Only for sinks of the daemon."""
     linger: ClassVar[float] = 0.0
     """How long entries may wait for others of their batch, in seconds."""
     lasting: ClassVar[bool] = False

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from meshd.sdk.observability import Entry, Sink
+from meshd.sdk.observability import Entry, NotNow, Sink
 
 LIMIT = 16 * 1024 * 1024
 """Bytes of the entries that wait for a sink, by `size_of`."""
@@ -22,22 +22,24 @@ BATCH = 500
 BATCH_BYTES = 1024 * 1024
 IDLE = 30.0  # s
 LONGEST_BACKOFF = 30.0
+LONGEST_ASKED = 300.0
+"""Seconds to wait, at most, where a receiver says how long."""
 _LEAST = 256  # bytes of an entry without its fields
 _EACH = 80  # bytes of a value in a map or a list, with its name
 
 
 def size_of(entry: Entry) -> int:
     """Bytes of memory that an entry takes, approximately."""
-    return _LEAST + len(entry.message) + _size_of(entry.fields)
+    return _LEAST + len(entry.message) + fields_size(entry.fields)
 
 
-def _size_of(value: Any) -> int:
+def fields_size(value: Any) -> int:
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):
-        return sum(map(_size_of, value.values())) + _EACH * len(value)
+        return sum(map(fields_size, value.values())) + _EACH * len(value)
     if isinstance(value, list | tuple):
-        return sum(map(_size_of, value)) + _EACH * len(value)
+        return sum(map(fields_size, value)) + _EACH * len(value)
     return 0
 
 
@@ -73,6 +75,7 @@ class SinkQueue:
         self._running = False
         self._closing = False
         self._to_be_made = False
+        self._asked = 0.0  # s to wait before the next try
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._sleep = sleep or self._stop.wait
@@ -174,7 +177,7 @@ class SinkQueue:
                 backoff = 0.0
             else:
                 backoff = min(LONGEST_BACKOFF, backoff * 2 or 1.0)
-                self._sleep(backoff)
+                self._sleep(max(backoff, self._asked))
         if closing:
             self._close_sink()
 
@@ -195,6 +198,7 @@ class SinkQueue:
             if self._sink is None or self._sink.buffered:
                 done = 0
             first = not self.error
+            self._asked = min(error.after, LONGEST_ASKED) if isinstance(error, NotNow) else 0.0
             self._finished(batch, done, error)
             if self._sink is not None and not self._sink.lasting:
                 self._close_sink()  # made again: the file may have been removed, the socket closed

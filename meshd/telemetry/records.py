@@ -47,8 +47,27 @@ def clean_event(event: Event, redactor: Redactor) -> Event:
     return msgspec.structs.replace(event, reason=reason, changed=changed)
 
 
-def request_entry(outcome: Outcome, redactor: Redactor, content: Mapping[str, Any] = MappingProxyType({})) -> Entry:
-    """content: fields of the request's content, redacted."""
+def clean_outcome(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """Without keys in what apps and providers wrote."""
+    changed: dict[str, Any] = {}
+    for name in ("asked", "label", "error"):
+        text = getattr(outcome, name)
+        if text and (clean := redactor.short(text)) != text:
+            changed[name] = clean
+    if any(each.message for each in outcome.attempts):
+        changed["attempts"] = tuple(
+            msgspec.structs.replace(each, message=redactor.text(each.message)) for each in outcome.attempts
+        )
+    return msgspec.structs.replace(outcome, **changed) if changed else outcome
+
+
+def severity_of_request(outcome: Outcome) -> str:
+    """Of its record: an answered request is routine; a failed one belongs in the system's journal."""
+    return "warning" if outcome.status >= 500 else "debug"
+
+
+def request_entry(outcome: Outcome, content: Mapping[str, Any] = MappingProxyType({})) -> Entry:
+    """Of an outcome that was redacted. content: fields of the request's content, redacted."""
     fields: dict[str, Any] = {
         "request": outcome.request_id,
         "operation": outcome.operation,
@@ -94,10 +113,6 @@ def request_entry(outcome: Outcome, redactor: Redactor, content: Mapping[str, An
             }
             for each in outcome.attempts
         ]
-    # Redacted, because text from apps and providers may contain anything.
-    for name in ("asked", "label", "error", "attempts"):
-        if name in fields:
-            fields[name] = redactor.value(fields[name])
     fields |= content
     who = outcome.app or f"uid {outcome.uid}"
     to = f" → {outcome.model}" if outcome.model else ""
@@ -107,9 +122,7 @@ def request_entry(outcome: Outcome, redactor: Redactor, content: Mapping[str, An
     )
     if "error" in fields:
         message += f": {fields['error']}"
-    # An answered request is routine; a failed one belongs in the system's journal.
-    severity = "warning" if outcome.status >= 500 else "debug"
-    return Entry("request", int(outcome.at * 1e9), severity, message, fields)
+    return Entry("request", int(outcome.at * 1e9), severity_of_request(outcome), message, fields)
 
 
 def _shown(measure: Measure, count: int) -> float | int:

@@ -20,6 +20,10 @@ LONGEST = 64 * 1024
 _CUT = 512
 """Characters before the cut that are dropped as well: they may be the beginning of a secret."""
 
+_SHORT = 128
+"""Characters of a text that is remembered."""
+_MOST_SHORT = 1024
+
 _SECRET_FIELDS = re.compile(r"(?i)(?:^|[-_])(?:api[-_]?keys?|secrets?|passwords?|authorization|access[-_]?tokens?)$")
 
 
@@ -27,6 +31,7 @@ class Redactor:
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._known: re.Pattern[str] | None = None
         self._values: dict[str, None] = {}
+        self._short: dict[str, str] = {}
         self.learn(known)
 
     def learn(self, values: Iterable[str]) -> None:
@@ -38,6 +43,7 @@ class Redactor:
                 self._values[value] = None
         while len(self._values) > MOST_KNOWN:
             del self._values[next(iter(self._values))]
+        self._short.clear()
         longest_first = sorted(self._values, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
@@ -47,6 +53,17 @@ class Redactor:
             text = self._known.sub(MASK, text)
         text = without_keys(text)
         return f"{text[:-_CUT]}…" if cut else text
+
+    def short(self, text: str) -> str:
+        """The same, for what repeats, as models' names do."""
+        if len(text) > _SHORT:
+            return self.text(text)
+        found = self._short.get(text)
+        if found is None:
+            if len(self._short) >= _MOST_SHORT:
+                self._short.clear()
+            found = self._short[text] = self.text(text)
+        return found
 
     def secret_field(self, name: str, value: Any) -> str:
         """A mask, if fields of this name hold a secret; else ""."""

@@ -34,6 +34,14 @@ class Route(msgspec.Struct, frozen=True):
     least: int
 
 
+class WholeRoute(msgspec.Struct, frozen=True):
+    """An ended request goes to the queue as a whole, for its spans and for its log record from these levels on."""
+
+    queue: SinkQueue
+    traced: int
+    logged: int
+
+
 def default_connector() -> str:
     """The journal under systemd, lines on standard error everywhere else."""
     if os.environ.get("JOURNAL_STREAM") and not sys.stderr.isatty() and os.path.exists("/run/systemd/journal/socket"):
@@ -49,6 +57,7 @@ class Sinks:
         self._queues: dict[str, SinkQueue] = {}
         self._routes: dict[str, tuple[Route, ...]] = {}
         self._least: dict[str, int] = {}
+        self.whole: tuple[WholeRoute, ...] = ()
         self._events: frozenset[str] = frozenset()
         self._stage: SinkQueue | None = None
 
@@ -72,7 +81,7 @@ class Sinks:
         """Use these sinks from now on. Queues whose settings did not change continue, with their waiting entries."""
         before, self._queues = self._queues, {}
         self._stage = self._presidio(observability.logging, before)
-        level = SEVERITIES[log_level]
+        level, traced = SEVERITIES[log_level], SEVERITIES[observability.tracing.min_severity]
         parts = {
             part: [self._queue(entry, part, state_dir, before) for entry in _entries(observability, part)]
             for part in _PARTS
@@ -80,18 +89,23 @@ class Sinks:
         self._routes = {
             EVENTS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["routing"]),
             LOGS: tuple(Route(queue, level) for queue, _ in parts["logging"]),
-            REQUESTS: tuple(Route(queue, _for_requests(cls, level)) for queue, cls in parts["logging"]),
+            REQUESTS: tuple(
+                Route(queue, _for_requests(cls, level)) for queue, cls in parts["logging"] if not self._is_whole(cls)
+            ),
             STATISTICS: tuple(
                 Route(queue, level if cls.quiet else 0) for queue, cls in parts["statistics"] if not cls.metrics
             ),
-            TRACES: tuple(
-                Route(queue, SEVERITIES[observability.tracing.min_severity]) for queue, _ in parts["tracing"]
-            ),
+            TRACES: tuple(Route(queue, traced) for queue, cls in parts["tracing"] if not cls.whole_requests),
             METRICS: tuple(Route(queue, 0) for queue, cls in parts["statistics"] if cls.metrics),
         }
         self._least = {
             stream: min((route.least for route in routes), default=NEVER) for stream, routes in self._routes.items()
         }
+        traces = {queue: traced for queue, cls in parts["tracing"] if cls.whole_requests}
+        logs = {queue: _for_requests(cls, level) for queue, cls in parts["logging"] if self._is_whole(cls)}
+        self.whole = tuple(
+            WholeRoute(queue, traces.get(queue, NEVER), logs.get(queue, NEVER)) for queue in traces | logs
+        )
         self._events = frozenset(observability.routing.events)
         for key, queue in before.items():
             if key not in self._queues:
@@ -143,9 +157,14 @@ class Sinks:
         self._queues.clear()
         self._routes.clear()
         self._least.clear()
+        self.whole = ()
 
     def status(self) -> list[dict[str, Any]]:
         return [queue.status() for queue in self._queues.values()]
+
+    def _is_whole(self, cls: type[Sink]) -> bool:
+        """Whether it makes the log records of requests itself. Presidio has to see their contents first."""
+        return cls.whole_requests and self._stage is None
 
     def _presidio(self, logging: Any, before: dict[str, SinkQueue]) -> SinkQueue | None:
         """The queue before those of the sinks, for entries with contents."""

@@ -2,7 +2,7 @@
 
 Owns: their names and attributes, by OpenTelemetry's conventions for generative AI where there are some
 (https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md).
-Must never: read a prompt or an answer (`content.py` does).
+Must never: get an outcome that is not redacted, or read a prompt or an answer (`content.py` does).
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from functools import lru_cache
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
 from meshd.core.tracing import Trace
-from meshd.host import clock
 from meshd.sdk.calls.tracing import HttpCall, new_span_id
 from meshd.sdk.observability import Entry
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Attribute, Shared, Span
 from meshd.telemetry.metrics.names import Names
-from meshd.telemetry.redaction import Redactor
 
 _NS = 1_000_000_000
 NOTHING_SAID: Mapping[str, str] = {}
@@ -31,18 +29,19 @@ def severity_of(outcome: Outcome) -> str:
 
 
 def trace_entry(
-    outcome: Outcome, trace: Trace, names: Names, redactor: Redactor, said: Mapping[str, str] = NOTHING_SAID
+    outcome: Outcome, trace: Trace, names: Names, ahead: float, said: Mapping[str, str] = NOTHING_SAID
 ) -> tuple[Entry, int]:
-    """The entry, and how many bytes it takes. said: attributes with what was asked and answered."""
-    spans = tuple(spans_of(outcome, trace, names, redactor))
-    spans[0].attributes.update(said)
+    """The entry, and how many bytes it takes. said, ahead: see `spans_of`."""
+    spans = tuple(spans_of(outcome, trace, names, ahead, said))
     at, size = int(outcome.at * _NS), _BYTES * len(spans) + sum(map(len, said.values()))
     return Entry("trace", at, severity_of(outcome), spans[0].name, {"spans": spans}), size
 
 
-def spans_of(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -> Iterator[Span]:
-    """The request's first. They are timed by one clock, whose distance from UTC is looked at now."""
-    ahead = clock.ahead()
+def spans_of(
+    outcome: Outcome, trace: Trace, names: Names, ahead: float, said: Mapping[str, str] = NOTHING_SAID
+) -> Iterator[Span]:
+    """The request's first. ahead: how far UTC is ahead of the clock by which they are timed. said: attributes with
+    what was asked and answered."""
     start = int((outcome.arrived + ahead) * _NS)
     operation = names.operation(outcome.operation)
     attributes: dict[str, Attribute] = {
@@ -59,6 +58,7 @@ def spans_of(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -
         attributes["meshd.first_token.time"] = outcome.first_token_time
     if outcome.cached:
         attributes["meshd.cached"] = True
+    attributes.update(said)
     model, failed = names.model(outcome.model), outcome.status >= 400
     shared = _of_requests(
         operation,
@@ -81,19 +81,17 @@ def spans_of(outcome: Outcome, trace: Trace, names: Names, redactor: Redactor) -
         start + int(outcome.total_time * _NS),
         attributes,
         outcome.status >= 500,  # a 4xx of a server is the caller's
-        redactor.text(outcome.error) if failed and outcome.error else "",
+        outcome.error if failed else "",
         trace.state,
         bool(trace.parent_id),
         shared,
     )
     for attempt in outcome.attempts:
         if attempt.began:
-            yield from _spans_of_attempt(attempt, operation, ahead, trace, names, redactor)
+            yield from _spans_of_attempt(attempt, operation, ahead, trace, names)
 
 
-def _spans_of_attempt(
-    attempt: Attempt, operation: str, ahead: float, trace: Trace, names: Names, redactor: Redactor
-) -> Iterator[Span]:
+def _spans_of_attempt(attempt: Attempt, operation: str, ahead: float, trace: Trace, names: Names) -> Iterator[Span]:
     model, start = names.model(attempt.model), int((attempt.began + ahead) * _NS)
     attributes: dict[str, Attribute] = {
         "gen_ai.usage.input_tokens": attempt.tokens_in,
@@ -105,7 +103,6 @@ def _spans_of_attempt(
     if not attempt.ok:
         attributes["error.type"] = attempt.reason or "_OTHER"
     span_id = attempt.span or new_span_id()
-    message = redactor.text(attempt.message) if not attempt.ok and attempt.message else ""
     yield Span(
         trace.trace_id,
         span_id,
@@ -116,7 +113,7 @@ def _spans_of_attempt(
         start + int(attempt.duration * _NS),
         attributes,
         not attempt.ok,
-        message,
+        "" if attempt.ok else attempt.message,
         trace.state,
         shared=_of_attempts(operation, names.provider(attempt.provider), model, attempt.provider, attempt.model),
     )

@@ -12,7 +12,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 REQUESTS: dict[str, type[Message]] = {
     "/v1/traces": ExportTraceServiceRequest,
@@ -39,19 +42,27 @@ def attributes(of: Any) -> dict[str, Any]:
 
 
 class Receiver:
-    """status: what it answers; hangs: it answers nothing until `go_on`. received: (path, message) in order."""
+    """status: what it answers; retry_after: with that header, if it is not 200; rejects: how many records it says it
+    has not taken; hangs: it answers nothing until `go_on`; slow: seconds before an answer. received: (path, message) in
+    order."""
 
-    def __init__(self) -> None:
-        self.status = 200
+    def __init__(self, port: int = 0) -> None:
+        self.status, self.retry_after, self.rejects, self.slow = 200, "", 0, 0.0
         self.headers: list[dict[str, str]] = []
         self.received: list[tuple[str, Any]] = []
         self.hangs = False
         self._go_on = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def forget(self) -> None:
+        """What came, and what it was told."""
+        self.status, self.retry_after, self.rejects = 200, "", 0
+        self.headers.clear()
+        self.received.clear()
 
     def of(self, path: str) -> list[Any]:
         return [message for each, message in list(self.received) if each == path]
@@ -70,10 +81,17 @@ class Receiver:
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
         if self.hangs:
             self._go_on.wait(30)
+        threading.Event().wait(self.slow)
         if self.status == 200:
             self.headers.append(headers)
             self.received.append((path, decoded(path, headers["content-type"], body)))
         return self.status
+
+    def says(self) -> bytes:
+        """Of the answer; the three messages for that have the same numbers."""
+        said = ExportTraceServiceResponse()
+        said.partial_success.rejected_spans = self.rejects
+        return bytes(said.SerializeToString()) if self.rejects and self.status == 200 else b""
 
     def go_on(self) -> None:
         self.hangs = False
@@ -84,6 +102,14 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # who asked is gone
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
@@ -99,8 +125,12 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 body = gzip.decompress(body)
             status = receiver.take(self.path, given, body)
             self.send_response(status)
-            self.send_header("content-length", "0")
+            said = receiver.says()
+            if receiver.retry_after and status != 200:
+                self.send_header("retry-after", receiver.retry_after)
+            self.send_header("content-length", str(len(said)))
             self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -16,6 +16,9 @@ from typing import Any, ClassVar
 from meshd.connectors.observability.lines import as_json
 from meshd.sdk.observability import Entry, Sink
 
+_NEXT_WITHIN = 0.5  # s for another program that renamed the file to make the next one
+_LOOKS_EVERY = 0.01  # s
+
 
 class FileSink(Sink):
     """Settings: `path`, `max_size` (bytes), `rotate_every` (seconds), `keep` (rotated files: path.1 is the newest)."""
@@ -86,9 +89,7 @@ class FileSink(Sink):
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         found = os.fstat(self._fd)
-        if found.st_mode & 0o007 and stat.S_ISREG(found.st_mode):
-            with suppress(OSError):  # another user's file
-                os.fchmod(self._fd, stat.S_IMODE(found.st_mode) & ~0o007)
+        self._close_to_others(found)
         self._size, self._rotates = found.st_size, stat.S_ISREG(found.st_mode)  # never a terminal or a pipe
         self._period = self._period_of(found.st_mtime)
 
@@ -98,9 +99,11 @@ class FileSink(Sink):
             found, ours = os.stat(self._path), os.fstat(self._fd) if self._fd >= 0 else None
             if ours is not None and os.path.samestat(found, ours):
                 self._size = found.st_size  # smaller than before if the file was copied and truncated
+                self._close_to_others(found)  # logrotate gives a file its mode after making it
                 return
         except FileNotFoundError:
-            pass
+            if self._fd >= 0:
+                self._await_the_next()
         before = self._fd
         self._fd = -1
         try:
@@ -112,6 +115,18 @@ class FileSink(Sink):
             return
         if before >= 0:
             os.close(before)
+
+    def _await_the_next(self) -> None:
+        """Let another program that renamed the file make the next one: what this sink makes in between, logrotate would
+        move away as `….backup`, in place of the last such file."""
+        until = time.monotonic() + _NEXT_WITHIN
+        while self._path.parent.exists() and not self._path.exists() and time.monotonic() < until:
+            time.sleep(_LOOKS_EVERY)
+
+    def _close_to_others(self, found: os.stat_result) -> None:
+        if found.st_mode & 0o007 and stat.S_ISREG(found.st_mode):
+            with suppress(OSError):  # another user's file
+                os.fchmod(self._fd, stat.S_IMODE(found.st_mode) & ~0o007)
 
     def _rotate(self) -> None:
         os.close(self._fd)

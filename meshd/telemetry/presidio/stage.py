@@ -34,7 +34,7 @@ class PresidioStage(Sink):
         try:
             self._process.start()
             texts = list(_texts(contents))
-            found = self._process.exchange(msgspec.json.encode(texts) + b"\n", _TIMEOUT)
+            found = self._process.exchange(msgspec.json.encode(texts), _TIMEOUT)
             masked = found.get("found")
             if found["error"] or not isinstance(masked, list) or len(masked) != len(texts):
                 raise Ended(found["error"] or "its process broke the protocol")

@@ -10,6 +10,7 @@ from meshd.host import clock
 from meshd.sdk.calls.tracing import HttpCall
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Span
 from meshd.telemetry.metrics.names import Names
+from meshd.telemetry.records import clean_outcome
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.spans import severity_of, spans_of, trace_entry
 
@@ -27,7 +28,7 @@ def outcome(**changes: Any) -> Outcome:
 
 
 def spans(of: Outcome) -> list[Span]:
-    return list(spans_of(of, TRACE, NAMES, Redactor([KEY])))
+    return list(spans_of(clean_outcome(of, Redactor([KEY])), TRACE, NAMES, 0.0))
 
 
 def attempt(**changes: Any) -> Attempt:
@@ -55,7 +56,7 @@ def test_an_attempt_that_was_never_sent_has_no_span() -> None:
 
 def test_failures_are_told_without_keys() -> None:
     failed = attempt(ok=False, reason="server", message=f"bad key {KEY}", status=500)
-    request, tried, _ = spans(outcome(status=502, error=f"it failed with {KEY}", attempts=(failed,)))
+    request, tried, _ = spans(outcome(status=502, asked=KEY, error=f"it failed with {KEY}", attempts=(failed,)))
     assert (request.failed, tried.failed) == (True, True)
     assert (request.all_attributes()["error.type"], tried.all_attributes()["error.type"]) == ("502", "server")
     assert "it failed with" in request.message
@@ -70,6 +71,6 @@ def test_an_apps_own_error_is_no_failure_of_the_mesh() -> None:
 
 def test_severities() -> None:
     assert [severity_of(outcome(status=status)) for status in (200, 499, 503)] == ["info", "warning", "error"]
-    entry, size = trace_entry(outcome(status=503), TRACE, NAMES, Redactor())
+    entry, size = trace_entry(outcome(status=503), TRACE, NAMES, 0.0)
     assert (entry.stream, entry.severity) == ("trace", "error")
     assert size > 1000

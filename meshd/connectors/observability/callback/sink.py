@@ -26,20 +26,20 @@ class CallbackSink(Sink):
         self._function = str(settings["function"])
         self._timeout = float(settings.get("timeout") or 5.0)
         self._tries = 1 + int(settings.get("restarts", 1))
-        self._process = ChildProcess(_CHILD, self._function, settings.get("environment") or ())
+        self._process = ChildProcess(_CHILD, self._function, environment=settings.get("environment") or ())
         self._dropped = 0
         self._error = ""
 
     def write(self, entry: Entry) -> None:
         """Raises OSError if there is no process that has the function."""
-        line = as_json(entry) + b"\n"
+        message = as_json(entry)
         for _ in range(self._tries):
             try:
                 self._process.start()
             except OSError as absent:
                 raise OSError(f"{self._function} cannot be called: {absent}") from None
             try:
-                error = one_line(self._process.exchange(line, self._timeout)["error"])
+                error = one_line(self._process.exchange(message, self._timeout)["error"])
             except Ended as ended:
                 self._error = f"{self._function}: {ended}"
                 self._process.end()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import struct
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from meshd.connectors.providers.embedded.process import child_environment
 _STARTS_WITHIN = 60.0  # s
 _ENDS_WITHIN = 0.5  # s
 _READ_AT_ONCE = 64 * 1024
+_length = struct.Struct("!I").pack
 
 
 class Ended(Exception):
@@ -31,13 +33,16 @@ class TooLong(Ended):
 
 
 class ChildProcess:
-    """module, argument: what is run. environment: variables of the daemon that it needs, besides the usual. most: bytes
-    of an answer."""
+    """module, arguments: what is run. environment: variables of the daemon that it needs, besides the usual. most:
+    bytes of an answer. first: what it is told before it serves, which other users must not see."""
 
-    def __init__(self, module: str, argument: str, environment: Iterable[str] = (), most: int = 64 * 1024) -> None:
-        self._command = [sys.executable, "-P", "-m", module, argument]
+    def __init__(
+        self, module: str, *arguments: str, environment: Iterable[str] = (), most: int = 64 * 1024, first: bytes = b""
+    ) -> None:
+        self._command = [sys.executable, "-P", "-m", module, *arguments]
         self._environment = frozenset(environment)
         self._most = most
+        self._first = first
         self._process: subprocess.Popen[bytes] | None = None
         self._said = b""
 
@@ -56,28 +61,21 @@ class ChildProcess:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
+        until = time.monotonic() + _STARTS_WITHIN
         try:
-            error = self._answer(time.monotonic() + _STARTS_WITHIN)["error"]
+            if self._first:
+                self._tell(self._first, until)
+            error = self._answer(until)["error"]
         except Ended as ended:
             error = str(ended)
         if error:
             self.end()
             raise OSError(error)
 
-    def exchange(self, line: bytes, timeout: float) -> dict[str, Any]:
-        """line: JSON, with its end. The answer has `error`, or `found`. Raises Ended; then `end` it."""
-        assert self._process is not None
-        assert self._process.stdin is not None
+    def exchange(self, message: bytes, timeout: float) -> dict[str, Any]:
+        """The answer has `error`, or `found`. Raises Ended; then `end` it."""
         until = time.monotonic() + timeout
-        pipe, view = self._process.stdin.fileno(), memoryview(line)
-        while view:
-            _wait(pipe, select.POLLOUT, until)
-            try:
-                view = view[os.write(pipe, view) :]
-            except BlockingIOError:
-                continue
-            except OSError:
-                raise Ended(self._how_it_ended()) from None
+        self._tell(message, until)
         return self._answer(until)
 
     def end(self) -> None:
@@ -101,6 +99,19 @@ class ChildProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_ENDS_WITHIN)
         self.end()
+
+    def _tell(self, message: bytes, until: float) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        pipe, view = self._process.stdin.fileno(), memoryview(_length(len(message)) + message)
+        while view:
+            _wait(pipe, select.POLLOUT, until)
+            try:
+                view = view[os.write(pipe, view) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise Ended(self._how_it_ended()) from None
 
     def _answer(self, until: float) -> dict[str, Any]:
         assert self._process is not None

@@ -1,6 +1,7 @@
-"""The process's side: answers each line that it reads.
+"""The process's side: answers each message that it reads.
 
-Owns: the protocol. What the code prints goes to standard error.
+Owns: the protocol: messages have their length before them, answers are lines of JSON. What the code prints goes to
+standard error.
 Must never: outlive the daemon by more than seconds, even if the code hangs.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import struct
 import sys
 import threading
 import time
@@ -17,12 +19,13 @@ from typing import Any
 
 _GRACE = 2.0  # s for the code when the daemon is gone
 _MOST_SAID = 300
+_length = struct.Struct("!I")
 
 Answer = Callable[[Any], Any]
 
 
-def serve(load: Callable[[], Answer]) -> None:
-    """load: makes the function that is called with each value. Whatever both raise is answered as `error`."""
+def serve(load: Callable[[], Answer], decode: Callable[[bytes], Any] = json.loads) -> None:
+    """load: makes the function that is called with each value. Whatever they raise is answered as `error`."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
@@ -35,11 +38,11 @@ def serve(load: Callable[[], Answer]) -> None:
         say(error=_said(error))
         return
     say(error="")
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(lines,), daemon=True).start()
-    while line := lines.get():
+    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(messages,), daemon=True).start()
+    while message := messages.get():
         try:
-            found = answer(json.loads(line))
+            found = answer(decode(message))
             said = json.dumps({"error": "", "found": found})
         except BaseException as error:
             say(error=_said(error))
@@ -47,10 +50,16 @@ def serve(load: Callable[[], Answer]) -> None:
             answers.write(said.encode() + b"\n")
 
 
-def _read(lines: queue.SimpleQueue[bytes]) -> None:
-    for line in sys.stdin.buffer:
-        lines.put(line)
-    lines.put(b"")
+def read_message() -> bytes:
+    """Empty if the daemon is gone."""
+    head = sys.stdin.buffer.read(_length.size)
+    return sys.stdin.buffer.read(_length.unpack(head)[0]) if len(head) == _length.size else b""
+
+
+def _read(messages: queue.SimpleQueue[bytes]) -> None:
+    while message := read_message():
+        messages.put(message)
+    messages.put(b"")
     time.sleep(_GRACE)
     os._exit(0)
 

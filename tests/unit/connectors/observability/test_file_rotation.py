@@ -13,6 +13,7 @@ import pytest
 
 from meshd.connectors.observability.file import FileSink
 from meshd.sdk.observability import Entry
+from tests.support.waiting import until
 
 LOGROTATE = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
@@ -68,6 +69,27 @@ def test_a_file_that_any_user_could_read_is_closed_to_them(tmp_path: Path) -> No
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_file_that_was_renamed_is_made_by_who_renamed_it(tmp_path: Path) -> None:
+    """As logrotate does it, which would move away a file that is there already."""
+    path = tmp_path / "log"
+    sink = FileSink({"path": str(path)})
+    put(sink, "before")
+    path.rename(tmp_path / "log.1")
+    thread = threading.Thread(target=put, args=(sink, "after"))
+    thread.start()
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640))
+    thread.join(10)
+    assert (messages(tmp_path / "log.1"), messages(path)) == (["before"], ["after"])
+    assert path.stat().st_mode & 0o777 == 0o640
+    path.chmod(0o644)  # it gets its mode later
+    put(sink, "more")
+    assert path.stat().st_mode & 0o777 == 0o640
+    path.unlink()
+    put(sink, "alone")
+    assert messages(path) == ["alone"]
+    sink.close()
+
+
 @pytest.mark.skipif(LOGROTATE is None, reason="needs logrotate")
 @pytest.mark.parametrize("way", ["copytruncate", "create 0600", "nocreate"])
 def test_logrotate(tmp_path: Path, way: str) -> None:
@@ -88,6 +110,7 @@ def test_logrotate(tmp_path: Path, way: str) -> None:
     thread.start()
     try:
         for _ in range(3):
+            until(path.exists)
             subprocess.run([str(LOGROTATE), "-f", "-s", state, config], check=True, capture_output=True)
     finally:
         done.set()

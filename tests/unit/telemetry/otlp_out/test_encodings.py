@@ -1,22 +1,20 @@
-"""OTLP in both encodings, as opentelemetry-proto decodes it, and what the sink does where it is not taken."""
+"""OTLP in both encodings, as opentelemetry-proto decodes it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from meshd.connectors.observability.otlp import as_json, protobuf
-from meshd.connectors.observability.otlp.records import log_of
-from meshd.connectors.observability.otlp.sink import NotTaken, OtlpSink
 from meshd.sdk.metrics import Distribution, Family, Reading
 from meshd.sdk.observability import Entry
 from meshd.sdk.tracing import CLIENT, Shared, Span
-from tests.support.otlp_receiver import Receiver, attributes, decoded
+from meshd.telemetry.otlp_out import as_json, protobuf
+from meshd.telemetry.otlp_out.records import log_of
+from tests.support.otlp_receiver import attributes, decoded
 
 BOTH = pytest.mark.parametrize("encoding", [protobuf, as_json], ids=["protobuf", "json"])
 SPAN = Span(
@@ -103,52 +101,3 @@ def test_rejected_records_are_read_from_an_answer() -> None:
     assert as_json.rejected(b'{"partialSuccess":{"rejectedSpans":"300","errorMessage":"too many"}}') == 300
     for odd in (b"", b"{}", b"\x0a", b"\x0a\xff\xff\xff", b"[1]", b'{"partialSuccess":{"rejectedSpans":"x"}}'):
         assert protobuf.rejected(odd) == as_json.rejected(odd) == 0
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
-
-
-def trace() -> Entry:
-    return Entry("trace", 1, "info", "chat", {"spans": (SPAN,)})
-
-
-def test_what_a_receiver_cannot_take_now_is_kept(receiver: Receiver) -> None:
-    sink = OtlpSink({"endpoint": f"{receiver.url}/", "headers": {"x-key": "k"}, "resource": {"team": "t"}})
-    sink.write(trace())
-    receiver.status = 503
-    with pytest.raises(NotTaken):
-        sink.flush()
-    receiver.status = 200
-    sink.flush()
-    sink.flush()  # nothing is left
-    sink.close()
-    assert len(receiver.spans()) == 1
-    assert receiver.headers[0]["x-key"] == "k"
-    assert attributes(receiver.of("/v1/traces")[0].resource_spans[0].resource)["team"] == "t"
-    assert sink.status() == {"dropped": 0, "error": ""}
-
-
-def test_what_a_receiver_refuses_is_dropped_and_counted(receiver: Receiver) -> None:
-    sink = OtlpSink({"endpoint": receiver.url})
-    receiver.status = 400
-    sink.write(trace())
-    sink.write(Entry("log", 1, "info", "a line"))
-    sink.flush()
-    sink.close()
-    assert sink.status()["dropped"] == 2
-    assert "400" in sink.status()["error"]
-
-
-def test_of_two_readings_only_the_last_is_sent(receiver: Receiver) -> None:
-    sink = OtlpSink({"endpoint": receiver.url, "encoding": "json"})
-    for value in (1, 2):
-        family = Family("c", "counter", "1", "C.", (), (((), value),))
-        sink.write(Entry("metrics", 1, "info", "", {"reading": Reading(0, 1, (family,))}))
-    sink.flush()
-    sink.close()
-    (metric,) = receiver.metrics().values()
-    assert [point.as_int for point in metric.sum.data_points] == [2]

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from meshd.connectors.observability.otlp.records import CUMULATIVE, SCOPE, Log
 from meshd.sdk.metrics import Distribution, Family, Reading
 from meshd.sdk.tracing import Shared, Span
+from meshd.telemetry.otlp_out.records import CUMULATIVE, SCOPE, Log
 
 CONTENT_TYPE = "application/x-protobuf"
 _fixed64 = struct.Struct("<Q").pack
@@ -54,7 +54,7 @@ def _any_value(value: Any) -> bytes:
     if isinstance(value, float):
         return b"\x21" + _double(value)
     if isinstance(value, Mapping):
-        return field(6, b"".join(field(1, _pair(str(key), each)) for key, each in value.items()))
+        return field(6, _attributes(1, value))
     if isinstance(value, list | tuple):
         return field(5, b"".join(field(1, _any_value(each)) for each in value))
     return field(1, str(value).encode(errors="replace"))
@@ -68,10 +68,10 @@ def _attributes(number: int, attributes: Mapping[str, Any]) -> bytes:
     """What repeats is kept: requests differ in times, costs and ids, and in little else."""
     parts = []
     for key, value in attributes.items():
-        kind = type(value)
+        kind, key = type(value), str(key)
         if kind is float:
             parts.append(_head_of_double(number, key) + _double(value))
-        elif kind is int or (kind is str and len(value) < _LONG):
+        elif kind is int or kind is bool or (kind is str and len(value) < _LONG):
             parts.append(_kept_attribute(number, key, value))
         elif kind is str:
             text = value.encode(errors="replace")
@@ -160,7 +160,7 @@ def log(each: Log) -> bytes:
         _number(2, each.severity),
         field(3, each.severity_text.encode()),
         field(5, _any_value(each.body)),
-        b"".join(field(6, _pair(key, value)) for key, value in each.attributes.items()),
+        _attributes(6, each.attributes),
         field(9, bytes.fromhex(each.trace_id)) if each.trace_id else b"",
         field(10, bytes.fromhex(each.span_id)) if each.span_id else b"",
         field(12, each.event.encode()) if each.event else b"",

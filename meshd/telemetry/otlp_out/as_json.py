@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from meshd.connectors.observability.otlp.records import CUMULATIVE, SCOPE, Log
 from meshd.sdk.metrics import Distribution, Family, Reading
 from meshd.sdk.tracing import Span
+from meshd.telemetry.otlp_out.records import CUMULATIVE, SCOPE, Log
 
 CONTENT_TYPE = "application/json"
 _encode = msgspec.json.Encoder().encode

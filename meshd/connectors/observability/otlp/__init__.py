@@ -1,1 +1,0 @@
-"""OpenTelemetry: traces, metrics and logs by OTLP over HTTP."""

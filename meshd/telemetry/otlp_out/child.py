@@ -1,0 +1,29 @@
+"""The process that exports: encodes and posts each batch that it is told.
+
+Must never: show its settings, which have keys, in its command line, its environment or a core dump.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from meshd.connectors.observability.process.serving import Answer, read_message, serve
+from meshd.host.process.dumpable import set_dumpable
+from meshd.telemetry.otlp_out.batch import Batch
+from meshd.telemetry.otlp_out.exporter import Exporter
+
+
+def load() -> Answer:
+    exporter = Exporter(msgspec.msgpack.decode(read_message()))
+
+    def export(batch: Batch) -> Any:
+        return msgspec.to_builtins(exporter.export(batch))
+
+    return export
+
+
+if __name__ == "__main__":
+    set_dumpable(False)
+    serve(load, msgspec.msgpack.Decoder(Batch).decode)
