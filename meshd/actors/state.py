@@ -158,7 +158,7 @@ class StateActor(MeshActor):
         def answer(grants: dict[str, Grant], connected: bool) -> None:
             self.tell("router", messages.BudgetGrants(message.number, grants, connected))
 
-        self._opened().divide(message.claims, answer)
+        self._opened().divide(message.claims, answer, first=message.number == 1)
 
     # -- writing --------------------------------------------------------------------------------------
 

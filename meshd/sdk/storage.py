@@ -32,7 +32,7 @@ class Claim(msgspec.Struct, frozen=True):
     """What a daemon asks for of a limit that several share. key: of the limit and its window. limit, used, keeps,
     needs: in the limit's measure; used: taken so far; keeps: the least that it is granted, which it may take while it
     waits for the answer; needs: more than used, for what waits. lasts: s that the window is remembered. last: it asks
-    for no more."""
+    for no more. ahead: the window has not begun."""
 
     key: str
     limit: int
@@ -41,6 +41,7 @@ class Claim(msgspec.Struct, frozen=True):
     needs: int = 0
     lasts: int = 86400
     last: bool = False
+    ahead: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):

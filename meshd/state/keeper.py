@@ -344,9 +344,9 @@ class StateKeeper:
         usage = self.remote.with_elsewhere(self._ledger.usage).items()
         return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
 
-    def divide(self, claims: Sequence[Claim], answer: Answer) -> None:
-        """Ask for this daemon's part of limits; the answer comes from another thread."""
-        self.remote.divide(self._storage, claims, answer)
+    def divide(self, claims: Sequence[Claim], answer: Answer, *, first: bool) -> None:
+        """Ask for this daemon's part of limits; the answer comes from another thread. first: of the router's life."""
+        self.remote.divide(self._storage, claims, answer, first=first)
 
     def take_news(self) -> dict[UsageKey, Usage]:
         """What others have spent, as far as the router has not been told."""

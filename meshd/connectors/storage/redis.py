@@ -43,6 +43,7 @@ class RedisStorage(Storage):
         parts = urlsplit(self._url)
         self.where = f"Redis at {parts.path if parts.scheme == 'unix' else parts.netloc.rpartition('@')[2]}"
         self.client = self._opened(settings)
+        self._number = int(time.time() * 1000)  # of the last claim: more than in an earlier life
 
     def _opened(self, settings: Mapping[str, Any]) -> Any:
         import redis
@@ -131,12 +132,18 @@ class RedisStorage(Storage):
     def divide(self, member: str, claims: Sequence[Claim]) -> dict[str, Grant]:
         if not claims:
             return {}
-        keys = [f"{self._prefix}limit:{claim.key}" for claim in claims]
-        given: list[str | int] = [member]
+        keys = [f"{self._prefix}server", *(f"{self._prefix}limit:{claim.key}" for claim in claims)]
+        given: list[str | int] = []
         for claim in claims:
             given += [claim.limit, claim.used, claim.keeps, claim.needs, claim.lasts, int(claim.last)]
-        found = self.do(lambda: self.client.eval(DIVIDE, len(keys), *keys, *given))
-        return {claim.key: Grant(*map(int, each)) for claim, each in zip(claims, found, strict=True)}
+        for _ in range(2):
+            self._number += 1
+            number = self._number
+            found = self.do(lambda number=number: self.client.eval(DIVIDE, len(keys), *keys, member, number, *given))  # type: ignore[misc]
+            if isinstance(found, list):
+                return {claim.key: Grant(*map(int, each)) for claim, each in zip(claims, found, strict=True)}
+            self._number = int(found)  # this machine's clock was set back since its last life
+        raise StorageError(f"{self.where}: another daemon asks as {member}")
 
     # -- asking ---------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from meshd.host import clock
 from meshd.routing.budgets.shares import Shares
 
 _EVERY = 0.5  # s
+_AHEAD = 2.0  # s between two questions that are also about the next days
 _LOST = 15.0  # s after which an answer does not come: the state actor was restarted
 
 
@@ -23,6 +24,7 @@ class SharedBudgets:
         self._tell = tell
         self._number = 0  # of the open question
         self._asked_at: float | None = None
+        self._ahead_at = 0.0  # when the next days were asked for
         self._timer: asyncio.TimerHandle | None = None
 
     def configure(self, shared: bool) -> None:
@@ -66,6 +68,8 @@ class SharedBudgets:
             return
         self._number += 1
         self._asked_at = now
-        self._tell("state", messages.ClaimBudgets(self._number, shares.claims(last=last)))
+        ahead = last or now >= self._ahead_at + _AHEAD
+        self._ahead_at = now if ahead else self._ahead_at
+        self._tell("state", messages.ClaimBudgets(self._number, shares.claims(now, ahead=ahead, last=last)))
         if not last:
             self._again(_LOST)

@@ -254,6 +254,16 @@ class Accounts:
 
     # -- windows --------------------------------------------------------------------------------------
 
+    def today(self, now: float) -> Period:
+        return self._today(now + self._ahead)
+
+    def coming(self, days: int) -> list[Period]:
+        """The days after the current one."""
+        found: list[Period] = []
+        while self.period is not None and len(found) < days:
+            found.append(self._calendar.period(found[-1].end if found else self.period.end))
+        return found
+
     def spread(self) -> None:
         """Bring the sums that no limit bounds up to date."""
         for route in self.lumped:

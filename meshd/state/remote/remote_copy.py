@@ -16,11 +16,11 @@ import msgspec
 from meshd.connectors.storage.encoded import EncodedStorage
 from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
-from meshd.sdk.storage import Claim, Grant, Storage, StorageError
+from meshd.sdk.storage import Claim, Grant, Storage
 from meshd.spend.ledger import Usage, UsageKey
-from meshd.state.codec import read_stored
 from meshd.state.outage import Report
 from meshd.state.remote.copier import Answer, Copier, Place
+from meshd.state.remote.kept_parts import KeptParts
 from meshd.state.remote.origin import (
     ELSEWHERE,
     HERE_ONLY,
@@ -33,9 +33,6 @@ from meshd.state.remote.origin import (
 from meshd.state.settings import StateSettings
 
 logger = logging.getLogger("meshd.state")
-
-KEPT = "kept"
-"""The key under which the directory remembers what it keeps of limits that are shared."""
 
 
 def near_storage(settings: StateSettings, directory: Path) -> Storage:
@@ -81,7 +78,7 @@ class RemoteCopy:
         self.elsewhere: dict[UsageKey, Usage] = {}
         self._copier = copier
         self._news: dict[UsageKey, Usage] = {}
-        self._claimed = False
+        self._kept = KeptParts()
         if copier is not None:
             copier.start()
 
@@ -126,26 +123,16 @@ class RemoteCopy:
         news, self._news = self._news, {}
         return news
 
-    def divide(self, storage: Storage | None, claims: Sequence[Claim], answer: Answer) -> None:
-        """What is kept is remembered here first, for a life that begins without the remote storage."""
+    def divide(self, storage: Storage | None, claims: Sequence[Claim], answer: Answer, *, first: bool = False) -> None:
+        """What is kept is remembered here first, for a life that begins without the remote storage. first: of the
+        router's life."""
+        if self._copier is not None and storage is not None:
+            claims = self._kept.remember(storage, claims, first=first)
         keeps = {claim.key: Grant(claim.keeps) for claim in claims}
-        copier = self._copier
-        if copier is None or storage is None:
+        if self._copier is None or storage is None:
             answer(keeps, False)
-            return
-        try:
-            before = read_stored(KEPT, storage.load(KEPT), dict[str, int]) or {}
-            after = {claim.key: claim.keeps for claim in claims}
-            if not self._claimed:  # in this life
-                keeps = {key: Grant(max(kept, before.get(key, 0))) for key, kept in after.items()}
-                claims = [msgspec.structs.replace(claim, keeps=keeps[claim.key].granted) for claim in claims]
-                after = {claim.key: claim.keeps for claim in claims}
-            if after != before:
-                storage.save(KEPT, msgspec.json.encode(after))
-            self._claimed = True
-        except StorageError as error:
-            logger.debug("what is kept of shared limits is not remembered: %s", error)
-        copier.divide(claims, keeps, answer)
+        else:
+            self._copier.divide(claims, keeps, answer)
 
     def note(self, changes: Mapping[str, bytes | None]) -> None:
         """They have been written to the storage here."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +11,19 @@ import pytest
 
 from meshd.cli.show.status import troubles
 from modelmesh.errors import MeshError
+from tests.support.daemons import stored
+from tests.support.daemons.clocked import Clock
 from tests.support.daemons.daemon import Daemon
+from tests.support.daemons.stored import PRICE, Load, remote, spent, started
 from tests.support.storages.servers import Redis
 from tests.support.waiting import until
 
-PRICE = 0.1  # USD a request
-QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}
+NOON = 1_795_694_400.0  # 2026-11-26 12:00 UTC
 
 
 def config(redis: Redis, limit: float, **storage: Any) -> dict[str, Any]:
-    return {
-        "providers": {
-            "p": {
-                "connector": "modelmesh.scripted.v1",
-                "script": [{"reply": "hello"}],
-                "cycle": True,
-                "pricing": {"per_request": PRICE, "input_per_1m": 0, "output_per_1m": 0},
-                "budget": {"daily_limit": limit, "enforce": True},
-            }
-        },
-        "models": {"p.chat": {"provider": "p", "capabilities": ["chat-completion"]}},
-        "pools": {"chat": {"models": ["p.chat"], "on_budget_exceeded": "error"}},
-        "discovery": QUIET,
-        "storage": {
-            "connector": "redis.redis.v1",
-            "url": redis.url,
-            "timeout": "300ms",
-            "sync_interval": "200ms",
-            "durability": "power",
-            **storage,
-        },
-    }
+    given = {"connector": "redis.redis.v1", "url": redis.url, "timeout": "300ms", "durability": "power", **storage}
+    return stored.config(limit, **given)
 
 
 @pytest.fixture(scope="module")
@@ -59,45 +41,16 @@ def daemons(tmp_path: Path) -> Iterator[list[Daemon]]:
         each.close()
 
 
-def started(daemons: list[Daemon], directory: Path, given: dict[str, Any]) -> Daemon:
-    directory.mkdir()
-    daemons.append(Daemon(directory, given))
-    return daemons[-1].start()
-
-
-class Load:
-    """Requests one after the other, until it is left."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self.answered = 0
-        self.errors: list[Exception] = []
-        self._over = threading.Event()
-        self._client = daemon.client()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            try:
-                self._client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "hi"}])
-                self.answered += 1
-            except Exception as error:
-                self.errors.append(error)
-
-    def more(self, count: int = 20) -> None:
-        wanted = self.answered + count
-        until(lambda: self.answered >= wanted or self.errors, what="more answers")
-
-    def __enter__(self) -> Load:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(20)
-
-
-def remote(daemon: Daemon) -> Any:
-    return daemon.status()["state"]["remote"]
+def answered(daemon: Daemon, count: int) -> int:
+    """Of so many requests; the others are refused for the budget."""
+    codes = []
+    for _ in range(count):
+        try:
+            daemon.say(model="chat")
+        except MeshError as error:
+            codes.append(error.code)
+    assert codes == ["budget_exceeded"] * len(codes)
+    return count - len(codes)
 
 
 def test_a_redis_that_fails_under_load_fails_no_request_and_gets_everything(
@@ -126,8 +79,7 @@ def test_a_redis_that_fails_under_load_fails_no_request_and_gets_everything(
     assert load.errors == []
     daemon.kill()
     daemon.start()
-    spent = daemon.ask("GET", "/mesh/v1/budget")["data"][0]["spent"]
-    assert spent == pytest.approx(load.answered * PRICE)
+    assert spent(daemon) == pytest.approx(load.answered * PRICE)
     until(lambda: remote(daemon)["copied_at"] and not remote(daemon)["pending"])
     daemon.stop()
 
@@ -135,20 +87,38 @@ def test_a_redis_that_fails_under_load_fails_no_request_and_gets_everything(
 def test_two_daemons_spend_one_budget(redis: Redis, daemons: list[Daemon], tmp_path: Path) -> None:
     given = [config(redis, 2.0, node=name, prefix="shared") for name in ("one", "two")]
     one, two = (started(daemons, tmp_path / each["storage"]["node"], each) for each in given)
-    answered, codes = 0, set()
-    for daemon in (one, two, one, one):
-        for _ in range(10):
-            try:
-                daemon.say(model="chat")
-                answered += 1
-            except MeshError as error:
-                codes.add(error.code)
-    assert answered == 20
-    assert codes == {"budget_exceeded"}
+    assert sum(answered(daemon, 10) for daemon in (one, two, one, one)) == 20
     rows = [daemon.ask("GET", "/mesh/v1/budget")["data"][0] for daemon in (one, two)]
     assert sum(row["spent"] - row["elsewhere"] for row in rows) == pytest.approx(2.0)
     with pytest.raises(MeshError, match="spent"):
         two.say(model="chat")
+
+
+def test_days_that_begin_without_redis_are_divided(redis: Redis, daemons: list[Daemon], short: Path) -> None:
+    given = {name: config(redis, 2.0, node=name, prefix="days") for name in ("one", "two")}
+    clock = Clock(short)
+    clock.set(NOON)
+    one, two = (started(daemons, short / name, each, env=clock.env) for name, each in given.items())
+    tomorrow = datetime.fromtimestamp(NOON + 86400, UTC).date().isoformat()
+    limit = "{days}:limit:" + "\x1f".join(("provider", "p", "cost", tomorrow))
+    with redis.client() as client:
+        half = [b"1000000000"] * 2
+        until(lambda: [row.split()[0] for row in client.hvals(limit)] == half, what="each has half of the next day")
+    assert answered(one, 3) == 3
+    redis.kill()
+    until(lambda: all(remote(daemon)["error"] for daemon in (one, two)))
+    clock.set(NOON + 86400)
+    assert answered(one, 6) == 6
+    one.kill()
+    one.start()
+    assert [answered(one, 6), answered(two, 12)] == [4, 10]
+    clock.set(NOON + 2 * 86400)
+    assert [answered(one, 12), answered(two, 4)] == [10, 4]
+    redis.start()
+    until(lambda: not any(remote(daemon)["error"] for daemon in (one, two)))
+    assert answered(two, 6) == 6
+    until(lambda: all(spent(daemon) == pytest.approx(2.0) for daemon in (one, two)))
+    assert [answered(one, 1), answered(two, 1)] == [0, 0]
 
 
 def test_two_daemons_of_one_name_are_not_both_started(redis: Redis, daemons: list[Daemon], tmp_path: Path) -> None:
