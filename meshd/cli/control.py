@@ -127,13 +127,18 @@ def probe(
             numbers=["took", "score"],
             empty="no providers to probe",
         )
-    if not all(map(answers, found)):
+    if not all(answers(row) or untold(row) for row in found):
         raise typer.Exit(daemon.REFUSED)
 
 
 def answers(probed: Mapping[str, Any]) -> bool:
     """Whether a probe found that the provider answers."""
     return bool(probed.get("ok", probed.get("available")))
+
+
+def untold(probed: Mapping[str, Any]) -> bool:
+    """Whether a probe cannot tell: nothing there answers free of charge."""
+    return probed.get("kind") == "unsupported" and not probed.get("elsewhere")
 
 
 @app.command(rich_help_panel=out.STEER)
@@ -199,4 +204,6 @@ def _unlike(row: Mapping[str, Any]) -> str:
         return "key wanted" if row.get("keyed") is False else "key refused"
     if row.get("elsewhere"):
         return "wrong base_url"
+    if untold(row):
+        return "unknown"
     return "unreadable" if row.get("kind") == "bad_answer" else "away"

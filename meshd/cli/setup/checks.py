@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from meshd.cli import daemon
-from meshd.cli.control import answers
+from meshd.cli.control import answers, untold
 from meshd.cli.programs import output_of
 from meshd.cli.screen import output as out
 from meshd.cli.show.standings import failing, notes, of_its_key
@@ -216,6 +216,10 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
     if answers(row):
         told = f"; key {key}" if key else ""
         return Finding(subject, OK, f"answers in {out.seconds(row.get('latency'))}{told}")
+    if untold(row):
+        if shown.get("answering") == "serves":
+            return Finding(subject, OK, "has answered requests")
+        return Finding(subject, WARNING, error, "the first request shows whether it answers")
     if kind in ("connection", "timeout") and (host := urlsplit(str(shown.get("base_url") or "")).hostname):
         if not _is_local(host) and (why := _unresolved(host)):
             return Finding(subject, PROBLEM, f"{host}: {why}", "check /etc/resolv.conf and the network")

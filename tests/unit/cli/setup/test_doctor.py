@@ -109,6 +109,18 @@ def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
+def test_a_provider_that_cannot_be_probed_is_no_problem(fake: Any, meshctl: Any) -> None:
+    fake.answers |= {"GET status": STATUS} | OTHERS
+    said = {"ok": False, "error": "a.v1 cannot be probed free of charge", "kind": "unsupported", "elsewhere": False}
+    fake.answers["POST probe"] = {"data": [{"provider": "a", **said}, {"provider": "b", **said}]}
+    fake.answers["GET providers"] = {"data": [{"name": "a", "answering": ""}, {"name": "b", "answering": "serves"}]}
+    done = meshctl("doctor")
+    assert "! provider a: a.v1 cannot be probed free of charge\n    → the first request shows" in done.stdout
+    assert "✓ provider b: has answered requests\n" in done.stdout
+    assert done.exit_code == 0
+
+
+@pytest.mark.usefixtures("quiet")
 def test_no_daemon_exits_69_after_checking_the_rest(fake: Any, meshctl: Any) -> None:
     fake.answers["GET status"] = DaemonUnavailableError("nobody", paths=["/x"])
     done = meshctl("doctor", "--json")
