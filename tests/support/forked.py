@@ -30,11 +30,18 @@ class Forked:
     """`program`: "meshd" or "meshctl". Its standard streams are `descriptors`. The rest is as in subprocess.Popen."""
 
     def __init__(
-        self, program: str, words: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
+        self,
+        program: str,
+        words: Sequence[str],
+        descriptors: Sequence[int],
+        environment: Mapping[str, str],
+        directory: Path = _ROOT,
     ) -> None:
         self.args = [program, *words]
         streams = [Connection(os.dup(descriptor)) for descriptor in descriptors]  # these travel to the process
-        self._process = _FORKING.Process(target=_main, args=(self.args, streams, dict(environment)), daemon=True)
+        self._process = _FORKING.Process(
+            target=_main, args=(self.args, streams, dict(environment), directory), daemon=True
+        )
         self._process.start()
         self.pid = int(self._process.pid or 0)
 
@@ -64,10 +71,10 @@ class Forked:
         self._process.kill()
 
 
-def _main(args: list[str], streams: list[Connection], environment: dict[str, str]) -> None:
+def _main(args: list[str], streams: list[Connection], environment: dict[str, str], directory: Path) -> None:
     """In the process: what the interpreter does before `python -m`, then the program."""
     os.setsid()
-    os.chdir(_ROOT)
+    os.chdir(directory)
     for wanted, stream in enumerate(streams):
         os.dup2(stream.fileno(), wanted)
         stream.close()

@@ -45,6 +45,23 @@ class MediaServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        for path, answer in self.routes().items():
+            app.router.add_post(f"/v1/{path}", self._handler(answer))
+        return app
+
+    def routes(self) -> dict[str, Any]:
+        return {
+            "audio/speech": self._speech,
+            "audio/transcriptions": self._transcript,
+            "audio/translations": self._transcript,
+            "images/generations": self._images,
+            "images/edits": self._images,
+            "moderations": self._moderation,
+            "rerank": self._rerank,
+        }
+
     def start(self) -> MediaServer:
         self._thread.start()
         assert self._ready.wait(20)
@@ -56,19 +73,7 @@ class MediaServer:
 
     async def _run(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        routes = {
-            "audio/speech": self._speech,
-            "audio/transcriptions": self._transcript,
-            "audio/translations": self._transcript,
-            "images/generations": self._images,
-            "images/edits": self._images,
-            "moderations": self._moderation,
-            "rerank": self._rerank,
-        }
-        for path, answer in routes.items():
-            app.router.add_post(f"/v1/{path}", self._handler(answer))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
