@@ -5,8 +5,7 @@ storage only gets copies (`state/remote`): then the one in the directory is what
 Must never: lose spend. The ledger's sums and the offsets that they were read up to are written together, whatever the
 sync policy; a segment is removed only after that. Memory may be ahead of the storage, never behind it.
 
-While the disk cannot be written, everything continues in memory. The outage is reported once, and everything is written
-when the disk accepts it again.
+While the disk cannot be written, everything waits in memory until it can be again. The outage is reported once.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from meshd.sdk.storage import Claim, Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
 from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id
 from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
+from meshd.state import form
 from meshd.state.codec import EXPORT_VERSION, read_export, stored_key
 from meshd.state.directory import make_private
 from meshd.state.lock import StateLock, StateLocked
@@ -85,7 +85,7 @@ class StateKeeper:
     # -- life ---------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take the directory and read it. Raises only StateLocked."""
+        """Take the directory and read it. Raises only StateLocked, of which StateOfLater is one."""
         try:
             problem = self._open()
         except StateLocked:
@@ -149,8 +149,10 @@ class StateKeeper:
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._start_over()
         try:
+            form.check(self.directory)
             make_private(self.directory)
             self._lock.acquire()
+            form.mark(self.directory)
             self._segments.make()
         except OSError as error:
             problem = f"{self.directory} cannot be written: {error.strerror or error}"

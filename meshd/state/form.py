@@ -1,0 +1,48 @@
+"""The form of a state directory: a number, so that an older daemon does not misread what a newer one wrote.
+
+Owns: STATE_DIR/format. Must never: change for what a daemon of the form before can read, or may leave out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meshd.host.replaced_file import replace_file
+from meshd.state.lock import StateLocked
+
+FORM = 1
+"""That of every version so far. Directories of the first ones have no such file."""
+
+
+class StateOfLater(StateLocked):
+    """A newer version has written it."""
+
+    def __init__(self, directory: Path, form: int) -> None:
+        self.pid = 0
+        Exception.__init__(
+            self,
+            f"the state directory {directory} was written by a newer version of meshd (its form is {form}, this "
+            f"version reads {FORM}): install that version again, or use the copy that was made before the upgrade",
+        )
+
+
+def check(directory: Path) -> None:
+    """Raises StateOfLater."""
+    form = _form_of(directory)
+    if form > FORM:
+        raise StateOfLater(directory, form)
+
+
+def mark(directory: Path) -> None:
+    """Raises OSError."""
+    if _form_of(directory) != FORM:
+        replace_file(directory / "format", f"{FORM}\n".encode())
+
+
+def _form_of(directory: Path) -> int:
+    """0: none is written, or it cannot be read."""
+    try:
+        with (directory / "format").open("rb") as file:
+            return int(file.read(16))
+    except (OSError, ValueError):
+        return 0
