@@ -12,7 +12,6 @@ import functools
 import itertools
 import logging
 import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -79,7 +78,6 @@ class ModelMesh:
         self._registry: ConnectorRegistry = default_registry()
         self.supervisor: Supervisor | None = None
         self._source: ConfigSource | None = None
-        self._own_runtime: tempfile.TemporaryDirectory[str] | None = None
         self._started: list[str] = []
         self._bound: list[messages.Listen] = []
         self._lived = False
@@ -146,7 +144,7 @@ class ModelMesh:
         from meshd.pull.store import data_dir
 
         source.peek()[0].require_valid(self._registry)
-        directories = Directories(self._runtime(), str(data_dir()))
+        directories = Directories(str(self._runtime_dir or ""), str(data_dir()))
         private = None if self._sockets else Path(directories.runtime) / "state"
         self.supervisor = Supervisor(self._directory)
         self.supervisor.launch()
@@ -211,9 +209,6 @@ class ModelMesh:
         ended(self._address, "it was shut down")
         _running.discard(self)
         self._directory = Directory()
-        if self._own_runtime is not None:
-            self._own_runtime.cleanup()
-            self._own_runtime = None
 
     def _stop(self, supervisor: Supervisor, name: str) -> None:
         actor = supervisor.ward(name)
@@ -224,12 +219,6 @@ class ModelMesh:
         with contextlib.suppress(ActorUnavailable, MeshError):
             return self.config.daemon.drain_timeout
         return 30.0
-
-    def _runtime(self) -> str:
-        if self._runtime_dir is not None:
-            return str(self._runtime_dir)
-        self._own_runtime = tempfile.TemporaryDirectory(prefix="meshd-")
-        return self._own_runtime.name
 
     def __enter__(self) -> ModelMesh:
         return self

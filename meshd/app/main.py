@@ -113,6 +113,22 @@ def _about(error: OSError) -> str:
     return f"{what}{where}" + (f"; {advice}" if advice else "")
 
 
+class _Formatter(argparse.HelpFormatter):
+    """As wide as the terminal. argparse asks `shutil`, which loads half a megabyte of archives."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    told = os.environ.get("COLUMNS", "")
+    try:
+        columns = int(told) if told.isdecimal() else os.get_terminal_size().columns
+    except OSError:
+        columns = 0
+    return columns or 80
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -126,6 +142,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def parser_of_arguments() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="meshd",
+        formatter_class=_Formatter,
         description="A local gateway for every app on this machine that uses AI models. Without a configuration "
         "it uses what it finds: keys in the environment, local servers, embedded models.",
         epilog="Signals: SIGTERM finishes requests in flight and exits, SIGHUP reloads, SIGUSR1 logs the state. "

@@ -120,8 +120,8 @@ class Process:
             logger.warning("%s", found)
 
     def _runtime_directory(self) -> Path | None:
-        """For the sockets of child processes: our socket's own directory if the daemon owns it, else a temporary one
-        that the mesh creates and removes."""
+        """For the sockets of child processes: our socket's own directory if the daemon owns it, else each makes one of
+        its own."""
         if self._path.parent != default_socket().parent or not os.access(self._path.parent, os.W_OK):
             return None
         private = self._path.parent / "children"

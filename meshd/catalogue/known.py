@@ -17,7 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -144,6 +144,7 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     date: str = ""
 
 
+_HERE = Path(__file__).parent
 _PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, not a path
 
 
@@ -164,7 +165,7 @@ def _long_prompts(told: Iterable[Mapping[str, str | int]]) -> tuple[LongPrompt, 
 
 
 def read_data(file: str) -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
+    return tomllib.loads(_HERE.joinpath(file).read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -180,7 +181,7 @@ def provider_row(connector: str) -> ProviderRow | None:
 
 @functools.cache
 def _models(provider: str) -> tuple[ModelRow, ...]:
-    file = resources.files(__package__).joinpath("models", f"{provider}.toml")
+    file = _HERE.joinpath("models", f"{provider}.toml")
     if not _PROVIDER.fullmatch(provider) or not file.is_file():
         return ()
     read = tomllib.loads(file.read_text(encoding="utf-8"))

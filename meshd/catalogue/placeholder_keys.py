@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from importlib import resources
+from pathlib import Path
 
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    data = tomllib.loads(resources.files(__package__).joinpath("placeholder_keys.toml").read_text("utf-8"))
+    data = tomllib.loads(Path(__file__).with_name("placeholder_keys.toml").read_text("utf-8"))
     forms = [re.escape(row["text"]) for row in data["word"]] + [row["pattern"] for row in data["form"]]
     return re.compile("|".join(f"(?:{form})" for form in forms), re.IGNORECASE)
 

@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl
 
 from meshd.formats.protocol import PassedOn
@@ -228,8 +227,14 @@ def _date(raw: RawHeaders) -> float | None:
     return None if text is None else _moment(text.decode("latin-1").strip()[:_LONGEST_DATE])
 
 
+def _http_date(text: str) -> datetime:
+    from email.utils import parsedate_to_datetime  # with what it needs, half a megabyte: for those who send dates
+
+    return parsedate_to_datetime(text)
+
+
 def _moment(text: str) -> float | None:
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+    for parse in (datetime.fromisoformat, _http_date):
         try:
             moment = parse(text)
             # A time without a zone is UTC, as in HTTP's dates, not in this machine's zone.

@@ -6,12 +6,13 @@ Must never: let another user read what the caller has not said they may.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace it, or the file that a link points to; its directory exists. Raises OSError."""
+    import tempfile  # with shutil and its archives, half a megabyte
+
     target = path.resolve()
     descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
     try:

@@ -29,8 +29,8 @@ class ProviderSettings:
     auth: the keys of `auth` that belong to its method. api_keys: fingerprint → key, if there are several; each call
     names the one to use. options: the connector's own keys in the configuration. quirks: from the catalogue's row.
     secrets: all secret values in its section, written there or resolved from references. runtime_dir, data_dir: private
-    directories of the daemon that a connector may use. found: discovery found the server, and the configuration does
-    not name it.
+    directories of the daemon that a connector may use; runtime_dir is "" if the daemon has none at its socket. found:
+    discovery found the server, and the configuration does not name it.
     """
 
     name: str

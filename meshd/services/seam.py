@@ -23,7 +23,6 @@ A job that is submitted and polled tells how it is cancelled, so that a call tha
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -226,6 +225,8 @@ def count(value: Any) -> int | None:
 
 def told_at(headers: Mapping[str, str]) -> int:
     """By the provider's clock; 0 if it does not say."""
+    from email.utils import parsedate_to_datetime  # with what it needs, half a megabyte
+
     try:
         return int(parsedate_to_datetime(headers.get("date", "")).timestamp())
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NoReturn
 
 EX_UNAVAILABLE = 69
@@ -19,13 +20,22 @@ _OURS = ("meshd", "modelmesh")
 
 def daemon() -> NoReturn:
     gc.disable()  # until it is ready: what is imported stays, and collections are a tenth of the start
-    # Another package's plugin would see the configuration, and a search for one reads every package.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    _load_no_plugins()
     try:
         _run("meshd", "meshd.app.main")
     finally:  # everything has ended: a late signal must not make the process look killed
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _load_no_plugins() -> None:
+    """Of pydantic: another package's plugin would see the configuration, and a search for one reads every package. Even
+    if it may not search, pydantic imports what would, with importlib.metadata, zipfile and email: 2 MB, unless the
+    place is taken."""
+    if os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__") == "__all__":
+        loader = ModuleType("pydantic.plugin._loader")
+        vars(loader)["get_plugins"] = tuple
+        sys.modules[loader.__name__] = loader
 
 
 def command() -> NoReturn:

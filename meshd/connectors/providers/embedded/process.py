@@ -16,7 +16,6 @@ import re
 import secrets
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -308,6 +307,8 @@ class ChildServer:
         path = os.path.join(runtime_dir, file)
         if runtime_dir and len(os.fsencode(path)) <= LONGEST_PATH:
             return path
+        import tempfile
+
         # Created with the child. Its name cannot be guessed, and mkdir refuses an existing directory.
         self._own_dir = os.path.join(tempfile.gettempdir(), f"meshd-{secrets.token_hex(8)}")
         return os.path.join(self._own_dir, "model.sock")

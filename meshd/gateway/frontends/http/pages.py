@@ -6,7 +6,7 @@ Must never: say anything of what runs here. The dashboard asks for that like any
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from modelmesh.version import VERSION
 
@@ -69,4 +69,4 @@ def page(path: str, *, draining: bool, dashboard: bool) -> tuple[int, bytes, lis
 
 @cache
 def _content(name: str) -> bytes:
-    return files(__package__).joinpath("dashboard", name).read_bytes()
+    return Path(__file__).parent.joinpath("dashboard", name).read_bytes()

@@ -21,7 +21,7 @@ from meshd.gateway.frontends.socket_connection import SocketConnection
 _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as there is
 
 # What is read into it is taken out before anything else is read.
-_buffer = memoryview(bytearray(16 * _PIECE))
+_buffer = memoryview(bytearray(4 * _PIECE))
 
 
 class Receiver(Protocol):

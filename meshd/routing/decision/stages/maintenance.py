@@ -15,8 +15,6 @@ from functools import lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 from meshd.core.text.durations import format_duration
 from meshd.routing.availability.recovery import STANDBY
 from meshd.routing.availability.state import MeshState
@@ -61,6 +59,8 @@ class Maintenance:
         return self._end
 
     def _look(self, now: float) -> None:
+        from cronsim import CronSim
+
         starts = CronSim(self._expression, datetime.fromtimestamp(now - self.duration, self._zone))
         begins = next(starts).timestamp()
         while begins + self.duration <= now:  # the first of a repeated hour
@@ -84,6 +84,8 @@ def _read(text: str) -> tuple[str, float]:
     if not _DURATION.fullmatch(length):
         raise ValueError(f"{length!r} is not a duration: expected {_FORM}")
     duration = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(length))
+    from cronsim import CronSim, CronSimError  # with calendar and locale, 0.4 MB: few pools have such a window
+
     try:
         begins = next(CronSim(expression, _SOME_DAY), None)
     except CronSimError as error:
