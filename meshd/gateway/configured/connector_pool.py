@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from meshd.connectors.providers.managed.provider import ManagedProvider
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.sdk.http.credentials import Credentials, secrets_of
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
@@ -127,7 +126,12 @@ class ConnectorPool:
             raise ProviderFailure(FailureKind.CONNECTION, error.message) from None
         credentials = self._credentials[name]
         try:
-            provider: Provider = cls(settings) if settings.managed is None else ManagedProvider(settings, cls)
+            if settings.managed is None:
+                provider: Provider = cls(settings)
+            else:
+                from meshd.connectors.providers.managed.provider import ManagedProvider  # few are
+
+                provider = ManagedProvider(settings, cls)
         except Exception as error:  # a connector of another package may raise anything
             said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             failure = ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {said}")

@@ -76,6 +76,18 @@ class Dispatcher:
         self.is_admin: Callable[[Caller], bool] = is_owner
         self._exact: dict[tuple[str, str], Operation] = {}
         self._prefixes: list[tuple[str, str, Operation]] = []
+        self._later: list[tuple[tuple[str, ...], Callable[[], None]]] = []
+
+    def add_later(self, beginnings: tuple[str, ...], add: Callable[[], None]) -> None:
+        """Operations whose paths begin so. `add` adds them, when one of these paths is first asked for."""
+        self._later.append((beginnings, add))
+
+    def _add_what_waits(self, path: str | None) -> None:
+        """path: None for all."""
+        due = [each for each in self._later if path is None or path.startswith(each[0])]
+        for each in due:
+            self._later.remove(each)
+            each[1]()
 
     def add(
         self,
@@ -172,6 +184,7 @@ class Dispatcher:
 
     def _find(self, method: str, path: str) -> tuple[Operation, str]:
         """The operation, and the rest of a path that ends in a slash."""
+        self._add_what_waits(path)
         operation = self._exact.get((method, path))
         if operation is not None:
             return operation, ""
@@ -186,6 +199,7 @@ class Dispatcher:
         """Those that a path takes; empty if there is no such path."""
         if path in self._inference:
             return {"POST"}
+        self._add_what_waits(path)
         exact = {method for method, known in self._exact if known == path}
         return exact | {method for method, prefix, _ in self._prefixes if _is_below(path, prefix)}
 
@@ -211,6 +225,7 @@ class Dispatcher:
 
     def _at(self, path: str) -> Iterator[Operation]:
         """Those of any method."""
+        self._add_what_waits(path)
         yield from (operation for (_, known), operation in self._exact.items() if known == path)
         yield from (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
 
@@ -230,12 +245,14 @@ class Dispatcher:
 
     def operations(self) -> Iterator[tuple[str, str, Operation]]:
         """(method, path, operation) of the table; a path that ends in "/" stands for everything below it."""
+        self._add_what_waits(None)
         for (method, path), operation in self._exact.items():
             yield method, path, operation
         yield from self._prefixes
 
     def paths(self, own: bool) -> list[tuple[str, str]]:
         """(path, method) of all operations: the mesh's own, or those of the APIs."""
+        self._add_what_waits(None)
         found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference}
         found |= {(f"{prefix}…", method) for method, prefix, _ in self._prefixes}
         return sorted(each for each in found if each[0].startswith(OWN_PREFIX) == own)

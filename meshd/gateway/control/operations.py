@@ -12,26 +12,16 @@ from concurrent.futures import Executor
 from meshd.gateway.actors import Actors
 from meshd.gateway.batches.runner import Batches
 from meshd.gateway.cache.cache import ResponseCache
-from meshd.gateway.control.apis.batches import BatchApi
-from meshd.gateway.control.apis.files import Files
-from meshd.gateway.control.apis.gemini import Gemini
-from meshd.gateway.control.apis.models import Models
-from meshd.gateway.control.apis.ollama import Ollama
-from meshd.gateway.control.apis.otlp import Otlp
 from meshd.gateway.control.apis.responses import Responses
 from meshd.gateway.control.apis.token_counts import TokenCounts
 from meshd.gateway.control.base import Group
-from meshd.gateway.control.clients import Clients
 from meshd.gateway.control.commands import Commands
 from meshd.gateway.control.dispatcher import Dispatcher
-from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.gauges import Gauges
 from meshd.gateway.control.inventory import Inventory
 from meshd.gateway.control.metrics import Metrics
-from meshd.gateway.control.passthrough.handler import Passthrough
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.stored_state import StoredState
-from meshd.gateway.control.usage import Usage
 from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Request
@@ -39,6 +29,7 @@ from meshd.gateway.frontends.http.server import HttpServer
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.runtime import Runtime
+from meshd.sdk.connector import load
 
 
 def add_all(
@@ -64,22 +55,28 @@ def add_all(
     inventory = Inventory(runtime, actors, server.instance)
     groups: tuple[Group, ...] = (
         inventory,
-        Models(runtime, actors),
         Status(runtime, actors, admission, server, http.listeners, inventory, started),
-        Clients(runtime, actors, admission, server.connections),
-        Usage(runtime, actors, admission, server.connections),
-        Explain(runtime, actors, cache),
-        Ollama(runtime, actors, infer, reader),
-        Gemini(runtime, actors, infer, responses),
         Commands(runtime, actors, drain),
         StoredState(runtime, actors),
         Responses(runtime, actors, responses),
         TokenCounts(runtime, actors, responses),
-        Files(runtime, actors, files),
-        BatchApi(runtime, actors, batches, files),
-        Passthrough(runtime, actors),
-        Otlp(runtime, actors, reader),
         Metrics(runtime, actors, gauges),
     )
     for group in groups:
         group.add_to(table)
+
+    def later(beginnings: tuple[str, ...], group: str, *parts: object) -> None:
+        """group: its class in this package, as text. Many daemons never need it, with the formats that it loads."""
+        table.add_later(beginnings, lambda: load(f"{__package__}.{group}")(runtime, actors, *parts).add_to(table))
+
+    models = ("/v1/models", "/v1beta/models")  # of both APIs
+    later(models, "apis.models:Models")
+    later(models, "apis.gemini:Gemini", infer, responses)
+    later(("/api/",), "apis.ollama:Ollama", infer, reader)
+    later(("/v1/files",), "apis.files:Files", files)
+    later(("/v1/batches",), "apis.batches:BatchApi", batches, files)
+    later(("/v1/traces", "/v1/logs", "/v1/metrics"), "apis.otlp:Otlp", reader)
+    later(("/providers/", "/v1/fine_tuning/"), "passthrough.handler:Passthrough")
+    later(("/mesh/v1/clients",), "clients:Clients", admission, server.connections)
+    later(("/mesh/v1/apps", "/mesh/v1/budget"), "usage:Usage", admission, server.connections)
+    later(("/mesh/v1/explain",), "explain:Explain", cache)

@@ -9,12 +9,12 @@ and in service: the first one in the pool's order. Hooks see every request, so w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from meshd.compilation.compile import fingerprint
 from meshd.config.schema.routing.models import ModelBatchConfig
 from meshd.core.caller import Caller
 from meshd.formats.batches.known import APIS
-from meshd.gateway.batches.passed.prepared import Preparing
 from meshd.gateway.batches.passed.settings import batch_settings
 from meshd.gateway.batches.records import AtProvider, BatchRecord
 from meshd.gateway.runtime import Runtime
@@ -24,6 +24,9 @@ from meshd.routing.rates.places import next_key
 from meshd.routing.table.specs import ModelSpec, UnknownModel
 from meshd.sdk.provider import ProviderFailure
 from modelmesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from meshd.gateway.batches.passed.prepared import Preparing
 
 
 class Passing:
@@ -73,6 +76,8 @@ class Passing:
         return batch_settings(self._runtime, model)
 
     def preparing(self, record: BatchRecord, caller: Caller, at: AtProvider) -> Preparing:
+        from meshd.gateway.batches.passed.prepared import Preparing
+
         return Preparing(self._runtime, self._spoken[record.endpoint], caller, record.endpoint, at.model)
 
     def _api(self, model: ModelSpec, lines: int, size: int) -> str:

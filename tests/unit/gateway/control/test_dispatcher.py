@@ -121,6 +121,30 @@ def test_what_a_path_takes_and_how_its_errors_are_told(dispatcher):
     assert [dispatcher.format("/both", headers) for headers in ({}, {"speaks": "anthropic"})] == ["openai", "anthropic"]
 
 
+async def test_operations_that_are_added_when_they_are_asked_for(dispatcher):
+    added = []
+
+    async def hello(call):
+        return "hello"
+
+    def add():
+        added.append("group")
+        dispatcher.add("GET", "/late/hello", hello, format="responses")
+
+    dispatcher.add_later(("/late/", "/later"), add)
+    assert await answer(dispatcher, "GET", "/a") != [("respond", "hello")]
+    assert dispatcher.format("/a", {}) == "openai"
+    assert not added
+    assert dispatcher.format("/late/hello", {}) == "responses"
+    assert await answer(dispatcher, "GET", "/late/hello") == [("respond", "hello")]
+    assert added == ["group"]
+
+
+def test_the_list_of_paths_has_those_that_were_not_asked_for_yet(dispatcher):
+    dispatcher.add_later(("/late/",), lambda: dispatcher.add("GET", "/late/hello", None))
+    assert ("/late/hello", "GET") in dispatcher.paths(own=False)
+
+
 async def test_streams(dispatcher):
     assert await answer(dispatcher, stream=True, credit=9) == [("chunk", 0), ("chunk", 1), ("chunk", 2), ("end",)]
     assert await answer(dispatcher, path="/below/x", stream=True) == [("error", 400, "invalid_request")]

@@ -130,15 +130,27 @@ def test_limits_and_times_named_in_the_text():
     )
 
 
-def test_the_operations_are_those_of_the_dispatch_table():
+def _dispatcher():
     from meshd.connectors.registry import default_registry
     from meshd.gateway.actors import Actors
     from meshd.gateway.router import Router
+
+    return Router(default_registry(), Actors(lambda name, message: None, None, lambda work: None)).dispatcher
+
+
+def test_operations_that_wait_are_found_by_each_of_their_paths():
+    everything = [(method, path) for method, path, _ in _dispatcher().operations()]
+    lasting = _dispatcher()
+    for method, path in reversed(everything):  # so that no other path of the group adds it before
+        asked = f"{path}x" if path.endswith("/") else path
+        assert method in lasting.methods(asked), path
+
+
+def test_the_operations_are_those_of_the_dispatch_table():
     from meshd.operations.known import by_path
 
-    core = Router(default_registry(), Actors(lambda name, message: None, None, lambda work: None))
     served = {(f"POST {path}", False, False) for path in by_path()} | {("GET /metrics", False, False)}
-    for method, path, operation in core.dispatcher.operations():
+    for method, path, operation in _dispatcher().operations():
         shown = f"{path}NAME" if path.endswith("/") else path
         served.add((f"{method} {shown}", operation.admin, operation.stream is not None))
     documented = set()
