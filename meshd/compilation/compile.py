@@ -23,7 +23,7 @@ from meshd.compilation.output_limits import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
-from meshd.config.schema.settings import QuirksConfig
+from meshd.config.schema.usual_settings import QuirksConfig
 from meshd.connectors.providers.addresses import lacking
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.prices import BATCH, CACHE_WRITES, PRICES, PriceRow, Pricing

@@ -10,11 +10,12 @@ import msgspec
 
 from meshd.catalogue.known import ProviderRow, load_provider_rows
 from meshd.connectors.builtin_secrets import SECRET_STORES
+from meshd.connectors.builtin_settings import settings_path
 from meshd.connectors.builtin_sinks import SINKS
 from meshd.connectors.builtin_storages import STORAGES
 from meshd.sdk.connector import ConnectorSpec
 
-_SETTINGS = "meshd.config.schema.settings:"
+_SETTINGS = "settings"
 _PROVIDERS = "meshd.connectors.providers."
 _HTTP = _PROVIDERS + "http_provider:HttpProvider"
 _SERVICE = _PROVIDERS + "services.provider:ServiceProvider"
@@ -33,7 +34,9 @@ def _spec(
     extra: str | None = None,
     section: str = "",
 ) -> ConnectorSpec:
-    return ConnectorSpec(id, type, description, factory, aliases, _SETTINGS + settings, requires, extra, section)
+    return ConnectorSpec(
+        id, type, description, factory, aliases, settings_path(_SETTINGS, settings), requires, extra, section
+    )
 
 
 def _catalogued(row: ProviderRow) -> ConnectorSpec:
@@ -43,7 +46,9 @@ def _catalogued(row: ProviderRow) -> ConnectorSpec:
         name: [*value] if isinstance(value, tuple) else value for name, value in told.items() if name != "settings"
     }
     factory = _SERVICE if "service" in row.quirks else _HTTP
-    return ConnectorSpec(row.id, "provider", row.description, factory, row.aliases, _SETTINGS + row.settings, row=facts)
+    return ConnectorSpec(
+        row.id, "provider", row.description, factory, row.aliases, settings_path(_SETTINGS, row.settings), row=facts
+    )
 
 
 _NAMED = (

@@ -5,22 +5,25 @@ Owns: this table. Must never: import a store.
 
 from __future__ import annotations
 
+from meshd.connectors.builtin_settings import settings_path
 from meshd.sdk.connector import SECRET_STORE, ConnectorSpec
 
 _HERE = "meshd.connectors.secrets."
-_SETTINGS = "meshd.config.schema.secret_settings:"
+_SETTINGS = "secret_settings"
 
 
 def _spec(
     id: str,
     factory: str,
     description: str,
-    settings: str = "NoStoreSettings",
+    settings: str = "NoSettings",
     aliases: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     extra: str | None = None,
 ) -> ConnectorSpec:
-    return ConnectorSpec(id, SECRET_STORE, description, _HERE + factory, aliases, _SETTINGS + settings, requires, extra)
+    return ConnectorSpec(
+        id, SECRET_STORE, description, _HERE + factory, aliases, settings_path(_SETTINGS, settings), requires, extra
+    )
 
 
 SECRET_STORES = (

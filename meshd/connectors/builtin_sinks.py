@@ -5,23 +5,25 @@ Owns: this table. Must never: import a sink.
 
 from __future__ import annotations
 
+from meshd.connectors.builtin_settings import settings_path
 from meshd.sdk.connector import OBSERVABILITY, ConnectorSpec
 
 _HERE = "meshd.connectors.observability."
-_SETTINGS = "meshd.config.schema.sink_settings:"
+_SETTINGS = "sink_settings"
 
 
 def _spec(
     id: str,
     factory: str,
     description: str,
-    settings: str = "NoSinkSettings",
+    settings: str = "NoSettings",
     aliases: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     extra: str | None = None,
 ) -> ConnectorSpec:
     where = factory if factory.startswith("meshd.") else _HERE + factory
-    return ConnectorSpec(id, OBSERVABILITY, description, where, aliases, _SETTINGS + settings, requires, extra)
+    keys = settings_path(_SETTINGS, settings)
+    return ConnectorSpec(id, OBSERVABILITY, description, where, aliases, keys, requires, extra)
 
 
 SINKS = (

@@ -5,22 +5,25 @@ Owns: this table. Must never: import a storage.
 
 from __future__ import annotations
 
+from meshd.connectors.builtin_settings import settings_path
 from meshd.sdk.connector import STORAGE, ConnectorSpec
 
 _HERE = "meshd.connectors.storage."
-_SETTINGS = "meshd.config.schema.storage_settings:"
+_SETTINGS = "storage_settings"
 
 
 def _spec(
     id: str,
     factory: str,
     description: str,
-    settings: str = "NoStorageSettings",
+    settings: str = "NoSettings",
     aliases: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     extra: str | None = None,
 ) -> ConnectorSpec:
-    return ConnectorSpec(id, STORAGE, description, _HERE + factory, aliases, _SETTINGS + settings, requires, extra)
+    return ConnectorSpec(
+        id, STORAGE, description, _HERE + factory, aliases, settings_path(_SETTINGS, settings), requires, extra
+    )
 
 
 STORAGES = (

@@ -13,14 +13,6 @@ from pydantic import Field
 from meshd.config.schema.base import Names, Section
 
 
-class NoStoreSettings(Section):
-    """A store without keys of its own."""
-
-
-class EnvStoreSettings(Section):
-    prefix: str = Field(default="", description="Prefix of the variables; a secret's name follows it.")
-
-
 class DotenvStoreSettings(Section):
     path: str = Field(default=".env", description="The file; relative to the configuration file's folder.")
     override: bool = Field(default=False, description="The file wins over a variable of the same name.")

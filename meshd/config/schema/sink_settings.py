@@ -26,10 +26,6 @@ from meshd.config.schema.base import (
 )
 
 
-class NoSinkSettings(Section):
-    """A sink without keys of its own."""
-
-
 class FileSinkSettings(Section):
     path: str | None = Field(
         default=None,

@@ -11,18 +11,6 @@ from pydantic import Field
 from meshd.config.schema.base import Duration, HttpUrl, Section
 
 
-class NoStorageSettings(Section):
-    """A storage without keys of its own."""
-
-
-class SqliteSettings(Section):
-    path: str | None = Field(
-        default=None,
-        description="The database file.",
-        json_schema_extra={"shown_default": "`state.sqlite3` in the state directory"},
-    )
-
-
 class LocalFileSettings(Section):
     path: str | None = Field(
         default=None, description="The folder.", json_schema_extra={"shown_default": "the state directory"}

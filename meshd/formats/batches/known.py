@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from meshd.formats.batches.protocol import BatchApi
+if TYPE_CHECKING:
+    from meshd.formats.batches.protocol import BatchApi
 
 APIS: Mapping[str, str] = {
     "openai": "meshd.formats.batches.openai:OpenAIBatches",

@@ -46,12 +46,14 @@ CONFIG = {
     "pools": {"chat": {"models": ["p.m"]}},
     "discovery": {"local": {"enabled": False}, "sync": {"enabled": False}},
 }
-OF_PYTHON = {"bz2", "calendar", "csv", "email", "http.client", "importlib.metadata", "importlib.resources", "locale"}
+OF_PYTHON = {"bz2", "calendar", "csv", "email", "http.client", "importlib.metadata", "importlib.resources"}
 OF_PYTHON |= {"lzma", "shutil", "tempfile", "urllib.request", "xml", "zipfile"}
 OF_OTHERS = {"aiohttp", "anthropic", "botocore", "brotli", "cronsim", "cryptography", "google.auth", "httpx", "openai"}
 OF_OTHERS |= {"pydantic.networks", "requests", "rich", "textual", "tomlkit", "typer", "zmq"}
 OURS = {f"meshd.formats.{name}.format" for name in ("anthropic", "bedrock", "cohere", "gemini", "responses")}
+OURS |= {f"meshd.config.schema.{name}_settings" for name in ("secret", "sink", "storage")}
 OURS |= {
+    "meshd.config.schema.settings",
     "meshd.cli",
     "meshd.connectors.providers.embedded.process",
     "meshd.connectors.providers.managed.provider",
