@@ -21,6 +21,7 @@ from meshd.cli.entry import app
 from meshd.config.mesh_config import MeshConfig
 from meshd.config.schema import RootConfig
 from meshd.config.schema_walk import find_faults, keys_of
+from meshd.connectors.providers.scripted.script import Fault, Script
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -114,6 +115,12 @@ def whole(block: Place) -> str:
     return text
 
 
+def test_the_page_names_every_fault_of_a_script() -> None:
+    page = (ROOT / "docs/how-to/testing.md").read_text(encoding="utf-8")
+    shown = {*re.findall(r"fault: (\w+)", page), *re.findall(r"`(\w+)`", page.partition("Other faults:")[2])}
+    assert {*Fault} - shown == {"raw"}  # a text of the tests' own
+
+
 def test_configurations_are_valid(tmp_path: Path) -> None:
     """As by `meshctl config validate`. Those with connectors of a package: tests/integration/plugins."""
     faults, valid = [], 0
@@ -129,6 +136,9 @@ def test_configurations_are_valid(tmp_path: Path) -> None:
             file.write_text(whole(block), encoding="utf-8")
             found += MeshConfig.from_file(file, environ={}).validate()
             valid += not found
+            for provider in (value.get("providers") or {}).values():
+                if "scripted" in provider.get("connector", ""):
+                    Script(provider)  # raises ScriptError
         faults += [f"{block.where}: {each}" for each in found]
     assert faults == []
     assert valid > 50
