@@ -19,7 +19,8 @@ _until = _NEVER  # the monotonic time up to which the watched loop counts as awa
 
 
 def now() -> float:
-    return _BEGAN + min(time.monotonic(), _until) - _slept
+    monotonic = time.monotonic()
+    return _BEGAN + (monotonic if monotonic < _until else _until) - _slept
 
 
 def at(monotonic: float) -> float:

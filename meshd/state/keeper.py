@@ -40,7 +40,7 @@ from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
-_REST = 0.002  # s between two pieces of the journal: a thread that computes takes turns with the router's
+_REST = 0.001  # s between two pieces of the journal: a thread that computes takes turns with the router's
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
@@ -338,7 +338,7 @@ class StateKeeper:
     def spend_today(self) -> int:
         """10⁻⁹ USD spent today at all providers, up to the last record of the journal."""
         try:
-            if self._segments.fold(self._ledger):
+            if self._segments.fold(self._ledger, _REST):
                 self._ledger_behind = True
         except OSError as error:
             logger.debug("the spend journal cannot be read now: %s", error)

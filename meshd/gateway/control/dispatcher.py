@@ -221,6 +221,8 @@ class Dispatcher:
 
     def largest(self, path: str) -> tuple[int, str] | None:
         """Bytes of a body that is read while it comes, and the key that would allow more; None: as for any body."""
+        if path in self._inference:  # as nearly all requests are
+            return None
         return next((operation.largest() for operation in self._at(path) if operation.largest is not None), None)
 
     def _at(self, path: str) -> Iterator[Operation]:

@@ -3,7 +3,8 @@
 Owns: which counters a request and its attempts change, and under which name.
 Must never: keep anything: it returns pairs of a key and what to add there.
 
-A key is (part, pool, model, provider, app, user, unit, operation, status). `part` says what a cell counts: requests,
+A key is (part, pool, model, provider, app, user, unit, operation, status), and for what may have cost something
+(project, agent, session, label) after that: it is spend, too. `part` says what a cell counts: requests,
 attempts, or both at once, for requests with one attempt, so that the usual request costs one cell. Sums of requests
 take the first and the last, sums of attempts the second and the last.
 """
@@ -22,7 +23,7 @@ from meshd.telemetry.statistics.measures import MEASURES, PLACES, USAGE
 from meshd.telemetry.statistics.sketch import bucket_of
 
 Key = tuple[Any, ...]
-"""`part`, then one name for each dimension."""
+"""`part`, then one name for each dimension, and one for each of spend alone."""
 Find = Callable[[Key], Bucket]
 """The bucket of a key, created if missing."""
 
@@ -31,6 +32,8 @@ BOTH = REQUEST | ATTEMPT
 
 PLACE = {name: index + 1 for index, name in enumerate(DIMENSIONS)}
 """A dimension's position in a key."""
+WIDTH = 1 + len(DIMENSIONS)
+"""The length of a key without the dimensions of spend alone."""
 
 _OF_REQUESTS = tuple((place, each.of_request) for place, each in enumerate(MEASURES) if each.of_request)
 _OF_ATTEMPTS = tuple((place, each.of_attempt) for place, each in enumerate(MEASURES) if each.of_attempt)
@@ -125,7 +128,9 @@ def _add_times(cell: Bucket, total: float, first: float | None) -> None:
 def _key(outcome: Outcome, part: int, model: str, provider: str, status: int) -> Key:
     user = outcome.user or (str(outcome.uid) if outcome.uid >= 0 else "")
     who = (outcome.app, user, outcome.unit)
-    return (part, outcome.pool, model, provider, *who, str(outcome.operation), str(status) if status else "")
+    of_spend = (outcome.project, outcome.agent, outcome.session, outcome.label)
+    kind = (str(outcome.operation), str(status) if status else "")
+    return (part, outcome.pool, model, provider, *who, *kind, *of_spend)
 
 
 # -- events ---------------------------------------------------------------------------------------------

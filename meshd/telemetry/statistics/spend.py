@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshd.core.events.records import Outcome
-from meshd.telemetry.statistics import cells
 from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells, Shape, merged
 from meshd.telemetry.statistics.bucket import Bucket
-from meshd.telemetry.statistics.cells import BOTH, PLACE, Key
+from meshd.telemetry.statistics.cells import BOTH, PLACE, WIDTH, Key
 from meshd.telemetry.statistics.dimensions import SPEND
 from meshd.telemetry.statistics.measures import PLACES as COUNTED
 from meshd.telemetry.statistics.outside import OutsideUse
@@ -40,10 +38,14 @@ class Spend:
         self._cells: Cells = {}
         self._minute = 0
 
-    def record(self, outcome: Outcome, now: float) -> None:
-        self._begin_minute(now)
-        of = (outcome.project, outcome.agent, outcome.session, outcome.label)
-        cells.count_outcome(outcome, lambda key: self._cell((key[0], *(key[place] for place in _COMMON), *of)))
+    def put(self, minute: int, counted: Cells) -> None:
+        """Add what requests of the minute that begins at `minute` counted for."""
+        spent: Cells = {}
+        for key, cell in counted.items():
+            if len(key) > WIDTH:  # and not an event
+                merged(spent, {(key[0], *(key[place] for place in _COMMON), *key[WIDTH:]): cell})
+        if spent:
+            self._kept.put(minute, spent)
 
     def record_outside(self, use: OutsideUse, now: float) -> None:
         """What an agent used elsewhere."""

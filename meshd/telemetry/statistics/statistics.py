@@ -22,9 +22,9 @@ from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event, Outcome
 from meshd.telemetry.statistics import breakdown, cells, spend
 from meshd.telemetry.statistics import bucket as b
-from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells
+from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells, merged
 from meshd.telemetry.statistics.bucket import Bucket
-from meshd.telemetry.statistics.cells import ATTEMPT, PLACE, REQUEST, Key
+from meshd.telemetry.statistics.cells import ATTEMPT, PLACE, REQUEST, WIDTH, Key
 from meshd.telemetry.statistics.dimensions import OF_ATTEMPTS, TIMES, is_of_spend, parse_by
 from meshd.telemetry.statistics.series import Series, restore, rows_of
 from meshd.telemetry.statistics.spend import Spend
@@ -53,7 +53,6 @@ class Statistics:
     def record(self, outcome: Outcome, now: float) -> None:
         self._begin_minute(now)
         cells.count_outcome(outcome, self._cell)
-        self.spend.record(outcome, now)
 
     def event(self, event: Event, now: float) -> None:
         """Count what only events report: standby, downtime and quota resets."""
@@ -94,8 +93,12 @@ class Statistics:
         minute, self._minute = self._minute, int(now) // 60 * 60
         if not self._cells:
             return
-        found, self._cells = self._cells, {}
+        counted, self._cells = self._cells, {}
         minute = minute or self._minute
+        self.spend.put(minute, counted)
+        found: Cells = {}
+        for key, cell in counted.items():
+            merged(found, {key[:WIDTH]: cell})
         sums: dict[tuple[str, str], Bucket] = {}
         for key, cell in found.items():
             for scope in self.scopes:

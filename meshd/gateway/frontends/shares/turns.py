@@ -21,6 +21,7 @@ _ALONE_TIME = 0.002  # s of them
 _AMONG_OTHERS = 4
 _AMONG_OTHERS_TIME = 0.0005
 _AROUND = 1.0  # s that a user counts as present after a message
+_LOOK_EVERY = 0.1  # s between two looks for users that do not any more
 _LONG = 0.001  # s of what messages led to, after which fewer are handled in the next turn
 _SHORTEST_PAUSE = 0.001  # s; the loop's timers have no smaller unit
 _LONGEST_PAUSE = 0.05
@@ -57,6 +58,7 @@ class Turns:
         self._present: dict[Hashable, _User] = {}
         self._waiting: dict[_User, None] = {}
         self._timer: asyncio.Handle | None = None
+        self._looked = 0.0  # when those that are no longer present were last looked for
 
     def ready(self, user: Hashable, worker: Worker) -> None:
         """A worker has messages: they are handled now, or when it is the user's turn."""
@@ -100,9 +102,11 @@ class Turns:
         began = now = time.monotonic()
         self._timer = None
         self._lap += 1
-        for name in [name for name, user in self._present.items() if user.seen < began - _AROUND]:
-            if not self._present[name].queue:
-                del self._present[name]
+        if self._looked < began - _LOOK_EVERY:
+            self._looked = began
+            for name in [name for name, user in self._present.items() if user.seen < began - _AROUND]:
+                if not self._present[name].queue:
+                    del self._present[name]
         alone = len(self._present) < 2
         self._most, self._time = (_ALONE, _ALONE_TIME) if alone else (self._among_others, _AMONG_OTHERS_TIME)
         if not self._waiting:
