@@ -254,6 +254,7 @@ _WITHHELD = frozenset(
 )
 """Headers about the connection, the account or browsers, which are not passed to the app."""
 _MOST_HEADERS = 64
+_LONGEST_NAME = 200  # bytes; longer names are not passed on
 _MOST_BYTES = 8192
 _LONGEST_QUERY = 2000  # characters
 
@@ -263,15 +264,23 @@ def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     kept: dict[str, str] = {}
     size = 0
     for name, value in raw:
-        name = name.lower()
-        if name in _WITHHELD or name.startswith((b"x-mesh-", b"access-control-")):
+        shown = _shown_as(name) if len(name) <= _LONGEST_NAME else ""
+        if not shown:
             continue
         size += len(name) + len(value)
         if size > _MOST_BYTES or len(kept) >= _MOST_HEADERS:
             break
         if value.isascii():
-            kept[name.decode("latin-1")] = value.decode("ascii")
+            kept[shown] = value.decode("ascii")
     return kept
+
+
+@functools.lru_cache(maxsize=1024)  # the names of nearly all answers are the same few
+def _shown_as(name: bytes) -> str:
+    """ "" if the app does not see it."""
+    name = name.lower()
+    withheld = name in _WITHHELD or name.startswith((b"x-mesh-", b"access-control-"))
+    return "" if withheld else name.decode("latin-1")
 
 
 # -- what a provider of the same format may see -------------------------------------------------------

@@ -24,6 +24,8 @@ from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
 _NEVER = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
 """Headers that are dropped at once."""
+_OWN = frozenset({0, os.getuid()})
+"""Users that need no token: root, and the daemon's own."""
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 
 
@@ -76,7 +78,7 @@ class Access:
             found = self._known(token)
             if found is not None:
                 return found
-        if is_unix or (not self.bearer and peer.uid in (0, os.getuid())):
+        if is_unix or (not self.bearer and peer.uid in _OWN):
             return peer  # an SDK sends some key in any case
         if given or self.bearer:
             raise AuthenticationError(
@@ -87,11 +89,13 @@ class Access:
 
     def without_tokens(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers, without cookies and the mesh's own tokens. What is left in those of credentials is the app's."""
-        return {
-            name: value
-            for name, value in headers.items()
-            if name not in _NEVER and not (name in credential.HEADERS and self._known(credential.bare(value.strip())))
-        }
+        left = dict(headers)
+        for name in _NEVER:
+            left.pop(name, None)
+        for name in credential.HEADERS:
+            if name in left and self._known(credential.bare(left[name].strip())) is not None:
+                del left[name]
+        return left
 
     def without_key(self, target: str) -> str:
         """The path and its query, without a key that is known here: nothing else has to see it."""
@@ -143,6 +147,8 @@ _KEY = "key="
 def _key_in(target: str) -> str:
     """The key in a query; "" if there is none that could be a token."""
     query = target.partition("?")[2]
+    if _KEY not in query:
+        return ""
     key = next((unquote(field.removeprefix(_KEY)) for field in query.split("&") if field.startswith(_KEY)), "")
     return key if key.isascii() else ""
 

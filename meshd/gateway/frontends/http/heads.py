@@ -5,6 +5,7 @@ Owns: their status lines and headers. Must never: let a value end its line.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from modelmesh.errors import MeshError
 
 _STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
 _PLAIN = dict.fromkeys((*range(32), 127), " ")
+_LONGEST_NAME = 200  # characters of a provider's header
 _MADE_HERE = frozenset({"content-length", "transfer-encoding", "connection"})
 _OF_PROVIDER = dict.fromkeys(("x-request-id", "request-id"), "x-mesh-provider-request-id")
 MESH_NAMES = (
@@ -42,11 +44,20 @@ def of_answer(headers: Mapping[str, str] | None) -> list[tuple[str, str]]:
     names. Its id of the request has another name than ours."""
     found: dict[str, tuple[str, str]] = {}
     for given, value in (headers or {}).items():
-        name = plain(given).replace(":", "").replace(" ", "")
-        small = _OF_PROVIDER.get(name.lower(), name.lower())
-        if small not in _MADE_HERE and not small.startswith(LIMITS):
-            found.setdefault(small, (_OF_PROVIDER.get(name.lower(), name), plain(value)))
+        small, name = _name_of(given) if len(given) <= _LONGEST_NAME else ("", "")
+        if small and small not in found:
+            found[small] = name, plain(value)
     return list(found.values())
+
+
+@functools.lru_cache(maxsize=1024)  # the names of nearly all answers are the same few
+def _name_of(given: str) -> tuple[str, str]:
+    """A provider's name of a header in lower case, and as it is sent; both "" if it is not."""
+    name = plain(given).replace(":", "").replace(" ", "")
+    small = _OF_PROVIDER.get(name.lower(), name.lower())
+    if small in _MADE_HERE or small.startswith(LIMITS):
+        return "", ""
+    return small, _OF_PROVIDER.get(name.lower(), name)
 
 
 def of_mesh(mesh: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -164,16 +164,17 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_body:  # of a declined one, or after a chunked body
             return
-        current = self._now
+        current = self.current
+        assert current is not None, "a message has begun"
         self._fields += 1
         if self._fields > MOST_FIELDS:
             self._fail(_too_large(f"more than {MOST_FIELDS} headers"))
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
-        if key in current.headers:
+        headers, key, text = current.headers, name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        if key in headers:
             if key in _ONCE:
                 self._fail(_malformed(f"{key} is given twice"))
-            text = f"{current.headers[key]}, {text}"
-        current.headers[key] = text
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
 
     def on_headers_complete(self) -> None:
         if self._declined is not None:
