@@ -79,13 +79,20 @@ class JournalWriter:
     fd: a segment opened `O_WRONLY | O_APPEND`, or -1 while there is none. on_error: called once per outage. While the
     disk refuses writes, records wait in memory (8 MiB at most, then the newest are dropped and counted) and are written
     first afterwards, so a shorter outage loses nothing.
+
+    later: calls a function at the end of this turn of the loop. If there is one, records of ends are written then, or
+    with the next record of a beginning: each write costs a system call, at which another thread may take the
+    interpreter. A crash before that counts an attempt as all that it had reserved, never as less than it cost.
     """
 
     def __init__(self, fd: int = -1, on_error: Callable[[str], None] | None = None) -> None:
         self._fd = fd
         self._on_error = on_error
         self._backlog = bytearray()
+        self._ended = bytearray()  # records of ends that are written later
+        self._ended_at = 0.0
         self._retry_at = 0.0
+        self.later: Callable[[Callable[[], None]], object] | None = None
         self.error: str | None = None
         self.dropped = 0
 
@@ -109,7 +116,11 @@ class JournalWriter:
         names = (provider, model, pool, app)
         most = (reserved, deadline, attempt, day, tokens_in, tokens_out)
         beside = (units,) if units else ()
-        self._append(_encode((_BEGIN, request, at, *names, *most, *beside)), at)
+        record = _record(_encode((_BEGIN, request, at, *names, *most, *beside)))
+        if self._ended:
+            record = bytes(self._ended) + record
+            self._ended.clear()
+        self._write(record, at)
 
     def settle(
         self,
@@ -127,10 +138,18 @@ class JournalWriter:
     ) -> None:
         used = (tokens_in, tokens_out, tokens_cached, cost)
         beside = (units,) if units else ()
-        self._append(_encode((_SETTLE, request, at, *used, ok, attempt, sent, *beside)), at)
+        record = _record(_encode((_SETTLE, request, at, *used, ok, attempt, sent, *beside)))
+        if self.later is None:
+            self._write(record, at)
+            return
+        if not self._ended:
+            self.later(self._write_ended)
+        self._ended += record
+        self._ended_at = at
 
     def reopen(self, fd: int, now: float) -> None:
         """Write to another segment from now on. The old one is closed; what waits goes to the new one."""
+        self._write_ended()
         self._close()
         self._fd = fd
         self._retry_at = 0.0
@@ -142,6 +161,7 @@ class JournalWriter:
             self._flush_backlog(now)
 
     def close(self, now: float = 0.0) -> None:
+        self._write_ended()
         self.retry(now)
         self._close()
 
@@ -155,36 +175,41 @@ class JournalWriter:
         """Bytes that could not be written yet."""
         return len(self._backlog)
 
-    def _append(self, payload: bytes, now: float) -> None:
-        record = HEADER.pack(MARKER, len(payload), zlib.crc32(payload)) + payload
+    def _write_ended(self) -> None:
+        if self._ended:
+            records = bytes(self._ended)
+            self._ended.clear()
+            self._write(records, self._ended_at)
+
+    def _write(self, records: bytes, now: float) -> None:
         if self.error is None:
             try:
-                written = os.write(self._fd, record)
+                written = os.write(self._fd, records)
             except OSError as error:
-                self._failed(self._reason(error), record, now)
+                self._failed(self._reason(error), records, now)
             else:
-                if written != len(record):
-                    # The whole record is written again later; the reader skips the torn one.
-                    self._failed("No space left on device", record, now)
+                if written != len(records):
+                    # A torn record is written again later as a whole; the reader skips the torn one.
+                    self._failed("No space left on device", records[_whole_records(records, written) :], now)
             return
-        self._keep(record)
+        self._keep(records)
         if now >= self._retry_at:
             self._flush_backlog(now)
 
-    def _failed(self, why: str, record: bytes, now: float) -> None:
+    def _failed(self, why: str, records: bytes, now: float) -> None:
         self._retry_at = now + RETRY_AFTER
-        self._keep(record)
+        self._keep(records)
         if self.error is None:
             self.error = why
             if self._on_error is not None:
                 with contextlib.suppress(Exception):  # this is part of a request, so nothing may escape
                     self._on_error(why)
 
-    def _keep(self, record: bytes) -> None:
-        if len(self._backlog) + len(record) > BACKLOG_LIMIT:
-            self.dropped += 1
+    def _keep(self, records: bytes) -> None:
+        if len(self._backlog) + len(records) > BACKLOG_LIMIT:
+            self.dropped += _count(records)
         else:
-            self._backlog += record
+            self._backlog += records
 
     def _flush_backlog(self, now: float) -> None:
         try:
@@ -209,6 +234,18 @@ class JournalWriter:
             with contextlib.suppress(OSError):
                 os.close(self._fd)
         self._fd = -1
+
+
+def _record(payload: bytes) -> bytes:
+    return HEADER.pack(MARKER, len(payload), zlib.crc32(payload)) + payload
+
+
+def _count(records: bytes) -> int:
+    count = end = 0
+    while end < len(records):
+        end += HEADER.size + int(HEADER.unpack_from(records, end)[1])
+        count += 1
+    return count
 
 
 def _whole_records(data: bytes | bytearray, limit: int) -> int:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -155,6 +156,37 @@ def test_a_refused_write_is_kept_and_written_when_the_disk_recovers(segment: Pat
     assert len(read_segment(segment)[0]) == 2
 
 
+@given(st.lists(st.sampled_from(["begin", "settle", "turn", "reopen"]), max_size=30), st.booleans())
+def test_ends_are_written_with_the_next_beginning_or_at_the_end_of_the_turn(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str], refused: bool
+) -> None:
+    segment = tmp_path_factory.mktemp("journal") / "1.log"
+    create_segment(segment)
+    writer = JournalWriter(os.open("/dev/full", os.O_WRONLY) if refused else open_segment(segment))
+    turn: list[Callable[[], None]] = []
+    writer.later = turn.append
+    expected: list[type] = []
+    for step in [*steps, "reopen"]:
+        match step:
+            case "begin":
+                begin(writer)
+                expected.append(Begin)
+            case "settle":
+                settle(writer)
+                expected.append(Settle)
+            case "turn":
+                for work in turn:
+                    work()
+                turn.clear()
+            case "reopen":
+                writer.reopen(open_segment(segment), 2000.0)
+                refused = False
+        if step != "settle" and not refused:
+            assert [type(record) for record in read_segment(segment)[0]] == expected
+    writer.close()
+    assert writer.dropped == 0
+
+
 def test_no_segment_at_all_never_raises() -> None:
     writer = JournalWriter()
     begin(writer)
@@ -182,7 +214,7 @@ def test_a_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(10):
         begin(writer)
     assert writer.waiting <= 200
-    assert writer.dropped > 0
+    assert writer.dropped == 8
 
 
 def test_a_write_cut_short_by_a_full_disk_is_repeated_whole(segment: Path) -> None:
