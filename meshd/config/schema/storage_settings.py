@@ -58,6 +58,8 @@ class PostgresqlSettings(Section):
     )
     timeout: Duration = Field(default=5.0, description="How long it may take for an answer.")
     ca_file: str | None = Field(default=None, description="Certificates to trust; libpq's `sslrootcert`.")
+    cert_file: str | None = Field(default=None, description="The daemon's own certificate, if the server asks for it.")
+    key_file: str | None = Field(default=None, description="The key of that certificate.")
 
 
 class S3Settings(Section):

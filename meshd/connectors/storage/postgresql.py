@@ -25,9 +25,13 @@ _VALUES = 'key text COLLATE "C" PRIMARY KEY, value bytea NOT NULL, modified time
 _LEASES = "name text PRIMARY KEY, holder text NOT NULL, until timestamptz NOT NULL"
 
 
+_OPTIONS = {"password": "password", "sslrootcert": "ca_file", "sslcert": "cert_file", "sslkey": "key_file"}
+"""libpq's names, and ours."""
+
+
 class PostgresqlStorage(Storage):
     """Settings: `url` (`postgresql://…`, or the form `host=… dbname=…`; libpq's variables fill in what it lacks),
-    `password`, `table`, `timeout`, `ca_file`."""
+    `password`, `table`, `timeout`, `ca_file`, `cert_file`, `key_file`."""
 
     atomic: ClassVar[bool] = True
     remote: ClassVar[bool] = True
@@ -160,7 +164,7 @@ class PostgresqlStorage(Storage):
         if self._connection is None:
             import psycopg
 
-            given = {"password": self._settings.get("password"), "sslrootcert": self._settings.get("ca_file")}
+            given = {theirs: self._settings.get(ours) for theirs, ours in _OPTIONS.items()}
             connection = psycopg.connect(
                 str(self._settings.get("url") or URL),
                 autocommit=True,

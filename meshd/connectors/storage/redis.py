@@ -42,6 +42,9 @@ class RedisStorage(Storage):
         self._values = self._prefix + "values"
         parts = urlsplit(self._url)
         self.where = f"Redis at {parts.path if parts.scheme == 'unix' else parts.netloc.rpartition('@')[2]}"
+        # A server that asks for a certificate closes the connection without a word.
+        asked = urlsplit(self._url).scheme == "rediss" and not settings.get("cert_file")
+        self._hint = "; it may ask for a certificate (storage.cert_file)" if asked else ""
         self.client = self._opened(settings)
         self._number = int(time.time() * 1000)  # of the last claim: more than in an earlier life
 
@@ -158,7 +161,9 @@ class RedisStorage(Storage):
         except redis.TimeoutError:
             raise StorageError(f"{self.where} does not answer") from None
         except (redis.RedisError, OSError) as error:
-            raise StorageError(f"{self.where}: {shown(one_line(error))[:_MOST_SAID]}") from None
+            said = shown(one_line(error))[:_MOST_SAID]
+            hint = self._hint if "EOF occurred" in said else ""
+            raise StorageError(f"{self.where}: {said}{hint}") from None
 
     def close(self) -> None:
         self.client.close()
