@@ -216,6 +216,8 @@ class GoogleDriveStorage(Storage):
             self._token = ""
         if answer.status_code >= 300 and answer.status_code != 404:
             raise StorageError(f"Google Drive refused: {answer.status_code} {_reason(content)}".rstrip())
+        if answer.headers.get("Content-Type", "").startswith("text/html"):  # a page to sign in, for one
+            raise StorageError("Google Drive did not answer, but something with a page for people")
         self._now = _said_time(answer.headers.get("Date", ""))
         return answer.status_code, content, answer.headers
 

@@ -19,6 +19,7 @@ from meshd.sdk.storage import Storage, StorageError, StoredStat
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _MOST_SAID = 200
+_DELETED = 204
 
 
 class Unmet(Exception):
@@ -159,7 +160,6 @@ class S3Storage(Storage):
             if self._client is None:
                 self._client = self._opened()
             answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self._bucket, **given)
-            return answer
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code"))
             if code in _MISSING:
@@ -169,6 +169,9 @@ class S3Storage(Storage):
             raise StorageError(f"{self._where}: {one_line(code)[:_MOST_SAID]}") from None
         except (BotoCoreError, OSError, ValueError) as error:
             raise StorageError(f"{self._where} does not answer: {one_line(str(error))[:_MOST_SAID]}") from None
+        if not _is_of_s3(operation, answer):
+            raise StorageError(f"{self._where}: what answers does not speak S3")
+        return answer
 
     def _body(self, answer: Mapping[str, Any]) -> bytes:
         from botocore.exceptions import BotoCoreError
@@ -199,6 +202,13 @@ class S3Storage(Storage):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _is_of_s3(operation: str, answer: Mapping[str, Any]) -> bool:
+    """A page to sign in is answered with 200, too, and botocore takes it for an object or for a success."""
+    if operation == "delete_object":
+        return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == _DELETED)
+    return ("IsTruncated" if operation == "list_objects_v2" else "ETag") in answer
 
 
 def _said_time(answer: Mapping[str, Any]) -> float:

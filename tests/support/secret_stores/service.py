@@ -16,7 +16,8 @@ TOKEN = "t0ken-of-the-store-0"
 
 class SecretService(ProviderInThread):
     """values: name → value. tokens: those that count. fault: "" or what it does instead of answering: `hangs`, `dies`
-    (closes the connection), `fails` (503), `full` (507), `rambles` (sends no JSON), `floods` (sends too much).
+    (closes the connection), `fails` (503), `full` (507), `limits` (429), `rambles` (sends no JSON), `floods` (sends too
+    much); or `slow`: it answers after half a second.
     asked: method and path of each request. refusing: the status for a request without a token that counts."""
 
     cancels = True
@@ -56,6 +57,8 @@ class SecretService(ProviderInThread):
         self.asked.append(f"{request.method} {request.path}")
         if self.fault == "hangs":
             await asyncio.sleep(600)
+        if self.fault == "slow":
+            await asyncio.sleep(0.5)
         if self.fault == "dies":
             assert request.transport is not None
             request.transport.abort()
@@ -63,6 +66,8 @@ class SecretService(ProviderInThread):
             return web.Response(status=503, text="down")
         if self.fault == "full":
             return web.Response(status=507, text="no space left on device")
+        if self.fault == "limits":
+            return web.Response(status=429, text="slow down", headers={"Retry-After": "3600"})
         if self.fault == "rambles":
             return web.Response(text="<html>sign in</html>", content_type="text/html")
         if self.fault == "floods":

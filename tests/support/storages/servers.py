@@ -170,6 +170,9 @@ class Once:
             self._running[make] = make()
         return self._running[make]
 
+    def running(self, kind: type) -> list[Any]:
+        return [server for server in self._running.values() if isinstance(server, kind)]
+
     def close(self) -> None:
         for server in self._running.values():
             server.close()

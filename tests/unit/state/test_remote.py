@@ -15,6 +15,7 @@ from meshd.state.remote import copier, lease
 from meshd.state.remote.lease import StorageInUse
 from tests.support.keeping import DAY_CHAT, crash, opened, spend, writer
 from tests.support.storages.all_kinds import KINDS, REMOTE
+from tests.support.storages.faulty import FAULTS, Faulty
 from tests.support.storages.servers import Once, Postgresql, Redis
 from tests.support.waiting import until
 
@@ -172,6 +173,31 @@ def test_a_storage_that_stops_working_delays_nothing_and_is_caught_up(
     second = house.open("second")
     assert cost(second) == 42
     house.close()
+
+
+@pytest.mark.parametrize("kind", ["aws.s3.v1", "google.drive.v1"])
+def test_a_service_that_fails_in_any_way_is_caught_up(kind: str, once: Once, tmp_path: Path) -> None:
+    faulty = Faulty(kind, once, tmp_path)
+    house = House(kind, once, tmp_path, **faulty.settings, timeout=0.3)
+    keeper = house.open("first")
+    house.copied(keeper)
+    journal = writer(keeper)
+    for number, fault in enumerate(FAULTS):
+        faulty.service.fault = fault
+        spend(journal, 10, number=number)
+        keeper.changed("provider", "p", {"a": number})
+        keeper.sync()
+        until(lambda: keeper.remote.status()["error"])
+        assert keeper.status().ok
+        faulty.service.fault = ""
+        house.copied(keeper)
+    assert house.reports == ["storage_unreachable", "storage_recovered"] * len(FAULTS)
+    keeper.close()
+    second = house.open("second")
+    assert cost(second) == 10 * len(FAULTS)
+    assert second.load().tables["provider"] == {"p": {"a": len(FAULTS) - 1}}
+    house.close()
+    faulty.close()
 
 
 def test_a_start_without_the_storage_knows_what_others_had_spent(once: Once, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from meshd.connectors.storage.sqlite import SqliteStorage
 from meshd.sdk.storage import Storage, StorageError, StorageReset
 from modelmesh import ConfigurationError
 from tests.support.storages.all_kinds import KINDS, Open, opener
+from tests.support.storages.faulty import Faulty
 from tests.support.storages.servers import Once
 from tests.support.waiting import until
 
@@ -151,6 +152,25 @@ class TestEveryStorage:
         raw.save("c", stored)
         with pytest.raises(StorageError, match="changed"):
             storage.load("c")
+
+
+@pytest.mark.parametrize("kind", ["aws.s3.v1", "google.drive.v1"])
+def test_an_answer_of_something_else_is_neither_a_value_nor_a_success(kind: str, once: Once, tmp_path: Path) -> None:
+    faulty = Faulty(kind, once, tmp_path)
+    storage = open_storage(kind, faulty.settings, tmp_path)
+    storage.save("k", b"v")
+    faulty.service.fault = "rambles"
+    for work in (
+        lambda: storage.save("k", b"w"), lambda: storage.save("new", b"w"), lambda: storage.load("k"),
+        lambda: storage.delete("k"), lambda: storage.list(), lambda: storage.stat("k"),
+        lambda: storage.acquire("l", "me", 60), lambda: storage.is_locked("l"),
+    ):  # fmt: skip
+        with pytest.raises(StorageError):
+            work()
+    faulty.service.fault = ""
+    assert dict(storage.items()) == {"k": b"v"}
+    storage.close()
+    faulty.close()
 
 
 @pytest.mark.parametrize("id", ["modelmesh.sqlite.v1", "modelmesh.local-file.v1"])

@@ -1,0 +1,72 @@
+"""S3 and Google Drive under a real daemon with requests in flight: every fault, and a kill of the daemon. No request
+fails, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd.cli.show.status import troubles
+from tests.support.daemons.stored import PRICE, Load, config, remote, spent, started
+from tests.support.storages.faulty import FAULTS, Faulty
+from tests.support.storages.servers import Once
+from tests.support.waiting import until
+
+_COPIED = 60.0  # s: values are copied every 30
+
+
+@pytest.fixture
+def daemons() -> Iterator[list[Any]]:
+    running: list[Any] = []
+    yield running
+    for each in running:
+        each.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["aws.s3.v1", "google.drive.v1"])
+def test_every_fault(kind: str, daemons: list[Any], short: Path) -> None:
+    once = Once()
+    faulty = Faulty(kind, once, short)
+    storage = {**faulty.settings, "connector": kind, "timeout": "1s", "locking": {"timeout": "30s"}}
+    first = started(daemons, short / "first", config(100_000, **storage))
+    until(lambda: remote(first)["copied_at"])
+    with Load(first, pause=0.02) as load:
+        for fault in FAULTS:
+            faulty.service.fault = fault
+            until(lambda: remote(first)["error"], what=fault)
+            assert any(line.startswith("storage: ") for line, _ in troubles(first.status()))
+            load.more()
+            if fault == "hangs":
+                first_error, answered = remote(first)["error"], load.answered
+                assert first.ask("POST", "/mesh/v1/reload")["ok"], first_error
+                load.more()
+                assert load.answered > answered
+            faulty.service.fault = ""
+            until(lambda: not remote(first)["error"], what=f"{fault} is over")
+            load.more()
+        before = faulty.asked()
+        faulty.service.fault = "slow"
+        until(lambda: faulty.asked() > before + 5)
+        load.more()
+        faulty.service.fault = ""
+    assert load.errors == []
+    until(lambda: not remote(first)["error"] and not remote(first)["pending"], _COPIED)
+    ended = remote(first)["copied_at"]
+    until(lambda: remote(first)["copied_at"] > ended, _COPIED)
+    first.kill()
+    second = started(daemons, short / "second", config(100_000, **storage))
+    assert spent(second) == pytest.approx(load.answered * PRICE)
+    faulty.service.fault = "hangs"
+    second.kill()
+    second.start()
+    assert spent(second) == pytest.approx(load.answered * PRICE)
+    with Load(second) as load:
+        load.more()
+    assert load.errors == []
+    faulty.close()
+    once.close()
