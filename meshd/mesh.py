@@ -247,9 +247,11 @@ class ModelMesh:
         """Add a provider, or change its settings."""
         return self.reload_config(self.config.merge({"providers": {name: settings}}))
 
-    def save_config(self, connector: str | None = None, path: str | Path | None = None, **settings: Any) -> None:
-        """Write the configuration, references unresolved, to a file (format by its ending; readable only by its owner)
-        or a storage's key `path`."""
+    def save_config(self, connector: str | None = None, *key: str | Path, **settings: Any) -> None:
+        """Write the configuration, references unresolved, to the file `path` (format by its ending; readable only by
+        its owner), or to a storage, under `key`, or `path`. settings: the storage's own; `path` is one if `key` is
+        given. Raises ConfigurationError, OSError."""
+        path = key[0] if key else settings.pop("path", None)
         if connector is None:
             if path is None:
                 raise ValueError("save_config needs a path, or a storage connector")

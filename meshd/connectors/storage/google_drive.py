@@ -20,7 +20,7 @@ from meshd.connectors.bounded_answers import TooLong, sent
 from meshd.connectors.google_tokens import NoToken, new_token
 from meshd.connectors.secrets.files import read_text
 from meshd.host.plain_text import one_line
-from meshd.sdk.secrets import SecretStoreError
+from meshd.sdk.secrets import SecretMissing, SecretStoreError
 from meshd.sdk.storage import Storage, StorageError, StoredStat
 
 URL = "https://www.googleapis.com"
@@ -228,7 +228,7 @@ class GoogleDriveStorage(Storage):
                 text = read_text(Path(given).expanduser(), private=True) if given else None
                 scope = _SCOPES[self._folder == _APP_FOLDER]
                 self._token, self._ends_at, _ = new_token(scope, text, self._patience)
-            except (NoToken, SecretStoreError) as error:
+            except (NoToken, SecretStoreError, SecretMissing) as error:
                 raise StorageError(str(error)) from None
         return self._token
 

@@ -11,6 +11,7 @@ import pytest
 
 from meshd.compilation.stored_config import stored
 from meshd.mesh import ModelMesh
+from modelmesh import ConfigurationError
 from tests.support.secret_stores.service import TOKEN
 from tests.support.storages.all_kinds import KINDS, REMOTE
 from tests.support.storages.drive import FOLDER, Drive
@@ -64,9 +65,17 @@ def test_googles_sdk(once: Once) -> None:
     assert files.list(q=query).execute()["files"] == []
 
 
-@pytest.mark.parametrize("kind", REMOTE)
+PATHS = {"modelmesh.sqlite.v1": "kept.sqlite3", "modelmesh.local-file.v1": "kept"}
+"""Those that are files."""
+
+
+def settings_of(kind: str, once: Once, directory: Path) -> dict[str, Any]:
+    return {"path": str(directory / PATHS[kind])} if kind in PATHS else KINDS[kind](once, directory)
+
+
+@pytest.mark.parametrize("kind", [*PATHS, *REMOTE])
 def test_a_mesh_of_a_configuration_in_a_storage(once: Once, kind: str, tmp_path: Path) -> None:
-    settings = KINDS[kind](once, tmp_path)
+    settings = settings_of(kind, once, tmp_path)
     with stored(kind, settings) as storage:
         storage.save("mesh.yaml", CONFIG)
     mesh = ModelMesh.from_storage(kind, **settings)
@@ -80,3 +89,32 @@ def test_a_mesh_of_a_configuration_in_a_storage(once: Once, kind: str, tmp_path:
         mesh.shutdown()
     with stored(kind, settings) as storage:
         assert b"modelmesh.scripted.v1" in (storage.load("copy.yaml") or b"")
+
+
+@pytest.mark.parametrize("kind", [*PATHS, *REMOTE])
+def test_a_configuration_that_is_not_there_or_is_damaged(once: Once, kind: str, tmp_path: Path) -> None:
+    settings = settings_of(kind, once, tmp_path)
+    with pytest.raises(ConfigurationError, match=r"holds no 'mesh\.yaml'"):
+        ModelMesh.from_storage(kind, **settings)
+    with stored(kind, settings) as storage:
+        storage.save("mesh.yaml", b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not a text"):
+        ModelMesh.from_storage(kind, **settings)
+
+
+def test_a_storage_that_cannot_be_asked(tmp_path: Path) -> None:
+    nowhere = {
+        "redis.redis.v1": {"url": "redis://:s3cret@127.0.0.1:1"},
+        "postgresql.postgresql.v1": {"url": "postgresql://me:s3cret@127.0.0.1:1/x"},
+        "aws.s3.v1": {"bucket": "b", "endpoint_url": "http://127.0.0.1:1", "region": "x", "access_key_id": "a",
+                      "secret_access_key": "s3cret"},
+        "google.drive.v1": {"credentials_file": str(tmp_path / "none")},
+        "modelmesh.sqlite.v1": {"path": str(tmp_path / "none" / "x")},
+    }  # fmt: skip
+    for kind, settings in nowhere.items():
+        with pytest.raises(ConfigurationError) as told:
+            ModelMesh.from_storage(kind, timeout="1s", **settings)
+        assert "s3cret" not in str(told.value)
+    with pytest.raises(ConfigurationError, match="timeout") as told:
+        ModelMesh.from_storage("redis.redis.v1", timeout="soon", password="s3cret")
+    assert "s3cret" not in str(told.value)
