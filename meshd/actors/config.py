@@ -296,9 +296,11 @@ class ConfigActor(MeshActor):
 
     def _ask_all(self, running: RunningConfig) -> list[Problem]:
         objections: list[Problem] = []
+        # A lease on a remote storage is waited for as long as the configuration says.
+        patience = _AGREE + running.config.storage.locking.timeout
         for name in FOLLOWERS:
             try:
-                said = self.directory.ask(name, Prepare(running), _AGREE)
+                said = self.directory.ask(name, Prepare(running), patience)
             except ActorUnavailable as error:
                 said = (str(error),)
             objections += [Problem("", None, f"{name}: {text}") for text in said or ()]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from meshd.connectors.storage.sizes import batches, checked
 from meshd.host.plain_text import one_line as shown
 from meshd.sdk.storage import Storage, StorageError, StoredStat
 
@@ -50,6 +51,8 @@ class PostgresqlStorage(Storage):
     # -- values ---------------------------------------------------------------------------------------
 
     def load(self, key: str) -> bytes | None:
+        size = self._row("SELECT length(value) FROM {values} WHERE key = %s", key)
+        checked(key, size[0] if size else 0)
         row = self._row("SELECT value FROM {values} WHERE key = %s", key)
         return row[0] if row else None
 
@@ -64,7 +67,9 @@ class PostgresqlStorage(Storage):
         return [row[0] for row in rows]
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
-        yield from self._rows("SELECT key, value FROM {values} WHERE starts_with(key, %s) ORDER BY key", prefix)
+        sizes = self._rows("SELECT key, length(value) FROM {values} WHERE starts_with(key, %s) ORDER BY key", prefix)
+        for some in batches(sizes):
+            yield from self._rows("SELECT key, value FROM {values} WHERE key = ANY(%s) ORDER BY key", some)
 
     def stat(self, key: str) -> StoredStat | None:
         query = "SELECT length(value), extract(epoch FROM modified)::float8 FROM {values} WHERE key = %s"

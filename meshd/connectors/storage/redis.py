@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from meshd.connectors.storage.redis_limits import DIVIDE
+from meshd.connectors.storage.sizes import batches, checked
 from meshd.core.text.exceptions import one_line
 from meshd.host.plain_text import one_line as shown
 from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
@@ -70,6 +71,7 @@ class RedisStorage(Storage):
     # -- values ---------------------------------------------------------------------------------------
 
     def load(self, key: str) -> bytes | None:
+        checked(key, self.do(lambda: self.client.hstrlen(self._values, key)))
         found = self.do(lambda: self.client.hget(self._values, key))
         return None if found is None else found[_TIME.size :]
 
@@ -80,18 +82,30 @@ class RedisStorage(Storage):
         return bool(self.do(lambda: self.client.hdel(self._values, key)))
 
     def list(self, prefix: str = "") -> list[str]:
-        keys = (key.decode() for key in self.do(lambda: self.client.hkeys(self._values)))
+        keys = (key.decode(errors="replace") for key in self.do(lambda: self.client.hkeys(self._values)))
         return sorted(key for key in keys if key.startswith(prefix))
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
         keys = self.list(prefix)
-        for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
+        for some in batches(zip(keys, self._sizes(keys), strict=True)):
             values = self.do(lambda some=some: self.client.hmget(self._values, some))  # type: ignore[misc]
             yield from ((key, value[_TIME.size :]) for key, value in zip(some, values, strict=True) if value)
 
+    def _sizes(self, keys: Sequence[str]) -> Sequence[int]:
+        def ask() -> Sequence[int]:
+            with self.client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hstrlen(self._values, key)
+                found: Sequence[int] = pipe.execute()
+                return found
+
+        return self.do(ask)
+
     def stat(self, key: str) -> StoredStat | None:
+        checked(key, self.do(lambda: self.client.hstrlen(self._values, key)))
         found = self.do(lambda: self.client.hget(self._values, key))
+        if found is not None and len(found) < _TIME.size:
+            raise StorageError(f"{self.where}: the value of {key!r} is damaged")
         return None if found is None else StoredStat(len(found) - _TIME.size, _TIME.unpack_from(found)[0])
 
     def save_many(self, changes: Mapping[str, bytes | None]) -> None:
@@ -169,7 +183,6 @@ class RedisStorage(Storage):
         self.client.close()
 
 
-_AT_ONCE = 200  # values
 _MOST_SAID = 200
 
 

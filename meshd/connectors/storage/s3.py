@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
+from meshd.connectors.storage.sizes import MOST_BYTES, checked
 from meshd.host.plain_text import one_line
 from meshd.sdk.storage import Storage, StorageError, StoredStat
 
@@ -46,7 +47,10 @@ class S3Storage(Storage):
 
     def load(self, key: str) -> bytes | None:
         answer = self._call("get_object", Key=self._value(key))
-        return None if answer is None else self._body(answer)
+        if answer is None:
+            return None
+        checked(key, int(answer.get("ContentLength") or 0))
+        return self._body(answer)
 
     def save(self, key: str, value: bytes) -> None:
         self._call("put_object", Key=self._value(key), Body=value)
@@ -177,7 +181,7 @@ class S3Storage(Storage):
         from botocore.exceptions import BotoCoreError
 
         try:
-            return bytes(answer["Body"].read())
+            return bytes(answer["Body"].read(MOST_BYTES))
         except (BotoCoreError, OSError) as error:
             raise StorageError(f"{self._where}: {one_line(str(error))[:_MOST_SAID]}") from None
 

@@ -55,6 +55,12 @@ class Question(msgspec.Struct, frozen=True):
     answer: Answer
 
 
+class _InUse(StorageError):
+    def __init__(self, storage: str, holder: str) -> None:
+        super().__init__(f"{storage} is in use by the daemon {holder}")
+        self.holder = holder
+
+
 class Copier:
     """now: UTC s. problem: why nothing is copied now, "" if it is. copied_at: when everything had been
     copied, UTC s, or 0."""
@@ -74,6 +80,7 @@ class Copier:
         self._question: Question | None = None
         self._backoff = 0.0
         self._tries = 0
+        self._again = False  # the storage may have lost what it had
         self._ending = False
         self._hurry = False  # there is a reason not to wait
         self._changed = threading.Condition()
@@ -91,6 +98,8 @@ class Copier:
         in_use = time.monotonic() + self.place.lease_timeout
         with self._changed:
             while self._arrival is None and time.monotonic() < (in_use if self._in_use_by else deadline):
+                if self._in_use_by:
+                    deadline = time.monotonic() + _START  # from when it is free
                 if self._tries and self.problem and not self._in_use_by:
                     return None
                 self._changed.wait(0.1)
@@ -125,6 +134,12 @@ class Copier:
             self._question = Question(claims, kept, answer)
             self._hurry = True
             self._changed.notify_all()
+
+    def take_again(self) -> bool:
+        """Whether everything has to be noted again, since the last call: a storage that was down may have come back
+        without its last writes, as a replica that takes over does."""
+        again, self._again = self._again, False
+        return again
 
     @property
     def pending(self) -> int:
@@ -170,6 +185,7 @@ class Copier:
             self._round()
         except StorageError as error:
             self._failed(str(error))
+            self._in_use_by = error.holder if isinstance(error, _InUse) else ""
             self._answer_kept()
         except Exception as error:  # a connector's mistake; the thread must go on
             logger.exception("the storage %s failed unexpectedly", self.place.id)
@@ -183,17 +199,17 @@ class Copier:
         """Raises StorageError."""
         self._hurry = False
         if self._lease is not None:
-            self._in_use_by = self._lease.renew()
-            if self._in_use_by:
+            holder = self._lease.renew()
+            if holder:
                 self._met = self._adopted = False  # it may hold something else when it is free again
                 self.copied_at = 0.0
-                raise StorageError(f"{self.place.id} is in use by the daemon {self._in_use_by}")
+                raise _InUse(self.place.id, holder)
         self._divide()
         if not self._met:
             place = self.place
             arrival = read_arrival(self._storage, place.base, place.origin, self._now(), sums=not place.shared)
             with self._changed:
-                self._arrival, self._met = arrival, True
+                self._arrival, self._met, self._in_use_by = arrival, True, ""
         if self._adopted and self._due():
             self._copy()
 
@@ -248,5 +264,7 @@ class Copier:
         self._backoff = 0.0
         if self.problem:
             logger.info("state is copied to %s again", self.place.id)
+            # Where each value is a request, the last are not lost either: such services acknowledge what they keep.
+            self._again = self._adopted and self._storage.atomic
             self._report(EventType.STORAGE_RECOVERED, "info", f"state is copied to {self.place.id} again")
-        self.problem = ""
+        self.problem = self._in_use_by = ""

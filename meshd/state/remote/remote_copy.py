@@ -101,9 +101,13 @@ class RemoteCopy:
 
     def catch_up(self, storage: Storage) -> None:
         """Take what has arrived since. Raises StorageError."""
-        arrival = self._copier.take_arrival() if self._copier is not None else None
+        if self._copier is None:
+            return
+        arrival = self._copier.take_arrival()
         if arrival is not None:
             self._add(arrival, storage)
+        elif self._copier.take_again():
+            self._copier.note(dict(storage.items()))
 
     def _add(self, arrival: Arrival, storage: Storage) -> None:
         here = set(storage.list("table/"))

@@ -73,7 +73,7 @@ class Load:
 
 
 def remote(daemon: Daemon) -> Any:
-    return daemon.status()["state"]["remote"]
+    return until(lambda: daemon.status()["state"].get("remote"), what="an answer of what keeps state")
 
 
 def spent(daemon: Daemon) -> float:

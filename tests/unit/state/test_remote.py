@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,24 @@ def test_a_second_daemon_waits_and_is_refused_with_the_holders_name(house: House
     second.close()
 
 
+def test_a_start_that_waited_for_the_lease_has_what_was_spent(
+    once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than for a storage that says nothing."""
+    monkeypatch.setattr(copier, "_START", 1.0)
+    house = House("redis.redis.v1", once, tmp_path)
+    first = house.open("first")
+    spend(writer(first), 40)
+    house.copied(first)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(house.open, "second", lease_timeout=20.0, lease_retry=0.05)
+        with pytest.raises(TimeoutError):
+            second.result(1.2)
+        first.close()
+        assert cost(second.result(20)) == 40
+    house.close()
+
+
 def test_a_daemon_that_restarts_has_its_own_lease_at_once(house: House) -> None:
     first = house.open("first")
     house.copied(first)
@@ -220,6 +240,25 @@ def test_a_start_without_the_storage_knows_what_others_had_spent(once: Once, tmp
     until(lambda: (third.sync(), third.take_news())[1])
     assert cost(third) == 40
     house.copied(third)
+    house.close()
+
+
+def test_a_storage_that_comes_back_empty_gets_everything(once: Once, tmp_path: Path) -> None:
+    house = House("redis.redis.v1", once, tmp_path)
+    server = once(Redis)
+    keeper = house.open("first")
+    spend(writer(keeper), 40)
+    house.copied(keeper)
+    server.kill()
+    until(lambda: keeper.remote.status()["error"])
+    shutil.rmtree(server.directory / "appendonlydir")
+    server.start()
+    until(lambda: not keeper.remote.status()["error"])
+    house.copied(keeper)
+    until(lambda: (keeper.sync(), not keeper.remote.status()["pending"])[1])
+    keeper.close()
+    second = house.open("second")
+    assert cost(second) == 40
     house.close()
 
 

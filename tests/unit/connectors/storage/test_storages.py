@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd.connectors.storage import sizes
 from meshd.connectors.storage.encoded import EncodedStorage, Form
 from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
@@ -20,7 +21,7 @@ from meshd.sdk.storage import Storage, StorageError, StorageReset
 from modelmesh import ConfigurationError
 from tests.support.storages.all_kinds import KINDS, Open, opener
 from tests.support.storages.faulty import Faulty
-from tests.support.storages.servers import Once
+from tests.support.storages.servers import Once, Redis
 from tests.support.waiting import until
 
 
@@ -152,6 +153,37 @@ class TestEveryStorage:
         raw.save("c", stored)
         with pytest.raises(StorageError, match="changed"):
             storage.load("c")
+
+
+def test_what_another_wrote_into_redis_is_no_fault(once: Once, tmp_path: Path) -> None:
+    settings = KINDS["redis.redis.v1"](once, tmp_path)
+    storage = open_storage("redis.redis.v1", settings, tmp_path)
+    storage.save("k", b"v")
+    with once(Redis).client() as client:
+        client.hset(f"{{{settings['prefix']}}}:values", mapping={b"\xff\xfe": b"x", "short": b"x"})
+    assert storage.load("k") == b"v"
+    assert {key: value for key, value in storage.items() if value} == {"k": b"v"}
+    assert storage.load("short") == b""
+    with pytest.raises(StorageError, match="damaged"):
+        storage.stat("short")
+    storage.close()
+
+
+@pytest.mark.parametrize("kind", ["redis.redis.v1", "postgresql.postgresql.v1", "aws.s3.v1"])
+def test_a_value_of_enormous_size_is_not_read(
+    kind: str, once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(kind, KINDS[kind](once, tmp_path), tmp_path)
+    values = {f"k{number}": bytes([number]) * 400_000 for number in range(5)}
+    storage.save_many(values)
+    monkeypatch.setattr(sizes, "_BYTES_AT_ONCE", 1_000_000)
+    assert dict(storage.items()) == values
+    monkeypatch.setattr(sizes, "MOST_BYTES", 399_000)
+    with pytest.raises(StorageError, match=r"the value of 'k0' has [0-9,]+ bytes, more than"):
+        storage.load("k0")
+    with pytest.raises(StorageError, match="more than"):
+        list(storage.items())
+    storage.close()
 
 
 @pytest.mark.parametrize("kind", ["aws.s3.v1", "google.drive.v1"])
