@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from typing import Any, Final
 
 from modelmesh.embedded import is_embedded
-from modelmesh.errors import ConfigurationError, DaemonUnavailableError
+from modelmesh.errors import AuthenticationError, ConfigurationError, DaemonUnavailableError
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
 SYSTEMD: Final = "/run/systemd/system"  # is there where systemd runs
@@ -71,14 +72,19 @@ def candidates() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def find(socket: str | os.PathLike[str] | None = None) -> str:
-    """The address to dial. Raises DaemonUnavailableError, with `.paths`, if no socket exists."""
-    if socket is not None:
-        return address_of(socket)
-    if named := os.environ.get("MESH_SOCKET"):
-        return address_of(named)
-    if isinstance(configured := profile().get("socket"), str) and configured:
-        return address_of(configured)
+def find(socket: str | os.PathLike[str] | None = None, keys: Mapping[str, str | None] | None = None) -> str:
+    """The address to dial. keys: of CURVE, by the names of the client's arguments. Raises DaemonUnavailableError, with
+    `.paths`, if no socket exists, and ConfigurationError if keys are missing."""
+    named = os.environ.get("MESH_SOCKET") if socket is None else socket
+    if not named and isinstance(configured := profile().get("socket"), str):
+        named = configured
+    if named:
+        address = address_of(named)
+        if not address.startswith("tcp://"):
+            return address
+        from modelmesh.curve import secured  # rarely needed
+
+        return secured(address, keys or {}, profile(), profile_path())
     left_out = {path: why for path in candidates() if (why := untrusted(path))}
     paths = [path for path in candidates() if path not in left_out]
     for path in paths:
@@ -145,8 +151,24 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
         )
     if is_embedded(address):
         return DaemonUnavailableError(f"the mesh inside this process does not answer: {why}", paths=[path])
+    if address.startswith("tcp://"):
+        return _no_daemon(
+            f"No daemon answers at {address}; check the address and the keys.",
+            f"tried {address}: {why}",
+            "it closes connections with another key of the daemon's (curve_server_key), without a word",
+            paths=[path],
+        )
     return _no_daemon(
         "No daemon answers; start one with `meshd`.", f"tried {path}: {why}", *how_to_start(), paths=[path]
+    )
+
+
+def not_admitted(address: str) -> AuthenticationError:
+    """The error of a client whose key the daemon does not know."""
+    return AuthenticationError(
+        f"The daemon at {address} does not admit this client's key; its operator adds the public one to `apps` or "
+        "`daemon.curve.allowed_clients`.",
+        code="key_not_admitted",
     )
 
 

@@ -36,6 +36,7 @@ def greet(status: dict[str, Any], path: Path) -> None:
         return
     source = status["config"]["source"]
     lines = [f"meshd {VERSION} is ready", f"  socket     {path}", f"  config     {source}"]
+    lines += [f"  listens    {each}" for each in (*status["listen"]["addresses"], *status["listen"]["problems"])]
     lines += [f"  HTTP       {each}" for each in (*status["http"]["addresses"], *status["http"]["problems"])]
     names = [
         provider["name"] if provider["available"] else f"{provider['name']} ({provider['reason']})"

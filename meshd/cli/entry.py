@@ -59,6 +59,7 @@ COMMANDS: Final[dict[str, str]] = {
     "catalogue": "setup.catalogue",
     "connectors": "setup.connectors",
     "token": "setup.token",
+    "curve": "setup.curve",
     "secrets": "setup.secrets",
     "state": "setup.state",
     "doctor": "setup.doctor",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from meshd.config import MeshConfig
 from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
+from meshd.core.caller import of_key
 from meshd.core.member_key import member_key
 from meshd.host.users import gid_of, uid_of
 from meshd.routing.table.access import DEFAULT_APP, AppMatch
@@ -42,14 +43,21 @@ def known_tokens(config: MeshConfig) -> dict[str, str]:
     return found | {app.match.token: name for name, app in config.apps.items() if app.match.token is not None}
 
 
+def known_keys(config: MeshConfig) -> dict[str, str]:
+    """The public CURVE keys of clients, and whose they are."""
+    found = {client.key: client.app for client in config.daemon.curve.allowed_clients}
+    return found | {key: name for name, app in config.apps.items() for key in app.match.curve_key}
+
+
 def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
     """In the order of the file, which is the order in which they are tried.
 
     Entries that nothing can match are left out: the default, which gets all others; and one whose user or group was
-    removed after the check. Tokens of an app that is matched by other keys have an entry of their own.
+    removed after the check. Tokens and CURVE keys of an app that is matched by other keys have an entry of their own.
     """
     tokens: dict[str, set[str]] = {}
-    for digest, app_name in known_tokens(config).items():
+    held = known_tokens(config) | {of_key(key): app for key, app in known_keys(config).items()}
+    for digest, app_name in held.items():
         tokens.setdefault(app_name, set()).add(digest)
     for name, app in config.apps.items():
         match = app.match
@@ -57,7 +65,7 @@ def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
             continue
         if name in tokens:
             yield AppMatch(name, tokens=frozenset(tokens[name]))
-        if match.token is not None:
+        if match.token is not None or match.curve_key:
             continue
         users = [match.uid, uid_of(match.user) if match.user is not None else None]
         groups = [match.gid, gid_of(match.group) if match.group is not None else None]

@@ -85,6 +85,8 @@ def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple
                 yield wanted[0], "its key", path
     finally:
         stores.close()
+    if key := config.daemon.curve.secret_key_file:
+        yield ("daemon", "curve", "secret_key_file"), "its key", Path(key).expanduser()
     for name, provider in config.providers.items():
         model = str(provider.settings.get("model") or "")
         if key := provider.auth.credentials_file:

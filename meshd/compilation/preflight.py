@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from meshd.compilation.compile import Directories, provider_settings
+from meshd.compilation.curve_key import daemon_key
 from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages, untrusted_socket
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
@@ -24,14 +25,15 @@ from meshd.host.socket_path import default_socket
 from meshd.host.trust.paths import untrusted
 from meshd.host.users import user_name
 from meshd.state.directory import state_dir_of
+from modelmesh.errors import ConfigurationError
 
 _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY that are reported
 
 
 class Obstacle(msgspec.Struct, frozen=True):
-    """subject: posture, secret, provider, proxy, state or socket. fatal: a start fails; otherwise a warning. advice:
-    what to do."""
+    """subject: posture, secret, curve, provider, proxy, state or socket. fatal: a start fails; otherwise a warning.
+    advice: what to do."""
 
     subject: str
     message: str
@@ -44,6 +46,7 @@ def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: boo
     """strict: a missing secret is fatal, unless the configuration says otherwise."""
     yield from posture(config, _socket(config, socket_path))
     yield from missing_secrets(config, strict)
+    yield from curve(config)
     yield from addresses(config)
     yield from proxies(config)
     yield from state_directory(config)
@@ -86,6 +89,18 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
             left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
             problem = config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
             yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
+
+
+def curve(config: MeshConfig) -> Iterator[Obstacle]:
+    """A key of the daemon that cannot be used."""
+    section = config.daemon.curve
+    if not config.daemon.listen or not section.secret_key_file:  # a key from a store is there only when it runs
+        return
+    try:
+        daemon_key(section)
+    except ConfigurationError as error:
+        problem = config.problem_at(("daemon", "curve", "secret_key_file"), error.message.partition(": ")[2])
+        yield Obstacle("curve", error.message, True, "`meshctl curve daemon FILE` makes one", problem)
 
 
 def addresses(config: MeshConfig) -> Iterator[Obstacle]:

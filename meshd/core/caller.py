@@ -1,4 +1,4 @@
-"""Who calls: a process that the kernel identifies, or the holder of a token.
+"""Who calls: a process that the kernel identifies, or the holder of a token or of a CURVE key.
 
 Owns: the records. Must never: read anything about a process (`meshd/gateway/frontends/peer_identity.py` does).
 """
@@ -74,7 +74,7 @@ class Peer:
 @dataclass(frozen=True, slots=True)
 class Token:
     """The holder of a bearer token. digest: the token's SHA-256 in hexadecimal digits; the token itself is not kept.
-    name: of the app that it was made for."""
+    name: of the app that it was made for. Also the holder of a CURVE key: the digest is `of_key` of the public one."""
 
     digest: str
     name: str = field(default="", compare=False)
@@ -82,10 +82,12 @@ class Token:
     uid: int = field(default=-1, init=False)
     gid: int = field(default=-1, init=False)
     pid: int = field(default=0, init=False)
+    started: int = field(default=0, init=False)
     groups: frozenset[int] = field(default=frozenset(), init=False)
     exe: str = field(default="", init=False)
     unit: str = field(default="", init=False)
     system_unit: str = field(default="", init=False)
+    script: str = field(default="", init=False)
     user: str = field(default="", init=False)
 
     @property
@@ -100,7 +102,17 @@ class Token:
     @property
     def app(self) -> str:
         """A name for statistics that does not reveal the token."""
-        return self.name or f"token {self.digest[:8]}"
+        if self.name or not self.digest.startswith(_OF_KEY):
+            return self.name or f"token {self.digest[:8]}"
+        return f"key {self.digest.removeprefix(_OF_KEY)[:8]}"
+
+
+_OF_KEY = "curve "
+
+
+def of_key(public: str) -> str:
+    """What stands for a CURVE key among the digests of tokens, and cannot be one. public: in Z85."""
+    return _OF_KEY + public
 
 
 Caller = Peer | Token

@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from meshd import messages
-from meshd.compilation.apps import known_tokens
+from meshd.compilation.apps import known_keys, known_tokens
 from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.observability import TracingConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.caller import Caller, Peer
+from meshd.core.caller import Caller
 from meshd.core.events.event_type import EventType
 from meshd.core.tracing import Sampling
 from meshd.gateway.access.app_identity import AppMatcher
@@ -237,11 +237,12 @@ class Router:
         except MeshError as error:
             return not isinstance(error, NotFoundError)
 
-    def _peer_event(self, type: EventType, reason: str, caller: Peer) -> None:
+    def _peer_event(self, type: EventType, reason: str, caller: Caller) -> None:
+        identity = self.runtime.apps.identify(caller)
         if type == EventType.CLIENT_CONNECTED:
-            self.runtime.outcomes.clients.met(caller)
+            self.runtime.outcomes.clients.met(caller, identity.label)
         ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
-        owner = caller.uid, self.runtime.apps.identify(caller).account
+        owner = caller.uid, identity.account
         self.runtime.publisher.event(type, "debug", ids, reason, owner=owner)
 
     def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
@@ -287,7 +288,8 @@ class Router:
     def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
         proxy = self.http.objections(generation.config.proxy)
-        return (*self.strategies.objections(generation.table), *hooks_of(generation.config)[1], *proxy)
+        listening = self.server.objections(generation.config.daemon)
+        return (*self.strategies.objections(generation.table), *hooks_of(generation.config)[1], *proxy, *listening)
 
     def commit(self, generation: RunningConfig) -> None:
         """The instant from which new requests use another generation; those in flight keep theirs."""
@@ -314,6 +316,7 @@ class Router:
         self.files.configure(generation.config.files)
         self._content.configure(generation.config.observability)
         self.admission.use(_limits(self._settings))
+        self.server.use(self._settings, known_keys(generation.config))
         self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:
             frontend.reloaded()

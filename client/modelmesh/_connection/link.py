@@ -59,6 +59,7 @@ class Link:
         "fd",
         "last_heard",
         "monitor_fd",
+        "refused",
         "socket",
         "welcome",
     )
@@ -84,10 +85,23 @@ class Link:
         self.welcome: WelcomeHead | None = None
         self.draining = False
         self.failed = False
+        self.refused = False
+        """Whether the daemon does not admit this client's key."""
         self.closed = False
         self.last_heard = time.monotonic()
+        if address.startswith("tcp://"):
+            self._secure(address)
         self.socket.connect(address)
         self.send(encode(HELLO, b"", greeting))
+
+    def _secure(self, address: str) -> None:
+        """Raises ZMQError."""
+        from modelmesh.curve import CurveAddress
+
+        if isinstance(address, CurveAddress):
+            self.socket.setsockopt(zmq.CURVE_SERVERKEY, address.server)
+            self.socket.setsockopt(zmq.CURVE_PUBLICKEY, address.public)
+            self.socket.setsockopt(zmq.CURVE_SECRETKEY, address.secret)
 
     @property
     def instance(self) -> str:
@@ -138,6 +152,7 @@ class Link:
                 self.connected = True
             else:
                 self.failed = True
+                self.refused = self.refused or event == zmq.Event.HANDSHAKE_FAILED_AUTH
 
     def close(self) -> None:
         """Close the socket at once; a failed link's unsent messages are dropped. Idempotent."""

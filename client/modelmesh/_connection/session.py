@@ -27,7 +27,7 @@ from modelmesh._connection.departures import Departures, draining
 from modelmesh._connection.link import Link, context_for, greeting
 from modelmesh._connection.pending_call import PendingCall, client_closed
 from modelmesh._connection.redial import Redial
-from modelmesh.discovery import barred, unavailable
+from modelmesh.discovery import barred, not_admitted, unavailable
 from modelmesh.embedded import is_embedded, why_ended
 from modelmesh.errors import (
     InvalidRequestError,
@@ -282,7 +282,10 @@ class LinkSession:
             call.link = None
             call.resend = call.resend or link.connected
             self._held[call.request_id] = call
-        if not was_current and self._link is not None:
+        if link.refused:
+            for call in list(self._held.values()):
+                self._fail(call, not_admitted(self.address))
+        elif not was_current and self._link is not None:
             if self._settled or self._link.welcome is not None:
                 self._release(self._link)
         elif self._redial.due is None:

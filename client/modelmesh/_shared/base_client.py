@@ -45,6 +45,9 @@ class BaseClient(Settings, Offers):
         app: str | None = None,
         default_query: Mapping[str, Any] | None = None,
         drain_slack: float = DRAIN_SLACK_SECONDS,
+        curve_server_key: str | None = None,
+        curve_public_key: str | None = None,
+        curve_secret_key: str | None = None,
         _models: Sequence[str] = (),
         **of_the_sdk: Any,
     ) -> None:
@@ -55,7 +58,12 @@ class BaseClient(Settings, Offers):
         self.default_headers = merged_headers({}, default_headers or {})
         self.default_query = dict(default_query or {})
         self.app = app
-        self._sender = self._make_sender(partial(discovery.find, socket), drain_slack, tuple(_models))
+        keys = {
+            "curve_server_key": curve_server_key,
+            "curve_public_key": curve_public_key,
+            "curve_secret_key": curve_secret_key,
+        }
+        self._sender = self._make_sender(partial(discovery.find, socket, keys), drain_slack, tuple(_models))
 
     def with_options(
         self,

@@ -137,6 +137,12 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("configuration", PROBLEM, daemon.problem_line(problem), "fix it, then meshctl reload")
     else:
         yield Finding("configuration", OK, str((status.get("config") or {}).get("source") or "built-in"))
+    listen = status.get("listen") or {}
+    for address in listen.get("addresses") or ():
+        yield Finding("listening", OK, str(address))
+    for problem in listen.get("problems") or ():
+        what, _, advice = str(problem).partition("; ")
+        yield Finding("listening", PROBLEM, what, advice or "correct daemon.listen")
     for lack in status.get("lacks") or ():
         what, _, advice = str(lack).partition("; ")
         yield Finding("machine", PROBLEM, what, advice)

@@ -165,7 +165,8 @@ def _fields(found: Mapping[str, Any]) -> list[out.Line]:
     return out.field_lines(
         [
             ("socket", _addresses(found.get("sockets") or ())),
-            *_http(found.get("http") or {}),
+            *_further("listens at", found.get("listen") or {}),
+            *_further("HTTP", found.get("http") or {}),
             ("configuration", f"{config.get('source') or 'built-in'}, generation {config.get('generation', '?')}"),
             ("last reload", _reload(found.get("last_reload"))),
             ("state", state.get("directory")),
@@ -192,10 +193,12 @@ def _addresses(sockets: Iterable[str]) -> list[str]:
     return [address.removeprefix("ipc://") for address in sockets if not address.startswith("inproc://")]
 
 
-def _http(http: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if http.get("addresses"):
-        yield "HTTP", list(http["addresses"])
-    for problem in http.get("problems") or ():
+def _further(what: str, places: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if places.get("addresses"):
+        yield what, _addresses(places["addresses"])
+    if places.get("curve_key"):
+        yield "its key", places["curve_key"]
+    for problem in places.get("problems") or ():
         yield "not listening", (str(problem), out.BAD)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from meshd.config.check.listening import client_keys
 from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema_walk import Report
 from meshd.core.text.key_path import Path
@@ -26,7 +27,8 @@ class AppChecks:
     ) -> None:
         self._apps = as_map(flat.get("apps"))
         tokens = as_map(as_map(flat.get("proxy")).get("auth")).get("tokens")
-        self._with_tokens = [as_map(each).get("app") for each in tokens] if isinstance(tokens, list | tuple) else []
+        self._with_tokens = {as_map(each).get("app") for each in tokens} if isinstance(tokens, list | tuple) else set()
+        self._with_tokens |= client_keys(flat)
         self._pools = as_map(flat.get("pools"))
         self._models = list(as_map(flat.get("models")))
         self._report = report
@@ -42,7 +44,7 @@ class AppChecks:
             report_unknown(self._report, (*at, "models"), app.get("models"), self._known_model, "model", self._models)
 
     def _check_match(self, name: str, match: dict[str, Any], at: Path) -> None:
-        given = {key: value for key, value in match.items() if value not in (None, "")}
+        given = {key: value for key, value in match.items() if value not in (None, "", [], ())}
         if name == DEFAULT_APP:
             if given:
                 self._report(
@@ -51,9 +53,11 @@ class AppChecks:
             return
         if not given:
             if name not in self._with_tokens:
-                self._report(at, "matches nothing: `match` needs a uid, user, gid, group, exe, unit or token", None)
-        elif "token" in given and len(given) > 1:
-            self._report((*at, "match", "token"), "a token stands for itself: leave out the other keys", None)
+                what = "a uid, user, gid, group, exe, unit, token or curve_key"
+                self._report(at, f"matches nothing: `match` needs {what}", None)
+        elif len(given) > 1 and (alone := next((key for key in ("token", "curve_key") if key in given), "")):
+            what = alone.removeprefix("curve_")
+            self._report((*at, "match", alone), f"a {what} stands for itself: leave out the other keys", None)
         for key, id_of, names in (("user", users.uid_of, users.user_names), ("group", users.gid_of, users.group_names)):
             value = given.get(key)
             if isinstance(value, str) and id_of(value) is None:

@@ -18,6 +18,7 @@ from meshd.config.check.aliases import check_aliases
 from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
+from meshd.config.check.listening import check_listening
 from meshd.config.check.managed import check_managed
 from meshd.config.check.packages import use_packages
 from meshd.config.check.pool_checks import RuleChecks
@@ -85,6 +86,7 @@ class Validation:
         AppChecks(self.flat, self.report, self._known_model, tree).run()
         self._check_named_providers()
         check_proxy(self.flat, self.report)
+        check_listening(self.flat, self.report)
         self._check_socket()
         return self._found
 

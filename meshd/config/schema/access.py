@@ -5,12 +5,28 @@ from __future__ import annotations
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Count, Names, Positive, Section, Size, Weight
+from meshd.config.schema.base import Count, Names, Positive, Section, Size, Weight, as_list
 from meshd.config.schema.money import BudgetConfig
 from meshd.config.schema.proxy import TokenHash
+from meshd.core.text.z85 import decode_key
+
+
+def _curve_key(value: str) -> str:
+    try:
+        decode_key(value.strip())
+    except ValueError as error:
+        raise PydanticCustomError(
+            "meshd", "{problem}; `meshctl curve create` makes one", {"problem": str(error)}
+        ) from None
+    return value.strip()
+
+
+CurveKey = Annotated[str, AfterValidator(_curve_key)]
+"""A key of CurveZMQ in Z85."""
+
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -34,6 +50,11 @@ class AppMatch(Section):
         default=None,
         description="SHA-256 of a token for HTTP, as `meshctl token create` prints it; instead of the other keys.",
         repr=False,
+    )
+    curve_key: Annotated[tuple[CurveKey, ...], BeforeValidator(as_list)] = Field(
+        default=(),
+        description="Public key of a program at a `tcp://` address of `daemon.listen`, as `meshctl curve create` "
+        "prints it, or a list; instead of the other keys.",
     )
 
 

@@ -85,6 +85,11 @@ def _unit(parse: Callable[[object], Any], expected: str) -> Callable[[Any], Any]
     return read
 
 
+def as_list(value: Any) -> Any:
+    """A single name is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 def _not_bool(value: Any) -> Any:
     # Pydantic reads `true` as 1, which in a configuration is always a mistake.
     if isinstance(value, bool):

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from meshd.config.schema.access import AppConfig, ConnectorsConfig
-from meshd.config.schema.base import Duration, Entries, Mode, Names, NotBuiltYet, Positive, Section, Size
+from meshd.config.schema.access import AppConfig, ConnectorsConfig, CurveKey
+from meshd.config.schema.base import Duration, Entries, Mode, Names, Positive, Section, Size, as_list
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.observability import ObservabilityConfig
 from meshd.config.schema.proxy import ProxyConfig
@@ -17,14 +17,33 @@ from meshd.config.schema.routing.providers import ProviderConfig
 from meshd.config.schema.stores import BatchesConfig, KeptFilesConfig, ResponsesConfig, SecretsConfig, StorageConfig
 
 
-def _as_names(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+class CurveClient(Section):
+    app: str = Field(description="The app that holds it: its entry in `apps`.")
+    key: CurveKey = Field(description="The client's public key, as `meshctl curve create` prints it.")
 
 
 class CurveConfig(Section):
-    public_key: str | None = Field(default=None, description="The daemon's public key.")
-    secret_key: str | None = Field(default=None, description="The daemon's secret key.", repr=False)
-    allowed_clients: Names = Field(default=(), description="Public keys that are accepted.")
+    secret_key: str | None = Field(
+        default=None, description="The daemon's secret key, as `${secrets:NAME}`.", repr=False
+    )
+    secret_key_file: str | None = Field(
+        default=None,
+        description="File with it, which others cannot read; `meshctl curve daemon` makes one. A reload reads it.",
+    )
+    public_key: CurveKey | None = Field(
+        default=None,
+        description="The daemon's public key. If it is given, a secret key that belongs to another one is refused.",
+        json_schema_extra={"shown_default": "made of the secret key"},
+    )
+    allowed_clients: tuple[CurveClient, ...] = Field(
+        default=(),
+        description="Public keys that are admitted, each with its app; see also `apps.NAME.match.curve_key`.",
+    )
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a secret key."""
+        return bool(self.secret_key or self.secret_key_file)
 
 
 class DaemonConfig(Section):
@@ -35,11 +54,13 @@ class DaemonConfig(Section):
     )
     socket_mode: Mode = Field(default=0o660, description="Its permissions.")
     socket_group: str | None = Field(default=None, description="Its group.")
-    listen: Annotated[Names, NotBuiltYet()] = Field(
-        default=(), description="Extra `tcp://` endpoints; CURVE is mandatory."
+    listen: Annotated[Names, BeforeValidator(as_list)] = Field(
+        default=(),
+        description="Further addresses of the socket: `tcp://ADDRESS:PORT`, with CURVE (`curve`) or only on loopback, "
+        "and `ipc:///PATH`, with the socket's permissions and group. `*` as a port takes any free one.",
     )
-    curve: Annotated[CurveConfig, NotBuiltYet()] = Field(
-        default=CurveConfig.unset(), description="Keys of those endpoints."
+    curve: CurveConfig = Field(
+        default=CurveConfig.unset(), description="Encryption and keys of clients at all `tcp://` addresses."
     )
     max_inflight: Positive = Field(default=4096, description="Requests in flight.")
     max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
@@ -74,7 +95,7 @@ class DaemonConfig(Section):
 
 
 class RootConfig(Section):
-    include: Annotated[Names, BeforeValidator(_as_names)] = Field(
+    include: Annotated[Names, BeforeValidator(as_list)] = Field(
         default=(),
         description="Other files, or patterns such as `providers/*.yaml`, as seen from this one's folder. What this "
         "file says comes on top.",

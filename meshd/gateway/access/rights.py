@@ -22,8 +22,8 @@ from meshd.routing.table.specs import ANY_APP, AppSpec, RoutingTable
 OF_OPERATORS: Mapping[str, frozenset[str]] = {
     "status": frozenset(
         {
-            "pid", "sockets", "http", "config", "state", "actors", "in_flight", "peers", "last_reload", "spend_today",
-            "requests", "malformed", "journal", "sinks", "notes", "lacks",
+            "pid", "sockets", "listen", "http", "config", "state", "actors", "in_flight", "peers", "last_reload",
+            "spend_today", "requests", "malformed", "journal", "sinks", "notes", "lacks",
             "secrets",
         }
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from meshd.core.caller import Peer
+from meshd.core.caller import Caller
 from meshd.core.money import dollars
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
@@ -31,7 +31,7 @@ class Clients(Group):
     async def clients(self, call: Call) -> dict[str, Any]:
         """One entry per process, those connected longest first."""
         reader = self.reader(call)
-        by_process: dict[Peer, list[Connection]] = {}
+        by_process: dict[Caller, list[Connection]] = {}
         for each in self._connections.known:
             if reader.owns(each.caller.uid, self.runtime.apps.identify(each.caller).account):
                 by_process.setdefault(each.caller, []).append(each)
@@ -39,8 +39,9 @@ class Clients(Group):
         rows = [self._row(caller, connected, wall, now) for caller, connected in by_process.items()]
         return {"data": sorted(rows, key=lambda row: row["since"])}
 
-    def _row(self, caller: Peer, connected: list[Connection], wall: float, now: float) -> dict[str, Any]:
-        identity, used = self.runtime.apps.identify(caller), self.runtime.outcomes.clients.use(caller)
+    def _row(self, caller: Caller, connected: list[Connection], wall: float, now: float) -> dict[str, Any]:
+        identity = self.runtime.apps.identify(caller)
+        used = self.runtime.outcomes.clients.use(caller, identity.label)
         return {
             "pid": caller.pid,
             "uid": caller.uid,

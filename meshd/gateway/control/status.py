@@ -84,6 +84,11 @@ class Status(Group):
             "uptime": now - self._started,
             "instance": server.instance,
             "sockets": server.addresses,
+            "listen": {
+                "addresses": server.further.addresses,
+                "problems": list(server.further.problems),
+                "curve_key": server.further.public_key,
+            },
             "http": {"addresses": self._http.addresses, "problems": self._http.problems},
             "config": {
                 "source": generation.source if generation else "",

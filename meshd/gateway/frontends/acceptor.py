@@ -24,16 +24,24 @@ logger = logging.getLogger("meshd.gateway")
 _BACKLOG = 4096  # connections that wait to be accepted
 _AT_ONCE = 0.001  # s of accepting before the loop may do something else for as long
 _NO_ROOM_REST = 0.05  # s without a free descriptor
+_GONE_AFTER = 120  # s without a sign of another machine, after which the kernel closes its idle connections
 _TELL_EVERY = 60.0  # s between two warnings
 
 
 class Acceptor:
-    """connected: called with a socket and who is at its other end. places: for the connections of all acceptors."""
+    """connected: called with a socket and who is at its other end. places: for the connections of all acceptors.
+    objection: why a caller may not connect here, or ""."""
 
-    def __init__(self, connected: Callable[[socket.socket, Peer], None], places: ConnectionPlaces) -> None:
+    def __init__(
+        self,
+        connected: Callable[[socket.socket, Peer], None],
+        places: ConnectionPlaces,
+        objection: Callable[[Peer], str] = lambda caller: "",
+    ) -> None:
         self.addresses: list[str] = []
         self._connected = connected
         self._places = places
+        self._objection = objection
         self._listening: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: set[asyncio.TimerHandle] = set()
@@ -103,7 +111,9 @@ class Acceptor:
                 return
             caller = Peer(user_of(accepted)) if is_unix else of_tcp(accepted)
             uid = caller.uid
-            refusal = self._places.refusal(caller.shares_as, now, own=uid in (0, os.getuid()))
+            refusal = self._objection(caller) or self._places.refusal(
+                caller.shares_as, now, own=uid in (0, os.getuid())
+            )
             if refusal:
                 accepted.close()
                 whose = f"user {uid}" if uid >= 0 else caller.network or "another machine"
@@ -171,6 +181,10 @@ def _listening_tcp(host: str, port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # and so have the accepted ones
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _GONE_AFTER // 2)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _GONE_AFTER // 8)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
         made.bind((host, port))
         made.listen(_BACKLOG)
     except BaseException:

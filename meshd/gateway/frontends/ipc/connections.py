@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from meshd.core.caller import Peer
+from meshd.core.caller import Caller
 from meshd.gateway.frontends.admission import Limits, Rights
 from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.host.awake import ON_TIME
@@ -27,11 +27,14 @@ class Connection(ABC):
 
     seen, since: monotonic s. label, client: what the client says of itself. requests: ids of those in flight.
     greeted: it has sent a message, and has not fallen silent since. full: the client has much to read. held_back: it
-    asks without reading the answers, so nothing more of it is read until it does.
+    asks without reading the answers, so nothing more of it is read until it does. came_by: which of the further
+    addresses. leaves: why it is closed as soon as its requests have ended; "" if it is not.
     """
 
-    def __init__(self, caller: Peer) -> None:
+    def __init__(self, caller: Caller) -> None:
         self.caller = caller
+        self.came_by: object = None
+        self.leaves = ""
         self.seen = self.since = time.monotonic()
         self.label = ""
         self.client = ""
@@ -55,6 +58,10 @@ class Connection(ABC):
     @abstractmethod
     def stalled(self) -> bool:
         """Whether it has begun a message, and nothing keeps it from sending the rest."""
+
+    def count_as(self, caller: Caller) -> None:
+        """It has shown that another caller is at its other end, whose share it uses from now on."""
+        self.caller = caller
 
     @abstractmethod
     def stop_receiving(self) -> None:
@@ -92,6 +99,26 @@ class Connections:
     def add(self, connection: Connection) -> None:
         self.known.add(connection)
         self._places.take(connection.caller.shares_as)
+
+    def hand_over(self, connection: Connection, caller: Caller) -> str:
+        """A connection's caller is another one; returns why it may not be, or ""."""
+        places, user = self._places, caller.shares_as
+        if not places.fits(user):
+            return f"it has {places.of(user)} connections already"
+        places.give(connection.caller.shares_as)
+        places.take(user)
+        connection.count_as(caller)
+        return ""
+
+    def leave(self, connection: Connection, why: str) -> None:
+        """Lose it when its requests have ended."""
+        if connection in self.known:
+            connection.leaves = why
+            self.leave_if_idle(connection)
+
+    def leave_if_idle(self, connection: Connection) -> None:
+        if connection.leaves and not connection.requests:
+            self.lose(connection, connection.leaves)
 
     def lose(self, connection: Connection, why: str) -> None:
         if connection in self.known:

@@ -11,17 +11,19 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from meshd.core.caller import Peer
+from meshd.config.schema import DaemonConfig
+from meshd.core.caller import Peer, Token
 from meshd.core.events.event_type import EventType
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
+from meshd.gateway.frontends.ipc.listeners import FurtherListeners, Listener, key_of
 from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
 from meshd.gateway.frontends.shares.turns import Turns
@@ -32,6 +34,7 @@ from modelmesh.errors import MeshError, ProtocolError, RoutingError, StreamInter
 from modelmesh.version import VERSION
 
 if TYPE_CHECKING:
+    from meshd.gateway.frontends.ipc.curve import DaemonKey
     from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 
 logger = logging.getLogger("meshd.gateway")
@@ -55,7 +58,8 @@ class IpcServer:
         self.instance = secrets.token_hex(8)
         self.malformed = 0
         self.connections = Connections(self._lost, heartbeat, admission.connections)
-        self._acceptor = Acceptor(self._connected, admission.connections)
+        self.further = FurtherListeners(self._came, admission.connections)
+        self._acceptor = Acceptor(partial(self._came, None), admission.connections)
         self._admission = admission
         self._on_event = on_event
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,8 +94,27 @@ class IpcServer:
             self._inproc.bind(address)
         elif address.startswith("ipc://"):
             self._acceptor.listen(self._loop, address.removeprefix("ipc://"), fd, mode, gid)
+            self.further.open(self._loop)  # an embedded mesh, at inproc://, has none
         else:
             raise ValueError(f"{address} is not an ipc:// or inproc:// address")
+
+    def objections(self, config: DaemonConfig) -> tuple[str, ...]:
+        """Why the configuration cannot be used; empty if it can."""
+        try:
+            key_of(config)
+        except MeshError as error:
+            return (str(error),)
+        return ()
+
+    def use(self, config: DaemonConfig, clients: Mapping[str, str]) -> None:
+        """Use another configuration from now on: addresses, and keys of clients. clients: public key in Z85 → app."""
+        closed = self.further.use(config, clients)
+        for connection in list(self.connections.known):
+            caller = connection.caller
+            if isinstance(caller, Token) and not self.further.admits(caller):
+                self.connections.lose(connection, "its key is not admitted any more")
+            elif connection.came_by in closed:
+                self._part(connection, "its address is not served any more", config.drain_timeout)
 
     def reloaded(self) -> None:
         """Limits are asked for at each message."""
@@ -99,6 +122,7 @@ class IpcServer:
     def stop_receiving(self) -> None:
         """What a client sends from now on is for the next daemon, or life, at this address."""
         self._acceptor.stop()
+        self.further.stop()
         if self._inproc is not None:
             self._inproc.stop_receiving()
         for connection in self.connections.known:
@@ -108,6 +132,7 @@ class IpcServer:
         """Stop listening and forget the peers. Messages that were sent have half a second to be delivered."""
         self.stop_receiving()
         self._acceptor.close()
+        self.further.close()
         self.connections.close()
         if self._turns is not None:
             self._turns.close()
@@ -133,19 +158,36 @@ class IpcServer:
         self._admission.ended(reply.request_id, reply, answer)
         reply.connection.requests.discard(reply.request_id)
         self.send(reply.connection, frames)
+        self.connections.leave_if_idle(reply.connection)
 
     # -- receiving ------------------------------------------------------------------------------------
 
-    def _connected(self, accepted: socket.socket, caller: Peer) -> None:
-        """A client of a UNIX socket."""
+    def _came(self, listener: Listener | None, accepted: socket.socket, caller: Peer) -> None:
+        """A client. listener: None for the main socket."""
         assert self._loop is not None
         assert self._turns is not None
         loop, room = self._loop, self._admission.room
-        connection = ZmtpConnection(loop, caller, self, self._turns, room, self._bounds, self._fits)
+        key = self.further.key if listener is not None and listener.curve else None
+        secure = None if key is None else partial(self._session, key)
+        connection = ZmtpConnection(loop, caller, self, self._turns, room, self._bounds, self._fits, secure)
+        connection.came_by = listener
         self.connections.add(connection)
         made = loop.create_task(loop.connect_accepted_socket(lambda: connection, accepted))
         self._made.add(made)
         made.add_done_callback(self._made.discard)
+
+    def _session(self, key: DaemonKey, connection: Connection) -> zmtp.Session:
+        from meshd.gateway.frontends.ipc.curve import CurveSession
+
+        return CurveSession(key, partial(self._shown, connection))
+
+    def _shown(self, connection: Connection, public: bytes) -> None:
+        """A client has proved that it has a key. Raises Refused."""
+        holder = self.further.holder(public)
+        if holder is None:
+            raise zmtp.Refused("its key is not admitted")
+        if why := self.connections.hand_over(connection, holder):
+            raise zmtp.Refused(why)
 
     def _rights(self, connection: Connection) -> Rights:
         limits = self._admission.limits
@@ -161,6 +203,10 @@ class IpcServer:
 
     def gone(self, connection: Connection, why: str) -> None:
         self.connections.lose(connection, why)
+
+    def refused(self, connection: Connection, why: str) -> None:
+        logger.debug("a connection of %s is closed: %s", connection.caller.app, why)
+        self.connections.leave(connection, why)
 
     def has_room(self, connection: Connection) -> None:
         for request_id in connection.requests:
@@ -279,8 +325,9 @@ class IpcServer:
             return
         if reply.connection is connection:
             return
-        reply.connection.requests.discard(request.request_id)
-        reply.connection = connection
+        former, reply.connection = reply.connection, connection
+        former.requests.discard(request.request_id)
+        self.connections.leave_if_idle(former)
         connection.requests.add(request.request_id)
         if reply.sent:  # it is unknown which chunks arrived
             self._admission.interrupt((request.request_id,))
@@ -289,6 +336,14 @@ class IpcServer:
             reply.error(broken)
 
     # -- peers ----------------------------------------------------------------------------------------
+
+    def _part(self, connection: Connection, why: str, seconds: float) -> None:
+        """Its requests have so many seconds to end."""
+        assert self._loop is not None
+        self.send(connection, wire.encode(wire.GOAWAY, b"", wire.GoawayHead(why, int(seconds * 1000))))
+        self.connections.leave(connection, why)
+        if connection.requests:
+            self._loop.call_later(seconds, self.connections.lose, connection, why)
 
     def _lost(self, connection: Connection, why: str) -> None:
         assert self._turns is not None

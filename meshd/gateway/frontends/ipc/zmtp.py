@@ -1,6 +1,7 @@
-"""ZeroMQ's wire protocol between a ROUTER and one of its peers: ZMTP 3.1 with the NULL mechanism, without any I/O.
+"""ZeroMQ's wire protocol between a ROUTER and one of its peers: ZMTP 3.1 with the mechanism NULL or CURVE
+(`curve.py`), without any I/O.
 
-Owns: the greeting, the handshake, and the conversion between bytes and multipart messages, within bounds.
+Owns: the conversion between bytes and multipart messages, within bounds.
 Must never: hold more of a message than its bounds allow, or use what a peer says about itself (its `Identity`).
 
 Source: https://rfc.zeromq.org/spec/37/. Peers of ZMTP 3.0 are served too; older ones are refused.
@@ -12,22 +13,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_MORE: Final = 0x01
-_LONG: Final = 0x02
-_COMMAND: Final = 0x04
-_RESERVED: Final = 0xF8
+from meshd.gateway.frontends.ipc.zmtp_handshake import (
+    COMMAND,
+    CURVE,
+    CURVE_GREETING,
+    GREETING,
+    LONG,
+    METADATA,
+    NULL,
+    Refused,
+    Session,
+    Violation,
+    check_greeting,
+    framed,
+    properties,
+)
 
-_SIGNATURE: Final = b"\xff" + bytes(8) + b"\x7f"
-_MECHANISM: Final = b"NULL".ljust(20, b"\0")
-GREETING: Final = _SIGNATURE + b"\x03\x01" + _MECHANISM + bytes(32)
+__all__ = ["GREETING", "Bounds", "Incoming", "Peer", "Refused", "Session", "Violation"]
+
+_MORE: Final = 0x01
+_RESERVED: Final = 0xF8
+_READY: Final = framed(COMMAND, b"\x05READY" + METADATA)
 _LONGEST_COMMAND: Final = 8192  # bytes; READY may carry properties that nothing here uses
 _LONGEST_CONTEXT: Final = 16  # bytes of a PING's context, by the specification
 _PEERS: Final = (b"DEALER", b"REQ", b"ROUTER")
 """Socket types that may speak to a ROUTER."""
-
-
-class Violation(Exception):
-    """A peer breaks the protocol or its bounds, and its connection has to be closed. The text is for the log."""
+_SEALED_MORE: Final = 0x01  # flags inside of a MESSAGE; libzmq sends PINGs in one, too
+_SEALED_COMMAND: Final = 0x02
+_SEAL: Final = 33  # bytes of a MESSAGE besides its content: name, nonce, authenticator, flags
+_NOT_ADMITTED: Final = b"\x05ERROR\x03400"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class Incoming:
 
 class Peer:
     """One peer's side of a connection. send: called with what has to leave at once. bounds: asked at each message.
-    take: asked for room in bytes for a frame, before any of it is kept; False: there is none now.
+    take: asked for room in bytes for a frame, before any of it is kept; False: there is none now. session: with CURVE.
 
     What has come is looked at one message or command at a time, by `next`, so that a peer with many small ones takes
     neither much memory nor the loop.
@@ -79,10 +93,12 @@ class Peer:
         "_keeps",
         "_kept",
         "_limits",
+        "_lost",
         "_missing",
         "_open",
         "_part",
         "_send",
+        "_session",
         "_take",
         "held",
         "pending",
@@ -91,7 +107,11 @@ class Peer:
     )
 
     def __init__(
-        self, bounds: Callable[[], Bounds], send: Callable[[bytes], None], take: Callable[[int], bool]
+        self,
+        bounds: Callable[[], Bounds],
+        send: Callable[[bytes], None],
+        take: Callable[[int], bool],
+        session: Session | None = None,
     ) -> None:
         self.ready = False
         self.pending = False
@@ -100,6 +120,8 @@ class Peer:
         self._bounds = bounds
         self._send = send
         self._take = take
+        self._session = session
+        self._lost = False  # a sealed frame was not kept, so it is unknown where the next message begins
         self._greeted = False
         self._delimited = False  # REQ puts an empty frame in front of its messages, and expects one
         self._data = b""  # what has come
@@ -114,7 +136,7 @@ class Peer:
         self._kept = 0
         self._discarded = 0
         self._crowded = False  # whether frames of this message are not kept for want of room
-        send(GREETING)
+        send(GREETING if session is None else CURVE_GREETING)
 
     @property
     def begun(self) -> bool:
@@ -122,13 +144,22 @@ class Peer:
 
     def encode(self, frames: Sequence[bytes]) -> bytes:
         """A multipart message of at least one frame, as bytes for this peer."""
+        if self._session is not None:
+            return self._sealed(self._session, frames)
         parts = [b"\x01\x00"] if self._delimited else []
         last = len(frames) - 1
         for place, frame in enumerate(frames):
             size = len(frame)
             more = place < last
-            parts.append(bytes((more, size)) if size < 256 else bytes((more | _LONG,)) + size.to_bytes(8))
+            parts.append(bytes((more, size)) if size < 256 else bytes((more | LONG,)) + size.to_bytes(8))
             parts.append(frame)
+        return b"".join(parts)
+
+    def _sealed(self, session: Session, frames: Sequence[bytes]) -> bytes:
+        """Each frame as a MESSAGE, which is a frame of its own: as libzmq sends it, without flags outside."""
+        parts = [framed(0, session.seal(_SEALED_MORE, b""))] if self._delimited else []
+        last = len(frames) - 1
+        parts += [framed(0, session.seal(int(place < last), frame)) for place, frame in enumerate(frames)]
         return b"".join(parts)
 
     def missing(self) -> memoryview | None:
@@ -157,12 +188,13 @@ class Peer:
         """The next message; None if a command came, or more has to come (`pending` is False). Raises Violation."""
         data, at, end = self._data, self._at, len(self._data)
         if not self._greeted:
-            _check_greeting(data)
+            check_greeting(data, NULL if self._session is None else CURVE)
             if end < len(GREETING):
                 self.pending = False
                 return None
             self._greeted = True
-            self._send(_READY)
+            if self._session is None:
+                self._send(_READY)
             at = len(GREETING)
         while True:
             if self._open:
@@ -181,7 +213,7 @@ class Peer:
                 if at == end:
                     break
                 flags = data[at]
-                start = at + (9 if flags & _LONG else 2)
+                start = at + (9 if flags & LONG else 2)
                 if end < start:
                     break
                 size = int.from_bytes(data[at + 1 : start])
@@ -195,7 +227,9 @@ class Peer:
                     continue
                 at += size
                 body = data[start:at] if self._keeps else b""
-            if self._flags & _COMMAND:
+            if self._session is not None and self.ready:
+                body = self._opened(self._session, body)
+            if self._flags & COMMAND:
                 self._looked_at(data, at)
                 self._obey(body)
                 return None
@@ -234,7 +268,14 @@ class Peer:
         self._keeps = True
         if flags & _RESERVED:
             raise Violation(f"a frame with the flags {flags:#04x}")
-        if flags & _COMMAND:
+        if self._session is not None and self.ready:
+            if self._lost:
+                raise Refused("a message that could not be read to its end")
+            if flags & _MORE or size < _SEAL:
+                raise Violation(f"a sealed frame with the flags {flags:#04x} and {size} bytes")
+            self._flags = flags = 0  # whether it is a command, and more follows, is inside
+            size -= _SEAL
+        if flags & COMMAND:
             if size > _LONGEST_COMMAND or flags & _MORE:
                 raise Violation(f"a command of {size} bytes")
             return True
@@ -263,53 +304,60 @@ class Peer:
             self._kept += size
         return True
 
+    def _opened(self, session: Session, body: bytes) -> bytes:
+        """The content of a sealed frame. One that was not kept counts as the last of its message, and nothing more is
+        read after it. Raises Violation."""
+        if not self._keeps:
+            self._lost = True
+            return b""
+        flags, content = session.open(body)
+        if flags & _SEALED_COMMAND:
+            if flags != _SEALED_COMMAND or len(content) > _LONGEST_COMMAND:
+                raise Violation(f"a sealed command of {len(content)} bytes")
+            self._flags = COMMAND
+            self._kept -= len(content)
+        elif flags & ~_SEALED_MORE:
+            raise Violation(f"a MESSAGE with the flags {flags:#04x}")
+        else:
+            self._flags = _MORE if flags else 0
+        return content
+
+    def _shake_hands(self, session: Session, body: bytes) -> None:
+        """A command of CURVE's handshake. Raises Violation."""
+        try:
+            answer = session.command(body)
+        except Refused:
+            self._send(framed(COMMAND, _NOT_ADMITTED))
+            raise
+        if session.ready:
+            self._join(session.metadata)
+        self._send(framed(COMMAND, answer))
+
+    def _join(self, metadata: bytes) -> None:
+        """The peer has said what it is. Raises Violation."""
+        kind = properties(metadata).get(b"socket-type", b"")
+        if kind not in _PEERS:
+            raise Violation(f"a socket of the type {kind[:16]!r}")
+        self._delimited = kind == b"REQ"
+        self.ready = True
+
     def _obey(self, body: bytes) -> None:
         """A command. Those of other socket types are ignored. Raises Violation."""
+        if self._session is not None and not self.ready:
+            self._shake_hands(self._session, body)
+            return
         length = body[0] if body else 0
         name, data = body[1 : 1 + length], body[1 + length :]
         if not self.ready:
             if name != b"READY":
                 raise Violation(f"the command {name[:16]!r} before READY")
-            kind = _properties(data).get(b"socket-type", b"")
-            if kind not in _PEERS:
-                raise Violation(f"a socket of the type {kind[:16]!r}")
-            self._delimited = kind == b"REQ"
-            self.ready = True
+            self._join(data)
         elif name == b"PING":
             # Two bytes of a time to live, which concerns who asks, and a context to be returned.
-            self._send(_command(b"PONG", data[2 : 2 + _LONGEST_CONTEXT]))
+            pong = b"\x04PONG" + data[2 : 2 + _LONGEST_CONTEXT]
+            if self._session is not None:
+                self._send(framed(0, self._session.seal(_SEALED_COMMAND, pong)))
+            else:
+                self._send(framed(COMMAND, pong))
         elif name == b"ERROR":
             raise Violation("the peer reported an error")
-
-
-def _check_greeting(data: bytes) -> None:
-    """As far as it has come: a peer may send the rest only when it knows our version. Raises Violation."""
-    if data[:1] != b"\xff" or (len(data) > 9 and data[9] != 0x7F):
-        raise Violation("no ZMTP greeting")
-    if len(data) > 10 and data[10] < 3:
-        raise Violation(f"ZMTP {data[10]}, older than 3.0")
-    if len(data) >= 32 and data[12:32] != _MECHANISM:
-        raise Violation(f"the security mechanism {data[12:32].rstrip(bytes(1))!r}; only NULL is supported")
-
-
-def _properties(data: bytes) -> dict[bytes, bytes]:
-    """The properties of READY, their names in lower case. Raises Violation."""
-    found: dict[bytes, bytes] = {}
-    at = 0
-    while at < len(data):
-        name = data[at + 1 : at + 1 + data[at]]
-        at += 1 + data[at]
-        value_at = at + 4
-        at = value_at + int.from_bytes(data[at:value_at])
-        if not name or at > len(data) or value_at > len(data):
-            raise Violation("READY with broken properties")
-        found[name.lower()] = data[value_at:at]
-    return found
-
-
-def _command(name: bytes, data: bytes) -> bytes:
-    body = bytes((len(name),)) + name + data
-    return bytes((_COMMAND, len(body))) + body
-
-
-_READY: Final = _command(b"READY", b"\x0bSocket-Type\0\0\0\x06ROUTER\x08Identity\0\0\0\0")

@@ -1,4 +1,4 @@
-"""A client's connection over a UNIX socket, read and written in the router's loop.
+"""A client's connection over a UNIX socket or TCP, read and written in the router's loop.
 
 Owns: the bytes of one connection, in both directions, within bounds.
 Must never: know what a message means, or read on while its user has taken its share of the room.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from meshd.core.caller import Peer
+from meshd.core.caller import Caller
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import UNREAD, Connection
 from meshd.gateway.frontends.shares.room import Room
@@ -36,25 +36,31 @@ class Receiver(Protocol):
     def gone(self, connection: Connection, why: str) -> None:
         """Nothing more comes, and nothing can be sent."""
 
+    def refused(self, connection: Connection, why: str) -> None:
+        """Nothing more is read; what was sent, and is still to be answered, can be sent."""
+
 
 class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
-    """bounds: of its next message. fits: whether there is room for so many bytes of its user."""
+    """bounds: of its next message. fits: whether there is room for so many bytes of its user. secure: makes its session
+    of CURVE; None: it has none."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        caller: Peer,
+        caller: Caller,
         receiver: Receiver,
         turns: Turns,
         room: Room,
         bounds: Callable[[Connection], zmtp.Bounds],
         fits: Callable[[Connection, int], bool],
+        secure: Callable[[Connection], zmtp.Session] | None = None,
     ) -> None:
         Connection.__init__(self, caller)
         SocketConnection.__init__(self, loop, caller.shares_as, turns, room)
         self._receiver = receiver
         self._bounds = bounds
         self._has_room = fits
+        self._secure = secure
         self._direct = False  # what is read now goes into a message
         self._peer: zmtp.Peer
 
@@ -62,7 +68,8 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take)
+        session = None if self._secure is None else self._secure(self)
+        self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take, session)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         found = self._peer.missing()
@@ -99,6 +106,12 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
             return UNREAD
         return ""
 
+    def count_as(self, caller: Caller) -> None:
+        held, user = self._peer.held + self._unread, caller.shares_as
+        self._room.take(user, held)
+        self._room.give(self.user, held)
+        self.caller, self.user = caller, user
+
     def reads(self) -> bool:
         before = self._unread
         if before and self._transport is not None:
@@ -128,6 +141,9 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         if self._looks:
             try:
                 message = self._peer.next()
+            except zmtp.Refused as refused:
+                self.stop_receiving()
+                self._receiver.refused(self, str(refused))
             except zmtp.Violation as violation:
                 self.abort()
                 self._receiver.gone(self, f"it broke the protocol: {violation}")
@@ -174,7 +190,8 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         self._proceed()
 
     def _reply(self, data: bytes) -> None:
-        """What the protocol itself sends."""
+        """What the protocol itself sends, after what was sealed before: messages of CURVE are numbered."""
+        self._write()
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.write(data)
