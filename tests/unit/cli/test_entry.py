@@ -14,7 +14,7 @@ BUILT = {
     "apps", "batch", "catalogue", "connect",
     "budget", "chat", "clients", "config", "connectors", "dashboard", "discover", "doctor", "drain", "embed", "events",
     "explain", "image", "import", "model", "models", "parse", "pools", "probe", "providers", "pull", "reload",
-    "report", "requests",
+    "report", "requests", "curve",
     "rotate", "search", "secrets", "service", "speak", "state", "stats", "status", "token", "top", "transcribe",
     "translate",
 }  # fmt: skip
