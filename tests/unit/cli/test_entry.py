@@ -37,6 +37,7 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             "model": ["activate", "deactivate"],
             "config": ["show", "validate", "schema", "convert", "init"],
             "token": ["create"],
+            "curve": ["create", "daemon"],
             "secrets": ["list", "get", "set", "delete", "import", "rotate"],
             "service": ["install", "uninstall", "status"],
             "batch": ["submit", "status", "cancel"],

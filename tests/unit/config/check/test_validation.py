@@ -156,7 +156,6 @@ def test_aliases_and_prefixes() -> None:
     "section",
     [
         {"providers": house(connection_pool={"http2": True})},
-        {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},
     ],
 )
 def test_what_is_not_built_is_refused(section: dict[str, Any]) -> None:

@@ -54,7 +54,6 @@ def test_the_json_schema_knows_units_and_short_forms() -> None:
     assert "config" in definitions["PoolConfig"]["properties"]
     assert definitions["PoolConfig"]["additionalProperties"] is False
     assert {"type": "string"} in definitions["LoggingSinks"]["anyOf"]
-    assert definitions["DaemonConfig"]["properties"]["listen"]["deprecated"] is True
     assert "shown_default" not in json.dumps(schema)
 
 
