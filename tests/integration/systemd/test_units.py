@@ -30,6 +30,16 @@ def test_verify(scope: str, folder: Path, tmp_path: Path) -> None:
     assert (done.returncode, ours) == (0, [])
 
 
+def test_the_units_that_docs_spend_shows(tmp_path: Path) -> None:
+    page = (UNITS.parent / "docs/spend.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"```ini\n# (mesh-report\.\w+)\n(.*?)```", page, re.DOTALL))
+    assert {*shown} == {"mesh-report.service", "mesh-report.timer"}
+    for name, text in shown.items():
+        (tmp_path / name).write_text(text)
+    done = analyze("--user", "verify", *(str(tmp_path / name) for name in shown), runtime=tmp_path)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "mesh-report" in line]) == (0, [])
+
+
 def test_exposure_of_the_system_service(tmp_path: Path) -> None:
     done = analyze(
         "security", "--offline=true", "--no-pager", "--threshold=15", str(UNITS / "meshd.service"), runtime=tmp_path
