@@ -128,3 +128,14 @@ def test_promtool_accepts_what_is_served(prometheus: str) -> None:
 
 def test_promtool_accepts_the_rules() -> None:
     subprocess.run(["promtool", "check", "rules", RULES], check=True, capture_output=True, timeout=WAIT)
+
+
+def test_promtool_accepts_the_example(tmp_path: Path) -> None:
+    page = (DOCS.parent / "observability.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(# prometheus.yml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "token").write_text(TOKEN)
+    file = tmp_path / "prometheus.yml"
+    file.write_text(example.replace("/etc/prometheus/meshd.token", str(tmp_path / "token")))
+    command = ["promtool", "check", "config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT, check=False)
+    assert done.returncode == 0, done.stderr
