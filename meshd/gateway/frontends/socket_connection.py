@@ -128,7 +128,8 @@ class SocketConnection(ABC):
         if not self._queued:
             self._queued = True
             self._turns.ready(self.user, self._take_turn)
-            self._read_or_pause()
+            if self._queued:  # else its turn has come, and has ended with this
+                self._read_or_pause()
 
     def _read_or_pause(self) -> None:
         transport = self._transport
