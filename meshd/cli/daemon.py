@@ -147,12 +147,14 @@ def _tell_wait(over: threading.Event, what: str) -> None:
 
 def paths() -> list[str]:
     """Where clients look for a daemon."""
-    from modelmesh import DaemonUnavailableError, discovery
+    from modelmesh import ConfigurationError, DaemonUnavailableError, discovery
 
     try:
         found = discovery.find(settings.socket)
     except DaemonUnavailableError as error:
         return [str(path) for path in error.extra.get("paths", ())]
+    except ConfigurationError:  # another machine's, without its keys
+        return []
     return [found.removeprefix("ipc://")]
 
 
@@ -196,7 +198,7 @@ def report(error: Exception) -> int:
 def no_daemon(message: str, paths: list[Any], permitted: bool, left_out: Mapping[str, str] | None = None) -> list[str]:
     from modelmesh.discovery import how_to_start, services
 
-    if not permitted or not paths:
+    if not permitted or not paths or str(paths[0]).startswith("tcp://"):
         return message.split("\n")
     for path in map(str, paths):
         if (holder := held_by(path)) is not None:  # another daemon could not start there

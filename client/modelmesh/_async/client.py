@@ -36,9 +36,11 @@ class AsyncOpenAIClient(BaseClient):
     `OpenAIClient` may be shared by threads, and used after a fork. `AsyncOpenAIClient` is for asyncio and uvloop, and
     may be used from several loops, in different threads or one after the other.
 
-    socket: path or `ipc://` address of the daemon; found automatically if None. timeout: seconds a call may take,
-    including retries and a restart of the daemon, and then each chunk of a stream. app: a label for the daemon's log.
-    drain_slack: seconds that a call waits for the next daemon after the time that a draining one took for itself.
+    socket: path, or `ipc://` or `tcp://` address of the daemon; found if None. timeout: seconds a call may
+    take, including retries and a restart of the daemon, and then each chunk of a stream. app: a label for the daemon's
+    log. drain_slack: seconds that a call waits for the next daemon after the time that a draining one took for itself.
+    curve_server_key, curve_secret_key: at a `tcp://` address of another machine, the daemon's public key and this
+    client's secret one; else `MESH_CURVE_SERVER_KEY` and `MESH_CURVE_SECRET_KEY`, or these names in `client.toml`.
     Other arguments of the OpenAI SDK's client (`api_key`, `base_url`, …) are accepted, with a warning that they have no
     effect.
 

@@ -56,12 +56,14 @@ def of_tcp(connected: socket.socket) -> Peer:
 
 def network_of(connected: socket.socket) -> str:
     """Where the other end of a TCP connection is: its address, or its network of 64 bits in IPv6, in which one machine
-    may have every address. "" if it is closed already."""
+    may have every address; an address of IPv4 also where the listener speaks both. "" if it is closed already."""
     try:
         host = ip_address(connected.getpeername()[0].partition("%")[0])
     except OSError:
         return ""
-    return str(host if host.version == 4 else ip_network((host, 64), strict=False))
+    if host.version == 4 or host.ipv4_mapped is not None:
+        return str(host if host.version == 4 else host.ipv4_mapped)
+    return str(ip_network((host, 64), strict=False))
 
 
 def of_socket(connected: socket.socket) -> Peer:

@@ -1,11 +1,11 @@
-// As relay.py, with npm's `zeromq`: node relay.js ADDRESS TYPE [OPTION=NUMBER …]. Options are properties of its sockets.
+// As relay.py, with npm's `zeromq`: node relay.js ADDRESS TYPE [OPTION=VALUE …]. Options are properties of its sockets.
 const zmq = require("zeromq");
 
 const [address, kind, ...options] = process.argv.slice(2);
 const socket = new { DEALER: zmq.Dealer, REQ: zmq.Request }[kind]({ linger: 0 });
 for (const option of options) {
-  const [name, value] = option.split("=");
-  socket[name] = Number(value);
+  const name = option.split("=", 1)[0], value = option.slice(name.length + 1);
+  socket[name] = /^-?[0-9]+$/.test(value) ? Number(value) : value;
 }
 socket.connect(address);
 

@@ -1,6 +1,6 @@
 """A socket of the pyzmq that runs this: messages of standard input go out, those that come in go to standard output.
 
-python relay.py ADDRESS TYPE [OPTION=NUMBER …]. It has to run with any pyzmq, so it imports nothing else.
+python relay.py ADDRESS TYPE [OPTION=VALUE …]. It has to run with any pyzmq, so it imports nothing else.
 A message is its number of frames, and each as its length and bytes; numbers have 4 bytes, the most significant first.
 """
 
@@ -49,6 +49,6 @@ if __name__ == "__main__":
     made.setsockopt(zmq.LINGER, 0)
     for option in options:
         name, _, value = option.partition("=")
-        made.setsockopt(getattr(zmq, name), int(value))
+        made.setsockopt(getattr(zmq, name), int(value) if value.lstrip("-").isdecimal() else value.encode())
     made.connect(address)
     relay(made)

@@ -14,18 +14,25 @@ from tests.support.waiting import WAIT
 HERE = Path(__file__).parent
 LIBRARIES = {"pyzmq-oldest": ("SNDHWM", "RCVHWM"), "zeromq-js": ("sendHighWaterMark", "receiveHighWaterMark")}
 """Of `packages.toml`, and what each calls the options."""
+KEYS = {
+    "pyzmq-oldest": ("CURVE_SERVERKEY", "CURVE_PUBLICKEY", "CURVE_SECRETKEY"),
+    "zeromq-js": ("curveServerKey", "curvePublicKey", "curveSecretKey"),
+}
 
 
 class Relayed:
-    """As much of a zmq socket as `Line` uses. hwm: of both directions, or 0."""
+    """As much of a zmq socket as `Line` uses. path: or a `tcp://` address. hwm: of both directions, or 0. keys: of
+    CURVE, as `KEYS` lists them."""
 
-    def __init__(self, library: str, path: Any, kind: str, hwm: int) -> None:
+    def __init__(self, library: str, path: Any, kind: str, hwm: int, keys: tuple[str, ...] = ()) -> None:
         place = directory(library)
         javascript = library == "zeromq-js"
         program = ["node", HERE / "relay.js"] if javascript else [place / "bin" / "python", HERE / "relay.py"]
         options = [f"{name}={hwm}" for name in LIBRARIES[library]]
+        options += [f"{name}={key}" for name, key in zip(KEYS[library], keys, strict=False)]
+        address = path if str(path).startswith("tcp://") else f"ipc://{path}"
         self._process = subprocess.Popen(
-            [*program, f"ipc://{path}", kind, *options],
+            [*program, address, kind, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"NODE_PATH": str(place / "node_modules"), "PATH": "/usr/local/bin:/usr/bin:/bin"},

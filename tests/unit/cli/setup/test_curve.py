@@ -53,3 +53,13 @@ def test_a_certificate_of_zeromqs_own_tools_is_read(tmp_path: Path) -> None:
     _, secret = load_certificate(secret_file)
     assert secret is not None
     assert daemon_key(CurveConfig(secret_key_file=secret_file)) == decode_key(secret.decode())
+
+
+def test_where_another_machine_does_not_answer_no_start_is_advised() -> None:
+    from meshd.cli.daemon import no_daemon
+    from modelmesh import discovery
+
+    error = discovery.unavailable("tcp://192.0.2.1:7411", "nothing listens")
+    lines = no_daemon(str(error), list(error.extra["paths"]), True)
+    assert lines[0] == "No daemon answers at tcp://192.0.2.1:7411; check the address and the keys."
+    assert not any("start" in line for line in lines)

@@ -12,7 +12,7 @@ import tempfile
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.gateway.frontends.peer_identity import of_socket, ourselves, user_of
+from meshd.gateway.frontends.peer_identity import network_of, of_socket, ourselves, user_of
 from meshd.host.process import processes
 
 
@@ -187,3 +187,13 @@ def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
     users.user_name.cache_clear()
     assert [Peer(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
     users.user_name.cache_clear()
+
+
+@pytest.mark.parametrize("listens", [("127.0.0.1", socket.AF_INET), ("::", socket.AF_INET6)])
+def test_a_machine_with_ipv4_is_a_network_of_its_own_also_where_both_are_listened_for(listens):
+    host, family = listens
+    with socket.socket(family) as listening:
+        listening.bind((host, 0))
+        listening.listen()
+        with socket.create_connection(("127.0.0.1", listening.getsockname()[1])), listening.accept()[0] as accepted:
+            assert network_of(accepted) == "127.0.0.1"

@@ -228,6 +228,24 @@ def test_whatever_comes_instead_is_a_violation_or_nothing(data: bytes, welcomed:
     assert not made.peer.ready
 
 
+@given(some.lists(some.integers(0, 5), max_size=12), some.integers(0, 10_000))
+def test_frames_that_are_left_out_repeated_or_swapped_are_no_new_messages(order: list[int], cut: int) -> None:
+    """Who changes the stream can end it, and can leave out what comes; never repeat it or put it in another order."""
+    made = Connection().join()
+    sealed = [on_the_wire(made.client.seal(bytes((number,)) * 9)) for number in range(6)]
+    stream = b"".join(sealed[place] for place in order)
+    got: list[int] = []
+    with contextlib.suppress(Violation):
+        for data in (stream[:cut], stream[cut:]):
+            made.peer.receive(data)
+            while made.peer.pending:
+                if (each := made.peer.next()) is not None:
+                    got.append(each.frames[0][0])
+    assert got == sorted(set(got))
+    rises = next((at for at in range(1, len(order)) if order[at] <= order[at - 1]), len(order))
+    assert got == order[:rises]
+
+
 def test_a_ping_is_sealed_as_its_answer_is() -> None:
     made = Connection().join()
     before = len(made.sent)
