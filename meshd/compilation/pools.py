@@ -7,11 +7,11 @@ Must never: look at live state; what is preferred or possible now is decided per
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from meshd.config import MeshConfig
 from meshd.config.schema import PoolConfig
 from meshd.operations.known import answered
-from meshd.routing.select.expression import compile_selection
 from meshd.routing.select.require import unmet
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
 from meshd.routing.table.policies import (
@@ -24,6 +24,9 @@ from meshd.routing.table.policies import (
     StreamPolicy,
 )
 from meshd.routing.table.specs import ModelSpec, PoolSpec
+
+if TYPE_CHECKING:
+    from meshd.routing.select.expression import Selection
 
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
@@ -67,6 +70,12 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
             yield PoolSpec(name=name, capability=node, members=members, configured=False)
 
 
+def _selection(text: str) -> Selection:
+    from meshd.routing.select.expression import compile_selection
+
+    return compile_selection(text)
+
+
 def _configured_pool(
     name: str, pool: PoolConfig, node: str, matched: list[ModelSpec], models: Mapping[str, ModelSpec]
 ) -> PoolSpec:
@@ -80,7 +89,7 @@ def _configured_pool(
     )
     if pool.require:
         kept = {id: None for id in kept if unmet(pool.require, models[id]) is None}
-    selection = compile_selection(pool.select) if pool.select else None
+    selection = _selection(pool.select) if pool.select else None
     if selection is not None and not selection.live:
         scores = {id: score for id in kept if (score := selection.score(models[id])) is not None}
         kept = dict.fromkeys(sorted(scores, key=lambda id: -scores[id]))

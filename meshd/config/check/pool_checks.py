@@ -15,7 +15,6 @@ from meshd.config.schema_walk import Report
 from meshd.core.text.key_path import Path
 from meshd.routing.decision.stages.maintenance import parse_maintenance
 from meshd.routing.select.attributes import SelectionError
-from meshd.routing.select.expression import compile_selection
 from meshd.routing.select.require import conditions
 from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.wording import likeliest
@@ -42,6 +41,8 @@ class RuleChecks:
 
     def _check_select(self, at: Path, text: Any) -> None:
         if isinstance(text, str):
+            from meshd.routing.select.expression import compile_selection
+
             try:
                 compile_selection(text)
             except SelectionError as error:

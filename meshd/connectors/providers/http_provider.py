@@ -43,7 +43,6 @@ from meshd.connectors.providers.model_pages import MAX_LIST, all_models
 from meshd.connectors.providers.passing import forward
 from meshd.connectors.providers.traced import sent
 from meshd.formats.errors.not_answers import Broken
-from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
@@ -365,6 +364,8 @@ class HttpProvider(Provider):
         self._spoken = True
         if 200 <= response.status < 300:
             return response
+        from meshd.formats.errors.response_failures import failure_from_response  # at the first failure
+
         said = b""
         stream = UpstreamBody(response)
         try:

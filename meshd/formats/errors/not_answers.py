@@ -1,12 +1,11 @@
 """What may come with a good status where an answer or an event is due.
 
-Owns: which failure of a provider it is. Must never: know how a format writes it (each one's `wire.py` and `answer.py`
-do).
+Owns: which failure of a provider it is. What reads the words of errors is imported at the first of them.
+Must never: know how a format writes it (each one's `wire.py` and `answer.py` do).
 """
 
 from __future__ import annotations
 
-from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 
 
@@ -20,6 +19,8 @@ class Broken(NotAnAnswer, ValueError):
     """Not JSON, or not an object."""
 
     def failure(self, body: bytes, host: str, url: str) -> ProviderFailure:
+        from meshd.formats.errors.response_failures import failure_from_no_answer
+
         return failure_from_no_answer(url, body)
 
 
@@ -34,6 +35,8 @@ class ErrorInside(NotAnAnswer):
         self.said = said
 
     def failure(self, body: bytes = b"", host: str = "", url: str = "") -> ProviderFailure:
+        from meshd.formats.errors.response_failures import failure_from_error_object
+
         return failure_from_error_object(self.error, self.usage, self.said)
 
 

@@ -17,7 +17,6 @@ import msgspec
 
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, NotAnAnswer, NotAnEvent
-from meshd.formats.errors.response_failures import failure_from_error_object
 from meshd.formats.sse import BLANK, BrokenFraming, EventParser, EventTooLarge, ServerEvent, Splitter, begins_as_events
 from meshd.formats.stream.stream_clock import Clock, Silence
 from meshd.host import clock
@@ -269,7 +268,7 @@ class EventReader:
         if data[:1] == b"{" and not told:
             return self.read_object(data, name, bare)
         if told or self._of_words(data, name, bare):
-            self._failure = failure_from_error_object(_plain(data))
+            self._failure = ErrorInside(_plain(data)).failure()
         elif name and error_answers.is_done(name):
             self._end(done=True)
         return None

@@ -59,6 +59,7 @@ OURS |= {
     "meshd.connectors.providers.managed.provider",
     "meshd.formats.batches.protocol",
     "meshd.formats.bridge",
+    "meshd.formats.errors.response_failures",
     "meshd.formats.ollama.answer",
     "meshd.gateway.batches.batch_run",
     "meshd.gateway.batches.passed.prepared",
@@ -70,6 +71,7 @@ OURS |= {
     "meshd.gateway.control.explain",
     "meshd.gateway.control.passthrough.handler",
     "meshd.manual",
+    "meshd.routing.select.expression",
     "meshd.services.seam",
 }
 

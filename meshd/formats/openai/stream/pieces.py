@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import Broken
-from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
+from meshd.formats.errors.not_answers import Broken, ErrorInside
 from meshd.formats.openai import wire
 from meshd.formats.protocol import Address, Opened
 from meshd.formats.stream.stream_clock import Clock, Silence
@@ -83,11 +82,11 @@ class PieceReader:
         document = _object(body)
         if document is not None:
             if error_answers.is_error(document):
-                raise failure_from_error_object(lenient.plain(document))
+                raise ErrorInside(lenient.plain(document)).failure()
             raise self._bad(f"answered {self._content_type} where a file was due", body)
         if self._content_type.startswith(_UNKNOWN) and body[:1] != b"<":
             return body
-        raise failure_from_no_answer(self._address.url, body)
+        raise Broken().failure(body, self._address.host, self._address.url)
 
     async def _read(self) -> bytes:
         call = self._call
