@@ -12,6 +12,7 @@ import functools
 import itertools
 import logging
 import os
+import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -74,6 +75,7 @@ class ModelMesh:
         self._state_dir = state_dir
         self._runtime_dir = runtime_dir
         self._on_reload = on_reload
+        self._private: tempfile.TemporaryDirectory[str] | None = None  # for what is kept in memory only
         self._directory = Directory()
         self._registry: ConnectorRegistry = default_registry()
         self.supervisor: Supervisor | None = None
@@ -145,9 +147,11 @@ class ModelMesh:
 
         source.peek()[0].require_valid(self._registry)
         directories = Directories(str(self._runtime_dir or ""), str(data_dir()))
-        private = None if self._sockets else Path(directories.runtime) / "state"
         self.supervisor = Supervisor(self._directory)
         self.supervisor.launch()
+        if not self._sockets:
+            self._private = tempfile.TemporaryDirectory(prefix="modelmesh-", ignore_cleanup_errors=True)
+        private = Path(self._private.name) / "state" if self._private is not None else None
         self._ward(
             "telemetry",
             lambda: TelemetryActor(
@@ -200,6 +204,9 @@ class ModelMesh:
                     self._logs.disconnect()
                 self._stop(supervisor, name)
         _end(supervisor)
+        if self._private is not None:
+            self._private.cleanup()
+            self._private = None
         self._started.clear()
         for place in self._bound:  # libzmq does not remove the file
             if place.fd is None and place.address.startswith("ipc://"):

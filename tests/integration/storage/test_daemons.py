@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +120,28 @@ def test_days_that_begin_without_redis_are_divided(redis: Redis, daemons: list[D
     assert answered(two, 6) == 6
     until(lambda: all(spent(daemon) == pytest.approx(2.0) for daemon in (one, two)))
     assert [answered(one, 1), answered(two, 1)] == [0, 0]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(200)
+def test_a_redis_that_loses_its_last_writes(daemons: list[Daemon], tmp_path: Path) -> None:
+    """As when a replica takes over: both daemons had been granted more since."""
+    redis, kept = Redis(), tmp_path / "kept"
+    given = [config(redis, 150.0, node=name, prefix="lost") for name in ("one", "two")]
+    one, two = (started(daemons, tmp_path / each["storage"]["node"], each) for each in given)
+    with Load(one, pause=0.01) as first:
+        first.more(100)
+        with Load(two, pause=0.005) as second:
+            shutil.copytree(redis.directory / "appendonlydir", kept)
+            second.more(300)
+            redis.kill()
+            shutil.rmtree(redis.directory / "appendonlydir")
+            shutil.copytree(kept, redis.directory / "appendonlydir")
+            redis.start()
+            until(lambda: first.errors and second.errors, 120, "the budget is used up")
+    until(lambda: all(spent(daemon) == pytest.approx(150.0) for daemon in (one, two)))
+    assert first.answered + second.answered == 1500
+    redis.close()
 
 
 def test_two_daemons_of_one_name_are_not_both_started(redis: Redis, daemons: list[Daemon], tmp_path: Path) -> None:

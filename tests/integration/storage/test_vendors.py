@@ -102,6 +102,18 @@ def test_a_configuration_that_is_not_there_or_is_damaged(once: Once, kind: str, 
         ModelMesh.from_storage(kind, **settings)
 
 
+def test_a_mesh_that_keeps_its_state_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, here = tmp_path / "kept", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with stored("modelmesh.local-file.v1", {"path": str(kept)}) as storage:
+        storage.save("mesh.yaml", CONFIG)
+    meshes = [ModelMesh.from_storage("modelmesh.local-file.v1", path=str(kept)) for _ in range(2)]
+    for mesh in meshes:
+        mesh.shutdown()
+    assert list(here.iterdir()) == []
+
+
 def test_a_storage_that_cannot_be_asked(tmp_path: Path) -> None:
     nowhere = {
         "redis.redis.v1": {"url": "redis://:s3cret@127.0.0.1:1"},
