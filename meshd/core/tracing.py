@@ -52,8 +52,9 @@ class Sampling(msgspec.Struct, frozen=True):
         parent = headers.get("traceparent")
         given = _parent(parent) if parent else None
         if given is None:
-            trace_id = f"{getrandbits(128) or 1:032x}"
-            return Trace(trace_id, new_span_id(), sampled=self._takes(trace_id))
+            ids = f"{getrandbits(192):048x}"
+            trace_id, span_id = ids[:32], ids[32:]
+            return Trace(trace_id, span_id, sampled=self.ratio >= 1.0 or self._takes(trace_id))
         trace_id, parent_id, flag = given
         state = headers.get("tracestate", "")
         return Trace(

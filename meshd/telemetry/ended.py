@@ -1,61 +1,60 @@
 """What sinks are told of an ended request: spans, a record of the log, or all of it, to make both elsewhere.
 
 Owns: which of these each sink gets. Must never: tell anything that is not redacted.
+
+The whole of it is encoded here, at once: many small objects that live until a batch is sent would slow the allocations of
+the requests after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
 
 from meshd.core.events.content import Content
 from meshd.core.events.records import Outcome
 from meshd.host import clock
-from meshd.sdk.observability import SEVERITIES, Entry
+from meshd.sdk.observability import Entry
 from meshd.telemetry.carry_over import Kept
-from meshd.telemetry.otlp_out.batch import ENDED, Ended
-from meshd.telemetry.queue import fields_size
+from meshd.telemetry.metrics.names import Names
+from meshd.telemetry.otlp_out.batch import ENDED, Ended, encode
+from meshd.telemetry.queue import SinkQueue
 from meshd.telemetry.records import clean_outcome, request_entry, severity_of_request
-from meshd.telemetry.sinks import REQUESTS, TRACES, WholeRoute
+from meshd.telemetry.sinks import REQUESTS, TRACES
 from meshd.telemetry.spans import severity_of, trace_entry
 
-_BYTES, _BYTES_OF_ATTEMPT = 2000, 1000
-"""Of memory that an outcome takes, about, and an attempt with its calls."""
+logger = logging.getLogger("meshd.telemetry")
+_MORE = 400
+"""Bytes of memory that an entry takes besides what is encoded, about."""
 
 
 def tell_of(outcome: Outcome, content: Content | None, kept: Kept) -> None:
     """outcome: as it is, without its content."""
-    sinks, trace = kept.sinks, outcome.trace
+    sinks, trace, names = kept.sinks, outcome.trace, kept.metrics.names
     severity, of_record = severity_of(outcome), severity_of_request(outcome)
-    traced = trace is not None and trace.sampled
-    told = [each for each in sinks.whole if traced and SEVERITIES[severity] >= each.traced]
-    spans = traced and sinks.wants(TRACES, severity)
-    logged = [each for each in sinks.whole if SEVERITIES[of_record] >= each.logged]
-    record = sinks.wants(REQUESTS, of_record)
-    if (logged or record) and outcome.status == 200 and not kept.sampled():
-        logged, record = [], False
-    if not (told or spans or logged or record):
+    if trace is not None and not trace.sampled:
+        trace = None
+    spans, record = trace is not None and sinks.wants(TRACES, severity), sinks.wants(REQUESTS, of_record)
+    routes = sinks.whole_for(severity if trace is not None else "", of_record)
+    if (record or routes) and outcome.status == 200 and not kept.sampled():
+        record, routes = False, [(queue, traced, False) for queue, traced, _ in routes if traced]
+    if not (spans or record or routes):
         return
-    said = kept.content_attributes(content) if told or spans else {}
-    found = kept.content_fields(content) if logged or record else {}
+    said = kept.content_attributes(content) if content is not None and trace is not None else {}
+    found = kept.content_fields(content) if content is not None else {}
     outcome = clean_outcome(outcome, kept.redactor)
     if trace is not None and spans:
-        sinks.put(*trace_entry(outcome, trace, kept.metrics.names, clock.ahead(), said))
+        sinks.put(*trace_entry(outcome, trace, names, clock.ahead(), said))
     if record:
         sinks.put(request_entry(outcome, found))
-    for route in sinks.whole:
-        spans, record = route in told, route in logged
-        if spans or record:
-            _put(route, Ended(outcome, spans, record, said if spans else {}, found if record else {}), kept)
+    for queue, traced, logged in routes:
+        _put(queue, Ended(outcome, traced, logged, said if traced else {}, found if logged else {}), names)
 
 
-def _put(route: WholeRoute, ended: Ended, kept: Kept) -> None:
-    outcome = ended.outcome
-    size = _BYTES + _BYTES_OF_ATTEMPT * len(outcome.attempts) + len(outcome.error) + _contents(ended)
-    fields = {"ended": ended, "names": kept.metrics.names}
-    route.queue.put(Entry(ENDED, int(outcome.at * 1e9), severity_of(outcome), "", fields), size)
-
-
-def _contents(ended: Ended) -> int:
-    both: tuple[Mapping[str, Any], ...] = (ended.said, ended.content)
-    return sum(map(fields_size, both)) if ended.said or ended.content else 0
+def _put(queue: SinkQueue, ended: Ended, names: Names) -> None:
+    try:
+        encoded = encode(ended)
+    except (TypeError, ValueError, OverflowError) as error:
+        logger.warning("a request cannot be told to %s: %s", queue.name, error)
+        return
+    fields = {"ended": encoded, "names": names}
+    queue.put(Entry(ENDED, int(ended.outcome.at * 1e9), "info", "", fields), len(encoded) + _MORE)

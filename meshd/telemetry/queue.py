@@ -30,16 +30,16 @@ _EACH = 80  # bytes of a value in a map or a list, with its name
 
 def size_of(entry: Entry) -> int:
     """Bytes of memory that an entry takes, approximately."""
-    return _LEAST + len(entry.message) + fields_size(entry.fields)
+    return _LEAST + len(entry.message) + _size_of(entry.fields)
 
 
-def fields_size(value: Any) -> int:
+def _size_of(value: Any) -> int:
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):
-        return sum(map(fields_size, value.values())) + _EACH * len(value)
+        return sum(map(_size_of, value.values())) + _EACH * len(value)
     if isinstance(value, list | tuple):
-        return sum(map(fields_size, value)) + _EACH * len(value)
+        return sum(map(_size_of, value)) + _EACH * len(value)
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.events.records import Event, Outcome
+from meshd.core.events.records import Attempt, Event, Outcome
 from meshd.core.money import dollars
 from meshd.core.text.durations import format_duration
 from meshd.messages import LogWritten
@@ -49,16 +49,20 @@ def clean_event(event: Event, redactor: Redactor) -> Event:
 
 def clean_outcome(outcome: Outcome, redactor: Redactor) -> Outcome:
     """Without keys in what apps and providers wrote."""
-    changed: dict[str, Any] = {}
-    for name in ("asked", "label", "error"):
-        text = getattr(outcome, name)
-        if text and (clean := redactor.short(text)) != text:
-            changed[name] = clean
-    if any(each.message for each in outcome.attempts):
-        changed["attempts"] = tuple(
-            msgspec.structs.replace(each, message=redactor.text(each.message)) for each in outcome.attempts
-        )
-    return msgspec.structs.replace(outcome, **changed) if changed else outcome
+    asked, attempts = redactor.short(outcome.asked), outcome.attempts
+    for each in attempts:
+        if each.message:
+            attempts = tuple([_clean_attempt(each, redactor) for each in attempts])
+            break
+    label = redactor.short(outcome.label) if outcome.label else ""
+    error = redactor.text(outcome.error) if outcome.error else ""
+    if attempts is outcome.attempts and (asked, label, error) == (outcome.asked, outcome.label, outcome.error):
+        return outcome
+    return msgspec.structs.replace(outcome, asked=asked, label=label, error=error, attempts=attempts)
+
+
+def _clean_attempt(attempt: Attempt, redactor: Redactor) -> Attempt:
+    return msgspec.structs.replace(attempt, message=redactor.text(attempt.message))
 
 
 def severity_of_request(outcome: Outcome) -> str:

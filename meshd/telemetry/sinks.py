@@ -57,7 +57,7 @@ class Sinks:
         self._queues: dict[str, SinkQueue] = {}
         self._routes: dict[str, tuple[Route, ...]] = {}
         self._least: dict[str, int] = {}
-        self.whole: tuple[WholeRoute, ...] = ()
+        self._whole: tuple[WholeRoute, ...] = ()
         self._events: frozenset[str] = frozenset()
         self._stage: SinkQueue | None = None
 
@@ -103,7 +103,7 @@ class Sinks:
         }
         traces = {queue: traced for queue, cls in parts["tracing"] if cls.whole_requests}
         logs = {queue: _for_requests(cls, level) for queue, cls in parts["logging"] if self._is_whole(cls)}
-        self.whole = tuple(
+        self._whole = tuple(
             WholeRoute(queue, traces.get(queue, NEVER), logs.get(queue, NEVER)) for queue in traces | logs
         )
         self._events = frozenset(observability.routing.events)
@@ -118,6 +118,15 @@ class Sinks:
     def wants(self, stream: str, severity: str) -> bool:
         """Whether any sink takes such an entry."""
         return SEVERITIES.get(severity, 20) >= self._least.get(stream, NEVER)
+
+    def whole_for(self, severity: str, of_record: str) -> list[tuple[SinkQueue, bool, bool]]:
+        """The queues that get an ended request as a whole, and whether for its spans, and for its record. severity: of
+        its trace; "": it has none."""
+        if not self._whole:
+            return []
+        traced, logged = SEVERITIES.get(severity, 0), SEVERITIES[of_record]
+        found = [(each.queue, traced >= each.traced, logged >= each.logged) for each in self._whole]
+        return [each for each in found if each[1] or each[2]]
 
     def wants_event(self, type: str, severity: str) -> bool:
         return (not self._events or type in self._events) and self.wants(EVENTS, severity)
@@ -157,7 +166,7 @@ class Sinks:
         self._queues.clear()
         self._routes.clear()
         self._least.clear()
-        self.whole = ()
+        self._whole = ()
 
     def status(self) -> list[dict[str, Any]]:
         return [queue.status() for queue in self._queues.values()]

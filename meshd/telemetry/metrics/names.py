@@ -13,7 +13,7 @@ import msgspec
 from meshd.catalogue.known import read_data
 
 
-class Names(msgspec.Struct, frozen=True):
+class Names(msgspec.Struct, frozen=True, gc=False):
     """providers: entry → well-known name. models: id → the id that its provider knows."""
 
     providers: dict[str, str] = {}

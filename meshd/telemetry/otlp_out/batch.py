@@ -16,7 +16,9 @@ from meshd.sdk.observability import Entry
 from meshd.telemetry.metrics.names import Names
 
 ENDED = "ended"
-"""The stream of entries with an `Ended`."""
+"""The stream of entries with an encoded `Ended`, and the `Names` to show it with."""
+
+encode = msgspec.msgpack.Encoder().encode
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -19,7 +19,7 @@ from meshd.host import clock
 from meshd.host.plain_text import one_line
 from meshd.sdk.observability import Entry, NotNow, Sink
 from meshd.telemetry.metrics.names import Names
-from meshd.telemetry.otlp_out.batch import ENDED, Result, Told
+from meshd.telemetry.otlp_out.batch import ENDED, Result, Told, encode
 
 _CHILD = "meshd.telemetry.otlp_out.child"
 _ENVIRONMENT = [
@@ -29,7 +29,6 @@ _ENVIRONMENT = [
 ]
 _KINDS = 3  # requests for a batch: traces, logs, metrics
 _MORE = 5.0  # s that encoding may take
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class OtlpSink(Sink):
@@ -50,7 +49,7 @@ class OtlpSink(Sink):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Raises OSError if there is no such process."""
         self._within = _KINDS * 2 * float(settings.get("timeout") or 10.0) + _MORE
-        self._process = ChildProcess(_CHILD, environment=_ENVIRONMENT, first=_encode(dict(settings)))
+        self._process = ChildProcess(_CHILD, environment=_ENVIRONMENT, first=encode(dict(settings)))
         self._process.start()
         self._names = Names()
         self._dropped = 0
@@ -63,11 +62,11 @@ class OtlpSink(Sink):
         try:
             if entry.stream == ENDED:
                 self._names = entry.fields["names"]
-                self._ended.append(msgspec.Raw(_encode(entry.fields["ended"])))
+                self._ended.append(msgspec.Raw(entry.fields["ended"]))
             elif entry.stream == "metrics":
-                self._reading = msgspec.Raw(_encode(entry.fields["reading"]))
+                self._reading = msgspec.Raw(encode(entry.fields["reading"]))
             else:
-                self._entries.append(msgspec.Raw(_encode(entry)))
+                self._entries.append(msgspec.Raw(encode(entry)))
         except (TypeError, ValueError, OverflowError) as error:  # it would be the same later
             self._dropped += 1
             self._error = one_line(f"an entry cannot be sent: {error}")
@@ -80,7 +79,7 @@ class OtlpSink(Sink):
         self._ended, self._entries, self._reading = [], [], None
         self._process.start()
         try:
-            said = self._process.exchange(_encode(told), self._within)
+            said = self._process.exchange(encode(told), self._within)
             if said["error"]:  # the batch is not as it should be, and would not be later
                 result = Result(dropped=len(told.ended) + len(told.entries), refused=str(said["error"]))
             else:

@@ -5,6 +5,7 @@ Must never: wait longer than it was told, or give the process the daemon's keys.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -21,6 +22,8 @@ from meshd.connectors.providers.embedded.process import child_environment
 _STARTS_WITHIN = 60.0  # s
 _ENDS_WITHIN = 0.5  # s
 _READ_AT_ONCE = 64 * 1024
+_PIPE = 1024 * 1024
+"""Bytes that may lie in the pipe: each further wait for room takes the interpreter from requests."""
 _length = struct.Struct("!I").pack
 
 
@@ -61,6 +64,8 @@ class ChildProcess:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
+        with suppress(OSError):  # a limit of the machine
+            fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
         until = time.monotonic() + _STARTS_WITHIN
         try:
             if self._first:

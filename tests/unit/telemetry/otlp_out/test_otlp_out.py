@@ -18,7 +18,7 @@ from meshd.core.tracing import Trace
 from meshd.sdk.metrics import Family, Reading
 from meshd.sdk.observability import Entry, NotNow
 from meshd.telemetry.metrics.names import Names
-from meshd.telemetry.otlp_out.batch import ENDED, Ended
+from meshd.telemetry.otlp_out.batch import ENDED, Ended, encode
 from meshd.telemetry.otlp_out.exporter import seconds_of
 from meshd.telemetry.otlp_out.sink import OtlpSink
 from tests.support.otlp_receiver import Receiver, attributes
@@ -57,7 +57,7 @@ def ended(traced: bool = True, logged: bool = True, **changes: Any) -> Entry:
     said = {"gen_ai.input.messages": "[]"}
     names = Names({"p": "gcp.gemini"}, {"p.m": "gemini-3"})
     whole = Ended(outcome, traced, logged, said, {"prompt": "hello"})
-    return Entry(ENDED, 1, "info", "", {"ended": whole, "names": names})
+    return Entry(ENDED, 1, "info", "", {"ended": encode(whole), "names": names})
 
 
 def line(text: str = "a line") -> Entry:
