@@ -141,6 +141,7 @@ class TelemetryActor(MeshActor):
 
     def requests_ended(self, message: messages.RequestsEnded) -> None:
         kept, now = self._kept, self._now()
+        ended = []
         for outcome in message.outcomes:
             kept.statistics.record(outcome, now)
             kept.once.served(outcome)
@@ -150,7 +151,8 @@ class TelemetryActor(MeshActor):
             if content is not None:
                 outcome = msgspec.structs.replace(outcome, content=None)
             kept.requests.add(outcome)
-            tell_of(outcome, content, kept)
+            ended.append((outcome, content))
+        tell_of(ended, kept)
 
     def outside_used(self, message: messages.OutsideUsed) -> None:
         kept, now = self._kept, self._now()

@@ -12,6 +12,7 @@ from random import getrandbits
 
 import msgspec
 
+from meshd.host import clock
 from meshd.sdk.calls.tracing import CallTrace, new_span_id
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
@@ -45,7 +46,7 @@ class Sampling(msgspec.Struct, frozen=True):
         sent_on = provider in self.sent_on or "*" in self.sent_on
         if not (trace.sampled or sent_on):
             return None
-        return CallTrace(trace.trace_id, trace.state, sampled=trace.sampled, sent_on=sent_on)
+        return CallTrace(trace.trace_id, trace.state, trace.sampled, sent_on, new_span_id(), clock.now())
 
     def begin(self, headers: Mapping[str, str]) -> Trace:
         """headers: the app's, by lower-case name."""

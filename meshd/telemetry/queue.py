@@ -11,8 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from meshd.sdk.observability import Entry, NotNow, Sink
 
@@ -43,6 +43,22 @@ def _size_of(value: Any) -> int:
     return 0
 
 
+class _Waiting(NamedTuple):
+    """size: bytes. stands_for: so many entries."""
+
+    entry: Entry
+    size: int
+    stands_for: int
+
+
+def _size(entries: Iterable[_Waiting]) -> int:
+    return sum(each.size for each in entries)
+
+
+def _count(entries: Iterable[_Waiting]) -> int:
+    return sum(each.stands_for for each in entries)
+
+
 class SinkQueue:
     """make: creates the sink, in the sink's thread (it may open files). limit: bytes. linger: seconds that entries
     wait for others, unless there are enough for a batch. on_trouble: called once per
@@ -68,8 +84,9 @@ class SinkQueue:
         self._hurried = False  # as it is drained
         self._on_trouble = on_trouble
         self._sink: Sink | None = None
-        self._entries: deque[tuple[Entry, int]] = deque()
-        self._taken = 0  # entries of the batch that is being written
+        self._entries: deque[_Waiting] = deque()
+        self._count = 0  # what they count for
+        self._taken = 0  # the same, of the batch that is being written
         self._held = 0  # bytes of all these
         self._change = threading.Condition()
         self._running = False
@@ -80,25 +97,28 @@ class SinkQueue:
         self._stop = threading.Event()
         self._sleep = sleep or self._stop.wait
 
-    def put(self, entry: Entry, size: int | None = None) -> None:
-        """size: by `size_of`, if it is known."""
+    def put(self, entry: Entry, size: int | None = None, count: int = 1) -> None:
+        """size: by `size_of`, if it is known. count: what it counts for, if it stands for several."""
         size = size_of(entry) if size is None else size
         with self._change:
             if self._closing or self._held + size > self._limit:
-                self.dropped += 1
+                self.dropped += count
                 return
-            self._entries.append((entry, size))
+            before = self._count
+            self._entries.append(_Waiting(entry, size, count))
             self._held += size
+            self._count += count
             if not self._running:
                 self._start()
-            elif len(self._entries) in (1, BATCH):
+            elif before == 0 or before < BATCH <= self._count:
                 self._change.notify_all()
 
     def put_latest(self, entry: Entry) -> None:
         """Put it in place of those of its stream that still wait."""
         with self._change:
-            kept = deque(each for each in self._entries if each[0].stream != entry.stream)
-            self._held -= sum(size for _, size in self._entries) - sum(size for _, size in kept)
+            kept = deque(each for each in self._entries if each.entry.stream != entry.stream)
+            self._held -= _size(self._entries) - _size(kept)
+            self._count = _count(kept)
             self._entries = kept
         self.put(entry)
 
@@ -130,8 +150,9 @@ class SinkQueue:
         self.drain(timeout)
         with self._change:
             self._closing = True
-            self.dropped += len(self._entries)
-            self._held -= sum(size for _, size in self._entries)
+            self.dropped += self._count
+            self._held -= _size(self._entries)
+            self._count = 0
             self._entries.clear()
             self._change.notify_all()
             running = self._running
@@ -149,7 +170,7 @@ class SinkQueue:
         return {
             "sink": self.name,
             "written": self.written,
-            "waiting": len(self._entries) + self._taken + int(own.get("waiting") or 0),
+            "waiting": self._count + self._taken + int(own.get("waiting") or 0),
             "dropped": self.dropped + int(own.get("dropped") or 0),
             "error": self.error or str(own.get("error") or ""),
         }
@@ -172,7 +193,8 @@ class SinkQueue:
                 if self._linger:
                     self._change.wait_for(self._is_full, self._linger)
                 batch = self._next_batch()
-                self._taken = len(batch)
+                self._taken = _count(batch)
+                self._count -= self._taken
             if self._write(batch):
                 backoff = 0.0
             else:
@@ -184,14 +206,14 @@ class SinkQueue:
     def _has_work(self) -> bool:
         return bool(self._entries) or (self._to_be_made and not self._closing)
 
-    def _write(self, batch: list[tuple[Entry, int]]) -> bool:
+    def _write(self, batch: list[_Waiting]) -> bool:
         done = 0
         try:
             if self._sink is None:
                 self._sink = self._make()
             self._to_be_made = False
-            for entry, _ in batch:
-                self._sink.write(entry)
+            for each in batch:
+                self._sink.write(each.entry)
                 done += 1
             self._sink.flush()
         except Exception as error:
@@ -209,27 +231,29 @@ class SinkQueue:
         return True
 
     def _is_full(self) -> bool:
-        return self._closing or self._hurried or len(self._entries) >= BATCH
+        return self._closing or self._hurried or self._count >= BATCH
 
-    def _next_batch(self) -> list[tuple[Entry, int]]:
-        batch: list[tuple[Entry, int]] = []
-        size = 0
-        while self._entries and len(batch) < BATCH and size < BATCH_BYTES:
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = count = 0
+        while self._entries and count < BATCH and size < BATCH_BYTES:
             batch.append(self._entries.popleft())
-            size += batch[-1][1]
+            size += batch[-1].size
+            count += batch[-1].stands_for
         return batch
 
-    def _finished(self, batch: list[tuple[Entry, int]], done: int, error: Exception | None = None) -> None:
+    def _finished(self, batch: list[_Waiting], done: int, error: Exception | None = None) -> None:
         """The first `done` of them are written; the rest waits as before, unless the queue has been closed."""
         with self._change:
             self.error = "" if error is None else f"{type(error).__name__}: {error}"
-            self.written += done
-            self._held -= sum(size for _, size in batch[:done])
+            self.written += _count(batch[:done])
+            self._held -= _size(batch[:done])
             self._taken = 0
             if self._closing:
-                self.dropped += len(batch) - done
+                self.dropped += _count(batch[done:])
             else:
                 self._entries.extendleft(reversed(batch[done:]))
+                self._count += _count(batch[done:])
             self._change.notify_all()
 
     def _close_sink(self) -> None:

@@ -58,6 +58,7 @@ class Sinks:
         self._routes: dict[str, tuple[Route, ...]] = {}
         self._least: dict[str, int] = {}
         self._whole: tuple[WholeRoute, ...] = ()
+        self._whole_for: dict[tuple[str, str], list[tuple[SinkQueue, bool, bool]]] = {}
         self._events: frozenset[str] = frozenset()
         self._stage: SinkQueue | None = None
 
@@ -103,6 +104,7 @@ class Sinks:
         }
         traces = {queue: traced for queue, cls in parts["tracing"] if cls.whole_requests}
         logs = {queue: _for_requests(cls, level) for queue, cls in parts["logging"] if self._is_whole(cls)}
+        self._whole_for = {}
         self._whole = tuple(
             WholeRoute(queue, traces.get(queue, NEVER), logs.get(queue, NEVER)) for queue in traces | logs
         )
@@ -124,9 +126,13 @@ class Sinks:
         its trace; "": it has none."""
         if not self._whole:
             return []
-        traced, logged = SEVERITIES.get(severity, 0), SEVERITIES[of_record]
-        found = [(each.queue, traced >= each.traced, logged >= each.logged) for each in self._whole]
-        return [each for each in found if each[1] or each[2]]
+        key = severity, of_record
+        found = self._whole_for.get(key)
+        if found is None:
+            traced, logged = SEVERITIES.get(severity, 0), SEVERITIES[of_record]
+            levels = [(each.queue, traced >= each.traced, logged >= each.logged) for each in self._whole]
+            found = self._whole_for[key] = [each for each in levels if each[1] or each[2]]
+        return found
 
     def wants_event(self, type: str, severity: str) -> bool:
         return (not self._events or type in self._events) and self.wants(EVENTS, severity)
@@ -166,7 +172,7 @@ class Sinks:
         self._queues.clear()
         self._routes.clear()
         self._least.clear()
-        self._whole = ()
+        self._whole, self._whole_for = (), {}
 
     def status(self) -> list[dict[str, Any]]:
         return [queue.status() for queue in self._queues.values()]

@@ -125,7 +125,7 @@ class AttemptBook:
                 units=units,
                 began=trace.began if trace is not None else 0.0,
                 span=trace.span_id if trace is not None else "",
-                calls=tuple(trace.calls) if trace is not None else (),
+                calls=trace.calls if trace is not None else (),
             )
         )
 

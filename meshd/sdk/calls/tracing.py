@@ -13,7 +13,7 @@ import msgspec
 from meshd.host import clock
 
 
-class HttpCall(msgspec.Struct):
+class HttpCall(msgspec.Struct, gc=False):
     """One call. began, ended: by `meshd.host.clock`; ended at the head of the answer. status: 0 without an answer.
     error: the kind of exception."""
 
@@ -27,25 +27,22 @@ class HttpCall(msgspec.Struct):
     error: str = ""
 
 
-class CallTrace:
+class CallTrace(msgspec.Struct, gc=False):
     """trace_id, span_id: hexadecimal; the latter is the attempt's. state: the app's `tracestate`. sent_on: whether the
-    provider is told of the trace."""
+    provider is told of the trace. began: by `meshd.host.clock`."""
 
-    __slots__ = ("began", "calls", "sampled", "sent_on", "span_id", "state", "trace_id")
-
-    def __init__(self, trace_id: str, state: str = "", *, sampled: bool = True, sent_on: bool = False) -> None:
-        self.trace_id = trace_id
-        self.span_id = new_span_id()
-        self.state = state
-        self.sampled = sampled
-        self.sent_on = sent_on
-        self.began = clock.now()
-        self.calls: list[HttpCall] = []
+    trace_id: str
+    state: str
+    sampled: bool
+    sent_on: bool
+    span_id: str
+    began: float
+    calls: tuple[HttpCall, ...] = ()
 
     def begins(self, method: str, host: str, port: int) -> HttpCall:
         call = HttpCall(new_span_id(), method, host, port, clock.now())
         if self.sampled and len(self.calls) < MOST_CALLS:
-            self.calls.append(call)
+            self.calls = (*self.calls, call)
         return call
 
     def headers(self, call: HttpCall) -> bytes:

@@ -16,7 +16,7 @@ from meshd.sdk.observability import Entry
 from meshd.telemetry.metrics.names import Names
 
 ENDED = "ended"
-"""The stream of entries with an encoded `Ended`, and the `Names` to show it with."""
+"""The stream of entries with an encoded list of `Ended`, their `count`, and the `Names` to show them with."""
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -34,7 +34,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 class Told(msgspec.Struct, frozen=True):
     """A batch. ahead: how far the wall clock is ahead of the clock by which requests are timed, in seconds. ended,
-    entries and reading: encoded records (`Ended`, `Entry`, `Reading`)."""
+    entries and reading: encoded records (lists of `Ended`, `Entry`, `Reading`)."""
 
     ahead: float
     names: Names = Names()
@@ -48,7 +48,7 @@ class Batch(msgspec.Struct, frozen=True):
 
     ahead: float
     names: Names = Names()
-    ended: tuple[Ended, ...] = ()
+    ended: tuple[tuple[Ended, ...], ...] = ()
     entries: tuple[Entry, ...] = ()
     reading: Reading | None = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from time import time
 from types import ModuleType
 from typing import Any
@@ -82,7 +83,7 @@ class Exporter:
         log: Callable[..., bytes] = self._encoding.log
         traces: list[bytes] = []
         logs = [log(log_of(entry)) for entry in batch.entries]
-        for each in batch.ended:
+        for each in chain.from_iterable(batch.ended):
             if each.traced and each.outcome.trace is not None:
                 traces += map(span, spans_of(each.outcome, each.outcome.trace, batch.names, batch.ahead, each.said))
             if each.logged:

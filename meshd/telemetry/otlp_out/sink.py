@@ -54,6 +54,7 @@ class OtlpSink(Sink):
         self._names = Names()
         self._dropped = 0
         self._error = ""
+        self._requests = 0
         self._ended: list[msgspec.Raw] = []
         self._entries: list[msgspec.Raw] = []
         self._reading: msgspec.Raw | None = None
@@ -62,6 +63,7 @@ class OtlpSink(Sink):
         try:
             if entry.stream == ENDED:
                 self._names = entry.fields["names"]
+                self._requests += entry.fields["count"]
                 self._ended.append(msgspec.Raw(entry.fields["ended"]))
             elif entry.stream == "metrics":
                 self._reading = msgspec.Raw(encode(entry.fields["reading"]))
@@ -76,12 +78,13 @@ class OtlpSink(Sink):
         if not (self._ended or self._entries or self._reading):
             return
         told = Told(clock.ahead(), self._names, tuple(self._ended), tuple(self._entries), self._reading)
-        self._ended, self._entries, self._reading = [], [], None
+        count = self._requests + len(self._entries)
+        self._requests, self._ended, self._entries, self._reading = 0, [], [], None
         self._process.start()
         try:
             said = self._process.exchange(encode(told), self._within)
             if said["error"]:  # the batch is not as it should be, and would not be later
-                result = Result(dropped=len(told.ended) + len(told.entries), refused=str(said["error"]))
+                result = Result(dropped=count, refused=str(said["error"]))
             else:
                 result = msgspec.convert(said.get("found"), Result)
         except (Ended, msgspec.ValidationError):

@@ -76,12 +76,12 @@ def test_which_attempts_are_recorded_and_told() -> None:
     quiet = sampling.calls(unsampled, "told")
     assert quiet is not None
     assert quiet.headers(quiet.begins("POST", "h", 1)).startswith(f"traceparent: 00-{ID}-".encode())
-    assert quiet.calls == []
+    assert quiet.calls == ()
     assert sampling.calls(None, "told") is None
 
 
 def test_the_number_of_recorded_calls_has_a_bound() -> None:
-    trace = CallTrace(ID)
+    trace = CallTrace(ID, "", True, False, "a" * 16, 0.0)
     for _ in range(MOST_CALLS * 2):
         trace.begins("GET", "h", 1)
     assert len(trace.calls) == MOST_CALLS

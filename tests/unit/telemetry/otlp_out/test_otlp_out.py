@@ -57,7 +57,7 @@ def ended(traced: bool = True, logged: bool = True, **changes: Any) -> Entry:
     said = {"gen_ai.input.messages": "[]"}
     names = Names({"p": "gcp.gemini"}, {"p.m": "gemini-3"})
     whole = Ended(outcome, traced, logged, said, {"prompt": "hello"})
-    return Entry(ENDED, 1, "info", "", {"ended": encode(whole), "names": names})
+    return Entry(ENDED, 1, "info", "", {"ended": encode([whole]), "count": 1, "names": names})
 
 
 def line(text: str = "a line") -> Entry:
