@@ -177,6 +177,7 @@ def provider_settings(
         max_retries=provider.max_retries,
         max_connections=provider.connection_pool.max_connections,
         keepalive=provider.connection_pool.keepalive,
+        http2=provider.connection_pool.http2,
         headers=provider.headers,
         options=provider.settings,
         quirks={**row.get("quirks", {}), **_quirks(provider)},

@@ -31,6 +31,7 @@ from meshd.net.failures import (
 from meshd.net.http1 import HttpConnection
 from meshd.net.names import Resolver
 from meshd.net.proxies import Proxy, ProxyRefused
+from meshd.net.seam import Opening
 from meshd.net.tls import certificate_fault, tls_context
 
 _REPLACING = 1.5  # s for which an empty or missing CA file counts as being replaced
@@ -41,7 +42,7 @@ _NEXT_ADDRESS = 0.25  # s before the next of a name's addresses is tried beside 
 class Connector:
     """Opens connections to one server. host: as in DNS. ca_file: authorities besides the system's. found: the
     configuration does not name the server, so its user is checked before anything is sent. timeout: seconds for the
-    name, the connection and TLS, each."""
+    name, the connection and TLS, each. protocols: those that TLS offers, best first."""
 
     def __init__(
         self,
@@ -54,7 +55,9 @@ class Connector:
         ca_file: str | None = None,
         found: bool = False,
         timeout: float = 5.0,
+        protocols: tuple[str, ...] = (),
     ) -> None:
+        self.protocols = protocols
         self._host = host
         self._port = port
         self._secure = secure
@@ -65,13 +68,13 @@ class Connector:
         self._timeout = timeout
         self._resolver = Resolver(timeout)
 
-    async def open(self, connection: HttpConnection) -> None:
+    async def open(self, connection: Opening) -> None:
         """Raises NotConnected, ProxyRefused."""
         tls: ssl.SSLContext | None = None
         try:
             leave_reserve()
             if self._secure:
-                tls = await current_context(self._ca_file)
+                tls = await current_context(self._ca_file, self.protocols)
             await self._connect(connection, tls)
             if self._found:
                 await self._check_user(connection)
@@ -82,7 +85,22 @@ class Connector:
         except OSError as error:  # with ssl.SSLError
             raise NotConnected(cause=error) from error
 
-    async def _connect(self, connection: HttpConnection, tls: ssl.SSLContext | None) -> None:
+    async def trusts_others(self, refused: ssl.SSLContext | None) -> bool:
+        """Whether the trusted authorities have changed since a certificate was refused. Waits for a file that is being
+        replaced."""
+        if self._ca_file is None or refused is None:
+            return False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _REPLACING
+        while True:
+            fault = await loop.run_in_executor(None, certificate_fault, self._ca_file)
+            if await current_context(self._ca_file, self.protocols) is not refused:
+                return True
+            if fault is None or loop.time() > until:
+                return False
+            await asyncio.sleep(_AGAIN)
+
+    async def _connect(self, connection: Opening, tls: ssl.SSLContext | None) -> None:
         loop, proxy = connection.loop, self._proxy
         if self._uds:
             with self._in_time():
@@ -107,9 +125,7 @@ class Connector:
             self._resolver.forget(host, port)
             raise
 
-    async def _take_over(
-        self, connection: HttpConnection, sock: socket.socket, tls: ssl.SSLContext | None, name: str
-    ) -> None:
+    async def _take_over(self, connection: Opening, sock: socket.socket, tls: ssl.SSLContext | None, name: str) -> None:
         try:
             with self._in_time():
                 secured: dict[str, Any] = {"ssl": tls, "server_hostname": name.rstrip(".")} if tls is not None else {}
@@ -119,7 +135,7 @@ class Connector:
             sock.close()
             raise
 
-    async def _reach(self, connection: HttpConnection, proxy: Proxy) -> None:
+    async def _reach(self, connection: Opening, proxy: Proxy) -> None:
         """Connect to an HTTP proxy."""
         tls = await current_context(self._ca_file) if proxy.scheme == "https" else None
         try:
@@ -129,7 +145,7 @@ class Connector:
         except (NotConnected, OSError) as error:
             raise ProxyUnreachable(cause=error.__cause__ or error) from error
 
-    async def _tunnel(self, connection: HttpConnection, proxy: Proxy, tls: ssl.SSLContext) -> None:
+    async def _tunnel(self, connection: Opening, proxy: Proxy, tls: ssl.SSLContext) -> None:
         outer = HttpConnection(connection.loop)
         await self._reach(outer, proxy)
         try:
@@ -188,7 +204,7 @@ class Connector:
         except TimeoutError as error:
             raise ConnectTimeout(cause=error.__cause__) from error
 
-    async def _check_user(self, connection: HttpConnection) -> None:
+    async def _check_user(self, connection: Opening) -> None:
         """The kernel's answer may take a moment."""
         connected = connection.socket
         reason = await connection.loop.run_in_executor(None, distrust_connection, connected)
@@ -204,25 +220,9 @@ def proxy_authorization(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {said}"}
 
 
-async def current_context(ca_file: str | None) -> ssl.SSLContext:
+async def current_context(ca_file: str | None, protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
     """Reading the CA file takes tens of milliseconds, so it is done outside the router's loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, tls_context, ca_file)
-
-
-async def trusts_others(ca_file: str | None, refused: ssl.SSLContext | None) -> bool:
-    """Whether the trusted authorities have changed since a certificate was refused. Waits for a file that is being
-    replaced."""
-    if ca_file is None or refused is None:
-        return False
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _REPLACING
-    while True:
-        fault = await loop.run_in_executor(None, certificate_fault, ca_file)
-        if await current_context(ca_file) is not refused:
-            return True
-        if fault is None or loop.time() > until:
-            return False
-        await asyncio.sleep(_AGAIN)
+    return await asyncio.get_running_loop().run_in_executor(None, tls_context, ca_file, protocols)
 
 
 def _of_proxy(text: str, number: int | None = None) -> OSError:

@@ -25,6 +25,14 @@ class ConnectTimeout(NotConnected):
     """There was no connection in time."""
 
 
+class Refused(NotConnected):
+    """The server has not processed the request, as it says (HTTP/2), or it was not sent. It may be sent again."""
+
+
+class Http1Required(Refused):
+    """The server answers this in HTTP/1.1 only."""
+
+
 class CertificateRefused(NotConnected):
     """context: the one that did not accept the server's certificate."""
 
@@ -51,6 +59,10 @@ class ConnectionLost(TransportError):
 
 class Disconnected(TransportError):
     """The server closed the connection without an answer."""
+
+
+class Cancelled(TransportError):
+    """The server cancelled the exchange, for its own reason (HTTP/2)."""
 
 
 class Cut(TransportError):

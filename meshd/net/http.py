@@ -13,19 +13,21 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.host.awake import Timeout
-from meshd.net.connecting import Connector, proxy_authorization, trusts_others
+from meshd.net.answers import Answer
+from meshd.net.connecting import Connector, proxy_authorization
 from meshd.net.encodings import Decoder, decoder
-from meshd.net.failures import CertificateRefused, ConnectionLost, Disconnected
-from meshd.net.http1 import Answer
+from meshd.net.failures import CertificateRefused, ConnectionLost, Disconnected, Http1Required, Refused
 from meshd.net.pool import Pool, queued
 from meshd.net.proxies import Proxy, ProxyRefused, configured_proxy, find_proxy
-from meshd.net.sending import Source, framing, send
+from meshd.net.sending import Source, send
 
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
 # must not be sent twice.
 STALE_WITHIN = 1.0
 # What the server may still send after the last event, so that the connection can be reused.
 LINGER = 1.0
+# How often a request is sent that the server says it has not processed.
+MOST_TRIES = 3
 
 
 class BodyTooLarge(Exception):
@@ -121,7 +123,8 @@ class BodyInHand:
 
 class Transport:
     """One provider's connections. Created outside a loop, opened at the first request. proxy: as configured; without
-    it, the environment's. found: the user of its server is checked at each connection."""
+    it, the environment's. found: the user of its server is checked at each connection. http2: offered to a server
+    with TLS; raises ImportError without the package."""
 
     def __init__(
         self,
@@ -137,11 +140,16 @@ class Transport:
         proxy: str | None = None,
         environ: Mapping[str, str] | None = None,
         found: bool = False,
+        http2: bool = False,
     ) -> None:
         self._max_connections = max_connections
         self._keepalive = keepalive
-        self._ca_file = ca_file
         self._pool: Pool | None = None
+        self._kind: type[Pool] = Pool
+        if http2 and secure:
+            from meshd.net.http2.pool import SharedPool  # here, and not in the router's loop
+
+            self._kind = SharedPool
         self._forward: Proxy | None = None  # is asked for the server's addresses, without a tunnel
         self._refused: ProxyRefused | None = None  # raised when something is sent
         through = None
@@ -161,6 +169,7 @@ class Transport:
             ca_file=ca_file,
             found=found,
             timeout=connect_timeout,
+            protocols=("h2", "http/1.1") if self._kind is not Pool else (),
         )
 
     def head(self, method: str, target: URL, headers: Mapping[str, str]) -> bytes:
@@ -185,20 +194,28 @@ class Transport:
         try:
             return await self._exchange(pool, head, body)
         except CertificateRefused as refused:
-            if not await trusts_others(self._ca_file, refused.context):
+            if not await self._connector.trusts_others(refused.context):
                 raise
             return await self._exchange(pool, head, body)
 
-    async def _exchange(self, pool: Pool, head: bytes, body: bytes | None, *, fresh: bool = False) -> Answer:
-        """fresh: over a new connection."""
+    async def _exchange(
+        self, pool: Pool, head: bytes, body: bytes | None, *, fresh: bool = False, tries: int = 1
+    ) -> Answer:
+        """fresh: over a new connection. tries: with this one."""
         started = pool.loop.time()
         queued.set(False)
         connection, opened = await pool.take(fresh=fresh)
         answer = connection.ask(head, body)
         try:
             await answer.head()
+        except Refused as refused:
+            if isinstance(refused, Http1Required):
+                self._connector.protocols = ()
+            if tries == MOST_TRIES:
+                raise
+            return await self._exchange(pool, head, body, fresh=True, tries=tries + 1)
         except (Disconnected, ConnectionLost):
-            if opened or pool.loop.time() - started > STALE_WITHIN:
+            if opened or fresh or pool.loop.time() - started > STALE_WITHIN:
                 raise
             # The server closed an idle connection while the request was being sent, so it cannot have read it. Retry
             # once on a new connection: others in the pool may be stale as well.
@@ -217,11 +234,11 @@ class Transport:
             try:
                 connection, _ = await pool.take(fresh=True)
             except CertificateRefused as refused:
-                if not await trusts_others(self._ca_file, refused.context):
+                if not await self._connector.trusts_others(refused.context):
                     raise
                 connection, _ = await pool.take(fresh=True)
-        answer = connection.ask(head + framing(source), None)
-        sending = pool.loop.create_task(send(connection, answer, source, timeout))
+        answer = connection.ask_in_parts(head, source.length)
+        sending = pool.loop.create_task(send(answer, source, timeout))
         try:
             await answer.head()
         except BaseException:
@@ -237,7 +254,7 @@ class Transport:
     def _open(self) -> Pool:
         if self._refused is not None:
             raise ProxyRefused(*self._refused.args)
-        self._pool = Pool(self._connector.open, self._max_connections, self._keepalive)
+        self._pool = self._kind(self._connector.open, self._max_connections, self._keepalive)
         return self._pool
 
     async def aclose(self) -> None:

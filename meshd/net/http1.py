@@ -14,56 +14,22 @@ from typing import Any, cast
 
 import httptools
 
-from meshd.net.failures import ConnectionLost, Cut, Disconnected, NotHttp, TransportError
+from meshd.net.answers import MOST_HEAD, Answer
+from meshd.net.failures import Cut, Disconnected, NotHttp, TransportError
+from meshd.net.seam import Opening
 
-MOST_HEAD = 256 * 1024
-"""Bytes of an answer's status line and headers."""
-HIGH = 128 * 1024
-"""Bytes of a body that wait to be read before the connection is not read any more."""
 _SHOWN = 64  # bytes of what is not HTTP, in its error
 
-Headers = list[tuple[bytes, bytes]]
 
+class ParsedAnswer(Answer):
+    """keeps: the connection may be used again. extra: something came after it."""
 
-class Answer:
-    """An answer, whose body may still come. headers: as they came. keeps: the connection may be used again.
-
-    content_length: None if the body ends otherwise.
-    """
-
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_fields",
-        "_head_size",
-        "_informational",
-        "_most",
-        "_parser",
-        "_parts",
-        "_paused",
-        "_size",
-        "_waiter",
-        "_whole",
-        "begun",
-        "content_length",
-        "done",
-        "extra",
-        "headers",
-        "keeps",
-        "reason",
-        "status",
-    )
+    __slots__ = ("_connection", "_head_size", "_informational", "_parser", "_paused", "extra", "keeps")
 
     def __init__(self, connection: HttpConnection) -> None:
-        self.status = 0
-        self.reason = ""
-        self.headers: Headers = []
-        self._fields: dict[bytes, bytes] = {}  # the same, by name in lower case
-        self.content_length: int | None = None
-        self.begun = False  # its head has come
-        self.done = False
+        super().__init__(connection.loop)
         self.keeps = False
-        self.extra = False  # something came after it
+        self.extra = False
         self._connection = connection
         self._parser: Any = httptools.HttpResponseParser(self)
         # As servers are, and as browsers and other clients take them.
@@ -72,86 +38,29 @@ class Answer:
         )
         self._informational = False
         self._head_size = 0
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._most = HIGH
-        self._whole = False  # it is waited for until it is done
         self._paused = False
-        self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    # -- read -----------------------------------------------------------------------------------------
-
-    def header(self, name: bytes) -> str:
-        """name: in lower case. Several values are joined by commas; "" if there is none."""
-        return self._fields.get(name, b"").decode("latin-1")
-
-    async def head(self) -> None:
-        """Wait for status and headers. Raises TransportError."""
-        while not self.begun:
-            if self._error is not None:
-                raise self._error
-            await self._wait()
-
-    async def read(self) -> bytes:
-        """What has come of the body, at least a byte; b"" at its end. An error is raised only after all bytes before
-        it were read."""
-        while not self._parts:
-            if self._error is not None:
-                raise self._error
-            if self.done:
-                return b""
-            await self._wait()
-        return self._taken()
-
-    async def read_whole(self, most: int) -> bytes:
-        """The body, or more than `most` bytes of it."""
-        self._most, self._whole = most, True
-        if self._size <= most:  # more than usual may have come with the headers
-            self._resume()
-        while not self.done and self._error is None and self._size <= most:
-            await self._wait()
-        if self._error is not None and self._size <= most:
-            raise self._error
-        return self._taken()
-
-    def fail(self, reason: BaseException) -> None:
-        """Fail the reader with an error."""
-        if self._error is None:
-            self._error = reason
-        self._wake()
 
     def abort(self) -> None:
         """Close the connection, unless the answer is complete."""
         if not self.done:
             self._connection.abort()
 
+    async def write(self, data: bytes) -> None:
+        await self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._connection.chunked else data)
+
+    async def finish(self) -> None:
+        self._connection.sending = False
+        if self._connection.chunked:
+            await self._connection.write(b"0\r\n\r\n")
+
     def ended(self) -> None:
         """Nothing more comes. The parser refers to this, and only the garbage collector would undo that circle."""
         self._parser = None
 
-    def _taken(self) -> bytes:
-        parts, self._parts, self._size = self._parts, [], 0
-        self._resume()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _resume(self) -> None:
+    def _wanted(self) -> None:
         if self._paused:
             self._paused = False
             self._connection.resume()
-
-    async def _wait(self) -> None:
-        self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    # -- come -----------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
         """Raises TransportError, if that is the end of the connection."""
@@ -170,14 +79,10 @@ class Answer:
 
     def lost(self, error: BaseException | None) -> None:
         """The connection has ended."""
-        if self.done:
-            return
-        if not self.begun:
-            self.fail(Disconnected() if error is None else ConnectionLost(cause=error))
-        elif error is None and self.content_length is None and not self._chunked():
+        if self.begun and error is None and not self.done and self.content_length is None and not self._chunked():
             self._complete()
         else:
-            self.fail(error if isinstance(error, TransportError) else Cut(cause=error))
+            super().lost(error)
 
     def on_message_begin(self) -> None:
         self.extra = self.done
@@ -219,15 +124,11 @@ class Answer:
             self.keeps = self._parser.should_keep_alive()
             self._complete()
 
-    def _complete(self) -> None:
-        self.done = True
-        self._wake()
-
     def _chunked(self) -> bool:
         return self.header(b"transfer-encoding").lower().rpartition(",")[2].strip() == "chunked"
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(Opening):
     """freed: called when it may be used again. closed: called once, when it cannot any more. idle_since: loop time."""
 
     def __init__(
@@ -239,9 +140,11 @@ class HttpConnection(asyncio.Protocol):
         self.loop = loop
         self.freed = freed
         self.closed = closed
+        self.most = 1
         self.idle_since = 0.0
         self.sending = False  # more of a request's body follows
-        self._answer: Answer | None = None  # of the exchange under way
+        self.chunked = False  # and how
+        self._answer: ParsedAnswer | None = None  # of the exchange under way
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._transport: asyncio.Transport | None = None  # before it is made, and when it is over
@@ -255,10 +158,10 @@ class HttpConnection(asyncio.Protocol):
         """For asking the kernel about it."""
         return None if self._transport is None else self._transport.get_extra_info("socket")
 
-    def ask(self, head: bytes, body: bytes | None) -> Answer:
+    def ask(self, head: bytes, body: bytes | None) -> ParsedAnswer:
         """Send a request; wait for its answer's `head`."""
         assert self._answer is None, "an exchange is under way"
-        answer = self._answer = Answer(self)
+        answer = self._answer = ParsedAnswer(self)
         if self._transport is None:
             answer.fail(Disconnected())
         elif body:
@@ -266,6 +169,12 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.write(head)
         return answer
+
+    def ask_in_parts(self, head: bytes, length: int | None) -> ParsedAnswer:
+        """The same for a body that is written to the answer. length: bytes, None if it is not known."""
+        self.sending, self.chunked = True, length is None
+        size = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+        return self.ask(head + size + b"\r\n\r\n", None)
 
     async def write(self, data: bytes) -> None:
         """Send more of a request's body, and wait until the server has taken most of it. Raises Disconnected."""

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from meshd.net.http1 import HttpConnection
+from meshd.net.seam import Connection, Opening
 
 queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued", default=False)
 """Whether this request waits for a connection because all are in use."""
 
-Open = Callable[[HttpConnection], Awaitable[None]]
+Open = Callable[[Opening], Awaitable[None]]
 
 
 class Pool:
@@ -26,13 +27,13 @@ class Pool:
         self._most = most
         self._keepalive = keepalive
         self.loop = asyncio.get_running_loop()
-        self._idle: list[HttpConnection] = []  # the longest idle first
-        self._all: set[HttpConnection] = set()  # also those that are being opened
-        self._waiting: deque[asyncio.Future[HttpConnection | None]] = deque()
+        self._idle: list[Connection] = []  # the longest idle first
+        self._all: set[Connection] = set()  # also those that are being opened
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def take(self, *, fresh: bool = False) -> tuple[HttpConnection, bool]:
+    async def take(self, *, fresh: bool = False) -> tuple[Connection, bool]:
         """A connection for one exchange, and whether it was just opened. fresh: it has to be."""
         if not fresh:
             while self._idle:
@@ -77,9 +78,9 @@ class Pool:
             return True
         return False
 
-    async def _wait(self) -> HttpConnection | None:
+    async def _wait(self) -> Connection | None:
         """A connection that another request does not need any more; None: there may be a place for a new one."""
-        waiter: asyncio.Future[HttpConnection | None] = self.loop.create_future()
+        waiter: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiting.append(waiter)
         queued.set(True)
         try:
@@ -98,7 +99,7 @@ class Pool:
         queued.set(False)  # a cancelled request keeps the mark: it was still waiting
         return given
 
-    def _wake(self, connection: HttpConnection | None) -> bool:
+    def _wake(self, connection: Connection | None) -> bool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -106,7 +107,7 @@ class Pool:
                 return True
         return False
 
-    def _freed(self, connection: HttpConnection) -> None:
+    def _freed(self, connection: Connection) -> None:
         if self._closed:
             connection.close()
         elif not connection.usable:
@@ -117,7 +118,7 @@ class Pool:
             if self._sweep is None:
                 self._sweep = self.loop.call_later(self._keepalive, self._close_old)
 
-    def _lost(self, connection: HttpConnection) -> None:
+    def _lost(self, connection: Connection) -> None:
         if connection in self._all:
             self._all.discard(connection)
             if connection in self._idle:

@@ -12,20 +12,20 @@ import threading
 
 _Version = tuple[int, int, int]
 
-_contexts: dict[str | None, tuple[tuple[_Version | None, ...], ssl.SSLContext]] = {}
+_contexts: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[_Version | None, ...], ssl.SSLContext]] = {}
 _lock = threading.Lock()
 
 
-def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+def tls_context(ca_file: str | None = None, protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
     """The context is shared until the CA file changes, because reading that file takes tens of milliseconds.
 
     ca_file adds authorities. Otherwise SSL_CERT_FILE and SSL_CERT_DIR, the system's, or certifi's if Python does not
     know where the system keeps them. Raises OSError, which says what is wrong with ca_file; if it was read before, its
-    earlier content stays trusted.
+    earlier content stays trusted. protocols: offered to the server by ALPN, best first.
     """
     versions = (_version(ca_file), _version(ssl.get_default_verify_paths().cafile))
     with _lock:
-        known = _contexts.get(ca_file)
+        known = _contexts.get((ca_file, protocols))
         if known is not None and (known[0] == versions or (ca_file is not None and certificate_fault(ca_file))):
             return known[1]
         os.close(os.dup(0))  # raises without a free descriptor, with which ssl would silently find no authorities
@@ -39,7 +39,9 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
             if fault:
                 raise OSError(f"ca_file {ca_file} {fault}")
             context.load_verify_locations(cafile=ca_file)
-        _contexts[ca_file] = (versions, context)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        _contexts[ca_file, protocols] = (versions, context)
     return context
 
 

@@ -44,6 +44,7 @@ class ProviderSettings:
     max_retries: int = 0
     max_connections: int = 256
     keepalive: float = 90.0
+    http2: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     api_keys: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from meshd.config.check.auth import check_auth, method_of, sends_no_key
 from meshd.config.check.error_messages import sentence
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
+from meshd.config.check.values import as_map
 from meshd.config.schema.base import ConnectorEntry, OpenSection
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks, TracingConfig
@@ -100,6 +102,7 @@ class ConnectorChecks:
             self._check_placeholders(at, entry, spec)
             self._check_ca_file(at, entry)
             self._check_proxy(at, entry)
+            self._check_http2(at, entry)
             own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
             self._check_own_keys(at, own, ProviderConfig, [spec])
 
@@ -151,6 +154,12 @@ class ConnectorChecks:
             return
         if proxy is not None and str(entry.get("base_url")).startswith("unix:"):
             self._report((*at, "proxy"), "has no effect: `base_url` is a socket of this machine", None)
+
+    def _check_http2(self, at: Path, entry: dict[str, Any]) -> None:
+        wanted = as_map(entry.get("connection_pool")).get("http2") is True and entry.get("enabled") is not False
+        if wanted and find_spec("h2") is None:
+            hint = 'pip install "modelmesh[http2]"'
+            self._report((*at, "connection_pool", "http2"), f"needs the package h2; install it with {hint}", None)
 
     @staticmethod
     def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:

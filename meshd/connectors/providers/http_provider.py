@@ -54,10 +54,10 @@ from meshd.formats.sse import begins_as_events
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.host.process.shortages import lack_of
+from meshd.net.answers import Answer
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, TransportError
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
-from meshd.net.http1 import Answer
 from meshd.net.pool import queued
 from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written
 from meshd.sdk.calls.tracing import CallTrace
@@ -119,6 +119,7 @@ class HttpProvider(Provider):
             ca_file=settings.options.get("ca_file"),
             proxy=settings.options.get("proxy"),
             found=settings.found,
+            http2=settings.http2,
         )
         self._heads = Heads(self._transport, self._by_format.values(), settings.api_keys)
         self._authorization = authorization(settings, lambda secrets: self.credentials.learn(secrets))

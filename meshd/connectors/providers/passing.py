@@ -16,10 +16,10 @@ from meshd.connectors.providers.authorizations.passthrough import without
 from meshd.connectors.providers.http_requests import HttpRequests, with_headers
 from meshd.formats.headers import kept_headers
 from meshd.host.awake import Timeout
+from meshd.net.answers import Answer
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
 from meshd.net.http import BodyTooLarge, Transport, UpstreamBody
-from meshd.net.http1 import Answer
 from meshd.sdk.calls.passing import RawRequest
 from meshd.sdk.http.authorization import Authorization, Unauthorized
 from meshd.sdk.http.credentials import Credentials

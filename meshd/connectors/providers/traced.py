@@ -8,8 +8,8 @@ from __future__ import annotations
 from yarl import URL
 
 from meshd.host import clock
+from meshd.net.answers import Answer
 from meshd.net.http import Transport
-from meshd.net.http1 import Answer
 from meshd.sdk.calls.tracing import CallTrace
 
 

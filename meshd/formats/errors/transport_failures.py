@@ -10,6 +10,7 @@ from meshd.formats.errors.wrong_address import is_alert, speaks_no_tls
 from meshd.host.process.shortages import lack_of
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import (
+    Cancelled,
     CertificateRefused,
     ConnectTimeout,
     Cut,
@@ -75,6 +76,8 @@ def _connection_message(exc: BaseException, where: str) -> str:
         return f"connection refused by {where}"
     if isinstance(cause, FileNotFoundError):
         return f"nothing listens at {where}"
+    if isinstance(exc, Cancelled):
+        return f"{where} cancelled the request: {exc}"
     if isinstance(exc, Cut):
         return f"{where} closed the connection in the middle of its answer"
     if isinstance(cause, ConnectionResetError | BrokenPipeError):

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from yarl import URL
 
+from meshd.net.answers import HIGH, MOST_HEAD, Answer
 from meshd.net.failures import ConnectionLost, Cut, Disconnected, NotConnected, NotHttp, PoolFull, TransportError
 from meshd.net.http import BodyTooLarge, Transport, UpstreamBody
-from meshd.net.http1 import HIGH, MOST_HEAD, Answer, HttpConnection
+from meshd.net.http1 import HttpConnection
 from tests.support.garbage import left_by
 
 OK = b"HTTP/1.1 200 OK\r\n"

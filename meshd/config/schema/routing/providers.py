@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,7 +14,6 @@ from meshd.config.schema.base import (
     HeaderValue,
     Key,
     Names,
-    NotBuiltYet,
     OpenSection,
     Positive,
     Section,
@@ -36,7 +35,11 @@ class WeightedKey(Section):
 class ConnectionPoolConfig(Section):
     max_connections: Positive = Field(default=256, description="Connections open at once to this provider.")
     keepalive: Duration = Field(default=90.0, description="How long an idle connection is kept.")
-    http2: Annotated[bool, NotBuiltYet(True)] = Field(default=False, description="Speak HTTP/2.")
+    http2: bool = Field(
+        default=False,
+        description="Offer HTTP/2 to a server with TLS. If the server chooses it, requests share connections. Needs "
+        "the extra `modelmesh[http2]`.",
+    )
 
 
 class QuotaConfig(Section):

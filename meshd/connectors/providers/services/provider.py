@@ -28,8 +28,8 @@ from meshd.formats.openai.stream.pieces import PIECE, PieceReader
 from meshd.formats.protocol import Address, Opened
 from meshd.host import clock
 from meshd.host.awake import Timeout
+from meshd.net.answers import Answer
 from meshd.net.http import UpstreamBody
-from meshd.net.http1 import Answer
 from meshd.net.pool import queued
 from meshd.sdk.provider import (
     FailureKind,

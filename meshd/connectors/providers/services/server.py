@@ -15,7 +15,7 @@ from meshd.connectors.providers.http_provider import LONGEST_RETRY_DELAY, RETRY_
 from meshd.connectors.providers.http_requests import shown
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
-from meshd.net.http1 import Answer
+from meshd.net.answers import Answer
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from meshd.sdk.reading import lenient
 from meshd.services.seam import Ask, Told

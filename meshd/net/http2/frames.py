@@ -1,0 +1,80 @@
+"""The frames of a connection, and how many a server may send that carry nothing.
+
+Owns: their bounds, before anything else reads them.
+Must never: know what is in a frame, but for GOAWAY.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from meshd.net.failures import NotHttp
+
+MOST_FRAME = 16_384
+"""Bytes of what a frame carries: the least that may be set, and what servers send."""
+GOAWAY = 7
+MOST_SPARE = 1000
+"""Frames in a row without use, such as PING, SETTINGS or empty DATA."""
+_SPARE_A_SECOND = 100.0
+_HEADER = 9
+_LAST_STREAM = 0x7FFFFFFF
+
+
+class Frame(NamedTuple):
+    """data: with its header."""
+
+    kind: int
+    stream: int
+    data: bytes
+
+
+class Frames:
+    """Cuts what comes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next(self) -> Frame | None:
+        """None if it is not complete. Raises NotHttp."""
+        buffer = self._buffer
+        if len(buffer) < _HEADER:
+            return None
+        length = int.from_bytes(buffer[:3], "big")
+        if length > MOST_FRAME:
+            raise NotHttp(f"a frame of {length} bytes")
+        end = _HEADER + length
+        if len(buffer) < end:
+            return None
+        stream = int.from_bytes(buffer[5:_HEADER], "big") & _LAST_STREAM
+        frame = Frame(buffer[3], stream, bytes(buffer[:end]))
+        del buffer[:end]  # which moves nothing
+        return frame
+
+
+class Spare:
+    """What a server may send without use. Each frame costs one; frames with use and time give it back."""
+
+    def __init__(self, now: float) -> None:
+        self._left = float(MOST_SPARE)
+        self._since = now
+
+    def spend(self, now: float) -> None:
+        """For one frame. Raises NotHttp."""
+        self._left = min(MOST_SPARE, self._left + (now - self._since) * _SPARE_A_SECOND) - 1.0
+        self._since = now
+        if self._left < 0.0:
+            raise NotHttp("a flood of frames without use")
+
+    def earn(self, frames: int) -> None:
+        self._left = min(MOST_SPARE, self._left + frames)
+
+
+def going_away(frame: Frame) -> tuple[int, int]:
+    """The last stream that the server has processed, and its reason. Raises NotHttp."""
+    data = frame.data[_HEADER:]
+    if len(data) < 8 or frame.stream:
+        raise NotHttp("a malformed GOAWAY frame")
+    return int.from_bytes(data[:4], "big") & _LAST_STREAM, int.from_bytes(data[4:8], "big")
