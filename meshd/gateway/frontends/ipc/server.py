@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
 from meshd.gateway.frontends.ipc.listeners import FurtherListeners, Listener, key_of
 from meshd.gateway.frontends.ipc.reply import IpcReply
-from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
+from meshd.gateway.frontends.ipc.zmtp_connection import Opened, ZmtpConnection
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.host import clock
 from meshd.host.plain_text import printable
@@ -66,6 +67,7 @@ class IpcServer:
         self._inproc: InprocSocket | None = None
         self._made: set[asyncio.Task[Any]] = set()
         self._turns: Turns | None = None
+        self._openers: ThreadPoolExecutor | None = None
 
     @property
     def addresses(self) -> list[str]:
@@ -138,6 +140,8 @@ class IpcServer:
             self._turns.close()
         if self._inproc is not None:
             self._inproc.close()
+        if self._openers is not None:
+            self._openers.shutdown(wait=False, cancel_futures=True)
 
     def drain(self, reason: str, seconds: float) -> None:
         frames = wire.encode(wire.GOAWAY, b"", wire.GoawayHead(reason, int(seconds * 1000)))
@@ -203,6 +207,13 @@ class IpcServer:
 
     def gone(self, connection: Connection, why: str) -> None:
         self.connections.lose(connection, why)
+
+    def elsewhere(self, work: Callable[[], Opened]) -> asyncio.Future[Opened]:
+        """Work in another thread: while libsodium works, others have the interpreter."""
+        assert self._loop is not None
+        if self._openers is None:
+            self._openers = ThreadPoolExecutor(1, "meshd-curve")
+        return self._loop.run_in_executor(self._openers, work)
 
     def refused(self, connection: Connection, why: str) -> None:
         logger.debug("a connection of %s is closed: %s", connection.caller.app, why)

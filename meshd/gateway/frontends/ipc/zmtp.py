@@ -40,6 +40,7 @@ _PEERS: Final = (b"DEALER", b"REQ", b"ROUTER")
 """Socket types that may speak to a ROUTER."""
 _SEALED_MORE: Final = 0x01  # flags inside of a MESSAGE; libzmq sends PINGs in one, too
 _SEALED_COMMAND: Final = 0x02
+_LONG_SEAL: Final = 256 * 1024  # bytes: to open more takes the loop's time
 _SEAL: Final = 33  # bytes of a MESSAGE besides its content: name, nonce, authenticator, flags
 _NOT_ADMITTED: Final = b"\x05ERROR\x03400"
 
@@ -76,6 +77,9 @@ class Peer:
     What has come is looked at one message or command at a time, by `next`, so that a peer with many small ones takes
     neither much memory nor the loop.
 
+    opening: a long sealed frame, which is to be opened in another thread (`session.open`) and given to `opened`; until
+    then, `next` finds nothing.
+
     ready: the handshake is over. pending: `next` may find something. waits: for room; no byte is looked at until `next`
     is called again. begun: a message has begun. held: bytes of room that an unfinished message takes.
     """
@@ -83,6 +87,7 @@ class Peer:
     __slots__ = (
         "_at",
         "_bounds",
+        "_content",
         "_crowded",
         "_data",
         "_delimited",
@@ -98,11 +103,12 @@ class Peer:
         "_open",
         "_part",
         "_send",
-        "_session",
         "_take",
         "held",
+        "opening",
         "pending",
         "ready",
+        "session",
         "waits",
     )
 
@@ -120,7 +126,9 @@ class Peer:
         self._bounds = bounds
         self._send = send
         self._take = take
-        self._session = session
+        self.session = session
+        self.opening = b""
+        self._content: bytes | None = None  # of the frame that was opened elsewhere
         self._lost = False  # a sealed frame was not kept, so it is unknown where the next message begins
         self._greeted = False
         self._delimited = False  # REQ puts an empty frame in front of its messages, and expects one
@@ -144,8 +152,8 @@ class Peer:
 
     def encode(self, frames: Sequence[bytes]) -> bytes:
         """A multipart message of at least one frame, as bytes for this peer."""
-        if self._session is not None:
-            return self._sealed(self._session, frames)
+        if self.session is not None:
+            return self._sealed(self.session, frames)
         parts = [b"\x01\x00"] if self._delimited else []
         last = len(frames) - 1
         for place, frame in enumerate(frames):
@@ -187,17 +195,23 @@ class Peer:
     def next(self) -> Incoming | None:
         """The next message; None if a command came, or more has to come (`pending` is False). Raises Violation."""
         data, at, end = self._data, self._at, len(self._data)
+        if self.opening:
+            self.pending = False
+            return None
         if not self._greeted:
-            check_greeting(data, NULL if self._session is None else CURVE)
+            check_greeting(data, NULL if self.session is None else CURVE)
             if end < len(GREETING):
                 self.pending = False
                 return None
             self._greeted = True
-            if self._session is None:
+            if self.session is None:
                 self._send(_READY)
             at = len(GREETING)
         while True:
-            if self._open:
+            opened = self._content is not None
+            if self._content is not None:
+                body, self._content = self._content, None
+            elif self._open:
                 if self._missing and at < end:
                     taken = min(self._missing, end - at)
                     if self._keeps:
@@ -227,8 +241,12 @@ class Peer:
                     continue
                 at += size
                 body = data[start:at] if self._keeps else b""
-            if self._session is not None and self.ready:
-                body = self._opened(self._session, body)
+            if self.session is not None and self.ready and not opened:
+                if self._keeps and len(body) > _LONG_SEAL:
+                    self._looked_at(data, at)
+                    self.opening, self.pending = body, False
+                    return None
+                body = self._unsealed(self.session, body)
             if self._flags & COMMAND:
                 self._looked_at(data, at)
                 self._obey(body)
@@ -247,6 +265,12 @@ class Peer:
         self.pending = False
         return None
 
+    def opened(self, flags: int, content: bytes) -> None:
+        """What was in `opening`. Raises Violation."""
+        self.opening = b""
+        self._content = self._checked(flags, content)
+        self.pending = True
+
     def _looked_at(self, data: bytes, at: int) -> None:
         self.pending = at < len(data)
         self._data, self._at = (data, at) if self.pending else (b"", 0)
@@ -259,6 +283,7 @@ class Peer:
         """Hold nothing of what has come."""
         self._data, self._at, self._part, self._open = b"", 0, bytearray(), False
         self._frames.clear()
+        self.opening, self._content = b"", None
         self.held = 0
         self.pending = self.waits = False
 
@@ -268,7 +293,7 @@ class Peer:
         self._keeps = True
         if flags & _RESERVED:
             raise Violation(f"a frame with the flags {flags:#04x}")
-        if self._session is not None and self.ready:
+        if self.session is not None and self.ready:
             if self._lost:
                 raise Refused("a message that could not be read to its end")
             if flags & _MORE or size < _SEAL:
@@ -304,13 +329,16 @@ class Peer:
             self._kept += size
         return True
 
-    def _opened(self, session: Session, body: bytes) -> bytes:
+    def _unsealed(self, session: Session, body: bytes) -> bytes:
         """The content of a sealed frame. One that was not kept counts as the last of its message, and nothing more is
         read after it. Raises Violation."""
         if not self._keeps:
             self._lost = True
             return b""
-        flags, content = session.open(body)
+        return self._checked(*session.open(body))
+
+    def _checked(self, flags: int, content: bytes) -> bytes:
+        """What was sealed, if its flags are right. Raises Violation."""
         if flags & _SEALED_COMMAND:
             if flags != _SEALED_COMMAND or len(content) > _LONGEST_COMMAND:
                 raise Violation(f"a sealed command of {len(content)} bytes")
@@ -343,8 +371,8 @@ class Peer:
 
     def _obey(self, body: bytes) -> None:
         """A command. Those of other socket types are ignored. Raises Violation."""
-        if self._session is not None and not self.ready:
-            self._shake_hands(self._session, body)
+        if self.session is not None and not self.ready:
+            self._shake_hands(self.session, body)
             return
         length = body[0] if body else 0
         name, data = body[1 : 1 + length], body[1 + length :]
@@ -355,8 +383,8 @@ class Peer:
         elif name == b"PING":
             # Two bytes of a time to live, which concerns who asks, and a context to be returned.
             pong = b"\x04PONG" + data[2 : 2 + _LONGEST_CONTEXT]
-            if self._session is not None:
-                self._send(framed(0, self._session.seal(_SEALED_COMMAND, pong)))
+            if self.session is not None:
+                self._send(framed(0, self.session.seal(_SEALED_COMMAND, pong)))
             else:
                 self._send(framed(COMMAND, pong))
         elif name == b"ERROR":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from meshd.core.caller import Caller
@@ -24,6 +25,10 @@ _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as
 _buffer = memoryview(bytearray(4 * _PIECE))
 
 
+Opened = tuple[int, bytes]
+"""The flags and the content of a sealed frame."""
+
+
 class Receiver(Protocol):
     """What a connection needs of the server."""
 
@@ -35,6 +40,9 @@ class Receiver(Protocol):
 
     def gone(self, connection: Connection, why: str) -> None:
         """Nothing more comes, and nothing can be sent."""
+
+    def elsewhere(self, work: Callable[[], Opened]) -> asyncio.Future[Opened]:
+        """Work in another thread."""
 
     def refused(self, connection: Connection, why: str) -> None:
         """Nothing more is read; what was sent, and is still to be answered, can be sent."""
@@ -61,6 +69,7 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         self._bounds = bounds
         self._has_room = fits
         self._secure = secure
+        self._opens = False  # a frame, in another thread
         self._direct = False  # what is read now goes into a message
         self._peer: zmtp.Peer
 
@@ -121,7 +130,8 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
     @property
     def stalled(self) -> bool:
         """It has begun a message and could send the rest."""
-        return self._peer.begun and self._looks and not self._queued and not self._peer.waits
+        waits = self._queued or self._peer.waits or bool(self._peer.opening)
+        return self._peer.begun and self._looks and not waits
 
     @property
     def _looks(self) -> bool:
@@ -154,6 +164,8 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
                     self._receiver.receive(self, message)
                 elif self._peer.waits and self._patience is None:
                     self._wait_for_room()
+                elif self._peer.opening and not self._opens:
+                    self._open_elsewhere()
         self._queued = self._looks and self._peer.pending
         if not self._queued:
             self._read_or_pause()
@@ -161,7 +173,26 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
 
     @property
     def _takes_more(self) -> bool:
-        return self._looks and not self._queued and not self._peer.waits
+        return self._looks and not self._queued and not self._peer.waits and not self._peer.opening
+
+    def _open_elsewhere(self) -> None:
+        """A long frame is opened while the loop serves others."""
+        session, body = self._peer.session, self._peer.opening
+        assert session is not None, "a frame was sealed"
+        self._opens = True
+        self._receiver.elsewhere(partial(session.open, body)).add_done_callback(self._was_opened)
+
+    def _was_opened(self, work: asyncio.Future[Opened]) -> None:
+        self._opens = False
+        if work.cancelled() or not self._peer.opening:  # the connection, or the daemon, has ended
+            return
+        try:
+            self._peer.opened(*work.result())
+        except zmtp.Violation as violation:
+            self.abort()
+            self._receiver.gone(self, f"it broke the protocol: {violation}")
+        else:
+            self._proceed()
 
     # -- room -----------------------------------------------------------------------------------------
 

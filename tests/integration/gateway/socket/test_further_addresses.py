@@ -121,6 +121,16 @@ def test_streams_and_long_messages_come_whole(daemon: Any) -> None:
         assert "".join(parts).split() == [str(number) for number in range(200)]
 
 
+def test_who_leaves_while_its_long_message_is_opened_leaves_no_trace(daemon: Any, line: Callable[..., Line]) -> None:
+    for _ in range(5):
+        made = line(secret=BENCH_SECRET)
+        made.chat("x" * 900_000)
+        made.close()
+    with keyed(tcp(daemon)) as client:
+        assert client.chat.completions.create(model="chat", messages=HI).choices
+    until(lambda: daemon.status()["in_flight"] == 0, what="no request is left")
+
+
 def test_the_environment_names_address_and_keys(daemon: Any) -> None:
     environment = {
         **os.environ,

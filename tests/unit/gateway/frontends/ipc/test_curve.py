@@ -31,9 +31,10 @@ class Connection:
         admits: Callable[[bytes], None] = lambda key: None,
         take: Callable[[int], bool] = lambda size: True,
         key: DaemonKey = KEY,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self.sent: list[bytes] = []
-        self.peer = Peer(lambda: BOUNDS, self.sent.append, take, CurveSession(key, admits))
+        self.peer = Peer(lambda: bounds, self.sent.append, take, CurveSession(key, admits))
         self.client = CurvePeer(key.public, CLIENT)
         self.read(GREETING)
 
@@ -263,6 +264,28 @@ def test_what_is_too_large_ends_the_connection_after_its_answer() -> None:
     assert (one.frames[-1], one.discarded) == (b"", 5000)
     with pytest.raises(Refused):
         made.read(made.client.message([b"next"]))
+
+
+def test_a_long_frame_is_opened_elsewhere_and_what_follows_waits_for_it() -> None:
+    made = Connection(bounds=Bounds(message=2**20, discarded=0)).join()
+    long = os.urandom(300_000)
+    stream = made.client.message([b"", b"", b"", long, b"more"]) + made.client.message([b"next"])
+    assert made.read(stream[:310_000]) == []
+    sealed, session = made.peer.opening, made.peer.session
+    assert session is not None
+    assert made.read(stream[310_000:]) == [], "it is not opened yet"
+    made.peer.opened(*session.open(sealed))
+    found = []
+    while made.peer.pending:
+        found.append(made.peer.next())
+    assert [each.frames for each in found if each] == [[b"", b"", b"", long, b"more"], [b"next"]]
+    assert made.peer.held == 0
+
+    made.read(made.client.message([b"", b"", b"", long]))
+    with pytest.raises(Violation, match="cannot be opened"):
+        session.open(made.peer.opening[:-1] + bytes((made.peer.opening[-1] ^ 1,)))
+    made.peer.drop()
+    assert not made.peer.opening
 
 
 def test_room_is_asked_for_before_anything_is_kept() -> None:
