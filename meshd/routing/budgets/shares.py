@@ -58,6 +58,7 @@ class Shares:
         self._accounts = accounts
         self._wanted = wanted
         self._shares: dict[tuple[Limit, str], Share] = {}  # by limit and window
+        self._asked: list[tuple[str, Limit, str]] = []  # in the last claims: key, limit, window
         self._next: tuple[Period | None, list[Period]] = None, []  # a day, and those after it
 
     def lack(self, route: Route, estimate: Estimate) -> bool:
@@ -84,11 +85,19 @@ class Shares:
         last: keep only what is taken."""
         period = self._accounts.today(now)
         days = [period, *self._after(period)] if ahead else [period]
+        windows = {
+            "day": [day.day for day in days],
+            "month": list(dict.fromkeys(day.month for day in days)),
+            "rolling": [_LAST_HOURS],
+        }
         claims = []
+        self._asked = []
         for limit in self._limits():
-            for window in dict.fromkeys(_window(limit, day) for day in days):
-                begun = window == _window(limit, period)
-                claims.append(self._claim(limit, window, begun=begun, last=last))
+            current = _window(limit, period)
+            for window in windows[limit.allowance.window]:
+                claim = self._claim(limit, window, begun=window == current, last=last)
+                self._asked.append((claim.key, limit, window))
+                claims.append(claim)
         if ahead:
             self._forget(period)
         return claims
@@ -116,8 +125,8 @@ class Shares:
         period = self._accounts.period
         if period is None:
             return
-        for (limit, window), share in self._shares.items():
-            grant = grants.get(_key(limit, window))
+        for key, limit, window in self._asked:
+            share, grant = self._of(limit, window), grants.get(key)
             if grant is not None:
                 share.granted = max(share.granted, grant.granted)
                 # What an earlier life kept stays kept.
@@ -141,7 +150,10 @@ class Shares:
         return (limit for limits in self._accounts.limits.values() for limit in limits if _is_shared(limit))
 
     def _of(self, limit: Limit, window: str) -> Share:
-        return self._shares.setdefault((limit, window), Share())
+        share = self._shares.get((limit, window))
+        if share is None:
+            share = self._shares[limit, window] = Share()
+        return share
 
     def _after(self, period: Period) -> list[Period]:
         if self._next[0] is not period:

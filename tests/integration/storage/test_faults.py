@@ -1,5 +1,5 @@
-"""S3 and Google Drive under a real daemon with requests in flight: every fault, and a kill of the daemon. No request
-fails, and nothing is lost."""
+"""Storages under a real daemon with requests in flight: every fault, and a kill of the daemon. No request fails, and
+nothing is lost. Redis is in test_daemons.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from meshd.cli.show.status import troubles
 from tests.support.daemons.stored import PRICE, Load, config, remote, spent, started
 from tests.support.storages.faulty import FAULTS, Faulty
-from tests.support.storages.servers import Once
+from tests.support.storages.servers import Once, Postgresql
 from tests.support.waiting import until
 
 _COPIED = 60.0  # s: values are copied every 30
@@ -24,6 +24,42 @@ def daemons() -> Iterator[list[Any]]:
     yield running
     for each in running:
         each.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+def test_a_postgresql_that_hangs_dies_and_refuses_to_write(daemons: list[Any], short: Path) -> None:
+    server = Postgresql()
+    storage = {**server.settings(), "connector": "postgresql.postgresql.v1", "timeout": "1s"}
+    daemon = started(daemons, short / "first", config(100_000, **storage))
+    until(lambda: remote(daemon)["copied_at"])
+
+    def read_only(value: str) -> None:
+        import psycopg
+
+        with psycopg.connect(server.url, autocommit=True) as client:
+            client.execute("SET default_transaction_read_only = off")
+            client.execute(f"ALTER ROLE mesh SET default_transaction_read_only = {value}")
+            client.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meshd'")
+
+    with Load(daemon, pause=0.01) as load:
+        for begin, end in (
+            (server.hang, server.resume),
+            (server.kill, server.start),
+            (lambda: read_only("on"), lambda: read_only("off")),
+        ):
+            begin()
+            until(lambda: remote(daemon)["error"])
+            load.more()
+            end()
+            until(lambda: not remote(daemon)["error"])
+            load.more()
+    assert load.errors == []
+    assert daemon.stop() == 0
+    second = started(daemons, short / "second", config(100_000, **storage))
+    assert spent(second) == pytest.approx(load.answered * PRICE)
+    assert second.stop() == 0
+    server.close()
 
 
 @pytest.mark.soak
