@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,8 +80,7 @@ def test_everything_is_kept(version: str, meshd: Any, short: Path) -> None:
     assert daemon.stop() == 0
     daemon.start()
     check(daemon, REQUESTS[version] + 1)
-    assert "Traceback" not in daemon.log()
-    assert "warning" not in daemon.log(), daemon.log()
+    assert not re.search("Traceback|ignored|cannot be read", daemon.log()), daemon.log()
 
 
 def test_responses_files_and_batches_are_kept(meshd: Any, short: Path) -> None:
