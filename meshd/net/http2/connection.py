@@ -19,7 +19,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
-from meshd.net.answers import HIGH, MOST_HEAD
+from meshd.net.answers import HIGH
 from meshd.net.failures import (
     Cancelled,
     ConnectionLost,
@@ -30,7 +30,7 @@ from meshd.net.failures import (
     TransportError,
 )
 from meshd.net.http2.answer import StreamAnswer
-from meshd.net.http2.frames import GOAWAY, MOST_FRAME, Frame, Frames, Spare, going_away
+from meshd.net.http2.frames import GOAWAY, MOST_FRAME, MOST_HEADERS, Frame, Frames, Spare, going_away
 from meshd.net.http2.heads import fields_of
 
 UNTOLD: Final = 100
@@ -48,11 +48,12 @@ _WINDOW: Final = 1024 * 1024  # bytes of all bodies together; each is held up by
 _MOST_UNSENT: Final = 1024 * 1024  # bytes that the server does not take
 _AT_ONCE: Final = 64  # frames, before other tasks have their turn
 _EARNED: Final = 10  # frames without use that go with a useful one
+_MOST_TABLE: Final = 4096  # bytes of our headers that are kept, whatever the server offers
 _SETTINGS: Final = {
     SettingCodes.ENABLE_PUSH: 0,
     SettingCodes.INITIAL_WINDOW_SIZE: HIGH,
     SettingCodes.MAX_FRAME_SIZE: MOST_FRAME,
-    SettingCodes.MAX_HEADER_LIST_SIZE: MOST_HEAD,
+    SettingCodes.MAX_HEADER_LIST_SIZE: MOST_HEADERS,
 }
 
 Told = Callable[["Http2Connection"], None]
@@ -246,6 +247,8 @@ class Http2Connection(asyncio.Protocol):
                     self._over(answer, _reset_by(event.error_code))
                 case events.RemoteSettingsChanged():
                     self.most = min(MOST_EXCHANGES, self._h2.remote_settings.max_concurrent_streams)
+                    table = self._h2.encoder.header_table_size
+                    self._h2.encoder.header_table_size = min(table, _MOST_TABLE)
                     self._changed(self)
 
     def _data(self, event: events.DataReceived) -> None:
@@ -278,7 +281,8 @@ class Http2Connection(asyncio.Protocol):
 
     def _over(self, answer: StreamAnswer, error: BaseException | None) -> None:
         """A stream has ended, by itself or with an error."""
-        del self._answers[answer.stream]
+        if self._answers.pop(answer.stream, None) is None:
+            return
         self._sending.pop(answer.stream, None)
         self._owed_to.pop(answer.stream, None)
         answer.over = True
@@ -362,7 +366,7 @@ def _protocol() -> H2Connection:
         )
     )
     protocol.local_settings = Settings(client=True, initial_values=cast(Any, _SETTINGS))
-    protocol.decoder.max_header_list_size = MOST_HEAD
+    protocol.decoder.max_header_list_size = MOST_HEADERS
     return protocol
 
 

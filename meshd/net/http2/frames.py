@@ -12,11 +12,15 @@ from meshd.net.failures import NotHttp
 
 MOST_FRAME = 16_384
 """Bytes of what a frame carries: the least that may be set, and what servers send."""
+MOST_HEADERS = 65_536
+"""Bytes of the headers of an answer, as they come and as they are read: h2 reads them in one go, in Python."""
 GOAWAY = 7
 MOST_SPARE = 1000
 """Frames in a row without use, such as PING, SETTINGS or empty DATA."""
 _SPARE_A_SECOND = 100.0
 _HEADER = 9
+_WITH_HEADERS = frozenset({1, 5, 9})  # HEADERS, PUSH_PROMISE, CONTINUATION
+_END_HEADERS = 4
 _LAST_STREAM = 0x7FFFFFFF
 
 
@@ -33,6 +37,7 @@ class Frames:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._headers = 0  # bytes, while they come
 
     def add(self, data: bytes) -> None:
         self._buffer += data
@@ -48,6 +53,12 @@ class Frames:
         end = _HEADER + length
         if len(buffer) < end:
             return None
+        if buffer[3] in _WITH_HEADERS:
+            self._headers += length
+            if self._headers > MOST_HEADERS:
+                raise NotHttp(f"the headers of its answer have more than {MOST_HEADERS} bytes")
+            if buffer[4] & _END_HEADERS:
+                self._headers = 0
         stream = int.from_bytes(buffer[5:_HEADER], "big") & _LAST_STREAM
         frame = Frame(buffer[3], stream, bytes(buffer[:end]))
         del buffer[:end]  # which moves nothing

@@ -8,6 +8,7 @@ import pytest
 
 from meshd.catalogue import known as catalogue
 from meshd.config import MeshConfig
+from meshd.config.check import connectors as check
 from meshd.config.schema.proxy import ProxyToken
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.sdk.connector import ConnectorSpec
@@ -148,3 +149,12 @@ def test_what_no_header_can_carry_is_refused_by_name(provider: dict[str, Any], t
     assert len(problems) == 1
     assert told in problems[0]
     assert "SECRET" not in problems[0]
+
+
+def test_http2_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "find_spec", lambda module: None if module == "h2" else module)
+    needs = 'needs the package h2; install it with pip install "modelmesh[http2]"'
+    told = found({"providers": house(connection_pool={"http2": True})})
+    assert told == [f"providers.house.connection_pool.http2: {needs}"]
+    assert found({"providers": house(connection_pool={"http2": False})}) == []
+    assert found({"providers": house(connection_pool={"http2": True}, enabled=False)}) == []

@@ -9,7 +9,7 @@ from h2.events import RequestReceived, StreamReset
 from h2.settings import SettingCodes
 
 from meshd.net.answers import HIGH
-from meshd.net.failures import Cancelled, Cut
+from meshd.net.failures import Cancelled, Cut, NotHttp
 from meshd.net.http import UpstreamBody
 from tests.support.providers.http2_server import Peer
 from tests.unit.net.http2.conftest import Serving
@@ -40,6 +40,22 @@ async def test_an_exchange(serving: Serving) -> None:
             ":method": "POST", ":scheme": "https", ":path": "/v1/x?a=b", "authorization": "Bearer k", "x-up": "V",
             "content-length": "4",
         }  # fmt: skip
+
+
+async def test_large_headers(serving: Serving) -> None:
+    async def serve(peer: Peer) -> None:
+        peer.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**31})
+        while True:
+            asked = await peer.asked()
+            peer.answer(asked.stream, b"ok", x_large="a" * int(asked.body))
+
+    async with serving(serve) as client:
+        for size in (40_000, 50_000, 60_000):
+            answer = await client.send(b"%d" % size, **{"User-Agent": "a" * (size // 3), "X-Large": "b" * (size // 3)})
+            assert len(answer.header(b"x-large")) == size
+            assert await UpstreamBody(answer).read(10) == b"ok"
+        with pytest.raises(NotHttp, match="eader"):
+            await client.send(b"70000")
 
 
 async def test_requests_share_one_connection(serving: Serving) -> None:
