@@ -180,6 +180,8 @@ class Limit:
             said += f", requests in flight may {spends} {self._text(self.reserved)}"
         if self.spent < allowance.limit and self.measure != MEASURES["requests"]:
             said += f", this one may {spends} {self._text(amount)}"
+        if self.spent + self.reserved + amount <= allowance.limit:
+            said += ", the rest is kept for other daemons, and the storage that divides it does not answer"
         if resets_at is None:
             return said
         again = "there is room again at" if allowance.window == "rolling" else "resets at"

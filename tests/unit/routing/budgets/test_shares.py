@@ -85,6 +85,17 @@ def test_what_is_not_enforced_or_of_one_daemon_is_not_shared() -> None:
     assert not found.accounts.lacks(found.question(), shared_limits.PAID)
 
 
+def test_who_is_cut_off_says_why_it_refuses() -> None:
+    first, second = (Sharer(name, 10 * COST, None) for name in ("a", "b"))  # type: ignore[arg-type]
+    first.divide = second.divide = Divider().divide
+    shared_limits.settle_down(first, second)
+    assert shared_limits.as_many_as_it_can(first, divide_again=False) == 5
+    assert first.mesh.refused().reason == (
+        "provider groq has spent $0.50 of its $1.00 a day, this one may cost $0.10, the rest is kept for other "
+        "daemons, and the storage that divides it does not answer; resets at 2026-11-24 00:00 UTC"
+    )
+
+
 def test_limits_are_its_own_again() -> None:
     daemon = Sharer("a", 10 * COST, Divider().divide)
     daemon.exchange(lost="claim")
