@@ -46,7 +46,7 @@ class Sampling(msgspec.Struct, frozen=True):
         sent_on = provider in self.sent_on or "*" in self.sent_on
         if not (trace.sampled or sent_on):
             return None
-        return CallTrace(trace.trace_id, trace.state, trace.sampled, sent_on, new_span_id(), clock.now())
+        return CallTrace(trace.trace_id, trace.state, trace.sampled, sent_on, clock.now())
 
     def begin(self, headers: Mapping[str, str]) -> Trace:
         """headers: the app's, by lower-case name."""

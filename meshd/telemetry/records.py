@@ -54,11 +54,12 @@ def clean_outcome(outcome: Outcome, redactor: Redactor) -> Outcome:
         if each.message:
             attempts = tuple([_clean_attempt(each, redactor) for each in attempts])
             break
-    label = redactor.short(outcome.label) if outcome.label else ""
+    app, label = redactor.short(outcome.app), redactor.short(outcome.label)
     error = redactor.text(outcome.error) if outcome.error else ""
-    if attempts is outcome.attempts and (asked, label, error) == (outcome.asked, outcome.label, outcome.error):
+    said = outcome.asked, outcome.app, outcome.label, outcome.error
+    if attempts is outcome.attempts and (asked, app, label, error) == said:
         return outcome
-    return msgspec.structs.replace(outcome, asked=asked, label=label, error=error, attempts=attempts)
+    return msgspec.structs.replace(outcome, asked=asked, app=app, label=label, error=error, attempts=attempts)
 
 
 def _clean_attempt(attempt: Attempt, redactor: Redactor) -> Attempt:

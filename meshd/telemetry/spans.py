@@ -13,7 +13,7 @@ from functools import lru_cache
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
 from meshd.core.tracing import Trace
-from meshd.sdk.calls.tracing import HttpCall, new_span_id
+from meshd.sdk.calls.tracing import HttpCall
 from meshd.sdk.observability import Entry
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Attribute, Shared, Span
 from meshd.telemetry.metrics.names import Names
@@ -86,12 +86,23 @@ def spans_of(
         bool(trace.parent_id),
         shared,
     )
+    ids = _ids_after(trace.span_id)
     for attempt in outcome.attempts:
         if attempt.began:
-            yield from _spans_of_attempt(attempt, operation, ahead, trace, names)
+            yield from _spans_of_attempt(attempt, operation, ahead, trace, names, ids)
 
 
-def _spans_of_attempt(attempt: Attempt, operation: str, ahead: float, trace: Trace, names: Names) -> Iterator[Span]:
+def _ids_after(span_id: str) -> Iterator[str]:
+    """Those of the spans below. The same each time, so that what is sent twice has them too."""
+    number = int(span_id, 16)
+    while True:
+        number = (number + 1) % 2**64
+        yield f"{number or 1:016x}"
+
+
+def _spans_of_attempt(
+    attempt: Attempt, operation: str, ahead: float, trace: Trace, names: Names, ids: Iterator[str]
+) -> Iterator[Span]:
     model, start = names.model(attempt.model), int((attempt.began + ahead) * _NS)
     attributes: dict[str, Attribute] = {
         "gen_ai.usage.input_tokens": attempt.tokens_in,
@@ -102,7 +113,7 @@ def _spans_of_attempt(attempt: Attempt, operation: str, ahead: float, trace: Tra
         attributes["meshd.hedge"] = True
     if not attempt.ok:
         attributes["error.type"] = attempt.reason or "_OTHER"
-    span_id = attempt.span or new_span_id()
+    span_id = next(ids)
     yield Span(
         trace.trace_id,
         span_id,
@@ -118,14 +129,14 @@ def _spans_of_attempt(attempt: Attempt, operation: str, ahead: float, trace: Tra
         shared=_of_attempts(operation, names.provider(attempt.provider), model, attempt.provider, attempt.model),
     )
     for call in attempt.calls:
-        yield _span_of_call(call, span_id, ahead, trace)
+        yield _span_of_call(call, call.span_id or next(ids), span_id, ahead, trace)
 
 
-def _span_of_call(call: HttpCall, parent: str, ahead: float, trace: Trace) -> Span:
+def _span_of_call(call: HttpCall, span_id: str, parent: str, ahead: float, trace: Trace) -> Span:
     failed = bool(call.error) or call.status >= 400
     return Span(
         trace.trace_id,
-        call.span_id,
+        span_id,
         parent,
         call.method,
         CLIENT,

@@ -29,8 +29,7 @@ class Attempt(Message, frozen=True, omit_defaults=True):
     cost: int = 0
     hedge: bool = False
     units: dict[str, int] = {}
-    began: float = 0.0  # by `meshd.host.clock`; these three only in a traced request
-    span: str = ""
+    began: float = 0.0  # by `meshd.host.clock`; these two only in a traced request
     calls: tuple[HttpCall, ...] = ()
 
 

@@ -124,7 +124,6 @@ class AttemptBook:
                 hedge=step.hedge,
                 units=units,
                 began=trace.began if trace is not None else 0.0,
-                span=trace.span_id if trace is not None else "",
                 calls=trace.calls if trace is not None else (),
             )
         )

@@ -14,8 +14,8 @@ from meshd.host import clock
 
 
 class HttpCall(msgspec.Struct, gc=False):
-    """One call. began, ended: by `meshd.host.clock`; ended at the head of the answer. status: 0 without an answer.
-    error: the kind of exception."""
+    """One call. span_id: "" unless the provider is told of it. began, ended: by `meshd.host.clock`; ended at the head
+    of the answer. status: 0 without an answer. error: the kind of exception."""
 
     span_id: str
     method: str
@@ -28,19 +28,18 @@ class HttpCall(msgspec.Struct, gc=False):
 
 
 class CallTrace(msgspec.Struct, gc=False):
-    """trace_id, span_id: hexadecimal; the latter is the attempt's. state: the app's `tracestate`. sent_on: whether the
-    provider is told of the trace. began: by `meshd.host.clock`."""
+    """trace_id: hexadecimal. state: the app's `tracestate`. sent_on: whether the provider is told of the trace. began:
+    by `meshd.host.clock`."""
 
     trace_id: str
     state: str
     sampled: bool
     sent_on: bool
-    span_id: str
     began: float
     calls: tuple[HttpCall, ...] = ()
 
     def begins(self, method: str, host: str, port: int) -> HttpCall:
-        call = HttpCall(new_span_id(), method, host, port, clock.now())
+        call = HttpCall(new_span_id() if self.sent_on else "", method, host, port, clock.now())
         if self.sampled and len(self.calls) < MOST_CALLS:
             self.calls = (*self.calls, call)
         return call

@@ -81,7 +81,7 @@ def test_which_attempts_are_recorded_and_told() -> None:
 
 
 def test_the_number_of_recorded_calls_has_a_bound() -> None:
-    trace = CallTrace(ID, "", True, False, "a" * 16, 0.0)
+    trace = CallTrace(ID, "", True, False, 0.0)
     for _ in range(MOST_CALLS * 2):
         trace.begins("GET", "h", 1)
     assert len(trace.calls) == MOST_CALLS

@@ -35,7 +35,7 @@ def attempt(**changes: Any) -> Attempt:
     began = clock.now()
     call = HttpCall("e" * 16, "POST", "api.example", 443, began, began + 0.1, 200)
     return Attempt(
-        **{"model": "p.m", "provider": "p", "ok": True, "duration": 0.2, "began": began, "span": "d" * 16,
+        **{"model": "p.m", "provider": "p", "ok": True, "duration": 0.2, "began": began,
            "calls": (call,)} | changes
     )  # fmt: skip
 
@@ -51,12 +51,14 @@ def test_the_three_kinds() -> None:
 
 
 def test_an_attempt_that_was_never_sent_has_no_span() -> None:
-    assert len(spans(outcome(attempts=(attempt(began=0.0, span="", calls=()),)))) == 1
+    assert len(spans(outcome(attempts=(attempt(began=0.0, calls=()),)))) == 1
 
 
 def test_failures_are_told_without_keys() -> None:
     failed = attempt(ok=False, reason="server", message=f"bad key {KEY}", status=500)
-    request, tried, _ = spans(outcome(status=502, asked=KEY, error=f"it failed with {KEY}", attempts=(failed,)))
+    request, tried, _ = spans(
+        outcome(status=502, asked=KEY, app=KEY, label=KEY, error=f"it failed with {KEY}", attempts=(failed,))
+    )
     assert (request.failed, tried.failed) == (True, True)
     assert (request.all_attributes()["error.type"], tried.all_attributes()["error.type"]) == ("502", "server")
     assert "it failed with" in request.message
@@ -74,3 +76,14 @@ def test_severities() -> None:
     entry, size = trace_entry(outcome(status=503), TRACE, NAMES, 0.0)
     assert (entry.stream, entry.severity) == ("trace", "error")
     assert size > 1000
+
+
+def test_ids_are_the_same_where_spans_are_made_twice() -> None:
+    untold = HttpCall("", "POST", "api.example", 443, 1.0, 2.0, 200)
+    of = outcome(attempts=(attempt(calls=(untold, untold)), attempt()))
+    first, again = ([span.span_id for span in spans(of)] for _ in range(2))
+    assert first == again
+    assert len(set(first)) == len(first) == 6
+    assert first[-1] == "e" * 16, "the provider was told this one"
+    parents = [span.parent_id for span in spans(of)]
+    assert parents == [TRACE.parent_id, TRACE.span_id, first[1], first[1], TRACE.span_id, first[4]]

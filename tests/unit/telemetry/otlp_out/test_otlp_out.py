@@ -51,7 +51,7 @@ def sink(made: OtlpSink, receiver: Receiver) -> OtlpSink:
 
 
 def ended(traced: bool = True, logged: bool = True, **changes: Any) -> Entry:
-    tried = Attempt("p.m", "p", True, duration=0.2, began=1.0, span="d" * 16)
+    tried = Attempt("p.m", "p", True, duration=0.2, began=1.0)
     facts: dict[str, Any] = {"pool": "chat", "model": "p.m", "attempts": (tried,), "arrived": 1.0, "trace": TRACE}
     outcome = Outcome("ab", 1.0, "chat.completions", "chat", 200, **facts | changes)
     said = {"gen_ai.input.messages": "[]"}
