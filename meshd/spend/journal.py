@@ -20,54 +20,13 @@ from typing import Any
 
 import msgspec
 
+from meshd.spend.records import BEGIN, SETTLE, Begin, Settle
+
 MAGIC = b"MESHJNL1"
 MARKER = b"\xa5\x4d"
 HEADER = Packer("<2sHI")
 BACKLOG_LIMIT = 8 * 1024 * 1024
 RETRY_AFTER = 1.0  # s between attempts to write after a failed one
-
-_BEGIN = 1
-_SETTLE = 2
-
-
-class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
-    """An attempt is about to be sent to a provider. Times in UTC seconds, money in 10⁻⁹ USD.
-
-    reserved, tokens_in, tokens_out, units: the most that it can use. day: the day on which it counts, in the router's
-    time zone; "": the UTC day of `at`. Older segments lack the fields from `day` on.
-    """
-
-    request: bytes  # 16 bytes
-    at: float
-    provider: str
-    model: str
-    pool: str
-    app: str
-    reserved: int
-    deadline: float
-    attempt: int = 0
-    day: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    units: dict[str, int] = {}
-
-
-class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE):
-    """How the attempt of this request and number ended. sent: False: it never left, and does not count as a request.
-    units: what else was counted, by the names of `core/prices.py`. Last in both kinds of record: older segments lack
-    it, and so do attempts that used none."""
-
-    request: bytes
-    at: float
-    tokens_in: int
-    tokens_out: int
-    tokens_cached: int
-    cost: int
-    ok: bool
-    attempt: int = 0
-    sent: bool = True
-    units: dict[str, int] = {}
-
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Begin | Settle).decode
@@ -116,7 +75,7 @@ class JournalWriter:
         names = (provider, model, pool, app)
         most = (reserved, deadline, attempt, day, tokens_in, tokens_out)
         beside = (units,) if units else ()
-        record = _record(_encode((_BEGIN, request, at, *names, *most, *beside)))
+        record = _record(_encode((BEGIN, request, at, *names, *most, *beside)))
         if self._ended:
             record = bytes(self._ended) + record
             self._ended.clear()
@@ -138,7 +97,7 @@ class JournalWriter:
     ) -> None:
         used = (tokens_in, tokens_out, tokens_cached, cost)
         beside = (units,) if units else ()
-        record = _record(_encode((_SETTLE, request, at, *used, ok, attempt, sent, *beside)))
+        record = _record(_encode((SETTLE, request, at, *used, ok, attempt, sent, *beside)))
         if self.later is None:
             self._write(record, at)
             return

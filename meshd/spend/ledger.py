@@ -13,10 +13,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from meshd.core.member_key import member_key
-from meshd.spend.journal import Begin, Settle
+from meshd.spend.records import Begin, Settle, Usage
 
 BEGUN_KEPT = 3600.0  # s for which an earlier life's id is remembered: longer than an app would resend it
 GRACE = 60.0  # s after the deadline of an attempt
@@ -26,18 +24,6 @@ OTHERS = "(others)"
 MOST_NAMES = 2 * MOST_APPS
 """Apps per day in the ledger: more than a router reports, so that one with a limit is always counted separately."""
 DAYS_KEPT = 62  # in memory: this month and the last
-
-
-class Usage(msgspec.Struct):
-    """requests: attempts sent to a provider. cost in 10⁻⁹ USD. units: what else was counted, by the names of
-    `core/prices.py`."""
-
-    requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_cached: int = 0
-    cost: int = 0
-    units: dict[str, int] = {}
 
 
 UsageKey = tuple[str, str, str]
@@ -69,19 +55,6 @@ def usage_rows(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, st
     for id, sums in table.items():
         tokens = int(sums.get("tokens_in", 0)) + int(sums.get("tokens_out", 0))
         yield (*usage_key(id), int(sums.get("requests", 0)), tokens, int(sums.get("cost", 0)))
-
-
-class OpenItems(msgspec.Struct, frozen=True):
-    """The part of the ledger that is written whole: how far segments are folded, and what is open.
-
-    last_segment: the highest number ever used; numbers are never reused, or the offset of a removed segment would skip
-    the beginning of a new one.
-    """
-
-    offsets: dict[str, int] = {}
-    last_segment: int = 0
-    open: tuple[Begin, ...] = ()
-    begun: dict[str, float] = {}
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from meshd.spend.journal import Begin, Settle
+from meshd.spend.records import Begin, Settle
 
 COVERED = "covered"
 LOST = "lost"

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from meshd.spend.ledger import OpenItems, Usage, UsageKey, usage_key
+from meshd.spend.ledger import UsageKey, usage_key
+from meshd.spend.records import OpenItems, Usage
 
 EXPORT_VERSION = 1
 

@@ -22,7 +22,8 @@ from meshd.core.events.event_type import EventType
 from meshd.messages import RestoredState, SyncStatus
 from meshd.sdk.storage import Claim, Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
-from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id
+from meshd.spend.ledger import Ledger, UsageKey, day_of, usage_id
+from meshd.spend.records import Usage
 from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
 from meshd.state import form
 from meshd.state.codec import EXPORT_VERSION, read_export, stored_key

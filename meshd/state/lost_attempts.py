@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from meshd.sdk.storage import Storage, StorageError
-from meshd.spend.journal import Begin
 from meshd.spend.ledger import Ledger
+from meshd.spend.records import Begin
 from meshd.spend.recovered import COVERED, LOST, Covered, Lacking, LostAttempt, find_lost, left_open
 from meshd.state.codec import read_stored, stored_key
 from meshd.state.segments import Segments

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from meshd.spend.journal import Begin, Settle, create_segment, read_pieces, read_segment
+from meshd.spend.journal import create_segment, read_pieces, read_segment
 from meshd.spend.ledger import Ledger
+from meshd.spend.records import Begin, Settle
 from meshd.spend.recovered import LOOK_BACK
 
 logger = logging.getLogger("meshd.state")

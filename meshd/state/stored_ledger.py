@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from meshd.sdk.storage import Storage
-from meshd.spend.journal import Begin
-from meshd.spend.ledger import Ledger, OpenItems, Usage, UsageKey, day_of
+from meshd.spend.ledger import Ledger, UsageKey, day_of
+from meshd.spend.records import Begin, OpenItems, Usage
 from meshd.state.codec import LedgerDocument, read_stored, stored_usage_key, usage_of
 from meshd.state.segments import Segments
 

@@ -16,7 +16,8 @@ import msgspec
 
 from meshd.host.replaced_file import replace_file
 from meshd.sdk.storage import Storage
-from meshd.spend.ledger import DAYS_KEPT, Ledger, Usage, UsageKey, day_of
+from meshd.spend.ledger import DAYS_KEPT, Ledger, UsageKey, day_of
+from meshd.spend.records import Usage
 from meshd.state.codec import read_stored, stored_usage_key, usage_of
 
 HERE_ONLY = ("table/file/", "table/batch/")

@@ -17,7 +17,8 @@ from meshd.connectors.storage.encoded import EncodedStorage
 from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
 from meshd.sdk.storage import Claim, Grant, Storage
-from meshd.spend.ledger import Usage, UsageKey
+from meshd.spend.ledger import UsageKey
+from meshd.spend.records import Usage
 from meshd.state.outage import Report
 from meshd.state.remote.copier import Answer, Copier, Place
 from meshd.state.remote.kept_parts import KeptParts

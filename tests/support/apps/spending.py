@@ -18,7 +18,8 @@ from typing import Any
 
 import zmq
 
-from meshd.spend.journal import Begin, Settle, read_segment
+from meshd.spend.journal import read_segment
+from meshd.spend.records import Begin, Settle
 from meshd.state.keeper import StateKeeper
 from meshd.state.settings import StateSettings
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.spend import journal
-from meshd.spend.journal import Begin, JournalWriter, Settle, create_segment, open_segment, read_pieces, read_segment
+from meshd.spend.journal import JournalWriter, create_segment, open_segment, read_pieces, read_segment
+from meshd.spend.records import Begin, Settle
 
 ID = bytes(range(16))
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from meshd.spend.journal import Begin, Settle
-from meshd.spend.ledger import Ledger, Usage, usage_id, usage_key, usage_rows
+from meshd.spend.ledger import Ledger, usage_id, usage_key, usage_rows
+from meshd.spend.records import Begin, Settle, Usage
 from meshd.state.codec import read_export
 
 DAY = 86400.0

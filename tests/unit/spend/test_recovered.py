@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from meshd.spend.journal import Begin, Settle
+from meshd.spend.records import Begin, Settle
 from meshd.spend.recovered import Covered, find_lost
 from meshd.telemetry.lost_outcomes import outcomes_of
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from meshd.routing.budgets.accounts import Accounts
 from meshd.routing.budgets.windows import Sums
-from meshd.spend.journal import Begin, Settle
 from meshd.spend.ledger import Ledger
+from meshd.spend.records import Begin, Settle
 from tests.support.routing.account_world import APPS, MODELS, NOW, POOLS, TABLE, ZONES, question
 
 HOUR = 3600.0

@@ -14,8 +14,8 @@ from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.budgets.windows import Sums
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, RoutingTable
 from meshd.spend.calendar import Calendar
-from meshd.spend.journal import Begin, Settle
 from meshd.spend.ledger import Ledger, usage_id, usage_rows
+from meshd.spend.records import Begin, Settle
 from tests.support.routing.account_world import ALLOWANCES, APPS, MODELS, NOW, POOLS, TABLE, ZONES, question
 
 
