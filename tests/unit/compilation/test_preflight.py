@@ -46,6 +46,24 @@ def test_a_missing_secret(
     assert found(made, strict=strict) == []
 
 
+def test_a_key_of_the_daemons_that_cannot_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "curve.key"
+    daemon = {"listen": ["tcp://127.0.0.1:7411"], "curve": {"secret_key_file": str(file)}}
+    for content, mode, why in (
+        (None, 0o600, "No such file"),
+        ("a" * 40, 0o644, "others can read"),
+        ("short", 0o600, "40 characters of Z85"),
+    ):
+        if content is not None:
+            file.write_text(content)
+            file.chmod(mode)
+        [obstacle] = preflight.curve(MeshConfig({"daemon": daemon}))
+        assert (obstacle.subject, obstacle.fatal) == ("curve", True)
+        assert why in obstacle.message
+    file.write_text("a" * 40)
+    assert list(preflight.curve(MeshConfig({"daemon": daemon}))) == []
+
+
 def test_a_provider_whose_address_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.delenv(name, raising=False)
