@@ -193,7 +193,8 @@ def test_what_a_request_used_arrives_in_its_own_column_and_no_other(measure: Mea
     statistics = Statistics()
     statistics.record(outcome(**NOTHING), NOW)
     before = row(statistics, "pool", "chat")
-    statistics.record(outcome(**NOTHING | {measure.of_request: 1}), NOW)
+    one = type(getattr(outcome(), measure.of_request))(1)
+    statistics.record(outcome(**NOTHING | {measure.of_request: one}), NOW)
     found = row(statistics, "pool", "chat")
     changed = {name for name in found if found[name] != before[name]} - {"latency_avg"}
     assert changed == {measure.name, "requests_total", "requests_success"}
