@@ -1,11 +1,10 @@
 """The command `meshd`: from its arguments to its exit status.
 
-Owns: arguments, exit codes, and how errors are reported. The run itself is in `process.py`.
+Owns: exit codes, and how errors are reported. The run itself is in `process.py`.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import logging
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from meshd.app.arguments import Options, complete
 from meshd.app.listen import ListenError
 from meshd.app.process import Process
 from meshd.compilation.posture import untrusted_packages
@@ -22,38 +22,33 @@ from meshd.config import MeshConfig, find_config
 from meshd.config.check.problems import configuration_error
 from meshd.config.source import ConfigSource
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
-from meshd.host.build import is_compiled
 from meshd.host.plain_text import harmless, one_line
 from meshd.host.process.descriptors import FEWEST_FILES, raise_file_limit
 from meshd.host.process.dumpable import set_dumpable
 from meshd.host.process.standard_streams import open_standard_streams, release_standard_streams
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
-from modelmesh.version import VERSION
 
 logger = logging.getLogger("meshd")
 
 EX_OK = 0
-EX_USAGE = 64
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
 EX_OSERR = 71
 EX_CONFIG = 78
-
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Never returns; the exit code follows sysexits(3)."""
     open_standard_streams()
     try:
-        status = run(parse(arguments))
+        status = run(parse(sys.argv[1:] if arguments is None else arguments))
     finally:
         release_standard_streams()
     sys.exit(status)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     os.umask(0o077)
     set_dumpable(False)  # before any key is read
     logs = _logs(options.log_level)
@@ -113,49 +108,14 @@ def _about(error: OSError) -> str:
     return f"{what}{where}" + (f"; {advice}" if advice else "")
 
 
-class _Formatter(argparse.HelpFormatter):
-    """As wide as the terminal. argparse asks `shutil`, which loads half a megabyte of archives."""
+def parse(arguments: Sequence[str]) -> Options:
+    """Raises SystemExit for help, and for arguments that are wrong."""
+    options = complete(arguments)
+    if options is None:
+        from meshd.app.parser import parser_of_arguments
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    told = os.environ.get("COLUMNS", "")
-    try:
-        columns = int(told) if told.isdecimal() else os.get_terminal_size().columns
-    except OSError:
-        columns = 0
-    return columns or 80
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EX_USAGE, f"{self.prog}: {message}\n")
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    return parser_of_arguments().parse_args(arguments)
-
-
-def parser_of_arguments() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="meshd",
-        formatter_class=_Formatter,
-        description="A local gateway for every app on this machine that uses AI models. Without a configuration "
-        "it uses what it finds: keys in the environment, local servers, embedded models.",
-        epilog="Signals: SIGTERM finishes requests in flight and exits, SIGHUP reloads, SIGUSR1 logs the state. "
-        "While it runs, try `meshctl status`, `meshctl chat` and `meshctl doctor`.",
-    )
-    parser.add_argument("--config", metavar="FILE", help="configuration (YAML, TOML or JSON; - or a pipe: read once)")
-    parser.add_argument("--socket", metavar="PATH", help="where to listen")
-    parser.add_argument("--log-level", choices=_LOG_LEVELS, help="lowest severity to log")
-    parser.add_argument("--check", action="store_true", help="check the configuration and exit")
-    parser.add_argument(
-        "--version", action="version", version=f"meshd {VERSION}{' (compiled)' if is_compiled() else ''}"
-    )
-    return parser
+        options = Options(**vars(parser_of_arguments().parse_args(arguments)))
+    return options
 
 
 def _logs(level: str | None) -> LogBridge:

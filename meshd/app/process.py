@@ -6,7 +6,6 @@ Must never: do an actor's work; everything long-lived is in `ModelMesh`.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import gc
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshd import messages
+from meshd.app.arguments import Options
 from meshd.app.listen import http_listener, listeners, socket_path, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.app.report import dump, first_status, greet, say_alive, summary
@@ -56,7 +56,7 @@ Python's own 5 ms, it would stand still that often while statistics or counters 
 class Process:
     """One run of the daemon: `run` is the whole of it, from the boot to the end."""
 
-    def __init__(self, options: argparse.Namespace, source: ConfigSource, config: MeshConfig, logs: LogBridge) -> None:
+    def __init__(self, options: Options, source: ConfigSource, config: MeshConfig, logs: LogBridge) -> None:
         self._logs = logs
         self._source = source
         self._config = config

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from meshd.app.main import parser_of_arguments
+from meshd.app.parser import parser_of_arguments
 from meshd.manual.pages import choices_of, option, parser_options
 
 _ASK: Final = "_MESHCTL_COMPLETE"  # the variable in which typer finds the shell's question

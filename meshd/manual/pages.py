@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import typer
 
-from meshd.app.main import parser_of_arguments
+from meshd.app.parser import parser_of_arguments
 from meshd.cli import entry, helping
 from meshd.config.write import docs
 from meshd.manual import roff

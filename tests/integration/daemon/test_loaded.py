@@ -46,7 +46,16 @@ CONFIG = {
     "pools": {"chat": {"models": ["p.m"]}},
     "discovery": {"local": {"enabled": False}, "sync": {"enabled": False}},
 }
-OF_PYTHON = {"bz2", "calendar", "csv", "email", "http.client", "importlib.metadata", "importlib.resources"}
+OF_PYTHON = {
+    "argparse",
+    "bz2",
+    "calendar",
+    "csv",
+    "email",
+    "http.client",
+    "importlib.metadata",
+    "importlib.resources",
+}
 OF_PYTHON |= {"lzma", "shutil", "tempfile", "urllib.request", "xml", "zipfile"}
 OF_OTHERS = {"aiohttp", "anthropic", "botocore", "brotli", "cronsim", "cryptography", "google.auth", "httpx", "openai"}
 OF_OTHERS |= {"pydantic.networks", "requests", "rich", "textual", "tomlkit", "typer", "zmq"}
