@@ -209,11 +209,13 @@ class Transport:
         try:
             await answer.head()
         except Refused as refused:
-            if isinstance(refused, Http1Required):
-                self._connector.protocols = ()
             if tries == MOST_TRIES:
                 raise
-            return await self._exchange(pool, head, body, fresh=True, tries=tries + 1)
+            other = isinstance(refused, Http1Required)
+            if other:
+                self._connector.protocols = ()
+            fresh = other or tries + 1 == MOST_TRIES
+            return await self._exchange(pool, head, body, fresh=fresh, tries=tries + 1)
         except (Disconnected, ConnectionLost):
             if opened or fresh or pool.loop.time() - started > STALE_WITHIN:
                 raise

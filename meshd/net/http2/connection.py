@@ -61,12 +61,14 @@ Told = Callable[["Http2Connection"], None]
 
 class Http2Connection(asyncio.Protocol):
     """freed: called when an exchange has ended. changed: when it may take more than before. closed: once, when it can
-    take none any more."""
+    take none any more. most: exchanges at once, until the server has said how many it takes."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, freed: Told, changed: Told, closed: Told) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, freed: Told, changed: Told, closed: Told, most: int = UNTOLD
+    ) -> None:
         self.loop = loop
         self.idle_since = 0.0
-        self.most = UNTOLD
+        self.most = most
         self._freed = freed
         self._changed = changed
         self._closed = closed

@@ -137,7 +137,7 @@ class SharedPool(Pool):
 
     def _made(self, http2: bool) -> HttpConnection | Http2Connection:
         if http2:
-            return Http2Connection(self.loop, self._freed, self._changed, self._lost)
+            return Http2Connection(self.loop, self._freed, self._changed, self._lost, self._each)
         return HttpConnection(self.loop, self._freed, self._lost)
 
     def _refuse(self, error: Exception) -> None:

@@ -150,8 +150,8 @@ def test_many_requests_at_once(ask: Ask, name: str, server: Upstream, place: Pat
             assert answer.status == 200, document
             return str(document["choices"][0]["message"]["content"])
 
-    with ThreadPoolExecutor(12) as threads:
-        for number, text in enumerate(threads.map(said, range(60))):
+    with ThreadPoolExecutor(40) as threads:
+        for number, text in enumerate(threads.map(said, range(120))):
             assert f"<{number}>" in text
     seen = (place / f"{'nghttpx' if name == 'nghttpx' else 'nginx'}.log").read_text().split()
     assert {"nginx": "HTTP/2.0", "nghttpx": "h2", "http1": "HTTP/1.1"}[name] in seen

@@ -23,9 +23,10 @@ class Asked:
 
 
 class Peer:
-    """One connection. gives: whether windows are given back by themselves."""
+    """One connection. gives: whether windows are given back by themselves. settings: sent instead of h2's."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, settings: bytes = b"") -> None:
+        self._settings = settings
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.events: list[Event] = []
         self.gives = True
@@ -37,7 +38,8 @@ class Peer:
 
     async def run(self) -> None:
         self.h2.initiate_connection()
-        self.flush()
+        own = self.h2.data_to_send()
+        self._writer.write(self._settings or own)
         while data := await self._reader.read(65536):
             for event in self.h2.receive_data(data):
                 self.events.append(event)
@@ -94,12 +96,12 @@ Serve = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def http2_server(
-    serve: Serve, certificate: tuple[Path, Path], protocols: tuple[str, ...] = ("h2",)
+    serve: Serve, certificate: tuple[Path, Path], settings: bytes = b""
 ) -> AsyncIterator[tuple[int, list[Peer]]]:
     """Its port, and its connections so far. serve: is told of each connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
-    context.set_alpn_protocols(list(protocols))
+    context.set_alpn_protocols(["h2"])
     peers: list[Peer] = []
     failed: list[BaseException | None] = []
 
@@ -108,7 +110,7 @@ async def http2_server(
             failed.append(serving.exception())
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
+        peer = Peer(reader, writer, settings)
         peers.append(peer)
         serving = asyncio.ensure_future(serve(peer))
         serving.add_done_callback(ended)

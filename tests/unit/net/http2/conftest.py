@@ -46,9 +46,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def serving(pair: tuple[Path, Path]) -> Serving:
     @asynccontextmanager
-    async def start(serve: Serve, protocols: tuple[str, ...] = ("h2",), **settings: Any) -> AsyncIterator[Client]:
-        async with http2_server(serve, pair, protocols) as (port, peers):
-            given: dict[str, Any] = {"ca_file": str(pair[0]), "environ": {}, "http2": True, **settings}
+    async def start(serve: Serve, settings: bytes = b"", **options: Any) -> AsyncIterator[Client]:
+        async with http2_server(serve, pair, settings) as (port, peers):
+            given: dict[str, Any] = {"ca_file": str(pair[0]), "environ": {}, "http2": True, **options}
             transport = Transport(secure=True, host="127.0.0.1", port=port, **given)
             try:
                 yield Client(transport, port, peers)

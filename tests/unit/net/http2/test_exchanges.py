@@ -11,8 +11,10 @@ from h2.settings import SettingCodes
 from meshd.net.answers import HIGH
 from meshd.net.failures import Cancelled, Cut, NotHttp
 from meshd.net.http import UpstreamBody
-from tests.support.providers.http2_server import Peer
+from tests.support.providers.http2_server import Peer, frame
 from tests.unit.net.http2.conftest import Serving
+
+TWO_AT_ONCE = frame(4, 0, 0, b"\0\3\0\0\0\2")
 
 
 async def echo(peer: Peer) -> None:
@@ -77,8 +79,6 @@ async def test_no_more_streams_than_the_server_takes(serving: Serving) -> None:
 
     async def serve(peer: Peer) -> None:
         nonlocal open, most
-        peer.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 2})
-        peer.flush()
         while True:
             asked = await peer.asked()
             open += 1
@@ -87,7 +87,7 @@ async def test_no_more_streams_than_the_server_takes(serving: Serving) -> None:
             open -= 1
             peer.answer(asked.stream, b"ok")
 
-    async with serving(serve, max_connections=2) as client:
+    async with serving(serve, TWO_AT_ONCE, max_connections=2) as client:
         await client.ask(b"first")  # by now the limit is known
         assert await asyncio.gather(*(client.ask(b"x") for _ in range(20))) == [b"ok"] * 20
         assert len(client.peers) == 2

@@ -15,10 +15,12 @@ from meshd.net.failures import CertificateRefused, NotConnected
 from meshd.net.http import Transport, UpstreamBody
 from meshd.net.pool import queued
 from tests.support.certificates import certificate
-from tests.support.providers.http2_server import Peer
+from tests.support.providers.http2_server import Peer, frame
 from tests.support.providers.small_proxy import SmallProxy
 from tests.unit.net.http2.conftest import Serving
-from tests.unit.net.http2.test_exchanges import echo
+from tests.unit.net.http2.test_exchanges import TWO_AT_ONCE, echo
+
+ONE_AT_ONCE = frame(4, 0, 0, b"\0\3\0\0\0\1")
 
 
 @pytest.mark.parametrize("protocols", [["http/1.1"], []], ids=["chooses http/1.1", "knows no ALPN"])
@@ -56,8 +58,6 @@ async def test_a_request_waits_when_all_streams_are_in_use(serving: Serving) -> 
     go_on = asyncio.Event()
 
     async def serve(peer: Peer) -> None:
-        peer.h2.update_settings({3: 1})
-        peer.flush()
         for number in (0, 1, 2):
             asked = await peer.asked()
             if number == 1:
@@ -72,7 +72,7 @@ async def test_a_request_waits_when_all_streams_are_in_use(serving: Serving) -> 
             return queued.get()
         return False
 
-    async with serving(serve, max_connections=1) as client:
+    async with serving(serve, ONE_AT_ONCE, max_connections=1) as client:
         assert await client.ask(b"1") == b"ok"
         second = asyncio.ensure_future(client.ask(b"2"))
         await asyncio.sleep(0)
@@ -82,6 +82,31 @@ async def test_a_request_waits_when_all_streams_are_in_use(serving: Serving) -> 
         go_on.set()
         assert await asyncio.gather(second, third) == [b"ok", b"ok"]
         assert len(client.peers) == 1
+
+
+async def test_a_limit_that_is_told_late(serving: Serving) -> None:
+    """The first requests are too many; those that are refused find room elsewhere, and none fails."""
+
+    async def serve(peer: Peer) -> None:
+        under_way: set[asyncio.Task[None]] = set()
+
+        async def answer(stream: int) -> None:
+            await asyncio.sleep(0.01)
+            peer.answer(stream, b"ok")
+
+        while True:
+            asked = await peer.asked()
+            if len(under_way) == 2:
+                peer.h2.reset_stream(asked.stream, 7)
+                peer.flush()
+                continue
+            task = asyncio.ensure_future(answer(asked.stream))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+
+    async with serving(serve, TWO_AT_ONCE, max_connections=8) as client:
+        assert await asyncio.gather(*(client.ask(b"x") for _ in range(30))) == [b"ok"] * 30
+        assert len(client.peers) <= 8
 
 
 async def test_an_idle_connection_is_closed(serving: Serving) -> None:
