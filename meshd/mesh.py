@@ -12,7 +12,6 @@ import functools
 import itertools
 import logging
 import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +37,8 @@ from modelmesh.embedded import ended
 from modelmesh.errors import ConfigurationError, MeshError
 
 if TYPE_CHECKING:
+    import tempfile
+
     from meshd.telemetry.logs import LogBridge
 
 logger = logging.getLogger("meshd")
@@ -150,6 +151,8 @@ class ModelMesh:
         self.supervisor = Supervisor(self._directory)
         self.supervisor.launch()
         if not self._sockets:
+            import tempfile  # with shutil and its archives, 0.4 MB of a daemon
+
             self._private = tempfile.TemporaryDirectory(prefix="modelmesh-", ignore_cleanup_errors=True)
         private = Path(self._private.name) / "state" if self._private is not None else None
         self._ward(
