@@ -26,6 +26,7 @@ _NO_MORE = object()
 _AT_ONCE = 200  # values that are written together
 _SLOWLY = 30.0  # s between two copies to a storage that takes a request for each value
 _BACKOFF = (0.5, 10.0)  # s until the next attempt, the first and the longest
+_AGAIN = 60.0  # s between two times that everything is copied again, for a storage that comes and goes
 _START = 6.0  # s that a start waits for a storage that says nothing
 _END = 5.0  # s that the end waits
 
@@ -81,6 +82,7 @@ class Copier:
         self._backoff = 0.0
         self._tries = 0
         self._again = False  # the storage may have lost what it had
+        self._not_again_until = 0.0  # by the monotonic clock
         self._ending = False
         self._hurry = False  # there is a reason not to wait
         self._changed = threading.Condition()
@@ -138,8 +140,11 @@ class Copier:
     def take_again(self) -> bool:
         """Whether everything has to be noted again, since the last call: a storage that was down may have come back
         without its last writes, as a replica that takes over does."""
-        again, self._again = self._again, False
-        return again
+        now = time.monotonic()
+        if not self._again or now < self._not_again_until:
+            return False
+        self._again, self._not_again_until = False, now + _AGAIN
+        return True
 
     @property
     def pending(self) -> int:

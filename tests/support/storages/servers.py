@@ -85,6 +85,11 @@ class Redis(Server):
         place = ("--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory))
         return (self._program, *place, "--appendonly", "yes", "--appendfsync", "no", "--save", "")
 
+    def forget(self) -> None:
+        """Delete its data, while it does not run."""
+        for path in self.directory.glob("appendonly*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def client(self) -> Any:
         import redis
 

