@@ -131,13 +131,13 @@ class RemoteCopy:
     def divide(self, storage: Storage | None, claims: Sequence[Claim], answer: Answer, *, first: bool = False) -> None:
         """What is kept is remembered here first, for a life that begins without the remote storage. first: of the
         router's life."""
-        if self._copier is not None and storage is not None:
-            claims = self._kept.remember(storage, claims, first=first)
-        keeps = {claim.key: Grant(claim.keeps) for claim in claims}
-        if self._copier is None or storage is None:
-            answer(keeps, False)
-        else:
-            self._copier.divide(claims, keeps, answer)
+        copier = self._copier
+        if copier is None or storage is None or (copier.problem and any(claim.last for claim in claims)):
+            # What cannot be given back now is what the next life begins with.
+            answer({claim.key: Grant(claim.keeps) for claim in claims}, False)
+            return
+        claims = self._kept.remember(storage, claims, first=first)
+        copier.divide(claims, {claim.key: Grant(claim.keeps) for claim in claims}, answer)
 
     def note(self, changes: Mapping[str, bytes | None]) -> None:
         """They have been written to the storage here."""

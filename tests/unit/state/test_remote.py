@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from meshd.connectors.storage.open import open_storage
+from meshd.sdk.storage import Claim, Grant
 from meshd.spend.recovered import COVERED
 from meshd.state.keeper import StateKeeper
 from meshd.state.remote import copier, lease
@@ -239,6 +240,35 @@ def test_a_start_without_the_storage_knows_what_others_had_spent(once: Once, tmp
     until(lambda: (third.sync(), third.take_news())[1])
     assert cost(third) == 40
     house.copied(third)
+    house.close()
+
+
+def test_who_ends_without_the_storage_keeps_its_parts(once: Once, tmp_path: Path) -> None:
+    house = House("redis.redis.v1", once, tmp_path)
+    server = once(Redis)
+    answers: list[tuple[dict[str, Grant], bool]] = []
+
+    def divide(keeper: StateKeeper, claim: Claim, *, first: bool = False) -> tuple[Grant, bool]:
+        answers.clear()
+        keeper.divide([claim], lambda grants, connected: answers.append((grants, connected)), first=first)
+        [(grants, connected)] = until(lambda: answers)
+        return grants["k"], connected
+
+    keeper = house.open("first")
+    assert divide(keeper, Claim("k", 100, 0, 0), first=True) == (Grant(100, 0, 100), True)
+    assert divide(keeper, Claim("k", 100, 0, 60)) == (Grant(100, 0, 100), True)
+    server.kill()
+    assert divide(keeper, Claim("k", 100, 0, 60)) == (Grant(60), False)
+    assert divide(keeper, Claim("k", 100, 0, 0, last=True)) == (Grant(0), False)
+    keeper.close()
+    again = house.open("first")
+    assert divide(again, Claim("k", 100, 0, 0), first=True) == (Grant(60), False)
+    server.start()
+    until(lambda: not again.remote.status()["error"])
+    assert divide(again, Claim("k", 100, 0, 0, last=True))[1]
+    again.close()
+    last = house.open("first")
+    assert divide(last, Claim("k", 100, 0, 0, last=True), first=True) == (Grant(0, 0, 100), True)
     house.close()
 
 
