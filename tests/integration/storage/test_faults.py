@@ -87,7 +87,7 @@ def test_every_fault(kind: str, daemons: list[Any], short: Path) -> None:
             load.more()
         before = faulty.asked()
         faulty.service.fault = "slow"
-        until(lambda: faulty.asked() > before + 5)
+        until(lambda: faulty.asked() > before + 5, _COPIED)
         load.more()
         faulty.service.fault = ""
     assert load.errors == []
