@@ -197,7 +197,7 @@ def test_commands_and_options_exist() -> None:
 
 
 def test_options_of_the_daemon_exist() -> None:
-    known = set(re.findall(r'"(--?[a-z-]+)"', (ROOT / "meshd/app/main.py").read_text(encoding="utf-8")))
+    known = set(re.findall(r'"(--?[a-z-]+)"', (ROOT / "meshd/app/parser.py").read_text(encoding="utf-8")))
     assert "--config" in known
     used = [(where, word) for where, words in commands("meshd") for word in words if word.startswith("-")]
     assert [f"{where}: {word}" for where, word in used if word.partition("=")[0] not in known] == []
