@@ -5,6 +5,8 @@ Must never: show its settings, which have keys, in its command line, its environ
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -13,6 +15,9 @@ from meshd.connectors.observability.process.serving import Answer, read_message,
 from meshd.host.process.dumpable import set_dumpable
 from meshd.telemetry.otlp_out.batch import Batch
 from meshd.telemetry.otlp_out.exporter import Exporter
+
+_NICE = 5
+"""Where processors are scarce, requests come first."""
 
 
 def load() -> Answer:
@@ -26,4 +31,6 @@ def load() -> Answer:
 
 if __name__ == "__main__":
     set_dumpable(False)
+    with suppress(OSError):  # systemd's filter may refuse it
+        os.nice(_NICE)
     serve(load, msgspec.msgpack.Decoder(Batch).decode)
