@@ -59,6 +59,11 @@ def nghttpx(place: Path, pair: tuple[Path, Path], upstream: str) -> tuple[list[s
     return command, {"nghttpx": port}
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 MAKERS = {"nginx": nginx, "nghttpx": nghttpx}
 
 
@@ -85,12 +90,14 @@ def ports(server: Upstream, place: Path) -> Iterator[dict[str, int]]:
             command, found = make(place, pair, server.url)
             processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             made |= found
-    for port in made.values():
-        until(lambda port=port: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-    yield made
-    for process in processes:
-        process.kill()
-        process.wait(WAIT)
+    try:
+        for port in made.values():
+            until(lambda port=port: listens(port))
+        yield made
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(WAIT)
 
 
 @pytest.fixture(scope="module")
