@@ -62,11 +62,9 @@ $(COMPILED)/.built: $(VENV)/.installed-dev $(shell find meshd client tests -name
 	@ln -s $(abspath .cache/models) $(abspath .cache/upstreams) $(COMPILED)/.cache
 	@touch $@
 
-# The folders that have tests of compiled modules.
-OF_COMPILED := $(addprefix tests/unit/,connectors/providers core formats gateway host net routing sdk)
-
-test-compiled: compiled ## the unit tests of compiled modules, or TESTS, in that copy
-	@$(IN_COMPILED) -m pytest -n $(WORKERS) -m "not soak" $(or $(TESTS),$(OF_COMPILED))
+test-compiled: export PYTHONDONTWRITEBYTECODE :=
+test-compiled: compiled upstreams ## the whole test suite, or TESTS, in that copy
+	@$(IN_COMPILED) -m pytest -n $(WORKERS) --dist worksteal -m "not soak" $(TESTS)
 
 conformance: $(VENV)-conformance/.installed ## the SDKs, frameworks and agents that people use
 	@$(VENV)-conformance/bin/python -m tests.conformance.install npm-sdks codex claude-code

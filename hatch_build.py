@@ -94,8 +94,15 @@ def not_compilable(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "an async generator"
             case ast.ClassDef() if _is_exception(node) and any(isinstance(each, ast.Assign) for each in node.body):
                 yield node.lineno, "an exception with a default that is not a ClassVar: its subclasses have none"
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")))) if _has_stars(node):
+                yield node.lineno, "a method of super() with * or **, which it gets as one argument"
             case ast.Delete() if any(isinstance(target, ast.Attribute) for target in node.targets):
                 yield node.lineno, "an attribute is deleted"
+
+
+def _has_stars(node: ast.Call) -> bool:
+    starred = any(isinstance(each, ast.Starred) for each in node.args)
+    return starred or any(keyword.arg is None for keyword in node.keywords)
 
 
 def _is_exception(node: ast.ClassDef) -> bool:

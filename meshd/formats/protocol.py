@@ -17,7 +17,7 @@ import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.keeping import Assembling, Fields, Keeping
-from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.formats.stream.body import Body
 from meshd.sdk.provider import (
     ModelListing,
     OperationSpec,
@@ -122,9 +122,7 @@ class ProviderSide(Protocol):
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
         """Read a unary answer. Raises ProviderFailure if it is an error, or not an answer at all."""
 
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> StreamReader: ...
+    def stream(self, body: Body, call: ProviderCall, address: Address, opened: Opened) -> StreamReader: ...
 
     def assembling(self) -> Assembling: ...
 

@@ -16,8 +16,8 @@ from meshd.formats.limit_headers import as_openai
 from meshd.formats.model_pages import after_last
 from meshd.formats.protocol import EVENT_STREAM, Address, Opened, PassedOn, Reading, StreamReader
 from meshd.formats.sse import comment
+from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings, RateLimits
 from meshd.sdk.reading import lenient
 from modelmesh.errors import MeshError
@@ -52,9 +52,7 @@ class JSONProviderSide(ABC):
             return {}
         return {self._key_header: key} if self._key_header else {"Authorization": f"{self._key_scheme} {key}"}
 
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> StreamReader:
+    def stream(self, body: Body, call: ProviderCall, address: Address, opened: Opened) -> StreamReader:
         return self.reader(body, **watched(call, address, opened))
 
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:

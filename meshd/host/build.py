@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from meshd.host import clock
+
+if TYPE_CHECKING:  # mypyc knows it by this name, and reads it instead of calling it
+    from mypy_extensions import mypyc_attr as mypyc_attr
+else:
+
+    def mypyc_attr(**options: Any) -> Any:
+        """Tells mypyc of a class, such as `allow_interpreted_subclasses=True`. Does nothing in plain Python."""
+        return lambda made: made
 
 
 def is_compiled() -> bool:

@@ -17,7 +17,8 @@ from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.anthropic.wire import error_inside, failed_in, said_in
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, Unanswered
-from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
+from meshd.formats.openai.records import NULL
+from meshd.formats.openai.wire import STRICT_ERRORS, document_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.reading import lenient
 

@@ -13,8 +13,8 @@ from meshd.formats.bedrock.stream.event_stream import MEDIA_TYPE, EventReader
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.protocol import Address, Opened, ProviderFormat, ProviderTranslator, Reading
 from meshd.formats.sides import JSONProviderSide
+from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 
 _NAME = "bedrock"
@@ -43,9 +43,7 @@ class BedrockProviderSide(JSONProviderSide):
     def read_answer(self, body: bytes, call: ProviderCall) -> Reading:
         return read_answer(body) if call.operation.conversation else read_embeddings(body)
 
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> EventReader:
+    def stream(self, body: Body, call: ProviderCall, address: Address, opened: Opened) -> EventReader:
         framed = {"event_stream": opened.content_type.partition(";")[0].strip().lower() == MEDIA_TYPE}
         return EventReader(body, **{**watched(call, address, opened), **framed})
 

@@ -14,7 +14,8 @@ import msgspec
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent
 from meshd.formats.gemini.usage import units_in, usage_in
-from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of, is_broken_off
+from meshd.formats.openai.records import NULL
+from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
 from meshd.sdk.provider import StreamEvent, Usage
 from meshd.sdk.reading import lenient
 

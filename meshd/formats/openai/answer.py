@@ -17,7 +17,8 @@ import msgspec
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.openai import shape, wire
-from meshd.formats.openai.usage import WireUsage, in_tier, reported, total_in, usage_in, usage_of
+from meshd.formats.openai.records import NULL, Answer, Part
+from meshd.formats.openai.usage import in_tier, reported, total_in, usage_in, usage_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import OperationSpec, Usage
 from meshd.sdk.reading import lenient
@@ -26,31 +27,6 @@ from meshd.sdk.reading.message_content import read as read_said
 _CHOICES = "choices"
 _VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
 _NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
-
-
-class _Part(msgspec.Struct):
-    """A choice of a unary answer."""
-
-    message: wire.Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    error: msgspec.Raw = wire.NULL
-
-
-class Answer(msgspec.Struct):
-    """Data stays raw: an embedding's thousands of numbers are not needed here."""
-
-    choices: list[_Part] | None = None
-    data: msgspec.Raw = wire.NULL
-    usage: WireUsage | None = None
-    error: msgspec.Raw = wire.NULL
-    base_resp: msgspec.Raw = wire.NULL
-    error_code: msgspec.Raw = wire.NULL
-    status: msgspec.Raw = wire.NULL
-    type: msgspec.Raw = wire.NULL
-    x_groq: wire.GroqExtra | None = None
-    service_tier: Any = None
-
 
 _decode = msgspec.json.Decoder(Answer).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -63,8 +39,8 @@ def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -
         answer = _decode(body)
     except wire.STRICT_ERRORS:
         return Reading(*_read_answer_oddly(body, operation, empty))
-    flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is wire.NULL
-    if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
+    flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is NULL
+    if flags and (answer.x_groq is None or answer.x_groq.error is NULL):
         if operation.rows[0] != _CHOICES:
             if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
                 usage = usage_of(answer.usage)
@@ -76,14 +52,14 @@ def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -
     return Reading(*_read_answer_oddly(body, operation, empty))
 
 
-def _said_for_certain(choices: list[_Part] | None, operation: OperationSpec) -> int | None:
+def _said_for_certain(choices: list[Part] | None, operation: OperationSpec) -> int | None:
     """Characters of the choices' content, if each is certainly an answer; else None."""
     if not choices:
         return None
     size = 0
     for choice in choices:
         message, finish = choice.message, choice.finish_reason
-        if choice.error is not wire.NULL or (finish and finish != "stop" and wire.is_broken_off(finish)):
+        if choice.error is not NULL or (finish and finish != "stop" and wire.is_broken_off(finish)):
             return None
         text = choice.text if not operation.conversation else message.content if message is not None else None
         if not text:
@@ -91,7 +67,7 @@ def _said_for_certain(choices: list[_Part] | None, operation: OperationSpec) -> 
         size += len(text)
         if message is not None:
             size += len(message.reasoning_content or message.reasoning or "")
-            if message.tool_calls is not wire.NULL:
+            if message.tool_calls is not NULL:
                 size += len(memoryview(message.tool_calls))
     return size
 

@@ -28,8 +28,8 @@ from meshd.formats.openai.stream.typed_events import TypedEvents
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.protocol import Address, Format, Opened, Reading, StreamReader, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
+from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import watched
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 
 _NAME = "openai"
@@ -61,9 +61,7 @@ class OpenAIProviderSide(JSONProviderSide):
             body = with_rows(body, self._rows[call.operation.name], call.operation.rows[0])
         return read_answer(body, call.operation, empty=asks_for_no_vectors(call))
 
-    def stream(
-        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
-    ) -> StreamReader:
+    def stream(self, body: Body, call: ProviderCall, address: Address, opened: Opened) -> StreamReader:
         """A call without `stream` is answered with its usage, however it is sent."""
         if call.operation.answer_to(call.fields) == "binary":
             return PieceReader(body, call, address, opened)

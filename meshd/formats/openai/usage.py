@@ -10,42 +10,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from meshd.core.needs import TIER_FIELD
 from meshd.core.prices import HEARD, HEARD_CACHED, PICTURED, SPOKEN, tier_of
+from meshd.formats.openai.records import WireUsage
 from meshd.sdk.provider import Usage
 
 MOST_COUNTED = 10**12
 """A count beyond this is implausible: it is cut to it, and `routing/attempts/usage.py` replaces it."""
 _MOST_DIGITS = 20
 _MOST_HIDDEN = 10**7  # reasoning tokens that `completion_tokens` leaves out
-
-
-class WireUsage(msgspec.Struct):
-    """Of any type: an invalid count costs only itself, not its chunk."""
-
-    prompt_tokens: Any = None
-    completion_tokens: Any = None
-    total_tokens: Any = None
-    prompt_tokens_details: Any = None
-    prompt_cache_hit_tokens: Any = None  # deepseek's
-    cache_creation_input_tokens: Any = None  # anthropic's, as litellm and others pass them on
-    cache_read_input_tokens: Any = None
-    input_tokens: Any = None  # of servers that also have OpenAI's newer API
-    output_tokens: Any = None
-    input_tokens_details: Any = None
-    input_token_details: Any = None  # of its transcriptions
-    completion_tokens_details: Any = None
-    output_tokens_details: Any = None
-    reasoning_tokens: Any = None
-    citation_tokens: Any = None  # perplexity's, as the next two
-    num_search_queries: Any = None
-    search_context_size: Any = None
-    seconds: Any = None  # of audio, transcribed
-    search_units: Any = None  # cohere's
-    pages_processed: Any = None  # mistral's
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:

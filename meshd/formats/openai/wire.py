@@ -17,64 +17,15 @@ from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, ErrorInside, NotAnEvent
 from meshd.formats.openai import shape
 from meshd.formats.openai.bare import is_bare
-from meshd.formats.openai.usage import WireUsage, in_tier, usage_in, usage_of
+from meshd.formats.openai.records import NULL, Choice, Chunk, Delta, StreamOptions
+from meshd.formats.openai.usage import in_tier, usage_in, usage_of
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 from meshd.sdk.reading.message_content import Said
 from meshd.sdk.reading.message_content import read as read_said
 
-NULL: msgspec.Raw = msgspec.Raw(b"null")
 _FINISH_REASON = ("finish_reason", "finishReason")
 """The second is Gemini's, which some of its last chunks have alone."""
-
-
-class Delta(msgspec.Struct, gc=False):
-    """As most servers write it; `sdk/reading/message_content.py` reads the others."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: msgspec.Raw = NULL
-    function_call: msgspec.Raw = NULL
-    audio: msgspec.Raw = NULL
-    images: msgspec.Raw = NULL  # openrouter's
-    reasoning_details: msgspec.Raw = NULL
-    thinking: msgspec.Raw = NULL
-    thinking_blocks: msgspec.Raw = NULL
-    error: msgspec.Raw = NULL
-
-
-class _Choice(msgspec.Struct, gc=False):
-    index: int = 0
-    delta: Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    finish_reason_else: msgspec.Raw = msgspec.field(default=NULL, name="finishReason")
-    error: msgspec.Raw = NULL
-    says: bool = msgspec.field(default=False, name="//says")  # computed here, not sent by servers
-
-
-class GroqExtra(msgspec.Struct):
-    usage: WireUsage | None = None
-    error: msgspec.Raw = NULL
-
-
-class Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
-    error: msgspec.Raw = NULL
-    base_resp: msgspec.Raw = NULL  # minimax's
-    error_code: msgspec.Raw = NULL
-    status: msgspec.Raw = NULL
-    type: msgspec.Raw = NULL
-    x_groq: GroqExtra | None = None
-    service_tier: Any = None
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
-
 
 _EMPTY = re.compile(rb'\s*+(\[\s*+\]|\{\s*+\}|"")?\s*+|\s*+[^\s\["{].*', re.S)
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
@@ -82,7 +33,7 @@ _BROKEN_OFF = re.compile(r"error|abort|fail|time[d_ -]*out|overload|malformed|ca
 _WORDS = re.compile(r"[:.\s]+")
 STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
-_decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
+_decode_options = msgspec.json.Decoder(StreamOptions | None).decode
 _decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _TRUE = msgspec.Raw(b"true")
@@ -189,14 +140,14 @@ def read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> 
     choices, usage = choices_of(document), usage_in(document)
     if any(map(is_failed, choices)):
         raise error_inside(error_of(document), document)
-    found: list[_Choice] = []
+    found: list[Choice] = []
     said = []
     for position, choice in enumerate(choices):
         delta = choice.get("delta")
         reading = read_said(delta if isinstance(delta, dict) else {"text": choice.get("text")})
         said.append(reading)
         finish = finish_reason(choice)
-        found.append(_Choice(index_of(choice, position), None, None, finish, says=any(reading)))
+        found.append(Choice(index_of(choice, position), None, None, finish, says=any(reading)))
     chunk = Chunk(found)
     has_content = any(map(any, said))
     if error_answers.is_flagged_beside_text(document) if has_content else error_answers.is_flagged(document):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd.core.needs import TIER_FIELD
-from meshd.formats.openai.usage import WireUsage, in_tier, usage_of
+from meshd.formats.openai.records import WireUsage
+from meshd.formats.openai.usage import in_tier, usage_of
 from meshd.sdk.provider import Usage
 
 _COUNTS = {

@@ -14,7 +14,8 @@ import msgspec
 
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, ErrorInside, NotAnEvent
-from meshd.formats.openai.wire import NULL, STRICT_ERRORS, document_of
+from meshd.formats.openai.records import NULL
+from meshd.formats.openai.wire import STRICT_ERRORS, document_of
 from meshd.formats.responses.usage import usage_in
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient

@@ -9,7 +9,6 @@ format's reader does).
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,11 +17,13 @@ import msgspec
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, NotAnAnswer, NotAnEvent
 from meshd.formats.sse import BLANK, BrokenFraming, EventParser, EventTooLarge, ServerEvent, Splitter, begins_as_events
+from meshd.formats.stream.body import Body
+from meshd.formats.stream.ending import Ending
 from meshd.formats.stream.stream_clock import Clock, Silence
 from meshd.host import clock
+from meshd.host.build import mypyc_attr
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, RateLimits, StreamEvent
 from meshd.sdk.reading import lenient
 
@@ -33,28 +34,6 @@ MAX_BODY = 64 * 1024 * 1024
 # After the last finish reason only usage and the end may come; a server that keeps the connection open must not delay
 # the end of the answer.
 LAST_WORDS = 5.0
-
-
-class Ending(ABC):
-    """Whether a format's stream is whole, by what has come.
-
-    lost: an event after the end of the content could not be read. missed: an unreadable one before it. doubt: text
-    since the last content may have been an error. content: some has come. certain: all of it has, and its end.
-    """
-
-    def __init__(self) -> None:
-        self.lost = False
-        self.missed = False
-        self.doubt = False
-        self.content = False
-
-    @property
-    @abstractmethod
-    def certain(self) -> bool: ...
-
-    @abstractmethod
-    def is_regular(self, *, done: bool) -> bool:
-        """Whether that is the end. done: a mark of the end came; otherwise the connection was closed, or is silent."""
 
 
 def watched(call: ProviderCall, address: Address, opened: Opened) -> dict[str, Any]:
@@ -72,6 +51,7 @@ def watched(call: ProviderCall, address: Address, opened: Opened) -> dict[str, A
     }
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EventReader:
     """`more` gives the next events until `done`; a failure comes only after the events before it.
 
@@ -85,7 +65,7 @@ class EventReader:
 
     def __init__(
         self,
-        body: UpstreamBody | BodyInHand,
+        body: Body,
         ending: Ending,
         *,
         started: float,

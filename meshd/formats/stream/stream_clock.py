@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from meshd.formats.stream.body import Body
 from meshd.host import clock
 from meshd.host.awake import left_until
-from meshd.net.http import BodyInHand, UpstreamBody
 
 
 class Silence(Exception):
@@ -18,7 +18,7 @@ class Clock:
 
     __slots__ = ("_body", "_deadline", "_due", "_loop", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody | BodyInHand) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: Body) -> None:
         self._loop = loop
         self._body = body
         self._deadline: float | None = None

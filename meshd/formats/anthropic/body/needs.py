@@ -16,11 +16,11 @@ from meshd.formats.openai.body.lengths import parts_of_type
 from meshd.formats.openai.body.needs import (
     ELSEWHERE,
     Carried,
-    Tokens,
     contents_of,
     has_any,
     read_top_level,
 )
+from meshd.formats.openai.records import Tokens
 from meshd.formats.protocol import Asked
 from meshd.sdk.calls.operation import OperationSpec
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from meshd.formats.anthropic.wire import ReadEvent
 from meshd.formats.openai.stream.arguments import Arguments
-from meshd.formats.stream import event_reader
+from meshd.formats.stream import ending
 
 
-class Ending(event_reader.Ending):
+class Ending(ending.Ending):
     """stopped: the last event has come."""
 
     def __init__(self) -> None:

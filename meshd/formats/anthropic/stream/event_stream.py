@@ -12,7 +12,7 @@ from meshd.formats.anthropic import answer, wire
 from meshd.formats.anthropic.stream.ending import Ending
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.stream import event_reader
-from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent, Usage
 
 _STOP = b'{"type":"message_stop"}'
@@ -24,7 +24,7 @@ class EventReader(event_reader.EventReader):
 
     _ending: Ending
 
-    def __init__(self, body: UpstreamBody | BodyInHand, **watched: Any) -> None:
+    def __init__(self, body: Body, **watched: Any) -> None:
         super().__init__(body, Ending(), **watched)
         self._reported: Usage | None = None
 

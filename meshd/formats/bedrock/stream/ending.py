@@ -6,10 +6,10 @@ Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes
 from __future__ import annotations
 
 from meshd.formats.bedrock.wire import ReadEvent
-from meshd.formats.stream import event_reader
+from meshd.formats.stream import ending
 
 
-class Ending(event_reader.Ending):
+class Ending(ending.Ending):
     """stopped: the last event has come."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from meshd.formats.cohere import answer, wire
 from meshd.formats.cohere.stream.ending import Ending
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.stream import event_reader
-from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent
 
 
@@ -18,7 +18,7 @@ class EventReader(event_reader.EventReader):
 
     _ending: Ending
 
-    def __init__(self, body: UpstreamBody | BodyInHand, **watched: Any) -> None:
+    def __init__(self, body: Body, **watched: Any) -> None:
         super().__init__(body, Ending(), **watched)
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:

@@ -18,10 +18,10 @@ from meshd.formats.openai.body.needs import (
     ELSEWHERE,
     UNREADABLE,
     Carried,
-    Tokens,
     has_any,
     read_top_level,
 )
+from meshd.formats.openai.records import Tokens
 from meshd.formats.protocol import Asked
 from meshd.sdk.calls.operation import OperationSpec
 from modelmesh.errors import InvalidRequestError

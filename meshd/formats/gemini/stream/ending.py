@@ -5,11 +5,11 @@ Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes
 
 from __future__ import annotations
 
-from meshd.formats.stream import event_reader
+from meshd.formats.stream import ending
 from meshd.sdk.provider import StreamEvent
 
 
-class Ending(event_reader.Ending):
+class Ending(ending.Ending):
     def __init__(self) -> None:
         super().__init__()
         self._reason = False  # a finish reason has come, and no content after it

@@ -10,7 +10,7 @@ from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.gemini import answer, wire
 from meshd.formats.gemini.stream.ending import Ending
 from meshd.formats.stream import event_reader
-from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent, Usage
 
 
@@ -19,7 +19,7 @@ class EventReader(event_reader.EventReader):
 
     _ending: Ending
 
-    def __init__(self, body: UpstreamBody | BodyInHand, **watched: Any) -> None:
+    def __init__(self, body: Body, **watched: Any) -> None:
         super().__init__(body, Ending(), **watched)
         self._units: dict[str, int] = {}  # that have been shown, as each chunk shows its own
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.openai.body.lengths import check_length, parts_of_type
+from meshd.formats.openai.records import Message, Parameters, ParametersOfFiles
 from meshd.formats.protocol import Asked
 from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.reading import lenient
@@ -39,48 +40,14 @@ _ABSENT = msgspec.Raw(b"null")
 _NO_TEXT = msgspec.Raw(b"")
 _BEGINNINGS = (b'"', b"[", b"{")  # of a text
 
-
-class _ResponseFormat(msgspec.Struct):
-    type: str = ""
-
-
-# No model gives more; and estimates made with them stay finite.
-Tokens = Annotated[int, msgspec.Meta(le=10**8)]
-_Choices = Annotated[int, msgspec.Meta(le=10**4)]
-
-
-class _Message(msgspec.Struct):
-    """Any map; if its content is a list, it has parts."""
-
-    content: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Parameters(msgspec.Struct):
-    """Those that routing reads in every operation."""
-
-    stream: bool | None = None
-    response_format: _ResponseFormat | None = None
-    max_tokens: Tokens | None = None
-    max_completion_tokens: Tokens | None = None
-    logprobs: bool | int | None = None
-    n: _Choices | None = None
-    best_of: _Choices | None = None
-
-
-class _OfFiles(_Parameters):
-    """Where an answer is not made of tokens, a `response_format` is the name of one, and nothing to route by."""
-
-    response_format: Any = None
-
-
-_MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
-_NONE = _Parameters()
+_MEMBERS = {name: f'"{name}":'.encode() for name in Parameters.__struct_fields__}
+_NONE = Parameters()
 _STREAMED = ("events", "binary")
-_parameters = msgspec.json.Decoder(_Parameters)
-_of_files = msgspec.json.Decoder(_OfFiles)
+_parameters = msgspec.json.Decoder(Parameters)
+_of_files = msgspec.json.Decoder(ParametersOfFiles)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
-_messages = msgspec.json.Decoder(list[_Message])
+_messages = msgspec.json.Decoder(list[Message])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _EMPTY = (b"null", b"[]", b"{}", b"")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -142,12 +109,12 @@ def _check_counts(fields: Mapping[str, msgspec.Raw], lists: Iterable[str]) -> No
             check_length(name, fields[name])
 
 
-def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
+def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> Parameters:
     given = _given(fields)
     return _parameters.decode(given) if given else _NONE
 
 
-def _read_parameters_of_files(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
+def _read_parameters_of_files(fields: Mapping[str, msgspec.Raw]) -> Parameters:
     return _of_files.decode(_given(fields) or b"{}")
 
 
@@ -198,7 +165,7 @@ def _larger(*limits: int | None) -> int | None:
 
 
 def _needs(
-    operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: _Parameters, length: int
+    operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: Parameters, length: int
 ) -> RequestNeeds:
     about = fields.get(operation.text[0], _NO_TEXT)
     attached = NOTHING_CARRIED

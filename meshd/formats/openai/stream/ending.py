@@ -10,14 +10,14 @@ one: then only `[DONE]` is, unless some text may have been an error, or a call i
 
 from __future__ import annotations
 
+from meshd.formats.openai.records import Chunk
 from meshd.formats.openai.stream.arguments import Arguments
-from meshd.formats.openai.wire import Chunk
-from meshd.formats.stream import event_reader
+from meshd.formats.stream import ending
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading.message_content import Said
 
 
-class Ending(event_reader.Ending):
+class Ending(ending.Ending):
     def __init__(self, choices: int) -> None:
         super().__init__()
         self._text = self._thought = self._extra = False  # these came

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -11,9 +11,9 @@ from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
 from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, has_message
 from meshd.formats.stream import event_reader
+from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import MAX_BODY
 from meshd.host import clock
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import OperationSpec, StreamEvent
 from meshd.sdk.reading import lenient
 
@@ -21,20 +21,20 @@ __all__ = ["MAX_BODY", "EventReader"]
 
 
 class EventReader(event_reader.EventReader):
-    member = b"choices"
-
-    _ending: Ending
+    member: ClassVar[bytes] = b"choices"
 
     def __init__(
         self,
-        body: UpstreamBody | BodyInHand,
+        body: Body,
         *,
         hide_usage: bool,
         choices: int,
         operation: OperationSpec,
         **watched: Any,
     ) -> None:
-        super().__init__(body, Ending(choices), **watched)
+        ending = Ending(choices)
+        event_reader.EventReader.__init__(self, body, ending, **watched)  # as mypyc passes ** to super() wrongly
+        self._chunks = ending  # `_ending`, as this format has it
         self._hide_usage = hide_usage
         self._operation = operation
         self._completion = not operation.conversation
@@ -53,7 +53,7 @@ class EventReader(event_reader.EventReader):
         if not event.content and chunk.choices and b'"message"' in event.data and self._of_messages(event.data):
             return None
         self._usual = self._usual or (event.data is data and bool(event.text))
-        return self._passed(event, self._ending.note(chunk, event))
+        return self._passed(event, self._chunks.note(chunk, event))
 
     def _of_messages(self, data: bytes) -> bool:
         """Read whole messages instead of deltas; False if there are none."""
@@ -61,7 +61,7 @@ class EventReader(event_reader.EventReader):
         if not has_message(document):
             return False
         if self._messages is None:
-            self._messages = Messages(self._ending.came)
+            self._messages = Messages(self._chunks.came)
         self._since = clock.now()
         try:
             self._tell(self._messages.deltas(document))

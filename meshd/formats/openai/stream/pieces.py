@@ -12,11 +12,11 @@ from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, ErrorInside
 from meshd.formats.openai import wire
 from meshd.formats.protocol import Address, Opened
+from meshd.formats.stream.body import Body
 from meshd.formats.stream.stream_clock import Clock, Silence
 from meshd.host import clock
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import TransportError
-from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, StreamEvent
 from meshd.sdk.reading import lenient
 
@@ -33,7 +33,7 @@ class PieceReader:
 
     plain: bytes | None = None
 
-    def __init__(self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened) -> None:
+    def __init__(self, body: Body, call: ProviderCall, address: Address, opened: Opened) -> None:
         self._loop = asyncio.get_running_loop()
         self._body = body
         self._call = call

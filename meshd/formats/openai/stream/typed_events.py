@@ -14,15 +14,15 @@ from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.usage import reported, usage_in
-from meshd.formats.stream import event_reader
-from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.formats.stream import ending, event_reader
+from meshd.formats.stream.body import Body
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 from meshd.sdk.reading import lenient
 
 _CONTENT = ("delta", "audio", "b64_json", "text")
 
 
-class _Ending(event_reader.Ending):
+class _Ending(ending.Ending):
     """ends: the events that end an answer."""
 
     def __init__(self, answers: int) -> None:
@@ -43,9 +43,7 @@ class TypedEvents(event_reader.EventReader):
 
     _ending: _Ending
 
-    def __init__(
-        self, body: UpstreamBody | BodyInHand, *, operation: OperationSpec, answers: int, **watched: Any
-    ) -> None:
+    def __init__(self, body: Body, *, operation: OperationSpec, answers: int, **watched: Any) -> None:
         super().__init__(body, _Ending(answers), **watched)
         self._operation = operation
         self._answers = answers

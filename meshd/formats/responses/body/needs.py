@@ -14,11 +14,11 @@ from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_
 from meshd.formats.openai.body.lengths import check_length
 from meshd.formats.openai.body.needs import (
     UNREADABLE,
-    Tokens,
     carried,
     has_any,
     read_top_level,
 )
+from meshd.formats.openai.records import Tokens
 from meshd.formats.protocol import Asked
 from meshd.formats.responses.body.known_items import load_item_fields
 from meshd.sdk.calls.operation import OperationSpec

@@ -9,7 +9,7 @@ from meshd.formats.responses import answer, wire
 from meshd.formats.responses.stream.ending import Ending
 from meshd.formats.responses.stream.unary import as_events
 from meshd.formats.stream import event_reader
-from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent
 
 
@@ -20,7 +20,7 @@ class EventReader(event_reader.EventReader):
 
     _ending: Ending
 
-    def __init__(self, body: UpstreamBody | BodyInHand, **watched: Any) -> None:
+    def __init__(self, body: Body, **watched: Any) -> None:
         super().__init__(body, Ending(), **watched)
         self._reading = wire.Events()
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.openai.usage import WireUsage, usage_of
+from meshd.formats.openai.records import WireUsage
+from meshd.formats.openai.usage import usage_of
 from meshd.formats.sse import EventParser, EventTooLarge
 from meshd.sdk.provider import Usage
 
