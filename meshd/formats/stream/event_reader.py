@@ -126,15 +126,13 @@ class EventReader:
         """The stream ends: what is still held is added to `_more`."""
 
     async def more(self) -> list[StreamEvent]:
-        if self._failure is not None:
-            raise self._failure
+        self._raise()
         self._since += clock.now() - self._left
         if not self._event_stream:
             events = await self._settle_what_it_is()
             if events or self.done:
                 return self._given(events)
-            if self._failure is not None:
-                raise self._failure
+            self._raise()
         while True:
             try:
                 # Only content is progress: not bytes, comments, half an event or signs of life.
@@ -151,8 +149,12 @@ class EventReader:
                 events += self._more
             if events or self.done:
                 return self._given(events)
-            if self._failure is not None:
-                raise self._failure
+            self._raise()
+
+    def _raise(self) -> None:
+        """In a method, since mypyc believes what mypy concludes from a look at the failure before a call that sets it."""
+        if self._failure is not None:
+            raise self._failure
 
     def _received(self, chunk: bytes) -> list[StreamEvent]:
         """Its events. What cannot be read after them is the stream's failure. chunk: b"" at the end of the stream."""

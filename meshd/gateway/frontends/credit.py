@@ -11,13 +11,11 @@ from abc import abstractmethod
 
 from meshd.gateway.frontends.exchange import Deadline, Reply
 from meshd.host.awake import Timeout
-from meshd.host.build import mypyc_attr
 
 MOST_CREDIT = 1024
 """Chunks that an app may have outstanding, even if it grants more."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class CreditedReply(Reply):
     """credit: chunks that the app still accepts."""
 

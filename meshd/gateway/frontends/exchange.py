@@ -12,7 +12,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from sys import getsizeof
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.core.caller import Caller
@@ -21,7 +23,6 @@ from meshd.core.tracing import Trace
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.workplaces import NOWHERE, Workplace
 from meshd.host import clock
-from meshd.host.build import mypyc_attr
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.credential import taken_from
 from meshd.sdk.calls.form import Form
@@ -32,16 +33,11 @@ OWN_PREFIX = "/mesh/"
 """Of the mesh's own operations."""
 
 
-GONE = "the app disconnected"
-
-
 class ClientGone(Exception):
     """The app has disconnected; nothing more can be sent to it. status, why: for its request's outcome."""
 
-    def __init__(self, status: int = 499, why: str = GONE) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
+    status: int = 499
+    why: str = "the app disconnected"
 
 
 def not_read() -> RequestTimeoutError:
@@ -77,7 +73,6 @@ class Deadline:
         return Deadline(self.at, self.latest)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Reply(ABC):
     """What answers an app's request: exactly one of respond, error, or (chunk…, end).
 
@@ -128,7 +123,6 @@ class Reply(ABC):
         return False
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class ReplyInFront(Reply):
     """Stands in front of an app's reply, `app`, and passes on all but the content of an answer."""
 
@@ -150,7 +144,6 @@ class ReplyInFront(Reply):
         self._app.end(usage, mesh)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Request:
     """What an app asks for, and its progress. headers: by name in lower case.
 
@@ -262,11 +255,11 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     return lower
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """An answer as it was sent, a body or an error, so that it can be sent once more."""
 
     body: bytes = b""
-    mesh: dict[str, Any] | None = None
+    mesh: dict[str, Any] = {}
     headers: dict[str, str] | None = None
     error: MeshError | None = None
 
@@ -279,7 +272,7 @@ class Answer(NamedTuple):
         if self.error is not None:
             reply.error(self.error)
         else:
-            reply.respond(self.body, self.mesh or {}, self.headers)
+            reply.respond(self.body, self.mesh, self.headers)
 
 
 class Frontend(Protocol):
