@@ -152,7 +152,7 @@ class EventReader:
             self._raise()
 
     def _raise(self) -> None:
-        """In a method, since mypyc believes what mypy concludes from a look at the failure before a call that sets it."""
+        """In a method: mypyc believes what mypy concludes from a look at it before a call that sets it."""
         if self._failure is not None:
             raise self._failure
 
