@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
+from meshd.formats.body import Body
 from meshd.formats.keeping import Assembling, Fields, Keeping
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import (
     ModelListing,
     OperationSpec,

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from meshd.formats.body import Body
 from meshd.formats.errors.not_answers import NotAnAnswer
 from meshd.formats.headers import passed_on
 from meshd.formats.keeping import Keeping
@@ -16,7 +17,6 @@ from meshd.formats.limit_headers import as_openai
 from meshd.formats.model_pages import after_last
 from meshd.formats.protocol import EVENT_STREAM, Address, Opened, PassedOn, Reading, StreamReader
 from meshd.formats.sse import comment
-from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import watched
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings, RateLimits
 from meshd.sdk.reading import lenient

@@ -10,10 +10,10 @@ from meshd.formats.bedrock.embeddings import MOST_TEXTS, EmbeddingsTranslator, r
 from meshd.formats.bedrock.request import RequestWriter
 from meshd.formats.bedrock.stream.assembled import Assembly
 from meshd.formats.bedrock.stream.event_stream import MEDIA_TYPE, EventReader
+from meshd.formats.body import Body
 from meshd.formats.openai.models import read_listing, read_model
 from meshd.formats.protocol import Address, Opened, ProviderFormat, ProviderTranslator, Reading
 from meshd.formats.sides import JSONProviderSide
-from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import watched
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 

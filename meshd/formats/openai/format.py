@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from meshd.core.needs import Named, RequestNeeds
+from meshd.formats.body import Body
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import answer_text, read_answer, with_rows
 from meshd.formats.openai.body import meaning
@@ -28,7 +29,6 @@ from meshd.formats.openai.stream.typed_events import TypedEvents
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.protocol import Address, Format, Opened, Reading, StreamReader, Translator
 from meshd.formats.sides import JSONAppSide, JSONProviderSide
-from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import watched
 from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 

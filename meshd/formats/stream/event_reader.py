@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from meshd.formats.body import Body
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, NotAnAnswer, NotAnEvent
 from meshd.formats.sse import BLANK, BrokenFraming, EventParser, EventTooLarge, ServerEvent, Splitter, begins_as_events
-from meshd.formats.stream.body import Body
 from meshd.formats.stream.ending import Ending
 from meshd.formats.stream.stream_clock import Clock, Silence
 from meshd.host import clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from meshd.formats.stream.body import Body
+from meshd.formats.body import Body
 from meshd.host import clock
 from meshd.host.awake import left_until
 

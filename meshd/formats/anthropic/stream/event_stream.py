@@ -10,9 +10,9 @@ from typing import Any
 
 from meshd.formats.anthropic import answer, wire
 from meshd.formats.anthropic.stream.ending import Ending
+from meshd.formats.body import Body
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.stream import event_reader
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent, Usage
 
 _STOP = b'{"type":"message_stop"}'

@@ -11,9 +11,9 @@ from typing import Any
 from meshd.formats.bedrock import answer, wire
 from meshd.formats.bedrock.stream.ending import Ending
 from meshd.formats.bedrock.stream.frames import FrameParser
+from meshd.formats.body import Body
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.stream import event_reader
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent
 
 MEDIA_TYPE = "application/vnd.amazon.eventstream"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.formats.body import Body
 from meshd.formats.cohere import answer, wire
 from meshd.formats.cohere.stream.ending import Ending
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.stream import event_reader
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent
 
 

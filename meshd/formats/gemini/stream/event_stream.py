@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from meshd.formats.body import Body
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.gemini import answer, wire
 from meshd.formats.gemini.stream.ending import Ending
 from meshd.formats.stream import event_reader
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent, Usage
 
 

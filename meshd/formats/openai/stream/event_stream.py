@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from meshd.formats.body import Body
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
 from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, has_message
 from meshd.formats.stream import event_reader
-from meshd.formats.stream.body import Body
 from meshd.formats.stream.event_reader import MAX_BODY
 from meshd.host import clock
 from meshd.sdk.provider import OperationSpec, StreamEvent

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 
+from meshd.formats.body import Body
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, ErrorInside
 from meshd.formats.openai import wire
 from meshd.formats.protocol import Address, Opened
-from meshd.formats.stream.body import Body
 from meshd.formats.stream.stream_clock import Clock, Silence
 from meshd.host import clock
 from meshd.net.encodings import EncodingError

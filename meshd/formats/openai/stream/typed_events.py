@@ -10,12 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from meshd.formats.body import Body
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.usage import reported, usage_in
 from meshd.formats.stream import ending, event_reader
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 from meshd.sdk.reading import lenient
 

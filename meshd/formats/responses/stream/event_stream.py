@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.formats.body import Body
 from meshd.formats.errors.not_answers import NotAnAnswer, NotAnEvent
 from meshd.formats.responses import answer, wire
 from meshd.formats.responses.stream.ending import Ending
 from meshd.formats.responses.stream.unary import as_events
 from meshd.formats.stream import event_reader
-from meshd.formats.stream.body import Body
 from meshd.sdk.provider import StreamEvent
 
 
