@@ -201,12 +201,6 @@ def load_local_models() -> tuple[LocalModelRow, ...]:
 
 
 @functools.cache
-def planned_connectors() -> dict[str, tuple[str, ...]]:
-    """Type → ids that are still to be built."""
-    return msgspec.convert(read_data("planned.toml")["planned"], dict[str, tuple[str, ...]])
-
-
-@functools.cache
 def retired_connectors() -> dict[tuple[str, str], str]:
     """(Type, id) → why there is none, of services that have ended."""
     rows = read_data("retired.toml")["retired"]

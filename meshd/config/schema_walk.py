@@ -1,7 +1,6 @@
-"""The schema as a tree of keys: which exist where, which are not built yet, and what is below each.
+"""The schema as a tree of keys: which exist where, and what is below each.
 
-Owns: walking plain data along the schema, to report what pydantic does not report well (the closest key) or not at all
-(keys that are not built).
+Owns: walking plain data along the schema, to report what pydantic does not report well: the closest key.
 Must never: check a value's type; pydantic does.
 """
 
@@ -16,7 +15,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from meshd.config.schema.base import NotBuiltYet, OpenSection, marker_of
+from meshd.config.schema.base import OpenSection
 from meshd.core.text.key_path import Path
 from modelmesh.wording import likeliest
 
@@ -28,7 +27,6 @@ class Key(msgspec.Struct, frozen=True):
     """One key of a section. below: the section under it. many: it contains a map or list of such sections."""
 
     name: str
-    marker: NotBuiltYet | None
     below: type[BaseModel] | None
     many: bool
 
@@ -39,7 +37,7 @@ def keys_of(section: type[BaseModel]) -> dict[str, Key]:
     found = {}
     for name, info in section.model_fields.items():
         below, many = _section_in(info.annotation)
-        found[name] = Key(name, marker_of(info.metadata), below, many)
+        found[name] = Key(name, below, many)
     return found
 
 
@@ -76,7 +74,7 @@ def entries_below(key: Key, value: Any, path: Path) -> Iterator[tuple[Path, dict
 
 
 def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, report: Report) -> None:
-    """Unknown keys, and keys or values that are not built yet, here and below."""
+    """Unknown keys, here and below."""
     known = keys_of(section)
     for name, item in value.items():
         at = (*path, name)
@@ -85,13 +83,6 @@ def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, rep
             if not issubclass(section, OpenSection):
                 report(at, "unknown key", suggest_key(section, name))
             continue
-        if key.marker is not None:
-            if not key.marker.values:
-                # Keys below are not examined: they would change nothing.
-                report(at, "not supported yet", None)
-                continue
-            if item in key.marker.values:
-                report(at, f"{str(item).lower() if isinstance(item, bool) else item} is not supported yet", None)
         for below_path, below in entries_below(key, item, at):
             assert key.below is not None
             find_faults(key.below, below, below_path, report)

@@ -140,15 +140,6 @@ class ConnectorRegistry:
         known = [name for name_type, name in self._names if (kind or type) in (None, name_type)]
         return likeliest(plain, known)
 
-    def is_planned(self, id: str, type: str | None = None) -> bool:
-        """Whether it is planned, but not part of this version."""
-        from meshd.catalogue.known import planned_connectors
-
-        kind, plain = _split_type(id)
-        kinds = (kind or type,) if kind or type else TYPES
-        planned = planned_connectors()
-        return any(name in _spellings(plain, each) for each in kinds if each for name in planned.get(each, ()))
-
     def why_retired(self, id: str, type: str | None = None) -> str:
         """That the service has ended, "" if it is not known to have."""
         from meshd.catalogue.known import retired_connectors
@@ -162,8 +153,6 @@ class ConnectorRegistry:
         """The message about an id that `find` does not know, with the nearest known one if that helps."""
         if ended := self.why_retired(id, type):
             return ended
-        if self.is_planned(id, type):
-            return f"connector {id} is not supported yet"
         what = f"{type} connector" if type else "connector"
         return f"unknown {what} {id!r}" + meant(self.nearest(id, type)) + self.left_out(id)
 

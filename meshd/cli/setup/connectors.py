@@ -71,7 +71,7 @@ def connectors(
 
 
 def _why_unknown(registry: ConnectorRegistry, connector: str, type: str | None) -> str:
-    if registry.is_planned(connector, type) or registry.why_retired(connector, type):
+    if registry.why_retired(connector, type):
         return registry.why_unknown(connector, type)
     if said := registry.left_out(connector):
         return f"there is no connector {connector!r}{said}"
@@ -122,9 +122,8 @@ def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
         return None
     name, section = section_of(spec.type)
     keys = [
-        {"key": each.key, "default": each.default.replace("`", ""), "meaning": f"{each.meaning} {each.lacks}".strip()}
+        {"key": each.key, "default": each.default.replace("`", ""), "meaning": each.meaning}
         for each in settings_of(section)
-        if not each.whole
     ]
     return {"name": name, "keys": keys}
 

@@ -90,8 +90,6 @@ class ConnectorChecks:
             if given is not None and not isinstance(given, str):
                 continue
             id = given or name
-            if entry.get("enabled") is False and self._registry.is_planned(id, "provider"):
-                continue  # planned: its connector does not exist yet
             spec = self._find(id, "provider", (*at, "connector") if given else at, named=bool(given))
             if spec is not None and entry.get("enabled") is not False:
                 self._check_usable(spec, (*at, "connector"))
@@ -215,8 +213,6 @@ class ConnectorChecks:
             return spec
         if ended := self._registry.why_retired(id, kind):
             self._report(path, ended, None)
-        elif self._registry.is_planned(id, kind):
-            self._report(path, f"the connector {id} is not supported yet", None)
         else:
             near = self._registry.nearest(id, kind)
             what = "rotation policy" if kind == "rotation" else f"{kind} connector"

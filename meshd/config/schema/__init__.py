@@ -1,7 +1,7 @@
 """Every key of the configuration file, with its type, default and description."""
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig
-from meshd.config.schema.base import ConnectorEntry, NotBuiltYet, OpenSection, Section
+from meshd.config.schema.base import ConnectorEntry, OpenSection, Section
 from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
 from meshd.config.schema.money import BudgetConfig, PricingConfig
 from meshd.config.schema.observability import LoggingSinks, ObservabilityConfig, RoutingSinks, StatisticsSinks
@@ -34,7 +34,6 @@ __all__ = [
     "KeptFilesConfig",
     "LoggingSinks",
     "ModelConfig",
-    "NotBuiltYet",
     "ObservabilityConfig",
     "OpenSection",
     "PoolConfig",

@@ -1,7 +1,7 @@
-"""What every section of the schema is made of: the base model, unit types, and the marker for unbuilt keys.
+"""What every section of the schema is made of: the base model and unit types.
 
-Owns: `Section`, the field types (Duration, Size, Money, Name, …), `NotBuiltYet`, and connectors named with their own
-keys (`ConnectorEntry`).
+Owns: `Section`, the field types (Duration, Size, Money, Name, …), and connectors named with their own keys
+(`ConnectorEntry`).
 Must never: know a section by name.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -56,23 +55,6 @@ class OpenSection(Section):
         extra = self.__pydantic_extra__ or {}
         for name, value in super().__repr_args__():
             yield name, MASK if name in extra else value
-
-
-@dataclass(frozen=True)
-class NotBuiltYet:
-    """Marks a key (if no values are given), or some of its values, as refused for now: "not supported yet".
-
-    Once the feature exists, removing the marker is all that is needed. Defaults are not refused.
-    """
-
-    values: tuple[Any, ...] = field(default=())
-
-    def __init__(self, *values: Any) -> None:
-        object.__setattr__(self, "values", values)
-
-
-def marker_of(metadata: Iterable[Any]) -> NotBuiltYet | None:
-    return next((item for item in metadata if isinstance(item, NotBuiltYet)), None)
 
 
 def _unit(parse: Callable[[object], Any], expected: str) -> Callable[[Any], Any]:

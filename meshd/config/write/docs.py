@@ -30,7 +30,7 @@ from meshd.config.schema import (
     StorageConfig,
 )
 from meshd.config.schema.access import AppConfig, ConnectorsConfig
-from meshd.config.schema.base import ConnectorEntry, marker_of
+from meshd.config.schema.base import ConnectorEntry
 from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema_walk import keys_of
@@ -99,7 +99,6 @@ With an invalid file, the daemon does not start (exit status 78), and a reload k
 - **`${env:NAME}`** and **`${env:NAME:-default}`** stand for environment variables, read together with the file. The
   default also applies if the variable is empty.
 - The keys of a provider or pool may also be written **under `config:`** below its name; both forms mean the same.
-- A key that is **not supported yet** is refused rather than ignored.
 """
 
 _SELECTION = """\
@@ -196,22 +195,17 @@ def page() -> str:
 
 def _section(title: str, section: type[BaseModel], kind: str) -> str:
     top = RootConfig.model_fields[title.partition(".")[0]]
-    unbuilt = marker_of(top.metadata) is not None
-    about = f"{top.description}{' **Not supported yet.**' if unbuilt else ''}"
     rows = "\n".join(map(_row, settings_of(section)))
     table = f"| key | meaning | default |\n| --- | --- | --- |\n{rows}\n"
-    return f"## {title}\n\n{about}\n\n{table}" + (_connectors(kind) if kind else "")
+    return f"## {title}\n\n{top.description}\n\n{table}" + (_connectors(kind) if kind else "")
 
 
 class Setting(NamedTuple):
-    """default: as Markdown. lacks: a sentence about what is not supported yet. whole: nothing of it is supported
-    yet."""
+    """default: as Markdown."""
 
     key: str
     meaning: str
     default: str
-    lacks: str = ""
-    whole: bool = False
 
 
 def section_of(kind: str) -> tuple[str, type[BaseModel]]:
@@ -219,22 +213,17 @@ def section_of(kind: str) -> tuple[str, type[BaseModel]]:
     return next((title, section) for title, section, each in _SECTIONS if each == kind)
 
 
-def settings_of(section: type[BaseModel], prefix: str = "", *, unbuilt: bool = False) -> Iterator[Setting]:
+def settings_of(section: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
     for name, info in section.model_fields.items():
         key = keys_of(section)[name]
-        whole = unbuilt or (key.marker is not None and not key.marker.values)
         if key.below is not None and not key.many:
-            yield from settings_of(key.below, f"{prefix}{name}.", unbuilt=whole)
+            yield from settings_of(key.below, f"{prefix}{name}.")
             continue
-        lacks = "Not supported yet." if whole else ""
-        if not whole and key.marker is not None:
-            lacks = f"Not supported yet: {', '.join(f'`{_plain(value)}`' for value in key.marker.values)}."
-        yield Setting(f"{prefix}{name}", _meaning(info), _default(info), lacks, whole)
+        yield Setting(f"{prefix}{name}", _meaning(info), _default(info))
 
 
 def _row(setting: Setting) -> str:
-    meaning = f"{setting.meaning} *{setting.lacks}*" if setting.lacks else setting.meaning
-    return f"| `{setting.key}` | {_cell(meaning)} | {_cell(setting.default)} |"
+    return f"| `{setting.key}` | {_cell(setting.meaning)} | {_cell(setting.default)} |"
 
 
 def _meaning(info: FieldInfo) -> str:

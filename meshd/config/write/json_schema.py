@@ -6,13 +6,9 @@ Must never: be used for the daemon's own validation.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
-
 from meshd.config.schema import RootConfig
-from meshd.config.schema_walk import keys_of
 from meshd.connectors.registry import default_registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -33,9 +29,6 @@ def json_schema() -> dict[str, Any]:
     schema = RootConfig.model_json_schema(mode="validation")
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
     _tidy(schema)
-    for model in _sections(RootConfig):
-        # Sections reached only through short forms are written inline.
-        _mark_unbuilt(model, schema if model is RootConfig else definitions.get(model.__name__, {}))
     for name, kind in _OPEN.items():
         _add_connector_keys(definitions, definitions[name], kind)
     for name in _NESTED:
@@ -46,27 +39,6 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["profiles"]["additionalProperties"] = {"anyOf": [{"$ref": "#"}, {"type": "null"}]}
     schema["patternProperties"] = {"^x-": {"description": "The author's own, such as a place for YAML's anchors."}}
     return {"$schema": DIALECT, **schema, "title": "meshd configuration"}
-
-
-@cache
-def _sections(model: type[BaseModel]) -> tuple[type[BaseModel], ...]:
-    found = {model: None}
-    for key in keys_of(model).values():
-        if key.below is not None:
-            found.update(dict.fromkeys(_sections(key.below)))
-    return tuple(found)
-
-
-def _mark_unbuilt(model: type[BaseModel], definition: dict[str, Any]) -> None:
-    for key in keys_of(model).values():
-        if key.marker is None or key.name not in definition.get("properties", {}):
-            continue
-        part = definition["properties"][key.name]
-        if key.marker.values:
-            part["description"] += f" Not supported yet: {', '.join(map(str, key.marker.values))}."
-        else:
-            part["description"] = f"Not supported yet. {part.get('description', '')}".strip()
-            part["deprecated"] = True
 
 
 def _add_connector_keys(definitions: dict[str, Any], definition: dict[str, Any], kind: str) -> None:

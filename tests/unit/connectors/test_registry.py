@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from meshd.catalogue.known import planned_connectors
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.sdk.connector import ENTRY_POINTS, TYPES, ConnectorSpec, load
@@ -59,13 +58,9 @@ def test_register_a_class_and_a_spec(registry: ConnectorRegistry) -> None:
         registry.register(ConnectorSpec("a.b.c", "nonsense"))
 
 
-def test_what_is_unknown_and_what_is_not_built(registry: ConnectorRegistry) -> None:
+def test_what_is_unknown(registry: ConnectorRegistry) -> None:
     with pytest.raises(ConfigurationError, match=r'did you mean "modelmesh\.sqlite\.v1"'):
         registry.get_connector("modelmesh.sqllite.v1")
-    for type, ids in planned_connectors().items():
-        for id in ids:
-            with pytest.raises(ConfigurationError, match="not supported yet"):
-                registry.get_connector(id, type)
 
 
 def test_a_missing_package_says_what_to_install(registry: ConnectorRegistry) -> None:
@@ -134,7 +129,6 @@ def test_every_builtin_has_a_description_and_loadable_settings(registry: Connect
         assert not spec.is_outside
         assert spec.description
         assert spec.load_settings().model_validate(NEEDED.get(spec.id, {}))
-        assert not registry.is_planned(spec.id, spec.type), f"{spec.id} is both built and planned"
 
 
 @pytest.mark.parametrize("spec", default_registry().list_connectors(), ids=lambda spec: f"{spec.type}-{spec.id}")

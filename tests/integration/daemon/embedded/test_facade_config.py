@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import modelmesh
-from meshd.catalogue import known as catalogue
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
 from modelmesh import ConfigurationError, NotFoundError
@@ -18,16 +16,6 @@ pytestmark = pytest.mark.usefixtures("own_state")
 def test_unknown_keys_of_observability_are_refused(two, section):
     (problem,) = MeshConfig.from_dict({**two(), "observability": {section: {"colour": 1}}}).validate()
     assert (problem.path, problem.message) == (f"observability.{section}.colour", "unknown key")
-
-
-def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left, monkeypatch):
-    planned = {"provider": ("acme.later.v1", "acme.last.v1")}
-    monkeypatch.setattr(catalogue, "planned_connectors", lambda: planned)
-    config = two()
-    config["providers"]["later"] = {"connector": "acme.later.v1", "enabled": False, "location": "europe-west3"}
-    config["providers"]["acme.last.v1"] = {"enabled": False}
-    with modelmesh.create("chat", config=config) as client:
-        assert client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])
 
 
 def test_capabilities_that_nothing_can_be_asked_for_make_no_pool(two, nothing_left):

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from meshd.catalogue import known as catalogue
 from meshd.config import MeshConfig
 from meshd.config.check import connectors as check
 from meshd.config.schema.proxy import ProxyToken
@@ -93,17 +92,6 @@ def test_a_group_that_does_not_exist() -> None:
     said = said_at({"daemon": {"socket_group": "no-such-group-here"}})
     assert said == {"daemon.socket_group": "there is no group 'no-such-group-here' on this machine"}
     assert said_at({"daemon": {"socket_group": "root"}}) == {}
-
-
-@pytest.mark.parametrize("how", ["connector", "name"])
-def test_a_disabled_provider_may_wait_for_its_connector(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = "acme.later.v1"
-    monkeypatch.setattr(catalogue, "planned_connectors", lambda: {"provider": (planned,)})
-    name, connector = ("later", {"connector": planned}) if how == "connector" else (planned, {})
-    entry = {"enabled": False, "api_key": "${secrets:X}", "zone": "eu", **connector}
-    assert found({"providers": {**house(), name: entry}}) == []
-    (problem,) = found({"providers": {**house(), name: {**entry, "enabled": True}}})
-    assert "not supported yet" in problem
 
 
 # -- what is sent in a header ---------------------------------------------------------------------------
