@@ -142,7 +142,7 @@ class Usage(Group):
         if generation is None:
             return {}
         return {
-            name: app.match.model_dump(exclude_none=True, exclude={"token"})
+            name: app.match.model_dump(exclude_defaults=True, exclude={"token"})
             for name, app in generation.config.apps.items()
         }
 

@@ -254,7 +254,7 @@ class Accounts:
 
     # -- windows --------------------------------------------------------------------------------------
 
-    def today(self, now: float) -> Period:
+    def period_of(self, now: float) -> Period:
         return self._today(now + self._ahead)
 
     def coming(self, days: int) -> list[Period]:

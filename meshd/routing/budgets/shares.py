@@ -46,7 +46,7 @@ class Limited(Protocol):
 
     def look_again(self) -> None: ...
 
-    def today(self, now: float) -> Period: ...
+    def period_of(self, now: float) -> Period: ...
 
     def coming(self, days: int) -> list[Period]: ...
 
@@ -83,7 +83,7 @@ class Shares:
     def claims(self, now: float, *, ahead: bool = True, last: bool = False) -> list[Claim]:
         """What to ask for. Until it is answered, only what is kept may be taken. ahead: of the next windows too.
         last: keep only what is taken."""
-        period = self._accounts.today(now)
+        period = self._accounts.period_of(now)
         days = [period, *self._after(period)] if ahead else [period]
         windows = {
             "day": [day.day for day in days],

@@ -98,8 +98,8 @@ def test_a_client_with_a_key_is_its_app(daemon: Any) -> None:
             client.chat.completions.create(model="counting", messages=HI)
         with pytest.raises(MeshError):
             client.mesh.request("POST", "/mesh/v1/reload")
-    rows = {row["app"]: row for row in daemon.ask("GET", "/mesh/v1/clients")["data"]}
-    assert rows["laptop"]["requests"] >= 1
+        rows = {row["app"]: row for row in daemon.ask("GET", "/mesh/v1/clients")["data"]}
+        assert rows["laptop"]["requests"] >= 1
 
 
 def test_a_named_app_may_be_an_administrator(daemon: Any) -> None:
