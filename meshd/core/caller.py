@@ -116,3 +116,8 @@ def of_key(public: str) -> str:
 
 
 Caller = Peer | Token
+
+
+def is_owner(caller: Caller) -> bool:
+    """Whether the caller is root or the daemon's own user."""
+    return caller.uid in (0, os.getuid())

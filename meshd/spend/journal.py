@@ -166,7 +166,7 @@ class JournalWriter:
 
     def _keep(self, records: bytes) -> None:
         if len(self._backlog) + len(records) > BACKLOG_LIMIT:
-            self.dropped += _count(records)
+            self.dropped += sum(1 for _ in _ends(records))
         else:
             self._backlog += records
 
@@ -199,23 +199,17 @@ def _record(payload: bytes) -> bytes:
     return HEADER.pack(MARKER, len(payload), zlib.crc32(payload)) + payload
 
 
-def _count(records: bytes) -> int:
-    count = end = 0
+def _ends(records: bytes | bytearray) -> Iterator[int]:
+    """Where each ends; there is nothing else."""
+    end = 0
     while end < len(records):
         end += HEADER.size + int(HEADER.unpack_from(records, end)[1])
-        count += 1
-    return count
+        yield end
 
 
-def _whole_records(data: bytes | bytearray, limit: int) -> int:
-    """How many of the first `limit` bytes are whole records (data consists only of records)."""
-    end = 0
-    while end + HEADER.size <= limit:
-        length = HEADER.unpack_from(data, end)[1]
-        if end + HEADER.size + length > limit:
-            break
-        end += HEADER.size + length
-    return end
+def _whole_records(records: bytes | bytearray, limit: int) -> int:
+    """How many of the first `limit` bytes are whole records."""
+    return max((end for end in _ends(records) if end <= limit), default=0)
 
 
 def create_segment(path: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from meshd.core.caller import Caller
+from meshd.core.caller import Caller, is_owner
 from meshd.gateway.frontends.admission import MOST_FIELDS, too_many
 from meshd.gateway.frontends.exchange import OWN_PREFIX, ClientGone, Request, not_read
 from meshd.gateway.frontends.media import require_json
@@ -308,8 +308,3 @@ def _object(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the body is not a JSON object: {error}", code="invalid_json") from None
-
-
-def is_owner(caller: Caller) -> bool:
-    """Whether the caller is root or the daemon's own user."""
-    return caller.uid in (0, os.getuid())

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from meshd.core.caller import Peer
+from meshd.core.caller import Peer, is_owner
 from meshd.gateway.frontends.peer_identity import of_socket, of_tcp, user_of
 from meshd.gateway.frontends.shares.connection_places import NO_DESCRIPTORS, ConnectionPlaces
 from modelmesh.errors import MeshError
@@ -111,9 +111,7 @@ class Acceptor:
                 return
             caller = Peer(user_of(accepted)) if is_unix else of_tcp(accepted)
             uid = caller.uid
-            refusal = self._objection(caller) or self._places.refusal(
-                caller.shares_as, now, own=uid in (0, os.getuid())
-            )
+            refusal = self._objection(caller) or self._places.refusal(caller.shares_as, now, own=is_owner(caller))
             if refusal:
                 accepted.close()
                 whose = f"user {uid}" if uid >= 0 else caller.network or "another machine"

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 from tests.support.storages.servers import Postgresql, Redis
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-class GuardedRedis(Redis):
-    """On a port by TLS, where clients need a certificate of `authority`; and on its socket for the test. The user
-    `mesh` may use the names that begin with `{meshd}` only."""
+class _Guarded:
+    """authority: of its own certificate, and of those that clients need. port: where it is reached by TLS."""
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
@@ -28,6 +22,16 @@ class GuardedRedis(Redis):
         self._certificate = authority.issue("localhost")
         self._client_certificate = authority.issue("client")
         super().__init__()
+
+    def _files(self) -> dict[str, str]:
+        """What a client is configured with."""
+        cert, key = map(str, self._client_certificate)
+        return {"ca_file": str(self.authority.certificate), "cert_file": cert, "key_file": key}
+
+
+class GuardedRedis(_Guarded, Redis):
+    """On a port by TLS, where clients need a certificate of `authority`; and on its socket for the test. The user
+    `mesh` may use the names that begin with `{meshd}` only."""
 
     def command(self) -> Sequence[str]:
         cert, key = map(str, self._certificate)
@@ -54,27 +58,17 @@ class GuardedRedis(Redis):
             client.execute_command("CLIENT", "KILL", "USER", "mesh")
 
     def guarded(self, password: str, **more: Any) -> dict[str, Any]:
-        cert, key = self._client_certificate
         return {
             "url": f"rediss://localhost:{self.port}/0",
             "username": "mesh",
             "password": password,
-            "ca_file": str(self.authority.certificate),
-            "cert_file": str(cert),
-            "key_file": str(key),
+            **self._files(),
             **more,
         }
 
 
-class GuardedPostgresql(Postgresql):
+class GuardedPostgresql(_Guarded, Postgresql):
     """The same: by TLS on a port, with a password and a certificate; and on its socket for the test."""
-
-    def __init__(self, authority: Authority) -> None:
-        self.authority = authority
-        self.port = free_port()
-        self._certificate = authority.issue("localhost")
-        self._client_certificate = authority.issue("client")
-        super().__init__()
 
     def command(self) -> Sequence[str]:
         # Its files have to be those of the user it runs as.
@@ -116,12 +110,9 @@ class GuardedPostgresql(Postgresql):
             client.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meshd'")
 
     def guarded(self, password: str, **more: Any) -> dict[str, Any]:
-        cert, key = self._client_certificate
         return {
             "url": f"postgresql://mesh@localhost:{self.port}/postgres?sslmode=verify-full",
             "password": password,
-            "ca_file": str(self.authority.certificate),
-            "cert_file": str(cert),
-            "key_file": str(key),
+            **self._files(),
             **more,
         }

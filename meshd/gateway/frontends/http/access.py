@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import unquote
 
-from meshd.core.caller import Caller, Peer, Token
+from meshd.core.caller import Caller, Peer, Token, is_owner
 from meshd.gateway.frontends.exchange import OWN_PREFIX
 from meshd.gateway.frontends.http.dashboard_keys import KEY_HEADER, DashboardKeys
 from meshd.sdk.calls import credential
@@ -24,8 +23,6 @@ from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
 _NEVER = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
 """Headers that are dropped at once."""
-_OWN = frozenset({0, os.getuid()})
-"""Users that need no token: root, and the daemon's own."""
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 
 
@@ -78,7 +75,7 @@ class Access:
             found = self._known(token)
             if found is not None:
                 return found
-        if is_unix or (not self.bearer and peer.uid in _OWN):
+        if is_unix or (not self.bearer and is_owner(peer)):
             return peer  # an SDK sends some key in any case
         if given or self.bearer:
             raise AuthenticationError(

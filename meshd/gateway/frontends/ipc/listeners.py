@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 from meshd.compilation.curve_key import daemon_key
 from meshd.compilation.posture import untrusted_socket
 from meshd.config.schema import DaemonConfig
-from meshd.core.caller import Peer, Token, of_key
+from meshd.core.caller import Peer, Token, is_owner, of_key
 from meshd.core.listen_address import ListenAddress, parse, shown
 from meshd.core.text.z85 import encode_key
 from meshd.gateway.frontends.acceptor import Acceptor
@@ -195,4 +194,4 @@ def key_of(config: DaemonConfig) -> DaemonKey | None:
 
 def _needs_key(caller: Peer) -> str:
     """Of TCP without CURVE: the kernel names the user of a program on this machine."""
-    return "" if caller.uid in (0, os.getuid()) else "over TCP without daemon.curve, only the daemon's user is admitted"
+    return "" if is_owner(caller) else "over TCP without daemon.curve, only the daemon's user is admitted"

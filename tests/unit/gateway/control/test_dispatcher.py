@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from meshd.core.caller import Peer
-from meshd.gateway.control.dispatcher import Call, Dispatcher, is_owner, path_meant
+from meshd.core.caller import Peer, is_owner
+from meshd.gateway.control.dispatcher import Call, Dispatcher, path_meant
 from meshd.gateway.frontends.exchange import ClientGone
 from modelmesh import AccessDeniedError, NotFoundError
 from tests.support.gateway.asked import Asked, answer_of
