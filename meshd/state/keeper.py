@@ -24,12 +24,12 @@ from meshd.sdk.storage import Claim, Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
 from meshd.spend.ledger import Ledger, UsageKey, day_of, usage_id
 from meshd.spend.records import Usage
-from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
+from meshd.spend.recovered import COVERED
 from meshd.state import form
-from meshd.state.codec import EXPORT_VERSION, read_export, stored_key
+from meshd.state.codec import EXPORT_VERSION, read_export
 from meshd.state.directory import make_private
 from meshd.state.lock import StateLock, StateLocked
-from meshd.state.lost_attempts import lost_attempts
+from meshd.state.lost_attempts import LostAttempts
 from meshd.state.outage import Outage, Report
 from meshd.state.remote.copier import Answer
 from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
@@ -43,8 +43,6 @@ logger = logging.getLogger("meshd.state")
 
 _REST = 0.001  # s between two pieces of the journal: a thread that computes takes turns with the router's
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
-
-_encode = msgspec.json.Encoder().encode
 
 
 class StateKeeper:
@@ -76,9 +74,7 @@ class StateKeeper:
         self._ledger_behind = False  # offsets or open attempts differ from what is stored
         self._tables = Tables()
         self._answered: set[bytes] = set()
-        self._lost: list[LostAttempt] = []  # attempts that an earlier life's statistics lack
-        self._left_open: tuple[LostAttempt, ...] = ()  # those of them that are not in the journal
-        self._covered = 0.0  # UTC s until which the stored statistics have every request
+        self._lost = LostAttempts()
         self._loaded = False
         self._synced_at = 0.0
         self._pruned_day = ""
@@ -203,7 +199,7 @@ class StateKeeper:
             self._answered = self._segments.settled_within(ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
-        self._lost, self._left_open = lost_attempts(storage, self._segments, self._ledger, were_open)
+        self._lost.read(storage, self._segments, self._ledger, were_open)
         self._segments.keep_all(now)
         self._ledger.bury(self._steady())
         self._ledger.forget_days(now)
@@ -235,19 +231,14 @@ class StateKeeper:
             return
         self._tables.pending.update({("statistics", key): value for key, value in rows.items()})
         if COVERED in rows:
-            self._lost = []
-            if self._left_open:
-                self._left_open = ()
-                self._tables.pending["statistics", LOST] = None
+            self._tables.pending.update(self._lost.counted())
         if self.settings.sync_policy == "immediate" and not self.error:
             self.sync()
 
     def table(self, table: str) -> dict[str, dict[str, Any]]:
         """All rows of a table, even if it is not mirrored."""
         rows = self._tables.rows(table, self._storage)
-        if table == "statistics" and self._lost:
-            rows[LOST] = msgspec.to_builtins(Lacking(tuple(self._lost)))
-        return rows
+        return rows | self._lost.rows() if table == "statistics" else rows
 
     def open_journal(self) -> str:
         """The path of a new segment; "" while the disk refuses it (another is offered later)."""
@@ -297,11 +288,11 @@ class StateKeeper:
         usage = set(self._ledger.changed)
         pending = dict(self._tables.pending) if tables else {}
         changes = changes_of(pending)
-        covered = (pending.get(("statistics", COVERED)) or {"until": self._covered})["until"]
+        covered = self._lost.covered_by(pending)
         if self.settings.sync_policy == "in-memory":  # no statistics are stored that could lack anything
             covered = math.inf
-        elif self._left_open:  # with the ledger, where they are settled from now on
-            changes[stored_key("statistics", LOST)] = _encode(Lacking(self._left_open))
+        else:
+            changes |= self._lost.stored_with_ledger()
         try:
             finished = self._segments.finished(covered, self._now())
             if self._ledger_behind or usage:
@@ -320,7 +311,7 @@ class StateKeeper:
             return str(error)
         self._ledger.changed -= usage
         self._ledger_behind = False
-        self._covered = covered
+        self._lost.covered = covered
         self._tables.written(pending)
         try:
             if finished:

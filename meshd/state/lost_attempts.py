@@ -1,8 +1,12 @@
-"""The attempts of a killed life that its statistics lack, read from the journal."""
+"""What the stored statistics cover, and the attempts of a killed life that they lack, read from the journal."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from meshd.sdk.storage import Storage, StorageError
 from meshd.spend.ledger import Ledger
@@ -13,8 +17,44 @@ from meshd.state.segments import Segments
 
 logger = logging.getLogger("meshd.state")
 
+_ROW = ("statistics", LOST)
+_encode = msgspec.json.Encoder().encode
 
-def lost_attempts(
+
+class LostAttempts:
+    """covered: UTC s until which the stored statistics have every request."""
+
+    def __init__(self) -> None:
+        self.covered = 0.0
+        self._all: list[LostAttempt] = []  # that the statistics of an earlier life lack
+        self._left_open: tuple[LostAttempt, ...] = ()  # those of them that are not in the journal
+
+    def read(self, storage: Storage, segments: Segments, ledger: Ledger, begun: tuple[Begin, ...]) -> None:
+        self._all, self._left_open = _lost_attempts(storage, segments, ledger, begun)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Of the table of statistics: what it lacks."""
+        return {LOST: msgspec.to_builtins(Lacking(tuple(self._all)))} if self._all else {}
+
+    def counted(self) -> dict[tuple[str, str], None]:
+        """The statistics have them now. Returns what changes in the tables."""
+        self._all = []
+        if not self._left_open:
+            return {}
+        self._left_open = ()
+        return {_ROW: None}
+
+    def covered_by(self, pending: Mapping[tuple[str, str], dict[str, Any] | None]) -> float:
+        """`covered`, once these changes of the tables are stored."""
+        until: float = (pending.get(("statistics", COVERED)) or {"until": self.covered})["until"]
+        return until
+
+    def stored_with_ledger(self) -> dict[str, bytes]:
+        """To be written with the ledger, where they are settled from now on."""
+        return {stored_key(*_ROW): _encode(Lacking(self._left_open))} if self._left_open else {}
+
+
+def _lost_attempts(
     storage: Storage, segments: Segments, ledger: Ledger, begun: tuple[Begin, ...]
 ) -> tuple[list[LostAttempt], tuple[LostAttempt, ...]]:
     """(all that statistics lack, those of them that were open when their life ended).
