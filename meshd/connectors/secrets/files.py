@@ -32,12 +32,13 @@ def json_object(text: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def read_text(path: Path, private: bool = False) -> str:
-    """The whole text, without its byte order mark. private: refuse a file that others may read.
+def read_text(path: Path, private: bool = False, pipes: bool = True) -> str:
+    """The whole text, without its byte order mark. private: refuse a file that others may read. pipes: read a pipe too,
+    and wait for its writer.
 
     Raises SecretUnavailable or SecretStoreError, in words that name the path.
     """
-    content = read_bytes(path, private)
+    content = read_bytes(path, private, pipes)
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
@@ -47,7 +48,7 @@ def read_text(path: Path, private: bool = False) -> str:
     return text
 
 
-def read_bytes(path: Path, private: bool = False) -> bytes:
+def read_bytes(path: Path, private: bool = False, pipes: bool = True) -> bytes:
     """The content, which is not empty. Raises as `read_text`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -56,7 +57,7 @@ def read_bytes(path: Path, private: bool = False) -> bytes:
     except (OSError, ValueError) as error:
         raise SecretStoreError(f"{path} cannot be read: {_why(error)}") from None
     try:
-        content = _read(fd, path, private)
+        content = _read(fd, path, private, pipes)
     except OSError as error:
         raise SecretStoreError(f"{path} cannot be read: {_why(error)}") from None
     finally:
@@ -73,7 +74,7 @@ def read_value(path: Path, private: bool = False) -> str:
     return read_text(path, private).rstrip("\r\n")
 
 
-def _read(fd: int, path: Path, private: bool) -> bytes:
+def _read(fd: int, path: Path, private: bool, pipes: bool) -> bytes:
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode):
         if private and found.st_mode & _OTHERS:
@@ -81,8 +82,8 @@ def _read(fd: int, path: Path, private: bool) -> bytes:
         return _all(fd)
     if stat.S_ISDIR(found.st_mode):
         raise SecretStoreError(f"{path} is a directory, not a file")
-    if not stat.S_ISFIFO(found.st_mode):
-        raise SecretStoreError(f"{path} is neither a file nor a pipe")
+    if not pipes or not stat.S_ISFIFO(found.st_mode):
+        raise SecretStoreError(f"{path} is neither a file nor a pipe" if pipes else f"{path} is not a file")
     known = (found.st_dev, found.st_ino)
     if known not in _pipes:
         _pipes[known] = _drain(fd, path)

@@ -324,7 +324,7 @@ def test_a_key_that_others_can_read_is_refused(changing: Any, module_short: Path
     whole["daemon"]["curve"]["secret_key_file"] = str(key)
     answer = reload(changing, whole)
     assert not answer["ok"]
-    assert "others can read" in str(answer["problems"])
+    assert "can be read by others" in str(answer["problems"])
     key.chmod(0o600)
     whole["daemon"]["curve"]["public_key"] = LAPTOP
     assert "belongs to another secret key" in str(reload(changing, whole)["problems"])

@@ -45,16 +45,6 @@ def test_the_daemons_key_is_for_its_user_and_never_replaced(meshctl: Any, tmp_pa
     assert made["public_key"] not in before
 
 
-def test_a_certificate_of_zeromqs_own_tools_is_read(tmp_path: Path) -> None:
-    from zmq.auth import create_certificates, load_certificate
-
-    _, secret_file = create_certificates(str(tmp_path), "daemon")
-    Path(secret_file).chmod(0o600)
-    _, secret = load_certificate(secret_file)
-    assert secret is not None
-    assert daemon_key(CurveConfig(secret_key_file=secret_file)) == decode_key(secret.decode())
-
-
 def test_where_another_machine_does_not_answer_no_start_is_advised() -> None:
     from meshd.cli.daemon import no_daemon
     from modelmesh import discovery
