@@ -43,6 +43,12 @@ def known_tokens(config: MeshConfig) -> dict[str, str]:
     return found | {app.match.token: name for name, app in config.apps.items() if app.match.token is not None}
 
 
+def apps_of_tokens(config: MeshConfig) -> list[str]:
+    """Those that hold a token and have no entry: the rules of `default` apply to each, with what it uses counted
+    apart."""
+    return sorted(set(known_tokens(config).values()) - config.apps.keys() - {DEFAULT_APP})
+
+
 def known_keys(config: MeshConfig) -> dict[str, str]:
     """The public CURVE keys of clients, and whose they are."""
     found = {client.key: client.app for client in config.daemon.curve.allowed_clients}
@@ -53,12 +59,15 @@ def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
     """In the order of the file, which is the order in which they are tried.
 
     Entries that nothing can match are left out: the default, which gets all others; and one whose user or group was
-    removed after the check. Tokens and CURVE keys of an app that is matched by other keys have an entry of their own.
+    removed after the check. Tokens and CURVE keys of an app that is matched by other keys have an entry of their own,
+    and so have the tokens of an app without an entry.
     """
     tokens: dict[str, set[str]] = {}
     held = known_tokens(config) | {of_key(key): app for key, app in known_keys(config).items()}
     for digest, app_name in held.items():
         tokens.setdefault(app_name, set()).add(digest)
+    for name in apps_of_tokens(config):
+        yield AppMatch(name, tokens=frozenset(tokens[name]))
     for name, app in config.apps.items():
         match = app.match
         if name == DEFAULT_APP:
@@ -91,6 +100,9 @@ def compile_allowances(config: MeshConfig, pools: Iterable[PoolSpec]) -> Iterato
     ):
         for name, entry in section.items():
             yield from _of_budget(scope, name, entry.budget)
+    if DEFAULT_APP in config.apps:
+        for name in apps_of_tokens(config):
+            yield from _of_budget("app", name, config.apps[DEFAULT_APP].budget)
     for name, provider in config.providers.items():
         yield from _of_quota(name, provider)
     for pool in pools:

@@ -24,7 +24,8 @@ def apps(
     """Show the apps that use the mesh: their rules, requests and cost.
 
     An app is an entry of `apps` in the configuration, matched by what the kernel says about a process. A program that
-    matches none is shown by its own name and shares the limits of `default`.
+    matches none is shown by its own name and shares the limits of `default`. An app that has a token but no entry has
+    the limits of `default` for itself.
 
     $ meshctl apps mail.service
     """
@@ -60,10 +61,17 @@ def apps(
 
 
 def _kind(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """`admin`, or `default` for an app that has no entry and shares the rules of `default`."""
+    """`admin`, or `default` for an app that has no entry, so that the rules of `default` apply."""
     if entry.get("admin"):
         return "admin", "yellow"
     return ("", "") if entry.get("configured") or entry.get("name") == "default" else ("default", out.FAINT)
+
+
+def _rules(entry: Mapping[str, Any]) -> str | None:
+    """Whose rules apply to it, if not its own."""
+    if entry.get("account") not in (None, entry.get("name")):
+        return f"{entry.get('account')}, shared by all programs without an entry"
+    return None if _kind(entry)[0] != "default" else "default, for itself"
 
 
 def _least_left(entry: Mapping[str, Any]) -> Any:
@@ -79,11 +87,10 @@ def _app(entry: Mapping[str, Any]) -> None:
     out.say(str(entry.get("name")), out.HEAD)
     match = entry.get("match") or {}
     rate = entry.get("rate_limit") or {}
-    own = entry.get("account") in (None, entry.get("name"))
     out.print_fields(
         [
             ("matches", ", ".join(f"{key} {value}" for key, value in match.items())),
-            ("rules of", None if own else f"{entry.get('account')}, shared by all apps without an entry"),
+            ("rules of", _rules(entry)),
             ("administrator", "yes" if entry.get("admin") else None),
             ("pools", _allowed(entry.get("pools"))),
             ("models", _allowed(entry.get("models"))),

@@ -46,7 +46,9 @@ TokenHash = Annotated[str, AfterValidator(_hash)]
 
 
 class ProxyToken(Section):
-    app: str = Field(description="The app that holds it: its entry in `apps`, or a name for statistics.")
+    app: str = Field(
+        description="The app that holds it: its entry in `apps`, or a new name with the rules of `apps.default`."
+    )
     hash: TokenHash = Field(description="The token's SHA-256, as `meshctl token create` prints it.", repr=False)
 
 

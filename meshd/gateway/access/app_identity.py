@@ -24,8 +24,9 @@ REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """spec: what it may do. account: the entry of `apps` whose limits apply: the matched one, else `default`. All
-    others share that one account, since a process may give itself any name. label: its name in statistics."""
+    """spec: what it may do. account: the name that its use is limited under: the matched entry of `apps`, the app of a
+    token without an entry, else `default`. All others share that one account, since a process may give itself any name.
+    label: its name in statistics."""
 
     spec: AppSpec
     account: str
@@ -34,7 +35,7 @@ class Identity:
 
 class AppMatcher:
     """Matches callers for one running configuration. before: the matcher of the previous one, whose times of last use
-    are kept. remembered: how many callers, and labels."""
+    are kept. remembered: how many callers, and labels. of_tokens: apps that hold a token and have no entry."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class AppMatcher:
         self._table = table
         self._apps = table.apps
         self._matches = tuple(matches)
+        self.of_tokens = frozenset(match.app for match in self._matches if match.tokens) - self._apps.keys()
         self._default = table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
         self._own_uid = os.getuid() if own_uid is None else own_uid
         self._known: dict[Caller, Identity] = {}
@@ -67,7 +69,10 @@ class AppMatcher:
         return found
 
     def named(self, name: str) -> Identity | None:
-        """The configured app of that name, or an app without an entry that has sent requests before; else None."""
+        """The configured app of that name, or an app without an entry that has a token or has sent requests before;
+        else None."""
+        if name in self.of_tokens:
+            return Identity(self._default, name, name)
         spec = self._default if name == DEFAULT_APP else self._apps.get(name)
         if spec is None:
             return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
@@ -119,10 +124,11 @@ class AppMatcher:
     def _match(self, caller: Caller) -> Identity:
         for match in self._matches:
             if match.holds(caller, self._own_uid):
-                return Identity(self._apps[match.app], match.app, match.app)
+                return Identity(self._apps.get(match.app, self._default), match.app, match.app)
         name = caller.app
-        # A process chooses this name itself, so it must not appear under the configured app in statistics.
-        label = f"{name} (uid {caller.uid})" if name in self._apps or name == DEFAULT_APP else name
+        # A process chooses this name itself, so it must not appear under another app in statistics.
+        taken = name in self._apps or name in self.of_tokens or name == DEFAULT_APP
+        label = f"{name} (uid {caller.uid})" if taken else name
         return Identity(self._default, DEFAULT_APP, label)
 
 

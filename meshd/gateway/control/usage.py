@@ -51,7 +51,8 @@ class Usage(Group):
         return {"timezone": runtime.table.timezone, "data": view.allowances()}
 
     async def apps(self, call: Call) -> dict[str, Any]:
-        """The configured apps in matching order, `default` with the sums of all others, then those others."""
+        """The configured apps in matching order, apps that only hold a token, `default` with the sums of all others,
+        then those others."""
         now, wanted = time.time(), call.query.get("name")
         reader = self.reader(call)
         rows = await self._rows(now, reader)
@@ -72,12 +73,14 @@ class Usage(Group):
         view, matches = views.View(runtime.table, runtime.pipeline, clock.now()), self._matches()
         configured = {name: spec for name, spec in runtime.table.apps.items() if name != DEFAULT_APP}
         default = runtime.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
-        others = sorted(counts.labels() - {*configured, DEFAULT_APP})
-        specs = configured | {DEFAULT_APP: default} | dict.fromkeys(others, default)
+        of_tokens = sorted(runtime.apps.of_tokens)
+        others = sorted(counts.labels() - {*configured, *of_tokens, DEFAULT_APP})
+        specs = configured | dict.fromkeys([*of_tokens, DEFAULT_APP, *others], default)
+        accounts = {name: spec.name for name, spec in specs.items()} | {name: name for name in of_tokens}
         rows = {
             name: {
                 "name": name,
-                "account": spec.name,
+                "account": accounts[name],
                 "configured": name in runtime.table.apps,
                 "match": matches.get(name, {}),
                 "pools": None if spec.pools is None else sorted(spec.pools),
@@ -86,7 +89,7 @@ class Usage(Group):
                 "priority": spec.priority,
                 "weight": spec.weight,
                 "rate_limit": {"rpm": spec.rate.rpm, "tpm": spec.rate.tpm, "concurrency": spec.rate.concurrency},
-                "budget": view.allowances_of({("app", spec.name)}),
+                "budget": view.allowances_of({("app", accounts[name])}),
                 **counts.of(name),
             }
             for name, spec in specs.items()

@@ -42,6 +42,19 @@ def test_a_path_is_where_its_links_lead(tmp_path):
     assert found.exe == os.path.realpath(tmp_path / "real")
 
 
+def test_the_app_of_a_token_has_the_limits_of_the_default():
+    tokens = [{"app": app, "hash": digit * 64} for app, digit in (("b", "1"), ("a", "2"), ("b", "3"), ("mail", "4"))]
+    limited = {"budget": {"daily_limit": 5}}
+    named = {"mail": {}, "default": limited}
+    config = MeshConfig.from_dict({"apps": named, "proxy": {"auth": {"tokens": tokens}}}, environ={})
+    held = {"a": {"2" * 64}, "b": {"1" * 64, "3" * 64}, "mail": {"4" * 64}}
+    assert list(apps.compile_matches(config)) == [AppMatch(app, tokens=frozenset(held[app])) for app in held]
+    found = list(apps.compile_allowances(config, ()))
+    assert [(each.name, each.limit) for each in found] == [(name, 5 * 10**9) for name in ("default", "a", "b")]
+    alone = MeshConfig.from_dict({"proxy": {"auth": {"tokens": tokens}}}, environ={})
+    assert list(apps.compile_allowances(alone, ())) == []
+
+
 @pytest.mark.parametrize("gone", [{"user": "nobody-at-all", "uid": 0}, {"group": "nobody-at-all", "unit": "x"}])
 def test_an_entry_whose_user_or_group_is_gone_matches_no_process(gone):
     """And never every process that the rest of the match fits."""

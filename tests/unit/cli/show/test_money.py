@@ -116,8 +116,10 @@ def test_one_app(fake: Any, meshctl: Any) -> None:
                  "$5.00/day", "pools chat", "models all"):  # fmt: skip
         assert text in shown, text
     shown = narrow(meshctl("apps", "vim"))
-    assert "default, shared by all apps without an entry" in shown
+    assert "default, shared by all programs without an entry" in shown
     assert "pools none" in shown
+    fake.answers["GET apps?name=editor"] = {"data": [VIM | {"name": "editor", "account": "editor"}]}
+    assert "default, for itself" in narrow(meshctl("apps", "editor"))
     assert json.loads(meshctl("apps", "mail", "--json").stdout) == APP
     assert meshctl("apps", "nobody").exit_code == 1
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from meshd.core.caller import Peer
+from meshd.core.caller import Peer, Token
 from meshd.gateway.access.app_identity import AppMatcher, Identity
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
@@ -54,6 +54,16 @@ def test_a_process_that_takes_an_apps_name_is_counted_apart(name):
     apps, _ = matcher(MAIL, matches=MATCHES[:1])
     found = apps.identify(Peer(uid=7, name=name))
     assert (found.account, found.label) == ("default", f"{name} (uid 7)")
+
+
+def test_the_app_of_a_token_has_an_account_without_an_entry():
+    matches = [AppMatch("editor", tokens=frozenset({"1", "2"})), AppMatch("mail", tokens=frozenset({"3"}))]
+    apps, _ = matcher(MAIL, REST, matches=matches)
+    found = [apps.identify(Token(digest, "as it says")) for digest in "1234"]
+    editor = Identity(REST, "editor", "editor")
+    assert found == [editor, editor, Identity(MAIL, "mail", "mail"), Identity(REST, "default", "as it says")]
+    assert apps.named("editor") == editor
+    assert apps.identify(Peer(uid=7, name="editor")) == Identity(REST, "default", "editor (uid 7)")
 
 
 def test_what_is_not_allowed_is_refused_with_what_is():
