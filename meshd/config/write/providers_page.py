@@ -18,7 +18,7 @@ PAGE = Path("docs") / "providers.md"
 BEGIN = "<!-- Written by `python -m meshd.config.write.providers_page` from the catalogue. Change that, not this. -->\n"
 END = "<!-- The end of what is written. -->\n"
 
-_HEADINGS = ("provider", "other ids", "key from", "formats", "answers", "models", "facts from")
+_HEADINGS = ("provider", "other ids", "key from", "formats", "capabilities", "models", "sources")
 _URL = re.compile(r"https://[^\s,)]+")
 
 
@@ -55,7 +55,7 @@ def _cells(row: ProviderRow) -> tuple[str, ...]:
 def _counted(models: Iterable[ModelRow]) -> str:
     priced = [model.pricing is not None for model in models]
     if not priced:
-        return "as it lists them"
+        return "those that it lists"
     return f"{len(priced)}" if all(priced) else f"{len(priced)}, {sum(priced)} with prices"
 
 

@@ -8,7 +8,7 @@ from meshd.formats.known import FORMATS
 from tests.support import conformance
 
 NEEDED = (
-    "system prompt", "several turns", "image, by its bytes", "tools", "parallel calls and their results", "tool choice",
+    "system prompt", "several turns", "image, as data", "tools", "parallel tool calls and results", "tool choice",
     "JSON schema", "temperature",
 )  # fmt: skip
 
@@ -26,7 +26,7 @@ def test_every_format_is_on_it() -> None:
 def test_all_can_say_what_conversations_need(format: str) -> None:
     for feature in NEEDED:
         assert conformance.asked(format, feature) == "yes", feature
-    for feature in ("text", "reasoning", "parallel calls", "citations of pages", "tokens in and out"):
+    for feature in ("text", "reasoning", "parallel tool calls", "citations of web pages", "input and output tokens"):
         for stream in (False, True):
             assert conformance.read_from(format, feature, stream=stream) == "yes", feature
     assert set(conformance.kinds_of_errors(format)) == {
