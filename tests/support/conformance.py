@@ -294,8 +294,8 @@ it back, and the providers' answers have the shapes that their vendors document.
 how features are translated.
 
 - **from apps**: an app can ask for the feature in this format. **to providers**: the mesh sends it to a provider of
-  this format. "Left out" and "refused" apply to requests that came in another format; a refusal names the parameter, so that
-  another model can be asked. Streams make no difference to requests.
+  this format. "Left out" and "refused" apply to requests that came in another format; a refusal names the parameter, so
+  that another model can be asked. Streams make no difference to requests.
 - **to apps**, **from providers**: the feature in answers, in one piece and streamed. "–": the format does not have it.
 - Some APIs support features only for some models. The models of this page are
   {models}.
