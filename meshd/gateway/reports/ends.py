@@ -12,7 +12,7 @@ from meshd.routing.table.specs import RoutingTable
 
 SOON = 90
 """Days before its end from which on a model is noted in the status."""
-_MOST_NAMED = 6  # models of one note
+_MOST_NAMED = 6  # models of one day
 
 Today = Callable[[], date]
 
@@ -29,15 +29,24 @@ def ends_on(day: str, left: int) -> str:
 
 
 def remarks(retires: Mapping[str, str], table: RoutingTable, now: Today = today) -> list[str]:
-    """Which models in use end soon: one sentence for each provider and day, the nearest first. retires: model → day."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for id, day in retires.items():
+    """Which models in use end soon: one sentence for each provider, the nearest first. retires: model → day."""
+    groups: dict[str, dict[str, str]] = {}
+    for id, day in sorted(retires.items(), key=lambda item: item[::-1]):
         model = table.models.get(id)
-        if model is not None and (date.fromisoformat(day) - now()).days <= SOON:
-            groups.setdefault((day, model.provider), []).append(id)
-    found = []
-    for (day, provider), ids in sorted(groups.items()):
-        left = (date.fromisoformat(day) - now()).days
-        more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-        found.append(f"{provider} {ends_on(day, left)}: {', '.join(sorted(ids)[:_MOST_NAMED])}{more}")
-    return found
+        if model is not None and _left(day, now) <= SOON:
+            groups.setdefault(model.provider, {})[id] = day
+    return [_remark(provider, days, now) for provider, days in groups.items()]
+
+
+def _remark(provider: str, days: Mapping[str, str], now: Today) -> str:
+    """days: of its models."""
+    first, last = min(days.values()), max(days.values())
+    if first != last:
+        return f"{provider} stops serving {len(days)} models between {first} and {last}; `meshctl models` has the days"
+    more = f" and {len(days) - _MOST_NAMED} more" if len(days) > _MOST_NAMED else ""
+    return f"{provider} {ends_on(first, _left(first, now))}: {', '.join(list(days)[:_MOST_NAMED])}{more}"
+
+
+def _left(day: str, now: Today) -> int:
+    """Days until then."""
+    return (date.fromisoformat(day) - now()).days

@@ -17,7 +17,7 @@ from meshd.core.prices import PRICED, Pricing
 from meshd.gateway.actors import Tell
 from meshd.gateway.reports.ends import SOON, Today, ends_on, today
 from meshd.gateway.runtime import Runtime
-from meshd.routing.table.specs import ModelSpec
+from meshd.routing.table.specs import ModelSpec, Origin
 
 ANNOUNCED = "announced"
 """The table of the stored state."""
@@ -90,12 +90,17 @@ class Announcements:
     # -- ends -----------------------------------------------------------------------------------------
 
     def _say_ends(self, models: Iterable[ModelSpec]) -> None:
+        """Of models that the configuration names or a pool asks now. The status has all others."""
+        runtime = self._runtime
+        asked = {runtime.state.pool(name).current for name in runtime.table.pools}
         for model in models:
             day = self._listed.get((model.provider, model.upstream)) or model.retires
             if not day:
-                self._runtime.retires.pop(model.id, None)
+                runtime.retires.pop(model.id, None)
                 continue
-            self._runtime.retires[model.id] = day
+            runtime.retires[model.id] = day
+            if model.origin is not Origin.CONFIGURED and model.id not in asked:
+                continue
             left = (date.fromisoformat(day) - self._today()).days
             stage = min((each for each in _STAGES if left <= each), default=_FAR)
             known = self.known.get(model.id, {})

@@ -13,7 +13,7 @@ from meshd.core.events.event_type import EventType
 from meshd.core.prices import LongPrompt, Pricing
 from meshd.gateway.reports.ends import remarks
 from meshd.gateway.upkeep.announcements import ANNOUNCED, Announcements
-from meshd.routing.table.specs import ModelSpec
+from meshd.routing.table.specs import ModelSpec, Origin
 from meshd.sdk.provider import ModelListing
 from tests.support.gateway.probed import Probed, model
 
@@ -26,10 +26,13 @@ class Said:
 
     def __init__(self, *models: ModelSpec, rows: Any = None) -> None:
         self.events: list[tuple[EventType, str, str, str, dict[str, Any]]] = []
-        self.table = SimpleNamespace(models={each.id: each for each in models})
+        self.table = SimpleNamespace(models={each.id: each for each in models}, pools=("chat",))
         self.day = TODAY
+        self.retires: dict[str, str] = {}
+        self.asked: str | None = None  # the model that the pool asks now
         self.rows: dict[str, Any] = rows or {}
-        runtime: Any = SimpleNamespace(table=self.table, retires={}, publisher=self)
+        state = SimpleNamespace(pool=lambda name: SimpleNamespace(current=self.asked))
+        runtime: Any = SimpleNamespace(table=self.table, state=state, retires=self.retires, publisher=self)
         self.told = Announcements(runtime, self._tell, lambda: self.day)
         self.told.restore(self.rows)
 
@@ -131,6 +134,16 @@ def test_the_day_on_which_a_model_ends(left: int, severity: str, words: str) -> 
     assert after.said("model_deprecated") == [], "it has been said"
 
 
+def test_of_models_that_the_configuration_does_not_name_the_one_asked_is_said() -> None:
+    made = Said(*(model(name, retires="2026-12-11", origin=Origin.CATALOGUE) for name in "ab"))
+    made.told.committed()
+    assert made.said("model_deprecated") == []
+    assert made.retires == {"p.a": "2026-12-11", "p.b": "2026-12-11"}
+    made.asked = "p.b"
+    made.told.committed()
+    assert [model for _, model, _, _ in made.said("model_deprecated")] == ["p.b"]
+
+
 def test_it_is_said_again_when_it_is_near() -> None:
     made = Said(model("a"))
     made.use(retires="2027-11-28")
@@ -160,3 +173,6 @@ def test_the_status_names_those_that_end_soon_together() -> None:
         "p stops serving on 2026-12-11 (in 13 days): p.a, p.b, p.c, p.d, p.e, p.f and 2 more"
     ]
     assert remarks({"p.a": "2027-12-11"}, table, lambda: TODAY) == []
+    assert remarks(retires | {"p.h": "2026-11-01"}, table, lambda: TODAY) == [
+        "p stops serving 8 models between 2026-11-01 and 2026-12-11; `meshctl models` has the days"
+    ]
