@@ -11,8 +11,10 @@ import ast
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import sys
+import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import sys_tags
 
 HERE = Path(__file__).parent
 # What is mapped counts as the daemon's memory: no names but those that Python looks up, no tables to unwind, no unused
@@ -32,6 +35,8 @@ FOR_SIZE = [
 LINK_FOR_SIZE = ["-Wl,--gc-sections", "-Wl,-O1", "-Wl,--strip-all", "-Wl,-z,noseparate-code"]
 TINY = "-Wl,-z,norelro"  # what only finds a module in the library: one page less for each, of two that are written
 PACKED = "-Wl,-z,pack-relative-relocs"  # addresses in a tenth of the space, which glibc reads since 2.36
+# What other modules import may be missing here, such as the packages of an extra: `make lint` checks those modules.
+ONLY_LISTED = ["--follow-imports=silent", "--ignore-missing-imports"]
 BUILDS_WITH = ["mypy>=2.4,<3", "setuptools>=77", "types-PyYAML>=6.0"]
 
 
@@ -50,10 +55,13 @@ class CompiledBuildHook(BuildHookInterface[Any]):
             build_data["shared_data"][str(share)] = "share"
         if not self._is_wanted(version):
             return
-        tree = Path(tempfile.mkdtemp(prefix="meshd-compiled-"))
-        self._tree = tree
-        built = compile_copy(tree)
-        build_data.update(pure_python=False, infer_tag=True)
+        tree = self._tree = Path(tempfile.mkdtemp(prefix="meshd-compiled-"))
+        try:
+            built = compile_copy(tree)
+        except BaseException:
+            shutil.rmtree(tree)
+            raise
+        build_data.update(pure_python=False, tag=wheel_tag())
         # In the copy as in the wheel, but for the client, whose modules are not compiled.
         build_data["force_include"].update({str(path): str(path.relative_to(tree)) for path in built})
 
@@ -65,6 +73,27 @@ class CompiledBuildHook(BuildHookInterface[Any]):
         return version == "standard" and os.environ.get("MESHD_COMPILED") == "1"
 
 
+def wheel_tag() -> str:
+    """It names the C library and its version. Hatch's own, `linux_x86_64`, is also taken where musl or an older glibc
+    is, which could not load the modules."""
+    tags = list(sys_tags())
+    return str(next((each for each in tags if each.platform.startswith(("manylinux", "musllinux"))), tags[0]))
+
+
+def lacking_to_compile() -> str:
+    """Why nothing can be compiled here, or nothing."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    absent = [] if shutil.which(compiler) else [f"a C compiler ({compiler})"]
+    absent += [] if header.exists() else [f"the headers of Python ({header})"]
+    if not absent:
+        return ""
+    return (
+        f"Compiling modules needs {' and '.join(absent)}; on Debian: apt-get install gcc python3-dev. Without"
+        " MESHD_COMPILED=1, a wheel of plain Python is built, which needs neither."
+    )
+
+
 def listed() -> list[str]:
     """The files to compile, relative to the project."""
     modules = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["meshd"]["compiled"]
@@ -72,7 +101,9 @@ def listed() -> list[str]:
 
 
 def compile_copy(tree: Path) -> list[Path]:
-    """Copy the project to `tree`, and compile there. Returns the extension modules, absolute."""
+    """Copy the project to `tree`, and compile there. Returns the extension modules, absolute, sorted."""
+    if lacking := lacking_to_compile():
+        raise SystemExit(lacking)
     left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so")
     shutil.copytree(HERE, tree, ignore=left_out, dirs_exist_ok=True)
     with contextlib.chdir(tree):
@@ -81,7 +112,7 @@ def compile_copy(tree: Path) -> list[Path]:
         if problems:
             raise SystemExit("mypyc cannot compile\n" + "\n".join(problems))
         _compile(files)
-        return [path.absolute() for path in Path().rglob("*.so") if path.parts[0] != "build"]
+        return sorted(path.absolute() for path in Path().rglob("*.so") if path.parts[0] != "build")
 
 
 def not_compilable(source: str) -> Iterator[tuple[int, str]]:
@@ -115,7 +146,13 @@ def _compile(files: list[str]) -> None:
     from setuptools.command.build_ext import build_ext
 
     class InParallel(build_ext):
-        """As many sources at a time as there are processors."""
+        """As many sources at a time as there are processors. The folder in which this Python was installed is not where
+        its libraries are looked for elsewhere."""
+
+        def build_extensions(self) -> None:
+            linker = self.compiler.linker_so
+            self.compiler.linker_so = [word for word in linker if not word.startswith(("-L", "-Wl,-rpath"))]
+            super().build_extensions()
 
         def build_extension(self, ext: Any) -> None:
             compile_some = self.compiler.compile
@@ -130,7 +167,7 @@ def _compile(files: list[str]) -> None:
             self.compiler.compile = compile_some
 
     extensions = mypycify(
-        ["--config-file", "pyproject.toml", *files],
+        ["--config-file", "pyproject.toml", *ONLY_LISTED, *files],
         opt_level="s",
         debug_level="0",
         multi_file=True,  # a third of the time of one file

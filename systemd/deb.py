@@ -18,6 +18,7 @@ from pathlib import Path
 
 import dist
 
+INTERPRETER = "/usr/bin/python3"  # as in systemd/debian/rules
 CHANGELOG = """\
 meshd ({version}-1) unstable; urgency=medium
 
@@ -35,11 +36,13 @@ def main() -> int:
     if missing:
         sys.exit(f"{', '.join(missing)} missing: apt-get install build-essential debhelper python3")
     with tempfile.TemporaryDirectory(prefix="meshd-deb-") as place:
-        plain = dist.build(Path(place))
-        wheel = next((path for path in Path(place).glob("*.whl") if path != plain), plain)  # the compiled one
-        with tarfile.open(next(Path(place).glob("*.tar.gz"))) as archive:
+        wheel = dist.build(Path(place), compiled=False)
+        sdist = next(Path(place).glob("*.tar.gz"))
+        with tarfile.open(sdist) as archive:
             archive.extractall(place, filter="data")
         tree = next(path for path in Path(place).iterdir() if path.is_dir())
+        if os.environ.get("MESHD_COMPILED") == "1":
+            wheel = compiled(sdist, Path(place) / "compiled")
         shutil.copytree(tree / "systemd" / "debian", tree / "debian")
         (tree / "debian" / "changelog").write_text(changelog(tree, wheel.name.split("-")[1]))
         (tree / "debian" / "rules").chmod(0o755)
@@ -49,6 +52,14 @@ def main() -> int:
             if path.suffix in (".deb", ".changes", ".buildinfo"):
                 shutil.copy2(path, folder)
     return 0
+
+
+def compiled(sdist: Path, folder: Path) -> Path:
+    """The wheel with compiled modules, made by the interpreter that will run it, which is Debian's."""
+    words = [sys.executable, "-m", "pip", "--python", INTERPRETER, "wheel", "--quiet", "--no-deps", "--no-cache-dir"]
+    environment = os.environ | {"MESHD_COMPILED": "1"}
+    subprocess.run([*words, "--wheel-dir", str(folder), str(sdist)], env=environment, check=True)
+    return next(folder.glob("*.whl"))
 
 
 def changelog(tree: Path, version: str) -> str:

@@ -30,7 +30,7 @@ def main() -> int:
     folder: Path = options.folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    wheel = build(folder)
+    wheel = build(folder, compiled=os.environ.get("MESHD_COMPILED") == "1")
     if not options.packages:
         write_sbom(wheel, folder / f"{wheel.name.split('-py3')[0]}.cdx.json")
         packages = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
@@ -39,9 +39,8 @@ def main() -> int:
     return 0
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, *, compiled: bool) -> Path:
     """The sdist, and the wheels made of it alone. Returns the one for every platform."""
-    forms = ("0", "1") if os.environ.get("MESHD_COMPILED") == "1" else ("0",)
     os.environ["SOURCE_DATE_EPOCH"] = epoch()
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="meshd-dist-") as place:
@@ -52,9 +51,9 @@ def build(folder: Path) -> Path:
         with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
             archive.extractall(place, filter="data")
         unpacked = next(path for path in Path(place).iterdir() if path != tree)
-        for form in forms:
-            os.environ["MESHD_COMPILED"] = form
-            run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=unpacked)
+        for form in ("0", "1") if compiled else ("0",):
+            words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+            run(*words, cwd=unpacked, MESHD_COMPILED=form)
     return next(folder.glob("*-none-any.whl"))
 
 
@@ -95,11 +94,10 @@ def checksums(folder: Path) -> str:
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
 
-def run(*command: str, cwd: Path | None = None) -> None:
+def run(*command: str, cwd: Path | None = None, **given: str) -> None:
     # Modules of the folder itself, whichever are installed; nothing is written beside the sources.
-    environment = (
-        os.environ | {"PYTHONPATH": f"{cwd}:{cwd / 'client'}", "PYTHONDONTWRITEBYTECODE": "1"} if cwd else None
-    )
+    own = {"PYTHONPATH": f"{cwd}:{cwd / 'client'}", "PYTHONDONTWRITEBYTECODE": "1"} if cwd else {}
+    environment = os.environ | own | given
     subprocess.run(command, cwd=cwd, env=environment, check=True)
 
 

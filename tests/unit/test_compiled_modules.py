@@ -1,11 +1,15 @@
-"""The modules that are compiled on demand: their sources have nothing that mypyc refuses or spoils."""
+"""The modules that are compiled on demand: their sources have nothing that mypyc refuses or spoils. Their wheel is only
+for what can load them."""
 
 from __future__ import annotations
 
 import importlib.util
+import platform
+import sys
 from pathlib import Path
 
 import pytest
+from packaging.tags import cpython_tags, parse_tag, platform_tags, sys_tags
 
 PROJECT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("hatch_build", PROJECT / "hatch_build.py")
@@ -33,3 +37,29 @@ def test_what_is_listed_can_be_compiled(file: str) -> None:
 )
 def test_what_cannot_is_found(source: str) -> None:
     assert len(list(hatch_build.not_compilable(source))) == 1
+
+
+def test_the_wheel_is_for_this_python_and_its_c_library() -> None:
+    tag = parse_tag(hatch_build.wheel_tag())
+    minor, machine = sys.version_info.minor, platform.machine()
+    assert tag <= set(sys_tags())
+    for version, platforms in (
+        ((3, minor + 1), list(platform_tags())),
+        ((3, minor), [f"linux_{machine}", f"manylinux_2_17_{machine}"]),
+        ((3, minor), [f"linux_{machine}", f"{'many' if _is_musl() else 'musl'}linux_1_2_{machine}"]),
+    ):
+        assert tag.isdisjoint(cpython_tags(version, platforms=platforms))
+
+
+def _is_musl() -> bool:
+    return platform.libc_ver()[0] != "glibc"
+
+
+@pytest.mark.parametrize("compiler", ["/no/such/cc", "/no/such/cc -pthread"])
+def test_what_compiling_lacks_is_said_before_it_begins(
+    compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", compiler)
+    with pytest.raises(SystemExit, match=r"needs a C compiler \(/no/such/cc\).*apt-get install gcc"):
+        hatch_build.compile_copy(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()

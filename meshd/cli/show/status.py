@@ -61,7 +61,8 @@ def _in_full(found: Mapping[str, Any]) -> None:
 
 
 def _title(found: Mapping[str, Any]) -> out.Line:
-    up = f"meshd {found.get('version', '?')}, up {out.seconds(found.get('uptime'))}"
+    form = " (compiled)" if found.get("compiled") else ""
+    up = f"meshd {found.get('version', '?')}{form}, up {out.seconds(found.get('uptime'))}"
     if found.get("pid"):
         up += f", process {found['pid']}"
     wrong = list(troubles(found))

@@ -25,6 +25,7 @@ from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.reports import ends, views
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
+from meshd.host.build import is_compiled
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.telemetry.statistics.dimensions import ALL, parse_by
 from meshd.telemetry.statistics.measures import in_usd
@@ -80,6 +81,7 @@ class Status(Group):
         ending = ends.remarks(runtime.retires, runtime.table)
         found = {
             "version": VERSION,
+            "compiled": is_compiled(),
             "pid": supervisor.get("pid", 0),
             "uptime": now - self._started,
             "instance": server.instance,

@@ -52,6 +52,7 @@ def test_it_is_built_and_runs(tmp_path: Path, short: Path, meshd: Callable[..., 
     )
     assert said.stdout.endswith("(compiled)\n")
     daemon = meshd(CONFIG, python=str(python), env=ALONE)
+    assert daemon.status()["compiled"] is True
     client: Any = daemon.client()
     asked = [{"role": "user", "content": "Is it quick?"}]
     assert "Is it quick?" in client.chat.completions.create(model="chat", messages=asked).choices[0].message.content

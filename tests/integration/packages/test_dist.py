@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import email
-import os
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.support.distribution import ROOT, built, moved
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout"),
     pytest.mark.timeout(240),  # two builds, each of two seconds on an idle machine
 ]
-
-
-def built(folder: Path, **given: str) -> dict[str, bytes]:
-    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"} | given
-    subprocess.run(
-        [sys.executable, str(ROOT / "systemd/dist.py"), "--packages", str(folder)],
-        cwd=folder.parent,
-        env=environment,
-        capture_output=True,
-        timeout=110,
-        check=True,
-    )
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_builds_are_the_same(folder: Path, tmp_path: Path) -> None:
-    again = built(tmp_path / "again", TZ="Asia/Tokyo", LC_ALL="C")
+    elsewhere = moved(tmp_path / "checkout")
+    again = built(tmp_path / "again", elsewhere, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
     assert again == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(again) == 2
 

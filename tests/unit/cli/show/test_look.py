@@ -118,6 +118,8 @@ def test_status(fake: Any, meshctl: Any) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "\x1b" not in shown.stdout
     assert json.loads(meshctl("status", "--json").stdout) == STATUS
+    fake.answers["GET status"] = STATUS | {"compiled": True}
+    assert "meshd 0.1.0 (compiled), up 1 h 2 m" in meshctl("status").stdout
 
 
 def test_status_says_what_is_wrong(fake: Any, meshctl: Any) -> None:
