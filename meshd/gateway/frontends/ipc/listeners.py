@@ -28,7 +28,7 @@ from meshd.host.users import gid_of
 from modelmesh.errors import ConfigurationError, MeshError
 
 if TYPE_CHECKING:
-    from meshd.gateway.frontends.ipc.curve import DaemonKey
+    from meshd.gateway.frontends.ipc.curve.session import DaemonKey
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -184,7 +184,7 @@ def key_of(config: DaemonConfig) -> DaemonKey | None:
     if not config.curve.given or not any(text.startswith("tcp://") for text in config.listen):
         return None
     secret = daemon_key(config.curve)
-    from meshd.gateway.frontends.ipc.curve import DaemonKey  # and with it libsodium
+    from meshd.gateway.frontends.ipc.curve.session import DaemonKey  # and with it libsodium
 
     made = DaemonKey(secret)
     if config.curve.public_key not in (None, encode_key(made.public)):

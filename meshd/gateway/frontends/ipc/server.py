@@ -12,7 +12,6 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +23,11 @@ from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
+from meshd.gateway.frontends.ipc.curve.handshakes import Handshakes
+from meshd.gateway.frontends.ipc.curve.long_frames import LongFrames
 from meshd.gateway.frontends.ipc.listeners import FurtherListeners, Listener, key_of
 from meshd.gateway.frontends.ipc.reply import IpcReply
-from meshd.gateway.frontends.ipc.zmtp_connection import Opened, ZmtpConnection
+from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.host import clock
 from meshd.host.plain_text import printable
@@ -35,7 +36,6 @@ from modelmesh.errors import MeshError, ProtocolError, RoutingError, StreamInter
 from modelmesh.version import VERSION
 
 if TYPE_CHECKING:
-    from meshd.gateway.frontends.ipc.curve import DaemonKey
     from meshd.gateway.frontends.ipc.inproc_socket import InprocSocket
 
 logger = logging.getLogger("meshd.gateway")
@@ -67,7 +67,8 @@ class IpcServer:
         self._inproc: InprocSocket | None = None
         self._made: set[asyncio.Task[Any]] = set()
         self._turns: Turns | None = None
-        self._openers: ThreadPoolExecutor | None = None
+        self._handshakes = Handshakes(admission.connections, self.connections.lose)
+        self._long_frames = LongFrames()
 
     @property
     def addresses(self) -> list[str]:
@@ -140,8 +141,7 @@ class IpcServer:
             self._turns.close()
         if self._inproc is not None:
             self._inproc.close()
-        if self._openers is not None:
-            self._openers.shutdown(wait=False, cancel_futures=True)
+        self._long_frames.close()
 
     def drain(self, reason: str, seconds: float) -> None:
         frames = wire.encode(wire.GOAWAY, b"", wire.GoawayHead(reason, int(seconds * 1000)))
@@ -169,21 +169,22 @@ class IpcServer:
     def _came(self, listener: Listener | None, accepted: socket.socket, caller: Peer) -> None:
         """A client. listener: None for the main socket."""
         assert self._loop is not None
-        assert self._turns is not None
-        loop, room = self._loop, self._admission.room
+        loop = self._loop
         key = self.further.key if listener is not None and listener.curve else None
-        secure = None if key is None else partial(self._session, key)
-        connection = ZmtpConnection(loop, caller, self, self._turns, room, self._bounds, self._fits, secure)
+        common = loop, caller, self, self.turns, self._admission.room, self._bounds, self._fits
+        if key is None:
+            connection = ZmtpConnection(*common)
+        else:
+            from meshd.gateway.frontends.ipc.curve.connection import CurveConnection  # and with it libsodium
+
+            connection = CurveConnection(*common, key, self._shown, self._long_frames)
         connection.came_by = listener
         self.connections.add(connection)
+        if key is not None:
+            self._handshakes.began(connection)
         made = loop.create_task(loop.connect_accepted_socket(lambda: connection, accepted))
         self._made.add(made)
         made.add_done_callback(self._made.discard)
-
-    def _session(self, key: DaemonKey, connection: Connection) -> zmtp.Session:
-        from meshd.gateway.frontends.ipc.curve import CurveSession
-
-        return CurveSession(key, partial(self._shown, connection))
 
     def _shown(self, connection: Connection, public: bytes) -> None:
         """A client has proved that it has a key. Raises Refused."""
@@ -192,6 +193,7 @@ class IpcServer:
             raise zmtp.Refused("its key is not admitted")
         if why := self.connections.hand_over(connection, holder):
             raise zmtp.Refused(why)
+        self._handshakes.ended(connection)
 
     def _rights(self, connection: Connection) -> Rights:
         limits = self._admission.limits
@@ -207,13 +209,6 @@ class IpcServer:
 
     def gone(self, connection: Connection, why: str) -> None:
         self.connections.lose(connection, why)
-
-    def elsewhere(self, work: Callable[[], Opened]) -> asyncio.Future[Opened]:
-        """Work in another thread: while libsodium works, others have the interpreter."""
-        assert self._loop is not None
-        if self._openers is None:
-            self._openers = ThreadPoolExecutor(1, "meshd-curve")
-        return self._loop.run_in_executor(self._openers, work)
 
     def refused(self, connection: Connection, why: str) -> None:
         logger.debug("a connection of %s is closed: %s", connection.caller.app, why)
@@ -357,10 +352,10 @@ class IpcServer:
             self._loop.call_later(seconds, self.connections.lose, connection, why)
 
     def _lost(self, connection: Connection, why: str) -> None:
-        assert self._turns is not None
+        self._handshakes.ended(connection)
         if connection.requests:
             give_up = partial(self._give_up, connection, list(connection.requests), why)
-            self._turns.ready(connection.caller.shares_as, give_up)
+            self.turns.ready(connection.caller.shares_as, give_up)
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)
 
     def _give_up(self, connection: Connection, request_ids: list[bytes], why: str) -> bool:

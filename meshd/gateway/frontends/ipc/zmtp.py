@@ -19,6 +19,7 @@ from meshd.gateway.frontends.ipc.zmtp_handshake import (
     CURVE_GREETING,
     GREETING,
     LONG,
+    LONG_FRAME,
     METADATA,
     NULL,
     Refused,
@@ -40,7 +41,6 @@ _PEERS: Final = (b"DEALER", b"REQ", b"ROUTER")
 """Socket types that may speak to a ROUTER."""
 _SEALED_MORE: Final = 0x01  # flags inside of a MESSAGE; libzmq sends PINGs in one, too
 _SEALED_COMMAND: Final = 0x02
-_LONG_SEAL: Final = 256 * 1024  # bytes: to open more takes the loop's time
 _SEAL: Final = 33  # bytes of a MESSAGE besides its content: name, nonce, authenticator, flags
 _NOT_ADMITTED: Final = b"\x05ERROR\x03400"
 
@@ -72,7 +72,8 @@ class Incoming:
 
 class Peer:
     """One peer's side of a connection. send: called with what has to leave at once. bounds: asked at each message.
-    take: asked for room in bytes for a frame, before any of it is kept; False: there is none now. session: with CURVE.
+    take: asked for room in bytes for a frame, before any of it is kept; False: there is none now. session: with CURVE;
+    it makes the messages that leave (`CurveSession.message`).
 
     What has come is looked at one message or command at a time, by `next`, so that a peer with many small ones takes
     neither much memory nor the loop.
@@ -80,7 +81,8 @@ class Peer:
     opening: a long sealed frame, which is to be opened in another thread (`session.open`) and given to `opened`; until
     then, `next` finds nothing.
 
-    ready: the handshake is over. pending: `next` may find something. waits: for room; no byte is looked at until `next`
+    ready: the handshake is over. delimited: REQ puts an empty frame in front of its messages, and expects one.
+    pending: `next` may find something. waits: for room; no byte is looked at until `next`
     is called again. begun: a message has begun. held: bytes of room that an unfinished message takes.
     """
 
@@ -90,7 +92,6 @@ class Peer:
         "_content",
         "_crowded",
         "_data",
-        "_delimited",
         "_discarded",
         "_flags",
         "_frames",
@@ -104,6 +105,7 @@ class Peer:
         "_part",
         "_send",
         "_take",
+        "delimited",
         "held",
         "opening",
         "pending",
@@ -127,11 +129,11 @@ class Peer:
         self._send = send
         self._take = take
         self.session = session
-        self.opening = b""
+        self.opening = bytearray()
         self._content: bytes | None = None  # of the frame that was opened elsewhere
         self._lost = False  # a sealed frame was not kept, so it is unknown where the next message begins
         self._greeted = False
-        self._delimited = False  # REQ puts an empty frame in front of its messages, and expects one
+        self.delimited = False
         self._data = b""  # what has come
         self._at = 0  # what of it has been looked at
         self._open = False  # a frame's header has been read, and not all of the frame
@@ -151,23 +153,14 @@ class Peer:
         return bool(self._open or self._frames or self._data)
 
     def encode(self, frames: Sequence[bytes]) -> bytes:
-        """A multipart message of at least one frame, as bytes for this peer."""
-        if self.session is not None:
-            return self._sealed(self.session, frames)
-        parts = [b"\x01\x00"] if self._delimited else []
+        """A multipart message of at least one frame, as bytes for this peer, without CURVE."""
+        parts = [b"\x01\x00"] if self.delimited else []
         last = len(frames) - 1
         for place, frame in enumerate(frames):
             size = len(frame)
             more = place < last
             parts.append(bytes((more, size)) if size < 256 else bytes((more | LONG,)) + size.to_bytes(8))
             parts.append(frame)
-        return b"".join(parts)
-
-    def _sealed(self, session: Session, frames: Sequence[bytes]) -> bytes:
-        """Each frame as a MESSAGE, which is a frame of its own: as libzmq sends it, without flags outside."""
-        parts = [framed(0, session.seal(_SEALED_MORE, b""))] if self._delimited else []
-        last = len(frames) - 1
-        parts += [framed(0, session.seal(int(place < last), frame)) for place, frame in enumerate(frames)]
         return b"".join(parts)
 
     def missing(self) -> memoryview | None:
@@ -221,8 +214,12 @@ class Peer:
                     at += taken
                 if self._missing:
                     break
-                body, self._part = bytes(self._part), bytearray()
-                self._open = False
+                part, self._part, self._open = self._part, bytearray(), False
+                if self._opens_elsewhere(len(part)):
+                    self._looked_at(data, at)
+                    self.opening, self.pending = part, False
+                    return None
+                body = bytes(part)
             else:
                 if at == end:
                     break
@@ -234,7 +231,7 @@ class Peer:
                 if not self._begin(flags, size):
                     break
                 at = start
-                if end - at < size:
+                if end - at < size or self._opens_elsewhere(size):
                     self._open = True
                     self._missing = size
                     self._part = bytearray(size if self._keeps else 0)
@@ -242,10 +239,6 @@ class Peer:
                 at += size
                 body = data[start:at] if self._keeps else b""
             if self.session is not None and self.ready and not opened:
-                if self._keeps and len(body) > _LONG_SEAL:
-                    self._looked_at(data, at)
-                    self.opening, self.pending = body, False
-                    return None
                 body = self._unsealed(self.session, body)
             if self._flags & COMMAND:
                 self._looked_at(data, at)
@@ -254,7 +247,7 @@ class Peer:
             if self._flags & _MORE:
                 self._frames.append(body)
                 continue
-            first = 1 if self._delimited and self._frames and not self._frames[0] else 0
+            first = 1 if self.delimited and self._frames and not self._frames[0] else 0
             found = Incoming([*self._frames[first:], body], self._discarded, self._crowded, self.held)
             self._frames.clear()
             self._kept = self._discarded = self.held = 0
@@ -267,7 +260,7 @@ class Peer:
 
     def opened(self, flags: int, content: bytes) -> None:
         """What was in `opening`. Raises Violation."""
-        self.opening = b""
+        self.opening = bytearray()
         self._content = self._checked(flags, content)
         self.pending = True
 
@@ -283,7 +276,7 @@ class Peer:
         """Hold nothing of what has come."""
         self._data, self._at, self._part, self._open = b"", 0, bytearray(), False
         self._frames.clear()
-        self.opening, self._content = b"", None
+        self.opening, self._content = bytearray(), None
         self.held = 0
         self.pending = self.waits = False
 
@@ -329,6 +322,10 @@ class Peer:
             self._kept += size
         return True
 
+    def _opens_elsewhere(self, size: int) -> bool:
+        """Of the current frame."""
+        return self.session is not None and self.ready and self._keeps and size > LONG_FRAME + _SEAL
+
     def _unsealed(self, session: Session, body: bytes) -> bytes:
         """The content of a sealed frame. One that was not kept counts as the last of its message, and nothing more is
         read after it. Raises Violation."""
@@ -366,7 +363,7 @@ class Peer:
         kind = properties(metadata).get(b"socket-type", b"")
         if kind not in _PEERS:
             raise Violation(f"a socket of the type {kind[:16]!r}")
-        self._delimited = kind == b"REQ"
+        self.delimited = kind == b"REQ"
         self.ready = True
 
     def _obey(self, body: bytes) -> None:

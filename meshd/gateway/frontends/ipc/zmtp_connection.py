@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from meshd.core.caller import Caller
@@ -25,10 +24,6 @@ _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as
 _buffer = memoryview(bytearray(4 * _PIECE))
 
 
-Opened = tuple[int, bytes]
-"""The flags and the content of a sealed frame."""
-
-
 class Receiver(Protocol):
     """What a connection needs of the server."""
 
@@ -41,16 +36,12 @@ class Receiver(Protocol):
     def gone(self, connection: Connection, why: str) -> None:
         """Nothing more comes, and nothing can be sent."""
 
-    def elsewhere(self, work: Callable[[], Opened]) -> asyncio.Future[Opened]:
-        """Work in another thread."""
-
     def refused(self, connection: Connection, why: str) -> None:
         """Nothing more is read; what was sent, and is still to be answered, can be sent."""
 
 
 class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
-    """bounds: of its next message. fits: whether there is room for so many bytes of its user. secure: makes its session
-    of CURVE; None: it has none."""
+    """bounds: of its next message. fits: whether there is room for so many bytes of its user."""
 
     def __init__(
         self,
@@ -61,15 +52,12 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         room: Room,
         bounds: Callable[[Connection], zmtp.Bounds],
         fits: Callable[[Connection, int], bool],
-        secure: Callable[[Connection], zmtp.Session] | None = None,
     ) -> None:
         Connection.__init__(self, caller)
         SocketConnection.__init__(self, loop, caller.shares_as, turns, room)
         self._receiver = receiver
         self._bounds = bounds
         self._has_room = fits
-        self._secure = secure
-        self._opens = False  # a frame, in another thread
         self._direct = False  # what is read now goes into a message
         self._peer: zmtp.Peer
 
@@ -77,8 +65,11 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        session = None if self._secure is None else self._secure(self)
-        self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take, session)
+        self._peer = zmtp.Peer(lambda: self._bounds(self), self._reply, self._take, self._secured())
+
+    def _secured(self) -> zmtp.Session | None:
+        """Its session of CURVE, if it has one."""
+        return None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         found = self._peer.missing()
@@ -111,9 +102,11 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
             return "it closed its connection"
         if not self._peer.ready:
             return ""
-        if not self._gather(self._peer.encode(frames), more=bool(self.requests)):
-            return UNREAD
-        return ""
+        return "" if self._leave(frames) else UNREAD
+
+    def _leave(self, frames: list[bytes]) -> bool:
+        """As `_gather`."""
+        return self._gather(self._peer.encode(frames), more=bool(self.requests))
 
     def count_as(self, caller: Caller) -> None:
         held, user = self._peer.held + self._unread, caller.shares_as
@@ -164,8 +157,6 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
                     self._receiver.receive(self, message)
                 elif self._peer.waits and self._patience is None:
                     self._wait_for_room()
-                elif self._peer.opening and not self._opens:
-                    self._open_elsewhere()
         self._queued = self._looks and self._peer.pending
         if not self._queued:
             self._read_or_pause()
@@ -174,25 +165,6 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
     @property
     def _takes_more(self) -> bool:
         return self._looks and not self._queued and not self._peer.waits and not self._peer.opening
-
-    def _open_elsewhere(self) -> None:
-        """A long frame is opened while the loop serves others."""
-        session, body = self._peer.session, self._peer.opening
-        assert session is not None, "a frame was sealed"
-        self._opens = True
-        self._receiver.elsewhere(partial(session.open, body)).add_done_callback(self._was_opened)
-
-    def _was_opened(self, work: asyncio.Future[Opened]) -> None:
-        self._opens = False
-        if work.cancelled() or not self._peer.opening:  # the connection, or the daemon, has ended
-            return
-        try:
-            self._peer.opened(*work.result())
-        except zmtp.Violation as violation:
-            self.abort()
-            self._receiver.gone(self, f"it broke the protocol: {violation}")
-        else:
-            self._proceed()
 
     # -- room -----------------------------------------------------------------------------------------
 

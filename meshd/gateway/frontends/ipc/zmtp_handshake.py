@@ -12,6 +12,8 @@ from typing import Final, Protocol
 LONG: Final = 0x02
 COMMAND: Final = 0x04
 """Flags of a frame."""
+LONG_FRAME: Final = 64 * 1024
+"""Bytes of content that the loop seals or opens; with more, another thread does."""
 _SIGNATURE: Final = b"\xff" + bytes(8) + b"\x7f"
 NULL: Final = b"NULL".ljust(20, b"\0")
 CURVE: Final = b"CURVE".ljust(20, b"\0")
@@ -39,7 +41,7 @@ class Session(Protocol):
     def command(self, body: bytes) -> bytes:
         """A command of the handshake; returns the answer. Raises Violation, Refused if the key is not admitted."""
 
-    def open(self, body: bytes) -> tuple[int, bytes]:
+    def open(self, body: bytes | bytearray) -> tuple[int, bytes]:
         """The flags and the content of a MESSAGE. Raises Violation."""
 
     def seal(self, flags: int, content: bytes) -> bytes:
@@ -75,5 +77,9 @@ def properties(data: bytes) -> dict[bytes, bytes]:
 
 
 def framed(flags: int, body: bytes) -> bytes:
-    size = len(body)
-    return (bytes((flags, size)) if size < 256 else bytes((flags | LONG,)) + size.to_bytes(8)) + body
+    return header(len(body), flags) + body
+
+
+def header(size: int, flags: int = 0) -> bytes:
+    """What stands before so many bytes of a frame."""
+    return bytes((flags, size)) if size < 256 else bytes((flags | LONG,)) + size.to_bytes(8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -119,6 +120,18 @@ def test_streams_and_long_messages_come_whole(daemon: Any) -> None:
             if chunk.choices
         ]
         assert "".join(parts).split() == [str(number) for number in range(200)]
+
+
+def test_long_and_short_answers_share_a_connection(line: Callable[..., Line]) -> None:
+    """libzmq ends a connection on which a number does not rise."""
+    made = line(secret=BENCH_SECRET)
+    texts = ["x" * 1_000_000, "short", "y" * 70_000, "z" * 900_000, "short too"] * 2
+    asked = {made.chat(text): text for text in texts}
+    while asked:
+        answer = made.receive(made.wire.RESPONSE)
+        text = asked.pop(answer.request_id)
+        assert json.loads(answer.body)["choices"][0]["message"]["content"] == f"[scripted] {text}"
+    made.round_trip()
 
 
 def test_who_leaves_while_its_long_message_is_opened_leaves_no_trace(daemon: Any, line: Callable[..., Line]) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from nacl.bindings import (
@@ -28,7 +29,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from meshd.gateway.frontends.ipc.zmtp_handshake import METADATA, Violation
+from meshd.gateway.frontends.ipc.zmtp_handshake import LONG_FRAME, METADATA, Violation, framed, header
 
 _HELLO: Final = b"\x05HELLO\x01\x00"
 _WELCOME: Final = b"\x07WELCOME"
@@ -37,6 +38,8 @@ _READY: Final = b"\x05READY"
 _MESSAGE: Final = b"\x07MESSAGE"
 _LENGTH_OF_HELLO: Final = 200
 _SHORTEST_INITIATE: Final = 257
+_MORE: Final = 0x01
+_BEFORE_BOX: Final = 16  # bytes of a MESSAGE: its name and its number
 
 
 class DaemonKey:
@@ -48,6 +51,25 @@ class DaemonKey:
 
     def __repr__(self) -> str:
         return "DaemonKey(•••)"
+
+
+@dataclass(slots=True)
+class LongFrame:
+    """A frame that has its number, and is still to be sealed."""
+
+    _session: bytes
+    _number: bytes
+    _flags: int
+    _content: bytes
+
+    def __len__(self) -> int:
+        """Of its content, in bytes."""
+        return len(self._content)
+
+    def sealed(self) -> list[bytes]:
+        """On the wire, in parts. In any thread."""
+        box = _box(self._session, self._number, self._flags, self._content)
+        return [header(_BEFORE_BOX + len(box)) + _MESSAGE + self._number, box]
 
 
 class CurveSession:
@@ -76,13 +98,14 @@ class CurveSession:
         except CryptoError:  # PyNaCl's, also for a key of small order
             raise Violation("a box of the handshake that cannot be opened: the server's key may be another") from None
 
-    def open(self, body: bytes) -> tuple[int, bytes]:
-        """The flags and the content of a MESSAGE. Raises Violation."""
+    def open(self, body: bytes | bytearray) -> tuple[int, bytes]:
+        """The flags and the content of a MESSAGE. In any thread, one after the other. Raises Violation."""
         if not body.startswith(_MESSAGE):
             raise Violation("something else than a MESSAGE after the handshake")
-        number = self._number(body[8:16])
+        number = self._number(body[8:_BEFORE_BOX])
+        box = body[_BEFORE_BOX:] if isinstance(body, bytes) else bytes(memoryview(body)[_BEFORE_BOX:])
         try:
-            plain = crypto_box_open_easy_afternm(body[16:], b"CurveZMQMESSAGEC" + number, self._session)
+            plain = crypto_box_open_easy_afternm(box, b"CurveZMQMESSAGEC" + number, self._session)
         except CryptoError:
             raise Violation("a message that cannot be opened") from None
         if not plain:
@@ -92,8 +115,20 @@ class CurveSession:
     def seal(self, flags: int, content: bytes) -> bytes:
         """A MESSAGE."""
         number = self._next()
-        plain = bytes((flags,)) + content
-        return _MESSAGE + number + crypto_box_easy_afternm(plain, b"CurveZMQMESSAGES" + number, self._session)
+        return _MESSAGE + number + _box(self._session, number, flags, content)
+
+    def message(self, frames: Sequence[bytes], *, delimited: bool) -> list[bytes | LongFrame]:
+        """A multipart message on the wire, as libzmq sends it: each frame is a MESSAGE, without flags outside. The long
+        ones have their numbers, and with them their places. delimited: with an empty frame in front."""
+        last = len(frames) - 1
+        parts: list[bytes | LongFrame] = [framed(0, self.seal(_MORE, b""))] if delimited else []
+        for place, frame in enumerate(frames):
+            flags = _MORE if place < last else 0
+            if len(frame) > LONG_FRAME:
+                parts.append(LongFrame(self._session, self._next(), flags, frame))
+            else:
+                parts.append(framed(0, self.seal(flags, frame)))
+        return parts
 
     # -- the handshake --------------------------------------------------------------------------------
 
@@ -131,7 +166,7 @@ class CurveSession:
 
     # -- numbers --------------------------------------------------------------------------------------
 
-    def _number(self, nonce: bytes) -> bytes:
+    def _number(self, nonce: bytes | bytearray) -> bytes | bytearray:
         """The short nonce of what came; each has to be larger than the one before. Raises Violation."""
         number = int.from_bytes(nonce)
         if number <= self._heard:
@@ -142,3 +177,8 @@ class CurveSession:
     def _next(self) -> bytes:
         self._said += 1
         return self._said.to_bytes(8)
+
+
+def _box(session: bytes, number: bytes, flags: int, content: bytes) -> bytes:
+    """What a MESSAGE encloses. session: the key."""
+    return crypto_box_easy_afternm(bytes((flags,)) + content, b"CurveZMQMESSAGES" + number, session)

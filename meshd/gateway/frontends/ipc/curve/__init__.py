@@ -1,0 +1,1 @@
+"""CURVE at the mesh socket: keys, handshakes, and frames that are sealed."""
