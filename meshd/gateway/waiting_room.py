@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.errors.no_model import no_room_in_time
@@ -20,6 +21,7 @@ from meshd.routing.attempts.waiting import Wait
 
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
 _UNKNOWN = 5.0  # s to wait for a model that has never answered: it may be misconfigured
+_GENEROSITY = 3.0  # what one app or user may have of the queue, for each place that is free
 _HEARD = 0.2  # s before its deadline, at most, at which a request gets the reason why no model could answer
 
 
@@ -29,6 +31,7 @@ class WaitingRoom:
     def __init__(self, max_queue: Callable[[], int], queue_timeout: Callable[[], float]) -> None:
         self.queue = FairQueue()
         self._max_queue = max_queue
+        self._places = FairShare(max_queue(), _GENEROSITY)
         self._queue_timeout = queue_timeout
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0  # kept here because uvloop's handle does not know the time of a timer that is due at once
@@ -40,8 +43,8 @@ class WaitingRoom:
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
-            app, gives_way = plan.requester.label, plan.requester.gives_way
-            if not plan.attempts and self.queue.waits(app, plan.line(now), gives_way):
+            asks, gives_way = plan.requester, plan.requester.gives_way
+            if not plan.attempts and self.queue.waits(asks.label, plan.line(now), gives_way, asks.turn):
                 others = "other requests" if gives_way else "other requests of the same app"
                 return Wait(None, {plan.pool.name: f"{others} wait for the same models"})
         return plan.next(now)
@@ -68,12 +71,14 @@ class WaitingRoom:
             longest = min(longest - (clock.now() - plan.arrived), until_deadline - min(_HEARD, until_deadline / 10))
             if longest <= 0:
                 return plan.out_of_patience(clock.now())
-        if len(self.queue) >= self._max_queue():
+        asks, line = plan.requester, plan.line(clock.now())
+        app, turn = asks.app, asks.turn
+        self._places.capacity = self._max_queue()
+        if not self._places.fits(turn, operator=asks.operator):
             return GiveUp(no_room_in_time(wait.reasons, self._in(wait.until), waited=0.0, full=True))
         waiting = _Waiting(plan, wait, self._try_again)
-        asks, line = plan.requester, plan.line(clock.now())
-        app = asks.app
-        waiter = Waiter(asks.label, line, waiting.attempt, app.weight, app.priority, asks.gives_way)
+        waiter = Waiter(asks.label, line, waiting.attempt, app.weight, app.priority, asks.gives_way, turn)
+        self._places.take(turn)
         self.queue.add(waiter)
         self._try_again(wait.until)
         try:
@@ -94,6 +99,7 @@ class WaitingRoom:
                 self.freed()
             raise
         finally:
+            self._places.give(turn)
             self.queue.remove(waiter)
             if not waiting.step.done():
                 self.freed()  # a request behind this one may need less

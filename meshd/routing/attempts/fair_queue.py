@@ -1,12 +1,14 @@
 """Which requests wait at a limit, and which is next: weighted fair between apps, then by priority, then by age.
 
+Programs without an entry in `apps` name themselves, so all of one user have one turn, which they take one by one.
+
 Owns: the order of waiting requests.
 Must never: know what they wait for (each tries by itself), sleep, read a clock or do I/O.
 
 Requests that give way (those of batches) are next only where no other can continue.
 
-Between apps: start-time fair queueing, a request costing its app 1/weight. An app that has been idle starts at the
-queue's present virtual time, so that idleness earns no credit. Rule: docs/routing.md, Rate limits and waiting.
+Between turns: start-time fair queueing, a request costing 1/weight. One that was idle starts at the queue's present
+virtual time, so that idleness earns no credit. Rule: docs/routing.md, Rate limits and waiting.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 MOST_DEBTS = 1024
-"""How many idle apps' last turns are remembered. Apps choose their names, and a debt is at most one request."""
+"""Of how many that are idle the last turn is remembered. Programs choose their names, and a debt is at most one
+request."""
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
     """A waiting request. place: what it waits for (its pool's name): of one app's requests for one place, only the
     first is tried. attempt: tries to continue; returns True if it did, and has left the queue. gives_way: to those that
-    do not; an app's requests of both kinds are in two lines."""
+    do not; an app's requests of both kinds are in two lines. user: who has the turn, if not the app itself."""
 
     app: str
     place: str
@@ -32,11 +35,16 @@ class Waiter:
     weight: float = 1.0
     priority: int = 0
     gives_way: bool = False
+    user: str = ""
     order: int = field(default=0, init=False)  # of arrival
 
     @property
     def line(self) -> str:
         return line_of(self.app, self.gives_way)
+
+    @property
+    def turn(self) -> str:
+        return line_of(self.user or self.app, self.gives_way)
 
 
 def _rank(waiter: Waiter) -> tuple[int, int]:
@@ -49,25 +57,41 @@ def line_of(app: str, gives_way: bool) -> str:
     return f"{app}\0" if gives_way else app
 
 
-class _App:
-    """One line of an app: its waiting requests of one kind, at least one. start: the virtual time of its next turn."""
+class _Turn:
+    """Who takes turns with others: an app, or a user with the lines of its programs, at least one. start: the virtual
+    time of its next turn. had: line → when it had its last one; that a line is gone is not forgotten."""
 
-    __slots__ = ("gives_way", "name", "places", "start")
+    __slots__ = ("gives_way", "had", "lines", "name", "start")
 
     def __init__(self, name: str, start: float, gives_way: bool) -> None:
         self.name = name
         self.start = start
         self.gives_way = gives_way
-        self.places: dict[str, list[Waiter]] = {}  # by place, in order, no empty ones
+        self.lines: dict[str, dict[str, list[Waiter]]] = {}  # by place, in order, no empty ones
+        self.had: dict[str, int] = {}
 
     @property
-    def turn(self) -> tuple[bool, float, tuple[int, int], str]:
+    def key(self) -> tuple[bool, float, tuple[int, int], str]:
         """The least is next: those that give way last, then by virtual time, then by the rank of its first request."""
-        return self.gives_way, self.start, min(_rank(waiters[0]) for waiters in self.places.values()), self.name
+        return self.gives_way, self.start, min(_first(places) for places in self.lines.values()), self.name
 
     def firsts(self) -> list[Waiter]:
-        """The first at each place, in order."""
-        return sorted((waiters[0] for waiters in self.places.values()), key=_rank)
+        """The first of each line at each place, in order: the line comes first that has waited for its turn longest."""
+        found: list[Waiter] = []
+        for line in sorted(self.lines, key=lambda line: (self.had.get(line, 0), _first(self.lines[line]))):
+            found += sorted([waiters[0] for waiters in self.lines[line].values()], key=_rank)
+        return found
+
+    def has_had(self, line: str, number: int) -> None:
+        self.had.pop(line, None)
+        self.had[line] = number
+        if len(self.had) > MOST_DEBTS:
+            del self.had[next(iter(self.had))]
+
+
+def _first(places: dict[str, list[Waiter]]) -> tuple[int, int]:
+    """The rank of a line's first request."""
+    return min(_rank(waiters[0]) for waiters in places.values())
 
 
 class FairQueue:
@@ -75,11 +99,12 @@ class FairQueue:
     exception."""
 
     def __init__(self) -> None:
-        self._apps: dict[str, _App] = {}
+        self._turns: dict[str, _Turn] = {}
         self._waiters: set[Waiter] = set()
-        self.debts: dict[str, float] = {}  # idle app → the virtual time its last turn ends, while it lies ahead
+        self.debts: dict[str, float] = {}  # of the idle: the virtual time its last turn ends, while it lies ahead
         self._time = 0.0
         self._arrivals = 0
+        self._served = 0
         self._serving = False
         self._again = False
 
@@ -91,11 +116,11 @@ class FairQueue:
             return
         self._arrivals += 1
         waiter.order = self._arrivals
-        app = self._apps.get(waiter.line)
-        if app is None:
-            start = max(self._time, self.debts.pop(waiter.line, 0.0))
-            app = self._apps[waiter.line] = _App(waiter.line, start, waiter.gives_way)
-        insort(app.places.setdefault(waiter.place, []), waiter, key=_rank)
+        turn = self._turns.get(waiter.turn)
+        if turn is None:
+            start = max(self._time, self.debts.pop(waiter.turn, 0.0))
+            turn = self._turns[waiter.turn] = _Turn(waiter.turn, start, waiter.gives_way)
+        insort(turn.lines.setdefault(waiter.line, {}).setdefault(waiter.place, []), waiter, key=_rank)
         self._waiters.add(waiter)
 
     def remove(self, waiter: Waiter) -> None:
@@ -103,23 +128,28 @@ class FairQueue:
         if waiter not in self._waiters:
             return
         self._waiters.discard(waiter)
-        app = self._apps[waiter.line]
-        waiters = app.places[waiter.place]
+        turn = self._turns[waiter.turn]
+        places = turn.lines[waiter.line]
+        waiters = places[waiter.place]
         del waiters[bisect_left(waiters, _rank(waiter), key=_rank)]
         if waiters:
             return
-        del app.places[waiter.place]
-        if not app.places:
-            del self._apps[waiter.line]
-            self._owe(app)
+        del places[waiter.place]
+        if places:
+            return
+        del turn.lines[waiter.line]
+        if not turn.lines:
+            del self._turns[waiter.turn]
+            self._owe(turn)
 
-    def waits(self, app: str, place: str, gives_way: bool = False) -> bool:
+    def waits(self, app: str, place: str, gives_way: bool = False, user: str = "") -> bool:
         """Whether a request waits there behind which the app's next one has to wait: one of its own, or anyone's that
         it gives way to."""
-        known = self._apps.get(line_of(app, gives_way))
-        if known is not None and place in known.places:
+        known = self._turns.get(line_of(user or app, gives_way))
+        if known is not None and place in known.lines.get(line_of(app, gives_way), ()):
             return True
-        return gives_way and any(place in other.places for other in self._apps.values() if not other.gives_way)
+        others = [turn.lines.values() for turn in self._turns.values() if not turn.gives_way] if gives_way else []
+        return any(place in places for lines in others for places in lines)
 
     def serve(self) -> int:
         """Let waiters try, in order, until none can continue. Returns how many did. Each attempt may change what the
@@ -144,35 +174,35 @@ class FairQueue:
     def waiting(self) -> dict[str, int]:
         """app → how many of its requests wait."""
         found: dict[str, int] = {}
-        for line, app in self._apps.items():
-            name = line.rstrip("\0")
-            found[name] = found.get(name, 0) + sum(map(len, app.places.values()))
+        for turn in self._turns.values():
+            for line, places in turn.lines.items():
+                name = line.rstrip("\0")
+                found[name] = found.get(name, 0) + sum(map(len, places.values()))
         return found
 
     def _go_round(self) -> int:
-        """Serve until the first waiter of each app and place has failed once."""
-        served, failed = 0, set[tuple[str, str]]()
-        turns = [app.turn for app in self._apps.values()]
+        """Serve until the first waiter of each line and place has failed once."""
+        served, failed = 0, set[tuple[str, str, str]]()
+        turns = [turn.key for turn in self._turns.values()]
         heapify(turns)
         while turns:
-            turn = heappop(turns)
-            app = self._apps.get(turn[3])
-            if app is None:
+            turn = self._turns.get(heappop(turns)[3])
+            if turn is None:
                 continue  # its requests have given up
-            if self._serve_one(app, failed):
+            if self._serve_one(turn, failed):
                 served += 1
-                if app.name in self._apps:
-                    heappush(turns, self._apps[app.name].turn)
+                if turn.name in self._turns:
+                    heappush(turns, self._turns[turn.name].key)
         return served
 
-    def _serve_one(self, app: _App, failed: set[tuple[str, str]]) -> bool:
-        """Whether one of the app's requests could continue."""
-        for waiter in app.firsts():
-            where = (waiter.line, waiter.place)
+    def _serve_one(self, turn: _Turn, failed: set[tuple[str, str, str]]) -> bool:
+        """Whether one of its requests could continue."""
+        for waiter in turn.firsts():
+            where = (turn.name, waiter.line, waiter.place)
             if where in failed or waiter not in self._waiters:
                 continue
-            before = app.start
-            app.start += 1.0 / _weight(waiter)  # paid in advance: an attempt may remove the app's last waiter
+            before = turn.start
+            turn.start += 1.0 / _weight(waiter)  # paid in advance: an attempt may remove its last waiter
             try:
                 got_on = waiter.attempt()
             except BaseException:
@@ -181,23 +211,25 @@ class FairQueue:
             if got_on:
                 if not waiter.gives_way:
                     self._time = max(self._time, before)
+                self._served += 1
+                turn.has_had(waiter.line, self._served)
                 self.remove(waiter)
                 return True
-            app.start = before
+            turn.start = before
             failed.add(where)
         return False
 
-    def _owe(self, app: _App) -> None:
-        """The app no longer waits: what it has had beyond the others is remembered until they have caught up."""
-        if not self._apps:
-            self.debts.clear()  # no app waits, so none is behind
+    def _owe(self, turn: _Turn) -> None:
+        """It no longer waits: what it has had beyond the others is remembered until they have caught up."""
+        if not self._turns:
+            self.debts.clear()  # nothing waits, so none is behind
             self._time = 0.0
-        elif app.start > self._time:
+        elif turn.start > self._time:
             if len(self.debts) >= MOST_DEBTS:
                 self.debts = {name: until for name, until in self.debts.items() if until > self._time}
             if len(self.debts) >= MOST_DEBTS:
                 del self.debts[next(iter(self.debts))]
-            self.debts[app.name] = app.start
+            self.debts[turn.name] = turn.start
 
 
 def _weight(waiter: Waiter) -> float:

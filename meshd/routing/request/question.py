@@ -12,6 +12,7 @@ import msgspec
 
 from meshd.core.needs import RequestNeeds
 from meshd.routing.request.estimate import Estimate, upper_bound
+from meshd.routing.table.access import DEFAULT_APP
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 
@@ -39,6 +40,11 @@ class Requester(msgspec.Struct, frozen=True):
     def owner(self) -> int | str:
         """The owner of what the daemon keeps for the request."""
         return self.uid if self.uid >= 0 else self.account
+
+    @property
+    def turn(self) -> str:
+        """Who takes turns with others at a limit: its app, or its user with all programs that have no entry."""
+        return self.account if self.account != DEFAULT_APP else f"\0{self.uid}"
 
     def may_see(self, model: str) -> bool:
         """Whether errors and explanations may name the model."""

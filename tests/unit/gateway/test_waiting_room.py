@@ -24,9 +24,9 @@ GO = GiveUp(MeshError("it went on"))  # what a plan says does not matter here
 class Plan:
     """Goes on when there is `room`, an exception is raised in its place."""
 
-    def __init__(self, room: list[Any], app: str = "a", gives_way: bool = False) -> None:
+    def __init__(self, room: list[Any], app: str = "a", gives_way: bool = False, **given: Any) -> None:
         self.room = room
-        self.requester = Requester(label=app, gives_way=gives_way)
+        self.requester = Requester(label=app, gives_way=gives_way, **given)
         self.deadline = time.time() + 60
         self.attempts: list[Any] = []
         self.pool = SimpleNamespace(name="chat")
@@ -113,14 +113,34 @@ async def test_new_room_goes_to_waiting_requests_before_new_ones(room: WaitingRo
 
 
 async def test_no_place_in_the_queue(room: WaitingRoom) -> None:
-    plans = [Plan([], app=str(number)) for number in range(10)]
+    plans = [Plan([], app=str(number), operator=True) for number in range(10)]
     tasks = await waiting(room, *plans)
-    answer = await room.wait(Plan([], app="late"), Wait(None, {"m": "full"}))
+    answer = await room.wait(Plan([], app="late", operator=True), Wait(None, {"m": "full"}))
     assert isinstance(answer, GiveUp)
     assert answer.error.status_code == 429
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    room.close()
+
+
+async def test_no_user_fills_the_queue(room: WaitingRoom) -> None:
+    def of(uid: int, app: str, account: str = "default") -> Plan:
+        return Plan([], app=app, account=account, uid=uid)
+
+    tasks = await waiting(room, *(of(1, str(number)) for number in range(7)))
+    for more in (of(1, "another name"), of(1, "0")):
+        assert isinstance(await room.wait(more, Wait(None, {"m": "full"})), GiveUp)
+    tasks += [join(room, of(2, "0")), join(room, of(1, "mail", account="mail"))]
+    await asyncio.sleep(0)
+    assert len(room.queue) == 9
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    again = await waiting(room, *(of(1, "0") for number in range(7)))
+    for task in again:
+        task.cancel()
+    await asyncio.gather(*again, return_exceptions=True)
     room.close()
 
 

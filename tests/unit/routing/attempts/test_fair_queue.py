@@ -86,6 +86,41 @@ def test_one_request_does_not_wait_behind_another_apps_five_hundred(it):
     assert "b" in it.serve(2) + it.serve(2)
 
 
+def test_a_users_programs_have_one_turn_however_many_names_they_take(it):
+    for number in range(100):
+        it.add(f"flood-{number}", name="f", user="1")
+        it.add("f", name="f", user="1")
+        it.add("vim", name="v", user="2")
+        it.add("mail", name="m")
+    counts = Counter(it.serve(30))
+    assert counts == {"f": 10, "v": 10, "m": 10}
+    for number in range(10):  # a name that is new has no credit
+        it.add(f"new-{number}", name="n", user="1", priority=5)
+        assert Counter(it.serve(3)) == {"n": 1, "v": 1, "m": 1}
+
+
+def test_a_users_programs_take_its_turns_one_by_one(it):
+    for _ in range(20):
+        it.add("a", user="1")
+        it.add("b", user="1")
+    assert it.serve(6) == "ababab"
+    it.add("c", user="1")
+    assert it.serve(4) == "caba"
+    for _ in range(2):
+        it.add("c", user="1")  # it comes back: no newcomer, which would be first each time
+        assert it.serve(3) == "cba"
+
+
+def test_programs_of_one_name_do_not_wait_behind_another_users(it):
+    for _ in range(50):
+        it.add("vim", name="1", user="1")
+    assert not it.queue.waits("vim", "chat", user="2")
+    it.add("vim", name="2", user="2")
+    assert it.queue.waits("vim", "chat", user="2")
+    assert "2" in it.serve(2)
+    assert it.queue.waiting() == {"vim": 49}
+
+
 def test_shares_are_by_weight(it):
     for _ in range(300):
         it.add("a", weight=2.0)
