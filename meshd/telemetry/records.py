@@ -121,13 +121,15 @@ def request_entry(outcome: Outcome, content: Mapping[str, Any] = MappingProxyTyp
     fields |= content
     who = outcome.app or f"uid {outcome.uid}"
     to = f" → {outcome.model}" if outcome.model else ""
-    message = (
-        f"{outcome.status} {outcome.operation} {fields['asked']}{to} for {who}, "
-        f"{outcome.tokens_in}+{outcome.tokens_out} tokens, {outcome.total_time * 1e3:.0f} ms"
-    )
+    message = f"{outcome.status} {outcome.operation} {fields['asked']}{to} for {who}, {amounts(outcome)}"
     if "error" in fields:
         message += f": {fields['error']}"
     return Entry("request", int(outcome.at * 1e9), severity_of_request(outcome), message, fields)
+
+
+def amounts(outcome: Outcome) -> str:
+    """What a request took, as the end of its line."""
+    return f"{outcome.tokens_in}+{outcome.tokens_out} tokens, {outcome.total_time * 1e3:.0f} ms"
 
 
 def _shown(measure: Measure, count: int) -> float | int:

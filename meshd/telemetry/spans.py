@@ -42,7 +42,7 @@ def spans_of(
 ) -> Iterator[Span]:
     """The request's first. ahead: how far UTC is ahead of the clock by which they are timed. said: attributes with
     what was asked and answered."""
-    start = int((outcome.arrived + ahead) * _NS)
+    start, end = times(outcome.arrived, outcome.total_time, ahead)
     operation = names.operation(outcome.operation)
     attributes: dict[str, Attribute] = {
         "meshd.request": outcome.request_id,
@@ -78,7 +78,7 @@ def spans_of(
         f"{operation} {outcome.asked or outcome.pool}",
         SERVER,
         start,
-        start + int(outcome.total_time * _NS),
+        end,
         attributes,
         outcome.status >= 500,  # a 4xx of a server is the caller's
         outcome.error if failed else "",
@@ -92,6 +92,12 @@ def spans_of(
             yield from _spans_of_attempt(attempt, operation, ahead, trace, names, ids)
 
 
+def times(began: float, lasted: float, ahead: float) -> tuple[int, int]:
+    """When a span began and ended, in UTC."""
+    start = int((began + ahead) * _NS)
+    return start, start + int(lasted * _NS)
+
+
 def _ids_after(span_id: str) -> Iterator[str]:
     """Those of the spans below. The same each time, so that what is sent twice has them too."""
     number = int(span_id, 16)
@@ -103,7 +109,8 @@ def _ids_after(span_id: str) -> Iterator[str]:
 def _spans_of_attempt(
     attempt: Attempt, operation: str, ahead: float, trace: Trace, names: Names, ids: Iterator[str]
 ) -> Iterator[Span]:
-    model, start = names.model(attempt.model), int((attempt.began + ahead) * _NS)
+    model = names.model(attempt.model)
+    start, end = times(attempt.began, attempt.duration, ahead)
     attributes: dict[str, Attribute] = {
         "gen_ai.usage.input_tokens": attempt.tokens_in,
         "gen_ai.usage.output_tokens": attempt.tokens_out,
@@ -121,7 +128,7 @@ def _spans_of_attempt(
         f"{operation} {model}",
         INTERNAL,
         start,
-        start + int(attempt.duration * _NS),
+        end,
         attributes,
         not attempt.ok,
         "" if attempt.ok else attempt.message,

@@ -6,7 +6,7 @@ Must never: keep anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from meshd.sdk.tracing import Span
 from meshd.telemetry.otlp_out.records import CUMULATIVE, SCOPE, Log
 
 CONTENT_TYPE = "application/json"
+BETWEEN = b","
 _encode = msgspec.json.Encoder().encode
 
 
@@ -114,11 +115,13 @@ _NAMES = {
 }
 
 
-def request(kind: str, resource: Mapping[str, Any], records: Iterable[bytes]) -> bytes:
+def request(kind: str, resource: Mapping[str, Any], records: Sequence[bytes]) -> bytes:
+    """records: each of one or more, with BETWEEN."""
     outer, inner, name = _NAMES[kind]
     scope = {"name": SCOPE[0], "version": SCOPE[1]}
-    raw = [msgspec.Raw(each) for each in records]
-    return _encode({outer: [{"resource": {"attributes": _attributes(resource)}, inner: [{"scope": scope, name: raw}]}]})
+    held = {"resource": {"attributes": _attributes(resource)}}
+    raw = msgspec.Raw(b"[" + BETWEEN.join(records) + b"]")
+    return _encode({outer: [held | {inner: [{"scope": scope, name: raw}]}]})
 
 
 def rejected(answer: bytes) -> int:

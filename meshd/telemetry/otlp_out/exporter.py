@@ -7,7 +7,7 @@ Must never: follow a redirect, which could take the credentials elsewhere; or tr
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from itertools import chain
 from time import time
@@ -15,11 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from meshd.host.plain_text import one_line
-from meshd.telemetry import records
 from meshd.telemetry.otlp_out import as_json, protobuf
 from meshd.telemetry.otlp_out.batch import Batch, Result
-from meshd.telemetry.otlp_out.records import log_of
-from meshd.telemetry.spans import spans_of
+from meshd.telemetry.otlp_out.records import EachAlone, log_of
+from meshd.telemetry.otlp_out.templates import Templates
 from modelmesh.version import VERSION
 
 _ENCODINGS: dict[str, ModuleType] = {"protobuf": protobuf, "json": as_json}
@@ -36,12 +35,25 @@ class NotTaken(Exception):
         self.after = after
 
 
+class _Records:
+    """For one request. count: of records; a part may have several."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.parts: list[bytes] = []
+
+    def add(self, part: bytes, count: int = 1) -> None:
+        self.count += count
+        self.parts.append(part)
+
+
 class Exporter:
     """settings: `endpoint`, `headers`, `encoding`, `timeout`, `ca_file`, `resource`."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._endpoint = str(settings.get("endpoint") or "http://127.0.0.1:4318").rstrip("/")
         self._encoding = _ENCODINGS[str(settings.get("encoding") or "protobuf")]
+        self._requests = Templates() if self._encoding is protobuf else EachAlone(self._encoding)
         self._headers = {
             "User-Agent": f"meshd/{VERSION}",
             **{str(name): str(value) for name, value in (settings.get("headers") or {}).items()},
@@ -60,7 +72,7 @@ class Exporter:
     def export(self, batch: Batch) -> Result:
         dropped, refused = 0, ""
         for kind, encoded in self._encoded(batch).items():
-            if not encoded:
+            if not encoded.count:
                 continue
             try:
                 lost, why = self._post(kind, encoded)
@@ -78,24 +90,27 @@ class Exporter:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _encoded(self, batch: Batch) -> dict[str, list[bytes]]:
-        span: Callable[..., bytes] = self._encoding.span
-        log: Callable[..., bytes] = self._encoding.log
-        traces: list[bytes] = []
-        logs = [log(log_of(entry)) for entry in batch.entries]
-        for each in chain.from_iterable(batch.ended):
-            if each.traced and each.outcome.trace is not None:
-                traces += map(span, spans_of(each.outcome, each.outcome.trace, batch.names, batch.ahead, each.said))
-            if each.logged:
-                logs.append(log(log_of(records.request_entry(each.outcome, each.content))))
-        reading, metric = batch.reading, self._encoding.metric
-        metrics = [metric(family, reading) for family in reading.families if family.rows] if reading else []
+    def _encoded(self, batch: Batch) -> dict[str, _Records]:
+        traces, logs, metrics = (_Records() for _ in range(3))
+        for each in batch.entries:
+            logs.add(self._encoding.log(log_of(each)))
+        self._requests.name_by(batch.names)
+        for ended in chain.from_iterable(batch.ended):
+            spans, count, log = self._requests.encoded(ended, batch.ahead)
+            if count:
+                traces.add(spans, count)
+            if log:
+                logs.add(log)
+        reading = batch.reading
+        for family in reading.families if reading else ():
+            if family.rows:
+                metrics.add(self._encoding.metric(family, reading))
         return {"traces": traces, "logs": logs, "metrics": metrics}
 
-    def _post(self, kind: str, encoded: list[bytes]) -> tuple[int, str]:
+    def _post(self, kind: str, encoded: _Records) -> tuple[int, str]:
         """How many records the receiver refused, and why. Raises NotTaken, and what a library raises about an address,
         a certificate or a connection."""
-        body = self._encoding.request(kind, self._resource, encoded)
+        body = self._encoding.request(kind, self._resource, encoded.parts)
         url = f"{self._endpoint}/v1/{kind}"
         said = b""
         with self._opened().stream("POST", url, content=body, headers=self._headers) as answer:
@@ -107,8 +122,8 @@ class Exporter:
         if status in _LATER:
             raise NotTaken(f"{url} answered with status {status}", seconds_of(asked))
         if status >= 300:
-            return len(encoded), f"{url} refused {len(encoded)} records with status {status}"
-        rejected = min(self._encoding.rejected(said), len(encoded))
+            return encoded.count, f"{url} refused {encoded.count} records with status {status}"
+        rejected = min(self._encoding.rejected(said), encoded.count)
         return rejected, f"{url} rejected {rejected} records" if rejected else ""
 
     def _opened(self) -> Any:

@@ -8,7 +8,7 @@ Building messages with the library takes four times as long.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from meshd.sdk.tracing import Shared, Span
 from meshd.telemetry.otlp_out.records import CUMULATIVE, SCOPE, Log
 
 CONTENT_TYPE = "application/x-protobuf"
+BETWEEN = b""
 _fixed64 = struct.Struct("<Q").pack
 _double = struct.Struct("<d").pack
 _fixed32 = struct.Struct("<I").pack
@@ -26,9 +27,13 @@ _SHORT = tuple(bytes([value]) for value in range(128))
 
 
 def varint(value: int) -> bytes:
-    """Of a number of zero or more."""
-    if value < 128:
+    """Raises OverflowError for less than zero."""
+    if 0 <= value < 128:
         return _SHORT[value]
+    if 0 <= value < 16384:
+        return bytes((value & 127 | 128, value >> 7))
+    if value < 0:
+        raise OverflowError(f"{value} is less than zero")
     out = bytearray()
     while value >= 128:
         out.append(value & 127 | 128)
@@ -54,7 +59,7 @@ def _any_value(value: Any) -> bytes:
     if isinstance(value, float):
         return b"\x21" + _double(value)
     if isinstance(value, Mapping):
-        return field(6, _attributes(1, value))
+        return field(6, attributes_of(1, value))
     if isinstance(value, list | tuple):
         return field(5, b"".join(field(1, _any_value(each)) for each in value))
     return field(1, str(value).encode(errors="replace"))
@@ -64,7 +69,7 @@ def _pair(key: str, value: Any) -> bytes:
     return field(1, key.encode(errors="replace")) + field(2, _any_value(value))
 
 
-def _attributes(number: int, attributes: Mapping[str, Any]) -> bytes:
+def attributes_of(number: int, attributes: Mapping[str, Any]) -> bytes:
     """What repeats is kept: requests differ in times, costs and ids, and in little else."""
     parts = []
     for key, value in attributes.items():
@@ -111,6 +116,7 @@ _FROM_HERE, _FROM_ELSEWHERE = (b"\x85\x01" + _fixed32(flags) for flags in (0x101
 
 
 def span(each: Span) -> bytes:
+    """As a field of its scope, like each record here."""
     data = [
         b"\x0a\x10",
         bytes.fromhex(each.trace_id),
@@ -118,31 +124,35 @@ def span(each: Span) -> bytes:
         bytes.fromhex(each.span_id),
         b"\x22\x08" + bytes.fromhex(each.parent_id) if each.parent_id else b"",
         field(3, each.state.encode()) if each.state else b"",
-        _named(each.name, each.kind),
+        named(each.name, each.kind),
         b"\x39",
         _fixed64(each.start_ns),
         b"\x41",
         _fixed64(each.end_ns),
-        _shared(each.shared),
-        _attributes(9, each.attributes),
-        _status(each) if each.failed or each.message else b"",
-        _FROM_ELSEWHERE if each.remote else _FROM_HERE,
+        shared_of(each.shared),
+        attributes_of(9, each.attributes),
+        status_of(each) if each.failed or each.message else b"",
+        flags_of(each),
     ]
-    return b"".join(data)
+    return record(b"".join(data))
 
 
-def _shared(attributes: Shared) -> bytes:
+def flags_of(each: Span) -> bytes:
+    return _FROM_ELSEWHERE if each.remote else _FROM_HERE
+
+
+def shared_of(attributes: Shared) -> bytes:
     if attributes.encoded is None:
-        attributes.encoded = _attributes(9, attributes)
+        attributes.encoded = attributes_of(9, attributes)
     return attributes.encoded
 
 
 @lru_cache(maxsize=1024)
-def _named(name: str, kind: int) -> bytes:
+def named(name: str, kind: int) -> bytes:
     return field(5, name.encode(errors="replace")) + _number(6, kind)
 
 
-def _status(each: Span) -> bytes:
+def status_of(each: Span) -> bytes:
     message = field(2, each.message.encode(errors="replace")) if each.message else b""
     code = _number(3, 2) if each.failed else b""
     return field(15, message + code) if message or code else b""
@@ -152,20 +162,25 @@ def _status(each: Span) -> bytes:
 
 
 def log(each: Log) -> bytes:
-    data = [
-        b"\x09",
-        _fixed64(each.at_ns),
-        b"\x59",
-        _fixed64(each.at_ns),
-        _number(2, each.severity),
-        field(3, each.severity_text.encode()),
-        field(5, _any_value(each.body)),
-        _attributes(6, each.attributes),
-        field(9, bytes.fromhex(each.trace_id)) if each.trace_id else b"",
-        field(10, bytes.fromhex(each.span_id)) if each.span_id else b"",
-        field(12, each.event.encode()) if each.event else b"",
-    ]
-    return b"".join(data)
+    times = b"\x09" + _fixed64(each.at_ns) + b"\x59" + _fixed64(each.at_ns)
+    data = [times, severity_of(each), attributes_of(6, each.attributes)]
+    if each.trace_id:
+        data.append(field(9, bytes.fromhex(each.trace_id)))
+    if each.span_id:
+        data.append(field(10, bytes.fromhex(each.span_id)))
+    return record(b"".join([*data, event_of(each), body_of(each.body.encode(errors="replace"))]))
+
+
+def severity_of(each: Log) -> bytes:
+    return _number(2, each.severity) + field(3, each.severity_text.encode())
+
+
+def event_of(each: Log) -> bytes:
+    return field(12, each.event.encode()) if each.event else b""
+
+
+def body_of(text: bytes) -> bytes:
+    return field(5, field(1, text))
 
 
 # -- metrics --------------------------------------------------------------------------------------------
@@ -177,11 +192,11 @@ def metric(family: Family, reading: Reading) -> bytes:
     points = b"".join(field(1, _point(family, labels, value, times)) for labels, value in family.rows)
     match family.kind:
         case "gauge":
-            return head + field(5, points)
+            return record(head + field(5, points))
         case "counter":
-            return head + field(7, points + _number(2, CUMULATIVE) + _number(3, 1))
+            return record(head + field(7, points + _number(2, CUMULATIVE) + _number(3, 1)))
         case _:
-            return head + field(9, points + _number(2, CUMULATIVE))
+            return record(head + field(9, points + _number(2, CUMULATIVE)))
 
 
 def _point(family: Family, labels: tuple[str, ...], value: Any, times: bytes) -> bytes:
@@ -190,20 +205,27 @@ def _point(family: Family, labels: tuple[str, ...], value: Any, times: bytes) ->
         counts = b"".join(map(_fixed64, value.counts))
         bounds = b"".join(map(_double, family.bounds))
         sums = b"\x21" + _fixed64(sum(value.counts)) + b"\x29" + _double(value.total)
-        return _attributes(9, attributes) + times + sums + field(6, counts) + field(7, bounds)
+        return attributes_of(9, attributes) + times + sums + field(6, counts) + field(7, bounds)
     if isinstance(value, int) and -(2**63) <= value < 2**63:
-        return _attributes(7, attributes) + times + b"\x31" + value.to_bytes(8, "little", signed=True)
-    return _attributes(7, attributes) + times + b"\x21" + _double(value)
+        return attributes_of(7, attributes) + times + b"\x31" + value.to_bytes(8, "little", signed=True)
+    return attributes_of(7, attributes) + times + b"\x21" + _double(value)
 
 
 # -- requests -------------------------------------------------------------------------------------------
 
 
-def request(kind: str, resource: Mapping[str, Any], records: Iterable[bytes]) -> bytes:
-    """kind: not needed here, as all three have the same numbers."""
+def record(message: bytes) -> bytes:
+    """A span, a log record or a metric as a field of its scope: all three have the same numbers."""
+    return field(2, message)
+
+
+def request(kind: str, resource: Mapping[str, Any], records: Sequence[bytes]) -> bytes:
+    """kind: not needed here. records: each of one or more. They are large, so they are copied once."""
+    held = field(1, attributes_of(1, resource))
     scope = field(1, b"".join(field(number, text.encode()) for number, text in enumerate(SCOPE, 1)))
-    held = field(1, _attributes(1, resource))
-    return field(1, held + field(2, scope + b"".join([field(2, each) for each in records])))
+    size = len(scope) + sum(map(len, records))
+    inner = varint(2 << 3 | 2) + varint(size) + scope
+    return b"".join([b"\x0a", varint(len(held) + len(inner) - len(scope) + size), held, inner, *records])
 
 
 def rejected(answer: bytes) -> int:
