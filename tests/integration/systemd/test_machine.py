@@ -121,6 +121,13 @@ def test_three_commands_to_a_daemon_of_ones_own(debian: Machine, before: set[str
     debian.run("systemctl", "--user", "stop", "meshd.service", user="ada")
 
 
+def test_the_daemon_runs_the_modules_that_are_in_the_package(debian: Machine) -> None:
+    has_compiled = "/meshd__mypyc." in debian.run("dpkg", "--listfiles", "meshd")
+    assert status(debian)["compiled"] == has_compiled
+    assert ("/meshd__mypyc." in debian.run("cat", f"/proc/{main_pid(debian)}/maps")) == has_compiled
+    assert has_compiled or os.environ.get("MESHD_COMPILED") != "1"
+
+
 def test_only_members_of_the_group_reach_the_machines_socket(debian: Machine) -> None:
     socket = ("--socket", "/run/meshd/mesh.sock")
     assert "group" in debian.run("meshctl", *socket, "status", user="ada", check=False)

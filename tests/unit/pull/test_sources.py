@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import venv
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +89,14 @@ def test_pips_index_cannot_be_reached():
     assert caught.value.message.endswith("cannot be reached: Connection refused")
     assert "HTTPS_PROXY" in caught.value.advice
     assert "pip config list" in caught.value.advice
+
+
+def test_an_environment_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    venv.create(tmp_path, with_pip=False, symlinks=True)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
+    with pytest.raises(PullError, match="has no pip, which knows where some-package==1 is") as caught:
+        ask_pip("some-package==1")
+    assert "modelmesh[local]" in caught.value.advice
 
 
 def test_data_dir():
