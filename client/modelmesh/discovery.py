@@ -121,6 +121,15 @@ def barred(path: str) -> str:
     return "you are not permitted to use it"
 
 
+def nothing_at(path: str) -> str:
+    """Why no daemon can be there; "" if there is a socket."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "no such socket"
+    return "" if stat.S_ISSOCK(mode) else "that is not a socket"
+
+
 def _let_in(path: str) -> str:
     """How to get access to a socket; never by joining root's group."""
     try:

@@ -27,7 +27,7 @@ from modelmesh._connection.departures import Departures, draining
 from modelmesh._connection.link import Link, context_for, greeting
 from modelmesh._connection.pending_call import PendingCall, client_closed
 from modelmesh._connection.redial import Redial
-from modelmesh.discovery import barred, not_admitted, unavailable
+from modelmesh.discovery import barred, not_admitted, nothing_at, unavailable
 from modelmesh.embedded import is_embedded, why_ended
 from modelmesh.errors import (
     InvalidRequestError,
@@ -202,8 +202,8 @@ class LinkSession:
     # Links
 
     def _dial(self) -> None:
-        if self.path is not None and not os.path.exists(self.path):
-            self._refused(absent=True)
+        if self.path is not None and (why := nothing_at(self.path)):
+            self._refused(why)
             return
         try:
             self._link = link = Link(self._context, self.address, self._greeting)
@@ -238,11 +238,12 @@ class LinkSession:
         call.link = link
         link.send(call.frames())
 
-    def _refused(self, absent: bool) -> None:
-        if not self._welcomed and (self._redial.refused_too_long() or absent or self._barred()):
+    def _refused(self, why: str = "") -> None:
+        """why: no socket is there, so that waiting does not help."""
+        if not self._welcomed and (self._redial.refused_too_long() or why or self._barred()):
             self._redial.forget_refusals()
             for call in list(self._held.values()):
-                self._fail(call, unavailable(self.address, "no such socket" if absent else "nothing listens"))
+                self._fail(call, unavailable(self.address, why or "nothing listens"))
             return
         self._retry()
 
@@ -292,7 +293,7 @@ class LinkSession:
             if link.connected:
                 self._retry()
             else:
-                self._refused(absent=False)
+                self._refused()
 
     def _forget(self, link: Link) -> None:
         if link is self._link:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 import pytest
 
@@ -147,3 +148,13 @@ def test_a_default_socket_of_another_user_is_left_out(nowhere, monkeypatch, abov
             modelmesh.OpenAIClient().models.list()
         with pytest.raises(BlockingIOError):
             posing.accept()
+
+
+@pytest.mark.parametrize(("name", "why"), [("file", "that is not a socket"), ("nothing", "no such socket")])
+def test_where_no_daemon_can_be_none_is_waited_for(tmp_path, name, why):
+    (tmp_path / "file").touch()
+    with modelmesh.OpenAIClient(tmp_path / name, timeout=60) as client:
+        began = time.monotonic()
+        with pytest.raises(modelmesh.DaemonUnavailableError, match=why):
+            client.models.list()
+        assert time.monotonic() - began < 30
