@@ -42,15 +42,18 @@ class Obstacle(msgspec.Struct, frozen=True):
     problem: Problem | None = None
 
 
-def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: bool = False) -> Iterator[Obstacle]:
-    """strict: a missing secret is fatal, unless the configuration says otherwise."""
+def obstacles(
+    config: MeshConfig, socket_path: str | None = None, *, strict: bool = False, running: bool = False
+) -> Iterator[Obstacle]:
+    """strict: a missing secret is fatal, unless the configuration says otherwise. running: its daemon may run, and have
+    its socket."""
     yield from posture(config, _socket(config, socket_path))
     yield from missing_secrets(config, strict)
     yield from curve(config)
     yield from addresses(config)
     yield from proxies(config)
     yield from state_directory(config)
-    yield from socket_place(config, socket_path)
+    yield from socket_place(config, socket_path, running)
 
 
 def posture(config: MeshConfig, socket_path: Path) -> Iterator[Obstacle]:
@@ -157,7 +160,7 @@ def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
         yield Obstacle("state", f"the state directory {directory} {what} for {_user()}", True, advice)
 
 
-def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obstacle]:
+def socket_place(config: MeshConfig, given: str | None = None, running: bool = False) -> Iterator[Obstacle]:
     path = _socket(config, given)
     try:
         mode = path.lstat().st_mode
@@ -172,6 +175,8 @@ def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obsta
         return
     if not stat.S_ISSOCK(mode):
         yield Obstacle("socket", f"{path} exists and is not a socket", True, "move it away, or give another --socket")
+        return
+    if running:
         return
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(_PATIENCE)

@@ -162,7 +162,7 @@ def _obstacles(path: Path | None) -> list[str]:
 
     config = MeshConfig.from_file(path) if path is not None else at_hand()[0]
     return [
-        *(f"note: {found.message}" for found in obstacles(config)),
+        *(f"note: {found.message}" for found in obstacles(config, running=True)),
         *(f"note: {remark}" for remark in remarks(config)),
     ]
 

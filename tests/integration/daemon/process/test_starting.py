@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[4]
 
@@ -26,6 +31,19 @@ def run(*arguments, **options):
         check=False,
         **options,
     )
+
+
+def test_an_interrupt_during_the_start_ends_it_without_a_word(short):
+    command = [sys.executable, "-m", "meshd", "--config", "-", "--socket", str(short / "s")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdin.write(b"providers: {}\n")
+        process.stdin.flush()
+        left = bytearray(4)
+        until(lambda: fcntl.ioctl(process.stdin, termios.FIONREAD, left) == 0 and not any(left), what="it reads")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+        assert process.wait() == 130
+    assert list(short.iterdir()) == []
 
 
 # -- starting ---------------------------------------------------------------------------------------------
