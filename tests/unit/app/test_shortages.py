@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from meshd.app import main as app
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The daemon sets its own, which other tests of this process must not have."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
