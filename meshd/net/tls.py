@@ -66,4 +66,4 @@ def _version(path: str | None) -> _Version | None:
 
 def _system_has_authorities() -> bool:
     paths = ssl.get_default_verify_paths()
-    return paths.cafile is not None or bool(paths.capath and os.listdir(paths.capath))
+    return bool(paths.cafile or (paths.capath and os.listdir(paths.capath)))

@@ -69,7 +69,8 @@ def load_text(text: str, format: str = "yaml", file: str | None = None) -> Loade
         loaded = _load_json(text, file)
     else:
         loaded = _load_yaml(text, file)
-    if not loaded.fatal and not isinstance(loaded.raw, dict):
+    content: Any = loaded.raw  # until it is found to be a map
+    if not loaded.fatal and not isinstance(content, dict):
         loaded = _fatal(file, "expected a map of sections at the top", 1)
     return _with_hint(loaded, text) if loaded.fatal else loaded
 

@@ -109,6 +109,10 @@ class StreamAnswer(Answer):
         self._connection.more_to_send(self)
         if not self.over:
             await self._room
+        self._check_sent()
+
+    def _check_sent(self) -> None:
+        """In a method: mypy takes `over` for false, as it was before the wait."""
         if self.over and self._to_send:
             raise Disconnected
 

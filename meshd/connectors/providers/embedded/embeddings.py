@@ -47,7 +47,7 @@ class LocalEmbeddingsProvider(Provider):
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{MODEL} does not stream", status=400)
-        yield  # makes this an iterator
+        yield  # type: ignore[unreachable]  # makes this an iterator
 
     async def list_models(self) -> list[ModelListing]:
         if importlib.util.find_spec(PACKAGE) is None:
