@@ -127,6 +127,8 @@ def not_compilable(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "an exception with a default that is not a ClassVar: its subclasses have none"
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")))) if _has_stars(node):
                 yield node.lineno, "a method of super() with * or **, which it gets as one argument"
+            case ast.BinOp() if _is_keys(node.right):
+                yield node.lineno, "a frozenset and a dict's keys, which make a set: mypyc expects a frozenset"
             case ast.Delete() if any(isinstance(target, ast.Attribute) for target in node.targets):
                 yield node.lineno, "an attribute is deleted"
 
@@ -134,6 +136,10 @@ def not_compilable(source: str) -> Iterator[tuple[int, str]]:
 def _has_stars(node: ast.Call) -> bool:
     starred = any(isinstance(each, ast.Starred) for each in node.args)
     return starred or any(keyword.arg is None for keyword in node.keywords)
+
+
+def _is_keys(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("keys", "items")
 
 
 def _is_exception(node: ast.ClassDef) -> bool:

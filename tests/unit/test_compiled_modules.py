@@ -32,6 +32,7 @@ def test_what_is_listed_can_be_compiled(file: str) -> None:
         "class Broken(ValueError):\n    told = 'sent nothing'",
         "async def events():\n    yield 1",
         "class Reader(Base):\n    def __init__(self, **told):\n        super().__init__(**told)",
+        "mine = frozenset(names) - apps.keys()",
         "class Timer:\n    def end(self):\n        del self.task",
     ],
 )

