@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 
 class MeshError(Exception):
-    """The root. `extra` holds what a class adds (a budget's limit, a pool's reasons, …).
+    """The base class. `extra` holds what a class adds (a budget's limit, a pool's reasons, …).
 
     status_code: the corresponding HTTP status. code: the machine-readable name (OpenAI's if there is one). retryable:
     the same call may succeed later. retry_after: seconds until it may. attempts: in order, each a map with model,
@@ -106,7 +106,7 @@ class RoutingError(InternalServerError):
 
 
 class NoActiveModelError(RoutingError):
-    """No model of the pool may be asked now. extra: pool, reasons (model → why), recovers_in (s or None)."""
+    """No model of the pool can be asked now. extra: pool, reasons (model → why), recovers_in (s or None)."""
 
     code = "no_active_model"
     retryable_by_default = True
@@ -141,7 +141,7 @@ class PermissionDeniedError(ProviderError):
 
 
 class RateLimitError(ProviderError):
-    """The provider has no room now; see `.retry_after`."""
+    """The provider's rate limit is reached; see `.retry_after`."""
 
     status_code = 429
     code = "rate_limit_exceeded"
@@ -172,14 +172,14 @@ class InvalidRequestError(APIStatusError):
 
 
 class NotFoundError(InvalidRequestError):
-    """Nothing has that name."""
+    """There is no pool, model or path of that name."""
 
     status_code = 404
     code = "not_found"
 
 
 class ConflictError(InvalidRequestError):
-    """What is asked for does not fit its present state."""
+    """The request conflicts with the current state."""
 
     status_code = 409
     code = "conflict"
@@ -233,7 +233,7 @@ class DaemonUnavailableError(APIConnectionError):
 
 
 class ProtocolError(MeshError):
-    """What was received does not follow the socket's protocol."""
+    """A message does not follow the socket's protocol."""
 
     status_code = 400
     code = "protocol_error"

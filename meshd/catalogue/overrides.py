@@ -91,7 +91,7 @@ def _check(row: ModelRow | None) -> None:
     if any(not 0 <= price <= DEAREST for prices in told for price in prices.values()):
         raise ValueError(f"{row.id} has a price below 0 or above {DEAREST // NANO} USD")
     if any(each.above < 0 for each in row.pricing_of_long_prompts):
-        raise ValueError(f"{row.id} has prices of prompts of less than nothing")
+        raise ValueError(f"{row.id} has prices for prompts of a negative length")
 
 
 def write(directory: str | Path, overrides: Overrides) -> Path:

@@ -309,4 +309,4 @@ def _unexpected(error: Exception) -> list[str]:
         where = f"{error.filename}: " if error.filename else ""
         return [f"{where}{error.strerror}"]
     text = str(error) or "no message"
-    return [f"{type(error).__name__}: {text}", "  this is a defect; MESHCTL_DEBUG=1 shows where"]
+    return [f"{type(error).__name__}: {text}", "  this is a bug; MESHCTL_DEBUG=1 shows where"]

@@ -157,7 +157,7 @@ def _version(wanted: bool) -> None:
 def _root(
     socket: Annotated[
         str | None,
-        typer.Option(help="The daemon's socket; default: MESH_SOCKET, then where daemons listen.", metavar="PATH"),
+        typer.Option(help="The daemon's socket. Default: MESH_SOCKET, then the usual places.", metavar="PATH"),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

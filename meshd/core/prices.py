@@ -36,12 +36,12 @@ HEARD, HEARD_CACHED, SPOKEN = "tokens_heard", "tokens_heard_cached", "tokens_spo
 """Input tokens of audio that were not read from a cache, and those that were; output tokens of audio."""
 _WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
 _MINUTE = (
-    "USD for a minute of audio. A recording reserves as long as its frames are (WAV, MP3, Ogg, FLAC, WebM), whatever "
-    "its header says, and any other as long as its bytes can be. What the provider reports is paid, up to that."
+    "USD for a minute of audio. A recording reserves the length of its frames (WAV, MP3, Ogg, FLAC, WebM), whatever "
+    "its header says; other formats reserve the longest that their bytes allow. The report is charged, up to that."
 )
 
 UNITS = (
-    Unit(IMAGES, "per_image", 1, "USD for each image that no row of `images` is for.", "images", answer=True),
+    Unit(IMAGES, "per_image", 1, "USD for each image that no row of `images` covers.", "images", answer=True),
     Unit("seconds", "per_minute", 60, _MINUTE, "audio s"),
     Unit(
         "characters", "per_1k_chars", 1000, "USD for a thousand characters of text read aloud or translated.", "chars"

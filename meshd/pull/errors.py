@@ -17,7 +17,7 @@ class Unverified(PullError):
 
     def __init__(self, source: str) -> None:
         super().__init__(
-            f"not checked: nothing vouches for {source}",
+            f"not checked: no sha256 is known for {source}",
             "give --sha256 if you know it, or --unverified to take it unchecked",
         )
 

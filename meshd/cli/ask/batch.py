@@ -24,7 +24,7 @@ app = helping.Commands()
 batch_app = helping.Commands(
     cls=helping.Few,
     no_args_is_help=True,
-    help="Have many requests of a file answered in the background: submit it, wait, and fetch the results.",
+    help="Run many requests from a file in the background: submit it, wait, and fetch the results.",
 )
 app.add_typer(batch_app, name="batch", rich_help_panel=out.ASK)
 
@@ -44,7 +44,7 @@ def _batches(incomplete: str) -> list[str]:
 
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Its id.", autocompletion=_batches, callback=names.given)]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait until it has ended, with its progress. Ctrl-C ends only the waiting.")
+    bool, typer.Option("--wait", help="Wait until it has ended, and show its progress. Ctrl-C ends only the waiting.")
 ]
 
 
@@ -52,18 +52,19 @@ Wait = Annotated[
 def submit(
     file: Annotated[str, typer.Argument(metavar="FILE", help="One request on each line; - is standard input.")],
     endpoint: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Where all are sent; otherwise the `url` of the first.")
+        str | None, typer.Option(metavar="PATH", help="The path of all requests. Default: the `url` of the first.")
     ] = None,
     window: Annotated[str, typer.Option(metavar="TIME", help="How long it may take, such as 24h.")] = "24h",
     wait: Wait = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Have the requests of a file answered.
+    """Submit a file of requests as a batch.
 
-    Each line is one request, with a name of yours: {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions",
-    "body": {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}}. All are checked before the first is
-    sent. The daemon answers them while nothing else has to wait, within the budgets and limits of this app, and
-    continues after a restart. Exit code 1 if the batch has failed: then none was sent.
+    Each line is one request, with an id of your choice: {"custom_id": "1", "method": "POST", "url":
+    "/v1/chat/completions", "body": {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}}. All lines
+    are checked before the first is sent. The daemon sends them while no other request has to wait, within the
+    budgets and limits of this app, and continues after a restart. Exit code 1 if the batch has failed; then none was
+    sent.
 
     $ meshctl batch submit lines.jsonl
     $ meshctl batch submit lines.jsonl --window 2h --wait
@@ -102,7 +103,7 @@ def results(
 ) -> None:
     """Write a batch's answers, or its errors: one line for each request, with its `custom_id`, in any order.
 
-    They are there when it has ended, also if it was cancelled or has expired.
+    They are available when it has ended, also if it was cancelled or has expired.
 
     $ meshctl batch results batch_0123 -o answers.jsonl
     $ meshctl batch results batch_0123 | jq -r '.response.body.choices[0].message.content'
@@ -122,7 +123,7 @@ def results(
 
 @batch_app.command()
 def cancel(batch: BatchId, as_json: out.JsonOption = False) -> None:
-    """Send no more of a batch's requests. Those in flight end, and what is answered can be fetched.
+    """Cancel a batch. Requests in flight are completed, and the results so far can be fetched.
 
     $ meshctl batch cancel batch_0123
     """

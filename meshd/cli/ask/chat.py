@@ -43,7 +43,7 @@ def chat(
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions before the conversation.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Limit the answer to N tokens.")] = None,
     temperature: Annotated[
-        float | None, typer.Option(min=0, max=2, metavar="T", help="From 0, predictable, to 2, random.")
+        float | None, typer.Option(min=0, max=2, metavar="T", help="From 0 (predictable) to 2 (random).")
     ] = None,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
     as_json: out.JsonOption = False,

@@ -23,7 +23,7 @@ def embed(
     ] = DEFAULT_MODEL,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Show a text as a vector; with --json, all of the vector.
+    """Embed a text: show the beginning of its vector, or all of it with --json.
 
     $ meshctl embed "the cat sat on the mat"
     $ meshctl embed - --json < page.txt | jq '.data[0].embedding'

@@ -32,7 +32,9 @@ def image(
             "--output", "-o", metavar="FILE", help="The file to write; - is standard output. Several are numbered."
         ),
     ] = None,
-    size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 1024x1024, or what the model takes.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Such as 1024x1024; the sizes depend on the model.")
+    ] = None,
     quality: Annotated[str | None, typer.Option(help="Such as low, medium or high.")] = None,
     n: Annotated[int, typer.Option(min=1, max=_MOST, metavar="N", help="How many images.")] = 1,
     edit: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Change this image; may be repeated.")] = None,
@@ -109,7 +111,7 @@ def _images(answer: Any) -> Iterator[bytes]:
     for row in answer.data or ():
         content, url = getattr(row, "b64_json", None), getattr(row, "url", None)
         if not content and url:
-            raise daemon.Refused(f"the provider keeps the image at an address of its own; fetch it from there: {url}")
+            raise daemon.Refused(f"the provider offers the image only at a URL; download it from there: {url}")
         try:
             yield base64.b64decode(content or "", validate=True)
         except (binascii.Error, ValueError, TypeError):

@@ -24,8 +24,10 @@ Model = Annotated[str, typer.Option(help="A pool, capability or model.", autocom
 def search(
     query: Annotated[str, typer.Argument(help="What to look for; - reads it from a pipe.")],
     model: Model = "web-search",
-    results: Annotated[int | None, typer.Option("-n", "--results", min=1, max=100, help="Show so many.")] = None,
-    domain: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only pages of it; may be repeated.")] = None,
+    results: Annotated[int | None, typer.Option("-n", "--results", min=1, max=100, help="How many results.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only pages of this site; may be repeated.")
+    ] = None,
     recency: Annotated[
         str | None, typer.Option(metavar="AGE", help="Only pages of the last day, week, month or year.")
     ] = None,
@@ -68,7 +70,7 @@ def translate(
     to: Annotated[str, typer.Option("--to", metavar="CODE", help="The language to translate into, such as de.")],
     model: Model = "translation",
     source: Annotated[
-        str | None, typer.Option("--from", metavar="CODE", help="The language of the text; found if left out.")
+        str | None, typer.Option("--from", metavar="CODE", help="The language of the text. Default: detected.")
     ] = None,
     formal: Annotated[bool | None, typer.Option("--formal/--informal", help="How to address people.")] = None,
     as_json: out.JsonOption = False,
@@ -94,10 +96,10 @@ def translate(
 def parse(
     file: Annotated[str, typer.Argument(help="The document; - reads it from a pipe.", metavar="FILE")],
     model: Model = "document-parsing",
-    text: Annotated[bool, typer.Option("--text", help="Plain text, without Markdown.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print plain text, without Markdown.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Print the text of a document, as Markdown where the service writes it.
+    """Print the text of a document, as Markdown if the service supports it.
 
     $ meshctl parse report.pdf > report.txt
     $ meshctl parse - --json < scan.png | jq '.pages | length'

@@ -31,7 +31,7 @@ def transcribe(
     vtt: Annotated[bool, typer.Option("--vtt", help="Print subtitles, as WebVTT.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Print the words of a recording.
+    """Transcribe a recording.
 
     $ meshctl transcribe a.mp3 > a.txt
     $ meshctl transcribe a.m4a --srt > a.srt
@@ -40,7 +40,7 @@ def transcribe(
     if srt + vtt + as_json > 1:
         raise typer.BadParameter("--srt, --vtt and --json exclude each other; give one")
     if translate and language:
-        raise typer.BadParameter("--translate finds the language itself; leave out --language")
+        raise typer.BadParameter("--translate detects the language; leave out --language")
     chosen = {
         "response_format": "srt" if srt else "vtt" if vtt else None,
         "language": language,
@@ -49,7 +49,7 @@ def transcribe(
     given = {name: value for name, value in chosen.items() if value is not None}
     recording = files.contents(file, "FILE")
     began = time.monotonic()
-    with daemon.client() as client, daemon.waiting(), answering.spinner("waiting for the words…"):
+    with daemon.client() as client, daemon.waiting(), answering.spinner("waiting for the transcript…"):
         ask = client.audio.translations.create if translate else client.audio.transcriptions.create
         answer: Any = ask(model=model, file=recording, **given)
     total = time.monotonic() - began

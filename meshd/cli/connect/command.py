@@ -30,11 +30,13 @@ def connect(
         str | None, typer.Argument(help=f"One of {', '.join(TOOLS)}.", autocompletion=lambda: list(TOOLS))
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The pool to use. Default: the first whose models call tools.")
+        str | None, typer.Option(help="The pool to use. Default: the first whose models support tools.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="The listener's address. Default: as the daemon says.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The listener's address. Default: the one that the daemon reports.")
+    ] = None,
     usage: Annotated[
-        bool, typer.Option("--usage", help="Only let it report what it uses, such as of its own subscription.")
+        bool, typer.Option("--usage", help="Only make it report its usage, such as that of its own subscription.")
     ] = False,
     restore: Annotated[bool, typer.Option("--restore", help="Put the settings back as they were.")] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Only show the change.")] = False,
@@ -100,7 +102,7 @@ def _agreed(changes: list[Change], *, only_print: bool, yes: bool, as_json: bool
     if not as_json:
         for change in changes:
             if change.edited_since:
-                out.remark(f"{change.path} was changed since; it goes back to what it was before. A copy is kept.")
+                out.remark(f"{change.path} has changed since; it is restored to what it was before. A copy is kept.")
             if not change.is_none:
                 out.write(f"{change.diff()}\n")
     if only_print:

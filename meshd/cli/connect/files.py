@@ -38,7 +38,7 @@ def read(path: Path) -> Content:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         if path.is_symlink():
-            raise daemon.Refused(f"{path} is a link to nothing; remove it, or make what it links to") from None
+            raise daemon.Refused(f"{path} is a broken link; remove it, or create its target") from None
         return Content(None)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())

@@ -128,7 +128,7 @@ def _get(url: str, token: str, headers: Mapping[str, str] | None = None) -> Any:
         told = found.get("error") if isinstance(found, dict) else None
         raise NeedsToken(str(told.get("message", ""))[:500] if isinstance(told, dict) else "")
     if answer.status_code != 200 or not isinstance(found, dict):
-        raise daemon.Refused(f"{url} answers {answer.status_code}, not a list of models; is a mesh there?")
+        raise daemon.Refused(f"{url} answers {answer.status_code}, not a list of models; is that a mesh?")
     return found
 
 

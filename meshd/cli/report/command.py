@@ -30,9 +30,9 @@ def report(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write the spend and use of a month as one HTML page with charts: by day, project, app, user, agent and model,
-    with tokens, failures and budgets. The page loads nothing, so it can be sent by mail. By default it becomes
-    `meshd-report-MONTH.html` in this directory.
+    """Write the spend and usage of a month as one HTML page with charts: by day, project, app, user, agent and
+    model, with tokens, failures and budgets. The page loads nothing, so it can be sent by mail. By default, the file
+    is `meshd-report-MONTH.html` in the current directory.
 
     $ meshctl report --month last
     $ meshctl report --month 2026-11 --output november.html

@@ -24,7 +24,7 @@ from meshd.cli.service.units import Scope
 
 app = helping.Commands()
 service_app = helping.Commands(
-    cls=helping.Few, no_args_is_help=True, help="Install meshd as a service of systemd, remove it, and see how it is."
+    cls=helping.Few, no_args_is_help=True, help="Install meshd as a systemd service, remove it, and show its status."
 )
 app.add_typer(service_app, name="service", rich_help_panel=out.SET_UP)
 
@@ -33,11 +33,9 @@ SystemOption = Annotated[
 ]
 UserOption = Annotated[bool, typer.Option("--user", help="Your own service. The default for other users.")]
 RootOption = Annotated[
-    str | None, typer.Option("--root", metavar="DIR", help="In the image below DIR, where nothing is started.")
+    str | None, typer.Option("--root", metavar="DIR", help="Work on the image below DIR, and start nothing.")
 ]
-DryOption = Annotated[
-    bool, typer.Option("--dry-run", help="Only show what would be done, with all lines of the files.")
-]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, with the files in full.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -50,7 +48,7 @@ def install(
     yes: YesOption = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write the units, and switch them on. What would be done is shown first.
+    """Install the units, and enable them. The changes are shown first.
 
     After an upgrade, the same command brings the units up to date. `meshctl service uninstall` undoes it exactly.
 
@@ -77,7 +75,7 @@ def uninstall(
     yes: YesOption = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Stop the service, remove its units, and put back what was there before.
+    """Stop the service, remove its units, and restore what was there before.
 
     State, weights and the configuration stay, and with them the user that the machine's service runs as.
 

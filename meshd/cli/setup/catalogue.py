@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = helping.Commands()
 catalogue_app = helping.Commands(
-    cls=helping.Few, no_args_is_help=True, help="What is known of providers' models, and their prices."
+    cls=helping.Few, no_args_is_help=True, help="Show the known models of providers, and their prices."
 )
 app.add_typer(catalogue_app, name="catalogue", rich_help_panel=out.SET_UP)
 
@@ -89,12 +89,14 @@ def list_models(
 
 @catalogue_app.command()
 def show(
-    provider: Annotated[str, typer.Argument(metavar="PROVIDER", autocompletion=_providers)],
-    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    provider: Annotated[
+        str, typer.Argument(help="Its id, an alias, or its name.", metavar="PROVIDER", autocompletion=_providers)
+    ],
+    model: Annotated[str, typer.Argument(help="The model's id at the provider.", metavar="MODEL")],
     directory: Directory = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Show all that is known of a model, with its source.
+    """Show everything known about a model, with its source.
 
     $ meshctl catalogue show openai gpt-5.4-mini
     """
@@ -110,14 +112,14 @@ def update(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Take the newest list from its address, not the installed one.")
+        bool, typer.Option("--fetch", help="Download the newest list, instead of using the installed one.")
     ] = False,
     directory: Directory = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Take over the prices of a public list, the package genai-prices, after showing what they change.
+    """Adopt the prices of a public list, the package genai-prices, after showing the changes.
 
-    They are kept in the data directory, count from the next reload on, and `meshctl catalogue reset` removes them.
+    They are kept in the data directory and apply from the next reload on. `meshctl catalogue reset` removes them.
 
     $ meshctl catalogue update --dry-run
     $ sudo -u meshd meshctl catalogue update --dir /var/lib/meshd   # for the service
@@ -151,7 +153,7 @@ def update(
 
 @catalogue_app.command()
 def reset(directory: Directory = None, as_json: out.JsonOption = False) -> None:
-    """Remove the prices that `update` has taken over: those that came with meshd count again."""
+    """Remove the prices that `update` has adopted; meshd's own apply again."""
     from meshd.catalogue import overrides
 
     file = overrides.place(_base(directory))

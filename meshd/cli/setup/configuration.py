@@ -59,7 +59,7 @@ def show(
 
 @config_app.command()
 def files(as_json: out.JsonOption = False) -> None:
-    """List the files that the configuration is made of, and the profiles in use.
+    """List the files of the configuration, and the profiles in use.
 
     $ meshctl config files
     """
@@ -225,7 +225,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write a commented file to start from, made of what was found on this machine.
+    """Write a commented file to start from, with what was found on this machine.
 
     $ meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml
     """

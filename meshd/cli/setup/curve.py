@@ -16,16 +16,16 @@ from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
 
 app = helping.Commands()
-curve_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Make keys for apps on other machines.")
+curve_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Create keys for apps on other machines.")
 app.add_typer(curve_app, name="curve", rich_help_panel=out.SET_UP)
 
 
 @curve_app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="APP", help="Who gets it: an entry in `apps`.")],
+    name: Annotated[str, typer.Argument(metavar="APP", help="The app: an entry of `apps`.")],
     as_json: out.JsonOption = False,
 ) -> None:
-    """Make a pair of keys for an app. The secret one is shown once; the configuration gets the public one.
+    """Create a pair of keys for an app. The secret key is shown once; the configuration gets the public one.
 
     $ meshctl curve create laptop
     """
@@ -50,7 +50,7 @@ def daemon_key(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file for the secret key.")],
     as_json: out.JsonOption = False,
 ) -> None:
-    """Make the daemon's pair of keys. The secret one goes into a file that only you can read.
+    """Create the daemon's pair of keys. The secret key goes into a file that only you can read.
 
     $ meshctl curve daemon ~/.config/meshd/curve.key
     """

@@ -45,7 +45,7 @@ def doctor(as_json: out.JsonOption = False) -> None:
             for what, some in (("problem", bad), ("warning", doubtful))
             if some
         )
-        out.say(said or "all is well", out.BAD if bad else "yellow" if doubtful else out.GOOD)
+        out.say(said or "no problems found", out.BAD if bad else "yellow" if doubtful else out.GOOD)
     if any(finding.subject == "daemon unreachable" for finding in findings):
         raise typer.Exit(daemon.NO_DAEMON)
     if bad:

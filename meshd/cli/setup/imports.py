@@ -29,7 +29,7 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Make a mesh.yaml of another gateway's configuration, and say what could not be taken over.
+    """Make a mesh.yaml from another gateway's configuration, and list what could not be converted.
 
     $ meshctl import litellm config.yaml --output mesh.yaml
     """

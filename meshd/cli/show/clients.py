@@ -15,7 +15,8 @@ _KERNELS = "The kernel reports pid, user, program and unit. “…” is what a 
 
 @app.command(rich_help_panel=out.LOOK)
 def clients(as_json: out.JsonOption = False) -> None:
-    """Show connected processes, since when, and what they asked for. Only administrators see those of other users.
+    """Show connected processes, since when they are connected, and their requests. Only administrators see those of
+    other users.
 
     The kernel reports pid, user, program and unit. A name in “…” is what a program calls itself: the script or module
     that an interpreter runs.

@@ -25,10 +25,10 @@ _PAGE = """<!doctype html>
 
 @app.command(rich_help_panel=out.LOOK)
 def dashboard(
-    print_only: Annotated[bool, typer.Option("--print", help="Print the address, and open nothing.")] = False,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the address instead of opening it.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Open the dashboard in a browser: pools, models, apps, usage, events and requests, and a question to a model.
+    """Open the dashboard in a browser: pools, models, apps, usage, events, requests and a playground.
 
     The address contains a key, without which no page can use the mesh. It is valid until the daemon stops.
 

@@ -17,7 +17,7 @@ app = helping.Commands()
 @app.command(rich_help_panel=out.LOOK)
 def requests(
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
-    of_app: Annotated[str | None, typer.Option("--app", metavar="NAME", help="Only this app's.")] = None,
+    of_app: Annotated[str | None, typer.Option("--app", metavar="NAME", help="Only those of this app.")] = None,
     model: Annotated[str | None, typer.Option(metavar="ID", help="Only those that this model answered.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most N of them.")] = 20,
     as_json: out.JsonOption = False,

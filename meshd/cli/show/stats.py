@@ -63,9 +63,9 @@ def stats(
     format: Annotated[Format, typer.Option(help="How the answer is printed.")] = Format.table,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Show requests, tokens (in+out), cost, latencies (`first`: to the first token) and downtime. By model or provider,
-    attempts are counted; otherwise requests. Times in group names are UTC. What agents report that they used elsewhere,
-    such as by a subscription, is `outside`; no budget counts it.
+    """Show requests, tokens (in+out), cost, latencies (`first`: to the first token) and downtime. By model or
+    provider, attempts are counted; otherwise requests. Times in group names are UTC. `outside` is what agents report
+    that they used elsewhere, such as through a subscription; no budget counts it.
 
     $ meshctl stats --by app,model --since today --where pool=chat-completion
     $ meshctl stats --by project,agent --since 7d --format csv

@@ -64,7 +64,7 @@ MEANINGS: Final[Mapping[EventType, str]] = {
     EventType.LOCAL_SERVER_DISTRUSTED: "A model server of this machine is not used, because another user runs it.",
     EventType.MODEL_ACTIVATED: "A model may be asked again.",
     EventType.MODEL_DEACTIVATED: "A model is set aside; `cause` says why, and `changed.until` until when.",
-    EventType.MODEL_DEPRECATED: "A model is to be retired, as `changed.day` says; said again when it is near.",
+    EventType.MODEL_DEPRECATED: "A model will be retired on `changed.day`; repeated when the day is near.",
     EventType.MODEL_ROTATED: "A pool has moved to another model.",
     EventType.POOL_MEMBERSHIP_CHANGED: "A pool has other models than before.",
     EventType.PRICE_CHANGED: "A model has other prices; `changed.prices` has the old and the new ones.",

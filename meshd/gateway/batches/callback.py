@@ -49,7 +49,9 @@ async def post(url: str, record: BatchRecord) -> None:
             return
         except _Refused as refused:
             if wait is None or not refused.again:
-                logger.warning("the end of batch %s is not told to %s: %s", record.id, redact_url(url), refused)
+                logger.warning(
+                    "batch %s has ended, but its callback %s failed: %s", record.id, redact_url(url), refused
+                )
                 return
         await asyncio.sleep(wait)
 

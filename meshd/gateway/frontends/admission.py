@@ -307,7 +307,7 @@ def _too_large(size: int, rights: Rights) -> MeshError:
 def holds_much(caller: Caller) -> MeshError:
     """For a body that there is no room to read."""
     return QueueFullError(
-        f"The daemon holds much for user {caller.user} already; ask again in a moment.", retry_after=ASK_AGAIN_IN
+        f"The daemon already holds much data for user {caller.user}; ask again in a moment.", retry_after=ASK_AGAIN_IN
     )
 
 

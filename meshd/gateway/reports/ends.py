@@ -24,7 +24,7 @@ def today() -> date:
 def ends_on(day: str, left: int) -> str:
     """left: days."""
     if left < 0:
-        return f"was to stop serving on {day}"
+        return f"was scheduled to stop serving on {day}"
     return f"stops serving on {day} ({'today' if left == 0 else f'in {left} days' if left > 1 else 'tomorrow'})"
 
 

@@ -247,7 +247,7 @@ def _heard(received: Received) -> int:
 
 
 def _number(count: int) -> str:
-    return "fewer than no" if count < 0 else f"{count:,}" if count < 10**12 else "more than a billion"
+    return "a negative number of" if count < 0 else f"{count:,}" if count < 10**12 else "more than a billion"
 
 
 # -- what was counted ---------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_a_defect_shows_no_traceback(fake: Any, meshctl: Any, monkeypatch: pytes
     fake.answers["POST rotate"] = broken
     done = meshctl("rotate", "x")
     assert done.exit_code == 70
-    assert done.stderr == "meshctl: RuntimeError: not this\n  this is a defect; MESHCTL_DEBUG=1 shows where\n"
+    assert done.stderr == "meshctl: RuntimeError: not this\n  this is a bug; MESHCTL_DEBUG=1 shows where\n"
     monkeypatch.setenv("MESHCTL_DEBUG", "1")
     with pytest.raises(RuntimeError):
         meshctl("rotate", "x")

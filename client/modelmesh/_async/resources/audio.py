@@ -45,7 +45,7 @@ class AsyncTranscriptions(AsyncResource):
     _called = "client.audio.transcriptions"
 
     async def create(self, *, file: Any, stream: Any = NOT_GIVEN, **params: Any) -> Any:
-        """The words of a recording: an Object, a text with `response_format` text, srt or vtt, or a stream of events.
+        """Transcribe a recording: an Object, a text with `response_format` text, srt or vtt, or a stream of events.
         file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a content type."""
         params["stream"] = stream
         return await self._sender.ask(
@@ -57,7 +57,7 @@ class AsyncTranslations(AsyncResource):
     _called = "client.audio.translations"
 
     async def create(self, *, file: Any, **params: Any) -> Any:
-        """What is said in a recording, in English; as `transcriptions.create`."""
+        """Translate a recording into English; as `transcriptions.create`."""
         return await self._sender.ask(TRANSLATIONS, Object, "speech-to-text", params, files={"file": file})
 
 
@@ -65,7 +65,7 @@ class AsyncVoices(AsyncResource):
     _called = "client.audio.voices"
 
     async def create(self, *, name: str, audio_sample: Any, **params: Any) -> Any:
-        """A voice that sounds like a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
+        """Create a voice from a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
         audio_sample: as the `file` of a transcription."""
         params["name"] = name
         return await self._sender.ask(VOICES, Object, "voice-cloning", params, files={"audio_sample": audio_sample})

@@ -37,16 +37,16 @@ class AsyncBatches(AsyncResource):
         return await self._sender.send("POST", PATH, Object, params, **options)  # type: ignore[no-any-return]
 
     async def retrieve(self, batch_id: str, **options: Any) -> Object:
-        """As it is now. Raises NotFoundError."""
+        """The current state of a batch. Raises NotFoundError."""
         return await self._sender.send("GET", f"{PATH}/{quoted(batch_id)}", **options)  # type: ignore[no-any-return]
 
     def list(self, *, limit: Any = None, after: Any = None, **options: Any) -> AsyncPages[AsyncCursorPage]:
-        """This app's, the newest first. Iterates over all of them; with asyncio, `await` gives the first page of at
-        most `limit`."""
+        """This app's batches, the newest first. Iterates over all of them; with asyncio, `await` gives the first page
+        of at most `limit`."""
         return async_pages(self._sender, PATH, {"limit": limit, "after": after}, **options)
 
     async def cancel(self, batch_id: str, **options: Any) -> Object:
-        """Send no more of its requests; those in flight end."""
+        """Cancel a batch; its requests in flight are completed."""
         path = f"{PATH}/{quoted(batch_id)}/cancel"
         return await self._sender.send("POST", path, Object, {}, **options)  # type: ignore[no-any-return]
 

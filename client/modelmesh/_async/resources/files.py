@@ -29,17 +29,17 @@ class AsyncFiles(AsyncResource):
     def list(
         self, *, purpose: Any = None, limit: Any = None, order: Any = None, after: Any = None, **options: Any
     ) -> AsyncPages[AsyncCursorPage]:
-        """Those that this app has uploaded, the newest first, and the results of its batches. Iterates over all of
+        """The files that this app has uploaded, and the results of its batches, the newest first. Iterates over all of
         them; with asyncio, `await` gives the first page of at most `limit`."""
         query = {"purpose": purpose, "limit": limit, "order": order, "after": after}
         return async_pages(self._sender, PATH, query, **options)
 
     async def retrieve(self, file_id: str, **options: Any) -> Object:
-        """Its name and size. Raises NotFoundError."""
+        """The file's name and size. Raises NotFoundError."""
         return await self._sender.send("GET", f"{PATH}/{quoted(file_id)}", **options)  # type: ignore[no-any-return]
 
     async def content(self, file_id: str, **options: Any) -> FileAnswer:
-        """Its bytes. Raises NotFoundError."""
+        """The content of a file. Raises NotFoundError."""
         return await self._sender.file(self._content(file_id, **options))  # type: ignore[no-any-return]
 
     async def pieces(self, file_id: str) -> Any:

@@ -13,14 +13,14 @@ class AsyncImages(AsyncResource):
     _called = "client.images"
 
     async def generate(self, *, prompt: str, stream: Any = NOT_GIVEN, **params: Any) -> Any:
-        """Images from a description: an Object with `data`, or a stream of events."""
+        """Generate images from a description: an Object with `data`, or a stream of events."""
         params |= {"prompt": prompt, "stream": stream}
         return await self._sender.ask("/v1/images/generations", Object, "image-generation", params, stream=bool(stream))
 
     async def edit(
         self, *, image: Any, prompt: str, mask: Any = NOT_GIVEN, stream: Any = NOT_GIVEN, **params: Any
     ) -> Any:
-        """Images from an image, or a list of them, and a description. image, mask: as the `file` of a transcription."""
+        """Change an image, or a list of them, by a description. image, mask: as the `file` of a transcription."""
         params |= {"prompt": prompt, "stream": stream}
         files = {"image": image, "mask": mask}
         return await self._sender.ask(

@@ -12,5 +12,5 @@ class AsyncModerations(AsyncResource):
     _called = "client.moderations"
 
     async def create(self, *, input: Any, **params: Any) -> Any:
-        """Whether texts or images are harmful: an Object with `results`."""
+        """Classify whether texts or images are harmful: an Object with `results`."""
         return await self._sender.ask("/v1/moderations", Object, "content-moderation", {"input": input, **params})

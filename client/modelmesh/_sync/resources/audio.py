@@ -46,7 +46,7 @@ class Transcriptions(Resource):
     _called = "client.audio.transcriptions"
 
     def create(self, *, file: Any, stream: Any = NOT_GIVEN, **params: Any) -> Any:
-        """The words of a recording: an Object, a text with `response_format` text, srt or vtt, or a stream of events.
+        """Transcribe a recording: an Object, a text with `response_format` text, srt or vtt, or a stream of events.
         file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a content type."""
         params["stream"] = stream
         return self._sender.ask(
@@ -58,7 +58,7 @@ class Translations(Resource):
     _called = "client.audio.translations"
 
     def create(self, *, file: Any, **params: Any) -> Any:
-        """What is said in a recording, in English; as `transcriptions.create`."""
+        """Translate a recording into English; as `transcriptions.create`."""
         return self._sender.ask(TRANSLATIONS, Object, "speech-to-text", params, files={"file": file})
 
 
@@ -66,7 +66,7 @@ class Voices(Resource):
     _called = "client.audio.voices"
 
     def create(self, *, name: str, audio_sample: Any, **params: Any) -> Any:
-        """A voice that sounds like a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
+        """Create a voice from a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
         audio_sample: as the `file` of a transcription."""
         params["name"] = name
         return self._sender.ask(VOICES, Object, "voice-cloning", params, files={"audio_sample": audio_sample})

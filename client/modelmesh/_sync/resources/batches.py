@@ -38,16 +38,16 @@ class Batches(Resource):
         return self._sender.send("POST", PATH, Object, params, **options)  # type: ignore[no-any-return]
 
     def retrieve(self, batch_id: str, **options: Any) -> Object:
-        """As it is now. Raises NotFoundError."""
+        """The current state of a batch. Raises NotFoundError."""
         return self._sender.send("GET", f"{PATH}/{quoted(batch_id)}", **options)  # type: ignore[no-any-return]
 
     def list(self, *, limit: Any = None, after: Any = None, **options: Any) -> Pages[CursorPage]:
-        """This app's, the newest first. Iterates over all of them; with asyncio, `await` gives the first page of at
-        most `limit`."""
+        """This app's batches, the newest first. Iterates over all of them; with asyncio, `await` gives the first page
+        of at most `limit`."""
         return pages(self._sender, PATH, {"limit": limit, "after": after}, **options)
 
     def cancel(self, batch_id: str, **options: Any) -> Object:
-        """Send no more of its requests; those in flight end."""
+        """Cancel a batch; its requests in flight are completed."""
         path = f"{PATH}/{quoted(batch_id)}/cancel"
         return self._sender.send("POST", path, Object, {}, **options)  # type: ignore[no-any-return]
 

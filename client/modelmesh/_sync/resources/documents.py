@@ -13,9 +13,9 @@ class Documents(Resource):
     _called = "client.documents"
 
     def parse(self, *, file: Any, **params: Any) -> Any:
-        """The text of a document: an Object with `text`, `format` (`markdown` or `text`), `pages` and, if the service
-        tells them, `elements`. file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a
-        content type.
+        """Extract the text of a document: an Object with `text`, `format` (`markdown` or `text`), `pages` and, if the
+        service tells them, `elements`. file: an open file, bytes, a path, or a tuple of a name, one of these and
+        perhaps a content type.
 
         languages, output (`markdown`, `text`), elements, instructions.
         """

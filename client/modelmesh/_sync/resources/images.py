@@ -14,12 +14,12 @@ class Images(Resource):
     _called = "client.images"
 
     def generate(self, *, prompt: str, stream: Any = NOT_GIVEN, **params: Any) -> Any:
-        """Images from a description: an Object with `data`, or a stream of events."""
+        """Generate images from a description: an Object with `data`, or a stream of events."""
         params |= {"prompt": prompt, "stream": stream}
         return self._sender.ask("/v1/images/generations", Object, "image-generation", params, stream=bool(stream))
 
     def edit(self, *, image: Any, prompt: str, mask: Any = NOT_GIVEN, stream: Any = NOT_GIVEN, **params: Any) -> Any:
-        """Images from an image, or a list of them, and a description. image, mask: as the `file` of a transcription."""
+        """Change an image, or a list of them, by a description. image, mask: as the `file` of a transcription."""
         params |= {"prompt": prompt, "stream": stream}
         files = {"image": image, "mask": mask}
         return self._sender.ask(

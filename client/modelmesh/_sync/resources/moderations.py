@@ -13,5 +13,5 @@ class Moderations(Resource):
     _called = "client.moderations"
 
     def create(self, *, input: Any, **params: Any) -> Any:
-        """Whether texts or images are harmful: an Object with `results`."""
+        """Classify whether texts or images are harmful: an Object with `results`."""
         return self._sender.ask("/v1/moderations", Object, "content-moderation", {"input": input, **params})

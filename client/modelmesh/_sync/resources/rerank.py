@@ -13,6 +13,6 @@ class Rerank(Resource):
     _called = "client.rerank"
 
     def create(self, *, query: str, documents: list[Any], **params: Any) -> Any:
-        """Documents by how well they answer a query: an Object whose `results` have `index` and `relevance_score`."""
+        """Sort documents by relevance to a query: an Object whose `results` have `index` and `relevance_score`."""
         asked = {"query": query, "documents": documents, **params}
         return self._sender.ask("/v1/rerank", Object, "reranking", asked)

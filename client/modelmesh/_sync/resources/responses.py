@@ -24,8 +24,8 @@ class InputItems(Resource):
     def list(
         self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None, **options: Any
     ) -> Pages[CursorPage]:
-        """The input of one that the mesh has kept, in the order `asc` or `desc`. Iterates over all items after the one
-        of that id; with asyncio, `await` gives the first page of at most `limit`. Raises NotFoundError."""
+        """The input of a response that the mesh has kept, in the order `asc` or `desc`. Iterates over all items after
+        the one of that id; with asyncio, `await` gives the first page of at most `limit`. Raises NotFoundError."""
         query = {"after": after, "limit": limit, "order": order}
         return pages(self._sender, f"{PATH}/{quoted(response_id)}/input_items", query, **options)
 
@@ -45,9 +45,8 @@ class Responses(Resource):
     def retrieve(
         self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN, **options: Any
     ) -> Any:
-        """One that the mesh has kept: a Response. With `stream`, the events of one in the background that was begun
-        with `stream`; only those after the one that is numbered `starting_after`, if it is given. Raises
-        NotFoundError."""
+        """A Response that the mesh has kept. With `stream`, the events of a background response that was begun with
+        `stream`; only those after the one that is numbered `starting_after`, if it is given. Raises NotFoundError."""
         path = f"{PATH}/{quoted(response_id)}"
         if not stream:
             return self._sender.send("GET", path, Response, **options)
@@ -60,7 +59,7 @@ class Responses(Resource):
         return as_read(answer, lambda _: None)  # type: ignore[no-any-return]
 
     def cancel(self, response_id: str, **options: Any) -> Response:
-        """End one in the background."""
+        """Cancel a background response."""
         path = f"{PATH}/{quoted(response_id)}/cancel"
         return self._sender.send("POST", path, Response, {}, **options)  # type: ignore[no-any-return]
 

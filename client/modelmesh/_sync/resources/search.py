@@ -13,10 +13,10 @@ class Search(Resource):
     _called = "client.search"
 
     def create(self, *, query: str, **params: Any) -> Any:
-        """Pages of the web that fit a query: an Object whose `results` have `title`, `url` and `snippet`, and, if the
-        service tells them, `content`, `score` and `published`.
+        """Search the web: an Object whose `results` have `title`, `url` and `snippet`, and, if the service tells them,
+        `content`, `score` and `published`.
 
-        max_results, domains, exclude_domains, recency (`day`, `week`, `month`, `year`), country, language, content
-        (the text of each page too), safe_search.
+        max_results, domains, exclude_domains, recency (`day`, `week`, `month`, `year`), country, language, content (the
+        text of each page too), safe_search.
         """
         return self._sender.ask("/v1/search", Object, "web-search", {"query": query, **params})

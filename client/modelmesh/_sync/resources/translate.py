@@ -13,8 +13,8 @@ class Translate(Resource):
     _called = "client.translate"
 
     def create(self, *, text: str | list[str], target: str, **params: Any) -> Any:
-        """Texts in another language: an Object whose `translations` have `text` and `source`, the language that was
-        given or found. target, source: languages, such as `de` or `pt-BR`.
+        """Translate texts: an Object whose `translations` have `text` and `source`, the language that was given or
+        detected. target, source: languages, such as `de` or `pt-BR`.
 
         formality (`more`, `less`, `default`), format (`text`, `html`), context.
         """

@@ -188,7 +188,7 @@ class ProviderRun:
         try:
             await submission.run(self._parts.asked, partial(self._parts.file, planned) if planned.size else None)
         except ProviderFailure as refused:
-            logger.info("batch %s is not taken by %s: %s", self._record.id, self._at.provider, refused)
+            logger.info("batch %s was not accepted by %s: %s", self._record.id, self._at.provider, refused)
         except Gone:
             await self._interrupt(part, reader)
         self._release(part)

@@ -109,7 +109,7 @@ class Submission:
                     await self._noted(id=found[0].id)
                 return found
             except ProviderFailure as failure:
-                logger.warning("batch %s cannot be looked for: %s", self._batch, failure.message)
+                logger.warning("looking for batch %s failed: %s", self._batch, failure.message)
                 self._give_up_late(failure)
             wait = await self._pause(wait)
 

@@ -28,5 +28,5 @@ def within_a_stream(error: MeshError, pieces: int, attempts: list[dict[str, Any]
 
 
 def _broken_off(what: str, why: str, pieces: int, attempts: list[dict[str, Any]]) -> StreamInterrupted:
-    sentence = f"{what} broke the stream off after {pieces} pieces of content; ask again."
+    sentence = f"{what} cut the stream off after {pieces} pieces of content; ask again."
     return StreamInterrupted(told(sentence, why), attempts=attempts)

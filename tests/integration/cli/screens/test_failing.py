@@ -30,7 +30,7 @@ def test_what_fails_is_told_until_it_answers(meshd: Any, upstream: Any, run_mesh
     assert ": boom" in checks["model p.m"]["message"]
     assert "pool chat" not in checks, "its only model has a line"
     told = run_meshctl(daemon, "doctor").stdout
-    assert "all is well" not in told
+    assert "no problems found" not in told
     assert "problem model p.m: its last request failed" in told
     shown = run_meshctl(daemon, "status").stdout
     assert "! model p.m: its last request failed" in shown

@@ -95,7 +95,7 @@ def test_what_was_replaced_is_said(meshd, odd):
     assert not hasattr(honest.mesh, "usage_replaced") or not honest.mesh.usage_replaced
     wrong = client.chat.completions.create(**asked, user='{"prompt_tokens":9,"completion_tokens":-100}')
     [said] = wrong.mesh.usage_replaced
-    assert said.startswith("m: it reported fewer than no tokens of answer, which is impossible")
+    assert said.startswith("m: it reported a negative number of tokens of answer, which is impossible")
     [event] = events(daemon, "usage_replaced", model="m")
     assert event["changed"]["tokens_out"] == 200
 

@@ -350,7 +350,7 @@ def test_a_place_that_others_can_change_is_not_written_to(tmp_path: Path) -> Non
         connect(TOOLS["claude"], tmp_path)
     folder.chmod(0o700)
     (folder / "settings.json").symlink_to(tmp_path / "nothing")
-    with pytest.raises(daemon.Refused, match="link to nothing"):
+    with pytest.raises(daemon.Refused, match="is a broken link"):
         connect(TOOLS["claude"], tmp_path)
     (folder / "settings.json").unlink()
     os.mkfifo(folder / "settings.json")

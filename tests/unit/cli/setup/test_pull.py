@@ -62,9 +62,9 @@ def test_what_nothing_vouches_for_is_taken_only_when_told(fake: Any, meshctl: An
     for more in ((), ("--json",)):
         done = meshctl("pull", url, *more)
         assert done.exit_code == 1
-        assert f"not checked: nothing vouches for {url}; give --sha256" in done.stderr + done.stdout
+        assert f"not checked: no sha256 is known for {url}; give --sha256" in done.stderr + done.stdout
     taken = meshctl("pull", url, "--unverified")
-    assert (taken.exit_code, taken.stdout.splitlines()[-1]) == (0, "not checked: nothing vouches for this file")
+    assert (taken.exit_code, taken.stdout.splitlines()[-1]) == (0, "not checked: no sha256 is known for this file")
     known = meshctl("pull", url, "--sha256", "ab" * 32)
     assert known.stdout.splitlines()[-1] == "checked: you gave this sha256"
     assert fetched["sha256"] == "ab" * 32

@@ -120,7 +120,7 @@ def test_a_price_that_is_not_known_for_a_while_is_no_change() -> None:
         (30, "warning", "its provider stops serving on 2026-12-28 (in 30 days)"),
         (1, "warning", "its provider stops serving on 2026-11-29 (tomorrow)"),
         (0, "warning", "its provider stops serving on 2026-11-28 (today)"),
-        (-3, "warning", "its provider was to stop serving on 2026-11-25"),
+        (-3, "warning", "its provider was scheduled to stop serving on 2026-11-25"),
     ],
 )
 def test_the_day_on_which_a_model_ends(left: int, severity: str, words: str) -> None:
