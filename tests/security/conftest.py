@@ -67,7 +67,7 @@ def attack(request: pytest.FixtureRequest) -> Iterator[Callable[..., Attacker]]:
 
     def make(flood: str, uid: int, at: Attacked | None = None, **how: bool) -> Attacker:
         attacked = at or request.getfixturevalue("door")
-        made.append(Attacker(attacked.daemon.socket, uid, flood, **how))
+        made.append(attacked.attack(flood, uid, **how))
         made[-1].begun()
         return made[-1]
 

@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps.attacker import FLOODS, Bystander
+from tests.support.apps.attacker import FLOODS, OVER_CURVE, Bystander
 from tests.support.daemons.attacked import MIB, Figures
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(120)]
+ALL = (*FLOODS, *OVER_CURVE)
 _SECONDS = 2.5
 _NOISE = 0.005  # s: how far apart two measurements of the same are
 
 
-@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("flood", ALL)
 def test_a_flood_is_hardly_noticed(door: Any, attack: Any, flood: str) -> None:
-    uid, count = 8000 + list(FLOODS).index(flood), 2 if flood == "idle" else 1
+    uid, count = 8000 + ALL.index(flood), 2 if flood == "idle" else 1
     quiet, busy = Figures(), Figures()
     door.measure(quiet, _SECONDS)
     with ExitStack() as bystanders:

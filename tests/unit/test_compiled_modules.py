@@ -3,6 +3,7 @@ for what can load them."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import platform
 import sys
@@ -38,6 +39,37 @@ def test_what_is_listed_can_be_compiled(file: str) -> None:
 )
 def test_what_cannot_is_found(source: str) -> None:
     assert len(list(hatch_build.not_compilable(source))) == 1
+
+
+def test_what_extends_a_compiled_class_is_compiled_too() -> None:
+    """Or the class allows it: Python refuses to make an object of another one."""
+    listed = {file.removesuffix(".py").replace("/", "."): file for file in hatch_build.listed()}
+    closed = {(module, each.name) for module, file in listed.items() for each in _classes(file) if not _is_open(each)}
+    problems = []
+    for path in PROJECT.glob("meshd/**/*.py"):
+        file = path.relative_to(PROJECT).as_posix()
+        if file in listed.values():
+            continue
+        origins = {
+            each.asname or each.name: (node.module, each.name)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for each in node.names
+        }
+        for made in _classes(file):
+            problems += [(file, made.name) for base in made.bases if origins.get(ast.unparse(base)) in closed]
+    assert problems == []
+
+
+def _classes(file: str) -> list[ast.ClassDef]:
+    return [each for each in ast.parse((PROJECT / file).read_text()).body if isinstance(each, ast.ClassDef)]
+
+
+def _is_open(made: ast.ClassDef) -> bool:
+    """Whether an interpreted class may extend it. Exceptions, protocols, enumerations and tuples stay what they are."""
+    bases = [ast.unparse(each) for each in made.bases]
+    stays = any(base in ("Protocol", "NamedTuple") or base.endswith(("Error", "Exception", "Enum")) for base in bases)
+    return stays or any("allow_interpreted_subclasses" in ast.unparse(each) for each in made.decorator_list)
 
 
 def test_the_wheel_is_for_this_python_and_its_c_library() -> None:

@@ -85,6 +85,8 @@ FLOODS = {
     "listeners": Flood(512, lambda: _request("/mesh/v1/events", method="GET", stream=True), once=True, reads=True),
     "gets": Flood(8, _gets, reads=True),
 }  # fmt: skip
+OVER_CURVE = ("curve-hellos", "curve-garbage", "curve-strangers", "curve-known", "curve-large-bodies")
+"""By clients on another machine (`curve_attacker.py`)."""
 
 
 class Attacker:

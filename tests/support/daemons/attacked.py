@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from tests.support.apps.attacker import OVER_CURVE, Attacker
 from tests.support.apps.other_user import App
 from tests.support.daemons.daemon import Daemon
+from tests.support.other_machine import OtherMachine
 from tests.support.providers.upstream import Upstream
 
 MIB = 1024**2
@@ -48,6 +51,8 @@ class Attacked:
             "models": {name: {"provider": name, "model": name, "capabilities": ["chat-completion"]} for name in steps},
             "discovery": {"health": off, "sync": off, "local": off},
         }
+        self._config = config
+        self._machine: OtherMachine | None = None
         self.daemon = Daemon(directory, config, **options).start()
         self.daemon.socket.parent.chmod(0o755)
         assert self.daemon.process is not None
@@ -55,7 +60,32 @@ class Attacked:
         self.victim = App(self.daemon.socket, VICTIM)
         self.victim.say("fast")
 
+    def attack(self, flood: str, uid: int, **how: bool) -> Attacker:
+        """By a process of that user, or by clients on another machine."""
+        return self._over_curve(flood) if flood in OVER_CURVE else Attacker(self.daemon.socket, uid, flood, **how)
+
+    def _over_curve(self, flood: str) -> Attacker:
+        """The daemon listens for them from now on."""
+        pytest.importorskip("nacl", reason="needs modelmesh[curve]")
+        from tests.support.apps.curve_attacker import CurveAttacker
+        from tests.support.apps.curve_peer import pair
+
+        if self._machine is None:
+            self._machine = OtherMachine()
+            self._keys = pair(), pair()
+            (_, secret), (known, _) = self._keys
+            listen = {"listen": f"tcp://{self._machine.address}:*", "curve": {"secret_key": secret}}
+            self._config["daemon"].update(listen)
+            self._config["apps"] = {"known": {"match": {"curve_key": known}}}
+            self.daemon.write(self._config)
+            assert self.daemon.ask("POST", "/mesh/v1/reload")["ok"]
+        [address] = self.daemon.status()["listen"]["addresses"]
+        (server, _), (_, known) = self._keys
+        return CurveAttacker(self._machine.inside, self._machine.sources, address, server, known, flood)
+
     def close(self) -> None:
+        if self._machine is not None:
+            self._machine.close()
         self.victim.close()
         self.daemon.close()
         for server in self.upstreams.values():

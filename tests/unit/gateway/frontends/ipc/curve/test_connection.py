@@ -19,6 +19,7 @@ from meshd.config.schema import DaemonConfig
 from meshd.gateway.frontends.ipc.curve import session
 from meshd.gateway.frontends.ipc.zmtp_handshake import LONG_FRAME
 from modelmesh import protocol as wire
+from tests.support.apps.curve_client import CurveClient
 from tests.support.apps.line import Line
 from tests.support.daemons.served import Served, until
 from tests.support.daemons.served_curve import (
@@ -26,8 +27,8 @@ from tests.support.daemons.served_curve import (
     LAPTOP,
     LAPTOP_SECRET,
     SERVER,
-    CurveClient,
     curve_served_in,
+    dial,
 )
 
 LIMIT = 4 * 1024**2
@@ -95,7 +96,7 @@ def test_a_long_frame_is_neither_opened_nor_sealed_in_the_loop(run, boxes):
     sizes = [0, 100, LONG_FRAME, LONG_FRAME + 1, LONG]
 
     async def test(served, address):
-        client = await (await CurveClient.dial(address)).join()
+        client = await (await dial(address)).join()
         for size in sizes:
             client.request(bytes(size))
         await until(lambda: len(served.accepted) == len(sizes))
@@ -122,7 +123,7 @@ def test_frames_leave_in_their_order_whatever_their_sizes(run, steps):
     """A number is the size of an answer, None a PING of ZMTP, whose answer leaves at any time between two messages."""
 
     async def test(served, address):
-        client = await (await CurveClient.dial(address)).join()
+        client = await (await dial(address)).join()
         sizes = [size for size in steps if size is not None]
         await asked(client, served, len(sizes))
         for number, step in enumerate(steps):
@@ -183,8 +184,8 @@ def dialled(address: str) -> Line:
 
 def test_a_long_answer_keeps_neither_others_nor_their_long_answers_waiting(run, boxes):
     async def test(served, address):
-        busy = await (await CurveClient.dial(address)).join()
-        other = await (await CurveClient.dial(address, BENCH_SECRET)).join()
+        busy = await (await dial(address)).join()
+        other = await (await dial(address, BENCH_SECRET)).join()
         await asked(busy, served, 3)
         await asked(other, served, 2)
         boxes.gate.clear()
@@ -206,7 +207,7 @@ def test_a_long_answer_keeps_neither_others_nor_their_long_answers_waiting(run, 
 
 def test_what_waits_to_be_sealed_is_counted_and_its_client_not_read(run, boxes):
     async def test(served, address):
-        client = await (await CurveClient.dial(address)).join()
+        client = await (await dial(address)).join()
         await asked(client, served, 2)
         boxes.gate.clear()
         for each in served.accepted:
@@ -229,7 +230,7 @@ def test_what_waits_to_be_sealed_is_counted_and_its_client_not_read(run, boxes):
 
 def test_nothing_is_sealed_for_a_connection_that_has_ended(run, boxes):
     async def test(served, address):
-        client = await (await CurveClient.dial(address)).join()
+        client = await (await dial(address)).join()
         await asked(client, served, 5)
         boxes.gate.clear()
         for each in served.accepted:
@@ -239,7 +240,7 @@ def test_nothing_is_sealed_for_a_connection_that_has_ended(run, boxes):
         await until(lambda: not served.server.connections.known)
         assert served.admission.room.total == 0
         boxes.gate.set()
-        other = await (await CurveClient.dial(address)).join()  # of the same user: its frames come after
+        other = await (await dial(address)).join()  # of the same user: its frames come after
         await asked(other, served)
         served.accepted[-1].reply.respond(bytes(LONG_FRAME + 1), {})
         assert len(await body(other)) == LONG_FRAME + 1
@@ -251,7 +252,7 @@ def test_nothing_is_sealed_for_a_connection_that_has_ended(run, boxes):
 @pytest.mark.parametrize("end", ["address", "server"])
 def test_a_long_answer_leaves_before_its_connection_is_closed(run, boxes, end):
     async def test(served, address):
-        client = await (await CurveClient.dial(address)).join()
+        client = await (await dial(address)).join()
         await asked(client, served, 3)
         boxes.gate.clear()
         if end == "address":
@@ -272,7 +273,7 @@ def test_a_long_answer_leaves_before_its_connection_is_closed(run, boxes, end):
 
 def test_a_long_frame_that_was_changed_ends_its_connection(run):
     async def test(served, address):
-        client = await (await CurveClient.dial(address)).join()
+        client = await (await dial(address)).join()
         sealed = bytearray(client.curve.message([b"", b"", b"", bytes(LONG)]))
         sealed[-1] ^= 1
         client.send(bytes(sealed))

@@ -19,9 +19,10 @@ from meshd.gateway.frontends.ipc.curve.handshakes import HANDSHAKES, TOO_MANY
 from meshd.gateway.frontends.shares import connection_places
 from meshd.gateway.frontends.shares.turns import Turns
 from modelmesh import protocol as wire
+from tests.support.apps.curve_client import CurveClient
 from tests.support.apps.curve_peer import CurvePeer, on_the_wire
 from tests.support.daemons.served import until
-from tests.support.daemons.served_curve import BENCH_SECRET, CurveClient, curve_served_in
+from tests.support.daemons.served_curve import BENCH_SECRET, curve_served_in, dial
 
 KEY = session.DaemonKey(bytes(range(32)))
 MOST = 8  # handshakes at a time
@@ -59,19 +60,19 @@ async def is_served(client: CurveClient, served: Any) -> None:
 
 def test_no_more_than_a_part_of_the_connections_is_about_to_show_a_key(run, few):
     async def test(served, address):
-        first = await (await CurveClient.dial(address)).join()
-        idle = [await CurveClient.dial(address) for _ in range(MOST)]
+        first = await (await dial(address)).join()
+        idle = [await dial(address) for _ in range(MOST)]
         for each in idle[: MOST // 2]:  # some halfway, some before their greeting
             await each.welcome()
         await known(served, 1 + MOST)
         assert not served.lost
-        last = await (await CurveClient.dial(address, BENCH_SECRET)).join()
+        last = await (await dial(address, BENCH_SECRET)).join()
         assert served.lost == [TOO_MANY]
         assert await idle[0].ended()
         for each in (first, last):
             await is_served(each, served)
         # Who has shown its key has another place: as many handshakes as before may go on beside it.
-        await CurveClient.dial(address)
+        await dial(address)
         await known(served, 2 + MOST)
         assert served.lost == [TOO_MANY]
 
@@ -80,10 +81,10 @@ def test_no_more_than_a_part_of_the_connections_is_about_to_show_a_key(run, few)
 
 def test_a_network_with_many_handshakes_ends_its_own(run, few, network):
     async def test(served, address):
-        slow = await CurveClient.dial(address)
+        slow = await dial(address)
         await slow.welcome()
         network.append("192.0.2.2")
-        idle = [await CurveClient.dial(address) for _ in range(3 * MOST)]
+        idle = [await dial(address) for _ in range(3 * MOST)]
         await until(lambda: len(served.lost) == 2 * MOST + 1)
         assert await idle[0].ended()
         slow.send(on_the_wire(slow.curve.initiate(), 4))
@@ -97,9 +98,9 @@ def test_networks_that_together_make_many_leave_the_latest_its_handshake(run, fe
     async def test(served, address):
         for number in range(3 * MOST):
             network.append(f"192.0.2.{number}")
-            await CurveClient.dial(address)
+            await dial(address)
         network.append("198.51.100.1")
-        await is_served(await (await CurveClient.dial(address)).join(), served)
+        await is_served(await (await dial(address)).join(), served)
         assert len(served.server.connections.known) <= MOST + 1
 
     run(test)
@@ -110,14 +111,14 @@ def test_a_network_makes_so_many_handshakes_at_once_and_in_a_second(run, network
     monkeypatch.setattr(connection_places, "_PACE", 0.001)
 
     async def test(served, address):
-        made = [await CurveClient.dial(address) for _ in range(6)]
+        made = [await dial(address) for _ in range(6)]
         for each in made[:4]:
             await each.join()
         for each in made[4:]:
             each.send(b"")
             assert await each.ended()
         network.append("192.0.2.2")
-        await is_served(await (await CurveClient.dial(address)).join(), served)
+        await is_served(await (await dial(address)).join(), served)
 
     run(test)
 
@@ -136,7 +137,7 @@ def test_handshakes_of_all_networks_take_the_turns_of_one_user(run, network, mon
         clients = []
         for number in range(3):
             network.append(f"192.0.2.{number}")
-            client = await CurveClient.dial(address)
+            client = await dial(address)
             await client.welcome()
             clients.append(client)
         assert set(seen) == {HANDSHAKES}
