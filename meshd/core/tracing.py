@@ -12,7 +12,6 @@ from random import getrandbits
 
 import msgspec
 
-from meshd.host import clock
 from meshd.sdk.calls.tracing import CallTrace, new_span_id
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
@@ -39,14 +38,14 @@ class Sampling(msgspec.Struct, frozen=True):
     follow: bool = True
     sent_on: frozenset[str] = frozenset()
 
-    def calls(self, trace: Trace | None, provider: str) -> CallTrace | None:
-        """For an attempt at the provider; None if its calls are not recorded, and it is told of no trace."""
-        if trace is None:
-            return None
-        sent_on = provider in self.sent_on or "*" in self.sent_on
+    def calls(self, trace: Trace, provider: str, began: float) -> CallTrace | None:
+        """For an attempt at the provider; None if its calls are not recorded, and it is told of no trace. began: by
+        `meshd.host.clock`."""
+        told = self.sent_on
+        sent_on = bool(told) and (provider in told or "*" in told)
         if not (trace.sampled or sent_on):
             return None
-        return CallTrace(trace.trace_id, trace.state, trace.sampled, sent_on, clock.now())
+        return CallTrace(trace.trace_id, trace.state, trace.sampled, sent_on, began)
 
     def begin(self, headers: Mapping[str, str]) -> Trace:
         """headers: the app's, by lower-case name."""

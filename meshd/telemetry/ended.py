@@ -19,9 +19,9 @@ from meshd.telemetry.carry_over import Kept
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_out.batch import ENDED, Ended, encode
 from meshd.telemetry.queue import SinkQueue
-from meshd.telemetry.records import clean_outcome, request_entry, severity_of_request
-from meshd.telemetry.sinks import REQUESTS, TRACES
-from meshd.telemetry.spans import NOTHING_SAID, severity_of, trace_entry
+from meshd.telemetry.records import clean_outcome, request_entry
+from meshd.telemetry.sinks import Ways
+from meshd.telemetry.spans import NOTHING_SAID, trace_entry
 
 logger = logging.getLogger("meshd.telemetry")
 _MORE = 400
@@ -31,37 +31,39 @@ _MORE = 400
 def tell_of(ended: Iterable[tuple[Outcome, Content | None]], kept: Kept) -> None:
     """Requests as they are, but with their contents aside."""
     together: dict[SinkQueue, list[Ended]] = {}
+    sinks, redactor, samples = kept.sinks, kept.redactor, kept.sample_rate < 1.0
     for outcome, content in ended:
-        _tell_of(outcome, content, kept, together)
+        trace = outcome.trace
+        ways = sinks.ways(outcome.status, trace is not None and trace.sampled)
+        if ways is not None and samples and outcome.status == 200 and not kept.sampled():
+            ways = ways.without_record()
+        if ways is None:
+            continue
+        if content is not None or ways.spans or ways.record:
+            _tell_of(outcome, content, ways, kept)
+            continue
+        outcome = clean_outcome(outcome, redactor)
+        for queue, traced, logged in ways.whole:
+            together.setdefault(queue, []).append(Ended(outcome, traced, logged))
     for queue, wholes in together.items():
         _put(queue, wholes, kept.metrics.names)
 
 
-def _tell_of(outcome: Outcome, content: Content | None, kept: Kept, together: dict[SinkQueue, list[Ended]]) -> None:
-    """together: what queues are to get as one entry; one with contents may be large, and goes alone."""
+def _tell_of(outcome: Outcome, content: Content | None, ways: Ways, kept: Kept) -> None:
+    """One with contents may be large, and is queued alone."""
     sinks, trace, names = kept.sinks, outcome.trace, kept.metrics.names
-    severity, of_record = severity_of(outcome), severity_of_request(outcome)
     if trace is not None and not trace.sampled:
         trace = None
-    spans, record = trace is not None and sinks.wants(TRACES, severity), sinks.wants(REQUESTS, of_record)
-    routes = sinks.whole_for(severity if trace is not None else "", of_record)
-    if (record or routes) and outcome.status == 200 and not kept.sampled():
-        record, routes = False, [(queue, traced, False) for queue, traced, _ in routes if traced]
-    if not (spans or record or routes):
-        return
     said = kept.content_attributes(content) if content is not None and trace is not None else NOTHING_SAID
     found = kept.content_fields(content) if content is not None else NOTHING_SAID
     outcome = clean_outcome(outcome, kept.redactor)
-    if trace is not None and spans:
+    if trace is not None and ways.spans:
         sinks.put(*trace_entry(outcome, trace, names, clock.ahead(), said))
-    if record:
+    if ways.record:
         sinks.put(request_entry(outcome, found))
-    for queue, traced, logged in routes:
+    for queue, traced, logged in ways.whole:
         whole = Ended(outcome, traced, logged, said if traced else NOTHING_SAID, found if logged else NOTHING_SAID)
-        if content is None:
-            together.setdefault(queue, []).append(whole)
-        else:
-            _put(queue, [whole], names)
+        _put(queue, [whole], names)
 
 
 def _put(queue: SinkQueue, wholes: list[Ended], names: Names) -> None:

@@ -49,16 +49,15 @@ def clean_event(event: Event, redactor: Redactor) -> Event:
 
 def clean_outcome(outcome: Outcome, redactor: Redactor) -> Outcome:
     """Without keys in what apps and providers wrote."""
-    asked, attempts = redactor.short(outcome.asked), outcome.attempts
+    attempts, clean = outcome.attempts, not outcome.error
     for each in attempts:
         if each.message:
-            attempts = tuple([_clean_attempt(each, redactor) for each in attempts])
+            attempts, clean = tuple([_clean_attempt(each, redactor) for each in attempts]), False
             break
-    app, label = redactor.short(outcome.app), redactor.short(outcome.label)
-    error = redactor.text(outcome.error) if outcome.error else ""
-    said = outcome.asked, outcome.app, outcome.label, outcome.error
-    if attempts is outcome.attempts and (asked, app, label, error) == said:
+    if clean and redactor.are_clean((outcome.asked, outcome.app, outcome.label)):
         return outcome
+    asked, app, label = map(redactor.text, (outcome.asked, outcome.app, outcome.label))
+    error = redactor.text(outcome.error)
     return msgspec.structs.replace(outcome, asked=asked, app=app, label=label, error=error, attempts=attempts)
 
 
@@ -66,9 +65,9 @@ def _clean_attempt(attempt: Attempt, redactor: Redactor) -> Attempt:
     return msgspec.structs.replace(attempt, message=redactor.text(attempt.message))
 
 
-def severity_of_request(outcome: Outcome) -> str:
+def severity_of_request(status: int) -> str:
     """Of its record: an answered request is routine; a failed one belongs in the system's journal."""
-    return "warning" if outcome.status >= 500 else "debug"
+    return "warning" if status >= 500 else "debug"
 
 
 def request_entry(outcome: Outcome, content: Mapping[str, Any] = MappingProxyType({})) -> Entry:
@@ -124,7 +123,7 @@ def request_entry(outcome: Outcome, content: Mapping[str, Any] = MappingProxyTyp
     message = f"{outcome.status} {outcome.operation} {fields['asked']}{to} for {who}, {amounts(outcome)}"
     if "error" in fields:
         message += f": {fields['error']}"
-    return Entry("request", int(outcome.at * 1e9), severity_of_request(outcome), message, fields)
+    return Entry("request", int(outcome.at * 1e9), severity_of_request(outcome.status), message, fields)
 
 
 def amounts(outcome: Outcome) -> str:

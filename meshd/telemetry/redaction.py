@@ -20,8 +20,8 @@ LONGEST = 64 * 1024
 _CUT = 512
 """Characters before the cut that are dropped as well: they may be the beginning of a secret."""
 
-_SHORT = 128
-"""Characters of a text that is remembered."""
+_SHORT = 256
+"""Characters of texts that are remembered to be clean."""
 _MOST_SHORT = 1024
 
 _SECRET_FIELDS = re.compile(r"(?i)(?:^|[-_])(?:api[-_]?keys?|secrets?|passwords?|authorization|access[-_]?tokens?)$")
@@ -31,7 +31,7 @@ class Redactor:
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._known: re.Pattern[str] | None = None
         self._values: dict[str, None] = {}
-        self._short: dict[str, str] = {}
+        self._clean: set[tuple[str, ...]] = set()
         self.learn(known)
 
     def learn(self, values: Iterable[str]) -> None:
@@ -43,7 +43,7 @@ class Redactor:
                 self._values[value] = None
         while len(self._values) > MOST_KNOWN:
             del self._values[next(iter(self._values))]
-        self._short.clear()
+        self._clean.clear()
         longest_first = sorted(self._values, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
@@ -54,16 +54,17 @@ class Redactor:
         text = without_keys(text)
         return f"{text[:-_CUT]}…" if cut else text
 
-    def short(self, text: str) -> str:
-        """The same, for what repeats, as models' names do."""
-        if len(text) > _SHORT:
-            return self.text(text)
-        found = self._short.get(text)
-        if found is None:
-            if len(self._short) >= _MOST_SHORT:
-                self._short.clear()
-            found = self._short[text] = self.text(text)
-        return found
+    def are_clean(self, texts: tuple[str, ...]) -> bool:
+        """Whether nothing is to be masked in texts that come together often, as models' and apps' names do."""
+        if texts in self._clean:
+            return True
+        if any(self.text(text) != text for text in texts):
+            return False
+        if sum(map(len, texts)) <= _SHORT:
+            if len(self._clean) >= _MOST_SHORT:
+                self._clean.clear()
+            self._clean.add(texts)
+        return True
 
     def secret_field(self, name: str, value: Any) -> str:
         """A mask, if fields of this name hold a secret; else ""."""

@@ -19,6 +19,8 @@ import msgspec
 
 from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue, size_of
+from meshd.telemetry.records import severity_of_request
+from meshd.telemetry.spans import severity_of
 from modelmesh.errors import ConfigurationError
 
 EVENTS, REQUESTS, LOGS, STATISTICS, METRICS, TRACES = "event", "request", "log", "statistics", "metrics", "trace"
@@ -42,6 +44,18 @@ class WholeRoute(msgspec.Struct, frozen=True):
     logged: int
 
 
+class Ways(msgspec.Struct, frozen=True):
+    """Where an ended request goes. spans, record: whether sinks get these. whole: which sinks get all of it, whether
+    for its spans, and whether for its record."""
+
+    spans: bool
+    record: bool
+    whole: tuple[tuple[SinkQueue, bool, bool], ...]
+
+    def without_record(self) -> Ways:
+        return Ways(self.spans, False, tuple((queue, True, False) for queue, traced, _ in self.whole if traced))
+
+
 def default_connector() -> str:
     """The journal under systemd, lines on standard error everywhere else."""
     if os.environ.get("JOURNAL_STREAM") and not sys.stderr.isatty() and os.path.exists("/run/systemd/journal/socket"):
@@ -58,7 +72,7 @@ class Sinks:
         self._routes: dict[str, tuple[Route, ...]] = {}
         self._least: dict[str, int] = {}
         self._whole: tuple[WholeRoute, ...] = ()
-        self._whole_for: dict[tuple[str, str], list[tuple[SinkQueue, bool, bool]]] = {}
+        self._ways: dict[tuple[int, bool], Ways | None] = {}
         self._events: frozenset[str] = frozenset()
         self._stage: SinkQueue | None = None
 
@@ -104,7 +118,7 @@ class Sinks:
         }
         traces = {queue: traced for queue, cls in parts["tracing"] if cls.whole_requests}
         logs = {queue: _for_requests(cls, level) for queue, cls in parts["logging"] if self._is_whole(cls)}
-        self._whole_for = {}
+        self._ways = {}
         self._whole = tuple(
             WholeRoute(queue, traces.get(queue, NEVER), logs.get(queue, NEVER)) for queue in traces | logs
         )
@@ -121,18 +135,20 @@ class Sinks:
         """Whether any sink takes such an entry."""
         return SEVERITIES.get(severity, 20) >= self._least.get(stream, NEVER)
 
-    def whole_for(self, severity: str, of_record: str) -> list[tuple[SinkQueue, bool, bool]]:
-        """The queues that get an ended request as a whole, and whether for its spans, and for its record. severity: of
-        its trace; "": it has none."""
-        if not self._whole:
-            return []
-        key = severity, of_record
-        found = self._whole_for.get(key)
-        if found is None:
-            traced, logged = SEVERITIES.get(severity, 0), SEVERITIES[of_record]
-            levels = [(each.queue, traced >= each.traced, logged >= each.logged) for each in self._whole]
-            found = self._whole_for[key] = [each for each in levels if each[1] or each[2]]
-        return found
+    def ways(self, status: int, traced: bool) -> Ways | None:
+        """For a request that ended so; None: no sink takes anything of it. traced: it has spans."""
+        key = status, traced
+        if key not in self._ways:
+            self._ways[key] = self._found_ways(status, traced)
+        return self._ways[key]
+
+    def _found_ways(self, status: int, traced: bool) -> Ways | None:
+        severity, of_record = severity_of(status), severity_of_request(status)
+        levels = SEVERITIES[severity] if traced else -1, SEVERITIES[of_record]
+        whole = [(each.queue, levels[0] >= each.traced, levels[1] >= each.logged) for each in self._whole]
+        spans, record = traced and self.wants(TRACES, severity), self.wants(REQUESTS, of_record)
+        whole = [each for each in whole if each[1] or each[2]]
+        return Ways(spans, record, tuple(whole)) if spans or record or whole else None
 
     def wants_event(self, type: str, severity: str) -> bool:
         return (not self._events or type in self._events) and self.wants(EVENTS, severity)
@@ -172,7 +188,7 @@ class Sinks:
         self._queues.clear()
         self._routes.clear()
         self._least.clear()
-        self._whole, self._whole_for = (), {}
+        self._whole, self._ways = (), {}
 
     def status(self) -> list[dict[str, Any]]:
         return [queue.status() for queue in self._queues.values()]

@@ -24,8 +24,9 @@ _BYTES = 1500
 """Of memory that a span takes, about."""
 
 
-def severity_of(outcome: Outcome) -> str:
-    return "error" if outcome.status >= 500 else "warning" if outcome.status >= 400 else "info"
+def severity_of(status: int) -> str:
+    """Of the trace of a request that ended with this status."""
+    return "error" if status >= 500 else "warning" if status >= 400 else "info"
 
 
 def trace_entry(
@@ -34,7 +35,7 @@ def trace_entry(
     """The entry, and how many bytes it takes. said, ahead: see `spans_of`."""
     spans = tuple(spans_of(outcome, trace, names, ahead, said))
     at, size = int(outcome.at * _NS), _BYTES * len(spans) + sum(map(len, said.values()))
-    return Entry("trace", at, severity_of(outcome), spans[0].name, {"spans": spans}), size
+    return Entry("trace", at, severity_of(outcome.status), spans[0].name, {"spans": spans}), size
 
 
 def spans_of(

@@ -15,10 +15,10 @@ from meshd.sdk.calls.tracing import CallTrace
 
 async def sent(transport: Transport, trace: CallTrace, target: URL, head: bytes, body: bytes | None) -> Answer:
     """As `Transport.send`."""
-    method = head.partition(b" ")[0].decode()
+    method = "POST" if head.startswith(b"POST ") else head.partition(b" ")[0].decode()
     call = trace.begins(method, target.host or "", target.port or 0)
     try:
-        answer = await transport.send(head + trace.headers(call), body)
+        answer = await transport.send(head + trace.headers(call) if trace.sent_on else head, body)
     except BaseException as error:
         call.error = type(error).__name__
         raise

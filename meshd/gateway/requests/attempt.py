@@ -102,8 +102,8 @@ class AttemptContext(Protocol):
         """What is forwarded besides the body to a provider of its format."""
         ...
 
-    def trace_of(self, step: AttemptStep) -> CallTrace | None:
-        """One for all calls of the attempt; None if they are not traced."""
+    def trace_of(self, step: AttemptStep, began: float) -> CallTrace | None:
+        """One for all calls of the attempt, which began then; None if they are not traced."""
 
     def credential_for(self, model: ModelSpec) -> Credential | None:
         """The app's own, if the model's provider takes it."""
@@ -338,7 +338,7 @@ class UpstreamAttempt:
             most_output=model.max_output_tokens,
             mark_caches=self.step.pool.mark_caches,
             credential=context.credential_for(model),
-            trace=context.trace_of(self.step),
+            trace=context.trace_of(self.step, self._started),
         )
 
     # -- the journal ----------------------------------------------------------------------------------

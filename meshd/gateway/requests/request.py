@@ -191,9 +191,10 @@ class InferenceRequest:
             return None
         return credential.of_format(self.format.name)
 
-    def trace_of(self, step: AttemptStep) -> CallTrace | None:
-        if step.trace is None:
-            step.trace = self.runtime.sampling.calls(self.request.trace, step.model.provider)
+    def trace_of(self, step: AttemptStep, began: float) -> CallTrace | None:
+        trace = self.request.trace
+        if trace is not None and step.trace is None:
+            step.trace = self.runtime.sampling.calls(trace, step.model.provider, began)
         return step.trace
 
     def patience(self, model: ModelSpec) -> float:

@@ -53,7 +53,7 @@ class TokenProbe:
     hooks = None
     passed_on = PassedOn()
 
-    def trace_of(self, step: AttemptStep) -> None:
+    def trace_of(self, step: AttemptStep, began: float) -> None:
         return None
 
     def __init__(self, runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:

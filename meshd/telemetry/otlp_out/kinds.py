@@ -65,7 +65,7 @@ class Read:
 
     __slots__ = ("kind", "numbers", "texts")
 
-    def __init__(self, kind: tuple[Any, ...], texts: list[bytes], numbers: list[float]) -> None:
+    def __init__(self, kind: tuple[Any, ...], texts: list[bytes], numbers: list[Any]) -> None:
         self.kind = kind
         self.texts = texts
         self.numbers = numbers
@@ -79,7 +79,7 @@ def read(ended: Ended, ahead: float) -> Read | None:
         return None
     first, trace = outcome.first_token_time, outcome.trace
     tokens_in, tokens_out = outcome.tokens_in, outcome.tokens_out
-    kind = [
+    kind: list[Any] = [
         ended.traced,
         ended.logged,
         _same(outcome),
@@ -95,7 +95,7 @@ def read(ended: Ended, ahead: float) -> Read | None:
         varint(outcome.pid),
     ]
     start, end = times(outcome.arrived, outcome.total_time, ahead)
-    numbers = [
+    numbers: list[Any] = [  # not of floats: compiled, that would make the times in ns floats
         start,
         end,
         int(outcome.at * 1e9),
@@ -122,7 +122,7 @@ def read(ended: Ended, ahead: float) -> Read | None:
     return Read(tuple(kind), texts, numbers)
 
 
-def _read_attempt(attempt: Attempt, ahead: float, kind: list[Any], texts: list[bytes], numbers: list[float]) -> None:
+def _read_attempt(attempt: Attempt, ahead: float, kind: list[Any], texts: list[bytes], numbers: list[Any]) -> None:
     kind += (_same_of_attempt(attempt), not attempt.cost, not attempt.began)
     texts += (varint(attempt.tokens_in), varint(attempt.tokens_out))
     start, end = times(attempt.began, attempt.duration, ahead)

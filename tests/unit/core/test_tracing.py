@@ -64,20 +64,20 @@ def test_a_fraction_is_taken() -> None:
 def test_which_attempts_are_recorded_and_told() -> None:
     sampling = Sampling(True, sent_on=frozenset({"told"}))
     trace = begun(f"00-{ID}-{SPAN}-01", tracestate="a=1")
-    told, untold = sampling.calls(trace, "told"), sampling.calls(trace, "other")
+    told, untold = sampling.calls(trace, "told", 1.5), sampling.calls(trace, "other", 1.5)
     assert told is not None
     assert untold is not None
+    assert told.began == 1.5
     assert told.headers(call := told.begins("POST", "h", 1)) == (
         f"traceparent: 00-{ID}-{call.span_id}-01\r\ntracestate: a=1\r\n".encode()
     )
     assert untold.headers(untold.begins("POST", "h", 1)) == b""
     unsampled = begun(f"00-{ID}-{SPAN}-00")
-    assert sampling.calls(unsampled, "other") is None
-    quiet = sampling.calls(unsampled, "told")
+    assert sampling.calls(unsampled, "other", 1.5) is None
+    quiet = sampling.calls(unsampled, "told", 1.5)
     assert quiet is not None
     assert quiet.headers(quiet.begins("POST", "h", 1)).startswith(f"traceparent: 00-{ID}-".encode())
     assert quiet.calls == ()
-    assert sampling.calls(None, "told") is None
 
 
 def test_the_number_of_recorded_calls_has_a_bound() -> None:

@@ -72,7 +72,7 @@ def test_an_apps_own_error_is_no_failure_of_the_mesh() -> None:
 
 
 def test_severities() -> None:
-    assert [severity_of(outcome(status=status)) for status in (200, 499, 503)] == ["info", "warning", "error"]
+    assert [severity_of(status) for status in (200, 499, 503)] == ["info", "warning", "error"]
     entry, size = trace_entry(outcome(status=503), TRACE, NAMES, 0.0)
     assert (entry.stream, entry.severity) == ("trace", "error")
     assert size > 1000
