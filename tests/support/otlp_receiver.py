@@ -41,6 +41,21 @@ def attributes(of: Any) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in of.attributes}
 
 
+def exporting(otlp: dict[str, Any], **reply: Any) -> dict[str, Any]:
+    """A configuration of one scripted model, `one.chat`, whose traces, logs and metrics go there. reply: more about the
+    model's reply."""
+    return {
+        "providers": {"one": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "hi", **reply}]}},
+        "models": {"one.chat": {"provider": "one", "capabilities": ["chat-completion"]}},
+        "discovery": {each: {"enabled": False} for each in ("health", "sync", "local")},
+        "observability": {
+            "logging": {"connector": [otlp]},
+            "tracing": {"connector": [otlp]},
+            "statistics": {"connector": [otlp], "metrics_interval": "1s"},
+        },
+    }
+
+
 class Receiver:
     """status: what it answers; retry_after: with that header, if it is not 200; rejects: how many records it says it
     has not taken; hangs: it answers nothing until `go_on`; slow: seconds before an answer. received: (path, message) in
@@ -96,6 +111,12 @@ class Receiver:
     def go_on(self) -> None:
         self.hangs = False
         self._go_on.set()
+
+    def __enter__(self) -> Receiver:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.go_on()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.otlp_receiver import Receiver, attributes
+from tests.support.otlp_receiver import Receiver, attributes, exporting
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
@@ -27,9 +27,8 @@ def listens(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def behind() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
+    with Receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +58,7 @@ def daemon(module_meshd: Any, collector: str, behind: Receiver, request: pytest.
     behind.forget()
     otlp = {"connector": "opentelemetry.otlp.v1", "endpoint": collector, "encoding": request.param}
     otlp["resource"] = {"deployment.environment.name": "test"}
-    daemon = module_meshd(
-        {
-            "providers": {"one": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "hi"}]}},
-            "models": {"one.chat": {"provider": "one", "capabilities": ["chat-completion"]}},
-            "discovery": {each: {"enabled": False} for each in ("health", "sync", "local")},
-            "observability": {
-                "logging": {"connector": [otlp]},
-                "tracing": {"connector": [otlp]},
-                "statistics": {"connector": [otlp], "metrics_interval": "1s"},
-            },
-        }
-    )
+    daemon = module_meshd(exporting(otlp))
     daemon.say("hi", "one.chat", extra_headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
     return daemon
 

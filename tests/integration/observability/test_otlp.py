@@ -64,9 +64,8 @@ class Model:
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    with Receiver() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

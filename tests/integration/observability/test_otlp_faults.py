@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemons.key_load import Load
-from tests.support.otlp_receiver import Receiver, attributes
+from tests.support.otlp_receiver import Receiver, attributes, exporting
 from tests.support.waiting import until
 
 LONG = 120.0  # s
@@ -21,17 +21,9 @@ LONG = 120.0  # s
 
 def config(receiver: Receiver, delay: str = "0s") -> dict[str, Any]:
     otlp = {"connector": "opentelemetry.otlp.v1", "endpoint": receiver.url, "timeout": "500ms"}
-    return {
-        "providers": {"one": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "hi", "delay": delay}]}},
-        "models": {"one.chat": {"provider": "one", "capabilities": ["chat-completion"]}},
-        "discovery": {each: {"enabled": False} for each in ("health", "sync", "local")},
-        "observability": {
-            "logging": {"connector": [otlp]},
-            "tracing": {"connector": [otlp]},
-            "statistics": {"connector": [otlp], "metrics_interval": "1s"},
-            "routing": "modelmesh.null.v1",
-        },
-    }
+    found = exporting(otlp, delay=delay)
+    found["observability"]["routing"] = "modelmesh.null.v1"
+    return found
 
 
 def sink(daemon: Any) -> dict[str, Any]:

@@ -31,9 +31,8 @@ KEY = "a-key-of-the-receiver"
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    with Receiver() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
