@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from typing import Final
 
 from meshd.host.plain_text import printable
 from meshd.host.process.program_names import is_interpreter
 from meshd.host.users import user_name
 
 
-@dataclass(frozen=True, slots=True)
 class Peer:
     """A process, as the kernel describes it. uid: -1 if unknown. started: clock ticks since boot, which together with
     the pid identify a process. exe, unit: "" if the kernel does not let us see them. groups: the supplementary groups.
@@ -22,26 +21,68 @@ class Peer:
     system_unit: the unit that the system's service manager put it in. It equals `unit`, except for a process of a
     user's service manager: there it is `user@UID.service`, and the user chooses the name in `unit`.
 
+    Two are equal if all but `script` and `socket` is.
+
     script: what an interpreter runs, as the process itself claims; a label that no rule uses. network: where it is, if
     its user is unknown: an address or a network of IPv6; "" for a process of this machine. socket: the inode of its end
     of a TCP connection, by which the process can be found; 0: unknown.
     """
 
-    uid: int = -1
-    gid: int = -1
-    pid: int = 0
-    started: int = 0
-    name: str = ""
-    exe: str = ""
-    unit: str = ""
-    groups: frozenset[int] = frozenset()
-    system_unit: str = ""
-    script: str = field(default="", compare=False)
-    network: str = ""
-    socket: int = field(default=0, compare=False)
+    __slots__ = (
+        "_hash",
+        "_identity",
+        "exe",
+        "gid",
+        "groups",
+        "name",
+        "network",
+        "pid",
+        "script",
+        "socket",
+        "started",
+        "system_unit",
+        "uid",
+        "unit",
+    )
+
+    def __init__(
+        self,
+        uid: int = -1,
+        gid: int = -1,
+        pid: int = 0,
+        started: int = 0,
+        name: str = "",
+        exe: str = "",
+        unit: str = "",
+        groups: frozenset[int] = frozenset(),
+        system_unit: str = "",
+        script: str = "",
+        network: str = "",
+        socket: int = 0,
+    ) -> None:
+        self.uid: Final = uid
+        self.gid: Final = gid
+        self.pid: Final = pid
+        self.started: Final = started
+        self.name: Final = name
+        self.exe: Final = exe
+        self.unit: Final = unit
+        self.groups: Final = groups
+        self.system_unit: Final = system_unit
+        self.script: Final = script
+        self.network: Final = network
+        self.socket: Final = socket
+        self._identity: Final = (uid, gid, pid, started, name, exe, unit, groups, system_unit, network)
+        self._hash: Final = hash(self._identity)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Peer) and self._identity == other._identity)
 
     def __hash__(self) -> int:
-        return hash((self.uid, self.pid, self.started))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Peer{(*self._identity, self.script, self.socket)}"
 
     @property
     def shares_as(self) -> Hashable:
@@ -71,24 +112,35 @@ class Peer:
         return service or name or os.path.basename(self.exe) or self.user
 
 
-@dataclass(frozen=True, slots=True)
 class Token:
     """The holder of a bearer token. digest: the token's SHA-256 in hexadecimal digits; the token itself is not kept.
     name: of the app that it was made for. Also the holder of a CURVE key: the digest is `of_key` of the public one."""
 
-    digest: str
-    name: str = field(default="", compare=False)
+    __slots__ = ("digest", "name")
 
-    uid: int = field(default=-1, init=False)
-    gid: int = field(default=-1, init=False)
-    pid: int = field(default=0, init=False)
-    started: int = field(default=0, init=False)
-    groups: frozenset[int] = field(default=frozenset(), init=False)
-    exe: str = field(default="", init=False)
-    unit: str = field(default="", init=False)
-    system_unit: str = field(default="", init=False)
-    script: str = field(default="", init=False)
-    user: str = field(default="", init=False)
+    uid: Final = -1
+    gid: Final = -1
+    pid: Final = 0
+    started: Final = 0
+    groups: Final[frozenset[int]] = frozenset()
+    exe: Final = ""
+    unit: Final = ""
+    system_unit: Final = ""
+    script: Final = ""
+    user: Final = ""
+
+    def __init__(self, digest: str, name: str = "") -> None:
+        self.digest: Final = digest
+        self.name: Final = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Token({self.digest!r}, {self.name!r})"
 
     @property
     def owner(self) -> Hashable:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-NANO = 1_000_000_000
+from typing import Final
+
+NANO: Final = 1_000_000_000
 """10⁻⁹ USD in one USD."""
 
 

@@ -7,23 +7,23 @@ Must never: read a body; formats do (`meshd/formats/openai/body/needs.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from meshd.sdk.calls.operation import OperationSpec
 
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN: Final = 4
 """Bytes of JSON text, to estimate whether a prompt fits a context window. English prose has 4 to 5 bytes a token, and
 JSON adds to it; if a model turns out too small it refuses, and a larger one is asked."""
 
-TOKENS_PER_IMAGE = 1000
+TOKENS_PER_IMAGE: Final = 1000
 """An image's bytes are not text: it takes a few hundred to two thousand tokens, depending on its size."""
 
-PREAMBLE = 128
+PREAMBLE: Final = 128
 """Tokens at most that a provider adds to a prompt by itself: a template's own system message."""
-TOOLS_PREAMBLE = 640
+TOOLS_PREAMBLE: Final = 640
 """The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
 
 TIER_FIELD = "service_tier"

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import parse_qsl
 
 from meshd.formats.protocol import PassedOn
@@ -21,7 +22,7 @@ from meshd.sdk.provider import RateLimits
 RawHeaders = Collection[tuple[bytes, bytes]]
 
 _FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-|x-trial-endpoint-call-")
-_PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-", b"x-trial-endpoint-call-")
+_PREFIXES: Final = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-", b"x-trial-endpoint-call-")
 LIMITS = tuple(prefix.decode() for prefix in _PREFIXES)
 """How the names of headers begin that say what is left of a limit."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
@@ -246,17 +247,17 @@ def _moment(text: str) -> float | None:
 
 # -- what an app may see ------------------------------------------------------------------------------
 
-_WITHHELD = frozenset(
+_WITHHELD: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade "
     b"content-length content-encoding content-type set-cookie authorization www-authenticate location "
     b"openai-organization openai-project date server via alt-svc nel report-to vary strict-transport-security "
     b"x-content-type-options x-frame-options content-security-policy referrer-policy".split()
 )
 """Headers about the connection, the account or browsers, which are not passed to the app."""
-_MOST_HEADERS = 64
-_LONGEST_NAME = 200  # bytes; longer names are not passed on
-_MOST_BYTES = 8192
-_LONGEST_QUERY = 2000  # characters
+_MOST_HEADERS: Final = 64
+_LONGEST_NAME: Final = 200  # bytes; longer names are not passed on
+_MOST_BYTES: Final = 8192
+_LONGEST_QUERY: Final = 2000  # characters
 
 
 def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -285,7 +286,7 @@ def _shown_as(name: bytes) -> str:
 
 # -- what a provider of the same format may see -------------------------------------------------------
 
-_NOTHING = PassedOn()
+_NOTHING: Final = PassedOn()
 
 
 def passed_on(

@@ -28,6 +28,7 @@ from meshd.gateway.batches.passed.passing import Passing
 from meshd.gateway.batches.runner import Batches
 from meshd.gateway.batches.store import TABLE as BATCHES
 from meshd.gateway.cache.cache import ResponseCache
+from meshd.gateway.cache.cached_requests import lookup_of
 from meshd.gateway.configured.connector_pool import ConnectorPool
 from meshd.gateway.configured.hooks import hooks_of
 from meshd.gateway.configured.key_renewal import KeyRenewal
@@ -220,7 +221,7 @@ class Router:
                 if hooked_on is None:
                     return
                 inference = hooked_on
-            lookup = inference.lookup()
+            lookup = lookup_of(inference)
         except MeshError as error:
             refused = arrival.refused(self.runtime, request, spoken.operation, error)
             self.runtime.outcomes.request_ended(refused, request.work)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,10 +22,10 @@ from meshd.sdk.provider import OperationSpec, Provider
 if TYPE_CHECKING:
     from meshd.formats.bridge import Bridge
 
-_FRAMINGS: dict[str, Framing] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
+_FRAMINGS: Final[dict[str, Framing]] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
 """For APIs whose requests become OpenAI's on arrival, and for those that are passed on."""
 
-_CUSTOM = b'"custom"'  # in a request's tools: perhaps one that takes any text
+_CUSTOM: Final = b'"custom"'  # in a request's tools: perhaps one that takes any text
 
 
 @dataclass(frozen=True)

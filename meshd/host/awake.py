@@ -108,11 +108,11 @@ class Timeout:
         self._task: asyncio.Task[Any] | None = None  # while the time passes
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        self._awake = awake = of_running_loop()
+        task = asyncio.current_task(awake.loop)
         assert task is not None, "a request runs in a task"
         self._task = task
         self._cancelled = task.cancelling()  # before
-        self._awake = awake = of_running_loop()
         awake.begin()
         self._deadline = clock.now() + self._seconds
         self._handle = awake.loop.call_later(self._seconds, self._stop)

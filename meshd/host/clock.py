@@ -10,22 +10,31 @@ frozen or blocked, as far as `awake.py` notices. A timeout during that time woul
 from __future__ import annotations
 
 import time
+from typing import Final
 
-_BEGAN = time.time() - time.monotonic()
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
+_BEGAN: Final = time.time() - time.monotonic()
+_monotonic: Final = time.monotonic  # looked up once: a request asks a dozen times
 
-_slept = 0.0  # s, as far as it was noticed
-_until = _NEVER  # the monotonic time up to which the watched loop counts as awake
+
+class _Sleep:
+    """slept: s, as far as it was noticed. until: the monotonic time up to which the watched loop counts as awake."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+        self.until = _NEVER
+
+
+_sleep: Final = _Sleep()
 
 
 def now() -> float:
-    monotonic = time.monotonic()
-    return _BEGAN + (monotonic if monotonic < _until else _until) - _slept
+    return _BEGAN + min(_monotonic(), _sleep.until) - _sleep.slept
 
 
 def at(monotonic: float) -> float:
     """A recent moment of `time.monotonic()` on this clock."""
-    return _BEGAN + min(monotonic, _until) - _slept
+    return _BEGAN + min(monotonic, _sleep.until) - _sleep.slept
 
 
 def ahead() -> float:
@@ -35,22 +44,21 @@ def ahead() -> float:
 
 def slept() -> float:
     """Seconds that this process slept, including a sleep not yet noticed."""
-    return _slept + max(time.monotonic() - _until, 0.0)
+    return _sleep.slept + max(_monotonic() - _sleep.until, 0.0)
 
 
 def sleeps() -> bool:
     """Whether this process has just slept and has done nothing since."""
-    return time.monotonic() > _until
+    return _monotonic() > _sleep.until
 
 
 def awake_for(seconds: float | None) -> bool:
     """Record that the watched loop runs, and will report again within `seconds` (None: it is no longer watched).
 
     Returns whether it slept until now."""
-    global _slept, _until
-    monotonic = time.monotonic()
-    overslept = monotonic > _until
+    monotonic = _monotonic()
+    overslept = monotonic > _sleep.until
     if overslept:
-        _slept += monotonic - _until
-    _until = _NEVER if seconds is None else monotonic + seconds
+        _sleep.slept += monotonic - _sleep.until
+    _sleep.until = _NEVER if seconds is None else monotonic + seconds
     return overslept

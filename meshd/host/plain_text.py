@@ -10,7 +10,7 @@ import re
 _STEERING = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, with the escape of every sequence
     "\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"  # text direction, invisible characters
-    "\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    r"\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _IN_TEXT = re.compile(_STEERING)
 _IN_JSON = re.compile(f"[\u2028\u2029]|{_STEERING}")
@@ -37,6 +37,8 @@ def stripped(text: str) -> str:
 
 def printable(name: str) -> str:
     """A name that a program chose: on one line, without invisible characters, of bounded length."""
+    if name.isprintable() and len(name) <= _LONGEST_NAME:
+        return name.strip()
     shown = "".join(character for character in name[: _LONGEST_NAME * 2] if character.isprintable()).strip()
     return shown[: _LONGEST_NAME - 1] + "…" if len(shown) > _LONGEST_NAME else shown
 

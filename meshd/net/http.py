@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -23,11 +24,11 @@ from meshd.net.sending import Source, send
 
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
 # must not be sent twice.
-STALE_WITHIN = 1.0
+STALE_WITHIN: Final = 1.0
 # What the server may still send after the last event, so that the connection can be reused.
 LINGER = 1.0
 # How often a request is sent that the server says it has not processed.
-MOST_TRIES = 3
+MOST_TRIES: Final = 3
 
 
 class BodyTooLarge(Exception):

@@ -166,6 +166,9 @@ class Provider(ABC):
     also_speaks: frozenset[str] = frozenset()
     """Other formats that it takes calls in (`ProviderCall.format`), and answers in."""
 
+    keeps_time: bool = False
+    """Whether `execute` always ends within `ProviderCall.timeout`. If not, the mesh ends it a second later."""
+
     batches: str = ""
     """The API by which it takes many requests at once (`meshd/formats/batches`), by name; "": none."""
 

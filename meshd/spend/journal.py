@@ -16,17 +16,17 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from struct import Struct as Packer
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from meshd.spend.records import BEGIN, SETTLE, Begin, Settle
 
-MAGIC = b"MESHJNL1"
-MARKER = b"\xa5\x4d"
-HEADER = Packer("<2sHI")
+MAGIC: Final = b"MESHJNL1"
+MARKER: Final = b"\xa5\x4d"
+HEADER: Final = Packer("<2sHI")
 BACKLOG_LIMIT = 8 * 1024 * 1024
-RETRY_AFTER = 1.0  # s between attempts to write after a failed one
+RETRY_AFTER: Final = 1.0  # s between attempts to write after a failed one
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Begin | Settle).decode

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,9 +24,9 @@ from meshd.sdk.provider import OperationSpec, Usage
 from meshd.sdk.reading import lenient
 from meshd.sdk.reading.message_content import read as read_said
 
-_CHOICES = "choices"
-_VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
-_NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
+_CHOICES: Final = "choices"
+_VECTORS: Final = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
+_NO_VECTOR: Final = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
 
 _decode = msgspec.json.Decoder(Answer).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -17,10 +17,10 @@ from meshd.core.prices import HEARD, HEARD_CACHED, PICTURED, SPOKEN, tier_of
 from meshd.formats.openai.records import WireUsage
 from meshd.sdk.provider import Usage
 
-MOST_COUNTED = 10**12
+MOST_COUNTED: Final = 10**12
 """A count beyond this is implausible: it is cut to it, and `routing/attempts/usage.py` replaces it."""
-_MOST_DIGITS = 20
-_MOST_HIDDEN = 10**7  # reasoning tokens that `completion_tokens` leaves out
+_MOST_DIGITS: Final = 20
+_MOST_HIDDEN: Final = 10**7  # reasoning tokens that `completion_tokens` leaves out
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
@@ -132,9 +132,9 @@ def adds_up(wire: WireUsage) -> bool:
     return wire.prompt_cache_hit_tokens is wire.cache_read_input_tokens is wire.cache_creation_input_tokens is None
 
 
-_UNITS = {"seconds": "seconds", "search_units": "searches", "pages_processed": "pages"}
-_THINKING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
-_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+_UNITS: Final = {"seconds": "seconds", "search_units": "searches", "pages_processed": "pages"}
+_THINKING: Final = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
+_WRITTEN: Final = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 
 
 def _written(wire: WireUsage) -> int | None:

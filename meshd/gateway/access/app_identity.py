@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from meshd.core.caller import Caller
 from meshd.core.needs import Named
@@ -118,8 +119,8 @@ class AppMatcher:
         spec, operator = self.identify(caller).spec, self.is_admin(caller)
         allowed = spec.max_message_size or (largest if operator else STRANGERS_MESSAGE)
         if allowed >= largest:
-            return Rights(operator, largest)
-        return Rights(operator, allowed, f"apps.{spec.name}.max_message_size")
+            return _rights(operator, largest)
+        return _rights(operator, allowed, spec.name)
 
     def _match(self, caller: Caller) -> Identity:
         for match in self._matches:
@@ -130,6 +131,14 @@ class AppMatcher:
         taken = name in self._apps or name in self.of_tokens or name == DEFAULT_APP
         label = f"{name} (uid {caller.uid})" if taken else name
         return Identity(self._default, DEFAULT_APP, label)
+
+
+@lru_cache(maxsize=256)
+def _rights(operator: bool, max_message_size: int, app: str | None = None) -> Rights:
+    """app: whose own limit the size is; None: the daemon's."""
+    if app is None:
+        return Rights(operator, max_message_size)
+    return Rights(operator, max_message_size, f"apps.{app}.max_message_size")
 
 
 _LONGEST_NAME = 100  # characters of a model's name in a body

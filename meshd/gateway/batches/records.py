@@ -139,7 +139,7 @@ class BatchRecord(msgspec.Struct, frozen=True):
 def caller_row(caller: Caller) -> dict[str, Any]:
     if isinstance(caller, Token):
         return {"digest": caller.digest, "name": caller.name}
-    row: dict[str, Any] = msgspec.to_builtins(caller)
+    row: dict[str, Any] = msgspec.to_builtins(_PeerRow(**{name: getattr(caller, name) for name in _PEER_FIELDS}))
     return row
 
 
@@ -147,4 +147,25 @@ def caller_of(row: dict[str, Any]) -> Caller:
     """Raises ValidationError."""
     if "digest" in row:
         return Token(str(row["digest"]), str(row.get("name", "")))
-    return msgspec.convert(row, Peer)
+    kept = msgspec.convert(row, _PeerRow)
+    return Peer(**{name: getattr(kept, name) for name in _PEER_FIELDS})
+
+
+class _PeerRow(msgspec.Struct):
+    """A `Peer`, as a file keeps it."""
+
+    uid: int = -1
+    gid: int = -1
+    pid: int = 0
+    started: int = 0
+    name: str = ""
+    exe: str = ""
+    unit: str = ""
+    groups: frozenset[int] = frozenset()
+    system_unit: str = ""
+    script: str = ""
+    network: str = ""
+    socket: int = 0
+
+
+_PEER_FIELDS = _PeerRow.__struct_fields__

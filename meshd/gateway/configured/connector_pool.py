@@ -39,9 +39,10 @@ class _Held:
         return self.provider
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        failure = getattr(error, "failure", error)  # the failure inside the exception of a broken stream
-        if isinstance(failure, ProviderFailure):
-            self.provider.credentials.clean(failure)
+        if error is not None:
+            failure = getattr(error, "failure", error)  # the failure inside the exception of a broken stream
+            if isinstance(failure, ProviderFailure):
+                self.provider.credentials.clean(failure)
         self.users -= 1
         if self.stale and not self.users:
             self._close(self.provider)

@@ -11,11 +11,13 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from meshd.core.caller import Caller, Peer
 from meshd.core.fair_eviction import Shares
 from meshd.core.text.durations import ASK_AGAIN_IN
-from meshd.gateway.frontends.exchange import Answer, Reply, Request
+from meshd.gateway.frontends.exchange import Reply, Request
+from meshd.gateway.frontends.sent_answer import Answer
 from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.gateway.frontends.shares.room import Room
@@ -29,12 +31,12 @@ from modelmesh.errors import (
 )
 from modelmesh.wording import told
 
-REMEMBERED_ANSWERS = 512
-REMEMBERED_BYTES = 65536  # of one answer
+REMEMBERED_ANSWERS: Final = 512
+REMEMBERED_BYTES: Final = 65536  # of one answer
 REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least its share
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
-MOST_FIELDS = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
+MOST_FIELDS: Final = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
 _GENEROSITY = 3  # a user that is alone gets three quarters of the places that are not the operators'
 _OWN_GENEROSITY = 1 / 13  # and 16 of those for listeners and commands, as each of its events goes to all its listeners
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more

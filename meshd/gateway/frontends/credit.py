@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from typing import Final
 
 from meshd.gateway.frontends.exchange import Deadline, Reply
 from meshd.host.awake import Timeout
+from meshd.host.extensible import mypyc_attr
 
-MOST_CREDIT = 1024
+MOST_CREDIT: Final = 1024
 """Chunks that an app may have outstanding, even if it grants more."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CreditedReply(Reply):
     """credit: chunks that the app still accepts."""
 

@@ -15,8 +15,9 @@ import msgspec
 
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.credit import CreditedReply
-from meshd.gateway.frontends.exchange import Answer, ClientGone, Deadline, Request
+from meshd.gateway.frontends.exchange import ClientGone, Deadline, Request
 from meshd.gateway.frontends.peer_identity import ourselves
+from meshd.gateway.frontends.sent_answer import Answer
 from meshd.host import clock
 from modelmesh.errors import MeshError
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import cast
+from typing import Final, cast
 
 from meshd.gateway.frontends.shares.room import Room
 from meshd.gateway.frontends.shares.turns import Turns
 
-FULL_BYTES = 16 * 1024
+FULL_BYTES: Final = 16 * 1024
 """Sent and not read by the client, after which streams wait, and what is unread takes room."""
-UNREAD_BYTES = 2 * 1024**2
+UNREAD_BYTES: Final = 2 * 1024**2
 """The same, after which nothing more is read from the client until it has read."""
 ROOM_PATIENCE = 5.0
 """Seconds that a message waits for room, before it is read and refused."""

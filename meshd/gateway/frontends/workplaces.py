@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Final
 
 from meshd.core.caller import Peer
 from meshd.host.process import workplace
@@ -19,13 +20,13 @@ from meshd.host.process.processes import sees_other_programs
 
 MOST_THREADS = 4
 MOST_KEPT = 1024
-KNOWN_IN = 0.5  # s that something waits, at most, until it is known where a caller works
+KNOWN_IN: Final = 0.5  # s that something waits, at most, until it is known where a caller works
 _LOOK_EVERY = 0.02  # s
 _MOST_WAITING = 64  # of one user
 _AT_ONCE, _IN_TIME, _LONGEST_REST = 0.2, 0.1, 0.25  # s of looking for a user at once, s in each s, and s
 _MOST_USERS = 64
 _LIKELY = 16  # processes of a user that had sockets last
-_FRESH = 30.0  # s after which a process is looked at again
+_FRESH: Final = 30.0  # s after which a process is looked at again
 
 
 class Workplace:
@@ -46,7 +47,7 @@ class Workplace:
             await asyncio.sleep(_LOOK_EVERY)
 
 
-NOWHERE = Workplace(done=True)
+NOWHERE: Final = Workplace(done=True)
 
 Look = Callable[[Sequence[Peer]], Sequence[str]]
 

@@ -99,9 +99,7 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
     if operation.answers and operation.answer_to(fields) == "binary":
         request.reply.file = ""
     body, delivery = Body(app, fields), Delivery(reply, operation, needs, app)
-    return InferenceRequest(
-        runtime, request, operation, spoken.format, table, asked, target, plan, sent, identity, body, reply, delivery
-    )
+    return InferenceRequest(runtime, request, spoken, table, asked, target, plan, sent, identity, body, delivery)
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:

@@ -10,21 +10,19 @@ may over-count, but never under-counts.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from meshd.core.events.records import Outcome
 from meshd.core.needs import OUTPUT_LIMITS
 from meshd.formats.protocol import Format, PassedOn
-from meshd.formats.split import in_calls
+from meshd.formats.split import Asked, in_calls
 from meshd.gateway.frontends.exchange import ClientGone
-from meshd.gateway.requests.attempt_plan import Plan
+from meshd.gateway.requests.attempt_plan import Fate, Hooks, Plan
 from meshd.gateway.requests.journal_entries import write_begin, write_end
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.streams.relay import Broken, failure_of_bug, relay
@@ -41,6 +39,7 @@ from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.provider import (
     FailureKind,
     OperationSpec,
+    ProviderAnswer,
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
@@ -50,28 +49,9 @@ from meshd.sdk.reading.lenient import well_formed
 
 logger = logging.getLogger("meshd.gateway")
 
-OVERTIME = 1.0
+OVERTIME: Final = 1.0
 """Seconds that a connector may take to notice its timeout."""
 _MOST_KEYS = 3  # keys that one attempt tries, if keys are replaced during it
-
-
-class Fate(enum.Enum):
-    """The outcome of an attempt."""
-
-    ANSWERED = "answered"  # the answer is complete, and settled
-    AGAIN = "again"  # it failed, and the request continues
-    CONTINUES = "continues"  # its stream broke, and another attempt may continue it
-    OVER = "over"  # it failed, and the request with it
-
-
-class Hooks(Protocol):
-    """The hooks that see a request between app and model (`hooks.py`)."""
-
-    async def before_attempt(self, step: AttemptStep) -> None:
-        """Raises ClientGone if a hook has refused the request."""
-        ...
-
-    def ended(self, outcome: Outcome) -> None: ...
 
 
 class AttemptContext(Protocol):
@@ -229,26 +209,35 @@ class UpstreamAttempt:
             count = partial(self.context.prompt_tokens, self.step.model)
             asked = in_calls(await in_format(provider, self.context.format, call.fields, count), provider, call)
             await self._write_down()
-            patience = self.context.plan.deadline - self._started if call.stream else call.timeout
-            self._limit = Timeout(patience + OVERTIME)
-            try:
-                with self._limit:
-                    if call.stream:
-                        delivery = self.context.delivery
-                        assert delivery is not None, "nothing takes the stream"
-                        await relay(asked, call, delivery, self.meter.count_event, self.commit)
-                        return
-                    answer = await asked.execute(call)
-            except TimeoutError:
-                patience = call.timeout if self.first_token is not None else patience
-                failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {patience:g} s")
-                if self.first_token is not None:
-                    raise Broken(failure) from None
-                raise failure from None
+            if provider.keeps_time and asked is provider and not call.stream:
+                answer = await provider.execute(call)
+            elif (watched := await self._watched(asked, call)) is not None:
+                answer = watched
+            else:
+                return
         self.headers = answer.headers
         self.meter.count_answer(answer)
         if self.race is not None:
             self.race.claim(self)  # only now, since a loser has used as much
+
+    async def _watched(self, asked: Asked, call: ProviderCall) -> ProviderAnswer | None:
+        """Ask a connector that may not notice its timeouts. None: a stream, which has ended."""
+        patience = self.context.plan.deadline - self._started if call.stream else call.timeout
+        self._limit = Timeout(patience + OVERTIME)
+        try:
+            with self._limit:
+                if not call.stream:
+                    return await asked.execute(call)
+                delivery = self.context.delivery
+                assert delivery is not None, "nothing takes the stream"
+                await relay(asked, call, delivery, self.meter.count_event, self.commit)
+                return None
+        except TimeoutError:
+            patience = call.timeout if self.first_token is not None else patience
+            failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {patience:g} s")
+            if self.first_token is not None:
+                raise Broken(failure) from None
+            raise failure from None
 
     def _other_limit(self, refused: ProviderFailure) -> str:
         """The other name of the output limit, if the provider refused the one that the mesh had added; else "".

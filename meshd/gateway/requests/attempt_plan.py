@@ -1,15 +1,37 @@
-"""The plan of an attempt, as the attempt sees it: a request's (`meshd/routing/attempts/plan.py`) or a probe's.
+"""What an attempt has around it: its plan, which is a request's (`meshd/routing/attempts/plan.py`) or a probe's, the
+hooks of its request, and how it ends.
 
 Must never: do anything.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import Protocol
 
+from meshd.core.events.records import Outcome
 from meshd.core.needs import RequestNeeds
 from meshd.routing.attempts.step import AttemptStep
 from meshd.sdk.provider import ProviderFailure, RateLimits, Usage
+
+
+class Fate(enum.Enum):
+    """The outcome of an attempt."""
+
+    ANSWERED = "answered"  # the answer is complete, and settled
+    AGAIN = "again"  # it failed, and the request continues
+    CONTINUES = "continues"  # its stream broke, and another attempt may continue it
+    OVER = "over"  # it failed, and the request with it
+
+
+class Hooks(Protocol):
+    """The hooks that see a request between app and model (`hooks.py`)."""
+
+    async def before_attempt(self, step: AttemptStep) -> None:
+        """Raises ClientGone if a hook has refused the request."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None: ...
 
 
 class Plan(Protocol):

@@ -10,9 +10,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from meshd.catalogue.known import read_data
+from meshd.catalogue.agents import agent_headers, known_agents
 from meshd.gateway.frontends.exchange import Request
 from meshd.host.plain_text import printable
 from meshd.routing.request.session import named_in
@@ -20,16 +18,6 @@ from meshd.routing.request.session import named_in
 PROJECT, AGENT, LABEL = "mesh-project", "mesh-agent", "mesh-label"
 """Headers of apps that were written for the mesh."""
 _LONGEST = 64  # characters of a header that are looked at
-
-
-class _Agent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """begins: how the header's value begins, in lower case."""
-
-    name: str
-    header: str
-    begins: tuple[str, ...]
-    source: str = ""
-    date: str = ""
 
 
 def of(request: Request) -> dict[str, Any]:
@@ -48,7 +36,7 @@ def agent_in(headers: Mapping[str, str]) -> str:
     named = _name(headers.get(AGENT))
     if named:
         return named
-    for header in _headers():
+    for header in agent_headers():
         value = headers.get(header)
         if value and (agent := _known(header, value[:_LONGEST])):
             return agent
@@ -62,15 +50,6 @@ def _name(value: str | None) -> str:
 @functools.lru_cache(maxsize=256)
 def _known(header: str, value: str) -> str:
     beginning = value.lower()
-    return next((each.name for each in _agents() if each.header == header and beginning.startswith(each.begins)), "")
-
-
-@functools.cache
-def _headers() -> tuple[str, ...]:
-    """In the order in which they count."""
-    return tuple(dict.fromkeys(agent.header for agent in _agents()))
-
-
-@functools.cache
-def _agents() -> tuple[_Agent, ...]:
-    return tuple(msgspec.convert(row, _Agent) for row in read_data("agents.toml")["agent"])
+    return next(
+        (each.name for each in known_agents() if each.header == header and beginning.startswith(each.begins)), ""
+    )

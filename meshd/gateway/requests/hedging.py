@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from meshd.gateway.frontends.exchange import ClientGone
-from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
+from meshd.gateway.requests.attempt import UpstreamAttempt
+from meshd.gateway.requests.attempt_plan import Fate
 from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.availability.latencies import Latencies
 

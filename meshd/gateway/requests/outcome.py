@@ -6,7 +6,7 @@ Owns: which facts of a request its `Outcome` has. Must never: publish it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from meshd.core.events.records import Outcome
 from meshd.gateway.access.app_identity import Identity
@@ -15,7 +15,7 @@ from meshd.gateway.requests import attribution
 from meshd.host import clock
 from meshd.sdk.provider import OperationSpec
 
-_LONGEST_NAME = 256  # characters
+_LONGEST_NAME: Final = 256  # characters
 
 
 def outcome(
@@ -23,6 +23,7 @@ def outcome(
 ) -> Outcome:
     """asked: the `model` field as the app wrote it, "" if it could not be read. rest: `Outcome`'s further fields."""
     caller = request.caller
+    rest.update(attribution.of(request))
     return Outcome(
         request_id=request.request_id.hex(),
         at=request.arrived_at,
@@ -36,7 +37,6 @@ def outcome(
         unit=caller.unit,
         exe=caller.exe,
         user=caller.user,
-        **attribution.of(request),
         content=request.content,
         total_time=clock.now() - request.arrived,
         arrived=request.arrived,

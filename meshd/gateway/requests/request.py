@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,27 +17,28 @@ from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Outcome
 from meshd.core.money import dollars
 from meshd.core.needs import of_the_rest
+from meshd.core.seconds import to_micros
 from meshd.formats.protocol import Format, PassedOn
 from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.reports.request_events import RequestEvents
-from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt
+from meshd.gateway.requests.attempt import UpstreamAttempt
+from meshd.gateway.requests.attempt_plan import Fate, Hooks
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.streams.interruption import interrupted, within_a_stream
 from meshd.gateway.requests.token_counting import Body, count_all
 from meshd.gateway.runtime import Runtime
+from meshd.gateway.spoken import Spoken
 from meshd.host import clock
 from meshd.routing.attempts.plan import GiveUp, RequestPlan
 from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability.consequences import is_of_the_app
-from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.unpriced import costly
 from meshd.routing.request.vocabularies import vocabularies_wanted
-from meshd.routing.table.access import takes_app_keys
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
 from meshd.sdk.calls.credential import Credential
 from meshd.sdk.calls.form import Form
@@ -46,42 +46,51 @@ from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import MeshError, RequestCancelledError
 
-_NOTHING = Usage()
+_NOTHING: Final = Usage()
 
 
-@dataclass(slots=True)
 class InferenceRequest:
     """One request in flight. format: the app's. fields: of its body, as they are sent. body: the same, as they are
-    read. answered_by: the model of the last attempt. queue_time, routing_time: seconds. hooks: None if there are
-    none."""
+    read. answered_by: the model of the last attempt. queue_time, routing_time: seconds. cost: of all attempts, in
+    10⁻⁹ USD. corrections: of implausible usage. hooks: None if there are none."""
 
-    runtime: Runtime
-    request: Request
-    operation: OperationSpec
-    format: Format
-    table: RoutingTable
-    asked: str
-    target: Target
-    plan: RequestPlan
-    fields: Mapping[str, msgspec.Raw]
-    identity: Identity
-    body: Body
-    reply: Reply
-    delivery: Delivery
-    hooks: Hooks | None = None
-    answered_by: ModelSpec | None = None
-    queue_time: float = 0.0
-    routing_time: float = 0.0
-    first_token: float | None = None
-    usage: Usage = _NOTHING
-    cost: int = 0  # of all attempts
-    corrections: list[str] = field(default_factory=list)  # of implausible usage
-    request_id: bytes = field(init=False)
-    form: Form | None = field(init=False)
-    _answered: bool = False
-
-    def __post_init__(self) -> None:
-        self.request_id, self.form = self.request.request_id, self.request.form
+    def __init__(
+        self,
+        runtime: Runtime,
+        request: Request,
+        spoken: Spoken,
+        table: RoutingTable,
+        asked: str,
+        target: Target,
+        plan: RequestPlan,
+        fields: Mapping[str, msgspec.Raw],
+        identity: Identity,
+        body: Body,
+        delivery: Delivery,
+    ) -> None:
+        self.runtime = runtime
+        self.request = request
+        self.request_id = request.request_id
+        self.form: Form | None = request.form
+        self.operation: OperationSpec = spoken.operation
+        self.format: Format = spoken.format
+        self.table = table
+        self.asked = asked
+        self.target = target
+        self.plan = plan
+        self.fields = fields
+        self.identity = identity
+        self.body = body
+        self.reply = delivery.reply
+        self.delivery = delivery
+        self.hooks: Hooks | None = None
+        self.answered_by: ModelSpec | None = None
+        self.queue_time = self.routing_time = 0.0
+        self.first_token: float | None = None
+        self.usage = _NOTHING
+        self.cost = 0
+        self.corrections: list[str] = []
+        self._answered = False
 
     @property
     def events(self) -> RequestEvents:
@@ -314,8 +323,8 @@ class InferenceRequest:
             "pool": plan.pool.name,
             "model": model.id if model else "",
             "provider": model.provider if model else "",
-            "routing_time": round(self.routing_time, 6),
-            "queue_time": round(self.queue_time, 6),
+            "routing_time": to_micros(self.routing_time),
+            "queue_time": to_micros(self.queue_time),
             "cost": dollars(self.cost),
         }
         if plan.attempts:
@@ -327,7 +336,7 @@ class InferenceRequest:
         if self.delivery.continued:
             described["continued"] = self.delivery.continued
         if self.first_token is not None:
-            described["first_token_time"] = round(self.first_token, 6)
+            described["first_token_time"] = to_micros(self.first_token)
         return described
 
     def _fail(self, error: MeshError) -> None:
@@ -375,19 +384,6 @@ class InferenceRequest:
             self.runtime.outcomes.request_ended(outcome, self.request.work)
         else:
             self.hooks.ended(outcome)
-
-    # -- the cache ------------------------------------------------------------------------------------
-
-    def lookup(self) -> Lookup | None:
-        """The place for its answer in the cache, None if it may not be kept. Raises InvalidRequestError."""
-        if self.target.pool.cache is None:
-            return None
-        request, needs = self.request, self.plan.needs
-        uid, app = request.caller.uid, self.identity.spec
-        format, beside = self.body.format, [dict(each) for each in self.passed_on]
-        if request.credential is not None and takes_app_keys(self.target.pool, app, self.table):
-            beside.append({"credential": request.credential.digest})
-        return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid, format, beside)
 
     def served(self, served: Served) -> None:
         """It was answered without asking a model, at no cost."""

@@ -20,7 +20,7 @@ from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.operations.known import OPERATIONS, serves
 from meshd.routing.attempts.book import AttemptBook
-from meshd.routing.attempts.counters import LocalCounters
+from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.rates.key_ring import OF_A_KEY
 from meshd.routing.request.question import Question, Requester

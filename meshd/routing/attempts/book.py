@@ -13,6 +13,7 @@ from typing import Any
 
 from meshd.core.events.records import Attempt
 from meshd.core.prices import units_of
+from meshd.core.seconds import to_micros
 from meshd.routing.attempts.counters import Counters, Taken
 from meshd.routing.attempts.step import NOTHING, AttemptStep
 from meshd.routing.availability import recovery
@@ -145,7 +146,7 @@ class AttemptBook:
                 "status": attempt.status,
                 "reason": attempt.reason,
                 "message": attempt.message,
-                "duration": round(attempt.duration, 6),
+                "duration": to_micros(attempt.duration),
             }
             for attempt in self.done
         ]

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import msgspec
 
-from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.rates.records import RateTicket
 from meshd.routing.request.question import Question
@@ -46,32 +45,3 @@ class Counters(Protocol):
     ) -> None:
         """Replace what was taken by what was used. cost: 10⁻⁹ USD. limits: what the provider said of its own. sent: it
         may have reached the provider; left: this machine could send it."""
-
-
-class LocalCounters:
-    """The counters of this process: decisions read the counts themselves, so `take` refuses what they chose only where
-    other daemons share a limit."""
-
-    def __init__(self, state: MeshState) -> None:
-        self._state = state
-
-    def take(self, question: Question, model: ModelSpec) -> Taken | None:
-        if self._state.accounts.lacks(question, model):
-            return None
-        reservation = self._state.accounts.reserve(question, model)
-        return Taken(reservation, self._state.rates.enter(question, model, reservation.estimate))
-
-    def settle(
-        self,
-        taken: Taken,
-        now: float,
-        tokens: int,
-        cost: int,
-        limits: RateLimits | None,
-        *,
-        sent: bool,
-        left: bool,
-    ) -> None:
-        self._state.accounts.settle(taken.reservation, tokens, cost, sent=sent)
-        self._state.rates.observe(taken.ticket, limits, now)
-        self._state.rates.leave(taken.ticket, now, tokens, sent=left)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshd.routing.attempts.book import AttemptBook
-from meshd.routing.attempts.counters import Counters, LocalCounters
+from meshd.routing.attempts.counters import Counters
+from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.availability.state import Change, availabilities
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.request.question import Question

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from meshd.routing.attempts import last_resort
 from meshd.routing.attempts.errors import ended
@@ -185,4 +186,4 @@ class RequestPlan(Results):
         return self.book.begin(question, model, wait, before, hedge, taken)
 
 
-_DECIDE_AGAIN = 0.05  # s, if other processes took all the room that a decision had seen
+_DECIDE_AGAIN: Final = 0.05  # s, if other processes took all the room that a decision had seen

@@ -22,7 +22,7 @@ much by the reservation. Cached tokens are part of the prompt, or ignored.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -32,22 +32,22 @@ from meshd.routing.request import estimate
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 
-OUTPUT_BYTES_PER_TOKEN = 2
+OUTPUT_BYTES_PER_TOKEN: Final = 2
 """For an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
 
-MARGIN = 4
+MARGIN: Final = 4
 """A report may be this many times lower than the count: vocabularies differ, and the count is rather too high."""
 
-SHORT = 64
+SHORT: Final = 64
 """A prompt of this many tokens or fewer is mostly a conversation's framing, which only some providers count."""
 
-LARGEST_UNKNOWN = 131_072
+LARGEST_UNKNOWN: Final = 131_072
 """Tokens that a model may use if its limits are unknown and the request has none."""
 
-MOST_ESTIMATED = 10**9
+MOST_ESTIMATED: Final = 10**9
 """For any attempt: sums of settled tokens fit 64 bits, whatever limits are configured."""
 
-_NOTHING = Usage()
+_NOTHING: Final = Usage()
 _CUT = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION, FailureKind.STREAM_CUT, FailureKind.CANCELLED})
 
 

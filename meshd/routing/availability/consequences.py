@@ -11,6 +11,7 @@ maintenance: `routing/decision/stages/maintenance.py`. For users: docs/routing.m
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 import msgspec
 
@@ -325,7 +326,7 @@ def record_success(
     return changes
 
 
-_SUCCEEDED = Why(Cause.REQUEST_SUCCEEDED)
+_SUCCEEDED: Final = Why(Cause.REQUEST_SUCCEEDED)
 
 
 def recover_proven(

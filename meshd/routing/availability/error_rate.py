@@ -9,9 +9,9 @@ The window slides by twelfths: an outcome is forgotten between 11/12 and 12/12 o
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-SLOTS = 12
+SLOTS: Final = 12
 LEAST_SAMPLES = 5
 """Outcomes within a window below which their rate says nothing: one failure of one request is not an outage."""
 

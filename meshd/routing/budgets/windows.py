@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from meshd.routing.table.specs import Measure, Window
 from meshd.spend.calendar import Period
 
-REQUESTS, TOKENS, COST = range(3)
+REQUESTS: Final = 0
+TOKENS: Final = 1
+COST: Final = 2
 MEASURES: dict[Measure, int] = {"requests": REQUESTS, "tokens": TOKENS, "cost": COST}
 
-ROLLING = 86400.0  # s
-BUCKET = 60.0  # s of a rolling window that expire together
+ROLLING: Final = 86400.0  # s
+BUCKET: Final = 60.0  # s of a rolling window that expire together
 _DAYS_KEPT = 3
 _MONTHS_KEPT = 2
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
@@ -58,7 +58,7 @@ class _RetryScope(Stage):
         return "outside retry.scope"
 
 
-_SCOPE = _RetryScope()
+_SCOPE: Final = _RetryScope()
 
 
 class Decision(NamedTuple):

@@ -16,7 +16,7 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from meshd.core.events.cause import Why, cause_of
 from meshd.routing.rates.header_limits import LeftAlone, Observed
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from meshd.routing.request.question import Question
 
 
-_SMOOTHING = 0.2  # of the average output: the last three requests make up half of it
-_SWEEP_EVERY = 60.0  # s
+_SMOOTHING: Final = 0.2  # of the average output: the last three requests make up half of it
+_SWEEP_EVERY: Final = 60.0  # s
 _IDLE = 3600.0  # s after which a model's record is dropped
 
 

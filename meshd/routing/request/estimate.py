@@ -7,14 +7,14 @@ Must never: be too low, because whatever a reservation does not cover may exceed
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, SOUND_FIELD, TOOLS_PREAMBLE, RequestNeeds
 from meshd.core.prices import HEARD, PICTURED, SPOKEN, Pricing
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage
 
-OUTPUT_UNKNOWN = 4096
+OUTPUT_UNKNOWN: Final = 4096
 """Tokens, if neither model nor request has a limit. If output costs money, the request is sent with this limit
 (`AppSide.with_output_limit`), so that it holds."""
 

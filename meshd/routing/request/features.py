@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Final
 
 from meshd.core.needs import RequestNeeds
 
@@ -20,7 +21,7 @@ REMEMBERED = 3600.0
 """Seconds that a refusal is remembered: a server may have been restarted with what it lacked."""
 
 _NO_MOMENT = 1e12  # UTC s
-_NOTHING: tuple[str, ...] = ()
+_NOTHING: Final[tuple[str, ...]] = ()
 
 
 def used(needs: RequestNeeds) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def session_of(
 
 def named_in(headers: Mapping[str, str]) -> str:
     """The session that the headers name; "" if they name none. headers: by name in lower case."""
-    ranks, best, found = _ranks(), len(_ranks()), ""
+    ranks = _ranks()
+    best, found = len(ranks), ""
     for header, value in headers.items():
         rank = ranks.get(header, best)
         if rank < best and value:

@@ -11,8 +11,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
-HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
+HEADERS: Final = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """By name in lower case."""
 OWN_TOKEN = re.compile(r"mesh-[A-Za-z0-9_-]{43}")
 """The form of the mesh's own tokens, known or not: no provider gets one."""

@@ -72,9 +72,9 @@ class ServiceProvider(ServiceServer):
                 body, content_type = result.body, result.content_type
                 if run.piped is not None:
                     content_type = content_type or run.piped.header(b"content-type")
-                    body = await self._body(run.piped, call.timeout, run.most)
+                    body = await self._http.body(run.piped, call.timeout, run.most)
         except TimeoutError:
-            raise self._out_of_time(call.timeout) from None
+            raise self._http.out_of_time(call.timeout) from None
         if result.document is not None:
             body, content_type = _with_model(result.document, call.model), "application/json"
         headers = self.credentials.kept(kept_headers(run.headers))
@@ -92,20 +92,20 @@ class ServiceProvider(ServiceServer):
             with Timeout(call.timeout):
                 result = await run.result()
         except TimeoutError:
-            raise self._out_of_time(call.timeout) from None
+            raise self._http.out_of_time(call.timeout) from None
         if run.piped is None:
             for event in _events(result):
                 yield event
         else:
             content_type = result.content_type or run.piped.header(b"content-type")
-            opened = Opened(started, content_type, run.limits, lambda error: self._failure(error, call.timeout))
+            opened = Opened(started, content_type, run.limits, lambda error: self._http.failure(error, call.timeout))
             reader = PieceReader(UpstreamBody(run.piped), call, Address(self._where, self._where), opened)
             try:
                 while not reader.done:
                     for event in await reader.more():
                         yield event
             except ProviderFailure as failure:
-                raise self._scrub(failure) from None
+                raise self._http.scrub(failure) from None
             finally:
                 reader.close()
         yield StreamEvent(b"", hidden=True, usage=_usage(result, call), limits=run.limits)
@@ -119,7 +119,7 @@ class ServiceProvider(ServiceServer):
             with Timeout(timeout):
                 await self.ask(Ask("GET", self._probe), "", timeout)
         except TimeoutError:
-            raise self._out_of_time(timeout) from None
+            raise self._http.out_of_time(timeout) from None
         return clock.now() - started
 
     async def aclose(self) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers.http_provider import LONGEST_RETRY_DELAY, RETRY_DELAY, HttpProvider
+from meshd.connectors.providers.http_exchanges import LONGEST_RETRY_DELAY, RETRY_DELAY
+from meshd.connectors.providers.http_provider import HttpProvider
 from meshd.connectors.providers.http_requests import shown
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
@@ -39,7 +40,7 @@ class ServiceServer(HttpProvider):
         for left in range(max(asked.again, self.settings.max_retries), -1, -1):
             try:
                 answer = await self._sent(asked, target, key, timeout)
-                body = b"" if asked.piped else await self._body(answer, timeout, asked.most)
+                body = b"" if asked.piped else await self._http.body(answer, timeout, asked.most)
                 headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
                 return answer, Told(answer.status, headers, body)
             except ProviderFailure as failure:
@@ -56,10 +57,10 @@ class ServiceServer(HttpProvider):
         try:
             document = lenient.decode(body)
         except lenient.NotJSON:
-            return self._scrub(failure_from_no_answer(shown(self._address(asked)), body))
+            return self._http.scrub(failure_from_no_answer(shown(self._address(asked)), body))
         if isinstance(document, dict) and error_answers.is_error(document):
-            return self._scrub(failure_from_error_object(lenient.plain(document)))
-        return self._bad(f"{self._where} answered {lacks}", body)
+            return self._http.scrub(failure_from_error_object(lenient.plain(document)))
+        return self._http.bad(f"{self._where} answered {lacks}", body)
 
     async def _sent(self, asked: Ask, target: URL, key: str, timeout: float) -> Answer:
         headers = self._requests.headers_for(key, stream=False).copy()
@@ -80,8 +81,8 @@ class ServiceServer(HttpProvider):
         self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
     ) -> Answer:
         if self._authorization is not None:
-            return await self._authorized(method, target, headers, body, timeout)
-        return await self._send(target, self._transport.head(method, target, headers), body, timeout)
+            return await self._http.authorized(method, target, headers, body, timeout)
+        return await self._http.send(target, self._http.transport.head(method, target, headers), body, timeout)
 
     def _address(self, asked: Ask) -> URL:
         """Raises ProviderFailure if it is not below the base URL; an absolute one only has to be on the same server."""
@@ -89,5 +90,5 @@ class ServiceServer(HttpProvider):
         target = URL(asked.url or f"{base.with_query(None)}{asked.path.lstrip('/')}", encoded=bool(asked.url))
         below = asked.url or target.raw_path.startswith(base.raw_path)
         if target.origin() != base.origin() or not below:
-            raise self._bad(f"{self._where} names an address that is not its own", b"")
+            raise self._http.bad(f"{self._where} names an address that is not its own", b"")
         return target.update_query({**self._requests.query, **asked.query}) if not asked.url else target

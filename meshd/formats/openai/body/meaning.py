@@ -6,10 +6,11 @@ Owns: the names of these parameters. Must never: read a header, or decide what i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
-IMMATERIAL = frozenset(
+IMMATERIAL: Final = frozenset(
     {
         "metadata",
         "prompt_cache_key",
@@ -23,9 +24,9 @@ IMMATERIAL = frozenset(
 """They say who asks, or what the provider keeps, and do not change the answer. Not `service_tier`, which the answer
 names, nor `stream_options`, which changes the chunks."""
 
-_SESSION = ("prompt_cache_key",)
-_USER = ("user", "safety_identifier")
-_NO_NAME = ("null", '""')
+_SESSION: Final = ("prompt_cache_key",)
+_USER: Final = ("user", "safety_identifier")
+_NO_NAME: Final = ("null", '""')
 
 
 def repeatable(fields: Mapping[str, msgspec.Raw]) -> bool:

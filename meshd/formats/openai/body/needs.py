@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,37 +20,39 @@ from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.reading import lenient
 from modelmesh.errors import InvalidRequestError
 
-_PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document",
-                    "document_url", "video_url", "input_video"})  # fmt: skip
-_IMAGES = frozenset({"image_url", "input_image", "image"})
+_PARTS: Final = frozenset({
+    "image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document", "document_url",
+    "video_url", "input_video",
+})  # fmt: skip
+_IMAGES: Final = frozenset({"image_url", "input_image", "image"})
 _DATA_URL = re.compile(r"\s*data:([a-z]*+)[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
-_BARE_KEYS = {"data": "audio", "file_data": "file"}
-_AUDIO_BYTES = 32
+_BARE_KEYS: Final = {"data": "audio", "file_data": "file"}
+_AUDIO_BYTES: Final = 32
 """Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
-ELSEWHERE = 1_000_000
+ELSEWHERE: Final = 1_000_000
 """Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
 
 
-MOST_FIELDS = 1_000
-_LONGEST_KIND = 64  # characters of a size or a quality
-_NO_KIND = "?"
+MOST_FIELDS: Final = 1_000
+_LONGEST_KIND: Final = 64  # characters of a size or a quality
+_NO_KIND: Final = "?"
 
-_ABSENT = msgspec.Raw(b"null")
-_NO_TEXT = msgspec.Raw(b"")
-_BEGINNINGS = (b'"', b"[", b"{")  # of a text
+_ABSENT: Final = msgspec.Raw(b"null")
+_NO_TEXT: Final = msgspec.Raw(b"")
+_BEGINNINGS: Final = (b'"', b"[", b"{")  # of a text
 
-_MEMBERS = {name: f'"{name}":'.encode() for name in Parameters.__struct_fields__}
-_NONE = Parameters()
-_STREAMED = ("events", "binary")
+_MEMBERS: Final = {name: f'"{name}":'.encode() for name in Parameters.__struct_fields__}
+_NONE: Final = Parameters()
+_STREAMED: Final = ("events", "binary")
 _parameters = msgspec.json.Decoder(Parameters)
 _of_files = msgspec.json.Decoder(ParametersOfFiles)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 _messages = msgspec.json.Decoder(list[Message])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-_EMPTY = (b"null", b"[]", b"{}", b"")
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_EMPTY: Final = (b"null", b"[]", b"{}", b"")
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class TopLevel(NamedTuple):

@@ -7,7 +7,7 @@ The provider's differences are quirks (`meshd/catalogue/providers.toml`): `prefi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,7 +17,7 @@ from meshd.formats.openai.body.quirks import BodyQuirks
 from meshd.sdk.calls.form import NotAForm
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
-_TRUE = msgspec.Raw(b"true")
+_TRUE: Final = msgspec.Raw(b"true")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -13,6 +13,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import unquote
 
 from meshd.core.caller import Caller, Peer, Token, is_owner
@@ -21,9 +22,9 @@ from meshd.gateway.frontends.http.dashboard_keys import KEY_HEADER, DashboardKey
 from meshd.sdk.calls import credential
 from modelmesh.errors import AccessDeniedError, AuthenticationError, MeshError
 
-_NEVER = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
+_NEVER: Final = frozenset({"proxy-authorization", "cookie", KEY_HEADER})
 """Headers that are dropped at once."""
-_OTHER_SITES = frozenset({"cross-site", "same-site"})
+_OTHER_SITES: Final = frozenset({"cross-site", "same-site"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Access:
         return name == self.host.lower() or is_loopback(name.rstrip("."))
 
 
-_GET_A_TOKEN = "make one with `meshctl token create`, and send it as `Authorization: Bearer` or `x-api-key`."
+_GET_A_TOKEN: Final = "make one with `meshctl token create`, and send it as `Authorization: Bearer` or `x-api-key`."
 
 
 def _no_token(who: str) -> MeshError:
@@ -137,7 +138,7 @@ def _no_token(who: str) -> MeshError:
     )
 
 
-_KEY = "key="
+_KEY: Final = "key="
 """Google's clients send it in the query, or as `x-goog-api-key`."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from meshd.core.caller import Caller, Peer
 from meshd.gateway.frontends.http import half_closed
@@ -24,8 +24,8 @@ from modelmesh.errors import MeshError
 
 _FEWEST = 4096  # bytes of a body in that time
 _STUCK = 60.0  # s in which a client has to read something of an answer that has ended
-_AHEAD = 4  # requests that are read while another one is answered
-_UNPARSED = 64 * 1024  # bytes that wait for their turn before nothing more is read
+_AHEAD: Final = 4  # requests that are read while another one is answered
+_UNPARSED: Final = 64 * 1024  # bytes that wait for their turn before nothing more is read
 _LOOK_EVERY = 0.25  # s between two looks whether a client that sends no more is still there
 _LINGER = 2.0  # s that a closed connection is still read, so that the client gets its last answer
 

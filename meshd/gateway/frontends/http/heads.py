@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from meshd.formats.headers import LIMITS
 from modelmesh.errors import MeshError
 
-_STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
-_PLAIN = dict.fromkeys((*range(32), 127), " ")
-_LONGEST_NAME = 200  # characters of a provider's header
-_MADE_HERE = frozenset({"content-length", "transfer-encoding", "connection"})
-_OF_PROVIDER = dict.fromkeys(("x-request-id", "request-id"), "x-mesh-provider-request-id")
+_STATUS: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
+_PLAIN: Final = dict.fromkeys((*range(32), 127), " ")
+_LONGEST_NAME: Final = 200  # characters of a provider's header
+_MADE_HERE: Final = frozenset({"content-length", "transfer-encoding", "connection"})
+_OF_PROVIDER: Final = dict.fromkeys(("x-request-id", "request-id"), "x-mesh-provider-request-id")
 MESH_NAMES = (
     "x-mesh-pool", "x-mesh-model", "x-mesh-provider", "x-mesh-attempts", "x-mesh-cost", "x-mesh-provider-request-id",
 )  # fmt: skip
 
 
-def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+def head(status: int, headers: list[tuple[str, str]]) -> bytes:
     """Headers that frame the body are only those of `headers` made by this package."""
-    lines = [_STATUS.get(status) or f"HTTP/1.1 {status} Other\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers]
-    lines.append("\r\n")
-    return "".join(lines).encode("latin-1", "replace")
+    pieces = [_STATUS.get(status) or f"HTTP/1.1 {status} Other\r\n"]
+    for name, value in headers:
+        pieces += (name, ": ", value, "\r\n")
+    pieces.append("\r\n")
+    return "".join(pieces).encode("latin-1", "replace")
 
 
 def plain(value: str) -> str:
@@ -62,7 +63,7 @@ def _name_of(given: str) -> tuple[str, str]:
 
 def of_mesh(mesh: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the mesh did for this answer."""
-    found = [(f"x-mesh-{name}", plain(str(mesh[name]))) for name in ("pool", "model", "provider") if mesh.get(name)]
+    found = [*_of_names(mesh.get("pool"), mesh.get("model"), mesh.get("provider"))]
     attempts = mesh.get("attempts")
     if attempts:
         found.append(("x-mesh-attempts", str(len(attempts) if isinstance(attempts, list) else attempts)))
@@ -70,6 +71,12 @@ def of_mesh(mesh: Mapping[str, Any]) -> list[tuple[str, str]]:
     if cost is not None:
         found.append(("x-mesh-cost", f"{cost:.9f}".rstrip("0").rstrip(".")))
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_names(pool: str | None, model: str | None, provider: str | None) -> tuple[tuple[str, str], ...]:
+    given = (("x-mesh-pool", pool), ("x-mesh-model", model), ("x-mesh-provider", provider))
+    return tuple((name, plain(value)) for name, value in given if value)
 
 
 def of_error(error: MeshError) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ Owns: the framing of one connection's requests. Must never: know who asks, or wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import httptools
 
@@ -15,13 +15,13 @@ from meshd.gateway.frontends.admission import Rights
 from meshd.gateway.frontends.http.upload import Upload
 from modelmesh.errors import InvalidRequestError, MeshError
 
-MOST_HEAD = 64 * 1024
+MOST_HEAD: Final = 64 * 1024
 """Bytes of a request line and headers, and of what follows a chunked body."""
-MOST_FIELDS = 100
-_PIECE = 4096  # bytes that are parsed at a time, except of a body with a length: all of them may be requests
-_UPLOADED = 64 * 1024  # bytes of an upload that are parsed at a time
-_SKIPPED = 64 * 1024  # bytes of a refused request's body that are read to keep its connection
-_CHUNKED_COST = 8  # bytes on the wire for one of a chunked body, at most
+MOST_FIELDS: Final = 100
+_PIECE: Final = 4096  # bytes that are parsed at a time, except of a body with a length: all of them may be requests
+_UPLOADED: Final = 64 * 1024  # bytes of an upload that are parsed at a time
+_SKIPPED: Final = 64 * 1024  # bytes of a refused request's body that are read to keep its connection
+_CHUNKED_COST: Final = 8  # bytes on the wire for one of a chunked body, at most
 
 
 class Incoming:
@@ -292,7 +292,7 @@ class _Refused(Exception):
     """Raised inside of the parser to stop it."""
 
 
-_ONCE = frozenset(
+_ONCE: Final = frozenset(
     {"host", "content-type", "authorization", "x-api-key", "x-goog-api-key", "api-key", "origin", "content-length"}
 )
 
@@ -321,7 +321,7 @@ def _unknown_method() -> MeshError:
     )
 
 
-METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 def _no_upgrade() -> MeshError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.credit import MOST_CREDIT, CreditedReply
@@ -17,8 +17,8 @@ from modelmesh.errors import MeshError
 
 SILENCE = 10.0
 """Seconds without anything sent on a stream, after which the app gets a sign that it is still alive."""
-_UNCACHED = ("cache-control", "no-cache")
-_BODILESS = frozenset({204, 304})
+_UNCACHED: Final = ("cache-control", "no-cache")
+_BODILESS: Final = frozenset({204, 304})
 
 
 class Sender(Protocol):

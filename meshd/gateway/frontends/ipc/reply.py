@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from meshd.gateway.frontends.credit import CreditedReply
-from meshd.gateway.frontends.exchange import Answer, ClientGone, Deadline
+from meshd.gateway.frontends.exchange import ClientGone, Deadline
 from meshd.gateway.frontends.ipc.connections import Connection
+from meshd.gateway.frontends.sent_answer import Answer
 from modelmesh import protocol as wire
 from modelmesh.errors import MeshError
 

@@ -20,7 +20,7 @@ from meshd.core.caller import Peer, Token
 from meshd.core.events.event_type import EventType
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.admission import Admission, NotYours, Rights
-from meshd.gateway.frontends.exchange import Answer, Deadline, Request
+from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
 from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
 from meshd.gateway.frontends.ipc.curve.handshakes import Handshakes
@@ -28,6 +28,7 @@ from meshd.gateway.frontends.ipc.curve.long_frames import LongFrames
 from meshd.gateway.frontends.ipc.listeners import FurtherListeners, Listener, key_of
 from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
+from meshd.gateway.frontends.sent_answer import Answer
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.host import clock
 from meshd.host.plain_text import printable

@@ -10,7 +10,6 @@ One part in eight is for operators alone, who may take everything.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 
 _FOR_OPERATORS = 8
@@ -25,10 +24,10 @@ class FairShare:
         self.capacity = capacity
         self.total = 0
         self._generosity = generosity
-        self._has: Counter[Hashable] = Counter()
+        self._has: dict[Hashable, int] = {}
 
     def of(self, user: Hashable) -> int:
-        return self._has[user]
+        return self._has.get(user, 0)
 
     def fits(self, user: Hashable, amount: int = 1, *, operator: bool = False, least: int = 0) -> bool:
         """Whether the user may take it now. least: what it may have in any case, as long as there is some."""
@@ -36,18 +35,18 @@ class FairShare:
         if operator:
             return amount <= free
         free -= self.capacity // _FOR_OPERATORS
-        return amount <= free and self._has[user] + amount <= max(self._generosity * free, least)
+        return amount <= free and self._has.get(user, 0) + amount <= max(self._generosity * free, least)
 
     def take(self, user: Hashable, amount: int = 1) -> None:
         """Whether it fits or not."""
         self.total += amount
-        self._has[user] += amount
+        self._has[user] = self._has.get(user, 0) + amount
 
     def give(self, user: Hashable, amount: int = 1) -> None:
         """Give back what was taken."""
         self.total -= amount
-        left = self._has[user] - amount
+        left = self._has.get(user, 0) - amount
         if left:
             self._has[user] = left
         else:
-            del self._has[user]
+            self._has.pop(user, None)

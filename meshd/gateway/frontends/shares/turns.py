@@ -15,16 +15,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from typing import Final
 
-_ALONE = 64  # messages in one turn of a user that is alone
-_ALONE_TIME = 0.002  # s of them
-_AMONG_OTHERS = 4
-_AMONG_OTHERS_TIME = 0.0005
-_AROUND = 1.0  # s that a user counts as present after a message
-_LOOK_EVERY = 0.1  # s between two looks for users that do not any more
-_LONG = 0.001  # s of what messages led to, after which fewer are handled in the next turn
-_SHORTEST_PAUSE = 0.001  # s; the loop's timers have no smaller unit
-_LONGEST_PAUSE = 0.05
+_ALONE: Final = 64  # messages in one turn of a user that is alone
+_ALONE_TIME: Final = 0.002  # s of them
+_AMONG_OTHERS: Final = 4
+_AMONG_OTHERS_TIME: Final = 0.0005
+_AROUND: Final = 1.0  # s that a user counts as present after a message
+_LOOK_EVERY: Final = 0.1  # s between two looks for users that do not any more
+_LONG: Final = 0.001  # s of what messages led to, after which fewer are handled in the next turn
+_SHORTEST_PAUSE: Final = 0.001  # s; the loop's timers have no smaller unit
+_LONGEST_PAUSE: Final = 0.05
 
 Worker = Callable[[], bool]
 """Handles one message. Returns whether another one waits."""

@@ -68,7 +68,7 @@ async def test_what_an_earlier_try_may_have_cost_is_not_forgotten(monkeypatch, a
     port = server.sockets[0].getsockname()[1]
     if not arrives:
         server.close()
-    monkeypatch.setattr("meshd.connectors.providers.http_provider.RETRY_DELAY", 0.0)
+    monkeypatch.setattr("meshd.connectors.providers.http_exchanges.RETRY_DELAY", 0.0)
     provider = made(base_url=f"http://127.0.0.1:{port}/v1", max_retries=1)
     with pytest.raises(ProviderFailure) as caught:
         await provider.execute(ProviderCall(CHAT, "m", {"messages": msgspec.Raw(b"[]")}))

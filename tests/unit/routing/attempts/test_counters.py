@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from meshd.routing.attempts.counters import Counters, LocalCounters, Taken
+from meshd.routing.attempts.counters import Counters, Taken
+from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Question

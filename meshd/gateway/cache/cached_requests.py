@@ -1,0 +1,20 @@
+"""Which requests the cache may answer, and what they are kept under."""
+
+from __future__ import annotations
+
+from meshd.gateway.requests.request import InferenceRequest
+from meshd.routing.request.cache_key import Lookup, lookup
+from meshd.routing.table.access import takes_app_keys
+
+
+def lookup_of(inference: InferenceRequest) -> Lookup | None:
+    """The place for its answer in the cache, None if it may not be kept. Raises InvalidRequestError."""
+    pool = inference.target.pool
+    if pool.cache is None:
+        return None
+    request, needs = inference.request, inference.plan.needs
+    uid, app, format = request.caller.uid, inference.identity.spec, inference.body.format
+    beside = [dict(each) for each in inference.passed_on]
+    if request.credential is not None and takes_app_keys(pool, app, inference.table):
+        beside.append({"credential": request.credential.digest})
+    return lookup(pool, inference.asked, needs, inference.fields, request.headers, app, uid, format, beside)

@@ -1,0 +1,41 @@
+"""The counters of one process.
+
+Must never: do I/O; what daemons share is told to it.
+"""
+
+from __future__ import annotations
+
+from meshd.routing.attempts.counters import Taken
+from meshd.routing.availability.state import MeshState
+from meshd.routing.request.question import Question
+from meshd.routing.table.specs import ModelSpec
+from meshd.sdk.provider import RateLimits
+
+
+class LocalCounters:
+    """The counters of this process: decisions read the counts themselves, so `take` refuses what they chose only where
+    other daemons share a limit."""
+
+    def __init__(self, state: MeshState) -> None:
+        self._state = state
+
+    def take(self, question: Question, model: ModelSpec) -> Taken | None:
+        if self._state.accounts.lacks(question, model):
+            return None
+        reservation = self._state.accounts.reserve(question, model)
+        return Taken(reservation, self._state.rates.enter(question, model, reservation.estimate))
+
+    def settle(
+        self,
+        taken: Taken,
+        now: float,
+        tokens: int,
+        cost: int,
+        limits: RateLimits | None,
+        *,
+        sent: bool,
+        left: bool,
+    ) -> None:
+        self._state.accounts.settle(taken.reservation, tokens, cost, sent=sent)
+        self._state.rates.observe(taken.ticket, limits, now)
+        self._state.rates.leave(taken.ticket, now, tokens, sent=left)
