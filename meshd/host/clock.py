@@ -14,7 +14,6 @@ from typing import Final
 
 _NEVER: Final = float("inf")
 _BEGAN: Final = time.time() - time.monotonic()
-_monotonic: Final = time.monotonic  # looked up once: a request asks a dozen times
 
 
 class _Sleep:
@@ -29,7 +28,7 @@ _sleep: Final = _Sleep()
 
 
 def now() -> float:
-    return _BEGAN + min(_monotonic(), _sleep.until) - _sleep.slept
+    return _BEGAN + min(time.monotonic(), _sleep.until) - _sleep.slept
 
 
 def at(monotonic: float) -> float:
@@ -44,19 +43,19 @@ def ahead() -> float:
 
 def slept() -> float:
     """Seconds that this process slept, including a sleep not yet noticed."""
-    return _sleep.slept + max(_monotonic() - _sleep.until, 0.0)
+    return _sleep.slept + max(time.monotonic() - _sleep.until, 0.0)
 
 
 def sleeps() -> bool:
     """Whether this process has just slept and has done nothing since."""
-    return _monotonic() > _sleep.until
+    return time.monotonic() > _sleep.until
 
 
 def awake_for(seconds: float | None) -> bool:
     """Record that the watched loop runs, and will report again within `seconds` (None: it is no longer watched).
 
     Returns whether it slept until now."""
-    monotonic = _monotonic()
+    monotonic = time.monotonic()
     overslept = monotonic > _sleep.until
     if overslept:
         _sleep.slept += monotonic - _sleep.until
