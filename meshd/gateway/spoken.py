@@ -1,6 +1,6 @@
 """Which operation and format a path means, how its answers are framed, and a provider for apps of that format.
 
-Must never: know who speaks a format.
+Must never: know which apps or providers use a format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whose something is that the daemon keeps for an app: a response, a file, a batch.
+"""Who owns what the daemon keeps for an app: a response, a file, a batch.
 
 Must never: keep anything.
 """
@@ -21,8 +21,8 @@ class Owner(NamedTuple):
 
 
 def owner_of(caller: Caller, identity: Identity) -> Owner | None:
-    """The same at every door. A program's name does not count: the kernel does not tell it over TCP, and a process
-    may give itself any. None for a process that the kernel did not identify: nothing is kept for it."""
+    """The same over every transport. A program's name does not count: the kernel does not report it over TCP, and a
+    process may choose any. None for a process that the kernel did not identify: nothing is kept for it."""
     if isinstance(caller, Token):
         return Owner(f"token {caller.digest}", "")
     return Owner(f"uid {caller.uid}", identity.account) if caller.uid >= 0 else None

@@ -1,7 +1,7 @@
 """What each caller may see of the mesh's answers.
 
 Owns: the only list of what operators alone see. An operator is root, the daemon's own user, or an app with
-`admin: true`; every other caller sees what its rules allow, and of what was used only its own.
+`admin: true`; every other caller sees what its rules allow, and only its own usage.
 Must never: change anything, or ask another actor.
 """
 

@@ -90,7 +90,7 @@ class BatchRun:
         return self.results.completed + (0 if self._passed is None else self._passed.done)
 
     def cancel(self) -> None:
-        """Send nothing more; what is in flight ends."""
+        """Send nothing more; lines in flight are completed."""
         if self.record.status in (records.VALIDATING, records.IN_PROGRESS):
             self._change(records.CANCELLING)
             self._stop.set()
@@ -160,7 +160,7 @@ class BatchRun:
         return True
 
     def _settled(self, model: str) -> dict[str, object]:
-        """What the settings of its model make of the record."""
+        """The record with the settings of its model applied."""
         settings, record = self._passing.settings(model), self.record
         window = settings.completion_window
         ends = record.expires_at if window is None else min(record.expires_at, int(record.created_at + window))
@@ -215,7 +215,7 @@ class BatchRun:
             reader.close()
 
     async def _answer_some(self, reader: LineReader) -> None:
-        """One line after the other, with others who do the same."""
+        """Answer one line after the other; several tasks do so at once."""
         found: Found | None = None
         tries = 0
         while not self._stop.is_set():

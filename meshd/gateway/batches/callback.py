@@ -33,7 +33,7 @@ _ERRORS = (TransportError, OSError, TimeoutError, EncodingError, BodyTooLarge, V
 
 
 class _Refused(Exception):
-    """The server does not want it. again: it may take it later."""
+    """The server refused it. again: it may accept it later."""
 
     def __init__(self, why: str, *, again: bool) -> None:
         super().__init__(why)
@@ -41,7 +41,7 @@ class _Refused(Exception):
 
 
 async def post(url: str, record: BatchRecord) -> None:
-    """Until the server takes it or refuses it, six times at most."""
+    """Post until the server accepts or refuses it, six times at most."""
     body = msgspec.json.encode(event(record))
     for wait in (*_WAITS, None):
         try:

@@ -49,7 +49,7 @@ class Slots:
         self.grant()
 
     def grant(self) -> None:
-        """Let those in that fit. Call it when the capacity has changed."""
+        """Admit those that fit. Call it when the capacity has changed."""
         while self._waiting and self._has.total() < self._capacity():
             user = min(self._waiting, key=lambda each: self._has[each])
             granted = self._waiting[user][0]

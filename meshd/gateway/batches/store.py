@@ -86,7 +86,7 @@ class BatchStore:
             self._drop(each)
 
     def put(self, record: BatchRecord) -> None:
-        """In place of its earlier state."""
+        """Replace its earlier state."""
         key = key_of(record.owner, record.id)
         self._records[key] = record
         self._actors.tell("state", StateChanged(TABLE, key, msgspec.to_builtins(record), durable=True))

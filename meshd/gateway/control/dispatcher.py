@@ -1,6 +1,6 @@
 """One table of operations for every entry point: the socket, the HTTP listener, the facade.
 
-Owns: which operation a method and path name, who may call it, and in which format its errors are told. The HTTP
+Owns: which operation a method and path name, who may call it, and in which format its errors are written. The HTTP
 listener serves all of it; the mesh's own paths only for the dashboard.
 Must never: know frames or HTTP.
 """

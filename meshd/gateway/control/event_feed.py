@@ -1,7 +1,7 @@
 """Events as they happen, for everyone who follows them.
 
 Owns: the daemon's one subscription to telemetry, and the events that each follower has yet to read.
-Must never: hold the loop for many followers, or let grow what one does not read.
+Must never: block the loop for many followers, or let an unread backlog grow.
 """
 
 from __future__ import annotations

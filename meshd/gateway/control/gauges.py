@@ -1,7 +1,7 @@
 """What metrics show of the router's state: availability, limits, what is in flight.
 
 Owns: these metrics, and how they are read.
-Must never: keep the loop: rows are made a few at a time, and requests go between them.
+Must never: block the loop: rows are made a few at a time, and requests run between them.
 """
 
 from __future__ import annotations

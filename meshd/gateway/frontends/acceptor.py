@@ -77,7 +77,7 @@ class Acceptor:
         self._listening.append(made)
 
     def stop(self) -> None:
-        """Accept nothing more. Who connects waits for the next daemon at this address, if it was given the socket."""
+        """Accept nothing more. New connections wait for the next daemon at this address, if it was given the socket."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

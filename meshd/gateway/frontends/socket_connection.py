@@ -103,7 +103,7 @@ class SocketConnection(ABC):
         return True
 
     def _write(self) -> None:
-        """Each write wakes the client up, so that what is sent in one turn of the loop leaves together."""
+        """Each write wakes the client, so everything from one iteration of the loop is written together."""
         leaving, self._leaving, self._leaving_size = self._leaving, [], 0
         transport = self._transport
         if not leaving or transport is None or transport.is_closing():

@@ -1,4 +1,4 @@
-"""Finds out where callers work, while their requests are answered.
+"""Finds the working directories of callers, while their requests are answered.
 
 Owns: the threads that look, and what they have found. Must never: keep the router's loop waiting, or let one user's
 directories that never answer keep others' from being looked at: a user has one thread, and all have MOST_THREADS.

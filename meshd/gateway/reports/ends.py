@@ -1,6 +1,6 @@
 """Models that are to be retired, in words.
 
-Owns: what is said of the day, and how soon that is worth a note. Must never: know where a day comes from.
+Owns: the wording, and how soon a day is worth a note. Must never: know where a day comes from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a request was for: its project, agent, session and label, for statistics.
 
 Owns: the headers that say so, and which programs are known as agents (`meshd/catalogue/agents.toml`).
-Must never: decide anything by such a name, since anyone may send it; or let one be long or steer a terminal.
+Must never: decide anything by such a name, since any program may send it; or let one be long or contain control
+characters.
 """
 
 from __future__ import annotations

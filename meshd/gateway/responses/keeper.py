@@ -87,7 +87,7 @@ class ResponseKeeper:
     # -- requests to models ---------------------------------------------------------------------------
 
     async def open(self, request: Request, spoken: Spoken) -> bool:
-        """Give the request the conversation that it follows, and see to it that its answer is kept. Returns whether its
+        """Give the request the conversation that it follows, and arrange that its answer is kept. Returns whether its
         app waits for it: if not, it has its answer, and the request continues in the background. Raises MeshError."""
         keeping = spoken.format.app.keeping
         if keeping is None or (isinstance(request.reply, BackgroundReply) and not request.gives_way):
@@ -241,7 +241,7 @@ class ResponseKeeper:
         return await prompt_tokens(self._runtime, self._reader, request, spoken)
 
     def find(self, keeping: Keeping, owner: Owner | None, id: str) -> Stored:
-        """As it is now. Raises NotFoundError."""
+        """The response in its current state. Raises NotFoundError."""
         stored = self.store.find(owner, id)
         if stored is None or owner is None:
             raise keeping.not_found(id)

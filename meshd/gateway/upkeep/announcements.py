@@ -1,6 +1,6 @@
 """Says what providers announce: other prices, and models that are to be retired.
 
-Owns: the prices that each model had last, the days on which models end, and what has been said of these.
+Owns: the prices that each model had last, the days on which models end, and what was announced about these.
 Must never: decide what a price is (`compilation`), or set a model aside.
 """
 

@@ -1,4 +1,4 @@
-"""Asks for this daemon's part of limits that several daemons share, again and again.
+"""Regularly asks for this daemon's part of limits that several daemons share.
 
 Owns: when it is asked, and that only one question is open. Must never: delay a request that fits into what is granted.
 """

@@ -1,7 +1,7 @@
 """What an attempt is settled with: its provider's report where plausible, else what was counted.
 
 Owns: the rule from how an attempt ended, and what came of it, to the tokens it is settled with; what a report may say.
-Must never: settle by zero what may have cost something, or by a number that cannot have been used.
+Must never: settle an attempt with zero if it may have cost something, or with an impossible number.
 
 | how it ended, without a report | input | output |
 | --- | --- | --- |

@@ -3,8 +3,8 @@
 Owns: the grants. Must never: take more than is granted, whatever is lost on the way.
 
 A daemon takes from its grants, without asking. It claims them again and again; a claim says what has been taken and
-what is kept. Who divides gives each at least what it keeps, and all together never more than the limit. So a daemon
-that is cut off continues with what it has.
+what is kept. The storage gives each daemon at least what it keeps, and all together never more than the limit. So a
+daemon that is cut off continues with what it has.
 
 It claims its parts of the next days and months too, before they begin: one that is cut off then has them.
 """

@@ -1,6 +1,6 @@
 """What is left of an app's own limits, for its answers.
 
-Must never: change anything, or tell one app of another's limits.
+Must never: change anything, or tell an app the limits of another.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which of a provider's several keys is used next: by weight, skipping those that are set aside.
 
 Owns: which key is next, and which keys are set aside ("rest"), until when and why.
-Must never: see a key (a fingerprint names it), read a clock or do I/O.
+Must never: see a key (a fingerprint identifies it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
 comes back starts at the ring's time, so that it does not catch up in a burst. A session keeps to one key instead

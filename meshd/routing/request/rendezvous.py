@@ -1,10 +1,9 @@
-"""Rendezvous hashing: where a session belongs, among things that have names and weights.
+"""Rendezvous hashing: where a session belongs, among candidates that have names and weights. Owns: the numbers that
+they draw for a session. Must never: remember anything, or depend on their order.
 
-Owns: the numbers that they draw for a session. Must never: remember anything, or depend on their order.
-
-Each number is a hash of the session's name and the own one, and the highest gets the session. So losing one moves only
-its own sessions, spread over the others, and a session is at the same place after a restart and in every daemon. One of
-twice the weight has twice the sessions; one of weight 0 those that no other can take.
+Each number is a hash of the session's name and the candidate's, and the highest gets the session. So losing one moves
+only its own sessions, spread over the others, and a session is at the same place after a restart and in every daemon.
+One of twice the weight has twice the sessions; one of weight 0 those that no other can take.
 """
 
 from __future__ import annotations

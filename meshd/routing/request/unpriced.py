@@ -1,4 +1,4 @@
-"""What of a request a budget cannot pay for."""
+"""Which parts of a request a budget cannot pay for."""
 
 from __future__ import annotations
 

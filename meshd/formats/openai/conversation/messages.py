@@ -1,6 +1,6 @@
 """A chat's messages as turns, and turns as messages.
 
-One message is one turn. Reasoning, and marks for a prompt cache, are read for other formats; of a request they are only
+One message is one turn. Reasoning and cache breakpoints are read for other formats; of a request they are only
 written back where they came in this format, as servers refuse fields that they do not know.
 """
 

@@ -76,7 +76,7 @@ class Parts:
         self._whole = True
 
     async def add(self, number: int, name: str, written: Written) -> bool:
-        """A request, as the provider takes it. Returns False if no batch there may have so many bytes. Raises
+        """Add a request in the form of the provider. Returns False if no batch there may have so many bytes. Raises
         ProviderFailure, OSError."""
         if self.asked not in ("", written.path):
             raise ProviderFailure(FailureKind.UNSUPPORTED, "its requests are for several paths", unsent=True)

@@ -1,4 +1,4 @@
-"""A line of a batch for a provider's own batch: written as the provider takes it, and its result read for the app.
+"""A line of a batch for a provider's own batch: written in the provider's form, and its result read for the app.
 
 Owns: what such a line reserves and costs. Must never: send anything.
 """
@@ -68,7 +68,7 @@ class Preparing:
         self.runtime.state.accounts.settle(reservation, 0, 0, sent=False)
 
     async def write(self, request_id: bytes, body: bytes) -> Written:
-        """As the provider takes it. Raises MeshError, ProviderFailure."""
+        """The line in the provider's form. Raises MeshError, ProviderFailure."""
         inference, model = self._begun(request_id, body)
         with self.runtime.connectors.lease(model.provider) as provider:
             writing = _Aside(provider)

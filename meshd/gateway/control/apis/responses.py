@@ -1,6 +1,6 @@
 """What apps ask about kept responses: to retrieve, delete or cancel one, and its input.
 
-Owns: the paths below those that responses are asked for at, but for the count of an input (`token_counts.py`).
+Owns: the paths below the one that creates responses, except the count of an input (`token_counts.py`).
 Must never: say of another app's response that it exists.
 """
 

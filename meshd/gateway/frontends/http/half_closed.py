@@ -1,10 +1,10 @@
 """Whether a client that has ended its side of a connection still has the other, and may read an answer.
 
-Owns: the questions to the kernel. Must never: take a client for present that the kernel does not show.
+Owns: the questions to the kernel. Must never: count a client as present if the kernel does not show it.
 
-The end of what a client sends looks the same when it waits for its answer and when it has gone. For programs of this
+A client that waits for its answer after its last byte looks the same as one that has exited. For programs of this
 machine the kernel knows: a UNIX socket hangs up when its other end is closed, and a TCP socket that no program has any
-more has no inode. Of another machine's client, it learns only by sending.
+more has no inode. For a client on another machine, it finds out only by sending.
 """
 
 from __future__ import annotations

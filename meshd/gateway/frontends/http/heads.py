@@ -41,7 +41,7 @@ def plain(value: str) -> str:
 
 
 def of_answer(headers: Mapping[str, str] | None) -> list[tuple[str, str]]:
-    """A provider's headers, without those that frame a body, and without its limits: the app's own are told by the same
+    """A provider's headers, without those that frame a body, and without its limits: the app's own limits have the same
     names. Its id of the request has another name than ours."""
     found: dict[str, tuple[str, str]] = {}
     for given, value in (headers or {}).items():

@@ -1,6 +1,6 @@
-"""What is shown to anyone who asks: that this is a mesh, how it is, and the files of the dashboard.
+"""What is shown to anyone who asks: that this is a mesh, its health, and the files of the dashboard.
 
-Must never: say anything of what runs here. The dashboard asks for that like any program.
+Must never: reveal what runs here. The dashboard asks for that like any program.
 """
 
 from __future__ import annotations

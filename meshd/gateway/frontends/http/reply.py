@@ -86,7 +86,7 @@ class HttpReply(CreditedReply):
         return self._sender.full
 
     def watch(self) -> None:
-        """From now on, an app that waits for a stream, or for more of it, hears something now and then."""
+        """From now on, an app that waits for a stream, or for more of it, gets a keep-alive when it is silent."""
         self._heard = self.sent
         self._timer = self._loop.call_later(SILENCE, self._break_silence)
 
@@ -197,8 +197,8 @@ class HttpReply(CreditedReply):
         self._sender.finished(self, data, keeps=self.keeps)
 
     def _break_off(self) -> None:
-        """A file has no place for an error: its last chunk does not come, so that the client knows that it lacks
-        something. Without chunks, only a reset says that."""
+        """A file has no place for an error: its last chunk is not sent, so that the client knows that the file is
+        incomplete. Without chunks, only a reset tells that."""
         self.keeps = False
         self._finish(b"")
         if not self.chunked:

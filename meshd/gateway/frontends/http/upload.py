@@ -1,4 +1,4 @@
-"""A request's body that is passed on while it comes.
+"""A request's body that is passed on while it arrives.
 
 Owns: the piece of it that waits to be read. Must never: hold more than that.
 """

@@ -67,7 +67,7 @@ class Delivery:
         return "".join(self._text[self._seam :])
 
     def begins(self, step: AttemptStep) -> None:
-        """This attempt has content. What the app gets first says whose it is."""
+        """This attempt has content. The app's first chunk names its model."""
         model, pool = step.model, step.pool.name
         if not self.begun:
             known = {"pool": pool, "model": model.id, "provider": model.provider, "attempts": step.number}

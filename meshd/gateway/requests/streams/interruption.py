@@ -21,7 +21,7 @@ def interrupted(broken: Broken, provider: str, pieces: int, attempts: list[dict[
 
 
 def within_a_stream(error: MeshError, pieces: int, attempts: list[dict[str, Any]]) -> MeshError:
-    """What the app is told if its request fails after a part of the answer."""
+    """The error for an app whose request fails after a part of the answer."""
     if isinstance(error, StreamInterrupted | RequestTimeoutError | RequestCancelledError):
         return error
     return _broken_off("A provider", f"no other model could continue it: {error.message}", pieces, attempts)
