@@ -6,7 +6,7 @@ Must never: be parsed by a program; errors carry their facts as fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -79,10 +79,15 @@ def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_N
     known = list({str(each).lower(): str(each) for each in names}.values())
     near = nearest(name, known, most)
     first = near if len(known) > most else []
-    listed = [short(each) for each in dict.fromkeys([*first, *known])][:most]
-    more = f" and {len(known) - most} more" if len(known) > most else ""
+    listed = [short(each) for each in dict.fromkeys([*first, *known])]
     ends = f"; did you mean {short(near[0])}?" if near else "."
-    return told(f"No {what} is called {short(repr(name))}{ends}", f"there are: {', '.join(listed) or 'none'}{more}")
+    return told(f"No {what} is called {short(repr(name))}{ends}", f"there are: {few(listed, most) or 'none'}")
+
+
+def few(names: Sequence[str], most: int = 6) -> str:
+    """A list within a sentence, which names the first."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def then(said: str, more: str) -> str:

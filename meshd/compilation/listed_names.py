@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from meshd.routing.table.specs import ModelSpec, Origin
+from modelmesh.wording import few
 
 _SHOWN = 3
 
@@ -36,7 +37,7 @@ class ListedNames:
     def notes(self, models: Iterable[ModelSpec], pools: Collection[str]) -> Iterator[str]:
         """What an operator should know. models: all that were taken."""
         for provider, ids in self._hidden.items():
-            yield f"provider {provider}: the name {_some(ids)} is taken; give its model another id in `models`"
+            yield f"provider {provider}: the name {few(ids, _SHOWN)} is taken; give its model another id in `models`"
         configured: set[str] = {*pools, *self._models}
         found: dict[str, list[str]] = {}
         for model in models:
@@ -46,14 +47,10 @@ class ListedNames:
                 configured.add(model.upstream)
         for provider, names in found.items():
             if same := [name for name in names if name in configured]:
-                yield f"the server {provider} lists {_some(same)} too: ask for {provider}.{same[0]} to get its own"
+                listed = few(same, _SHOWN)
+                yield f"the server {provider} lists {listed} too: ask for {provider}.{same[0]} to get its own"
 
     def _namespace(self, id: str) -> str:
         """The provider whose models have such ids: `a.b.c` is of `a.b` before `a`, and of a configured one first."""
         parts = [id[:at] for at, character in enumerate(id) if character == "." and id[:at] in self._names]
         return max(parts, key=lambda name: (name in self._providers, len(name)), default="")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

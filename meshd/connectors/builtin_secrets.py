@@ -5,26 +5,10 @@ Owns: this table. Must never: import a store.
 
 from __future__ import annotations
 
-from meshd.connectors.builtin_settings import settings_path
-from meshd.sdk.connector import SECRET_STORE, ConnectorSpec
+from meshd.connectors.builtin_settings import Specs
+from meshd.sdk.connector import SECRET_STORE
 
-_HERE = "meshd.connectors.secrets."
-_SETTINGS = "secret_settings"
-
-
-def _spec(
-    id: str,
-    factory: str,
-    description: str,
-    settings: str = "NoSettings",
-    aliases: tuple[str, ...] = (),
-    requires: tuple[str, ...] = (),
-    extra: str | None = None,
-) -> ConnectorSpec:
-    return ConnectorSpec(
-        id, SECRET_STORE, description, _HERE + factory, aliases, settings_path(_SETTINGS, settings), requires, extra
-    )
-
+_spec = Specs(SECRET_STORE, "meshd.connectors.secrets", "secret_settings")
 
 SECRET_STORES = (
     _spec(

@@ -5,26 +5,10 @@ Owns: this table. Must never: import a sink.
 
 from __future__ import annotations
 
-from meshd.connectors.builtin_settings import settings_path
-from meshd.sdk.connector import OBSERVABILITY, ConnectorSpec
+from meshd.connectors.builtin_settings import Specs
+from meshd.sdk.connector import OBSERVABILITY
 
-_HERE = "meshd.connectors.observability."
-_SETTINGS = "sink_settings"
-
-
-def _spec(
-    id: str,
-    factory: str,
-    description: str,
-    settings: str = "NoSettings",
-    aliases: tuple[str, ...] = (),
-    requires: tuple[str, ...] = (),
-    extra: str | None = None,
-) -> ConnectorSpec:
-    where = factory if factory.startswith("meshd.") else _HERE + factory
-    keys = settings_path(_SETTINGS, settings)
-    return ConnectorSpec(id, OBSERVABILITY, description, where, aliases, keys, requires, extra)
-
+_spec = Specs(OBSERVABILITY, "meshd.connectors.observability", "sink_settings")
 
 SINKS = (
     _spec("modelmesh.null.v1", "null:NullSink", "Nowhere"),

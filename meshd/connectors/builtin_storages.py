@@ -5,26 +5,10 @@ Owns: this table. Must never: import a storage.
 
 from __future__ import annotations
 
-from meshd.connectors.builtin_settings import settings_path
-from meshd.sdk.connector import STORAGE, ConnectorSpec
+from meshd.connectors.builtin_settings import Specs
+from meshd.sdk.connector import STORAGE
 
-_HERE = "meshd.connectors.storage."
-_SETTINGS = "storage_settings"
-
-
-def _spec(
-    id: str,
-    factory: str,
-    description: str,
-    settings: str = "NoSettings",
-    aliases: tuple[str, ...] = (),
-    requires: tuple[str, ...] = (),
-    extra: str | None = None,
-) -> ConnectorSpec:
-    return ConnectorSpec(
-        id, STORAGE, description, _HERE + factory, aliases, settings_path(_SETTINGS, settings), requires, extra
-    )
-
+_spec = Specs(STORAGE, "meshd.connectors.storage", "storage_settings")
 
 STORAGES = (
     _spec("modelmesh.sqlite.v1", "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),

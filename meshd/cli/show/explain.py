@@ -15,6 +15,7 @@ from meshd.cli.screen import output as out
 from meshd.cli.show import budget as budgets
 from meshd.operations.known import OPERATIONS, usual
 from meshd.sdk.calls.operation import OperationSpec
+from modelmesh.wording import few
 
 app = helping.Commands()
 
@@ -186,8 +187,7 @@ def _show_reservations(found: Mapping[str, Any], rows: list[Mapping[str, Any]]) 
     prompt = f"; the prompt has about {out.count(tokens)} tokens" if tokens else ""
     out.say(f"the most that the request can use is reserved{prompt}", out.HEAD)
     for why, models in list(alike.items())[:_MOST_REASONS]:
-        more = f" and {len(models) - _MOST_REASONS} more" if len(models) > _MOST_REASONS else ""
-        out.say(f"  {', '.join(models[:_MOST_REASONS])}{more}\n    {why}")
+        out.say(f"  {few(models, _MOST_REASONS)}\n    {why}")
     out.say()
 
 

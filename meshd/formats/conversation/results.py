@@ -1,12 +1,12 @@
-"""Results of tools for chats, where a result is text.
+"""Results of tools, where formats differ: one message for all parallel calls or one each; text or anything.
 
-Owns: where images and files of a result are said instead: by the user, after the results of all parallel calls, as no
-other message may come between these.
+Owns: where images and files of a result are said where a result is text: by the user, after the results of all parallel
+calls, as no other message may come between these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -14,6 +14,22 @@ from meshd.formats.conversation.parts import File, Image, Part, Text, ToolResult
 from meshd.formats.conversation.request import Role, Turn
 
 _KINDS: dict[type, str] = {Image: "image", File: "file"}
+
+
+def rounds(turns: Sequence[Turn]) -> Iterator[Sequence[Turn]]:
+    """Each turn alone, but results of parallel calls, which some formats have a message each for, together."""
+    at = 0
+    while at < len(turns):
+        end = at + 1
+        while turns[at].role is Role.TOOL and end < len(turns) and turns[end].role is Role.TOOL:
+            end += 1
+        yield turns[at:end]
+        at = end
+
+
+def results_first(parts: Sequence[Part]) -> list[Part]:
+    results = [part for part in parts if isinstance(part, ToolResult)]
+    return [*results, *(part for part in parts if not isinstance(part, ToolResult))]
 
 
 def with_results_as_text(turns: Sequence[Turn], format: str) -> list[Turn]:

@@ -17,7 +17,7 @@ from meshd.gateway.frontends.admission import STRANGERS_MESSAGE, Rights
 from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, forbidden, may_ask
 from meshd.routing.table.specs import AppSpec, RoutingTable, Target
 from modelmesh.errors import AccessDeniedError
-from modelmesh.wording import short, told
+from modelmesh.wording import few, short, told
 
 REMEMBERED = 4096
 """How many callers are remembered, and how many labels with the time at which they were last seen."""
@@ -100,11 +100,10 @@ class AppMatcher:
         else:
             what = f"pool {target.pool.name}"
             allowed = [pool.name for pool in allowed_pools(spec, table)]
-        few = ", ".join(allowed[:_NAMED]) + (f" and {len(allowed) - _NAMED} more" if len(allowed) > _NAMED else "")
         raise AccessDeniedError(
             told(
                 f"{short(identity.label)} may not use {short(what)}; ask for what it may use, or change `apps`.",
-                f"allowed by apps.{spec.name}: {few or 'nothing'}",
+                f"allowed by apps.{spec.name}: {few(allowed, _NAMED) or 'nothing'}",
             ),
             app=identity.label,
             allowed=allowed,

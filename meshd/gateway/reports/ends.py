@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
 from meshd.routing.table.specs import RoutingTable
+from modelmesh.wording import few
 
 SOON = 90
 """Days before its end from which on a model is noted in the status."""
-_MOST_NAMED = 6  # models of one day
 
 Today = Callable[[], date]
 
@@ -43,8 +43,7 @@ def _remark(provider: str, days: Mapping[str, str], now: Today) -> str:
     first, last = min(days.values()), max(days.values())
     if first != last:
         return f"{provider} stops serving {len(days)} models between {first} and {last}; `meshctl models` has the days"
-    more = f" and {len(days) - _MOST_NAMED} more" if len(days) > _MOST_NAMED else ""
-    return f"{provider} {ends_on(first, _left(first, now))}: {', '.join(list(days)[:_MOST_NAMED])}{more}"
+    return f"{provider} {ends_on(first, _left(first, now))}: {few(list(days))}"
 
 
 def _left(day: str, now: Today) -> int:

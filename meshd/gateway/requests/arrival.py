@@ -30,7 +30,7 @@ from meshd.routing.table.access import allowed_aliases, allowed_models, allowed_
 from meshd.routing.table.specs import AppSpec, RoutingTable, UnknownModel
 from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
-from modelmesh.wording import MOST_NAMES, short, told
+from modelmesh.wording import MOST_NAMES, few, short, told
 
 LONG = 128 * 1024
 """Bytes of a body that is read in another thread."""
@@ -113,12 +113,11 @@ def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> N
     else:
         near = f"did you mean {' or '.join(map(short, nearest[:1]))}?" if nearest else ""
         names = [pool.name for pool in allowed_pools(app, table)]
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         text = told(
             f"No pool, capability or model is called {short(repr(unknown.name))}; "
             f"{near or 'see `meshctl pools` and `meshctl models`.'}",
             f"nearest: {', '.join(nearest)}" if len(nearest) > 1 else "",
-            f"pools are: {', '.join(map(short, names[:MOST_NAMES]))}{more}" if names else "",
+            f"pools are: {few([*map(short, names)], MOST_NAMES)}" if names else "",
         )
     return NotFoundError(text, code="model_not_found", param="model", nearest=nearest)
 

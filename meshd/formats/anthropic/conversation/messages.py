@@ -24,6 +24,7 @@ from meshd.formats.conversation.call_ids import with_ids
 from meshd.formats.conversation.parts import Part, Refusal, Text, ToolResult
 from meshd.formats.conversation.reading import Fields, as_it_came
 from meshd.formats.conversation.request import Role, Turn
+from meshd.formats.conversation.results import results_first, rounds
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)
@@ -88,21 +89,15 @@ def _system(turns: Sequence[Turn]) -> dict[str, Any]:
 def _messages(turns: Sequence[Turn]) -> list[Any]:
     """Results of parallel calls, which other formats have a message each for, belong into one."""
     messages: list[Any] = []
-    at = 0
-    while at < len(turns):
-        turn, end = turns[at], at + 1
-        while turn.role is Role.TOOL and end < len(turns) and turns[end].role is Role.TOOL:
-            end += 1
-        if end - at > 1:
-            parts = [part for each in turns[at:end] for part in each.parts]
-            messages.append({"role": "user", "content": written_blocks(_results_first(parts))})
+    for turn, *others in rounds(turns):
+        if others:
+            parts = [part for each in (turn, *others) for part in each.parts]
+            messages.append({"role": "user", "content": written_blocks(results_first(parts))})
         else:
-            last = end == len(turns)
-            content = written_content(_without_end(turn) if last else turn.parts)
+            content = written_content(_without_end(turn) if turn is turns[-1] else turn.parts)
             made = {"role": _role(turn), "content": content}
             if content or _is_ours(turn):
                 messages.append(as_it_came(turn, made, FORMAT, read_turn))
-        at = end
     return messages
 
 
@@ -114,11 +109,6 @@ def _role(turn: Turn) -> str:
     if turn.role in _INSTRUCTS:
         return "system"
     return "assistant" if turn.role is Role.ASSISTANT else "user"
-
-
-def _results_first(parts: Sequence[Part]) -> list[Part]:
-    results = [part for part in parts if isinstance(part, ToolResult)]
-    return [*results, *(part for part in parts if not isinstance(part, ToolResult))]
 
 
 def _without_end(turn: Turn) -> tuple[Part, ...]:

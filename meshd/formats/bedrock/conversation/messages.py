@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from meshd.formats.bedrock.conversation.content import ContentWriter
 from meshd.formats.bedrock.conversation.refused import refused
 from meshd.formats.conversation.call_ids import with_ids
-from meshd.formats.conversation.parts import File, Image, Part, Reasoning, Refusal, Text, ToolResult
+from meshd.formats.conversation.parts import File, Image, Part, Reasoning, Refusal, Text
 from meshd.formats.conversation.request import Role, Turn
+from meshd.formats.conversation.results import results_first
 
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)
 _NOT_OF_AN_ID = re.compile(r"[^A-Za-z0-9_.:-]")
@@ -53,12 +54,7 @@ def _joined(turns: Sequence[Turn]) -> list[tuple[str, list[Part]]]:
             joined.append((role, parts))
     if joined and joined[-1][0] == "assistant":
         joined[-1] = ("assistant", _without_end(joined[-1][1]))
-    return [(role, _results_first(parts)) for role, parts in joined]
-
-
-def _results_first(parts: list[Part]) -> list[Part]:
-    results = [part for part in parts if isinstance(part, ToolResult)]
-    return [*results, *(part for part in parts if not isinstance(part, ToolResult))] if results else parts
+    return [(role, results_first(parts)) for role, parts in joined]
 
 
 def _without_end(parts: list[Part]) -> list[Part]:

@@ -18,6 +18,7 @@ from meshd.formats.openai.body.needs import (
     ELSEWHERE,
     UNREADABLE,
     Carried,
+    Members,
     has_any,
     read_top_level,
 )
@@ -38,7 +39,7 @@ class _Parameters(msgspec.Struct):
     stream: bool | None = None
 
 
-_MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
+_members = Members(_Parameters)
 _parameters = msgspec.json.Decoder(_Parameters)
 
 
@@ -66,8 +67,7 @@ def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Ask
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
-    given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
-    return _parameters.decode(b"{%s}" % b",".join(given))
+    return _parameters.decode(_members.alone(fields) or b"{}")
 
 
 def _needs(

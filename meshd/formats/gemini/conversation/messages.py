@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from meshd.formats.conversation.parts import Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from meshd.formats.conversation.reading import Fields, as_it_came
 from meshd.formats.conversation.request import Role, Turn
+from meshd.formats.conversation.results import results_first, rounds
 from meshd.formats.gemini.body.reasoning import UNSIGNED
 from meshd.formats.gemini.conversation.content import (
     FORMAT,
@@ -130,26 +131,16 @@ def _named(turns: Sequence[Turn]) -> list[Turn]:
 def _contents(turns: Sequence[Turn], model: str) -> list[Any]:
     """Results of parallel calls, which other formats have a message each for, belong into one content."""
     contents: list[Any] = []
-    at = 0
-    while at < len(turns):
-        turn, end = turns[at], at + 1
-        while turn.role is Role.TOOL and end < len(turns) and turns[end].role is Role.TOOL:
-            end += 1
-        if end - at > 1:
-            parts = [part for each in turns[at:end] for part in each.parts]
-            contents.append({"role": "user", "parts": written_parts(_results_first(parts))})
+    for turn, *others in rounds(turns):
+        if others:
+            parts = [part for each in (turn, *others) for part in each.parts]
+            contents.append({"role": "user", "parts": written_parts(results_first(parts))})
         else:
             said = _said(turn, model) if turn.role is Role.ASSISTANT else written_parts(turn.parts)
             made = {"role": "model" if turn.role is Role.ASSISTANT else "user", "parts": said}
             if said or _is_ours(turn):
                 contents.append(as_it_came(turn, made, FORMAT, read_turn))
-        at = end
     return contents
-
-
-def _results_first(parts: Sequence[Part]) -> list[Part]:
-    results = [part for part in parts if isinstance(part, ToolResult)]
-    return [*results, *(part for part in parts if not isinstance(part, ToolResult))]
 
 
 def _said(turn: Turn, model: str) -> list[Any]:

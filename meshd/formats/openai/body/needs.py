@@ -42,7 +42,6 @@ _ABSENT: Final = msgspec.Raw(b"null")
 _NO_TEXT: Final = msgspec.Raw(b"")
 _BEGINNINGS: Final = (b'"', b"[", b"{")  # of a text
 
-_MEMBERS: Final = {name: f'"{name}":'.encode() for name in Parameters.__struct_fields__}
 _NONE: Final = Parameters()
 _STREAMED: Final = ("events", "binary")
 _parameters = msgspec.json.Decoder(Parameters)
@@ -112,18 +111,27 @@ def _check_counts(fields: Mapping[str, msgspec.Raw], lists: Iterable[str]) -> No
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> Parameters:
-    given = _given(fields)
+    given = _members.alone(fields)
     return _parameters.decode(given) if given else _NONE
 
 
 def _read_parameters_of_files(fields: Mapping[str, msgspec.Raw]) -> Parameters:
-    return _of_files.decode(_given(fields) or b"{}")
+    return _of_files.decode(_members.alone(fields) or b"{}")
 
 
-def _given(fields: Mapping[str, msgspec.Raw]) -> bytes:
-    """A body of the parameters alone, as errors then name them; empty if there are none."""
-    given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
-    return b"{%s}" % b",".join(given) if given else b""
+class Members:
+    """The fields that routing reads, of one kind of body."""
+
+    def __init__(self, read: type[msgspec.Struct]) -> None:
+        self._names = {name: f'"{name}":'.encode() for name in read.__struct_fields__}
+
+    def alone(self, fields: Mapping[str, msgspec.Raw]) -> bytes:
+        """A body of these alone, as errors then name them; empty if there are none."""
+        given = [self._names[name] + bytes(fields[name]) for name in fields if name in self._names]
+        return b"{%s}" % b",".join(given) if given else b""
+
+
+_members = Members(Parameters)
 
 
 def as_sent(body: bytes) -> dict[str, msgspec.Raw]:

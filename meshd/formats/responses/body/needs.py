@@ -14,6 +14,7 @@ from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_
 from meshd.formats.openai.body.lengths import check_length
 from meshd.formats.openai.body.needs import (
     UNREADABLE,
+    Members,
     carried,
     has_any,
     read_top_level,
@@ -54,7 +55,7 @@ class _Item(msgspec.Struct):
 
 
 _NONE = _Parameters()
-_MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
+_members = Members(_Parameters)
 _parameters = msgspec.json.Decoder(_Parameters)
 _items = msgspec.json.Decoder(list[_Item])
 _LISTS = ("input", "tools", "include")
@@ -68,8 +69,8 @@ def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Ask
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
-    given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
-    return _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
+    given = _members.alone(fields)
+    return _parameters.decode(given) if given else _NONE
 
 
 def _contents(given: msgspec.Raw) -> list[bytes]:
