@@ -12,7 +12,7 @@ from typing import Final
 
 from meshd.gateway.frontends.exchange import Deadline, Reply
 from meshd.host.awake import Timeout
-from meshd.host.extensible import mypyc_attr
+from meshd.host.build import mypyc_attr
 
 MOST_CREDIT: Final = 1024
 """Chunks that an app may have outstanding, even if it grants more."""

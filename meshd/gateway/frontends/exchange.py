@@ -20,7 +20,7 @@ from meshd.core.tracing import Trace
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.workplaces import NOWHERE, Workplace
 from meshd.host import clock
-from meshd.host.extensible import mypyc_attr
+from meshd.host.build import mypyc_attr
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.credential import taken_from
 from meshd.sdk.calls.form import Form
