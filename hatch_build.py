@@ -123,8 +123,8 @@ def not_compilable(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "a class with keywords or of msgspec"
             case ast.AsyncFunctionDef() if any(isinstance(each, ast.Yield) for each in ast.walk(node)):
                 yield node.lineno, "an async generator"
-            case ast.ClassDef() if _is_exception(node) and any(isinstance(each, ast.Assign) for each in node.body):
-                yield node.lineno, "an exception with a default that is not a ClassVar: its subclasses have none"
+            case ast.ClassDef() if _is_exception(node) and any(_is_default(each) for each in node.body):
+                yield node.lineno, "an exception with a default that is not a ClassVar: no object has it"
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")))) if _has_stars(node):
                 yield node.lineno, "a method of super() with * or **, which it gets as one argument"
             case ast.BinOp() if _is_keys(node.right):
@@ -144,6 +144,12 @@ def _is_keys(node: ast.expr) -> bool:
 
 def _is_exception(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
+
+
+def _is_default(node: ast.stmt) -> bool:
+    if isinstance(node, ast.AnnAssign):
+        return node.value is not None and not ast.unparse(node.annotation).startswith("ClassVar")
+    return isinstance(node, ast.Assign)
 
 
 def _compile(files: list[str]) -> None:

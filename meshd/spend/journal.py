@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from meshd.host.build import mypyc_attr
 from meshd.spend.records import BEGIN, SETTLE, Begin, Settle
 
 MAGIC: Final = b"MESHJNL1"
@@ -32,6 +33,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Begin | Settle).decode
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class JournalWriter:
     """Appends records to an open segment. One per router life; used from its thread alone.
 

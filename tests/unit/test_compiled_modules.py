@@ -31,6 +31,7 @@ def test_what_is_listed_can_be_compiled(file: str) -> None:
         "class Record(Base, frozen=True): ...",
         "class Record(msgspec.Struct): ...",
         "class Broken(ValueError):\n    told = 'sent nothing'",
+        "class Broken(ValueError):\n    status: int = 500",
         "async def events():\n    yield 1",
         "class Reader(Base):\n    def __init__(self, **told):\n        super().__init__(**told)",
         "mine = frozenset(names) - apps.keys()",
@@ -42,7 +43,8 @@ def test_what_cannot_is_found(source: str) -> None:
 
 
 def test_what_extends_a_compiled_class_is_compiled_too() -> None:
-    """Or the class allows it: Python refuses to make an object of another one."""
+    """Or the class allows it: Python refuses to make an object of another one, and compiled code takes an exception of
+    another one for an error of types."""
     listed = {file.removesuffix(".py").replace("/", "."): file for file in hatch_build.listed()}
     closed = {(module, each.name) for module, file in listed.items() for each in _classes(file) if not _is_open(each)}
     problems = []
@@ -66,9 +68,9 @@ def _classes(file: str) -> list[ast.ClassDef]:
 
 
 def _is_open(made: ast.ClassDef) -> bool:
-    """Whether an interpreted class may extend it. Exceptions, protocols, enumerations and tuples stay what they are."""
+    """Whether an interpreted class may extend it. Protocols, enumerations and tuples stay what they are."""
     bases = [ast.unparse(each) for each in made.bases]
-    stays = any(base in ("Protocol", "NamedTuple") or base.endswith(("Error", "Exception", "Enum")) for base in bases)
+    stays = any(base in ("Protocol", "NamedTuple") or base.endswith("Enum") for base in bases)
     return stays or any("allow_interpreted_subclasses" in ast.unparse(each) for each in made.decorator_list)
 
 

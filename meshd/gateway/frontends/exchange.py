@@ -28,15 +28,19 @@ from meshd.sdk.calls.passing import RawBody
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 _TEXT: Final = 80  # bytes of a text besides its characters
+GONE: Final = "the app disconnected"
 OWN_PREFIX: Final = "/mesh/"
 """Of the mesh's own operations."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ClientGone(Exception):
     """The app has disconnected; nothing more can be sent to it. status, why: for its request's outcome."""
 
-    status: int = 499
-    why: str = "the app disconnected"
+    def __init__(self, message: str = "", status: int = 499, why: str = GONE) -> None:
+        super().__init__(message)
+        self.status = status
+        self.why = why
 
 
 def not_read() -> RequestTimeoutError:

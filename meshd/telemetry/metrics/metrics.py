@@ -150,7 +150,8 @@ def _family(instrument: Instrument, counted: list[tuple[Mapping[str, str], Any]]
             else:
                 group = tuple([labels[name] for name in fixed])
                 _add(sums, (*group, value) if value else group, found, instrument)
-    rows = tuple((group, value) for group, found in sums.items() if (value := _value(found, instrument)) is not None)
+    measured = [(group, _value(found, instrument)) for group, found in sums.items()]
+    rows = tuple([(group, each) for group, each in measured if each is not None])
     return Family(
         instrument.name, instrument.kind, instrument.unit, instrument.help, instrument.labels, rows, instrument.bounds
     )

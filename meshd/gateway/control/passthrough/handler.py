@@ -16,7 +16,7 @@ from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.control.passthrough.asked import PREFIX, Asked, asked, headers_to_send
 from meshd.gateway.control.passthrough.used import PassedUsage
-from meshd.gateway.frontends.exchange import ClientGone, Request
+from meshd.gateway.frontends.exchange import GONE, ClientGone, Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.host import clock
 from meshd.routing.decision.stages.credential import no_key
@@ -92,7 +92,7 @@ class Passthrough(Group):
             passing.status, passing.error = error.status_code, passing.error or error.message
             raise
         except (asyncio.CancelledError, ClientGone):
-            passing.status, passing.error = 499, ClientGone.why
+            passing.status, passing.error = 499, GONE
             raise
         finally:
             self._account(identity, what, passing, place)

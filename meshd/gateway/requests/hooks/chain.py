@@ -19,7 +19,7 @@ import msgspec
 
 from meshd.core.events.records import Outcome
 from meshd.core.text.exceptions import one_line
-from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
+from meshd.gateway.frontends.exchange import GONE, ClientGone, Reply, Request
 from meshd.gateway.frontends.workplaces import Workplace
 from meshd.gateway.requests.hooks.answers import (
     are_events,
@@ -61,9 +61,7 @@ class Refused(ClientGone):
     """The app has its error, and nothing more goes to it."""
 
     def __init__(self, error: MeshError) -> None:
-        super().__init__(error.message)
-        self.status = error.status_code
-        self.why = error.message
+        super().__init__(error.message, error.status_code, error.message)
         self.error = error
 
 
@@ -206,7 +204,7 @@ class HookedRequest(Reply):
     def _given_up(self) -> tuple[int, str]:
         """The status and error of a request that is cancelled."""
         cut_off = self._request.cut_off
-        return (499, ClientGone.why) if cut_off is None else (cut_off.status_code, cut_off.message)
+        return (499, GONE) if cut_off is None else (cut_off.status_code, cut_off.message)
 
     def _refuse(self, error: MeshError) -> None:
         self._instead = error.status_code, error.message
@@ -260,7 +258,7 @@ class HookedRequest(Reply):
             except Refused:
                 pass  # which its outcome says
             except (ClientGone, TimeoutError, asyncio.CancelledError):
-                self._instead = 499, ClientGone.why
+                self._instead = 499, GONE
                 inference.served(served)
                 raise
             else:

@@ -10,13 +10,13 @@ from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.provider import Usage
+from meshd.sdk.provider import RateLimits, Usage
 from tests.support.routing.account_builders import DOLLAR, budget
 from tests.support.routing.routing_builders import NOW, SERVER, Mesh, mesh, tried
 
 
 @dataclass
-class Contended(LocalCounters):
+class Contended:
     """As if other processes had just taken the room at these models."""
 
     made: Mesh
@@ -24,11 +24,16 @@ class Contended(LocalCounters):
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        super().__init__(self.made.state)
+        self.local = LocalCounters(self.made.state)
 
     def take(self, question: Question, model: ModelSpec) -> Taken | None:
         self.asked.append(model.id)
-        return None if model.id in self.full else super().take(question, model)
+        return None if model.id in self.full else self.local.take(question, model)
+
+    def settle(
+        self, taken: Taken, now: float, tokens: int, cost: int, limits: RateLimits | None, *, sent: bool, left: bool
+    ) -> None:
+        self.local.settle(taken, now, tokens, cost, limits, sent=sent, left=left)
 
 
 def plan(made: Mesh, counters: Counters) -> RequestPlan:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
+from meshd.core.caller import Peer
 from meshd.routing.table.access import AppMatch, allowed_models, allowed_pools, may_ask, may_use_model, may_use_pool
 from meshd.routing.table.specs import AppSpec, PoolSpec
 from tests.support.routing.routing_builders import CHAT, table
@@ -13,17 +14,12 @@ from tests.support.routing.routing_builders import CHAT, table
 DAEMON = 900
 
 
-@dataclass(frozen=True)
-class Process:
-    uid: int = 1000
-    gid: int = 100
-    groups: frozenset[int] = frozenset({27, 44})
-    exe: str = "/usr/bin/mail"
-    unit: str = "mail@7.service"
-    system_unit: str = "mail@7.service"
+def process(system_unit: str = "mail@7.service") -> Peer:
+    mail = {"exe": "/usr/bin/mail", "unit": "mail@7.service", "system_unit": system_unit}
+    return Peer(1000, 100, groups=frozenset({27, 44}), **mail)
 
 
-OWN_SERVICE = replace(Process(), system_unit="user@1000.service")
+OWN_SERVICE = process(system_unit="user@1000.service")
 
 
 @pytest.mark.parametrize(
@@ -49,13 +45,13 @@ def test_everything_given_has_to_hold(fits, besides):
             "a", **{key: frozenset(value) if isinstance(value, set) else value for key, value in keys.items()}
         )
 
-    assert given(**fits).holds(Process(), DAEMON)
+    assert given(**fits).holds(process(), DAEMON)
     if besides:
-        assert not given(**fits | besides).holds(Process(), DAEMON)
+        assert not given(**fits | besides).holds(process(), DAEMON)
 
 
 def test_a_match_of_two_users_matches_no_process():
-    assert not AppMatch("a", uids=frozenset({1000, 1001})).holds(Process(), DAEMON)
+    assert not AppMatch("a", uids=frozenset({1000, 1001})).holds(process(), DAEMON)
 
 
 def test_a_users_own_service_has_only_the_name_that_he_gave_it():

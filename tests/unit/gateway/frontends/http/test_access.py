@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pytest
 
-from meshd.core.caller import Token
+from meshd.core.caller import Peer, Token
 from meshd.gateway.frontends.http.access import Access
 from modelmesh import AuthenticationError
 
 TOKEN = "mesh-ab/c+d"
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
 ACCESS = Access(tokens={DIGEST: "editor"}, bearer=True)
-STRANGER: Any = None
+STRANGER = Peer()
 
 
 @pytest.mark.parametrize(

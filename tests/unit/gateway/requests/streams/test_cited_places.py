@@ -21,6 +21,7 @@ from meshd.formats.responses.format import RESPONSES
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
+from tests.support.gateway.kept_chunks import KeptChunks
 
 TEXT = "Der Wärter zündet das Licht an — jeden Abend, bei Regen und bei Schnee, seit er hier wohnt. Ende."
 ASKED = {
@@ -65,12 +66,8 @@ class App:
 
     def __init__(self, app: Format) -> None:
         self._app = app
-        self.chunks: list[bytes] = []
-        reply: Any = self
-        self.delivery = Delivery(reply, CHAT, RequestNeeds(CHAT, stream=True), app.app)
-
-    async def chunk(self, data: bytes) -> None:
-        self.chunks.append(data)
+        self._reply = KeptChunks()
+        self.delivery = Delivery(self._reply, CHAT, RequestNeeds(CHAT, stream=True), app.app)
 
     async def attempt(self, *chunks: dict[str, Any], broken: bool = False) -> None:
         provider = cast(Provider, Saying(chunks, broken))
@@ -88,7 +85,7 @@ class App:
     def cited(self) -> dict[str, str]:
         """The words that each page is cited for."""
         reader = self._app.translator().event_reader()
-        events = [event for data in self.chunks for event in reader.read(data)]
+        events = [event for data in self._reply.chunks for event in reader.read(data)]
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
         assert text == TEXT
         found = [event.citation for event in events if isinstance(event, Cited)]

@@ -17,23 +17,22 @@ from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk.provider import StreamEvent, Usage
+from tests.support.gateway.kept_chunks import KeptChunks
 
 CONTINUE = StreamPolicy()
 STORY = "Once upon a time there was a daemon that lived in a socket, and nobody who asked it went away unanswered."
 
 
-class Sink:
+class Sink(KeptChunks):
     """The app's end of an exchange."""
 
-    def __init__(self) -> None:
-        self.chunks: list[dict[str, Any]] = []
-
-    async def chunk(self, data: bytes) -> None:
-        self.chunks.append(json.loads(data))
+    @property
+    def read(self) -> list[dict[str, Any]]:
+        return [json.loads(each) for each in self.chunks]
 
     @property
     def text(self) -> str:
-        return "".join(choice["delta"].get("content") or "" for chunk in self.chunks for choice in chunk["choices"])
+        return "".join(choice["delta"].get("content") or "" for chunk in self.read for choice in chunk["choices"])
 
 
 def event(text: str, id: str = "first", finish: str | None = None, **delta: Any) -> StreamEvent:
@@ -56,8 +55,7 @@ def usage_event(id: str, prompt: int, output: int) -> StreamEvent:
 
 def delivery(**needs: Any) -> tuple[Delivery, Sink]:
     sink = Sink()
-    exchange: Any = sink
-    return Delivery(exchange, CHAT, RequestNeeds(CHAT, stream=True, **needs)), sink
+    return Delivery(sink, CHAT, RequestNeeds(CHAT, stream=True, **needs)), sink
 
 
 def tell(made: Delivery, *events: StreamEvent) -> None:
@@ -127,11 +125,9 @@ def test_the_stream_keeps_its_identity_and_ends_once() -> None:
     tell(made, event("", role="assistant"), event("Hello, "))
     made.go_on()
     tell(made, event("", "second", role="assistant"), event("world", "second"), event("", "second", "stop"))
-    assert {(chunk["id"], chunk["created"], chunk["model"]) for chunk in sink.chunks} == {
-        ("first", 1, "model-of-first")
-    }
-    assert [chunk["choices"][0]["finish_reason"] for chunk in sink.chunks].count("stop") == 1
-    assert sum("role" in chunk["choices"][0]["delta"] for chunk in sink.chunks) == 1
+    assert {(chunk["id"], chunk["created"], chunk["model"]) for chunk in sink.read} == {("first", 1, "model-of-first")}
+    assert [chunk["choices"][0]["finish_reason"] for chunk in sink.read].count("stop") == 1
+    assert sum("role" in chunk["choices"][0]["delta"] for chunk in sink.read) == 1
     assert (made.continued, made.pieces) == (1, 2)
 
 
@@ -149,8 +145,8 @@ def test_the_app_gets_one_usage_report() -> None:
     made.add_usage(Usage(10, 2, 4))
     made.go_on()
     tell(made, event("world", "second", "stop"), usage_event("second", 14, 1))
-    assert sink.chunks[-1]["usage"]["prompt_tokens"] == 10
-    assert sink.chunks[-1]["usage"]["completion_tokens"] == 3
+    assert sink.read[-1]["usage"]["prompt_tokens"] == 10
+    assert sink.read[-1]["usage"]["completion_tokens"] == 3
     assert made.total(Usage(14, 1)) == Usage(10, 3, 4)
 
 
@@ -159,7 +155,7 @@ def test_thinking_again_is_not_shown_again() -> None:
     tell(made, event("Hello, "))
     made.go_on()
     tell(made, event("", "second", reasoning_content="hm"), event("world", "second", "stop"))
-    assert all("reasoning_content" not in chunk["choices"][0]["delta"] for chunk in sink.chunks)
+    assert all("reasoning_content" not in chunk["choices"][0]["delta"] for chunk in sink.read)
     assert sink.text == "Hello, world"
 
 
@@ -175,8 +171,7 @@ def test_a_stream_that_breaks_again_is_taken_up_again() -> None:
 
 def test_completions_have_text_in_place_of_a_delta() -> None:
     sink = Sink()
-    exchange: Any = sink
-    made = Delivery(exchange, COMPLETION, RequestNeeds(COMPLETION, stream=True))
+    made = Delivery(sink, COMPLETION, RequestNeeds(COMPLETION, stream=True))
 
     def said(text: str, id: str) -> StreamEvent:
         data = {"id": id, "choices": [{"index": 0, "text": text, "finish_reason": None}]}
@@ -187,7 +182,7 @@ def test_completions_have_text_in_place_of_a_delta() -> None:
     tell(made, said("two three four", "second"), said(" and ", "second"), said("", "second"))
     made.go_on()
     tell(made, said("four", "third"))  # held until the end: it might have been a repetition
-    assert "".join(chunk["choices"][0]["text"] for chunk in sink.chunks) == "one two three four and four"
+    assert "".join(chunk["choices"][0]["text"] for chunk in sink.read) == "one two three four and four"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +216,7 @@ def test_a_stream_with_only_reasoning_can_be_continued() -> None:
     made.go_on()
     tell(made, event("", "second", reasoning_content="hm"), event("Hello", "second"), event("", "second", "stop"))
     assert sink.text == "Hello"
-    assert {chunk["id"] for chunk in sink.chunks} == {"first"}
+    assert {chunk["id"] for chunk in sink.read} == {"first"}
 
 
 def test_a_continuing_model_may_call_a_tool_after_which_no_other_can_continue() -> None:
@@ -232,7 +227,7 @@ def test_a_continuing_model_may_call_a_tool_after_which_no_other_can_continue() 
     tell(made, event("Let me look", "second"), event("", "second", tool_calls=call))
     assert "more than text" in made.cannot_continue(CONTINUE)
     tell(made, event("", "second", "tool_calls"))
-    assert [chunk["choices"][0]["delta"].get("tool_calls") for chunk in sink.chunks] == [None, call, None]
+    assert [chunk["choices"][0]["delta"].get("tool_calls") for chunk in sink.read] == [None, call, None]
     assert sink.text == "Let me look that up. ", "what it repeated of the text was not heard again"
 
 
@@ -242,7 +237,7 @@ def test_the_stream_is_called_by_the_chunk_with_an_id() -> None:
     tell(made, preface, event("Hello, "))
     made.go_on()
     tell(made, preface, event("world", "second"), event("", "second", "stop"))
-    assert [chunk["id"] for chunk in sink.chunks] == ["", "first", "first", "first"]
+    assert [chunk["id"] for chunk in sink.read] == ["", "first", "first", "first"]
 
 
 @pytest.mark.parametrize("repeated", [4, 20, len(STORY) - 1])
@@ -252,7 +247,7 @@ def test_a_repetition_that_an_output_limit_ended_is_not_text(repeated: int) -> N
     made.go_on()
     tell(made, event(STORY[:repeated], "second"), event("", "second", "length"))
     assert sink.text == STORY
-    assert sink.chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert sink.read[-1]["choices"][0]["finish_reason"] == "length"
 
 
 def test_what_an_attempt_added_is_known_apart() -> None:
