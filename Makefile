@@ -59,6 +59,7 @@ $(COMPILED)/.built: $(VENV)/.installed-dev $(shell find meshd client tests -name
 	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	@$(PY) hatch_build.py $(COMPILED) >.cache/compiled.log 2>&1 || { tail -40 .cache/compiled.log; exit 1; }
 	@mkdir -p .cache/models .cache/upstreams $(COMPILED)/.cache
+	@cp -r .ci $(COMPILED)  # a test reads it
 	@ln -s $(abspath .cache/models) $(abspath .cache/upstreams) $(COMPILED)/.cache
 	@touch $@
 

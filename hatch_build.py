@@ -129,8 +129,31 @@ def not_compilable(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "a method of super() with * or **, which it gets as one argument"
             case ast.BinOp() if _is_keys(node.right):
                 yield node.lineno, "a frozenset and a dict's keys, which make a set: mypyc expects a frozenset"
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield from _one_type_each(node)
             case ast.Delete() if any(isinstance(target, ast.Attribute) for target in node.targets):
                 yield node.lineno, "an attribute is deleted"
+
+
+def _one_type_each(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[int, str]]:
+    """What mypy lets a name be in two places of a function; mypyc gives it the first one's type."""
+    inside = list(ast.walk(function))
+    loops = {
+        each.id
+        for node in inside
+        if isinstance(node, ast.For)
+        for each in ast.walk(node.target)
+        if isinstance(each, ast.Name)
+    }
+    caught: dict[str, str] = {}
+    for node in inside:
+        match node:
+            case ast.NamedExpr(target=ast.Name(name)) if name in loops:
+                yield node.lineno, f"{name} is also a loop's variable"
+            case ast.ExceptHandler(type=ast.expr(), name=str(name)):
+                kind = ast.unparse(node.type)
+                if caught.setdefault(name, kind) != kind:
+                    yield node.lineno, f"{name} is another exception before"
 
 
 def _has_stars(node: ast.Call) -> bool:

@@ -35,6 +35,8 @@ def test_what_is_listed_can_be_compiled(file: str) -> None:
         "async def events():\n    yield 1",
         "class Reader(Base):\n    def __init__(self, **told):\n        super().__init__(**told)",
         "mine = frozenset(names) - apps.keys()",
+        "def first(rows):\n    for each in rows: ...\n    return [each for row in rows if (each := row.text)]",
+        "def read():\n    try: ...\n    except KeyError as error: ...\n    except OSError as error: raise",
         "class Timer:\n    def end(self):\n        del self.task",
     ],
 )

@@ -44,7 +44,8 @@ def status(
         _in_full(found)
         return
     lines = [*_wrong(found, _WRONG), *_fields(found)]
-    out.print_lines([_title(found), *lines, *_tables(found, _height() - len(lines) - 1)])
+    title = _title(found)
+    out.print_lines([*title, *lines, *_tables(found, _height() - len(lines) - len(title))])
 
 
 def _height() -> int:
@@ -53,22 +54,26 @@ def _height() -> int:
 
 
 def _in_full(found: Mapping[str, Any]) -> None:
-    out.print_lines([_title(found), *_wrong(found, None), *_fields(found)])
+    out.print_lines([*_title(found), *_wrong(found, None), *_fields(found)])
     for lines in (_pools(found, None), _providers(found, None), _actors(found), _sinks(found)):
         if lines:
             out.say()
             out.print_lines(lines)
 
 
-def _title(found: Mapping[str, Any]) -> out.Line:
+def _title(found: Mapping[str, Any]) -> list[out.Line]:
+    """One line; two where the terminal is narrow."""
     form = " (compiled)" if found.get("compiled") else ""
     up = f"meshd {found.get('version', '?')}{form}, up {out.seconds(found.get('uptime'))}"
     if found.get("pid"):
         up += f", process {found['pid']}"
     wrong = list(troubles(found))
     if not wrong:
-        return [(up, out.HEAD)]
-    return [(up, out.HEAD), (f": {len(wrong)} thing{'s' if len(wrong) != 1 else ''} to look at", "yellow")]
+        return [[(up, out.HEAD)]]
+    told = f"{len(wrong)} thing{'s' if len(wrong) != 1 else ''} to look at"
+    if out.on_terminal() and len(up) + 2 + len(told) > shutil.get_terminal_size().columns:
+        return [[(up, out.HEAD)], [(told, "yellow")]]
+    return [[(up, out.HEAD), (f": {told}", "yellow")]]
 
 
 # -- what is wrong --------------------------------------------------------------------------------------

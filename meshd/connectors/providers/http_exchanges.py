@@ -246,10 +246,10 @@ class HttpExchanges:
                 message = f"meshd was stopped while it connected to {self.where}; ask again"
                 raise ProviderFailure(FailureKind.LOCAL, message, unsent=True) from None
             raise self.failure(exc, timeout) from None
-        except (RuntimeError, MemoryError) as exc:
-            if lack_of(exc) is None:
+        except (RuntimeError, MemoryError) as lacking:
+            if lack_of(lacking) is None:
                 raise
-            raise self.failure(exc, timeout) from None
+            raise self.failure(lacking, timeout) from None
         self._spoken = True
         if 200 <= response.status < 300:
             return response
@@ -269,8 +269,8 @@ class HttpExchanges:
     async def body(self, response: Answer, timeout: float, limit: int = MAX_BODY) -> bytes:
         try:
             return await UpstreamBody(response).read(limit)
-        except BodyTooLarge as exc:
-            raise self.bad(f"{self.where} answered {exc}", b"") from None
+        except BodyTooLarge as too_large:
+            raise self.bad(f"{self.where} answered {too_large}", b"") from None
         except _TRANSPORT_ERRORS as exc:
             raise self.failure(exc, timeout) from None
 

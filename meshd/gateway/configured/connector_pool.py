@@ -123,8 +123,8 @@ class ConnectorPool:
             raise ProviderFailure(FailureKind.CONNECTION, f"provider {name} is not configured any more")
         try:
             cls = self._registry.get_connector(settings.connector, "provider")
-        except MeshError as error:
-            raise ProviderFailure(FailureKind.CONNECTION, error.message) from None
+        except MeshError as unknown:
+            raise ProviderFailure(FailureKind.CONNECTION, unknown.message) from None
         credentials = self._credentials[name]
         try:
             if settings.managed is None:

@@ -90,8 +90,8 @@ def read_top_level(
         parameters = read_parameters(fields)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request cannot be read: {error}") from None
-    except UNREADABLE as error:
-        raise not_json(error) from None
+    except UNREADABLE as not_read:
+        raise not_json(not_read) from None
     try:
         model = _string.decode(fields["model"]) if "model" in fields else default
     except UNREADABLE:
@@ -157,8 +157,8 @@ def contents_of(messages: msgspec.Raw) -> list[bytes]:
     except UNREADABLE:
         raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
     contents = [content for message in read if (content := bytes(message.content)).startswith(b"[")]
-    for content in contents:
-        check_length("messages[].content", content)
+    for each in contents:
+        check_length("messages[].content", each)
     return contents
 
 

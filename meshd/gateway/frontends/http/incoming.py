@@ -127,8 +127,8 @@ class RequestReader:
             self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserInvalidMethodError:
             self._refuse(_unknown_method())
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _Refused):
+        except httptools.HttpParserCallbackError as raised:
+            if not isinstance(raised.__context__, _Refused):
                 raise
             self._end()
         except httptools.HttpParserError as error:
