@@ -21,7 +21,7 @@ from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller
 from meshd.core.events.event_type import EventType
-from meshd.core.tracing import Sampling
+from meshd.core.sampling import Sampling
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
 from meshd.gateway.batches.passed.passing import Passing

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshd.compilation.running_config import RunningConfig
-from meshd.core.tracing import Sampling
+from meshd.core.sampling import Sampling
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.configured.connector_pool import ConnectorPool
 from meshd.gateway.configured.key_renewal import KeyRenewal

@@ -17,7 +17,7 @@ from meshd.connectors.providers.authorizations.passthrough import required
 from meshd.connectors.providers.deployments import Deployments
 from meshd.connectors.providers.heads import Heads
 from meshd.connectors.providers.http_requests import HttpRequests, Target, shown, with_headers
-from meshd.connectors.providers.traced import sent
+from meshd.connectors.providers.traced import answered, begun, failed
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import no_words
 from meshd.formats.headers import kept_headers, rate_limits
@@ -32,7 +32,7 @@ from meshd.net.encodings import EncodingError
 from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, TransportError
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.net.pool import queued
-from meshd.sdk.calls.tracing import CallTrace
+from meshd.sdk.calls.tracing import CallTrace, HttpCall
 from meshd.sdk.http.authorization import Authorization, Unauthorized
 from meshd.sdk.http.credentials import Credentials
 from meshd.sdk.provider import (
@@ -236,11 +236,18 @@ class HttpExchanges:
     ) -> Answer:
         """Returns a 2xx answer whose body is still to come."""
         began, slept = clock.now(), clock.slept()
+        recorded: HttpCall | None = None
+        if trace is not None:
+            recorded = begun(trace, target, head)
+            if trace.sent_on:
+                head += trace.headers(recorded)
         try:
-            if trace is None:
+            try:
                 response = await self.transport.send(head, body)
-            else:
-                response = await sent(self.transport, trace, target, head, body)
+            except BaseException as raised:
+                if recorded is not None:
+                    failed(recorded, raised)
+                raise
         except _TRANSPORT_ERRORS as exc:
             if isinstance(exc, ConnectTimeout) and clock.slept() > slept:
                 message = f"meshd was stopped while it connected to {self.where}; ask again"
@@ -250,6 +257,8 @@ class HttpExchanges:
             if lack_of(lacking) is None:
                 raise
             raise self.failure(lacking, timeout) from None
+        if recorded is not None:
+            answered(recorded, response)
         self._spoken = True
         if 200 <= response.status < 300:
             return response

@@ -9,21 +9,25 @@ from yarl import URL
 
 from meshd.host import clock
 from meshd.net.answers import Answer
-from meshd.net.http import Transport
-from meshd.sdk.calls.tracing import CallTrace
+from meshd.sdk.calls.tracing import MOST_CALLS, CallTrace, HttpCall, new_span_id
 
 
-async def sent(transport: Transport, trace: CallTrace, target: URL, head: bytes, body: bytes | None) -> Answer:
-    """As `Transport.send`."""
+def begun(trace: CallTrace, target: URL, head: bytes) -> HttpCall:
+    """The record of a call that begins now."""
     method = "POST" if head.startswith(b"POST ") else head.partition(b" ")[0].decode()
-    call = trace.begins(method, target.host or "", target.port or 0)
-    try:
-        answer = await transport.send(head + trace.headers(call) if trace.sent_on else head, body)
-    except BaseException as error:
-        call.error = type(error).__name__
-        raise
-    else:
-        call.status = answer.status
-        return answer
-    finally:
-        call.ended = clock.now()
+    span_id = new_span_id() if trace.sent_on else ""
+    call = HttpCall(span_id, method, target.host or "", target.port or 0, clock.now())
+    calls = trace.calls
+    if trace.sampled and len(calls) < MOST_CALLS:
+        trace.calls = (*calls, call) if calls else (call,)
+    return call
+
+
+def answered(call: HttpCall, answer: Answer) -> None:
+    call.status = answer.status
+    call.ended = clock.now()
+
+
+def failed(call: HttpCall, error: BaseException) -> None:
+    call.error = type(error).__name__
+    call.ended = clock.now()

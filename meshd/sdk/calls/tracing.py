@@ -10,8 +10,6 @@ from random import getrandbits
 
 import msgspec
 
-from meshd.host import clock
-
 
 class HttpCall(msgspec.Struct, gc=False):
     """One call. span_id: "" unless the provider is told of it. began, ended: by `meshd.host.clock`; ended at the head
@@ -37,12 +35,6 @@ class CallTrace(msgspec.Struct, gc=False):
     sent_on: bool
     began: float
     calls: tuple[HttpCall, ...] = ()
-
-    def begins(self, method: str, host: str, port: int) -> HttpCall:
-        call = HttpCall(new_span_id() if self.sent_on else "", method, host, port, clock.now())
-        if self.sampled and len(self.calls) < MOST_CALLS:
-            self.calls = (*self.calls, call)
-        return call
 
     def headers(self, call: HttpCall) -> bytes:
         """Lines of a request's head; empty if the provider is not told."""

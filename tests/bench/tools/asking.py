@@ -17,12 +17,12 @@ def main(how: str, path: str, url: str) -> None:
     cores = os.sched_getaffinity(0)
     if how == "asleep":  # a client that starts with a single core never spins
         os.sched_setaffinity(0, {min(cores)})
-    import modelmesh
+    from modelmesh import OpenAIClient
 
     os.sched_setaffinity(0, cores)
     import openai
 
-    mesh, direct = modelmesh.OpenAIClient(path), openai.OpenAI(base_url=url, api_key="none")
+    mesh, direct = OpenAIClient(path), openai.OpenAI(base_url=url, api_key="none")
     through, straight = [], []
     for _ in range(5):
         through.append(p50(lambda: mesh.chat.completions.create(model="chat", messages=MESSAGES), 500, 50))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from yarl import URL
 
-from meshd.core.tracing import Sampling, Trace
-from meshd.sdk.calls.tracing import MOST_CALLS, CallTrace
+from meshd.connectors.providers import traced
+from meshd.core.sampling import Sampling
+from meshd.core.tracing import Trace
+from meshd.sdk.calls.tracing import MOST_CALLS, CallTrace, HttpCall
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 ON = Sampling(on=True)
@@ -13,6 +16,10 @@ ON = Sampling(on=True)
 
 def begun(traceparent: str, sampling: Sampling = ON, **headers: str) -> Trace:
     return sampling.begin({"traceparent": traceparent, **headers})
+
+
+def begun_call(trace: CallTrace) -> HttpCall:
+    return traced.begun(trace, URL("http://h:1/v1"), b"POST /v1 HTTP/1.1\r\n")
 
 
 def test_an_apps_trace_goes_on() -> None:
@@ -68,20 +75,20 @@ def test_which_attempts_are_recorded_and_told() -> None:
     assert told is not None
     assert untold is not None
     assert told.began == 1.5
-    assert told.headers(call := told.begins("POST", "h", 1)) == (
+    assert told.headers(call := begun_call(told)) == (
         f"traceparent: 00-{ID}-{call.span_id}-01\r\ntracestate: a=1\r\n".encode()
     )
-    assert untold.headers(untold.begins("POST", "h", 1)) == b""
+    assert untold.headers(begun_call(untold)) == b""
     unsampled = begun(f"00-{ID}-{SPAN}-00")
     assert sampling.calls(unsampled, "other", 1.5) is None
     quiet = sampling.calls(unsampled, "told", 1.5)
     assert quiet is not None
-    assert quiet.headers(quiet.begins("POST", "h", 1)).startswith(f"traceparent: 00-{ID}-".encode())
+    assert quiet.headers(begun_call(quiet)).startswith(f"traceparent: 00-{ID}-".encode())
     assert quiet.calls == ()
 
 
 def test_the_number_of_recorded_calls_has_a_bound() -> None:
     trace = CallTrace(ID, "", True, False, 0.0)
     for _ in range(MOST_CALLS * 2):
-        trace.begins("GET", "h", 1)
+        begun_call(trace)
     assert len(trace.calls) == MOST_CALLS
