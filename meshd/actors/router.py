@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import Any, ClassVar
 
 from meshd import messages
@@ -25,7 +24,6 @@ from meshd.spend.ledger import usage_rows
 logger = logging.getLogger("meshd.router")
 
 _COUNTERS = "counters"
-_ENDS_WRITTEN = 0.005  # s, at the latest, after an attempt
 
 
 class RouterActor(LoopActor):
@@ -73,7 +71,7 @@ class RouterActor(LoopActor):
 
     async def opened(self) -> None:
         router = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
-        router.runtime.ledger.write_ends(partial(self.loop.call_later, _ENDS_WRITTEN))
+        router.runtime.ledger.write_ends(self.loop.call_soon)
         router.server.open(self.loop)
         router.http.open(self.loop, router.server.turns)
         for place in self._listening:

@@ -3,7 +3,7 @@
 Owns: the loop's readers and timers for one session, and the registry of such connections.
 Must never: be touched from outside its loop's thread.
 
-The socket's descriptor is edge-triggered, so the session is pumped on every wake-up and after every send.
+A zmq socket's descriptor is edge-triggered, so the session is pumped on every wake-up and after every send.
 It works on asyncio's loop and on uvloop's.
 """
 
@@ -39,6 +39,7 @@ class AsyncConnection:
         self.closed = False
         self.users = 0
         self._readers: list[int] = []
+        self._writers: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
         self._session = LinkSession(address, self._links_changed, drain_slack)
         self._heartbeat = loop.call_later(0.1, self._keep_alive)
@@ -141,11 +142,22 @@ class AsyncConnection:
 
     def _pump(self) -> None:
         self._session.pump()
+        if self._writers or self._session.has_unsent:
+            self._watch_writing()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if (due := self._session.next_due()) is not None:
             self._timer = self.loop.call_later(max(0.0, due - time.monotonic()), self._pump)
+
+    def _watch_writing(self) -> None:
+        if self.loop.is_closed():
+            return
+        for fd in self._writers:
+            self.loop.remove_writer(fd)
+        self._writers = [link.fd for link in self._session.links() if link.unsent]
+        for fd in self._writers:
+            self.loop.add_writer(fd, self._pump)
 
     def _observe(self) -> None:
         self._session.observe()
@@ -161,7 +173,9 @@ class AsyncConnection:
             return
         for fd in self._readers:
             loop.remove_reader(fd)
-        self._readers = []
+        for fd in self._writers:
+            loop.remove_writer(fd)
+        self._readers, self._writers = [], []
         for link in self._session.links():
             loop.add_reader(link.fd, self._pump)
             self._readers.append(link.fd)

@@ -17,10 +17,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from modelmesh._connection import background
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
+from modelmesh._connection.link import Link
 from modelmesh._connection.pending_call import (
     GRACE_SECONDS,
     LONGEST_GRACE_SECONDS,
@@ -32,6 +33,9 @@ from modelmesh._connection.polling import Wait
 from modelmesh._connection.session import LinkSession
 from modelmesh.errors import MeshError
 from modelmesh.protocol import Message
+
+_PROMOTED: Final = -1  # the leader is a thread that has not noticed it yet
+_PAUSE: Final = 0.005  # s between two tries to send what no thread waits to send
 
 
 class Waiter:
@@ -59,13 +63,16 @@ class Connection(background.KeptAlive):
         self._lock = threading.RLock()  # as a signal handler may interrupt it
         self._inside: set[int] = set()
         self._nested: Connection | None = None
-        self._leading = False
+        self._leader = 0
         self._wait_for = Wait()
         self._jobs: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._waiters: dict[PendingCall, Waiter] = {}
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll: select.poll | None = None
+        self._polled: Link | None = None
         self._monitored: set[int] = set()
+        self._flushes = False  # the background thread will send
+        self._writing = False  # the poller waits for room to write, too
         self._session = LinkSession(address, self._links_changed, drain_slack)
 
     def request(self, call: PendingCall) -> Message:
@@ -98,7 +105,13 @@ class Connection(background.KeptAlive):
                 self.cancel(call)
                 raise
             finally:
-                self._leave_to(enters)
+                # A handler's exception can come at each call, so that none stands before this.
+                stuck = enters and self._leader == enters
+                if stuck:
+                    self._leader = 0
+                self._inside.discard(enters)
+                if stuck:
+                    self._recover()
         item = inbox.popleft()
         if isinstance(item, MeshError):
             raise item
@@ -154,14 +167,19 @@ class Connection(background.KeptAlive):
         try:
             self._jobs.append((job, arguments))
             with self._lock:
-                leads = not self._leading
-                self._leading = True
+                if leads := not self._leader:
+                    self._leader = threading.get_ident()
             if leads:
                 self._hand_over()
             else:
                 self._rouse()
         finally:
-            self._leave_to(enters)
+            stuck = enters and self._leader == enters  # as in `receive`
+            if stuck:
+                self._leader = 0
+            self._inside.discard(enters)
+            if stuck:
+                self._recover()
 
     def _enter(self) -> int:
         """Record that this thread is active here: its id, or 0 if it was already."""
@@ -171,8 +189,9 @@ class Connection(background.KeptAlive):
         self._inside.add(thread)
         return thread
 
-    def _leave_to(self, thread: int) -> None:
-        self._inside.discard(thread)
+    def _recover(self) -> None:
+        """An exception of a signal handler came before a thread had handed over: have another one do it."""
+        background.later(self._flush)
 
     def _wait(self, call: PendingCall, submitted: bool) -> None:
         """Return when the call's inbox has something."""
@@ -183,9 +202,8 @@ class Connection(background.KeptAlive):
             if self.closed:
                 raise client_closed()
             with self._lock:
-                leads = not self._leading
-                if leads:
-                    self._leading = True
+                if leads := not self._leader:
+                    self._leader = threading.get_ident()
                 else:
                     waiter = self._waiters[call] = Waiter()
             if not leads:
@@ -194,6 +212,7 @@ class Connection(background.KeptAlive):
                     submitted = True
                 leads = self._sleep(call, waiter, limit)
             if leads:
+                self._leader = threading.get_ident()
                 submitted = True
                 try:
                     self._lead(inbox, limit)
@@ -248,7 +267,10 @@ class Connection(background.KeptAlive):
                 timeout = max(0.0, timeout)
             if jobs:
                 continue
-            for fd, _ in self._wait_for.ready(self._poller(), timeout):
+            poller = self._poller()
+            if self._writing or session.has_unsent:
+                self._watch_writing(poller)
+            for fd, _ in self._wait_for.ready(poller, timeout):
                 if fd == self._wakeup:
                     os.eventfd_read(fd)
                 elif fd in self._monitored:
@@ -271,8 +293,10 @@ class Connection(background.KeptAlive):
                     continue
                 waiting = next(iter(self._waiters), None)
                 if waiting is None:
-                    self._leading = False
+                    self._leader = 0
+                    self._flush_later()
                 else:
+                    self._leader = _PROMOTED
                     waiter = self._waiters.pop(waiting)
                     waiter.promoted = True
                     waiter.gate.release()
@@ -280,22 +304,44 @@ class Connection(background.KeptAlive):
                 raise failure
             return
 
+    def _flush_later(self) -> None:
+        """Have what the daemon did not take yet sent, as no thread waits for an answer."""
+        if self._session.has_unsent and not self._flushes and not self.closed:
+            self._flushes = True
+            background.later(self._flush)
+
+    def _flush(self) -> None:
+        time.sleep(_PAUSE)
+        self._flushes = False
+        self._do(self._session.pump)
+
     def _rouse(self) -> None:
         with self._lock:
             if not self.closed:
                 os.eventfd_write(self._wakeup, 1)
 
+    def _watch_writing(self, poller: select.poll) -> None:
+        self._writing = False
+        for link in self._session.links():
+            if link.unsent:
+                self._writing = True
+                poller.modify(link.fd, select.POLLIN | select.POLLOUT)
+            else:
+                poller.modify(link.fd, select.POLLIN)
+
     def _poller(self) -> select.poll:
-        poll = self._poll
-        if poll is None:
-            poll = self._poll = select.poll()
+        poll, current = self._poll, self._session.current
+        if poll is None or current is not self._polled:  # as after an interrupted `_dial`
+            poll = select.poll()
             poll.register(self._wakeup, select.POLLIN)
             self._monitored.clear()
+            self._writing = False
             for link in self._session.links():
                 poll.register(link.fd, select.POLLIN)
                 if link.monitor_fd >= 0:
                     poll.register(link.monitor_fd, select.POLLIN)
                     self._monitored.add(link.monitor_fd)
+            self._poll, self._polled = poll, current
         return poll
 
     def _links_changed(self) -> None:

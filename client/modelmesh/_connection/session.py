@@ -21,10 +21,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import zmq
-
 from modelmesh._connection.departures import Departures, draining
-from modelmesh._connection.link import Link, context_for, greeting
+from modelmesh._connection.dialing import dial
+from modelmesh._connection.link import Link
 from modelmesh._connection.pending_call import PendingCall, client_closed
 from modelmesh._connection.redial import Redial
 from modelmesh.discovery import barred, not_admitted, nothing_at, unavailable
@@ -80,8 +79,6 @@ class LinkSession:
         self.path = address.removeprefix("ipc://") if address.startswith("ipc://") else None
         self.calls: dict[bytes, PendingCall] = {}
         self._held: dict[bytes, PendingCall] = {}
-        self._context = context_for(address)
-        self._greeting = greeting()
         self._links_changed = links_changed
         self._link: Link | None = None
         self._retiring: list[Link] = []
@@ -98,8 +95,19 @@ class LinkSession:
 
     # For the driver
 
+    @property
+    def current(self) -> Link | None:
+        """The link that gets new calls."""
+        return self._link
+
     def links(self) -> list[Link]:
         return ([self._link] if self._link is not None else []) + self._retiring
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a link is to be written to, by `pump`, when it takes more."""
+        link = self._link
+        return (link is not None and link.unsent) or any(each.unsent for each in self._retiring)
 
     def next_due(self) -> float | None:
         """The latest time to call `pump()` (`time.monotonic()`), None if there is none."""
@@ -206,8 +214,8 @@ class LinkSession:
             self._refused(why)
             return
         try:
-            self._link = link = Link(self._context, self.address, self._greeting)
-        except zmq.ZMQError as error:
+            self._link = link = dial(self.address)
+        except OSError as error:
             for call in list(self._held.values()):
                 self._fail(call, unavailable(self.address, str(error)))
             return
@@ -340,6 +348,13 @@ class LinkSession:
     # Messages
 
     def _drain(self, link: Link) -> None:
+        try:
+            self._take_all(link)
+        except BaseException:  # of a signal handler: the message may be lost
+            link.failed = link.failed or link.handed
+            raise
+
+    def _take_all(self, link: Link) -> None:
         heard = False
         while not link.closed and (frames := link.receive()) is not None:
             heard = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,8 @@ import tempfile
 import time
 from typing import Any, Final
 
-import zmq
-
 from modelmesh._async.client import AsyncOpenAIClient
-from modelmesh._connection.link import Link, greeting
+from modelmesh._connection.dialing import dial
 from modelmesh._sync.client import OpenAIClient
 
 READY_SECONDS: Final = 20.0
@@ -121,10 +120,17 @@ class MeshProcess:
 
 def welcomed(socket: str, seconds: float) -> bool:
     """Whether a daemon answers HELLO within that time."""
-    context = zmq.Context()
-    link = Link(context, f"ipc://{socket}", greeting())
+    link = dial(f"ipc://{socket}")
+    until = time.monotonic() + seconds
+    readable = select.poll()
+    readable.register(link.fd, select.POLLIN)
     try:
-        return bool(link.socket.poll(int(seconds * 1000)))
+        while not link.failed:
+            if link.receive() is not None:
+                return True
+            left = until - time.monotonic()
+            if left <= 0 or not readable.poll(left * 1000):
+                return False
+        return False
     finally:
         link.close()
-        context.term()
