@@ -71,7 +71,7 @@ class RouterActor(LoopActor):
 
     async def opened(self) -> None:
         router = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
-        router.runtime.ledger.write_ends(self.loop.call_soon)
+        router.runtime.ledger.later = self.loop.call_soon
         router.server.open(self.loop)
         router.http.open(self.loop, router.server.turns)
         for place in self._listening:

@@ -41,8 +41,9 @@ class JournalWriter:
     disk refuses writes, records wait in memory (8 MiB at most, then the newest are dropped and counted) and are written
     first afterwards, so a shorter outage loses nothing.
 
-    Records of ends may wait for the next record of a beginning (`write_ends`): each write costs a system call, at which
-    another thread may take the interpreter.
+    later: calls a function at the end of this turn of the loop. If there is one, records of ends are written then, or
+    with the next record of a beginning: each write costs a system call, at which another thread may take the
+    interpreter. A crash before that counts an attempt as all that it had reserved, never as less than it cost.
     """
 
     def __init__(self, fd: int = -1, on_error: Callable[[str], None] | None = None) -> None:
@@ -52,8 +53,7 @@ class JournalWriter:
         self._ended = bytearray()  # records of ends that are written later
         self._ended_at = 0.0
         self._retry_at = 0.0
-        self._later: Callable[[Callable[[], None]], object] | None = None
-        self._due = False  # ends are written a moment later in any case
+        self.later: Callable[[Callable[[], None]], object] | None = None
         self.error: str | None = None
         self.dropped = 0
 
@@ -100,21 +100,13 @@ class JournalWriter:
         used = (tokens_in, tokens_out, tokens_cached, cost)
         beside = (units,) if units else ()
         record = _record(_encode((SETTLE, request, at, *used, ok, attempt, sent, *beside)))
-        if self._later is None:
+        if self.later is None:
             self._write(record, at)
             return
-        if not self._due:
-            self._due = True
-            self._later(self._write_due)
+        if not self._ended:
+            self.later(self._write_ended)
         self._ended += record
         self._ended_at = at
-
-    def write_ends(self, later: Callable[[Callable[[], None]], object]) -> None:
-        """From now on, write records of ends with the next beginning, or when `later` calls the function that it gets.
-        A crash before that counts an attempt as all that it had reserved, never as less than it cost."""
-        self._write_ended()
-        self._later = later
-        self._due = False
 
     def reopen(self, fd: int, now: float) -> None:
         """Write to another segment from now on. The old one is closed; what waits goes to the new one."""
@@ -143,10 +135,6 @@ class JournalWriter:
     def waiting(self) -> int:
         """Bytes that could not be written yet."""
         return len(self._backlog)
-
-    def _write_due(self) -> None:
-        self._due = False
-        self._write_ended()
 
     def _write_ended(self) -> None:
         if self._ended:

@@ -19,8 +19,7 @@ class Link(ABC):
 
     fd: readable when something may have come. monitor_fd: readable when `observe` has something to read; -1: there is
     none. connected: the handshake is done, so that sent messages may have been read. refused: the daemon does not admit
-    this client's key. unsent: it has to be written to when `fd` takes more.
-    handed: the last `receive` had a message.
+    this client's key. handed: the last `receive` had a message.
     """
 
     __slots__ = (
@@ -33,7 +32,6 @@ class Link(ABC):
         "last_heard",
         "monitor_fd",
         "refused",
-        "unsent",
         "welcome",
     )
 
@@ -45,7 +43,7 @@ class Link(ABC):
         self.failed = False
         self.refused = False
         self.closed = False
-        self.unsent = self.handed = False
+        self.handed = False
         self.last_heard = time.monotonic()
 
     @property
@@ -58,6 +56,11 @@ class Link(ABC):
         if self.welcome is None or self.welcome.heartbeat_ms <= 0:
             return HEARTBEAT_SECONDS
         return self.welcome.heartbeat_ms / 1000
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it has to be written to, by `receive`, when `fd` takes more."""
+        return False
 
     @abstractmethod
     def send(self, frames: list[bytes]) -> None:

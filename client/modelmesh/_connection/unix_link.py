@@ -11,6 +11,7 @@ import contextlib
 import socket
 import time
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from modelmesh._connection.link import Link
@@ -31,8 +32,7 @@ _HANDSHAKE_SECONDS: Final = 30.0
 _LONGEST_FRAME: Final = 1 << 32  # bytes
 _MOST_READS: Final = 256
 """Of one call, after which its owner looks at its deadlines."""
-_PIECE: Final = 65536
-"""Bytes of one read; a longer frame is not copied before it is sent."""
+_PIECE: Final = 65536  # bytes of one read
 _BUFFERS: Final = 64  # of one write
 
 
@@ -75,6 +75,10 @@ class UnixLink(Link):
         else:
             self._write(_GREETING + _READY)
 
+    @property
+    def unsent(self) -> bool:
+        return bool(self._out)
+
     def send(self, frames: list[bytes]) -> None:
         if not self.connected:
             self._waiting.append(frames)
@@ -106,54 +110,33 @@ class UnixLink(Link):
     # Out
 
     def _send(self, frames: list[bytes]) -> None:
-        pieces = []
         last = len(frames) - 1
         for index, frame in enumerate(frames):
             size = len(frame)
             more = _MORE if index < last else 0
-            pieces.append(bytes((more, size)) if size < 256 else bytes((more | _LONG,)) + size.to_bytes(8, "big"))
-            if size > _PIECE:
-                self._write(b"".join(pieces), then=frame)
-                pieces.clear()
-            else:
-                pieces.append(frame)
-        if pieces:
-            self._write(b"".join(pieces))
+            head = bytes((more, size)) if size < 256 else bytes((more | _LONG,)) + size.to_bytes(8, "big")
+            self._out += (memoryview(head), memoryview(frame))
+        self._flush()
 
-    def _write(self, data: bytes, then: bytes | None = None) -> None:
-        if not self._out and then is None and not self.failed:
-            try:
-                sent = self._socket.send(data, socket.MSG_NOSIGNAL)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                self._broke(error)
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
+    def _write(self, data: bytes) -> None:
         self._out.append(memoryview(data))
-        if then is not None:
-            self._out.append(memoryview(then))
         self._flush()
 
     def _flush(self) -> None:
         """Write what the socket takes."""
         out = self._out
         while out and not self.failed:
-            buffers = [out[at] for at in range(min(len(out), _BUFFERS))]
             try:
-                sent = self._socket.sendmsg(buffers, (), socket.MSG_NOSIGNAL)
+                sent = self._socket.sendmsg(list(islice(out, _BUFFERS)), (), socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 break
             except OSError as error:
                 self._broke(error)
                 break
-            while sent and sent >= len(out[0]):
+            while out and sent >= len(out[0]):
                 sent -= len(out.popleft())
             if sent:
                 out[0] = out[0][sent:]
-        self.unsent = bool(out)
 
     def _broke(self, error: OSError) -> None:
         """A peer that is gone is noticed when all that it sent has been read."""

@@ -158,14 +158,14 @@ def test_a_refused_write_is_kept_and_written_when_the_disk_recovers(segment: Pat
 
 
 @given(st.lists(st.sampled_from(["begin", "settle", "turn", "reopen"]), max_size=30), st.booleans())
-def test_ends_are_written_with_the_next_beginning_or_a_moment_later(
+def test_ends_are_written_with_the_next_beginning_or_at_the_end_of_the_turn(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str], refused: bool
 ) -> None:
     segment = tmp_path_factory.mktemp("journal") / "1.log"
     create_segment(segment)
     writer = JournalWriter(os.open("/dev/full", os.O_WRONLY) if refused else open_segment(segment))
     turn: list[Callable[[], None]] = []
-    writer.write_ends(turn.append)
+    writer.later = turn.append
     expected: list[type] = []
     for step in [*steps, "reopen"]:
         match step:
