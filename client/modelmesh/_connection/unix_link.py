@@ -32,7 +32,8 @@ _HANDSHAKE_SECONDS: Final = 30.0
 _LONGEST_FRAME: Final = 1 << 32  # bytes
 _MOST_READS: Final = 256
 """Of one call, after which its owner looks at its deadlines."""
-_PIECE: Final = 65536  # bytes of one read
+_PIECE: Final = 65536
+"""Bytes of one read; a longer frame is not copied before it is sent."""
 _BUFFERS: Final = 64  # of one write
 
 
@@ -110,13 +111,18 @@ class UnixLink(Link):
     # Out
 
     def _send(self, frames: list[bytes]) -> None:
+        pieces = []
         last = len(frames) - 1
         for index, frame in enumerate(frames):
             size = len(frame)
             more = _MORE if index < last else 0
-            head = bytes((more, size)) if size < 256 else bytes((more | _LONG,)) + size.to_bytes(8, "big")
-            self._out += (memoryview(head), memoryview(frame))
-        self._flush()
+            pieces.append(bytes((more, size)) if size < 256 else bytes((more | _LONG,)) + size.to_bytes(8, "big"))
+            if size > _PIECE:
+                self._out += (memoryview(b"".join(pieces)), memoryview(frame))
+                pieces.clear()
+            else:
+                pieces.append(frame)
+        self._write(b"".join(pieces))
 
     def _write(self, data: bytes) -> None:
         self._out.append(memoryview(data))
