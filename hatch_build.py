@@ -222,10 +222,9 @@ def _compile(files: list[str]) -> None:
     cold = Path("build/c/cold.h")
     cold.write_text(COLD_PATHS)
     for extension in extensions:
-        extension.extra_compile_args += [*FOR_SIZE, "-include", str(cold)]
-        extension.extra_link_args += [*LINK_FOR_SIZE, *([PACKED] if _reads_packed() else [])]
-        if not extension.name.endswith("__mypyc"):
-            extension.extra_link_args.append(TINY)
+        of_all = [*LINK_FOR_SIZE, *([PACKED] if _reads_packed() else [])]
+        extension.extra_compile_args = [*extension.extra_compile_args, *FOR_SIZE, "-include", str(cold)]  # it is shared
+        extension.extra_link_args = [*of_all, *([] if extension.name.endswith("__mypyc") else [TINY])]
     command = InParallel(Distribution({"name": "meshd", "ext_modules": extensions}))
     command.inplace, command.build_temp, command.build_lib = True, "build/objects", "build/lib"
     command.ensure_finalized()

@@ -23,6 +23,7 @@ logger = logging.getLogger("meshd.gateway")
 
 _BACKLOG = 4096  # connections that wait to be accepted
 _AT_ONCE = 0.001  # s of accepting before the loop may do something else for as long
+_LEADS_TO = 3  # times as long: what connections of strangers lead to before they show who they are
 _NO_ROOM_REST = 0.05  # s without a free descriptor
 _GONE_AFTER = 120  # s without a sign of another machine, after which the kernel closes its idle connections
 _TELL_EVERY = 60.0  # s between two warnings
@@ -96,7 +97,7 @@ class Acceptor:
         """The queue is common to all users, so a refusal has to be quick, and the loop has to have time for others."""
         is_unix = listening.family == socket.AF_UNIX
         began = time.monotonic()
-        now, refused = began, False
+        now, refused, strange = began, False, False
         while now - began < _AT_ONCE:
             try:
                 accepted, _ = listening.accept()
@@ -111,6 +112,7 @@ class Acceptor:
                 return
             caller = Peer(user_of(accepted)) if is_unix else of_tcp(accepted)
             uid = caller.uid
+            strange = strange or uid < 0
             refusal = self._objection(caller) or self._places.refusal(caller.shares_as, now, own=is_owner(caller))
             if refusal:
                 accepted.close()
@@ -122,7 +124,7 @@ class Acceptor:
                 self._connected(accepted, of_socket(accepted) if is_unix else caller)
             now = time.monotonic()
         if refused or now - began >= _AT_ONCE:  # who is refused tries again at once
-            self._rest(listening, max(now - began, _AT_ONCE / 2))
+            self._rest(listening, max(now - began, _AT_ONCE / 2) * (_LEADS_TO if strange else 1))
 
     def _shed(self, listening: socket.socket) -> None:
         """No descriptor is left: the client that has waited longest is turned away, so that the queue moves."""
