@@ -41,6 +41,12 @@ COLD void CPy_TypeError(const char *, PyObject *);
 COLD void CPy_AddTraceback(const char *, const char *, int, PyObject *);
 COLD void CPy_TypeErrorTraceback(const char *, const char *, int, PyObject *, const char *, PyObject *);
 COLD void CPy_AttributeError(const char *, const char *, const char *, const char *, int, PyObject *);
+COLD void CPyError_OutOfMemory(void);
+COLD void CPy_Raise(PyObject *);
+COLD void CPy_Reraise(void);
+COLD void PyErr_SetString(PyObject *, const char *);
+COLD void PyErr_SetNone(PyObject *);
+COLD PyObject *PyErr_Format(PyObject *, const char *, ...);
 """
 LINK_FOR_SIZE = ["-Wl,--gc-sections", "-Wl,-O1", "-Wl,--strip-all", "-Wl,-z,noseparate-code"]
 TINY = "-Wl,-z,norelro"  # what only finds a module in the library: one page less for each, of two that are written
