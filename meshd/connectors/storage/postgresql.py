@@ -195,7 +195,8 @@ class PostgresqlStorage(Storage):
             # Who may use tables need not be allowed to make some.
             if connection.execute("SELECT to_regclass(%s)", (table.as_string(connection),)).fetchone()[0] is None:
                 make = sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, sql.SQL(columns))
-                with contextlib.suppress(errors.UniqueViolation):  # another daemon makes it now
+                # Another daemon makes it now: which of its rows is met first is chance.
+                with contextlib.suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                     connection.execute(make)
 
     def close(self) -> None:

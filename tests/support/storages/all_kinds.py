@@ -72,8 +72,13 @@ def opener(kind: str, once: Once, directory: Path, opened: list[Storage]) -> Ope
     settings = KINDS[kind](once, directory)
 
     def open_one() -> Storage:
-        if kind != "modelmesh.memory.v1" or not opened:
-            opened.append(open_storage(kind, settings, directory))
-        return opened[-1]
+        made = open_storage(kind, settings, directory)
+        opened.append(made)
+        return made
+
+    if kind != "modelmesh.memory.v1":
+        return open_one
+    only = open_one()
+    return lambda: only
 
     return open_one

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
 from meshd.sdk.storage import Storage, StorageError, StorageReset
 from modelmesh import ConfigurationError
-from tests.support.storages.all_kinds import KINDS, Open, opener
+from tests.support.storages.all_kinds import KINDS, REMOTE, Open, opener
 from tests.support.storages.faulty import Faulty
 from tests.support.storages.servers import Once, Redis
 from tests.support.waiting import until
@@ -275,3 +276,22 @@ def test_a_batch_is_all_or_nothing(tmp_path: Path) -> None:
 def test_an_absent_directory_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         SqliteStorage({}, tmp_path / "absent")
+
+
+@pytest.mark.parametrize("kind", REMOTE)
+def test_many_daemons_come_to_an_empty_place_at_the_same_time(kind: str, once: Once, tmp_path: Path) -> None:
+    for number in range(5):
+        place = tmp_path / str(number)
+        place.mkdir()
+        opened: list[Storage] = []
+        began, make = threading.Barrier(6, timeout=20), opener(kind, once, place, opened)
+
+        def come(own: int, began: threading.Barrier = began, make: Open = make) -> None:
+            began.wait()
+            make().save(f"k{own}", b"whole")
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(come, range(6)))
+        assert sorted(opened[0].list()) == [f"k{own}" for own in range(6)]
+        for each in opened:
+            each.close()
