@@ -227,10 +227,11 @@ def _compile(files: list[str]) -> None:
     )
     cold = Path("build/c/cold.h")
     cold.write_text(COLD_PATHS)
+    compiled = [*extensions[0].extra_compile_args, *FOR_SIZE, "-include", str(cold)]  # mypyc's own are the same for all
+    linked = [*LINK_FOR_SIZE, *([PACKED] if _reads_packed() else [])]
     for extension in extensions:
-        of_all = [*LINK_FOR_SIZE, *([PACKED] if _reads_packed() else [])]
-        extension.extra_compile_args = [*extension.extra_compile_args, *FOR_SIZE, "-include", str(cold)]  # it is shared
-        extension.extra_link_args = [*of_all, *([] if extension.name.endswith("__mypyc") else [TINY])]
+        extension.extra_compile_args = compiled
+        extension.extra_link_args = linked if extension.name.endswith("__mypyc") else [*linked, TINY]
     command = InParallel(Distribution({"name": "meshd", "ext_modules": extensions}))
     command.inplace, command.build_temp, command.build_lib = True, "build/objects", "build/lib"
     command.ensure_finalized()
