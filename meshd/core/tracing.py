@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Trace(msgspec.Struct, frozen=True, gc=False):
+class Trace(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """span_id: of the request. parent_id: of the app's span; "": it is the first of its trace. state: `tracestate`."""
 
     trace_id: str

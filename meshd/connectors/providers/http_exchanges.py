@@ -46,7 +46,7 @@ from meshd.sdk.provider import (
 )
 
 MAX_ERROR_BODY: Final = 1024 * 1024
-# Between tries: a restarting server is back within a second; else the router asks another.
+# Between tries: a restarting server is back within a second; if it is not, the router asks another.
 RETRY_DELAY: Final = 0.2
 LONGEST_RETRY_DELAY: Final = 2.0
 _A_MOMENT: Final = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
@@ -56,8 +56,9 @@ _UNREAD: Final = (BodyTooLarge, TransportError, OSError, TimeoutError, EncodingE
 
 
 class HttpExchanges:
-    """by_format: the requests in each format that the provider speaks, the preferred one first. requests: those of that
-    one. where: the provider's address, for messages. credentials: asked each time, since a reload may replace them."""
+    """by_format: the requests in each format that the provider speaks, the preferred one first. requests: those in the
+    preferred one. where: the provider's address, for messages. credentials: called each time, since a reload may
+    replace them."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class HttpExchanges:
         return self._reader(UpstreamBody(response), call, started, kind, rate_limits(response.headers))
 
     async def _assembled(self, body: UpstreamBody | BodyInHand, call: ProviderCall) -> bytes:
-        """The unary answer from a server that streams without being asked; byte for byte if the answer is unary after
+        """The unary answer from a server that streams without being asked to; unchanged if the answer is unary after
         all."""
         reader = self._reader(body, call, clock.now())
         assembly = self.requests_of(call).side.assembling()
@@ -165,7 +166,7 @@ class HttpExchanges:
         return self.requests_of(call).side.stream(body, call, self.target(call).address, opened)
 
     async def _open(self, call: ProviderCall, requests: HttpRequests, target: URL) -> Answer:
-        """Send the request, with retries before the first byte. Returns a 2xx answer whose body is still to come."""
+        """Send the request, with retries before the first byte. Returns a 2xx answer whose body has not been read."""
         body = requests.side.write(call)
         retries = self._settings.max_retries
         if not retries:
@@ -224,7 +225,7 @@ class HttpExchanges:
         target = requests.target(call)
         if target is None:
             spoken = call.format or self.speaks
-            message = f"{self.where} is asked in the format {spoken}, which has no {call.operation}"
+            message = f"{self.where} speaks the format {spoken}, which has no {call.operation}"
             raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
         return target
 
@@ -234,11 +235,11 @@ class HttpExchanges:
     async def send(
         self, target: URL, head: bytes, body: bytes | None, timeout: float, trace: CallTrace | None = None
     ) -> Answer:
-        """Returns a 2xx answer whose body is still to come."""
+        """Returns a 2xx answer whose body has not been read."""
         began, slept = clock.now(), clock.slept()
         recorded: HttpCall | None = None
         if trace is not None:
-            recorded = begun(trace, target, head)
+            recorded = begun(trace, target, head, began)
             if trace.sent_on:
                 head += trace.headers(recorded)
         try:
@@ -250,7 +251,7 @@ class HttpExchanges:
                 raise
         except _TRANSPORT_ERRORS as exc:
             if isinstance(exc, ConnectTimeout) and clock.slept() > slept:
-                message = f"meshd was stopped while it connected to {self.where}; ask again"
+                message = f"meshd was suspended while it connected to {self.where}; ask again"
                 raise ProviderFailure(FailureKind.LOCAL, message, unsent=True) from None
             raise self.failure(exc, timeout) from None
         except (RuntimeError, MemoryError) as lacking:
@@ -311,5 +312,5 @@ class HttpExchanges:
         return self.scrub(failure)
 
     def scrub(self, failure: ProviderFailure) -> ProviderFailure:
-        """Mask secrets: some providers repeat the key in their errors, or the address, which may contain one."""
+        """Mask secrets: in their errors, some providers repeat the key, or the address, which may contain one."""
         return self._credentials().clean(failure)

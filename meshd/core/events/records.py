@@ -11,7 +11,7 @@ from meshd.core.tracing import Trace
 from meshd.sdk.calls.tracing import HttpCall
 
 
-class Attempt(Message, frozen=True, omit_defaults=True):
+class Attempt(Message, frozen=True, array_like=True):
     """One attempt at one model. Times in seconds, money in 10⁻⁹ USD.
 
     tokens_in, tokens_out, cost, units: of this attempt alone, also if it failed. units: what else was counted, by the
@@ -33,7 +33,7 @@ class Attempt(Message, frozen=True, omit_defaults=True):
     calls: tuple[HttpCall, ...] = ()
 
 
-class Outcome(Message, frozen=True, omit_defaults=True):
+class Outcome(Message, frozen=True, array_like=True):
     """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
 
     Tokens, cost and units are sums over all attempts; a remainder that attempts do not account for belongs to the

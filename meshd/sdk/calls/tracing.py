@@ -11,7 +11,7 @@ from random import getrandbits
 import msgspec
 
 
-class HttpCall(msgspec.Struct, gc=False):
+class HttpCall(msgspec.Struct, gc=False, array_like=True):
     """One call. span_id: "" unless the provider is told of it. began, ended: by `meshd.host.clock`; ended at the head
     of the answer. status: 0 without an answer. error: the kind of exception."""
 

@@ -33,4 +33,5 @@ if __name__ == "__main__":
     set_dumpable(False)
     with suppress(OSError):  # systemd's filter may refuse it
         os.nice(_NICE)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # it never interrupts what is running
     serve(load, msgspec.msgpack.Decoder(Batch).decode)

@@ -19,7 +19,7 @@ def begun(traceparent: str, sampling: Sampling = ON, **headers: str) -> Trace:
 
 
 def begun_call(trace: CallTrace) -> HttpCall:
-    return traced.begun(trace, URL("http://h:1/v1"), b"POST /v1 HTTP/1.1\r\n")
+    return traced.begun(trace, URL("http://h:1/v1"), b"POST /v1 HTTP/1.1\r\n", 1.5)
 
 
 def test_an_apps_trace_goes_on() -> None:
