@@ -81,7 +81,7 @@ docs: $(VENV)/.installed-dev ## the documentation as a site, in .cache/site
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
 	@echo "== open .cache/site/index.html"
 
-lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wording
+lint: $(VENV)/.installed-dev ## check style, types, security, spelling, wording and where tests are
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m bandit --quiet --recursive --configfile pyproject.toml meshd client/modelmesh
@@ -93,6 +93,8 @@ lint: $(VENV)/.installed-dev ## check style, types, security, spelling and wordi
 	@$(PY) -m codespell_lib $(TEXTS)
 	@$(PY) -m tests.lint.wording $(TEXTS)
 	@$(PY) -m tests.lint.references $(TEXTS)
+	@$(PY) -m tests.lint.privates tests
+	@$(PY) -m tests.lint.mirror
 
 bench: compiled ## measure the compiled form against the targets, as a table
 	@$(IN_COMPILED) -m tests.bench

@@ -26,7 +26,7 @@ def start(
 ) -> ModelMesh:
     """A running mesh with only the named providers and models, and the strategy on the named pools, or on all.
 
-    Raises ConfigurationError for an invalid configuration, ValueError for a name that it does not have.
+    Raises ConfigurationError for an invalid configuration, ValueError for a name that the configuration does not have.
     """
     raw = dict(MeshConfig.of(config).raw)
     for section, wished in (("providers", providers), ("models", models)):
@@ -44,7 +44,7 @@ def start(
 
 
 def _chosen(section: str, known: Mapping[str, Any], wished: str | Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """A section with only the named entries, or with further ones from a mapping."""
+    """A section with only the named entries, or with additional ones from a mapping."""
     if isinstance(wished, Mapping):
         return {**known, **wished}
     names = (wished,) if isinstance(wished, str) else wished
@@ -60,7 +60,7 @@ def _says_where(raw: Mapping[str, Any]) -> bool:
 
 
 def _has_budget(raw: Any) -> bool:
-    """Whether it sets a budget, whose sums have to survive a restart."""
+    """Whether the configuration sets a budget, whose sums have to survive a restart."""
     if isinstance(raw, Mapping):
         return any(name in ("budget", "budget_limit") or _has_budget(value) for name, value in raw.items())
     return isinstance(raw, list | tuple) and any(_has_budget(item) for item in raw)

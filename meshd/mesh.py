@@ -51,8 +51,8 @@ _STOP_TIMEOUT = 5.0  # s an actor may take to end
 class ModelMesh:
     """A mesh in this process.
 
-    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. http: what holds where
-    the configuration says nothing about HTTP; by default, there is no HTTP. state_dir: None uses
+    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. http: the HTTP settings that
+    apply if the configuration has none; by default, HTTP is off. state_dir: None uses
     `daemon.state_dir`; a mesh without sockets that keeps its state in memory needs none. log_level: instead of
     `daemon.log_level`. logs: sends Python's logging to the mesh's sinks while it runs; an embedding program keeps its
     own.
@@ -151,7 +151,7 @@ class ModelMesh:
         self.supervisor = Supervisor(self._directory)
         self.supervisor.launch()
         if not self._sockets:
-            import tempfile  # with shutil and its archives, 0.4 MB of a daemon
+            import tempfile  # with shutil and its archive formats, it takes 0.4 MB of a daemon
 
             self._private = tempfile.TemporaryDirectory(prefix="modelmesh-", ignore_cleanup_errors=True)
         private = Path(self._private.name) / "state" if self._private is not None else None
@@ -258,9 +258,10 @@ class ModelMesh:
         return self.reload_config(self.config.merge({"providers": {name: settings}}))
 
     def save_config(self, connector: str | None = None, *key: str | Path, **settings: Any) -> None:
-        """Write the configuration, references unresolved, to the file `path` (format by its ending; readable only by
-        its owner), or to a storage, under `key`, or `path`. settings: the storage's own; `path` is one if `key` is
-        given. Raises ConfigurationError, OSError."""
+        """Write the configuration, references unresolved: without a connector to the file `path` (its extension decides
+        the format; only its owner can read it), otherwise to the connector's storage under `key`, or under `path` if
+        there is no `key`. settings: those of the storage, `path` among them if `key` is given. Raises
+        ConfigurationError, OSError."""
         path = key[0] if key else settings.pop("path", None)
         if connector is None:
             if path is None:
@@ -288,7 +289,7 @@ class ModelMesh:
 
     @property
     def address(self) -> str:
-        """Where clients in this process connect. It is served from the first time that it is asked for: a daemon needs
+        """Where clients in this process connect. It is served only once it has been asked for, since a daemon needs
         neither it nor libzmq."""
         with self._serving:
             if self._started and not self._serves_address:

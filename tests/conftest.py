@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, settings
 
 from meshd.host.build import is_compiled
 from tests.support.apps.line import Line
-from tests.support.apps.posing import Posing
+from tests.support.apps.other_users.posing import Posing
 from tests.support.daemons.daemon import Daemon
-from tests.support.providers.upstream import Upstream
+from tests.support.providers.servers.upstream import Upstream
 from tests.support.waiting import until
 
 # No test is a benchmark: what a machine under load takes for one example says nothing. Continuous integration judges a

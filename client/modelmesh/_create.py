@@ -31,7 +31,7 @@ class EmbeddedMesh(Protocol):
 
 
 Start = Callable[..., EmbeddedMesh]
-"""Starts a mesh: `start(config, *, pools, providers, models, strategy, state_dir)`, as of `modelmesh.create`."""
+"""Starts a mesh: `start(config, *, pools, providers, models, strategy, state_dir)`, as for `modelmesh.create`."""
 
 
 def _installed_start() -> Start:
@@ -66,8 +66,8 @@ def create(
 
     config: a mesh's configuration (a MeshConfig, a mapping or a file), which is then run inside this process;
     `providers`, `models` and `strategy` refine it, and need it. state_dir: where that mesh keeps its state. If neither
-    this nor the configuration names a place, and no budget has to outlive it, state is kept in memory, so that any
-    number of them can run at the same time, also next to a daemon. options: as for OpenAIClient.
+    this nor the configuration names a place, and no budget has to outlive the mesh, state is kept in memory, so that
+    any number of meshes can run at the same time, also next to a daemon. options: as for OpenAIClient.
 
     Raises ValueError for refinements without a configuration, ConfigurationError for an invalid one, or if the daemon's
     packages are not installed.

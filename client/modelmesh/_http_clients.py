@@ -58,7 +58,7 @@ def async_http_client(*, socket: str | None = None, app: str | None = None, libr
 def _http_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     for name in ("transport", "proxy", "mounts"):
         if kwargs.pop(name, None):
-            raise TypeError(f"{name} is what the mesh's socket replaces")
+            raise TypeError(f"{name} cannot be given: the mesh's socket takes its place")
     return {"base_url": BASE_URL, "timeout": 600.0, "trust_env": False, **kwargs}
 
 
@@ -81,10 +81,10 @@ def _http_library() -> Any:
 def _installed(kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """The `openai` package and the HTTP library it uses; completes the arguments of its clients."""
     if "http_client" in kwargs:
-        raise TypeError("http_client is what the mesh's socket replaces")
+        raise TypeError("http_client cannot be given: the mesh's socket takes its place")
     try:
         import openai
-        from openai import _base_client  # noqa: PLC2701 - no public name tells which library it is
+        from openai import _base_client  # noqa: PLC2701 - no public name says which library it is
     except ImportError as error:
         raise ConfigurationError("the OpenAI SDK is not installed: pip install openai") from error
     kwargs.setdefault("api_key", "modelmesh")

@@ -1,6 +1,6 @@
 """An exchange with the daemon as HTTP, for code that reads the HTTP response of the OpenAI SDK's answers.
 
-Owns: status, headers, URL and times by httpx's names. Must never: be sent: there is no HTTP.
+Owns: status, headers, URL and times under httpx's names. Must never: be sent; there is no HTTP here.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class HttpResponse:
     @property
     def elapsed(self) -> timedelta:
         if self._elapsed is None:
-            raise RuntimeError("'.elapsed' is not known of a stream")
+            raise RuntimeError("'.elapsed' is not known for a stream")
         return timedelta(seconds=self._elapsed)
 
     @property
@@ -124,7 +124,7 @@ class HttpResponse:
         return self._body
 
     def fill(self, body: bytes) -> bytes:
-        """Give it the body of a stream that has been read whole; returns it."""
+        """Set the body of a stream that has been read completely; returns it."""
         self._body = body
         return body
 
@@ -190,7 +190,7 @@ def mesh_headers(mesh: Mapping[str, Any], request_id: str) -> dict[str, str]:
 
 
 def response_headers(request_id: str, told: Any = None, content_type: str = "text/event-stream") -> Headers:
-    """The headers of an answer by its head, or of a stream, which has none but its type."""
+    """The headers of an answer, from its head; a stream has none but its type."""
     kind = "application/json" if told is not None else content_type
     headers = told.headers if told is not None else {}
     mesh = mesh_headers(told.mesh if told is not None else {}, request_id)

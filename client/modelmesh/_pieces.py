@@ -17,7 +17,7 @@ class Pieces:
         self._size = size
 
     def of(self, more: Any) -> Iterator[Any]:
-        """The pieces that are complete with this."""
+        """The pieces that this completes."""
         if not self._size:
             if more:
                 yield more
@@ -33,7 +33,7 @@ class Pieces:
             yield self._left
 
     def only(self, whole: Any) -> Iterator[Any]:
-        """Those of a body that came whole."""
+        """The pieces of a complete body."""
         yield from self.of(whole)
         yield from self.rest()
 
@@ -45,7 +45,7 @@ class Lines:
         self._left = ""
 
     def of(self, more: str) -> Iterator[str]:
-        """The lines that are complete with this."""
+        """The lines that this completes."""
         *complete, self._left = (self._left + more).split("\n")
         for line in complete:
             yield line.removesuffix("\r")
@@ -55,6 +55,6 @@ class Lines:
             yield self._left
 
     def only(self, whole: str) -> Iterator[str]:
-        """Those of a text that came whole."""
+        """The lines of a complete text."""
         yield from self.of(whole)
         yield from self.rest()

@@ -1,4 +1,4 @@
-"""The keys of CurveZMQ with which a client is let in at a `tcp://` address.
+"""The CurveZMQ keys with which a client is admitted at a `tcp://` address.
 
 Must never: show a key. Each is looked for, in this order, among the client's arguments, in the environment
 (`MESH_CURVE_SERVER_KEY`, `MESH_CURVE_SECRET_KEY`, `MESH_CURVE_PUBLIC_KEY`), and in `~/.config/meshd/client.toml`.
@@ -41,8 +41,8 @@ class CurveAddress(str):
 
 
 def secured(address: str, given: Mapping[str, str | None], profile: Mapping[str, Any], profile_path: str) -> str:
-    """A `tcp://` address with its keys. Without any, one of this machine stays as it is: there the kernel says who
-    asks. Raises ConfigurationError."""
+    """A `tcp://` address with its keys. Without any, an address on this machine stays as it is, since there the kernel
+    says who asks. Raises ConfigurationError."""
     server, secret, public = (_found(name, given, profile, profile_path) for name in NAMES)
     if not server:
         if _is_loopback(address):
@@ -69,12 +69,12 @@ def _found(name: str, given: Mapping[str, str | None], profile: Mapping[str, Any
     if not value and profile.get(name):
         value = profile[name]
         if name == "curve_secret_key" and os.stat(profile_path).st_mode & 0o077:
-            raise ConfigurationError(f"others can read {profile_path}, which holds a key: chmod 600 {profile_path}")
+            raise ConfigurationError(f"others can read {profile_path}, which contains a key: chmod 600 {profile_path}")
     if not value:
         return ""
     key = value.strip() if isinstance(value, str) else ""
     if len(key) != _LENGTH or not key.isascii():
-        raise ConfigurationError(f"{name} is not a key of CurveZMQ: {_LENGTH} characters of Z85")
+        raise ConfigurationError(f"{name} is not a CurveZMQ key ({_LENGTH} characters of Z85)")
     return key
 
 
@@ -83,7 +83,7 @@ def _public_of(zmq: Any, secret: str) -> bytes:
     try:
         made: bytes = zmq.curve_public(secret.encode())
     except zmq.ZMQError:
-        raise ConfigurationError("curve_secret_key is not a key of CurveZMQ: it is not Z85") from None
+        raise ConfigurationError("curve_secret_key is not a CurveZMQ key: it is not Z85") from None
     return made
 
 

@@ -1,8 +1,8 @@
 """Finds the daemon's socket.
 
 Must never: create a directory or connect. Looks, in this order, at an explicit address, `MESH_SOCKET`, the
-profile `~/.config/meshd/client.toml` (keys `socket`, `pool`), the user's runtime directory, `/run/meshd`. Of the last
-two, a socket is left out if another ordinary user could have put it there: it would be sent the app's prompts.
+profile `~/.config/meshd/client.toml` (keys `socket`, `pool`), the user's runtime directory, `/run/meshd`. In the last
+two places, a socket is left out if another ordinary user could have put it there: it would get the app's prompts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from modelmesh.embedded import is_embedded
 from modelmesh.errors import AuthenticationError, ConfigurationError, DaemonUnavailableError
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
-SYSTEMD: Final = "/run/systemd/system"  # is there where systemd runs
+SYSTEMD: Final = "/run/systemd/system"  # exists where systemd runs
 UNITS: Final = {
     "systemctl --user": (
         "~/.config/systemd/user",
@@ -113,12 +113,12 @@ def barred(path: str) -> str:
     try:
         os.stat(path)
     except PermissionError:
-        return f"you are not permitted to look into {os.path.dirname(path)}"
+        return f"you may not access the directory {os.path.dirname(path)}"
     except OSError:
         return ""
     if os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         return ""
-    return "you are not permitted to use it"
+    return "you may not connect to it"
 
 
 def nothing_at(path: str) -> str:
@@ -164,7 +164,7 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
         return _no_daemon(
             f"No daemon answers at {address}; check the address and the keys.",
             f"tried {address}: {why}",
-            "it closes connections with another key of the daemon's (curve_server_key), without a word",
+            "with a wrong curve_server_key, it closes the connection without saying why",
             paths=[path],
         )
     return _no_daemon(
@@ -173,7 +173,7 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
 
 
 def not_admitted(address: str) -> AuthenticationError:
-    """The error of a client whose key the daemon does not know."""
+    """The error for a client whose key the daemon does not know."""
     return AuthenticationError(
         f"The daemon at {address} does not admit this client's key; its operator adds the public one to `apps` or "
         "`daemon.curve.allowed_clients`.",
@@ -182,7 +182,7 @@ def not_admitted(address: str) -> AuthenticationError:
 
 
 def services() -> list[str]:
-    """How systemctl is called for each unit of the daemon's that is installed here."""
+    """How to call systemctl for each of the daemon's units that is installed here."""
     if not os.path.isdir(SYSTEMD):
         return []
     return [
@@ -206,8 +206,8 @@ def is_private(directory: str, uid: int) -> bool:
 
 
 def untrusted(path: str) -> str:
-    """Why another user than root and this one could have put a socket there; "" if none could, or none is there. What
-    only those two can place, as root in /run, may belong to the service's user."""
+    """Why a user other than root and this one could have put a socket there; "" if none could, or if there is no
+    socket. A socket in a place that only these two can change, such as /run, may belong to the service's user."""
     directory = os.path.dirname(path)
     above = os.path.dirname(directory)
     try:
@@ -218,13 +218,13 @@ def untrusted(path: str) -> str:
     if parent.st_uid not in (*ours, _UNMAPPED):
         return f"{above} belongs to another user"
     if shared and not parent.st_mode & stat.S_ISVTX:
-        return f"{above} can be written by other users"
+        return f"{above} is writable by other users"
     if shared and here.st_uid not in ours:
         return f"{directory} belongs to another user"
     if not stat.S_ISDIR(here.st_mode):
         return f"{directory} is not a directory"
-    return f"{directory} can be written by other users" if here.st_mode & _OTHERS_WRITE else ""
+    return f"{directory} is writable by other users" if here.st_mode & _OTHERS_WRITE else ""
 
 
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_UNMAPPED: Final = 65534  # what root is in a sandbox with a user namespace of its own
+_UNMAPPED: Final = 65534  # root's id in a sandbox with its own user namespace

@@ -1,6 +1,6 @@
 """Errors as Anthropic's, Google's and OpenAI's Responses API write them; `MeshError.to_wire` has OpenAI's usual form.
 
-Claude Code recovers by their words, so a provider's own stay as they are.
+Claude Code decides from their wording how to recover, so a provider's own wording stays as it is.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _TELLING: Final = frozenset(_TYPES.values()) - {_INVALID}
 
 
 def anthropic_error(error: MeshError) -> dict[str, Any]:
-    """The type is the provider's, if it is one of this API's and says more than that the request is wrong; else that
-    of the status."""
+    """The type is the provider's, if it is one of this API's and more specific than that the request is wrong; else
+    it follows from the status."""
     status = error.status_code
     if error.type in _TELLING:
         kind = error.type
@@ -84,7 +84,7 @@ def google_error(error: MeshError) -> dict[str, Any]:
 _CODES: Final = frozenset(
     {"server_error", "rate_limit_exceeded", "invalid_prompt", "context_length_exceeded", "insufficient_quota"}
 )
-"""The first three are of the Responses API's description; Codex knows the others."""
+"""The first three are from the description of the Responses API; Codex knows the others."""
 
 
 def failed_response(response: Mapping[str, Any], error: MeshError) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def failed_response(response: Mapping[str, Any], error: MeshError) -> dict[str, 
 
 
 def responses_error(error: MeshError, first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    """The event that tells an error inside a stream of the Responses API. first, last: the first and the last event
-    that the app has got. The response that has begun has failed; if none has, or if it continues in the background,
-    only the error is told."""
+    """The event that reports an error inside a stream of the Responses API. first, last: the first and the last event
+    that the app has received. A response that has begun is reported as failed. If none has begun, or if it continues
+    in the background, only the error is reported."""
     sequence, response = (last or first).get("sequence_number"), first.get("response")
     number = sequence + 1 if type(sequence) is int else 0
     if isinstance(response, dict) and response.get("background") is not True:

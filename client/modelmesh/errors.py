@@ -203,7 +203,7 @@ class BudgetExceededError(APIStatusError):
 
 
 class AccessDeniedError(APIStatusError):
-    """The app may not use this. extra: app (who the kernel says the caller is), allowed."""
+    """The app may not use this. extra: app (the caller, as the kernel identifies it), allowed."""
 
     status_code = 403
     code = "access_denied"
@@ -299,10 +299,10 @@ _OWN_FIELDS = frozenset(
 
 
 class _Received(MeshError):
-    """Raised by a client for a class whose OpenAI name is elsewhere in the tree: both catch it.
+    """Raised by a client for a class whose OpenAI name is elsewhere in the tree: an `except` for either catches it.
 
-    Named like the class it stands for. Not in the tree itself: for the daemon a full queue is not a provider's failure,
-    but an app that backs off on the SDK's RateLimitError has to do so here as well.
+    Named like the class it stands for. It is not in the tree itself: for the daemon, a full queue is not a provider's
+    failure, but an app that backs off on the SDK's RateLimitError has to do so here as well.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:

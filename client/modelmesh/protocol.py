@@ -83,7 +83,7 @@ class RequestHead(msgspec.Struct, omit_defaults=True):
     path: str = ""
     headers: dict[str, str] = {}
     deadline_ms: int = 0  # from now; 0: the daemon's request_timeout
-    first_chunk_ms: int = 0  # from now, of a stream; 0: by the deadline
+    first_chunk_ms: int = 0  # from now, for a stream; 0: by the deadline
     stream: bool = False
     credit: int = 0  # 0: WELCOME's
     resend: bool = False  # the same id was sent before, over a connection that broke
@@ -97,7 +97,7 @@ class ResponseHead(msgspec.Struct, omit_defaults=True):
 
 
 class ChunkHead(msgspec.Struct, omit_defaults=True):
-    headers: dict[str, str] = {}  # of the first piece of an answer that is a file: its content-type
+    headers: dict[str, str] = {}  # on the first piece of an answer that is a file: its content-type
 
 
 class EndHead(msgspec.Struct, omit_defaults=True):
@@ -146,7 +146,7 @@ class MalformedMessage(ValueError):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A decoded message. `head` is the kind's struct, None for kinds whose head is empty, as most chunks'."""
+    """A decoded message. `head` is the kind's struct; None if the head is empty, as for most chunks."""
 
     kind: bytes
     request_id: bytes
@@ -172,12 +172,12 @@ def decode(frames: list[bytes]) -> Message:
     head that is not msgpack or not of the kind's shape. Unknown head keys are ignored.
     """
     if len(frames) < 3:
-        raise MalformedMessage(f"a message has at least 3 frames, this one {len(frames)}")
+        raise MalformedMessage(f"a message has at least 3 frames, this one has {len(frames)}")
     kind, request_id, head = frames[0], frames[1], frames[2]
     if kind not in KIND_NAMES:
         raise MalformedMessage(f"unknown kind {kind[:8].hex() or 'of no bytes'}", _readable(request_id))
     if len(request_id) not in (0, REQUEST_ID_BYTES):
-        raise MalformedMessage(f"a request id has {REQUEST_ID_BYTES} bytes, this one {len(request_id)}")
+        raise MalformedMessage(f"a request id has {REQUEST_ID_BYTES} bytes, this one has {len(request_id)}")
     decoder = _decoders.get(kind)
     try:
         decoded = decoder.decode(head or b"\x80") if decoder is not None and (head or kind != CHUNK) else None

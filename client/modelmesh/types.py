@@ -15,7 +15,7 @@ class MeshDetails(Object):
     """What the mesh did: pool, real model, provider, attempts (model, provider, status, reason, duration).
 
     Times are in seconds, cost in USD, None if the daemon sent none. Also readable as a mapping. cached: no provider was
-    asked, and it cost nothing; it was kept `age` seconds ago, or is the answer of the same request in flight
+    asked, and it cost nothing: the answer was stored `age` seconds ago, or is that of an identical request in flight
     (coalesced).
     """
 
@@ -311,7 +311,7 @@ P = TypeVar("P")
 
 
 class AsyncPages(Generic[P]):
-    """A list that is asked for when it is awaited, which gives its first page, or iterated over."""
+    """A list that is requested when it is awaited, which gives its first page, or iterated over."""
 
     def __init__(self, ask: Callable[[], Awaitable[P]]) -> None:
         self._ask = ask
@@ -325,16 +325,16 @@ class AsyncPages(Generic[P]):
             yield item
 
 
-Pages = Annotated[P, "of a list, asked for already"]
+Pages = Annotated[P, "of a list, already requested"]
 
 
 def page(ask: Callable[[], P]) -> P:
-    """The list, asked for now."""
+    """The list, requested now."""
     return ask()
 
 
 def async_page(ask: Callable[[], Awaitable[P]]) -> AsyncPages[P]:
-    """The list, asked for when it is needed."""
+    """The list, requested when it is needed."""
     return AsyncPages(ask)
 
 
@@ -363,6 +363,6 @@ class ItemPage(Object):
 
 
 class ResponseEvent(Object):
-    """One event of its stream. type: what it tells."""
+    """One event of a streamed Response. type: which event it is."""
 
     type: str

@@ -34,8 +34,8 @@ def told(sentence: str, *details: str) -> str:
 
 
 def nearest(name: object, names: Iterable[object], count: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Those that were probably meant, the likeliest first: the name is a part of theirs, or misspells it or a part of
-    it. cutoff: how like a whole name it has to be."""
+    """The names that were probably meant, the likeliest first: the given name is a part of theirs, or a misspelling of
+    theirs or of a part. cutoff: how similar it has to be to a whole name."""
     from difflib import get_close_matches
 
     wanted = _folded(name)[:_LONGEST_COMPARED]
@@ -46,7 +46,7 @@ def nearest(name: object, names: Iterable[object], count: int = 1, cutoff: float
         parts: dict[str, str] = {}
         runs = ((at, len(each), part, each) for each in known for at, part in _parts(each))
         for _, _, part, whole in sorted(runs):
-            parts.setdefault(part, known[whole])  # where several have it: rather at the beginning, of a short name
+            parts.setdefault(part, known[whole])  # of several names: one that begins with it, and a short one
         found += [parts[each] for each in get_close_matches(wanted, parts, count, _LIKE_A_PART)]
         found += [known[each] for each in get_close_matches(wanted, known, count, cutoff)]
     return list(dict.fromkeys(found))[:count]
@@ -67,7 +67,7 @@ def _folded(name: object) -> str:
 
 
 def _parts(name: str) -> Iterator[tuple[int, str]]:
-    """Where each begins. `openai.gpt-4o`: openai, gpt, openai.gpt, gpt-4o and the whole."""
+    """(where it begins, part). `openai.gpt-4o`: openai, gpt, openai.gpt, gpt-4o and the whole."""
     ends = [*(mark.start() for mark in _SEPARATORS.finditer(name)), len(name)]
     for start in [0, *(end + 1 for end in ends[:-1])]:
         later = [end for end in ends if end - start >= _SHORTEST_PART]
@@ -75,7 +75,7 @@ def _parts(name: str) -> Iterator[tuple[int, str]]:
 
 
 def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_NAMES) -> str:
-    """That nothing of this kind has that name: the likely one, and all names."""
+    """The message that nothing of this kind has that name, with the likely one and all names."""
     known = list({str(each).lower(): str(each) for each in names}.values())
     near = nearest(name, known, most)
     first = near if len(known) > most else []
@@ -91,7 +91,7 @@ def few(names: Sequence[str], most: int = 6) -> str:
 
 
 def then(said: str, more: str) -> str:
-    """Another clause after a text of other origin, which may end with a full stop."""
+    """Append a clause to a text from elsewhere, which may end with a full stop."""
     said = said.rstrip()
     if said.endswith((".", "?", "!", "…", "。", "？", "！")) and more:
         return f"{said} {more[0].upper()}{more[1:]}"

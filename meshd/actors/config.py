@@ -190,8 +190,8 @@ class ConfigActor(MeshActor):
         return message.digest is not None and watch is not None and watch.config_files.digest() != message.digest
 
     def _posture(self, config: MeshConfig) -> tuple[list[Problem], tuple[str, ...]]:
-        """(what others can change, warnings). `daemon.strict` of a file that others can change may be theirs: then the
-        running one counts, if there is one."""
+        """(what others can change, warnings). If others can change the file, they may have set `daemon.strict` in it:
+        then the running configuration's value counts, if there is one."""
         of_config = untrusted_config(config)
         found = [*of_config, *untrusted_files(config, self._directories.data), *untrusted_packages(self._registry)]
         strict = config if not of_config or self._current is None else self._current.stored
@@ -263,7 +263,7 @@ class ConfigActor(MeshActor):
                 self.tell(name, messages.Commit(number))
 
     def _restore_router(self) -> None:
-        """Before the first generation runs: give the router an earlier life's state, and a journal for spend."""
+        """Before the first generation runs: give the router the state of an earlier run, and a journal for spend."""
         restored = self.directory.ask("state", messages.LoadState(), _READ)
         journal = self.directory.ask("state", messages.OpenJournal(), _READ)
         self.directory.ask("router", messages.RestoreState(restored, journal), _READ)

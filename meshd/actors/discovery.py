@@ -18,18 +18,19 @@ from meshd import messages
 from meshd.actors.base.actor import SHORTEST_TICK, MeshActor
 from meshd.actors.base.replies import Asked, DeferringMailbox, Gathering
 from meshd.actors.prepare import Prepare
+from meshd.compilation.made_connectors import discovery_of
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
 from meshd.discovery.local_watch import LocalWatch
-from meshd.discovery.model_lists import RegistrySync, SyncSettings, sources_of
+from meshd.discovery.model_lists import RegistrySync, sources_of
 from meshd.discovery.outside import OutsideDiscovery
-from modelmesh.errors import ConfigurationError
+from meshd.discovery.settings import SyncSettings
 
 logger = logging.getLogger("meshd.discovery")
 _SYNC, _LOCAL, _GIVE_UP, _EXPECTED = "sync", "local", "give-up", "expected"
 _WAIT = 20.0  # s an operator waits at most
-_FIRST_LISTS = 10.0  # s in which new providers may give their first lists, before requests wait for these no longer
+_FIRST_LISTS = 10.0  # s that requests wait at most for the first lists of new providers
 _HERE = "\0here"  # the look around this machine, among names of providers
 
 Run = Callable[[Callable[[], None]], Any]
@@ -75,7 +76,7 @@ class DiscoveryActor(MeshActor):
         self._scanning = False
         self._questions = Gathering()
         self._looked = False  # this machine was scanned, and config was told the result
-        self._telling = False  # config was told of a change that no generation contains yet
+        self._telling = False  # config was told about a change that no generation contains yet
         self._unlisted: set[str] = set()
         self._expects_until = 0.0
         self._expecting: bool | None = None  # what the router was told last since the last commit
@@ -99,16 +100,9 @@ class DiscoveryActor(MeshActor):
     # -- configuration --------------------------------------------------------------------------------
 
     def prepare(self, message: Prepare) -> tuple[str, ...]:
-        from meshd.connectors.make import make_connector
-
-        connectors, objections = [], []
-        for entry in message.running.config.discovery.connector:
-            try:
-                connectors.append((entry.connector, make_connector("discovery", entry.connector, entry.settings)))
-            except (ConfigurationError, ValueError) as error:
-                objections.append(f"discovery.connector: {error}")
+        connectors, objections = discovery_of(message.running.config)
         self._prepared = message.running, OutsideDiscovery(connectors, _refused_connector)
-        return tuple(objections)
+        return tuple(map(str, objections))
 
     def commit(self, message: messages.Commit) -> None:
         prepared, self._prepared = self._prepared, None
@@ -227,7 +221,7 @@ class DiscoveryActor(MeshActor):
         self.tell("telemetry", event)
 
     def discover_now(self, asked: Asked) -> None:
-        """Answered when every provider has listed its models and this machine was scanned."""
+        """Answered when every provider has listed its models and this machine has been scanned."""
         for ask in self._sync.due(self._now(), everything=True):
             self.tell("router", ask)
         names = self._sync.awaited()
@@ -254,7 +248,7 @@ def _refused_connector(id: str) -> str:
     spec = default_registry().find(id, "provider")
     if spec is None:
         return default_registry().why_unknown(id, "provider")
-    return f"{spec.id} sends a key, and a server that was found is sent none" if spec.key_env else ""
+    return f"{spec.id} sends a key, and a discovered server is never sent one" if spec.key_env else ""
 
 
 def _unanswered(name: str) -> dict[str, Any]:

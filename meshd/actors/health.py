@@ -16,8 +16,10 @@ from meshd.actors.prepare import Prepare
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
-from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
+from meshd.core.seconds import to_nanos
+from meshd.discovery.health_monitor import HealthMonitor
 from meshd.discovery.pool_probes import PoolProbes
+from meshd.discovery.settings import HealthSettings
 
 _PROBE, _POOLS = "probe", "pools"
 
@@ -107,7 +109,7 @@ class HealthActor(MeshActor):
         self._go_on()
 
     def probe_now(self, asked: Asked) -> None:
-        """Answered when every provider asked about has answered or timed out."""
+        """Answered when every probed provider has answered or timed out."""
         assert isinstance(asked.message, messages.ProbeNow)
         self._monitor.probe_now(asked.message.provider, self._now(), asked.answer)
         self._go_on()
@@ -133,7 +135,7 @@ class HealthActor(MeshActor):
         if before != report.available:
             event = Event(
                 EventType.PROVIDER_HEALTH_CHANGED,
-                int(self._wall() * 1e9),
+                to_nanos(self._wall()),
                 "debug",  # the router reports once what this means for requests
                 {"provider": report.provider},
                 report.error,

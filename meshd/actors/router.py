@@ -71,9 +71,7 @@ class RouterActor(LoopActor):
 
     async def opened(self) -> None:
         router = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
-        router.runtime.ledger.later = self.loop.call_soon
-        router.server.open(self.loop)
-        router.http.open(self.loop, router.server.turns)
+        router.open(self.loop)
         for place in self._listening:
             _bind(router, place)
         if self._http is not None:

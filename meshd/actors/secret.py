@@ -1,7 +1,7 @@
 """The secret actor: resolves names to values, and reports changes.
 
-Owns: the `SecretResolver`, and the watch on the files it reads. Hears from config (resolve) and from the router (a
-provider refused a key).
+Owns: the `SecretResolver`, and the watch on the files it reads. Config asks it to resolve secrets; the router tells it
+when a provider refuses a key.
 Must never: put a value into a log, a repr or an exception; values leave only in `SecretsResolved`.
 """
 
@@ -74,7 +74,7 @@ class SecretActor(MeshActor):
         config = message.running.config
         self._to_watch = config.daemon.watch
         # As written: a store would have to resolve secrets in its own settings by itself.
-        return tuple(self._resolver.prepare(secret_sources(config)))
+        return tuple(map(str, self._resolver.prepare(secret_sources(config))))
 
     def commit(self, message: messages.Commit) -> None:
         for name in self._resolver.commit():
@@ -126,7 +126,7 @@ class SecretActor(MeshActor):
         self.tell("telemetry", Event(EventType.SECRET_ROTATED, time.time_ns(), ids=ids, reason=reason))
 
     def _follow_stores(self) -> None:
-        """Say how the stores are, if that has changed, and when to ask them next."""
+        """Report the state of the stores if it has changed, and set the timer for asking them next."""
         self.next_tick(_POLL, self._resolver.poll_after)
         now = messages.SecretStandings(self._resolver.standings, self._resolver.kept)
         if now == self._told:

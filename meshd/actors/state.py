@@ -1,6 +1,6 @@
 """The state actor: writes what must survive a restart, without delaying the router.
 
-Owns: the `StateKeeper` and when it writes. Hears deltas and the journal's rotation from the router.
+Owns: the `StateKeeper` and when it writes. The router sends it deltas, and tells it when the journal rotates.
 Must never: be waited for during a request.
 """
 
@@ -18,10 +18,12 @@ import msgspec
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
+from meshd.config.schema import StorageConfig
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
 from meshd.core.money import dollars
+from meshd.core.seconds import to_nanos
 from meshd.host import clock
 from meshd.host.trust.paths import untrusted
 from meshd.sdk.storage import Grant
@@ -205,7 +207,7 @@ class StateActor(MeshActor):
     def _opened(self) -> StateKeeper:
         """Raises StateLocked, to the caller."""
         if self._keeper is None:
-            self._open(self._given_dir or default_state_dir(), StateSettings())
+            self._open(self._given_dir or default_state_dir(), StateSettings.of(StorageConfig.unset()))
         assert self._keeper is not None
         return self._keeper
 
@@ -220,4 +222,4 @@ class StateActor(MeshActor):
             self.tick(_SYNC, self._keeper.next_sync())
 
     def _report(self, type: EventType, severity: str, reason: str) -> None:
-        self.tell("telemetry", Event(type, int(self._now() * 1e9), severity, {}, reason))
+        self.tell("telemetry", Event(type, to_nanos(self._now()), severity, {}, reason))

@@ -22,6 +22,7 @@ from meshd.actors.prepare import Prepare
 from meshd.connectors.observability.prometheus.exposition import text_of
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
+from meshd.core.seconds import to_nanos
 from meshd.sdk.metrics import Family, Reading
 from meshd.sdk.observability import Entry
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
@@ -35,7 +36,7 @@ from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.redaction import secrets_in
-from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
+from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks, objections_to
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH, _METRICS = "flush", "metrics"
@@ -108,7 +109,7 @@ class TelemetryActor(MeshActor):
 
     def prepare(self, message: Prepare) -> tuple[str, ...]:
         self._prepared = message.running
-        return tuple(self._kept.sinks.check(message.running.config.observability))
+        return tuple(map(str, objections_to(message.running.config.observability)))
 
     def commit(self, message: messages.Commit) -> None:
         generation, self._prepared = self._prepared, None
@@ -238,8 +239,8 @@ class TelemetryActor(MeshActor):
             self.cancel_tick(_METRICS)
 
     def gauges_read(self, message: messages.GaugesRead) -> None:
-        kept, now = self._kept, int(self._now() * 1e9)
-        reading = Reading(int(kept.started * 1e9), now, tuple(self._families(message.gauges or ())))
+        kept, now = self._kept, to_nanos(self._now())
+        reading = Reading(to_nanos(kept.started), now, tuple(self._families(message.gauges or ())))
         kept.sinks.put_reading(Entry(METRICS, now, "info", "", {"reading": reading}))
 
     def flush(self, message: messages.FlushTelemetry) -> None:
@@ -262,7 +263,7 @@ class TelemetryActor(MeshActor):
         rows = kept.statistics.flush(now)
         if kept.sinks.wants(STATISTICS, "debug"):
             for row in rows:
-                kept.sinks.put(records.statistics_entry(row, int(now * 1e9)))
+                kept.sinks.put(records.statistics_entry(row, to_nanos(now)))
 
     def table_loaded(self, message: messages.TableLoaded) -> None:
         if message.table == "statistics" and not self._kept.restored:

@@ -1,7 +1,7 @@
 """The arguments of `meshd`.
 
-Owns: reading them where they are complete and right, as in a unit. All else (help, abbreviations, mistakes) is left to
-`parser.py`. Must never: import argparse, which with gettext is 0.4 MB of an idle daemon.
+Owns: reading arguments that are complete and valid, as in a unit. Everything else (help, abbreviations, mistakes) is
+left to `parser.py`. Must never: import argparse, which with gettext takes 0.4 MB of an idle daemon.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Options(msgspec.Struct):
 
 
 def complete(arguments: Sequence[str]) -> Options | None:
-    """What they say; None if they are not complete and right."""
+    """The options; None if the arguments are not complete and valid."""
     options = Options()
     rest = iter(arguments)
     for argument in rest:

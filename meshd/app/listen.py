@@ -84,7 +84,7 @@ def socket_path(given: str | None, handed_in: list[ListenSocket], daemon: Daemon
     if given:
         scheme, separator, _ = given.partition("://")
         if separator and scheme != "ipc":
-            raise ListenError(f"{given}: apps come by a socket file; give its path")
+            raise ListenError(f"{given}: apps connect through a socket file; give its path")
         return _absolute(given)
     if handed_in:
         return Path(handed_in[0].path)
@@ -99,9 +99,9 @@ def listeners(path: Path, handed_in: list[ListenSocket], daemon: DaemonConfig) -
 
 
 def http_listener(path: Path, mesh: Listen) -> ListenHttp:
-    """What holds where the configuration says nothing about HTTP: a daemon at its user's default socket speaks it; the
-    system's, and others that somebody starts besides, do not. mesh: at that path, whose mode and group `http.sock`
-    gets."""
+    """The HTTP settings that apply if the configuration has none: a daemon at its user's default socket serves HTTP;
+    the system's daemon, and any additional one, does not. mesh: the socket at that path, whose mode and group
+    `http.sock` gets."""
     if path != default_socket() or is_system_service():
         return ListenHttp()
     return ListenHttp(True, str(path.with_name("http.sock")), mesh.mode, mesh.gid)

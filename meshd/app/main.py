@@ -25,6 +25,7 @@ from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.plain_text import harmless, one_line
 from meshd.host.process.descriptors import FEWEST_FILES, raise_file_limit
 from meshd.host.process.dumpable import set_dumpable
+from meshd.host.process.shortages import no_thread
 from meshd.host.process.standard_streams import open_standard_streams, release_standard_streams
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
@@ -85,7 +86,7 @@ def run(options: Options) -> int:
         logger.debug("cannot run", exc_info=True)
         return EX_OSERR
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
+        if not isinstance(error, MemoryError) and not no_thread(error):
             raise
         _complain(f"cannot run here: {_NO_ROOM}")
         return EX_OSERR
@@ -131,7 +132,7 @@ def _source(given: str | None) -> ConfigSource:
 
 
 def _check_packages(config: MeshConfig) -> None:
-    """Refuse to import what other users can change, before any connector of another package is. Raises
+    """Refuse to import what other users can change, before a connector of another package is imported. Raises
     ConfigurationError."""
     found = list(untrusted_packages())
     if found and config.daemon.strict:
@@ -147,7 +148,7 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
 
     code = EX_OK
     for found in obstacles(config, socket, strict=True):
-        _complain(found.message + ("" if found.fatal else " (meshd starts all the same)"))
+        _complain(found.message + ("" if found.fatal else " (meshd starts anyway)"))
         if found.fatal and code != EX_CONFIG:
             code = EX_CONFIG if found.problem is not None else EX_UNAVAILABLE
     for remark in remarks(config):
@@ -167,7 +168,7 @@ def _warn_of_proxies(config: MeshConfig) -> None:
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk; the exit status tells as well
+    with contextlib.suppress(OSError):  # a full disk; the exit status still tells
         print(f"meshd: {harmless(text)}", file=sys.stderr)
 
 

@@ -46,12 +46,13 @@ _HURRIED = 0.1  # s between two checks for another signal while requests in flig
 _ARENA_MAX, _ARENAS = -8, 2  # the parameter of mallopt, from malloc.h
 _YOUNG_OBJECTS = 7000
 _FULL_COLLECTION = 100
-"""New objects before a collection of them, and collections of younger garbage before one of everything. Requests leave
-no garbage, so ten times Python's own values find as much, in a twentieth less time for each request."""
+"""Thresholds of `gc`: new objects before a collection of the youngest generation, and collections of younger
+generations before one of the oldest. Requests leave no cyclic garbage, so ten times Python's defaults find just as
+much, and each request takes 5 % less time."""
 _SWITCH = 0.0005
-"""s after which a thread that computes lets another one in. The loop loses the interpreter at each system call; by
-Python's own 5 ms, it would stand still that often while statistics or counters are saved. By 0.2 ms, the work
-of telemetry is cut into so many pieces that handing over takes as long as the work."""
+"""s after which a thread that computes lets another one run. The loop gives up the GIL at each system call; with
+Python's default of 5 ms, it would wait that long each time while statistics or counters are saved. With 0.2 ms,
+telemetry's work is cut into so many pieces that switching takes as long as the work."""
 
 
 class Process:
@@ -189,7 +190,8 @@ class Process:
 
 
 def _share_memory() -> None:
-    """Threads share two arenas of malloc. With one each, a burst of a thread leaves memory that no other uses."""
+    """Threads share two arenas of malloc. With one arena each, memory that a thread needed in a burst could not be used
+    by any other."""
     limit = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if limit is not None:
         limit(_ARENA_MAX, _ARENAS)

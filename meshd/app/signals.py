@@ -1,4 +1,4 @@
-"""Signals as they come, one byte each through a pipe.
+"""Signals as they arrive, one byte each through a pipe.
 
 Python runs handlers in the main thread only. A signal just before that thread begins to wait would otherwise be noticed
 only when the wait ends.

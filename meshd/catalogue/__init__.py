@@ -1,1 +1,1 @@
-"""What is known of providers, models and local weights before any is asked: data in TOML files."""
+"""What is known about providers, models and local weights before any is asked: data in TOML files."""

@@ -1,6 +1,6 @@
-"""What a model does that the catalogue does not have, by the models of its name that the same provider has.
+"""The features of a model that the catalogue does not have, judged by the same provider's models with similar names.
 
-Must never: deny a feature. What nothing is known of is asked.
+Must never: deny a feature. A model about which nothing is known is asked.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable
 from meshd.catalogue.known import ModelRow
 
 _WORDS = re.compile(r"[a-z]+|\d+")
-"""Of a name: `qwen3.7-max` and `qwen4-max` are of one family."""
+"""The words of a name: `qwen3.7-max` and `qwen4-max` belong to one family."""
 _PLACE = re.compile(r"[a-z]{2,6}(?:-[a-z]{2,4})?\.(?=[a-z0-9-]+\.)")
-"""Where a profile of Bedrock's is asked, before the maker: `us.anthropic.claude-…`."""
+"""The region of a Bedrock inference profile, before the maker: `us.anthropic.claude-…`."""
 
 
 def family_features(rows: Iterable[ModelRow], model: str, capabilities: Collection[str]) -> tuple[str, ...]:
-    """The features that all models of its family have: those whose ids begin with the most words of this one's, and
-    that answer the same. None if not even the first word is the same."""
+    """The features that all models of its family have. The family: the models whose ids begin with the most words of
+    this one's, and that have a capability in common. Empty if not even the first word is the same."""
     alike: dict[int, list[frozenset[str]]] = {}
     for row in rows:
         if row.features and not set(row.capabilities).isdisjoint(capabilities):
@@ -28,7 +28,7 @@ def family_features(rows: Iterable[ModelRow], model: str, capabilities: Collecti
 
 
 def _words_in_common(one: str, other: str) -> int:
-    """At the beginning of the names; 0 if they are of different makers (`openai/gpt-5`)."""
+    """How many words both names begin with; 0 if they have different makers (`openai/gpt-5`)."""
     maker, name = _made(one)
     other_maker, other_name = _made(other)
     if maker != other_maker:
@@ -42,7 +42,7 @@ def _words_in_common(one: str, other: str) -> int:
 
 
 def _made(id: str) -> tuple[str, str]:
-    """(maker, name): the end of a path (`@cf/meta/llama-…`), or of an ARN or `models/…`, which name none."""
+    """(maker, name), from the end of a path (`@cf/meta/llama-…`), or of an ARN or `models/…`, which name no maker."""
     path, _, name = id.lower().rpartition("/")
     maker = path.rpartition("/")[2]
     if path.startswith("arn:") or maker == "models":

@@ -1,4 +1,4 @@
-"""What is known of providers, models and local weights before any of them is asked: data in TOML files.
+"""What is known about providers, models and local weights before any of them is asked: data in TOML files.
 
 Owns: reading `providers.toml`, `models/` (a file for each provider), `local_models.toml` and `answers.toml`.
 Must never: hold a fact in code, or touch the network. Each file is read at its first use and kept.
@@ -6,7 +6,7 @@ Must never: hold a fact in code, or touch the network. Each file is read at its 
 Models: the well-known ones of each provider, so that it has models before its list is read. The best comes first and is
 the default. Providers whose connector does not exist yet have rows too. Prices are text (money is never a float), each
 with its source and date. If two sources disagree, the newer one counts if it is the more expensive one, since no budget
-can be overrun by it; otherwise the price is left out. An unknown price does not mean free of charge.
+can be exceeded because of it; otherwise the price is left out. An unknown price does not mean free of charge.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from meshd.sdk.provider import ModelListing
 class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One provider that the HTTP connector serves.
 
-    name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
-    key_env: variables that may hold the key; the first one that is set counts. needs_env: those that zero configuration
-    needs besides. host_env: the variable that says where a local server is. auth: its `auth.method`, without a key.
-    quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
+    name: what zero configuration calls it. base_url may contain `${env:NAME}`, which the connector fills in. key_env:
+    variables that may contain the key; the first one that is set counts. needs_env: variables that zero configuration
+    needs besides the key. host_env: the variable that says where a local server is. auth: its `auth.method`, without a
+    key. quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
     (`price_list.py`). settings: the class of its own keys (`meshd/config/schema/settings.py`).
     """
 
@@ -58,13 +58,13 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
-    the name of its tokenizer. tokens_per_image: at most, of an image it is shown.
-    prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; one that is not
-    given is not asked. long_prompts: those of a request whose input is more than `above` tokens. images: the `price` of
-    one by its `quality` and `size`, as its provider tells it. tiers: by service tier, the prices that are different
-    there, with `long_prompts` of their own. parameters: of requests
-    that do not give them. features: what it does, lacks: what it does not; of all others nothing is known."""
+    """A well-known model. `provider` is the connector's id. No prices: not verified, not free. vocabulary: the name of
+    its tokenizer. tokens_per_image: at most, for an image in its input.
+    prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; what has no price
+    is not charged separately. long_prompts: prices of a request whose input is more than `above` tokens. images: the
+    `price` of an image by its `quality` and `size`, as its provider names them. tiers: by service tier, the prices
+    that differ there, with `long_prompts` of their own. parameters: for requests that do not give them. features: what
+    it can do; lacks: what it cannot; about all others, nothing is known."""
 
     provider: str
     id: str
@@ -91,7 +91,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if unknown:
             raise ValueError(f"{self.id}: no price is called {', '.join(sorted(unknown))}")
         if any({*row} - {"price"} == set() or {*row} - {"price", "quality", "size"} for row in self.images):
-            raise ValueError(f"{self.id}: a row of images has a price, and a quality or a size")
+            raise ValueError(f"{self.id}: a row of images must have a price, and a quality or a size")
 
     @property
     def pricing(self) -> dict[str, int] | None:
@@ -130,7 +130,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Weights that `meshctl pull NAME` stands for. `source` is a pull source (`meshd/pull/sources.py`)."""
+    """Weights that `meshctl pull NAME` fetches. `source` is a pull source (`meshd/pull/sources.py`)."""
 
     name: str
     source: str
@@ -202,7 +202,7 @@ def load_local_models() -> tuple[LocalModelRow, ...]:
 
 @functools.cache
 def retired_connectors() -> dict[tuple[str, str], str]:
-    """(Type, id) → why there is none, of services that have ended."""
+    """(type, id) of connectors whose service has ended → the reason."""
     rows = read_data("retired.toml")["retired"]
     return {(row["type"], id): row["why"] for row in rows for id in row["ids"]}
 
@@ -216,8 +216,8 @@ def broken_off_reasons() -> frozenset[str]:
 class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What some providers say when they refuse a request. kind: of `FailureKind`. codes: complete codes, in any letter
     case. words: regular expressions without unbounded repetition. own_failure: the model failed at something it can do.
-    never_fits: a 429 with these words is about the request's size. of_reasoning: it is about the reasoning in the
-    conversation, and the provider may answer without it."""
+    never_fits: a 429 with these words is about the request's size. of_reasoning: the refusal is about the reasoning in
+    the conversation, and the provider may answer without it."""
 
     kind: str
     provider: str
@@ -230,8 +230,8 @@ class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The names that refusals use for a feature of `meshd/routing/request/features.py`. says: enough by itself. unlike:
-    looks like a feature's name, but is not."""
+    """The names that refusals use for a feature of `meshd/routing/request/features.py`. says: words that are enough by
+    themselves. unlike: words that look like a feature's name, but are not."""
 
     feature: str
     names: tuple[str, ...]
@@ -252,5 +252,5 @@ def load_refused_features() -> tuple[FeatureRow, ...]:
 
 @functools.cache
 def load_refusing_words() -> tuple[str, ...]:
-    """Words by which a sentence refuses a feature."""
+    """Words with which a sentence refuses a feature."""
     return msgspec.convert(read_data("refusals.toml")["feature_refused"]["words"], tuple[str, ...])

@@ -1,7 +1,7 @@
-"""Prices that `meshctl catalogue update` has put in the place of those of the package: one file in the data directory.
+"""Prices with which `meshctl catalogue update` replaced those of the package: one file in the data directory.
 
 Owns: the file's form and place, reading and writing it, and the rows with its prices.
-Must never: believe a file that another user may change, or let a broken one keep the daemon from starting.
+Must never: trust a file that another user may change, or let a broken one keep the daemon from starting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST = 16 * 1024 * 1024  # bytes
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model's prices: the same columns as of a `ModelRow`."""
+    """A model's prices, in the same columns as a `ModelRow`."""
 
     prices: dict[str, str]
     long_prompts: tuple[dict[str, str | int], ...] = ()
@@ -37,7 +37,7 @@ class Overrides(msgspec.Struct, frozen=True):
     models: dict[str, dict[str, Listed]] = {}
 
     def row(self, known: ModelRow | None, connector: str, model: str) -> ModelRow | None:
-        """The catalogue's row with these prices. Where it has none: one of nothing but prices."""
+        """The catalogue's row with these prices; if it has none, a row with nothing but prices."""
         told = self.models.get(connector, {}).get(model)
         if told is None:
             return known
@@ -84,7 +84,7 @@ def read(directory: str | Path) -> Overrides:
 
 
 def _check(row: ModelRow | None) -> None:
-    """Its keys are known, and its prices are numbers that can be a price. Raises ValueError, TypeError,
+    """Check that its keys are known, and that its prices are possible. Raises ValueError, TypeError,
     ArithmeticError."""
     assert row is not None
     told = [row.pricing or {}, *(prices for prices, _ in row.pricing_of_tiers.values())]

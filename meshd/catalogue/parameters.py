@@ -1,6 +1,6 @@
 """Which parameters of a request a model refuses: the rows of `parameters.toml`.
 
-Owns: reading them, and which of them are for a model.
+Owns: reading them, and which of them apply to a model.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _MOST_KEPT = 4096  # models
 
 
 class RefusedRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """models: a pattern that matches whole upstream ids. connectors: of the provider; none: any. unless_effort: efforts
-    of reasoning with which the model takes them; "": none is asked for."""
+    """models: a pattern that matches whole upstream ids. connectors: of the provider; none: any. unless_effort:
+    reasoning efforts at which the model accepts them; "": the request asks for none."""
 
     models: str
     drop: tuple[str, ...]
@@ -44,7 +44,7 @@ def refused_by(connector: str, model: str) -> tuple[RefusedRow, ...]:
 
 
 def refused_of(rows: tuple[RefusedRow, ...], given: Mapping[str, object], effort: str) -> frozenset[str]:
-    """What of a request's fields the model refuses. effort: of reasoning, that the request asks for."""
+    """The fields of a request that the model refuses. effort: the reasoning effort that the request asks for."""
     return frozenset(name for row in rows if effort not in row.unless_effort for name in row.drop if name in given)
 
 

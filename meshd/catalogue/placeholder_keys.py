@@ -1,4 +1,4 @@
-"""Words that people write in place of a key (`placeholder_keys.toml`).
+"""Words that people write instead of a key (`placeholder_keys.toml`).
 
 Must never: refuse a request because of one. A user's own server may accept any word as its key.
 """

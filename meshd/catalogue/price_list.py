@@ -1,8 +1,8 @@
-"""Prices of a public list, as the catalogue writes them: `genai-prices`, a package that is kept up to date.
+"""Prices from a public list in the catalogue's form: `genai-prices`, a package that is kept up to date.
 
 Owns: finding a model in the list, and translating its prices: units, long prompts, service tiers, dates.
-Must never: guess. What the catalogue has no key for is left out, and of two prices that depend on the hour, the higher
-one counts. Raises ImportError where the package is not installed.
+Must never: guess. What the catalogue has no key for is left out, and if a price depends on the hour, the highest
+counts. Raises ImportError if the package is not installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.catalogue.overrides import Listed
-from meshd.core.prices import BATCH
+from meshd.core.prices import BATCH, TOKENS
 
 PACKAGE = "genai-prices"
 _KEYS = {
@@ -37,8 +37,7 @@ _KEYS = {
     "web_searches_kcount": ("per_search", 1000),
     "input_document_kpages": ("per_page", 1000),
 }
-"""Their key → ours, and by how much theirs is divided."""
-_TOKENS = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
+"""The list's key → ours, and what to divide the list's price by."""
 _TIERS = {("service_tier", "flex"): "flex", ("service_tier", "priority"): "priority", ("processing", "batch"): BATCH}
 _NANO = Decimal("0.000000001")
 
@@ -59,12 +58,13 @@ class PriceList(msgspec.Struct, frozen=True):
 
     @classmethod
     def fetched(cls, url: str = "", now: datetime | None = None) -> PriceList:
-        """Its newest version. url: where it is, "": the package's own address. Raises OSError if it cannot be read."""
+        """The newest version of the list. url: where it is; "": the package's own address. Raises OSError if it cannot
+        be read."""
         from genai_prices import UpdatePrices
 
         try:
             snapshot = (UpdatePrices(url=url) if url else UpdatePrices()).fetch()
-        except Exception as error:  # of its HTTP client, which the package chooses
+        except Exception as error:  # from the HTTP client, which the package chooses
             raise OSError(f"the price list cannot be fetched: {error}") from error
         if snapshot is None:
             raise OSError("the price list cannot be fetched")
@@ -112,7 +112,7 @@ class PriceList(msgspec.Struct, frozen=True):
         )
 
     def _current(self, prices: Any) -> Any:
-        """Today's: of the last that has begun, and those after it that depend on the hour, the dearest."""
+        """Today's prices: those that began last or, if entries after them depend on the hour, the most expensive."""
         if not isinstance(prices, list):
             return prices
         possible = []
@@ -129,7 +129,7 @@ class PriceList(msgspec.Struct, frozen=True):
 
 
 def _start(constraint: Any) -> date:
-    """From when on it holds; of old for one without a date."""
+    """The day from which it applies; long ago for one without a date."""
     found: date = getattr(constraint, "start_date", None) or date.min
     return found
 
@@ -141,14 +141,14 @@ def _is_of_hours(constraint: Any) -> bool:
 def _translated(prices: Any) -> tuple[dict[str, str], tuple[dict[str, str | int], ...]]:
     """By the catalogue's keys, and those of long prompts."""
     made: dict[str, str] = {}
-    steps: dict[str, dict[int, str]] = {}  # of tokens: their prices by the length from which they count
+    steps: dict[str, dict[int, str]] = {}  # prices of tokens, by the prompt length from which they apply
     for theirs, price in _given(prices):
         ours, divisor = _KEYS[theirs]
         made.setdefault(ours, _text(Decimal(_base(price)) / divisor))
-        if ours in _TOKENS and (tiers := getattr(price, "tiers", None)):
+        if ours in TOKENS and (tiers := getattr(price, "tiers", None)):
             steps[ours] = {tier.start: _text(tier.price / divisor) for tier in tiers}
     if "input_per_1m" in made:
-        made.setdefault("output_per_1m", "0")  # of what has no output, such as embeddings
+        made.setdefault("output_per_1m", "0")  # for what has no output, such as embeddings
     if not {"input_per_1m", "output_per_1m"} <= made.keys():
         made = {key: price for key, price in made.items() if not key.endswith("_per_1m")}
     lengths = sorted({each for prices in steps.values() for each in prices}) if "input_per_1m" in steps else []
@@ -156,9 +156,9 @@ def _translated(prices: Any) -> tuple[dict[str, str], tuple[dict[str, str | int]
 
 
 def _step(above: int, made: dict[str, str], steps: dict[str, dict[int, str]]) -> dict[str, str | int]:
-    """The prices of more than so many tokens: each that of the last step which has one."""
+    """The prices above this number of tokens: each is that of the last step that has one."""
     found: dict[str, str | int] = {"above": above}
-    for key in _TOKENS:
+    for key in TOKENS:
         begun = [each for each in steps.get(key, ()) if each <= above]
         price = steps[key][max(begun)] if begun else made.get(key)
         if price is not None:

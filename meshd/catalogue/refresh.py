@@ -1,6 +1,6 @@
 """What a list of prices would change in the catalogue.
 
-Owns: comparing the list with what counts now, and the prices that are kept beside the package's.
+Owns: comparing the list with the current prices, and the prices that are kept besides the package's.
 Must never: write a file, or change the prices of a model that the list does not have.
 """
 
@@ -19,8 +19,8 @@ _TOKENS = "input_per_1m"
 
 
 class Change(NamedTuple):
-    """One price. key: of `flex.input_per_1m` and `long_prompts.32000.input_per_1m` too. old, new: None: there is
-    none. known: whether the catalogue has the model."""
+    """One price. key: may also be like `flex.input_per_1m` or `long_prompts.32000.input_per_1m`. old, new: None if
+    there is none. known: whether the catalogue has the model."""
 
     provider: str
     model: str
@@ -37,7 +37,7 @@ class Refreshed(NamedTuple):
 
 
 def refreshed(prices: PriceList, before: Overrides, rows: Iterable[ProviderRow] | None = None) -> Refreshed:
-    """The prices to keep, and how they differ from those that count now."""
+    """The prices to keep, and how they differ from the current ones."""
     kept: dict[str, dict[str, Listed]] = {}
     changes: list[Change] = []
     for provider in load_provider_rows() if rows is None else rows:
@@ -59,8 +59,8 @@ def refreshed(prices: PriceList, before: Overrides, rows: Iterable[ProviderRow] 
 
 
 def _over(packaged: ModelRow | None, listed: Listed) -> Listed | None:
-    """The list's prices, and those that only the package has. None for images, whose prices depend on each other, and
-    for what the package measures in another unit: both together would be paid twice."""
+    """The list's prices, with those that only the package has. None for images, whose prices depend on each other, and
+    for what the package measures in another unit: with both prices, it would be charged twice."""
     if packaged is None or not packaged.prices:
         return listed
     if packaged.images:
@@ -80,7 +80,7 @@ def _between(provider: str, model: str, now: ModelRow | None, new: Listed, *, kn
 
 
 def _flat(told: ModelRow | Listed) -> dict[str, str | int]:
-    """Each price by its key, with its tier, or the length of its prompts, before a dot."""
+    """Each price by its key, which is preceded by its tier or prompt length and a dot."""
     found: dict[str, str | int] = dict(told.prices or {})
     return found | _under("", {"long_prompts": told.long_prompts}) | _under("", told.tiers)
 

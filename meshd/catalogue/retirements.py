@@ -13,7 +13,7 @@ from meshd.catalogue.known import provider_row, read_data
 
 
 class RetirementRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """day: from which on these models are not served."""
+    """day: the first on which these models are no longer served."""
 
     provider: str
     day: str
@@ -33,6 +33,6 @@ def _days() -> dict[tuple[str, str], str]:
 
 
 def retirement(connector: str, model: str) -> str:
-    """As `2026-12-31`, "" if none is known. connector: also by an old spelling."""
+    """The day, as `2026-12-31`; "" if none is known. connector: its id, or an old spelling."""
     row = provider_row(connector)
     return _days().get((row.id, model), "") if row is not None else ""

@@ -68,7 +68,7 @@ def rotate(
 
 @model_app.command()
 def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
-    """Put a model back into service at once, whatever the reason why it was set aside.
+    """Put a model back into service at once, whatever the reason it was set aside.
 
     $ meshctl model activate openai.gpt-5.4
     """
@@ -137,7 +137,7 @@ def answers(probed: Mapping[str, Any]) -> bool:
 
 
 def untold(probed: Mapping[str, Any]) -> bool:
-    """Whether a probe cannot tell: nothing there answers free of charge."""
+    """Whether a probe cannot tell, because the provider answers nothing free of charge."""
     return probed.get("kind") == "unsupported" and not probed.get("elsewhere")
 
 
@@ -176,7 +176,7 @@ def _listed(value: object) -> str:
 @app.command(rich_help_panel=out.STEER)
 def drain(
     timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long requests in flight may take.")
+        float, typer.Option(min=0, metavar="SECONDS", help="How long requests in flight may still take.")
     ] = 30.0,
     as_json: out.JsonOption = False,
 ) -> None:

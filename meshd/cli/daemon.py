@@ -113,7 +113,7 @@ def tell(
 
 @contextmanager
 def waiting(what: str = "") -> Iterator[None]:
-    """For a call that may take long: print to stderr what it waits for, which is `what` or the daemon itself."""
+    """For a call that may take a long time: print to stderr what it waits for, `what` or the daemon itself."""
     over = threading.Event()
     if not settings.json or sys.stderr.isatty():  # otherwise a program reads the error from stderr
         threading.Thread(target=_tell_wait, args=(over, what), daemon=True).start()
@@ -216,7 +216,7 @@ def no_daemon(message: str, paths: list[Any], permitted: bool, left_out: Mapping
         *(f"  tried {path}: {what_is_there(path)}" for path in map(str, paths)),
         *(f"  left out {path}: {why}" for path, why in (left_out or {}).items()),
         *(f"  {each}" for each in how_to_start()),
-        "  one at another place: --socket PATH, or MESH_SOCKET",
+        "  for a daemon at another place: --socket PATH, or MESH_SOCKET",
     ]
 
 

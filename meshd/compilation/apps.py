@@ -38,19 +38,19 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
 
 
 def known_tokens(config: MeshConfig) -> dict[str, str]:
-    """The digests of tokens for HTTP, and whose they are."""
+    """The digests of tokens for HTTP → the apps that hold them."""
     found = {token.hash: token.app for token in config.proxy.auth.tokens}
     return found | {app.match.token: name for name, app in config.apps.items() if app.match.token is not None}
 
 
 def apps_of_tokens(config: MeshConfig) -> list[str]:
-    """Those that hold a token and have no entry: the rules of `default` apply to each, with what it uses counted
-    apart."""
+    """Apps that hold a token and have no entry: the rules of `default` apply to each, but its usage is counted
+    separately."""
     return sorted(set(known_tokens(config).values()) - config.apps.keys() - {DEFAULT_APP})
 
 
 def known_keys(config: MeshConfig) -> dict[str, str]:
-    """The public CURVE keys of clients, and whose they are."""
+    """The public CURVE keys of clients → the apps that hold them."""
     found = {client.key: client.app for client in config.daemon.curve.allowed_clients}
     return found | {key: name for name, app in config.apps.items() for key in app.match.curve_key}
 
@@ -58,9 +58,9 @@ def known_keys(config: MeshConfig) -> dict[str, str]:
 def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
     """In the order of the file, which is the order in which they are tried.
 
-    Entries that nothing can match are left out: the default, which gets all others; and one whose user or group was
-    removed after the check. Tokens and CURVE keys of an app that is matched by other keys have an entry of their own,
-    and so have the tokens of an app without an entry.
+    Entries that nothing can match are left out: the default, which gets all other callers, and any whose user or group
+    was removed after the check. Tokens and CURVE keys of an app that is also matched by other keys have an entry of
+    their own, and so do the tokens of an app without an entry.
     """
     tokens: dict[str, set[str]] = {}
     held = known_tokens(config) | {of_key(key): app for key, app in known_keys(config).items()}

@@ -320,12 +320,12 @@ def _discovered(
 
 
 def _priced_on(known: ModelRow | None, *configured: PricingConfig) -> str:
-    """The day of the catalogue's prices, if they count."""
+    """The day of the catalogue's prices, if they are the ones in use."""
     return known.date if known is not None and known.prices and not any(map(_given, configured)) else ""
 
 
 def _limits(connector: str, model: str, pricing: Pricing) -> dict[str, Any]:
-    """The facts by its name; a price of its own says more."""
+    """What `limits.toml` says about the model; a configured cache price takes precedence."""
     found = limit_of(connector, model)
     if pricing.write_percent is not None:
         found["cache_write_percent"] = pricing.write_percent
@@ -350,14 +350,15 @@ def prices_of(model: PricingConfig, provider: PricingConfig, known: ModelRow | N
     long = () if known is None else known.pricing_of_long_prompts
     tiers = {} if known is None else known.pricing_of_tiers
     if not {"input_per_1m", "output_per_1m"}.isdisjoint(configured):
-        # Configured prices apply to every prompt, and writing to a cache has a price beside that of the input.
+        # Configured prices apply to every prompt and tier, and a catalogue price for cache writes belongs to its
+        # input price.
         long, tiers = (), {}
         listed = {key: price for key, price in (listed or {}).items() if key not in CACHE_WRITES}
     return Pricing.of({**(listed or {}), **configured}, long, _rows_of_images(model, provider, known), tiers)
 
 
 def _rows_of_images(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> tuple[PriceRow, ...]:
-    """A configured price of all images leaves no row of the catalogue."""
+    """Configured prices of images replace all rows of the catalogue."""
     for prices in (model, provider):
         if prices.images or "per_image" in _given(prices):
             return tuple(PriceRow(row.of, row.price) for row in prices.images)

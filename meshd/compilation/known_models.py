@@ -1,4 +1,4 @@
-"""What the catalogue knows of a provider's models, with the prices that `meshctl catalogue update` has put over it.
+"""What the catalogue knows about a provider's models, overlaid with the prices from `meshctl catalogue update`.
 
 Owns: finding a model's row, and the features of one that declares none.
 """
@@ -23,7 +23,7 @@ class KnownModels:
             self._overrides: Overrides = overrides.read(data_dir)
         except ValueError as error:
             self._overrides = overrides.NONE
-            self.notes.append(f"{error}; the prices that came with meshd count")
+            self.notes.append(f"{error}; the prices that came with meshd are used")
 
     def of(self, connector: str) -> dict[str, ModelRow]:
         """The well-known ones, best first, by id."""

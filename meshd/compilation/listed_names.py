@@ -1,6 +1,6 @@
 """Which names the models of providers' lists may have.
 
-Owns: `PROVIDER.MODEL` for each of them, and what is said of those whose name is taken.
+Owns: `PROVIDER.MODEL` for each of them, and the notes about those whose name is taken.
 Must never: let any list take the name of a configured model, a configured provider or a pool.
 """
 
@@ -51,6 +51,7 @@ class ListedNames:
                 yield f"the server {provider} lists {listed} too: ask for {provider}.{same[0]} to get its own"
 
     def _namespace(self, id: str) -> str:
-        """The provider whose models have such ids: `a.b.c` is of `a.b` before `a`, and of a configured one first."""
+        """The provider whose models have such ids: `a.b.c` belongs to `a.b` rather than `a`, and to a configured
+        provider before others."""
         parts = [id[:at] for at, character in enumerate(id) if character == "." and id[:at] in self._names]
         return max(parts, key=lambda name: (name in self._providers, len(name)), default="")

@@ -1,4 +1,4 @@
-"""What `limits.toml` says of models, read once."""
+"""What `limits.toml` says about models, read once."""
 
 from __future__ import annotations
 

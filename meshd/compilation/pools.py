@@ -11,18 +11,11 @@ from typing import TYPE_CHECKING
 
 from meshd.config import MeshConfig
 from meshd.config.schema import PoolConfig
+from meshd.core.by_name import fields_of, record_of
 from meshd.operations.known import answered
 from meshd.routing.select.require import unmet
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
-from meshd.routing.table.policies import (
-    CachePolicy,
-    DeactivationPolicy,
-    PacingPolicy,
-    RecoveryPolicy,
-    RetryPolicy,
-    SessionPolicy,
-    StreamPolicy,
-)
+from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 
 if TYPE_CHECKING:
@@ -40,8 +33,8 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
     positions = {id: position for position, id in enumerate(models_by_id)}
 
     def matching(node: str) -> list[ModelSpec]:
-        """In the order of the models. Each set of capabilities is looked at once: even thousands of models have only a
-        few."""
+        """In the order of the models. Each distinct set of capabilities is checked once: even thousands of models have
+        only a few."""
         found = [
             model
             for leaves, group in by_capabilities.items()
@@ -93,53 +86,17 @@ def _configured_pool(
     if selection is not None and not selection.live:
         scores = {id: score for id in kept if (score := selection.score(models[id])) is not None}
         kept = dict.fromkeys(sorted(scores, key=lambda id: -scores[id]))
-    retry, deactivation, recovery, cache = pool.retry, pool.deactivation, pool.recovery, pool.cache
     return PoolSpec(
         name=name,
         capability=node,
         members=tuple(kept),
-        strategy=pool.strategy,
-        model_priority=pool.model_priority,
-        provider_priority=pool.provider_priority,
-        fallback_strategy=pool.fallback_strategy,
-        fallback_pools=pool.fallback_pools,
-        balance_mode=pool.balance_mode,
         select=selection if selection is not None and selection.live else None,
-        retry=RetryPolicy(
-            max_attempts=retry.max_attempts,
-            backoff=retry.backoff,
-            initial_delay=retry.initial_delay,
-            max_delay=retry.max_delay,
-            retryable_codes=None if retry.retryable_codes is None else frozenset(retry.retryable_codes),
-            non_retryable_codes=None if retry.non_retryable_codes is None else frozenset(retry.non_retryable_codes),
-            scope=retry.scope,
-            honor_retry_after=retry.honor_retry_after,
-            deadline=retry.deadline,
-        ),
-        deactivation=DeactivationPolicy(
-            deactivation.retry_limit,
-            None if deactivation.error_codes is None else frozenset(deactivation.error_codes),
-            deactivation.error_rate_threshold,
-            deactivation.window,
-            deactivation.maintenance_window,
-        ),
-        recovery=RecoveryPolicy(
-            cooldown=recovery.cooldown,
-            max_cooldown=recovery.max_cooldown,
-            probe_on_start=recovery.probe_on_start,
-            probe_interval=recovery.probe_interval,
-            on_quota_reset=recovery.on_quota_reset,
-            quota_reset_schedule=recovery.quota_reset_schedule,
-        ),
-        stream=StreamPolicy(pool.stream.first_token_timeout, pool.stream.idle_timeout, pool.stream.on_failure),
-        on_budget_exceeded=pool.on_budget_exceeded,
-        unpriced_fields=pool.unpriced_fields,
-        pacing=PacingPolicy(pool.rate_limit.threshold, pool.rate_limit.min_delta, pool.rate_limit.max_rpm),
+        pacing=record_of(PacingPolicy, pool.rate_limit),
         hedge_after=pool.hedge.after,
         mark_caches=pool.prompt_caching == "auto",
-        cache=None if cache is None else CachePolicy(cache.ttl, cache.max_size, cache.scope),
-        session=SessionPolicy(pool.session.key, pool.session.ttl),
         deactivate_on_auth_failure="on_auth_failure" in pool.provider_deactivation,
         deactivate_on_outage="on_api_outage" in pool.provider_deactivation,
         recover_on_probe=pool.provider_recovery == "on_probe_success",
+        # All others have the same names in the configuration, and so have the fields of their policies.
+        **fields_of(PoolSpec, pool, but=("capability", "select")),
     )

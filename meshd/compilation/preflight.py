@@ -9,47 +9,57 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from meshd.compilation.built_in_strategies import built_in_strategies
 from meshd.compilation.compile import Directories, provider_settings
-from meshd.compilation.curve_key import daemon_key
+from meshd.compilation.curve_key import key_in_use
+from meshd.compilation.made_connectors import discovery_of, hooks_of, strategies_of
 from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages, untrusted_socket
 from meshd.compilation.secret_sources import secret_sources
+from meshd.compilation.server_certificate import tls_of
 from meshd.config import MeshConfig, Problem
 from meshd.connectors.providers.addresses import lacking, lacking_at_hosts
+from meshd.core.objection import Objection
 from meshd.host.socket_path import default_socket
 from meshd.host.trust.paths import untrusted
 from meshd.host.users import user_name
+from meshd.state import form
 from meshd.state.directory import state_dir_of
-from modelmesh.errors import ConfigurationError
+from meshd.state.lock import StateLocked
+from meshd.telemetry.sinks import objections_to
 
 _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY that are reported
+_ADVICE = {"curve": "`meshctl curve daemon FILE` makes one"}
 
 
 class Obstacle(msgspec.Struct, frozen=True):
-    """subject: posture, secret, curve, provider, proxy, state or socket. fatal: a start fails; otherwise a warning.
-    advice: what to do."""
+    """subject: posture, secret, curve, tls, connector, provider, proxy, state or socket. fatal: a start fails;
+    otherwise a warning. advice: what to do. refused: the actors refuse the configuration, at a start and a reload."""
 
     subject: str
     message: str
     fatal: bool = True
     advice: str = ""
     problem: Problem | None = None
+    refused: bool = False
 
 
 def obstacles(
     config: MeshConfig, socket_path: str | None = None, *, strict: bool = False, running: bool = False
 ) -> Iterator[Obstacle]:
-    """strict: a missing secret is fatal, unless the configuration says otherwise. running: its daemon may run, and have
-    its socket."""
+    """strict: a missing secret is fatal, unless the configuration says otherwise. running: the daemon may be running
+    and hold its socket."""
     yield from posture(config, _socket(config, socket_path))
-    yield from missing_secrets(config, strict)
-    yield from curve(config)
+    secrets = Secrets(config)
+    yield from secrets.missing(strict)
+    yield from refusals(secrets)
     yield from addresses(config)
     yield from proxies(config)
     yield from state_directory(config)
@@ -57,7 +67,7 @@ def obstacles(
 
 
 def posture(config: MeshConfig, socket_path: Path) -> Iterator[Obstacle]:
-    """What other users could change. The state directory and the socket's are among it once they exist."""
+    """What other users could change. This includes the state directory and the socket's, once they exist."""
     from meshd.connectors.registry import default_registry
 
     found = untrusted_config(config)
@@ -73,37 +83,64 @@ def posture(config: MeshConfig, socket_path: Path) -> Iterator[Obstacle]:
         yield Obstacle("posture", str(problem), config.daemon.strict, advice, problem)
 
 
-def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstacle]:
-    from meshd.connectors.secrets.resolver import SecretResolver
+class Secrets:
+    """The secrets of a configuration, as its stores give them now."""
 
-    wanted = config.secret_paths()
-    if not wanted:
-        return
-    section = config.secrets
-    fatal = section.fail_on_missing or (strict and "fail_on_missing" not in section.model_fields_set)
-    resolver = SecretResolver(now=time.monotonic)
+    def __init__(self, config: MeshConfig) -> None:
+        from meshd.connectors.secrets.resolver import SecretResolver
+
+        self.config = config
+        self._wanted = config.secret_paths()
+        sources = secret_sources(config)
+        resolver = SecretResolver(now=time.monotonic)
+        try:
+            self._values, self._missing = resolver.resolve(self._wanted, sources) if self._wanted else ({}, {})
+            self.objections = resolver.prepare(sources)
+        finally:
+            resolver.close()
+
+    @property
+    def resolved(self) -> MeshConfig | None:
+        """The configuration with its secrets; None if one is missing that more than a provider needs."""
+        needed = (path for name in self._missing for path in self._wanted[name])
+        return self.config.with_secrets(self._values) if all(path[0] == "providers" for path in needed) else None
+
+    def missing(self, strict: bool = False) -> Iterator[Obstacle]:
+        section = self.config.secrets
+        fatal = section.fail_on_missing or (strict and "fail_on_missing" not in section.model_fields_set)
+        for name, why in self._missing.items():
+            for path in self._wanted[name]:
+                of_provider = path[0] == "providers"
+                left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
+                problem = self.config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
+                yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
+
+
+def refusals(secrets: Secrets) -> Iterator[Obstacle]:
+    """What the actors of a daemon would refuse, in their words."""
+    written, config = secrets.config, secrets.resolved
+    found = {"connector": secrets.objections}
+    if config is not None:  # otherwise the daemon does not get so far either
+        found["curve"] = _raised(key_in_use, config.daemon)
+        found["tls"] = _raised(tls_of, config.proxy)
+        found["connector"] += [
+            *objections_to(config.observability),
+            *hooks_of(config)[1],
+            *discovery_of(config)[1],
+            *strategies_of(config.pools, built_in_strategies())[1],
+        ]
+    for subject, objections in found.items():
+        for objection in objections:
+            problem = written.problem_at(objection.path, objection.why)
+            yield Obstacle(subject, str(problem), True, _ADVICE.get(subject, ""), problem, refused=True)
+
+
+def _raised(check: Callable[[Any], object], section: Any) -> list[Objection]:
     try:
-        _, missing = resolver.resolve(wanted, secret_sources(config))
-    finally:
-        resolver.close()
-    for name, why in missing.items():
-        for path in wanted[name]:
-            of_provider = path[0] == "providers"
-            left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
-            problem = config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
-            yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
-
-
-def curve(config: MeshConfig) -> Iterator[Obstacle]:
-    """A key of the daemon that cannot be used."""
-    section = config.daemon.curve
-    if not config.daemon.listen or not section.secret_key_file:  # a key from a store is there only when it runs
-        return
-    try:
-        daemon_key(section)
-    except ConfigurationError as error:
-        problem = config.problem_at(("daemon", "curve", "secret_key_file"), error.message.partition(": ")[2])
-        yield Obstacle("curve", error.message, True, "`meshctl curve daemon FILE` makes one", problem)
+        check(section)
+    except Objection as objection:
+        return [objection]
+    return []
 
 
 def addresses(config: MeshConfig) -> Iterator[Obstacle]:
@@ -148,11 +185,14 @@ def proxies(config: MeshConfig) -> Iterator[Obstacle]:
 
 
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
-    """A warning only: a daemon that cannot write its state still serves, but forgets at a restart what it learnt and
-    spent."""
+    """A state directory that cannot be written: a daemon without one forgets at a restart what it learnt and spent."""
     directory = state_dir_of(config, None, None)
     place = next((each for each in (directory, *directory.parents) if each.exists()), Path("/"))
     advice = f"make {directory} writable for {_user()}, or set daemon.state_dir or XDG_STATE_HOME"
+    try:
+        form.check(directory)
+    except StateLocked as error:
+        yield Obstacle("state", str(error), True)
     if not place.is_dir():
         yield Obstacle("state", f"the state directory {directory} cannot be made: {place} is a file", True, advice)
     elif not os.access(place, os.W_OK | os.X_OK, effective_ids=True):

@@ -30,4 +30,4 @@ class RunningConfig(msgspec.Struct, frozen=True, eq=False):
     secret_names: Mapping[str, tuple[str, ...]] = {}
     source: str = ""  # the file, or "built-in"
     notes: tuple[str, ...] = ()  # for the user, such as which providers are disabled and why
-    warnings: tuple[str, ...] = ()  # for the user: what runs all the same but is not safe
+    warnings: tuple[str, ...] = ()  # for the user: what runs anyway but is not safe

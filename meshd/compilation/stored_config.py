@@ -23,7 +23,7 @@ def stored(connector: str, settings: Mapping[str, Any]) -> Iterator[Storage]:
     from meshd.state.directory import default_state_dir
 
     try:
-        # It may be written plain only, and is read in any form.
+        # Written as plain text only, but read in any form.
         storage = open_storage(connector, settings, default_state_dir(), Form())
     except ValidationError as error:  # whose text shows what was given
         wrong = ", ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors() if each["loc"])

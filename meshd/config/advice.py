@@ -32,7 +32,7 @@ def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iter
 
 
 def on_access(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """What gives other users of the machine or of the network more than is probably meant."""
+    """What gives other users of the machine or the network more rights than was probably intended."""
     yield from of_matches(config)
     yield from of_unknown_programs(config)
     yield from of_plain_keys(config, environ)
@@ -62,7 +62,7 @@ def of_matches(config: MeshConfig) -> Iterator[str]:
         narrowed = any(each is not None for each in (match.uid, match.user, match.gid, match.group, match.unit))
         runnable = not narrowed and not is_interpreter(real) and _mode(real) & stat.S_IXOTH
         if is_interpreter(real):
-            yield f"{at}: {match.exe} is an interpreter: every script that it runs has these rights; match a unit"
+            yield f"{at}: {match.exe} is an interpreter, so every script that it runs has these rights; match a unit"
         if writer := _writable_by_others(real):
             yield f"{at}: {writer} can be written by every user, who would then have these rights; chmod o-w {writer}"
         elif runnable and app.admin:
@@ -96,7 +96,7 @@ def of_unknown_programs(config: MeshConfig) -> Iterator[str]:
 
 
 def of_plain_keys(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[str]:
-    """Each key that anyone on the way to its provider can read."""
+    """Each key that can be read on the network between here and its provider."""
     variables = _key_variables(config)
     for name, provider in config.providers.items():
         url = urlsplit(str(provider.base_url or ""))
@@ -106,19 +106,19 @@ def of_plain_keys(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[st
         keyed = method in _SENT or (method != "none" and any(key and not is_placeholder(key) for key in keys))
         if provider.enabled and keyed and url.scheme == "http" and url.hostname and not is_loopback(url.hostname):
             yield (
-                f"providers.{name}.base_url: its key goes to {url.hostname} in plain text, for everyone on the way to "
-                "read; use https, or a tunnel that ends on this machine"
+                f"providers.{name}.base_url: its key goes to {url.hostname} in plain text, so that anyone on the "
+                "network path can read it; use https, or a tunnel that ends on this machine"
             )
 
 
 def of_plain_tokens(config: MeshConfig) -> Iterator[str]:
-    """Each token server that is told secrets in plain text."""
+    """Each token server to which secrets are sent in plain text."""
     for name, provider in config.providers.items():
         url = urlsplit(str(provider.auth.token_url or ""))
         if provider.enabled and url.scheme == "http" and url.hostname and not is_loopback(url.hostname):
             yield (
-                f"providers.{name}.auth.token_url: its secrets go to {url.hostname} in plain text, for everyone on the "
-                "way to read; use https"
+                f"providers.{name}.auth.token_url: its secrets go to {url.hostname} in plain text, so that anyone on "
+                "the network path can read them; use https"
             )
 
 

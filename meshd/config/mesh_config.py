@@ -1,7 +1,7 @@
 """`MeshConfig`: one configuration, as written and as meant.
 
 Owns: the raw data with its lines; the typed views; validation, merging, comparison, redaction, dumping. Must never:
-change after its creation (every operation returns a new one), or show a secret's value.
+change after it was created (every operation returns a new one), or show a secret's value.
 
 Four stages of the same data: `raw` (as written), `_written` (canonical form), `_flat` (environment resolved, at
 load), and the typed views (secrets too, once `with_secrets` gave them).
@@ -114,7 +114,7 @@ class MeshConfig:
 
     @classmethod
     def of(cls, config: Any) -> MeshConfig:
-        """From what a program gives: an object, a mapping, or a file's path. Raises ConfigurationError."""
+        """From what a program gives: a MeshConfig, a mapping, or a file's path. Raises ConfigurationError."""
         if isinstance(config, MeshConfig):
             return config
         if isinstance(config, Mapping):
@@ -300,7 +300,7 @@ class MeshConfig:
         return self._secrets_at(())
 
     def _secrets_at(self, path: tuple[str, ...]) -> set[str]:
-        """Those of variables, too, if the variable's name or the field says that it holds one; and of addresses."""
+        """Also those in variables, if the variable's name or the field says so, and those in addresses."""
         flat, written = _inside(self._flat, path), _inside(self._written, path)
         found = set[str]()
         for at, value in strings(resolve_secrets(flat, self._secrets), path):
@@ -337,7 +337,8 @@ class MeshConfig:
         )
 
     def described(self) -> dict[str, Any]:
-        """`files`: those that it was read from, the main one first. `profiles`: those in use. `origins`: of values."""
+        """`files`: those that it was read from, the main one first. `profiles`: those in use. `origins`: where values
+        are written."""
         files = self.sources.paths if self.sources is not None else [self.file] if self.file is not None else []
         profiles = self.sources.profiles if self.sources is not None else []
         return {"files": [*files], "profiles": [*profiles], "origins": origins_of(self.raw, self.origins)}

@@ -89,7 +89,7 @@ def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, rep
 
 
 def suggest_key(section: type[BaseModel], name: str, more: tuple[str, ...] = ()) -> str | None:
-    """The closest key of the section, else one of the same name one level down."""
+    """The closest key of the section, else one with the same name one level down."""
     known = keys_of(section)
     near = likeliest(name, [*known, *more])
     if near:

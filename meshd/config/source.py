@@ -22,7 +22,7 @@ BUILT_IN = "built-in"
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
-_READS = 3  # until the files are the same before and after
+_READS = 3  # at most, until the files are the same before and after a read
 
 
 class ConfigSource:
@@ -95,8 +95,9 @@ class ConfigSource:
 
     @classmethod
     def built_in(cls) -> ConfigSource:
-        """What the machine offers: keys in the environment, embedded models. If the user's file is created, it is read
-        at once. A file in another of the usual places is read by the next reload. Either is watched from then on."""
+        """What the machine offers: keys in the environment, embedded models. If the user's file is created later, it is
+        read at once. A file in another of the usual places is read at the next reload. Either is watched from then
+        on."""
 
         def read() -> tuple[MeshConfig, str]:
             path = find_config()

@@ -1,6 +1,6 @@
 """The configuration without a file: what the machine already offers.
 
-Owns: which providers are used, in which order of preference, and the commented file that `config init` writes.
+Owns: which providers are used, in what order of preference, and the commented file that `config init` writes.
 Must never: look beyond its arguments, or put a key's value into the configuration (only its name).
 """
 
@@ -37,7 +37,7 @@ _EMBEDDED_SERVES = {
     LOCAL_TRANSCRIPTION: ("speech-to-text",),
 }
 _ALWAYS = ("text-generation", "embeddings")
-"""Pools that exist even without a model: a local server may be started at any time."""
+"""Pools that exist even without a model, since a local server may be started at any time."""
 _STRATEGY = "modelmesh.priority-selection.v1"
 
 

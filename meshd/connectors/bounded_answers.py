@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class TooLong(Exception):
-    """The answer has more bytes than it may have."""
+    """The answer is larger than allowed."""
 
 
 def sent(client: httpx.Client, request: httpx.Request, most: int) -> tuple[httpx.Response, bytes]:
-    """The answer, and its content of at most so many bytes. Raises TooLong, httpx.HTTPError."""
+    """(the answer, its content). most: bytes of the content. Raises TooLong, httpx.HTTPError."""
     answer = client.send(request, stream=True)
     try:
         content = bytearray()

@@ -13,14 +13,15 @@ from meshd.connectors.builtin_secrets import SECRET_STORES
 from meshd.connectors.builtin_settings import Specs, settings_path
 from meshd.connectors.builtin_sinks import SINKS
 from meshd.connectors.builtin_storages import STORAGES
-from meshd.sdk.connector import ConnectorSpec
+from meshd.routing.table.specs import DEFAULT_STRATEGY, STICKY
+from meshd.sdk.connector import DISCOVERY, ConnectorSpec
 
 _SETTINGS = "settings"
+_NO_KEYS = settings_path(_SETTINGS, "NoSettings")
 _HTTP = "meshd.connectors.providers.http_provider:HttpProvider"
 _SERVICE = "meshd.connectors.providers.services.provider:ServiceProvider"
 _provider = Specs("provider", "meshd.connectors.providers", _SETTINGS)
 _strategy = Specs("rotation", "meshd.routing.decision.strategies", _SETTINGS)
-_discovery = Specs("discovery", "meshd.discovery", _SETTINGS)
 
 
 def _catalogued(row: ProviderRow) -> ConnectorSpec:
@@ -61,7 +62,7 @@ _NAMED = (
     _provider(
         "modelmesh.local-speech.v1",
         "embedded.audio.provider:LocalSpeechProvider",
-        "Texts read aloud on this machine, in a child process of the daemon",
+        "Speech from text on this machine, in a child process of the daemon",
         "LocalAudioSettings",
         requires=("espeakng_loader", "numpy"),
         extra="speech",
@@ -69,7 +70,7 @@ _NAMED = (
     _provider(
         "modelmesh.local-transcription.v1",
         "embedded.audio.provider:LocalTranscriptionProvider",
-        "The words of English recordings, on this machine, in a child process of the daemon",
+        "Text from English speech on this machine, in a child process of the daemon",
         "LocalAudioSettings",
         requires=("pocketsphinx", "numpy"),
         extra="speech",
@@ -77,18 +78,18 @@ _NAMED = (
     _provider(
         "modelmesh.scripted.v1",
         "scripted.provider:ScriptedProvider",
-        "Answers and faults by a script, for tests and demonstrations",
+        "Answers and faults from a script, for tests and demonstrations",
         "ScriptedSettings",
     ),
     _strategy(
-        "modelmesh.stick-until-failure.v1",
+        DEFAULT_STRATEGY,
         "preference:StickUntilFailure",
         "The same model as long as it is active",
     ),
     _strategy(
         "modelmesh.priority-selection.v1",
         "preference:PrioritySelection",
-        "The first active model of an order of preference",
+        "The first active model in an order of preference",
     ),
     _strategy("modelmesh.round-robin.v1", "sharing:RoundRobin", "Active models in turn, by weight"),
     _strategy(
@@ -99,10 +100,10 @@ _NAMED = (
     _strategy(
         "modelmesh.latency-first.v1",
         "measured:LatencyFirst",
-        "The lowest recent time to first token of streams, to the whole answer otherwise",
+        "The shortest recent time: to the first token of a stream, otherwise to the whole answer",
     ),
     _strategy(
-        "modelmesh.session-stickiness.v1",
+        STICKY,
         "sessions:SessionStickiness",
         "The same model for each session; sessions are spread by weight",
     ),
@@ -119,16 +120,19 @@ _NAMED = (
     *SECRET_STORES,
     *STORAGES,
     *SINKS,
-    _discovery(
+    # Parts of the daemon, which are always in use and have no class to load: the configuration only sets their keys.
+    ConnectorSpec(
         "modelmesh.registry-sync.v1",
-        "model_lists:RegistrySync",
+        DISCOVERY,
         "Reads the providers' model lists",
+        settings=_NO_KEYS,
         section="discovery.sync",
     ),
-    _discovery(
+    ConnectorSpec(
         "modelmesh.health-monitor.v1",
-        "health_monitor:HealthMonitor",
+        DISCOVERY,
         "Probes providers and scores their availability",
+        settings=_NO_KEYS,
         section="discovery.health",
     ),
 )

@@ -38,13 +38,13 @@ SECRET_STORES = (
     _spec(
         "modelmesh.json-secrets.v1",
         "local.json_file:JsonStore",
-        "An object of a JSON file",
+        "An object in a JSON file",
         "JsonStoreSettings",
     ),
     _spec(
         "modelmesh.encrypted-file.v1",
         "local.encrypted_file:EncryptedFileStore",
-        "A file encrypted with AES-256-GCM, by a passphrase or a key",
+        "A file encrypted with AES-256-GCM, with a passphrase or a key",
         "EncryptedFileSettings",
         requires=("cryptography",),
         extra="secrets",
@@ -75,14 +75,14 @@ SECRET_STORES = (
     _spec(
         "1password.cli.v1",
         "programs.onepassword:OpStore",
-        "1Password, by its program op",
+        "1Password, through its program op",
         "OpSettings",
         ("op",),
     ),
     _spec(
         "1password.connect.v1",
         "remote.onepassword:ConnectStore",
-        "1Password, by a Connect server",
+        "1Password, through a Connect server",
         "ConnectSettings",
     ),
     _spec(

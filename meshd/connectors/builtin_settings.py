@@ -33,9 +33,8 @@ class Specs:
         aliases: tuple[str, ...] = (),
         requires: tuple[str, ...] = (),
         extra: str | None = None,
-        section: str = "",
     ) -> ConnectorSpec:
         """factory: as "module:attribute", in the folder if it is not one of `meshd` as a whole."""
         where = factory if factory.startswith("meshd.") else f"{self._folder}.{factory}"
         keys = settings_path(self._settings, settings)
-        return ConnectorSpec(id, self._type, description, where, aliases, keys, requires, extra, section)
+        return ConnectorSpec(id, self._type, description, where, aliases, keys, requires, extra)

@@ -30,7 +30,7 @@ SINKS = (
     _spec(
         "modelmesh.syslog.v1",
         "syslog.sink:SyslogSink",
-        "Syslog (RFC 5424) by a UNIX socket, UDP, TCP or TLS",
+        "Syslog (RFC 5424) over a UNIX socket, UDP, TCP or TLS",
         "SyslogSettings",
     ),
     _spec(
@@ -42,19 +42,19 @@ SINKS = (
     _spec(
         "modelmesh.callback.v1",
         "callback.sink:CallbackSink",
-        "A function of Python, called in a process of its own",
+        "A Python function, called in a process of its own",
         "CallbackSettings",
     ),
     _spec(
         "modelmesh.prometheus.v1",
         "prometheus.sink:PrometheusSink",
-        "Metrics for Prometheus, in a file or at a port",
+        "Metrics for Prometheus, in a file or on a port",
         "PrometheusSettings",
     ),
     _spec(
         "opentelemetry.otlp.v1",
         "meshd.telemetry.otlp_out.sink:OtlpSink",
-        "Traces, metrics and logs for OpenTelemetry, by OTLP over HTTP",
+        "Traces, metrics and logs for OpenTelemetry, through OTLP over HTTP",
         "OtlpSettings",
     ),
 )

@@ -26,7 +26,7 @@ STORAGES = (
     _spec(
         "postgresql.postgresql.v1",
         "postgresql:PostgresqlStorage",
-        "Two tables of a PostgreSQL database",
+        "Two tables in a PostgreSQL database",
         "PostgresqlSettings",
         requires=("psycopg",),
         extra="postgresql",
@@ -34,7 +34,7 @@ STORAGES = (
     _spec(
         "aws.s3.v1",
         "s3:S3Storage",
-        "A bucket of AWS's S3, or of any server that speaks it",
+        "An S3 bucket, at AWS or any other server that speaks S3",
         "S3Settings",
         requires=("botocore",),
         extra="aws",
@@ -42,7 +42,7 @@ STORAGES = (
     _spec(
         "google.drive.v1",
         "google_drive:GoogleDriveStorage",
-        "A folder of Google Drive",
+        "A folder in Google Drive",
         "GoogleDriveSettings",
         requires=("google.auth", "requests"),
         extra="google",

@@ -47,7 +47,7 @@ class ContainedSecretStore(SecretStore):
         try:
             return [Path(path) for path in self._run(self._store.files, name)]
         except (LookupError, TypeError, SecretStoreError) as error:
-            logger.warning("%s does not say where %s comes from: %s", self._id, name, error)
+            logger.warning("%s cannot say which files %s comes from: %s", self._id, name, error)
             return ()
 
     def list(self) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from meshd.host.plain_text import one_line
 
-_UNSAID = 360.0  # s that a token is taken to last if nothing says so
+_UNSAID = 360.0  # s that a token is assumed to last if Google does not say
 _MOST_SAID = 200
 
 
@@ -45,7 +45,7 @@ def new_token(scope: str, credentials: str | None, patience: float) -> tuple[str
 
 
 def _epoch(ends: Any) -> float:
-    """google-auth's times are UTC, and do not say so."""
+    """google-auth's times are in UTC, without saying so."""
     from datetime import UTC
 
     return float(ends.replace(tzinfo=UTC).timestamp())

@@ -29,7 +29,7 @@ def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: 
     spec = registry.find(id, type)
     schema = spec.load_settings() if spec is not None else None
     given = dict(settings)
-    # Building a schema takes a while, and every connector knows its own defaults.
+    # Without keys, the schema is not built: that takes a while, and every connector knows its own defaults.
     if schema is not None and given:
         given = schema.model_validate({key: given[key] for key in given if key in schema.model_fields}).model_dump()
         # Keys that the schema does not have yet still reach a connector used as a library.

@@ -1,7 +1,7 @@
 """Reads the connectors that installed packages offer from their entry points, and checks them.
 
 Owns: what makes an entry point or a spec unusable, and the message for it.
-Must never: let another package's mistake through; each becomes a `Fault`.
+Must never: let another package's mistake cause an exception; each becomes a `Fault`.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ def _fault_of(row: Any) -> str:
     if not isinstance(row, ConnectorSpec):
         return f"expected a meshd.sdk.connector.ConnectorSpec, got {type(row).__name__}"
     if row.type not in TYPES:
-        return f"its type is {row.type!r}; there are {', '.join(TYPES)}"
+        return f"its type {row.type!r} is not one of {', '.join(TYPES)}"
     if not isinstance(row.id, str) or not _ID.fullmatch(row.id):
-        return "an id has parts of lower-case letters, digits and -, with dots between them, such as acme.llm.v1"
+        return "its id must have parts of lower-case letters, digits and -, separated by dots, such as acme.llm.v1"
     if not isinstance(row.factory, str) or not _PATH.fullmatch(row.factory):
         return f"its factory is {row.factory!r}, not module:attribute"
     for name in ("aliases", "requires"):
         given = getattr(row, name)
         if not isinstance(given, tuple) or not all(isinstance(each, str) for each in given):
-            return f"its {name} are not a tuple of texts"
+            return f"its {name} must be a tuple of texts"
     return _settings_fault(row)
 
 
@@ -107,7 +107,7 @@ def _settings_fault(row: ConnectorSpec) -> str:
     except (Exception, SystemExit) as error:
         return f"its settings {row.settings!r} cannot be read: {one_line(error)}"
     if not isinstance(schema, type) or not issubclass(schema, BaseModel):
-        return f"its settings {row.settings!r} are not a pydantic model"
+        return f"its settings {row.settings!r} must name a pydantic model"
     return ""
 
 

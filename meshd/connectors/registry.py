@@ -81,11 +81,13 @@ class ConnectorRegistry:
         return found
 
     def get_connector(self, id: str, type: str | None = None) -> type:
-        """The connector's class. Raises ConfigurationError if it is unknown, not built, lacks a package, or is another
-        package's and cannot be used."""
+        """The connector's class. Raises ConfigurationError if the connector is unknown, lacks a package, is a part of
+        the daemon, or is another package's and cannot be used."""
         spec = self.find(id, type)
         if spec is None:
             raise ConfigurationError(self.why_unknown(id, type))
+        if spec.why_not_named:
+            raise ConfigurationError(spec.why_not_named)
         key = _key(spec.type, spec.id)
         if key not in self._classes:
             missing = self.missing_packages(spec)
@@ -141,13 +143,13 @@ class ConnectorRegistry:
         return likeliest(plain, known)
 
     def why_retired(self, id: str, type: str | None = None) -> str:
-        """That the service has ended, "" if it is not known to have."""
+        """The message that its service has ended, "" if that is not known."""
         from meshd.catalogue.known import retired_connectors
 
         kind, plain = _split_type(id)
         wanted = (kind or type,) if kind or type else TYPES
         found = (retired_connectors().get((each, plain.lower())) for each in wanted if each)
-        return next((f"the connector {id} has no service: {why}" for why in found if why), "")
+        return next((f"the service of the connector {id} has ended: {why}" for why in found if why), "")
 
     def why_unknown(self, id: str, type: str | None = None) -> str:
         """The message about an id that `find` does not know, with the nearest known one if that helps."""
@@ -164,7 +166,7 @@ class ConnectorRegistry:
         return "".join(f" ({fault})" for fault in shown[:3])
 
     def missing_packages(self, spec: ConnectorSpec) -> tuple[str, ...]:
-        """The packages that it needs and that are not installed; imports none of them."""
+        """The packages that it needs but that are not installed. Imports none of them."""
         return tuple(name for name in spec.requires if not _installed(name))
 
     def _lookup(self, name: str, types: Iterable[str | None]) -> ConnectorSpec | None:
@@ -211,7 +213,7 @@ class ConnectorRegistry:
             if there is None:
                 continue
             whose = f"the package {there.package}" if there.is_outside else "meshd itself"
-            message = f"the package {spec.package} offers the {spec.type} {spec.id}, but {whose} has {name} already"
+            message = f"the package {spec.package} offers the {spec.type} {spec.id}, but {whose} already has {name}"
             return Fault(spec.package, message, f"uninstall {spec.package} or have it renamed", spec.id, spec.type)
         return None
 

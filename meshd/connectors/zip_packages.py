@@ -33,18 +33,18 @@ class PackageRefused(Exception):
 
 
 def use_package(sha256: str, path: str | None, url: str | None, folder: Path | None = None) -> None:
-    """Have Python import from a package, from now until the process ends. path: absolute. Raises PackageRefused."""
+    """Make Python import from a package, from now until the process ends. path: absolute. Raises PackageRefused."""
     folder = folder or data_dir() / "packages"
     stored = folder / f"{sha256.lower()}.zip"
     if str(stored) in sys.path:
         return
     _keep(stored, sha256.lower(), path, url)
     _check(stored)
-    sys.path.append(str(stored))  # at the end: what is installed comes first
+    sys.path.append(str(stored))  # at the end, so that installed packages come first
 
 
 def _keep(stored: Path, sha256: str, path: str | None, url: str | None) -> None:
-    """Have the package in the data directory, with this content."""
+    """Put the package into the data directory, and check its content."""
     try:
         stored.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fault = untrusted(stored.parent)
@@ -122,4 +122,4 @@ def _must_be_new(module: str, stored: Path) -> None:
         return
     if there.origin and Path(there.origin).is_relative_to(stored.parent):
         raise PackageRefused(f"the module {module} of another package is in use: restart the daemon to replace it")
-    raise PackageRefused(f"has the module {module}, which is installed already")
+    raise PackageRefused(f"has the module {module}, which is already installed")

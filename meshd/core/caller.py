@@ -21,7 +21,7 @@ class Peer:
     system_unit: the unit that the system's service manager put it in. It equals `unit`, except for a process of a
     user's service manager: there it is `user@UID.service`, and the user chooses the name in `unit`.
 
-    Two are equal if all but `script` and `socket` is.
+    Two peers are equal if everything but `script` and `socket` is.
 
     script: what an interpreter runs, as the process itself claims; a label that no rule uses. network: where it is, if
     its user is unknown: an address or a network of IPv6; "" for a process of this machine. socket: the inode of its end
@@ -86,7 +86,7 @@ class Peer:
 
     @property
     def shares_as(self) -> Hashable:
-        """Under what its connections, requests and bytes are counted, so that all get their share."""
+        """The key under which its connections, requests and bytes are counted, so that every caller gets its share."""
         return self.network or self.uid
 
     @property
@@ -95,7 +95,7 @@ class Peer:
 
     @property
     def owner(self) -> Hashable:
-        """Whose its requests are: the process, also when it has changed its name between two connections."""
+        """The owner of its requests: the process, even if it has changed its name between two connections."""
         return self.uid, self.pid, self.started
 
     @property
@@ -144,7 +144,7 @@ class Token:
 
     @property
     def owner(self) -> Hashable:
-        """Whose its requests are."""
+        """The owner of its requests."""
         return self.digest
 
     @property
@@ -163,7 +163,7 @@ _OF_KEY = "curve "
 
 
 def of_key(public: str) -> str:
-    """What stands for a CURVE key among the digests of tokens, and cannot be one. public: in Z85."""
+    """The entry for a CURVE key among the digests of tokens, in a form that no digest has. public: in Z85."""
     return _OF_KEY + public
 
 

@@ -1,4 +1,4 @@
-"""What a list of models may contain, be it of a provider, a server that was found, or a connector of another
+"""What a model list may contain, whether it comes from a provider, a discovered server or a connector of another
 package."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def is_id(value: Any) -> bool:
 
 
 def sound(listed: Iterable[ModelListing]) -> tuple[ModelListing, ...]:
-    """The models that have an id, each once, without values that cannot be."""
+    """The models that have an id, each once, without impossible values."""
     found: dict[str, ModelListing] = {}
     for model in listed:
         if len(found) >= MOST_MODELS:

@@ -31,20 +31,21 @@ TIER_FIELD = "service_tier"
 
 SOUND_FIELDS = ("audio", "modalities")
 SOUND_FIELD = SOUND_FIELDS[0]
-"""The fields of a request whose answer has sound; the first one says of which kind."""
+"""The fields of a request that ask for sound in the answer; the first one says which kind."""
 
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of a request's output limit, the newer one first."""
 
 CONTINUING = 320
-"""Bytes at most that are added to the text so far to ask for the rest: its turn, and an instruction."""
+"""The most bytes that asking for the rest of an answer adds to the text so far: a turn around it, and an
+instruction."""
 
 Caches = Literal["", "short", "lasting"]
 """What is to be written to a provider's cache: nothing, for 5 minutes, for longer."""
 
 
 class Named(NamedTuple):
-    """A model that a body names beside `model`. sure: its field names models, so any text counts. Otherwise only a
+    """A model that a body names besides `model`. sure: its field names models, so any text counts. Otherwise only a
     known model's name does."""
 
     name: str
@@ -52,17 +53,17 @@ class Named(NamedTuple):
 
 
 class RequestNeeds(msgspec.Struct, frozen=True):
-    """tokens: an estimate of the prompt's. most: an upper bound for its text in any vocabulary: one for each byte.
-    longest: the same estimate of the longest text that a model reads by itself, 0: it reads them all at once.
+    """tokens: an estimate for the prompt. most: an upper bound for its text in any vocabulary: one token for each byte.
+    longest: the same estimate for the longest text that a model reads separately; 0: it reads all texts at once.
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
 
     costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
     the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
-    written to a provider's cache (`formats/openai/body/fields.py`). units: what is
-    used at most besides tokens (`meshd/core/prices.py`). kind: of these, where their price depends on it: name → value,
-    "" if the body leaves it to the model. tier: the service tier that it asks for, if that has prices of its own.
+    written to a provider's cache (`formats/openai/body/fields.py`). units: the most that is used besides tokens
+    (`meshd/core/prices.py`). kind: the kind of these units, where their price depends on it: name → value, "" if the
+    body leaves it to the model. tier: the service tier that it asks for, if that has prices of its own.
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """
@@ -92,11 +93,11 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     tier: str = ""
 
     def tokens_at_most(self, vocabulary: str) -> int:
-        """For its text: counted with that vocabulary, else `most`."""
+        """An upper bound for its text: counted with that vocabulary, else `most`."""
         return self.counts.get(vocabulary, self.most)
 
     def expected(self, vocabulary: str) -> int:
-        """The prompt's tokens, neither at most nor at least: counted with that vocabulary, else estimated."""
+        """The expected tokens of the prompt, not a bound: counted with that vocabulary, else estimated."""
         text = self.counts.get(vocabulary)
         return self.tokens if text is None else text + self.attached + TOKENS_PER_IMAGE * self.images
 

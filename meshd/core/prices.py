@@ -18,7 +18,7 @@ class Unit(NamedTuple):
     """name: in records and statistics. price: the key of its price in the configuration and the catalogue; "": it is
     part of the tokens that are priced. per: how many units that price is for. description: of that key. heading: its
     column in `meshctl stats`. answer: the answer is made of them, so that they cost nothing where output tokens have
-    a price. instead: they are among the tokens of this price, and cost theirs in place of it."""
+    a price. instead: the key of the token price that theirs replaces, as they are among these tokens."""
 
     name: str
     price: str = ""
@@ -36,38 +36,35 @@ HEARD, HEARD_CACHED, SPOKEN = "tokens_heard", "tokens_heard_cached", "tokens_spo
 """Input tokens of audio that were not read from a cache, and those that were; output tokens of audio."""
 _WRITTEN, _REASONING, _LASTING = "tokens_written", "tokens_reasoning", "tokens_written_lasting"
 _MINUTE = (
-    "USD for a minute of audio. A recording reserves the length of its frames (WAV, MP3, Ogg, FLAC, WebM), whatever "
-    "its header says; other formats reserve the longest that their bytes allow. The report is charged, up to that."
+    "USD per minute of audio. A recording reserves the length of its frames (WAV, MP3, Ogg, FLAC, WebM), whatever "
+    "its header says; in other formats, it reserves the longest time that its bytes allow. What the provider reports "
+    "is charged, up to the reservation."
 )
 
 UNITS = (
-    Unit(IMAGES, "per_image", 1, "USD for each image that no row of `images` covers.", "images", answer=True),
+    Unit(IMAGES, "per_image", 1, "USD per image that no row of `images` covers.", "images", answer=True),
     Unit("seconds", "per_minute", 60, _MINUTE, "audio s"),
-    Unit(
-        "characters", "per_1k_chars", 1000, "USD for a thousand characters of text read aloud or translated.", "chars"
-    ),
-    Unit("pages", "per_page", 1, "USD for each page of a document.", "pages"),
-    Unit("searches", "per_search", 1, "USD for each search, as models that rerank are billed.", "searches"),
+    Unit("characters", "per_1k_chars", 1000, "USD per thousand characters of text read aloud or translated.", "chars"),
+    Unit("pages", "per_page", 1, "USD per page of a document.", "pages"),
+    Unit("searches", "per_search", 1, "USD per search, the unit in which reranking models are billed.", "searches"),
     Unit(_WRITTEN, heading="written"),
     Unit(_REASONING, heading="reasoning"),
     Unit(_LASTING, heading="written 1h"),
-    Unit("partials", "per_partial_image", 1, "USD for each partial image of a stream.", "partials", answer=True),
+    Unit("partials", "per_partial_image", 1, "USD per partial image of a stream.", "partials", answer=True),
     Unit(
         PICTURED,
         "image_input_per_1m",
         10**6,
-        "USD for a million input tokens of images.",
+        "USD per million input tokens of images.",
         "pictured",
         instead="input_per_1m",
     ),
-    Unit(
-        HEARD, "audio_input_per_1m", 10**6, "USD for a million input tokens of audio.", "heard", instead="input_per_1m"
-    ),
+    Unit(HEARD, "audio_input_per_1m", 10**6, "USD per million input tokens of audio.", "heard", instead="input_per_1m"),
     Unit(
         SPOKEN,
         "audio_output_per_1m",
         10**6,
-        "USD for a million output tokens of audio.",
+        "USD per million output tokens of audio.",
         "spoken",
         instead="output_per_1m",
     ),
@@ -75,7 +72,7 @@ UNITS = (
         HEARD_CACHED,
         "cached_audio_input_per_1m",
         10**6,
-        "USD for a million input tokens of audio that were read from a cache.",
+        "USD per million input tokens of audio that were read from a cache.",
         "heard again",
         instead="cached_input_per_1m",
     ),
@@ -122,13 +119,13 @@ class PriceRow:
     price: int
 
     def may_be(self, kind: Mapping[str, str]) -> bool:
-        """Whether nothing in `kind`, which may not say everything, speaks against it."""
+        """Whether nothing in `kind`, which may be incomplete, contradicts it."""
         return all(kind.get(name, value) == value for name, value in self.of.items())
 
 
 def dearest(rows: Iterable[PriceRow], kind: Mapping[str, str], other: int | None) -> int | None:
-    """The most that a unit of this kind can cost. If the kind decides, the row that names most of it counts. other: the
-    price of what no row is for; None: unknown, and so is the result if no row is for it."""
+    """The most that a unit of this kind can cost. If `kind` is complete enough to decide, the most specific row counts.
+    other: the price of what no row covers; None: unknown, and so is the result if no row covers it."""
     possible = [row for row in rows if row.may_be(kind)]
     if possible and all(kind.keys() >= row.of.keys() for row in possible):
         return max((len(row.of), row.price) for row in possible)[1]
@@ -181,7 +178,8 @@ class Pricing:
         )
 
     def with_discount(self, tier: str, fraction: float) -> Pricing:
-        """The same, with a tier in which everything costs so much less; prices of long prompts are not known there."""
+        """The same, plus a tier in which everything costs less by that fraction; the prices of long prompts are not
+        known there."""
         kept = 1.0 - fraction
 
         def less(price: int) -> int:

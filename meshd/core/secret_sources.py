@@ -1,4 +1,4 @@
-"""Where the values of secrets come from, and how those places are."""
+"""Where the values of secrets come from, and whether those places answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SecretSources:
 
 @dataclass(frozen=True, slots=True)
 class StoreStanding:
-    """How a store outside this process is. error: why it cannot be asked, "" if it can. since: of that error, in
+    """The state of a store outside this process. error: why it cannot be asked, "" if it can. since: of that error, in
     seconds since the epoch."""
 
     store: str

@@ -1,7 +1,7 @@
 """`modelmesh.health-monitor.v1`: when to probe which provider, and how available it is.
 
 Owns: the schedule and the availability scores.
-Must never: do I/O or read a clock. It says which probes are due and gets their results.
+Must never: do I/O or read a clock. It says which probes are due, and is given their results.
 
 A failed provider is probed soon, then at gaps that grow from a second to the interval. So the beginning and the end of
 an outage are noticed within seconds, and a long outage costs next to nothing.
@@ -10,61 +10,43 @@ an outage are noticed within seconds, and a long outage costs next to nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from meshd.core.events.answering import ProviderAnswering
+from meshd.discovery.settings import LEAST_APART, HealthSettings, concerns
 from meshd.messages import HealthReport, Probe, Probed, ProviderFailed
+from meshd.sdk.calls.failure import FailureKind
 
 SMOOTHING = 0.3  # weight of the newest outcome in the score
-LEAST_APART = 1.0  # s between the beginnings of two probes of one provider
 SOON = 5.0  # s until a probe that this machine could not send is repeated
 GRACE = 5.0  # s beyond the timeout after which a probe counts as lost: the router was restarted
 
-ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request", "context_length"})
+ANSWERED = frozenset(
+    {
+        FailureKind.RATE_LIMIT,
+        FailureKind.QUOTA,
+        FailureKind.MODEL_NOT_FOUND,
+        FailureKind.INVALID_REQUEST,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_POLICY,
+    }
+)
 """Failures of a probe that prove that the server is running."""
-UNABLE = "unsupported"
+UNABLE = FailureKind.UNSUPPORTED
 """Means that the connector cannot be probed or, for a list of models, that the server has none at this path."""
-AUTHENTICATION = "authentication"
-OUR_OWN = "local"
-"""Means that this machine could not send the probe, which says nothing about the provider."""
-UNKNOWN, SERVES, NOTHING_THERE = "", "serves", "nothing"
-"""What requests to the provider found (`ProviderState.answering`); for a refused key it is AUTHENTICATION."""
+OUR_OWN = FailureKind.LOCAL
+"""Means that this machine could not send the probe; that says nothing about the provider."""
 
 
 def _confirmed(message: Probed) -> bool:
-    """Whether requests fail like the model list. A refused list alone says nothing: some keys may not see it, and many
-    servers have none."""
-    return message.requests == (AUTHENTICATION if message.kind == AUTHENTICATION else NOTHING_THERE)
-
-
-class HealthSettings(msgspec.Struct, frozen=True):
-    enabled: bool = True
-    interval: float = 60.0
-    timeout: float = 10.0
-    failure_threshold: int = 3
-    providers: tuple[str, ...] = ()
-    method: str = "auto"
-    quotas: frozenset[str] = frozenset()  # providers whose quota is read with each probe
-    methods: Mapping[str, str] = {}  # for providers with a method of their own
-
-    @classmethod
-    def of(
-        cls, section: Any, quotas: frozenset[str] = frozenset(), methods: Mapping[str, str] | None = None
-    ) -> HealthSettings:
-        """From the configuration's section `discovery.health`."""
-        return cls(
-            section.enabled,
-            max(section.interval, LEAST_APART),
-            section.timeout,
-            section.failure_threshold,
-            tuple(section.providers),
-            section.method,
-            quotas,
-            methods or {},
-        )
+    """Whether requests fail in the same way as the model list. A refused list alone says nothing: some keys may not
+    read it, and many servers have none."""
+    refused = message.kind == FailureKind.AUTHENTICATION
+    return message.requests is (ProviderAnswering.KEY_REFUSED if refused else ProviderAnswering.NOTHING)
 
 
 @dataclass(slots=True)
@@ -107,7 +89,7 @@ class HealthMonitor:
         before, self._watched = self._watched, {}
         for name in providers:
             kept = before.pop(name, None)
-            if kept is not None and not self._scheduled(name) and not kept.waiting:
+            if kept is not None and not concerns(self.settings, name) and not kept.waiting:
                 kept = None  # its earlier results no longer apply
             self._watched[name] = kept or _Watched(now)
             if kept is not None and kept.due != float("inf"):
@@ -126,7 +108,7 @@ class HealthMonitor:
                 watched.probing = 0
                 watched.due = now
                 self._answer(name, watched)
-            if watched.probing or watched.due > now or not (self._scheduled(name) or watched.waiting):
+            if watched.probing or watched.due > now or not (concerns(self.settings, name) or watched.waiting):
                 continue
             self._token += 1
             watched.probing = self._token
@@ -149,13 +131,9 @@ class HealthMonitor:
         for name, watched in self._watched.items():
             if watched.probing:
                 times.append(watched.began + self.settings.timeout + GRACE)
-            elif watched.due != float("inf") and (self._scheduled(name) or watched.waiting):
+            elif watched.due != float("inf") and (concerns(self.settings, name) or watched.waiting):
                 times.append(watched.due)
         return max(0.0, min(times) - now) if times else None
-
-    def _scheduled(self, name: str) -> bool:
-        settings = self.settings
-        return settings.enabled and (not settings.providers or name in settings.providers)
 
     # -- events ---------------------------------------------------------------------------------------
 
@@ -178,8 +156,8 @@ class HealthMonitor:
             return None
         ok = not message.error or message.kind in ANSWERED
         there = message.refused and not _confirmed(message)
-        if not message.refused or message.requests != UNKNOWN or message.kind == UNABLE:
-            self._score(watched, ok or (there and message.requests == SERVES))
+        if not message.refused or message.requests is not ProviderAnswering.UNKNOWN or message.kind == UNABLE:
+            self._score(watched, ok or (there and message.requests is ProviderAnswering.SERVES))
         if ok or there:
             watched.failures = 0
             watched.available = True
@@ -189,7 +167,7 @@ class HealthMonitor:
             # The first failure is followed up at once: three failures must not take three intervals.
             pace = min(self.settings.interval, LEAST_APART * 2.0 ** min(watched.failures - 1, 20))
             watched.due = max(now, watched.began + max(LEAST_APART, self._spread(pace)))
-            if watched.failures >= self.settings.failure_threshold or message.kind == AUTHENTICATION:
+            if watched.failures >= self.settings.failure_threshold or message.kind == FailureKind.AUTHENTICATION:
                 watched.available = False
         self._answer(message.provider, watched)
         report = self._report(message.provider, watched, wall)
@@ -198,7 +176,7 @@ class HealthMonitor:
     def failed(self, message: ProviderFailed, now: float, wall: float) -> HealthReport | None:
         """A request failed: the score falls, and a probe will tell why."""
         watched = self._watched.get(message.provider)
-        if watched is None or not self._scheduled(message.provider):
+        if watched is None or not concerns(self.settings, message.provider):
             return None  # no probe would ever show that the failure is over
         self._score(watched, False)
         if watched.due != float("inf") and not watched.probing:

@@ -2,11 +2,11 @@
 
 Owns: where to look (the catalogue's local rows), and how servers are recognised by their answers.
 Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a server that does not answer like a
-known one is left alone. So is one of another ordinary user (`meshd/host/trust/local_servers.py`): it is not even asked.
+known one is left alone. One that another ordinary user runs is not even asked (`meshd/host/trust/local_servers.py`).
 
-How they are recognised, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as `llamacpp`;
-vLLM, SGLang and Lemonade own them by their names; Ollama answers GET /api/version, LM Studio GET /api/v0/models;
-LocalAI answers GET /readyz and leaves its models without an owner.
+How they are recognised, cheapest first: llama-server sends `Server: llama.cpp` and names `llamacpp` as the owner of its
+models; vLLM, SGLang and Lemonade name themselves; Ollama answers GET /api/version, LM Studio GET /api/v0/models;
+LocalAI answers GET /readyz and names no owner.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ Distrust = Callable[[str, int], str | None]
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A server of a user who is not trusted. reason: "it is served by …". configured: it is used all the same, since
-    the configuration names it."""
+    """A server run by a user who is not trusted. reason: "it is served by …". configured: it is used anyway, since the
+    configuration names it."""
 
     name: str
     base_url: str
@@ -84,7 +84,7 @@ _BY_OWNER = {"llamacpp": "llama-server", "vllm": "vllm", "sglang": "sglang", "le
 
 
 def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """Where a server of this kind would listen: as its own variable says, else at its usual port on this machine."""
+    """Where a server of this kind would listen: the place in its own variable, else its usual port on this machine."""
     said = environ.get(row.host_env or "", "").strip(" \t\r\n\"'")  # an `--env-file` keeps quotes
     if not said and row.port is None:
         return None
@@ -127,8 +127,8 @@ def find_local(
     distrust: Distrust = distrust,
 ) -> list[FoundServer | Refused]:
     """Every server of these rows that answers as expected, and those that may not be used. skip: addresses that are
-    configured already. known: servers of an earlier scan; one that accepts connections but gives no readable answer is
-    reported without models."""
+    already configured. known: servers from an earlier scan; one that accepts connections but gives no readable answer
+    is reported without models."""
     ask = get or http_get
     found: dict[tuple[str, int], FoundServer | Refused] = {}
     asked: dict[tuple[str, int], str] = {}
@@ -183,7 +183,7 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
     if found := next((kind for owner, kind in _BY_OWNER.items() if owner in owners), ""):
         return found
     if not isinstance(document, dict) or document.get("object") != "list":
-        # vLLM, LocalAI and LM Studio can require a key; then they have to be configured.
+        # vLLM, LocalAI and LM Studio can require a key; they have to be configured then.
         return ""
     if _says(get("/api/version"), "version"):
         return "ollama"
@@ -242,7 +242,7 @@ def http_get(host: str, port: int, path: str) -> Answer | None:
         client = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT)
         connection.settimeout(ANSWER_TIMEOUT)
         client.sock = connection
-        # A server that sends a byte now and then never lets the socket's own timeout pass.
+        # The socket's own timeout never passes if a server sends a byte now and then.
         watchdog = threading.Timer(WHOLE_ANSWER_TIMEOUT, _end, (connection,))
         watchdog.daemon = True
         watchdog.start()

@@ -1,8 +1,8 @@
-"""Tracks which of the servers found are in use, which appeared or disappeared, and which are another user's.
+"""Tracks which of the found servers are in use, which have appeared or disappeared, and which belong to another user.
 
 Owns: the servers found so far, under their provider names.
-Must never: touch a configured server, forget one because it was busy at a single scan, or keep one for a moment whose
-user is no longer trusted.
+Must never: touch a configured server, forget one because it was busy during a single scan, or keep one even for a
+moment if its user is no longer trusted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 from meshd.discovery.local_servers import LocalRow, Refused, find_local, judged, same_address
 from meshd.discovery.outside import OutsideDiscovery
+from meshd.discovery.settings import SyncSettings
 from meshd.host.trust.local_servers import UNKNOWN, distrust_url, is_here
 from meshd.messages import CatalogueChanged
 from meshd.sdk.discovery import FoundServer
@@ -25,13 +26,13 @@ SOMETHING_FOUND = 60.0  # s otherwise: a model pulled into a running server shou
 MISSED = 5.0  # s until a server that did not answer is looked for again
 MISSES = 2
 
-_ADVICE = "configure it as a provider to use it all the same"
+_ADVICE = "configure it as a provider to use it anyway"
 
 Find = Callable[..., list[FoundServer | Refused]]
 
 
 class LocalChange(msgspec.Struct, frozen=True):
-    """catalogue: None if no provider changes, but somebody should know who runs a server."""
+    """catalogue: None if no provider changes, but the operator should know who runs a server."""
 
     name: str
     catalogue: CatalogueChanged | None
@@ -61,9 +62,9 @@ class LocalWatch:
         self._environ = environ
         self._rows = rows or _catalogue_rows
         self._find = find
-        self._servers: tuple[str, ...] = ()  # kinds to look for
+        self._servers: tuple[str, ...] = ()  # the kinds to look for
         self._outside = OutsideDiscovery()
-        self._interval = 3600.0
+        self._interval = SyncSettings().interval
         self._configured: dict[str, tuple[str, str | None]] = {}  # name → connector, base URL
         self._local: dict[str, str] = {}  # configured providers on this machine → base URL
         self._seen: list[FoundServer | Refused] = []
@@ -82,7 +83,7 @@ class LocalWatch:
         before = (self.enabled, self._servers, self._configured, self._local)
         self._servers = tuple(local.servers) if local.enabled else ()
         settings = generation.providers
-        # Those that are disabled count too: neither their names nor their servers are free. Discovered providers are in
+        # Disabled providers count too: neither their names nor their servers are free. Discovered providers are in
         # `providers` but not in `stored`.
         self._configured = {
             name: (provider.connector, provider.base_url)
@@ -99,7 +100,7 @@ class LocalWatch:
         former, self._outside = self._outside, outside or OutsideDiscovery()
         for known in self.found.values():
             if known.server.base_url in former.addresses or known.server.name not in self._servers:
-                known.misses = MISSES - 1  # it may not be looked for any more: the next scan decides
+                known.misses = MISSES - 1  # perhaps nothing looks for it any more: the next scan decides
         self.enabled = bool(self._servers or self._outside or former or self.found)
         # The refusal of a server that nothing looks for any more is not reported.
         self._refused = {
@@ -162,7 +163,7 @@ class LocalWatch:
         return changes + self._news(refused)
 
     def remarks(self) -> list[str]:
-        """What an operator should know at any time."""
+        """What an operator should know at all times."""
         told = [each for each in self._refused.values() if each.configured or each.base_url in self._dropped]
         return [self._remark(each) for each in told]
 
@@ -173,7 +174,7 @@ class LocalWatch:
         return min(self._interval, SOMETHING_FOUND if self.found else NOTHING_FOUND)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the last scan found, for people."""
+        """What the last scan found, for display."""
         names = {known.server.base_url: name for name, known in self.found.items()}
         return [
             {
@@ -195,7 +196,7 @@ class LocalWatch:
         return LocalChange(name, CatalogueChanged(name, None), (), gone, f"{name} at {server.base_url} {why}")
 
     def _news(self, refused: Iterable[Refused]) -> list[LocalChange]:
-        """Those that were not refused before, or for another reason."""
+        """The servers that were not refused before, or not for this reason."""
         before, self._refused = self._refused, {(each.name, each.base_url): each for each in refused}
         self._dropped &= {each.base_url for each in self._refused.values()}
         return [

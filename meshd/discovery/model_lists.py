@@ -1,6 +1,6 @@
 """`modelmesh.registry-sync.v1`: compares providers' model lists with their earlier ones.
 
-Owns: the schedule of listings, the last list of every provider, and which models are added because of it.
+Owns: the schedule of listings, the last list of every provider, and which models are added from it.
 Must never: do I/O or read a clock. A provider's first list is the baseline; `on_new_model` and `on_deprecated_model`
 apply to later changes.
 """
@@ -13,39 +13,19 @@ from typing import Any
 
 import msgspec
 
+from meshd.discovery.settings import SyncSettings, concerns
 from meshd.formats.openai.models import guess_capabilities
 from meshd.messages import CatalogueChanged, ListModels, ModelsListed
 
 LIST_TIMEOUT = 15.0
 FIRST_RETRY = 30.0  # s after a failed listing; doubles up to the interval
-UNLISTED_RETRY = 0.5  # s the same, for a provider without a list so far, whose models cannot be asked until it has one
+UNLISTED_RETRY = 0.5  # s the same, for a provider without a list so far: until then, its models cannot be asked
 GRACE = 5.0
 
 
-class SyncSettings(msgspec.Struct, frozen=True):
-    enabled: bool = True
-    interval: float = 3600.0
-    auto_register: bool = False
-    providers: tuple[str, ...] = ()
-    on_new_model: str = "register"
-    on_deprecated_model: str = "deactivate"
-
-    @classmethod
-    def of(cls, section: Any) -> SyncSettings:
-        """From the configuration's section `discovery.sync`."""
-        return cls(
-            section.enabled,
-            max(section.interval, 1.0),
-            section.auto_register,
-            tuple(section.providers),
-            section.on_new_model,
-            section.on_deprecated_model,
-        )
-
-
 class Source(msgspec.Struct, frozen=True):
-    """A provider to list. registers: models are added from its list. details: each model is asked about separately.
-    capabilities: the provider's own statements are used; otherwise they are guessed from names.
+    """A provider to list. registers: models are added from its list. details: each model is requested separately.
+    capabilities: those that the provider states are used; otherwise they are guessed from names.
     """
 
     name: str
@@ -122,7 +102,7 @@ class RegistrySync:
                 listed.asked_at = None  # the router was restarted in the meantime
             if listed.asked_at is not None:
                 continue
-            if everything or (self._scheduled(name) and listed.due <= now):
+            if everything or (concerns(self.settings, name) and listed.due <= now):
                 listed.asked_at = now
                 asks.append(ListModels(name, LIST_TIMEOUT, listed.source.details))
         return asks
@@ -131,20 +111,20 @@ class RegistrySync:
         times = [
             listed.asked_at + listed.source.patience if listed.asked_at is not None else listed.due
             for name, listed in self._listed.items()
-            if self._scheduled(name)
+            if concerns(self.settings, name)
         ]
         return max(0.0, min(times) - now) if times else None
 
     def awaited(self) -> set[str]:
-        """Providers whose answer is still to come."""
+        """Providers that have not answered yet."""
         return {name for name, listed in self._listed.items() if listed.asked_at is not None}
 
     def unlisted(self) -> set[str]:
-        """Providers whose models are taken from their first list, which is still to come."""
+        """Providers whose models come from their first list, which has not arrived yet."""
         return {
             name
             for name, listed in self._listed.items()
-            if listed.source.registers and not listed.told and self._scheduled(name)
+            if listed.source.registers and not listed.told and concerns(self.settings, name)
         }
 
     def models_listed(self, message: ModelsListed, now: float) -> Difference | None:
@@ -189,13 +169,9 @@ class RegistrySync:
         notify = bool(said_new or said_gone)
         return Difference(name, new, gone, len(current), before is None, change=change, notify=notify)
 
-    def _scheduled(self, name: str) -> bool:
-        settings = self.settings
-        return settings.enabled and (not settings.providers or name in settings.providers)
-
 
 def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
-    """The generation's providers that are to be listed; local servers are listed by the scan."""
+    """The generation's providers to list; the scan lists local servers."""
     config = generation.config
     sync = config.discovery.sync
     with_models = {model.provider for model in config.models.values()}
@@ -206,7 +182,7 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
             continue
         spec = generation.table.providers[name]
         if spec.disabled or spec.app_keys:
-            continue  # without its key it would refuse, or list models that it does not serve us
+            continue  # without its key, it would refuse, or list models that it does not serve to us
         everything = section.catalogue.auto_discover or sync.auto_register
         own = "refresh_interval" in section.catalogue.model_fields_set
         interval = section.catalogue.refresh_interval if own else sync.interval

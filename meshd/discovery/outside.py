@@ -87,7 +87,7 @@ class OutsideDiscovery:
         return {server.base_url for asked in self._asked for server in asked.last}
 
     def look(self) -> list[FoundServer]:
-        """Everything that they find or, if one fails, found last. Blocks, so never call it in an actor's thread."""
+        """Everything that they find; if one fails, what it found last. Blocks: never call it in an actor's thread."""
         until = time.monotonic() + PATIENCE
         for asked in self._asked:
             asked.begin()
@@ -100,11 +100,11 @@ def _fault_of(server: object, refuses: Refuses) -> str:
     if not isinstance(server, FoundServer):
         return f"it found {type(server).__name__}, not a FoundServer"
     if not isinstance(server.name, str) or not _NAME.fullmatch(server.name):
-        return "the name of a server may hold letters, digits and . - _ only"
+        return "the name of a server may contain only letters, digits and . - _"
     if not isinstance(server.base_url, str) or not _is_address(server.base_url):
         return f"{server.name} has no address of the form http://…, https://… or unix:/…"
     if not isinstance(server.models, tuple) or len(server.models) > MOST:
-        return f"the models of {server.name} are not a tuple of at most {MOST}"
+        return f"the models of {server.name} must be a tuple of at most {MOST}"
     if not all(isinstance(model, ModelListing) and isinstance(model.id, str) and model.id for model in server.models):
         return f"a model of {server.name} is not a ModelListing with an id"
     return refuses(server.connector) if isinstance(server.connector, str) else f"{server.name} names no connector"

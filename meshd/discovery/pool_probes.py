@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from meshd.discovery.settings import HealthSettings
 from meshd.messages import ProbeModels
 from meshd.routing.table.specs import PoolSpec
 
@@ -19,7 +20,7 @@ _NEVER = float("inf")
 
 @dataclass(slots=True)
 class _Pool:
-    """due: when models on standby are probed next; never if there is no interval. new: members to probe as at a
+    """due: when models on standby are probed next; never without an interval. new: members to probe as at a
     start."""
 
     interval: float
@@ -31,7 +32,7 @@ class PoolProbes:
     """now: from a monotonic clock."""
 
     def __init__(self) -> None:
-        self._timeout = 10.0
+        self._timeout = HealthSettings().timeout
         self._pools: dict[str, _Pool] = {}
         self._met: dict[str, frozenset[str]] = {}  # pool → its members at the last start or reload
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Body(Protocol):
-    """A provider's answer while it comes (`net/http.py`)."""
+    """A provider's answer while it arrives (`net/http.py`)."""
 
     async def read_some(self) -> bytes:
         """b"" at its end. Raises TransportError, OSError, EncodingError, and what it is told to `fail` with."""
@@ -19,4 +19,4 @@ class Body(Protocol):
         """Close the connection."""
 
     def linger(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Everything needed has come: keep the connection if the end follows soon."""
+        """Everything needed has arrived: keep the connection if the end follows soon."""

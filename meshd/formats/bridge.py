@@ -1,8 +1,8 @@
-"""A provider that speaks another format than the app, as if it spoke the app's.
+"""Makes a provider that speaks another format appear to speak the app's.
 
 Owns: the translation of one call, both ways, through neutral records.
-Must never: be used between an app and a provider of one format, whose bytes pass unchanged; except for a request
-with custom tools, where the provider only knows functions.
+Must never: be used if app and provider speak the same format, since their bytes pass unchanged; except for a request
+with custom tools to a provider that only knows functions.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Bridge:
-    """Has `execute` and `stream` of a provider. app, spoken: the app's format, and the provider's. input_tokens: of the
-    request, as the mesh counts them."""
+    """Has the `execute` and `stream` of a provider. app, spoken: the app's format, and the provider's. input_tokens:
+    those of the request, as the mesh counts them."""
 
     def __init__(self, provider: Provider, app: Format, spoken: ProviderFormat, input_tokens: int) -> None:
         self.name = provider.name
@@ -70,8 +70,8 @@ class Bridge:
             raise self._inexpressible(InvalidRequestError("`stream` is not possible with this model", param="stream"))
         asked, call = self._translated(call)
         reader, writer = self._theirs.event_reader(), self._ours.event_writer(asked, self._input_tokens)
-        finish_reason: str | None = None  # of an event that the app's format tells later
-        usage: Usage | None = None  # the last report, which the app's format may tell later too
+        finish_reason: str | None = None  # from an event, to be sent later in the app's format
+        usage: Usage | None = None  # the last report, which may also be sent later in the app's format
         events: Any = self._provider.stream(call)
         async with aclosing(events):
             async for event in events:
@@ -91,8 +91,8 @@ class Bridge:
             finish_reason = None
 
     async def _other(self, call: ProviderCall) -> ProviderAnswer:
-        """An operation that is not a conversation: between the two formats stands OpenAI's form of it. A form
-        is its fields in JSON, and files have their `data` there, in base64."""
+        """An operation that is not a conversation is translated through OpenAI's form of it. A multipart form becomes
+        its fields in JSON, in which files have their `data` in base64."""
         name, spoken = call.operation.name, self._spoken
         ours, theirs = self._app.app_operations.get(name), spoken.operations.get(name)
         if spoken.name not in call.operation.paths or (call.form is not None and theirs is None):
@@ -141,7 +141,7 @@ class Bridge:
         return ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
 
     def _inexpressible(self, error: InvalidRequestError) -> ProviderFailure:
-        """Another member may speak a format that can say it."""
+        """The failure for what the provider's format cannot express; another member's format may be able to."""
         message = f"{error.message} (for a provider of the format {self._spoken.name})"
         return ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)
 
@@ -155,7 +155,7 @@ _Told = TypeVar("_Told", bound=Answer | Event)
 
 
 def _named(told: _Told, model: str) -> _Told:
-    """An answer, or its beginning, with an id and a model; not all APIs give it one (Bedrock)."""
+    """An answer, or its beginning, with an id and a model added, which not all APIs give (Bedrock)."""
     if not isinstance(told, _NAMED) or (told.id and told.model):
         return told
     return changed(told, id=told.id or uuid4().hex, model=told.model or model)
@@ -168,8 +168,8 @@ _KINDS = {TextDelta: "text", ReasoningDelta: "reasoning", CallBegan: "extra", Ca
 
 
 def _told(event: StreamEvent, written: list[tuple[Event, list[bytes]]], finish_reason: str | None) -> list[StreamEvent]:
-    """A provider's event in another format, where it may be several. What it holds is in the one whose payload has
-    it, so that the stream can continue another one; its usage with each, as any may report it."""
+    """A provider's event in another format, where it may become several. Its content goes with the one whose payload
+    contains it, so that the stream can continue another; its usage goes with each, as any may report it."""
     payloads = [payload for _, each in written for payload in each]
     if not payloads:
         return [changed(event, data=b"", hidden=True, finish_reason=None)]
@@ -194,6 +194,7 @@ def _told(event: StreamEvent, written: list[tuple[Event, list[bytes]]], finish_r
 
 
 def _share(part: Event, words: str) -> str:
-    """What the payload of one part has of the words of its event, which may be those of several parts."""
+    """The share of the event's text that the payload of one part contains; the text may be spread over several
+    parts."""
     own = part.text if isinstance(part, TextDelta | ReasoningDelta) else ""
     return own if own and words.startswith(own) else words

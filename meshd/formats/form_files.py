@@ -1,4 +1,4 @@
-"""A form's fields with its files in them, for APIs that take files inside of JSON."""
+"""A form's fields with its files in them, for APIs that take files inside JSON."""
 
 from __future__ import annotations
 

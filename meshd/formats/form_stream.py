@@ -1,6 +1,6 @@
-"""Reads a form with one file while it comes.
+"""Reads a form with one file while it arrives.
 
-Owns: the form's other fields. Must never: hold more of the file than the piece that has just come.
+Owns: the form's other fields. Must never: hold more of the file than the piece that has just arrived.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _LONGEST_TEXT = 4096  # bytes of a part that is not the file
 
 
 class FormStream:
-    """fields: of the parts that have come whole. filename: of the file; None before its part. Every method raises
-    InvalidRequestError."""
+    """fields: those of the parts that have arrived completely. filename: that of the file; None before its part. Every
+    method raises InvalidRequestError."""
 
     def __init__(self, content_type: str) -> None:
         # Loaded with the first form: most daemons never get one.
@@ -27,7 +27,7 @@ class FormStream:
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self._headers: dict[str, bytes] = {}
-        self._header = self._value = b""  # that are coming
+        self._header = self._value = b""  # of the header that is arriving
         self._parts = 0
         self._name: str | None = None  # of the part, None: it is the file
         self._text = bytearray()
@@ -49,7 +49,7 @@ class FormStream:
         )
 
     def feed(self, data: bytes) -> bytes:
-        """The file's bytes in it."""
+        """Returns the file's bytes in this piece."""
         from python_multipart.exceptions import FormParserError
 
         try:

@@ -1,7 +1,7 @@
 """Reads the forms (`multipart/form-data`) that apps send files in, within bounds.
 
-Owns: what a form may look like. It is read strictly: where servers might read it in different ways, a provider could
-see another `model` than the one that was checked, so that such a form is refused.
+Owns: what a form may look like. It is read strictly: if servers might read it in different ways, a provider could see
+another `model` than the one that was checked, so such a form is refused.
 Must never: copy a file.
 """
 
@@ -155,7 +155,7 @@ class _Reader:
 
 
 def named(headers: Mapping[str, bytes]) -> re.Match[bytes]:
-    """What the headers of a part say of it: its `name`, and whether it is a `list` or a `file`. Raises
+    """What the headers of a part say about it: its `name`, and whether it is a `list` or a `file`. Raises
     InvalidRequestError."""
     disposition = _DISPOSITION.fullmatch(headers.get("content-disposition", b""))
     if disposition is None:

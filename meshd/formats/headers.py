@@ -1,7 +1,7 @@
-"""Reads rate limits and waiting times from response headers, and which headers go through.
+"""Reads rate limits and waiting times from response headers, and decides which headers pass through.
 
 Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, Cohere, the IETF drafts);
-what an app sees of a provider's headers, and a provider of an app's.
+which of a provider's headers an app sees, and which of an app's a provider sees.
 Must never: raise; a header that does not parse is ignored.
 """
 
@@ -20,11 +20,12 @@ from meshd.formats.protocol import PassedOn
 from meshd.sdk.provider import RateLimits
 
 RawHeaders = Collection[tuple[bytes, bytes]]
+IN_JSON: Final = {"content-type": "application/json"}
 
 _FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-|x-trial-endpoint-call-")
 _PREFIXES: Final = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-", b"x-trial-endpoint-call-")
 LIMITS = tuple(prefix.decode() for prefix in _PREFIXES)
-"""How the names of headers begin that say what is left of a limit."""
+"""Prefixes of the headers that report what is left of a limit."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _EPOCH_SECONDS = 1_000_000_000.0  # a reset above this is a date, not a duration
@@ -99,7 +100,7 @@ def used_up_for(raw: RawHeaders, now: float | None = None) -> float | None:
 
 
 def _read_figure(name: str, value: str, groups: _Groups, raw: RawHeaders, now: float | None) -> None:
-    """One header of its own: `x-ratelimit-remaining-tokens-minute`, `anthropic-ratelimit-input-tokens-limit`, …"""
+    """One header, one figure: `x-ratelimit-remaining-tokens-minute`, `anthropic-ratelimit-input-tokens-limit`, …"""
     family = _FAMILY.match(name)
     if family is None:
         return
@@ -229,7 +230,7 @@ def _date(raw: RawHeaders) -> float | None:
 
 
 def _http_date(text: str) -> datetime:
-    from email.utils import parsedate_to_datetime  # with what it needs, half a megabyte: for those who send dates
+    from email.utils import parsedate_to_datetime  # half a megabyte with its imports: only for dates
 
     return parsedate_to_datetime(text)
 
@@ -292,9 +293,9 @@ _NOTHING: Final = PassedOn()
 def passed_on(
     headers: Mapping[str, str], query: str, *, names: tuple[str, ...] = (), fields: tuple[str, ...] = ()
 ) -> PassedOn:
-    """What is forwarded of an app's request. headers: by name in lower case. names: of headers; with a `*` at the end,
-    of all that begin with it. fields: of the query. Nothing else is: other headers are about the app, its connection
-    or its rights here."""
+    """The part of an app's request that is forwarded besides its body. headers: by name in lower case. names: those of
+    headers to forward; one that ends in `*` covers all that begin with it. fields: those of the query. Nothing else is
+    forwarded: other headers concern the app, its connection or its rights here."""
     whole, begin = _whole_and_begin(names)
     kept: dict[str, str] = {}
     size = 0

@@ -1,6 +1,6 @@
-"""What a store of answers needs of a format whose apps retrieve an answer, or continue it, by its id.
+"""What a store of answers needs from a format whose apps retrieve or continue an answer by its id.
 
-Owns: the interface between the store (`meshd/gateway/responses`) and such a format, of which there is one:
+Owns: the interface between the store (`meshd/gateway/responses`) and such a format. There is one:
 `formats/responses/stored.py`.
 """
 
@@ -17,8 +17,8 @@ Fields = Mapping[str, msgspec.Raw]
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """input: all items that the model read, with those of earlier responses. response: as the app got it, its output
-    inside. session: the name of its conversation, "" if it has none but its id."""
+    """input: all items that the model read, with those of earlier responses. response: as the app got it, with its
+    output. session: the name of its conversation, "" if it has no name besides its id."""
 
     id: str
     input: bytes
@@ -27,7 +27,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Assembling(Protocol):
-    """Makes a response of a stream's events."""
+    """Assembles a response from a stream's events."""
 
     def add(self, data: bytes) -> None: ...
 
@@ -45,10 +45,10 @@ class Keeping(Protocol):
         """Raises InvalidRequestError."""
 
     def follow_up(self, fields: Fields, stored: Stored) -> Fields:
-        """The request with all of the conversation. Raises InvalidRequestError."""
+        """The request with the whole conversation. Raises InvalidRequestError."""
 
     def follows(self, data: bytes, previous: str) -> bytes:
-        """A response, or an event with one, that names the response which it follows."""
+        """A response, or an event with one, with the name of the response that it follows."""
 
     def stored(self, fields: Fields, response: bytes, previous: str = "") -> Stored | None:
         """What is to be kept; None if the response has no id. Raises InvalidRequestError."""
@@ -95,13 +95,14 @@ class Keeping(Protocol):
     def cancelled(self, response: bytes) -> bytes: ...
 
     def first_events(self, queued: bytes) -> list[bytes]:
-        """Those of a response that has not begun, numbered from 0."""
+        """The events of a response that has not begun, numbered from 0."""
 
     def event_of(self, queued: bytes, data: bytes, number: int) -> bytes:
-        """An event of the answer, as one of the queued response with that number; b"" if the app is not to get it."""
+        """An event of the answer, converted to an event of the queued response with that number; b"" if the app must
+        not get it."""
 
     def last_event(self, response: bytes, number: int) -> bytes:
-        """Of a response that has ended in any way."""
+        """The last event of a response that has ended in any way."""
 
     def events_gone(self) -> InvalidRequestError:
         """The error for events that are not kept, or no longer."""

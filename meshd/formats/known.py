@@ -1,51 +1,41 @@
-"""The wire formats that there are, and where each is. A format is imported at its first use.
+"""The known wire formats, and where each is. A format is imported at its first use (`lookup.py`).
 
-Owns: what has to be known of a format before that.
+Owns: what has to be known about a format before that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import import_module
 from typing import NamedTuple
-
-from meshd.formats.protocol import Format, ProviderFormat
 
 
 class Known(NamedTuple):
     """at: `module:NAME` of the `ProviderFormat`. app: whether apps speak it to the daemon, so that it is a `Format`.
-    keeps: its apps retrieve answers by their ids (`AppSide.keeping`). counts: where apps ask for the tokens of a
-    request, below its path (`AppSide.counted`); "": nowhere."""
+    api: its API, for people. turns: the field of a request with the conversation. keeps: its apps retrieve answers by
+    their ids (`AppSide.keeping`). counts: the path, below that of a request, where apps ask for its tokens
+    (`AppSide.counted`); "": none."""
 
     at: str
+    api: str
     app: bool = False
+    turns: str = "messages"
     keeps: bool = False
     counts: str = ""
 
 
 FORMATS: Mapping[str, Known] = {
-    "openai": Known("meshd.formats.openai.format:OPENAI", app=True),
-    "anthropic": Known("meshd.formats.anthropic.format:ANTHROPIC", app=True, counts="count_tokens"),
-    "cohere": Known("meshd.formats.cohere.format:COHERE"),
-    "responses": Known("meshd.formats.responses.format:RESPONSES", app=True, keeps=True, counts="input_tokens"),
-    "bedrock": Known("meshd.formats.bedrock.format:BEDROCK"),
-    "gemini": Known("meshd.formats.gemini.format:GEMINI", app=True),
+    "openai": Known("meshd.formats.openai.format:OPENAI", "OpenAI's chat API", app=True),
+    "anthropic": Known("meshd.formats.anthropic.format:ANTHROPIC", "Anthropic's API", app=True, counts="count_tokens"),
+    "cohere": Known("meshd.formats.cohere.format:COHERE", "Cohere's API"),
+    "responses": Known(
+        "meshd.formats.responses.format:RESPONSES",
+        "the Responses API",
+        app=True,
+        turns="input",
+        keeps=True,
+        counts="input_tokens",
+    ),
+    "bedrock": Known("meshd.formats.bedrock.format:BEDROCK", "Bedrock's Converse API"),
+    "gemini": Known("meshd.formats.gemini.format:GEMINI", "Gemini's API", app=True, turns="contents"),
 }
 """By name."""
-
-
-@cache
-def provider_format(name: str) -> ProviderFormat:
-    """Raises KeyError for a name that is not known."""
-    module, _, attribute = FORMATS[name].at.partition(":")
-    found: ProviderFormat = getattr(import_module(module), attribute)
-    return found
-
-
-def app_format(name: str) -> Format:
-    """One that apps speak. Raises KeyError for another name."""
-    found = provider_format(name)
-    if not isinstance(found, Format):
-        raise KeyError(name)
-    return found

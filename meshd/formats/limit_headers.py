@@ -1,4 +1,4 @@
-"""What is left of an app's own limits, as headers in each API's words.
+"""What is left of an app's own limits, as the headers of each API.
 
 Owns: their names and values. Must never: know how limits are counted.
 """

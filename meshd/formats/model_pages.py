@@ -1,6 +1,6 @@
-"""How a provider's list of models goes on: the query parameters that ask for its next page, by what a page says.
+"""How a provider's list of models continues: the query parameters for its next page, derived from the last one.
 
-Must never: name another address, as a key goes with the request: of a link, only its query is taken.
+Must never: lead to another address, since the request carries a key: only the query of a link is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST = 4096  # characters of a token or a link
 
 
 def after_last(parameter: str) -> More:
-    """By `has_more` and the last id, as OpenAI's and Anthropic's lists have it; or by Azure's `nextLink`."""
+    """By `has_more` and the last id, as in OpenAI's and Anthropic's lists; or by Azure's `nextLink`."""
 
     def more(body: bytes) -> Mapping[str, str]:
         page = _page(body)
@@ -33,7 +33,7 @@ def after_last(parameter: str) -> More:
 
 
 def by_token(member: str, parameter: str) -> More:
-    """By a token that a page has unless it is the last."""
+    """By a token, which every page but the last has."""
 
     def more(body: bytes) -> Mapping[str, str]:
         token = _text(_page(body).get(member))

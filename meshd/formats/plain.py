@@ -1,4 +1,4 @@
-"""Answers that are passed on as bytes, whatever they are. Errors of the mesh are in OpenAI's form."""
+"""Answers that are passed on as bytes, whatever they contain. The mesh's own errors are in OpenAI's form."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class ProviderSide(Protocol):
 
     models_path: str
     by_model: bool
-    """Whether the path depends on the model, or on whether it streams."""
+    """Whether the path depends on the model, or on whether the answer is streamed."""
     events_type: str
     """The media type of a stream, as a request accepts it."""
 
@@ -116,8 +116,8 @@ class ProviderSide(Protocol):
         """The headers with the key, if there is one, and those that the format requires (`anthropic-version`)."""
 
     def write(self, call: ProviderCall) -> bytes:
-        """The request's body: the app's, with this model, and asking for the rest of an answer if the call says so.
-        Raises ProviderFailure if that cannot be asked for."""
+        """The request's body: the app's, with this model, and with a request for the rest of an answer if the call says
+        so. Raises ProviderFailure if the format cannot ask for that."""
 
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
         """Read a unary answer. Raises ProviderFailure if it is an error, or not an answer at all."""
@@ -127,27 +127,27 @@ class ProviderSide(Protocol):
     def assembling(self) -> Assembling: ...
 
     def read_models(self, body: bytes) -> list[ModelListing]:
-        """Of one page of its list. Raises ValueError."""
+        """The models on one page of its list. Raises ValueError."""
 
     def more_models(self, body: bytes) -> Mapping[str, str]:
         """The query parameters that ask for the page after this one; none after the last."""
 
     def read_model(self, body: bytes) -> ModelListing | None:
-        """The description of one, None if it has no id. Raises ValueError."""
+        """The description of one model, None if it has no id. Raises ValueError."""
 
 
 class Seam(Protocol):
-    """Joins the stream of another attempt to an app's stream, so that it looks like the rest of the first one: also
-    the places of what it cites, which count from the beginning of that attempt's text."""
+    """Joins the stream of another attempt to an app's stream, so that it looks like the rest of the first one,
+    including the places of citations, which count from the beginning of that attempt's text."""
 
     def hold(self, event: StreamEvent) -> bool:
-        """The text of an event is held back. What it cites goes with a later event; False if it cites nothing."""
+        """The text of an event is held back; its citations go with a later event. False if it has none."""
 
     def starts_at(self, place: int) -> None:
         """The attempt's text begins at this character of the app's; called before any of it is sent."""
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
-        """An event with this text instead of its own, and this usage of the whole stream; None if it says nothing
+        """The event with this text instead of its own, and this usage for the whole stream; None if it contains nothing
         new."""
 
     def text(self, text: str) -> bytes:
@@ -180,16 +180,17 @@ class Framing(Protocol):
         """What apps skip in a stream; empty if the format has nothing of that kind."""
 
     def headers(self, request_id: str, limits: RateLimits | None, now: float) -> list[tuple[str, str]]:
-        """Those that answers of this API have: the request's id, and what is left of the app's limits. now: UTC s."""
+        """The headers that answers of this API have: the request's id, and what is left of the app's limits. now: UTC
+        s."""
 
     def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
-        """The chunks that tell an error inside a stream. first, last: the first and last chunks that the app has
+        """The chunks that report an error inside a stream. first, last: the first and last chunks that the app has
         got, for formats that number them."""
 
 
 class AppSide(Framing, Protocol):
-    """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
-    format sent.
+    """Reads an app's requests in this format, and writes answers, apart from those that a provider of the same format
+    sent.
 
     immaterial: parameters that say who asks, or what the provider keeps, and do not change the answer.
     """
@@ -205,8 +206,8 @@ class AppSide(Framing, Protocol):
         (`known.Known.counts`)."""
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
-        """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
-        what may raise the price. Raises InvalidRequestError."""
+        """Everything that decisions depend on, read once. budgeted: False: no budget applies, so messages are not
+        searched for what may raise the price. Raises InvalidRequestError."""
 
     def passed_on(self, headers: Mapping[str, str], query: str) -> PassedOn: ...
 
@@ -226,7 +227,7 @@ class AppSide(Framing, Protocol):
         """The body without what cannot be priced."""
 
     def count(self, operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
-        """The tokens of the text, at most; `RequestNeeds` has the rest."""
+        """An upper bound for the tokens of the text; `RequestNeeds` has the rest."""
 
     def with_parameters(
         self, fields: Mapping[str, msgspec.Raw], defaults: Mapping[str, object], overrides: Mapping[str, object]
@@ -245,22 +246,22 @@ class AppSide(Framing, Protocol):
         the parts of an answer. text: what the app has of the message, for formats that repeat all of it."""
 
     def answer_text(self, body: bytes) -> str:
-        """The text of a unary answer, including reasoning and tool calls, where its provider counted no tokens; the
-        whole body if there is no such text."""
+        """The text of a unary answer, including reasoning and tool calls, for counting if its provider reported no
+        tokens; the whole body if there is no such text."""
 
     def usage(self, usage: Usage) -> dict[str, Any]:
-        """In the format's names."""
+        """A usage report under the format's names."""
 
 
 class RecordReader(Protocol):
-    """Of one stream, in order."""
+    """Reads one stream, in order."""
 
     def read(self, data: bytes) -> list[Event]:
         """The events in the payload of one server-sent event. Raises Unreadable."""
 
 
 class RecordWriter(Protocol):
-    """Of one stream."""
+    """Writes one stream."""
 
     def write(self, event: Event) -> list[bytes]:
         """The payloads for an event: none, or several if the format opens and closes its parts (Anthropic,
@@ -292,26 +293,27 @@ class Translator(ProviderTranslator, Protocol):
         """asked: the request, as it decides between spellings."""
 
     def event_writer(self, asked: Conversation | None = None, input_tokens: int = 0) -> RecordWriter:
-        """input_tokens: of the request, as the mesh counts them, for formats that tell them first (Anthropic)."""
+        """input_tokens: those of the request, as the mesh counts them, for formats that report them first
+        (Anthropic)."""
 
 
 class OperationTranslator(Protocol):
-    """Between this format and OpenAI's form of one operation that is not a conversation, such as embeddings. That form
-    is the neutral one."""
+    """Between this format and OpenAI's form of one operation that is not a conversation, such as embeddings. OpenAI's
+    form is the neutral one."""
 
     def write_request(self, asked: Fields, model: str) -> Fields:
-        """asked: in OpenAI's form. model: the provider's name of it. Raises InvalidRequestError for anything that this
+        """asked: in OpenAI's form. model: the provider's name for it. Raises InvalidRequestError for anything that this
         format cannot express."""
 
     def read_answer(self, body: bytes, asked: Fields, model: str) -> bytes:
-        """In OpenAI's form. Raises Unreadable."""
+        """The answer in OpenAI's form. Raises Unreadable."""
 
 
 class AppOperationTranslator(Protocol):
     """The same for apps that ask in this format."""
 
     def read_request(self, fields: Fields) -> Fields:
-        """In OpenAI's form. Raises InvalidRequestError, which names the field."""
+        """The request in OpenAI's form. Raises InvalidRequestError, which names the field."""
 
     def write_answer(self, body: bytes, asked: Fields) -> bytes:
         """body: in OpenAI's form. asked: the app's request, as it came."""
@@ -320,10 +322,10 @@ class AppOperationTranslator(Protocol):
 class ProviderFormat(msgspec.Struct, frozen=True, kw_only=True):
     """A wire format that providers speak. provider: makes the side of one configured provider; raises ValueError for an
     unknown quirk. translator: makes the translator. late_instructions: instructions may come between the other turns,
-    whatever the server. needs_limit: every request has to have an output limit. operations: make the translators of
-    other operations than conversations, by their names; asked only for those that have a path in this format.
-    at_once: how many inputs a call takes, by operation: a number, or numbers by patterns of models, of which the first
-    counts."""
+    whatever the server. needs_limit: every request must have an output limit. operations: make the translators of
+    operations other than conversations, by their names; used only for those that have a path in this format. at_once:
+    how many inputs a call takes, by operation: a number, or numbers by patterns of model names, of which the first
+    match counts."""
 
     name: str
     provider: Callable[[ProviderSettings], ProviderSide]
@@ -335,7 +337,7 @@ class ProviderFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Format(ProviderFormat, frozen=True, kw_only=True):
-    """One that apps speak too."""
+    """A wire format that apps speak too."""
 
     app: AppSide
     translator: Callable[[], Translator]

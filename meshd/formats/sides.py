@@ -1,6 +1,6 @@
 """What both sides of a format (`protocol.py`) do in most APIs: those with JSON bodies and event streams.
 
-Where APIs differ, it is done as in OpenAI's, which most servers copy.
+The defaults are those of OpenAI's API, which most servers copy.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _BASE = "/v1/"  # of an app's paths; a provider's are relative to its base URL
 
 
 class JSONProviderSide(ABC):
-    """One provider, with its quirks: `models_path`, `api_key_header`, `api_key_scheme`. reader: of its
-    streams."""
+    """One provider, with its quirks: `models_path`, `api_key_header`, `api_key_scheme`. reader: the class that reads
+    its streams."""
 
     name: ClassVar[str]
     usual_models_path: ClassVar[str] = "models"

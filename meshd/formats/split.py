@@ -1,8 +1,7 @@
-"""Requests with more inputs than a provider takes at once, asked in several calls of one attempt.
+"""Requests with more inputs than a provider takes at once, sent in several calls of one attempt.
 
 Owns: which inputs each call has, how many calls there are at a time, and joining their answers in order.
-Must never: ask another time what failed: the attempt has failed then, and what its other calls used is part of the
-failure.
+Must never: repeat a failed call: the attempt has failed then, and the usage of its other calls is part of the failure.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.core.needs import BYTES_PER_TOKEN
-from meshd.formats.known import provider_format
-from meshd.formats.openai.wire import STRICT_ERRORS
+from meshd.formats.lookup import provider_format
 from meshd.formats.stream.event_reader import MAX_BODY
 from meshd.host import clock
 from meshd.sdk.provider import (
@@ -29,7 +27,7 @@ from meshd.sdk.provider import (
     StreamEvent,
     Usage,
 )
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 MOST_CALLS = 4
 """At a time."""
@@ -40,7 +38,7 @@ _BYTES = 2  # of a token, at least, except for rare texts
 
 
 class Asked(Protocol):
-    """A provider, or what translates for it."""
+    """A provider, or the object that translates for it."""
 
     name: str
 
@@ -50,7 +48,7 @@ class Asked(Protocol):
 
 
 class _Rows(msgspec.Struct):
-    """Of an answer in OpenAI's form. The rows' members stay raw: they are thousands of numbers."""
+    """An answer in OpenAI's form. The rows' members stay raw, as they are thousands of numbers."""
 
     data: list[dict[str, msgspec.Raw]]
     usage: dict[str, Any] | None = None
@@ -71,14 +69,14 @@ def most_at_once(provider: Provider, call: ProviderCall) -> int:
 
 def parts_of(call: ProviderCall, most: int, tokens: int) -> list[list[msgspec.Raw]]:
     """The inputs of each call: at most `most` of them, and `tokens` in all (0: any number); none if one call takes them
-    all. An input that is longer alone is a call of its own. Numbers are the tokens of one input."""
+    all. An input that alone exceeds `tokens` is a call of its own. A list of numbers is the tokens of one input."""
     raw = bytes(call.fields.get(call.operation.apart, b""))
     few, short = not most or len(raw) < _LEAST * most, not tokens or len(raw) <= tokens * _BYTES
     if call.stream or (few and short):
         return []
     try:
         entries = _entries(whole(raw))
-    except STRICT_ERRORS:
+    except UNREADABLE:
         return []
     if not entries or bytes(entries[0])[:1] not in (b'"', b"[", b"{"):
         return []
@@ -94,7 +92,7 @@ def parts_of(call: ProviderCall, most: int, tokens: int) -> list[list[msgspec.Ra
 
 
 def in_calls(asked: Asked, provider: Provider, call: ProviderCall) -> Asked:
-    """What asks this call: in several, if it has more inputs than the provider takes at once."""
+    """The object that makes this call: it makes several, if there are more inputs than the provider takes at once."""
     if not call.operation.apart:
         return asked
     tokens = provider.settings.quirks.get("tokens_at_once") or {}
@@ -103,7 +101,7 @@ def in_calls(asked: Asked, provider: Provider, call: ProviderCall) -> Asked:
 
 
 class Split:
-    """Asks one call in several. parts: the inputs of each."""
+    """Makes one call as several. parts: the inputs of each."""
 
     def __init__(self, asked: Asked, parts: Sequence[Sequence[msgspec.Raw]]) -> None:
         self.name = asked.name
@@ -142,7 +140,7 @@ class Split:
                 raise self._bad(f"answered more than {MAX_BODY >> 20} MiB in several calls")
 
     def _cost(self, failure: ProviderFailure) -> ProviderFailure:
-        """The failure, with what the other calls have used. One that was cut off may have cost something, too."""
+        """The failure, with what the other calls have used. A call that was cut off may have cost something, too."""
         done = [(part, answer) for part, answer in zip(self._parts, self._answers, strict=True) if answer is not None]
         cut = self._begun - len(done) - 1
         if not done and cut <= 0:
@@ -172,11 +170,11 @@ class Split:
         return ProviderAnswer(_encode(body), usage, last.limits, last.headers, None, last.content_type)
 
     def _read(self, body: bytes, count: int) -> _Rows:
-        """Its rows in the order of the inputs."""
+        """The rows of an answer, in the order of the inputs."""
         try:
             read = _decode(body)
             places = {int(bytes(row.get("index", b"%d" % n))): row for n, row in enumerate(read.data)}
-        except (*STRICT_ERRORS, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             raise self._bad(f"answered what cannot be joined: {error}") from None
         if len(read.data) != count or sorted(places) != list(range(count)):
             raise self._bad(f"answered {len(read.data)} rows for {count} inputs")
@@ -187,7 +185,7 @@ class Split:
 
 
 def _tokens(part: Sequence[msgspec.Raw]) -> int:
-    """At most."""
+    """The most tokens that the inputs can have."""
     return sum(-(-len(bytes(each)) // BYTES_PER_TOKEN) for each in part)
 
 

@@ -43,11 +43,11 @@ class Splitter(Protocol):
     def feed(self, chunk: bytes) -> list[ServerEvent]: ...
 
     def finish(self) -> list[ServerEvent]:
-        """Those that the stream's end leaves complete."""
+        """The events that the stream's end leaves complete."""
 
 
 class BrokenFraming(ValueError):
-    """What comes is not framed as events. before: the events until there."""
+    """The data is not framed as events. before: the events up to that point."""
 
     told: ClassVar[str] = "sent a stream that cannot be read"
 

@@ -17,8 +17,8 @@ Tell = Callable[[str, messages.Message], None]
 
 
 class Actors(msgspec.Struct, frozen=True):
-    """tell: puts a message into an actor's mailbox. ask: does that and awaits the answer (name, message, seconds).
-    spawn: runs a coroutine in the background."""
+    """tell: puts a message into an actor's mailbox. ask: also awaits the answer (name, message, seconds). spawn: runs a
+    coroutine in the background."""
 
     tell: Tell
     ask: Callable[[str, messages.Message, float], Awaitable[Any]]

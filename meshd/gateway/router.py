@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from meshd import messages
-from meshd.compilation.apps import known_keys, known_tokens
+from meshd.compilation.built_in_strategies import built_in_strategies
+from meshd.compilation.made_connectors import hooks_of
 from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.observability import TracingConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.events.event_type import EventType
 from meshd.core.sampling import Sampling
 from meshd.gateway.access.app_identity import AppMatcher
@@ -28,9 +29,7 @@ from meshd.gateway.batches.passed.passing import Passing
 from meshd.gateway.batches.runner import Batches
 from meshd.gateway.batches.store import TABLE as BATCHES
 from meshd.gateway.cache.cache import ResponseCache
-from meshd.gateway.cache.cached_requests import lookup_of
 from meshd.gateway.configured.connector_pool import ConnectorPool
-from meshd.gateway.configured.hooks import hooks_of
 from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.gateway.configured.outside_strategies import OutsideStrategies
 from meshd.gateway.control import operations
@@ -45,14 +44,12 @@ from meshd.gateway.frontends.inproc import InprocFrontend
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
-from meshd.gateway.requests import arrival
-from meshd.gateway.requests.content import ContentCapture
 from meshd.gateway.requests.first_lists import FirstLists
-from meshd.gateway.requests.hooks.chain import HookChain, HookedRequest
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.responses.store import TABLE, ResponseStore
 from meshd.gateway.runtime import Runtime
-from meshd.gateway.spoken import Spoken, spoken_at
+from meshd.gateway.serving import Serving
+from meshd.gateway.spoken import spoken_at
 from meshd.gateway.upkeep import wall_clock
 from meshd.gateway.upkeep.announcements import ANNOUNCED, Announcements
 from meshd.gateway.upkeep.health_reports import HealthReports
@@ -62,27 +59,35 @@ from meshd.gateway.upkeep.shared_budgets import SharedBudgets
 from meshd.gateway.upkeep.spend_segments import SpendSegments, not_written
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
+from meshd.routing.attempts.counters import Counters
+from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.rates.app_limits import left_of
 from meshd.routing.table.specs import RoutingTable
-from meshd.sdk.hooks import Hook
 from meshd.sdk.provider import RateLimits
 from meshd.spend.journal import JournalWriter
 from meshd.spend.journal_sync import JournalSync
-from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
+from modelmesh.errors import RequestCancelledError
 
 logger = logging.getLogger("meshd.router")
 
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
+_MOST_NAMED = 5  # models in the text of an event
 
 
 class Router:
-    """before: an earlier life, which crashed; this one continues its work."""
+    """before: an earlier life, which crashed; this one continues its work. counters: makes them for the state."""
 
-    def __init__(self, registry: ConnectorRegistry, actors: Actors, before: Router | None = None) -> None:
+    def __init__(
+        self,
+        registry: ConnectorRegistry,
+        actors: Actors,
+        before: Router | None = None,
+        counters: Callable[[MeshState], Counters] = LocalCounters,
+    ) -> None:
         self._actors = actors
         self._settings = DaemonConfig()  # of the running configuration
         self.started: float = clock.now() if before is None else before.started
@@ -92,11 +97,13 @@ class Router:
             queue_timeout=lambda: self._settings.queue_timeout,
         )
         connectors = ConnectorPool(registry)
+        strategies = built_in_strategies()
         publisher = StatePublisher(actors.tell, state, room)
         ledger = JournalWriter(-1, not_written)
         runtime = Runtime(
             state,
-            Pipeline(state),
+            Pipeline(state, strategies),
+            counters(state),
             connectors,
             ledger,
             JournalSync(ledger),
@@ -108,9 +115,7 @@ class Router:
         self.runtime: Runtime = runtime
         if before is not None:
             runtime.secrets = before.runtime.secrets
-        self.strategies = OutsideStrategies(self._strategy_set_aside)
-        self.hooks: HookChain | None = None
-        self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)
+        self.strategies = OutsideStrategies(strategies, self._strategy_set_aside)
         self.segments = SpendSegments(ledger, runtime.sync, actors.tell)
         self.shared_budgets = SharedBudgets(runtime, actors.tell)
         self.probes = Probes(runtime, actors.tell)
@@ -120,17 +125,17 @@ class Router:
         self.model_lists = ModelLists(runtime, actors.tell, self.announcements)
         self.health_reports = HealthReports(runtime, actors.tell)
         self.cache = ResponseCache(actors.spawn)
-        self._spoken = spoken_at()
-        self._content = ContentCapture()
         self._reader = ThreadPoolExecutor(1, "meshd-reader")  # of long bodies
-        self.dispatcher = Dispatcher({path: each.format_name for path, each in self._spoken.items()}, self._infer)
-        self.admission = Admission(self._begin, frozenset(self._spoken), _limits(self._settings), self._rights)
-        store = ResponseStore(actors.tell)
-        self.responses = ResponseKeeper(runtime, self.admission, store, self._reader)
         self._worker = ThreadPoolExecutor(2, "meshd-files")
+        spoken = spoken_at()
+        self.admission = Admission(self._begin, frozenset(spoken), _limits(self._settings), self._rights)
+        self.responses = ResponseKeeper(runtime, self.admission, ResponseStore(actors.tell), self._reader)
+        self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)
+        self.serving = Serving(runtime, spoken, self.responses, self.cache, self._reader, self.first_lists)
+        self.dispatcher = Dispatcher({path: each.format_name for path, each in spoken.items()}, self.serving.infer)
         self.files = FileStore(actors, self._worker)
-        passing = Passing(runtime, self._spoken, lambda: self.hooks is not None)
-        self.batches = Batches(actors, self.admission, self.files, self._spoken, passing)
+        passing = Passing(runtime, spoken, lambda: self.serving.hooks is not None)
+        self.batches = Batches(actors, self.admission, self.files, spoken, passing)
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.http = HttpServer(self.admission, self.dispatcher, self._limits_of)
         self.inproc = InprocFrontend(self.admission)
@@ -144,7 +149,7 @@ class Router:
             self.server,
             self.http,
             self.cache,
-            self._infer,
+            self.serving.infer,
             self._reader,
             self.responses,
             self.files,
@@ -155,6 +160,13 @@ class Router:
         )
         if before is not None:
             self._inherit(before)
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to take requests, from where the front ends are told to listen."""
+        self.runtime.ledger.later = loop.call_soon
+        self.admission.open(loop)
+        for frontend in self._frontends:
+            frontend.open(loop)
 
     def _inherit(self, before: Router) -> None:
         state = self.runtime.state
@@ -193,51 +205,6 @@ class Router:
         identity = self.runtime.apps.identify(caller)
         return left_of(self.runtime.state.rates, identity.account, identity.spec.rate, clock.now())
 
-    async def _infer(self, request: Request) -> None:
-        spoken = self._spoken[request.path]
-        if self.runtime.sampling.on:
-            request.trace = self.runtime.sampling.begin(request.headers)
-        await arrival.read_body(self._reader, request, spoken.operation)
-        if self._content.wanted:
-            self._content.begin(request, spoken)
-        if len(request.body) > arrival.LONG:
-            await arrival.read_ahead(self._reader, self.runtime, request, spoken)
-        if self.first_lists.expected:
-            offers = partial(self._offers, request, spoken)
-            await self.first_lists.wait(request.arrived, request.deadline.at, offers)
-        if not await self.responses.open(request, spoken):
-            return
-        if self.hooks is None:
-            await self._ask(request, spoken)
-        else:
-            await HookedRequest(self.hooks, request).run(partial(self._ask, request, spoken))
-
-    async def _ask(self, request: Request, spoken: Spoken, hooked: HookedRequest | None = None) -> None:
-        begin = partial(arrival.begin, self.runtime, request, spoken)
-        try:
-            inference = begin()
-            if hooked is not None:
-                hooked_on = await hooked.before_request(inference, begin)
-                if hooked_on is None:
-                    return
-                inference = hooked_on
-            lookup = lookup_of(inference)
-        except MeshError as error:
-            refused = arrival.refused(self.runtime, request, spoken.operation, error)
-            self.runtime.outcomes.request_ended(refused, request.work)
-            raise
-        if lookup is None:
-            await inference.run()
-        else:
-            await self.cache.answer(request, inference.target.pool, lookup, inference.answer, inference.served)
-
-    def _offers(self, request: Request, spoken: Spoken) -> bool:
-        """Whether the table has a model for it, or another error than a missing model."""
-        try:
-            return any(pool.members for pool in arrival.begin(self.runtime, request, spoken).plan.pools)
-        except MeshError as error:
-            return not isinstance(error, NotFoundError)
-
     def _peer_event(self, type: EventType, reason: str, caller: Caller) -> None:
         identity = self.runtime.apps.identify(caller)
         if type == EventType.CLIENT_CONNECTED:
@@ -248,14 +215,6 @@ class Router:
 
     def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
         self.runtime.publisher.event(EventType.STRATEGY_SET_ASIDE, "error", {"pool": pool}, why, {"strategy": strategy})
-
-    def use_hooks(self, hooks: Iterable[tuple[str, Hook]]) -> None:
-        """Use these hooks, by name and in this order, until the next configuration. Requests in flight keep theirs."""
-        chain = HookChain(hooks, self._hook_failed, self.runtime.outcomes.request_ended)
-        self.hooks = chain if chain else None
-
-    def _hook_failed(self, hook: str, why: str) -> None:
-        self.runtime.publisher.event(EventType.HOOK_FAILED, "error", {}, why, {"hook": hook})
 
     # -- state ----------------------------------------------------------------------------------------
 
@@ -288,9 +247,9 @@ class Router:
 
     def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
-        proxy = self.http.objections(generation.config.proxy)
-        listening = self.server.objections(generation.config.daemon)
-        return (*self.strategies.objections(generation.table), *hooks_of(generation.config)[1], *proxy, *listening)
+        config = generation.config
+        of_frontends = [why for frontend in self._frontends for why in frontend.objections(config)]
+        return (*self.strategies.objections(generation.table), *map(str, hooks_of(config)[1]), *of_frontends)
 
     def commit(self, generation: RunningConfig) -> None:
         """The instant from which new requests use another generation; those in flight keep theirs."""
@@ -301,10 +260,7 @@ class Router:
         self.shared_budgets.configure(bool(storage.settings.get("shared")))
         before, runtime.table = runtime.table, generation.table
         self.strategies.commit(generation.table, runtime.pipeline)
-        hooks, faults = hooks_of(generation.config)
-        for fault in faults:  # none, if the objections were asked for
-            logger.error("%s", fault)
-        self.use_hooks(hooks)
+        self.serving.commit(generation)
         runtime.sampling = _sampling(generation.config.observability.tracing)
         runtime.apps = AppMatcher(generation.table, generation.matches, runtime.apps)
         state.accounts.configure(generation.table.allowances, generation.table.timezone)
@@ -315,12 +271,9 @@ class Router:
         self.cache.configure(generation.table)
         self.responses.configure(generation.config.responses)
         self.files.configure(generation.config.files)
-        self._content.configure(generation.config.observability)
         self.admission.use(_limits(self._settings))
-        self.server.use(self._settings, known_keys(generation.config))
-        self.http.use(generation.config.proxy, known_tokens(generation.config))
         for frontend in self._frontends:
-            frontend.reloaded()
+            frontend.use(generation.config)
         self._announce_membership(before, generation.table)
         self.announcements.committed()
         refused = [id for id, known in state.models.items() if known.refused]
@@ -345,7 +298,7 @@ class Router:
             unprobed = not health.enabled or bool(health.providers and name not in health.providers)
             if former != settings:
                 self.cache.clear(name)
-                known.answering = ""
+                known.answering = ProviderAnswering.UNKNOWN
             if unprobed:
                 known.score = 1.0
             if former != settings or (unprobed and recovery.set_aside_by_probe(known.availability)):
@@ -358,10 +311,10 @@ class Router:
             old = set(before.pools[name].members) if name in before.pools else set()
             new = set(pool.members)
             if old != new and before.models:
+                changed = {"added": sorted(new - old), "removed": sorted(old - new)}
+                reason = "; ".join(f"{what} {_named(models)}" for what, models in changed.items() if models)
                 self.runtime.publisher.event(
-                    EventType.POOL_MEMBERSHIP_CHANGED,
-                    ids={"pool": name},
-                    changed={"added": sorted(new - old), "removed": sorted(old - new)},
+                    EventType.POOL_MEMBERSHIP_CHANGED, ids={"pool": name}, reason=reason, changed=changed
                 )
 
     # -- the end --------------------------------------------------------------------------------------
@@ -386,12 +339,18 @@ class Router:
         self.runtime.room.close()
         for frontend in self._frontends:
             frontend.close()
+        self.admission.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
         self._worker.shutdown(wait=False, cancel_futures=True)
         await self.runtime.connectors.close()
         self.shared_budgets.close()
         self.runtime.sync.close()
         self.runtime.ledger.close(time.time())
+
+
+def _named(models: list[str]) -> str:
+    more = len(models) - _MOST_NAMED
+    return ", ".join(models[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _sampling(config: TracingConfig) -> Sampling:

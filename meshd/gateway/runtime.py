@@ -16,6 +16,7 @@ from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.messages import SecretStandings
+from meshd.routing.attempts.counters import Counters
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.specs import RoutingTable
@@ -26,11 +27,13 @@ from meshd.spend.journal_sync import JournalSync
 @dataclass(slots=True)
 class Runtime:
     """config (None before the first), table and apps are replaced at a reload; a request keeps the table that it began
-    with. ledger: records, before an attempt is sent, what it may cost, and afterwards what it did cost. sync: waits for
-    the disk, if it has to. retires: the day from which a model is not served, where that is known."""
+    with. counters: the only way to take of budgets and rates. ledger: records what an attempt may cost before it is
+    sent, and what it did cost afterwards. sync: waits for the disk, if it has to. retires: the day from which a model
+    is not served, where that is known."""
 
     state: MeshState
     pipeline: Pipeline
+    counters: Counters
     connectors: ConnectorPool
     ledger: JournalWriter
     sync: JournalSync

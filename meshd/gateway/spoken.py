@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from meshd.formats.known import FORMATS, app_format, provider_format
+from meshd.formats.known import FORMATS
+from meshd.formats.lookup import app_format, provider_format
 from meshd.formats.ollama.framing import OLLAMA
 from meshd.formats.plain import PLAIN
 from meshd.formats.protocol import Format, Framing
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _FRAMINGS: Final[dict[str, Framing]] = {OLLAMA.name: OLLAMA, PLAIN.name: PLAIN}
 """For APIs whose requests become OpenAI's on arrival, and for those that are passed on."""
 
-_CUSTOM: Final = b'"custom"'  # in a request's tools: perhaps one that takes any text
+_CUSTOM: Final = b'"custom"'  # in a request's tools: there may be one that takes any text
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Spoken:
 
 
 def spoken_at() -> dict[str, Spoken]:
-    """By path."""
+    """Path → what it means."""
     return {
         path: Spoken(operation, name)
         for operation in OPERATIONS.values()
@@ -57,8 +58,9 @@ def framing(format: str) -> Framing:
 async def in_format(
     provider: Provider, format: Format, fields: Mapping[str, msgspec.Raw], count: Callable[[], Awaitable[int]]
 ) -> Provider | Bridge:
-    """The provider, to be asked in an app's format. fields: of the request. count: its tokens; asked for only if it is
-    translated: into another format, or because the provider does not know its tools."""
+    """The provider, which can then be asked in the app's format. fields: those of the request. count: returns its
+    tokens; called only if the request is translated, into another format or because the provider does not know its
+    tools."""
     spoken = format if provider.speaks == format.name or format.name in provider.also_speaks else None
     if spoken is not None and (provider.custom_tools or _CUSTOM not in bytes(fields.get("tools", b""))):
         return provider

@@ -21,8 +21,8 @@ from meshd.routing.attempts.waiting import Wait
 
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
 _UNKNOWN = 5.0  # s to wait for a model that has never answered: it may be misconfigured
-_GENEROSITY = 3.0  # what one app or user may have of the queue, for each place that is free
-_HEARD = 0.2  # s before its deadline, at most, at which a request gets the reason why no model could answer
+_GENEROSITY = 3.0  # places in the queue that one app or user may have for each free place
+_HEARD = 0.2  # s before its deadline, at most, when a request is told why no model could answer
 
 
 class WaitingRoom:

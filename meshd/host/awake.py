@@ -1,6 +1,6 @@
 """Whether this process is awake: not stopped (SIGSTOP), frozen, or blocked.
 
-Owns: the tick that `clock` depends on, and `Timeout`, a timeout by its time.
+Owns: the tick that `clock` depends on, and `Timeout`, which counts that clock's time.
 Must never: decide what a timeout means.
 
 A timer that comes due while the process sleeps fires before the messages that came during the sleep are read. It would
@@ -23,8 +23,8 @@ TO_READ = 0.5  # s after a sleep during which no limit applies, to read what is 
 
 
 class Awake:
-    """One loop's share in the clock. The first loop with a time limit drives the clock, and another takes over when it
-    ends, so that no sleep is counted twice."""
+    """One loop's part in driving the clock. The first loop with a time limit drives the clock, and another takes over
+    when it ends, so that no sleep is counted twice."""
 
     __slots__ = ("_ticking", "_under_way", "loop")
 

@@ -87,9 +87,9 @@ def _escaped(text: str) -> str:
 def _events() -> Iterator[str]:
     yield from ("# Events", "", _WRITTEN, "")
     yield from (
-        "`meshctl events` shows past events, and `--follow` new ones. Sinks get the same",
+        "`meshctl events` shows past events, and with `--follow` new ones as they occur. Sinks get the same events",
         "([configuration](../configuration.md#observability)).",
-        "[protocol.md](../protocol.md#events-and-causes) has their fields.",
+        "[protocol.md](../protocol.md#events-and-causes) describes their fields.",
         "",
         "| type | when |",
         "| --- | --- |",
@@ -100,10 +100,12 @@ def _events() -> Iterator[str]:
 def _errors() -> Iterator[str]:
     yield from ("# Errors", "", _WRITTEN, "")
     yield from (
-        "The client raises these classes, from `modelmesh`. Over HTTP, an error has the status and the `code`, in the",
-        "form of the API that was called. An error is retryable if the same request may succeed later.",
+        "The client raises these exceptions, which you import from `modelmesh`. Over HTTP, an error has the same",
+        "status and `code`, in the format of the API that was called. An error is retryable if the same request may",
+        "succeed later.",
         "",
-        "A class catches those below it. The names of the OpenAI SDK are classes of the same tree.",
+        "An `except` for a class also catches the classes below it. The OpenAI SDK's class names are part of this",
+        "tree.",
         "",
         "| class | status | code | retryable | meaning |",
         "| --- | --- | --- | --- | --- |",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.messaging.message import Message
 
 
 class Probed(Message, frozen=True):
     """How a probe went (router → health). error: "" if the provider answered. refused: a server answers, but does not
-    list its models. requests: how requests to it went, as in `ProviderState.answering`. elsewhere: there is no API at
-    this address."""
+    list its models. requests: what requests to it have found. elsewhere: there is no API at this
+    address."""
 
     provider: str
     token: int
@@ -16,7 +17,7 @@ class Probed(Message, frozen=True):
     error: str = ""
     kind: str = ""
     refused: bool = False
-    requests: str = ""
+    requests: ProviderAnswering = ProviderAnswering.UNKNOWN
     elsewhere: bool = False
 
 

@@ -1,6 +1,6 @@
-"""An answer as its reader sees it, over whichever version of HTTP it comes.
+"""An answer as its reader sees it, whichever version of HTTP it comes over.
 
-Owns: what has come of it and waits to be read, within bounds, and how it fails.
+Owns: what has arrived and waits to be read, within bounds, and how it fails.
 Must never: know how it is transported.
 """
 
@@ -19,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Answer:
-    """An answer, whose body may still come. headers: as they came. begun: its head has come.
+    """An answer, whose body may still be arriving. headers: as they were received. begun: its head has arrived.
 
     content_length: None if the body ends otherwise.
     """
@@ -53,7 +53,7 @@ class Answer:
         self._parts: list[bytes] = []
         self._size = 0
         self._most = HIGH
-        self._whole = False  # it is waited for until it is done
+        self._whole = False  # the reader waits until it is complete
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -71,8 +71,8 @@ class Answer:
             await self._wait()
 
     async def read(self) -> bytes:
-        """What has come of the body, at least a byte; b"" at its end. An error is raised only after all bytes before
-        it were read."""
+        """The part of the body that has arrived, at least one byte; b"" at its end. An error is raised only after all
+        bytes before it were read."""
         while not self._parts:
             if self._error is not None:
                 raise self._error
@@ -82,7 +82,7 @@ class Answer:
         return self._taken()
 
     async def read_whole(self, most: int) -> bytes:
-        """The body, or more than `most` bytes of it."""
+        """The whole body or, if it is longer, more than `most` bytes of it."""
         self._most, self._whole = most, True
         if self._size <= most:  # more than usual may have come with the headers
             self._wanted()
@@ -102,7 +102,7 @@ class Answer:
         """Tell the server to stop, unless the answer is complete."""
         raise NotImplementedError
 
-    # -- the request's body, if it still comes --------------------------------------------------------
+    # -- the request's body, if it is still being sent ------------------------------------------------
 
     async def write(self, data: bytes) -> None:
         """Send more of it, and wait until the server has taken most of it. Raises Disconnected."""
@@ -112,7 +112,7 @@ class Answer:
         """That was all of it."""
         raise NotImplementedError
 
-    # -- come -----------------------------------------------------------------------------------------
+    # -- what arrives ---------------------------------------------------------------------------------
 
     def lost(self, error: BaseException | None) -> None:
         """The connection has ended."""

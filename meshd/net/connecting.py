@@ -36,13 +36,13 @@ from meshd.net.tls import certificate_fault, tls_context
 
 _REPLACING = 1.5  # s for which an empty or missing CA file counts as being replaced
 _AGAIN = 0.05
-_NEXT_ADDRESS = 0.25  # s before the next of a name's addresses is tried beside the first
+_NEXT_ADDRESS = 0.25  # s before the next of a name's addresses is tried in parallel
 
 
 class Connector:
     """Opens connections to one server. host: as in DNS. ca_file: authorities besides the system's. found: the
-    configuration does not name the server, so its user is checked before anything is sent. timeout: seconds for the
-    name, the connection and TLS, each. protocols: those that TLS offers, best first."""
+    configuration does not name the server, so its user is checked before anything is sent. timeout: seconds for each
+    of the name lookup, the connection and TLS. protocols: those that TLS offers, best first."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Connector:
             number = getattr(error.__cause__, "errno", None)
             cause = _of_proxy(f"{where} cannot be reached: {os.strerror(number) if number else error}", number)
         except (ProxyTimeoutError, ConnectTimeout):
-            cause = _of_proxy(f"{where} gave no connection in time")
+            cause = _of_proxy(f"{where} did not connect in time")
         raise NotConnected(cause=cause)
 
     @contextlib.contextmanager
@@ -226,7 +226,8 @@ async def current_context(ca_file: str | None, protocols: tuple[str, ...] = ()) 
 
 
 def _of_proxy(text: str, number: int | None = None) -> OSError:
-    """number: the errno of what this machine may lack. OSError(number) would look like an error of the provider."""
+    """number: the errno, if it may be something that this machine lacks. OSError(number) would look like the provider's
+    error."""
     error = OSError(text)
     error.errno, error.strerror = number, text
     return error

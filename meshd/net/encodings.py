@@ -1,4 +1,4 @@
-"""The codings of an HTTP body (`Content-Encoding`), with aliases and in chains, decoded only as far as the caller
+"""The codings of an HTTP body (`Content-Encoding`), including aliases and chains, decoded only as far as the caller
 reads.
 
 Owns: the supported codings, and decoding piece by piece.
@@ -28,7 +28,7 @@ _NOTHING = frozenset({"", "identity", "none", "null", "utf-8", "utf8", "us-ascii
 MOST_CODINGS = 4  # in a chain: each may be a decompression bomb
 _SHOWN = 40  # characters of a name in a message
 PIECE = 64 * 1024
-_WINDOW = 16 * 1024  # bytes of input per call: the bytes after a member's end are copied
+_WINDOW = 16 * 1024  # bytes of input per call, because the bytes after a member's end are copied
 _ZSTD_WINDOW_LOG = 23  # 8 MB: more is not allowed in HTTP (RFC 9659)
 
 
@@ -45,8 +45,8 @@ class BrokenEncoding(EncodingError):
 
 
 class _Coding(Protocol):
-    """One coding. `undo` takes more coded bytes, or b"", and returns about `limit` decoded bytes. needs_input: it has
-    nothing more to return. whole: the coded bytes may end here."""
+    """One coding. `undo` takes more coded bytes, or b"", and returns about `limit` decoded bytes. needs_input: without
+    more input, there is nothing more to return. whole: the coded bytes may end here."""
 
     @property
     def needs_input(self) -> bool: ...

@@ -26,15 +26,15 @@ class ConnectTimeout(NotConnected):
 
 
 class Refused(NotConnected):
-    """The server has not processed the request, as it says (HTTP/2), or it was not sent. It may be sent again."""
+    """The server says that it has not processed the request (HTTP/2), or it was not sent. It may be sent again."""
 
 
 class Http1Required(Refused):
-    """The server answers this in HTTP/1.1 only."""
+    """The server answers this only over HTTP/1.1."""
 
 
 class CertificateRefused(NotConnected):
-    """context: the one that did not accept the server's certificate."""
+    """context: the TLS context that did not accept the server's certificate."""
 
     def __init__(self, cause: BaseException, context: ssl.SSLContext | None = None) -> None:
         super().__init__(f"certificate not accepted: {cause}", cause)

@@ -25,9 +25,9 @@ from meshd.net.sending import Source, send
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
 # must not be sent twice.
 STALE_WITHIN: Final = 1.0
-# What the server may still send after the last event, so that the connection can be reused.
+# How much the server may still send after the last event for the connection to be reused.
 LINGER = 1.0
-# How often a request is sent that the server says it has not processed.
+# How many times to send a request that the server says it has not processed.
 MOST_TRIES: Final = 3
 
 
@@ -66,7 +66,7 @@ class UpstreamBody:
         return bytes(body)
 
     async def read_some(self) -> bytes:
-        """The bytes that have come, at least one; b"" at the end. An error is raised only after all bytes before it
+        """The bytes that have arrived, at least one; b"" at the end. An error is raised only after all bytes before it
         were read."""
         if self._coded:
             self._decoder, self._coded = decoder(self._coded), ""
@@ -123,8 +123,8 @@ class BodyInHand:
 
 
 class Transport:
-    """One provider's connections. Created outside a loop, opened at the first request. proxy: as configured; without
-    it, the environment's. found: the user of its server is checked at each connection. http2: offered to a server
+    """One provider's connections. Created outside a loop, opened at the first request. proxy: the configured one; if
+    None, the environment's. found: the user of its server is checked at each connection. http2: offered to a server
     with TLS; raises ImportError without the package."""
 
     def __init__(
@@ -151,7 +151,7 @@ class Transport:
             from meshd.net.http2.pool import SharedPool  # here, and not in the router's loop
 
             self._kind = SharedPool
-        self._forward: Proxy | None = None  # is asked for the server's addresses, without a tunnel
+        self._forward: Proxy | None = None  # an HTTP proxy that forwards requests, without a tunnel
         self._refused: ProxyRefused | None = None  # raised when something is sent
         through = None
         try:
@@ -174,8 +174,8 @@ class Transport:
         )
 
     def head(self, method: str, target: URL, headers: Mapping[str, str]) -> bytes:
-        """The bytes that requests begin with, but for their length. Raises ValueError for a header that would be
-        several."""
+        """The bytes that requests begin with, without the body's length. Raises ValueError for a header with a line
+        break."""
         all: CIMultiDict[str] = CIMultiDict({"Host": target.host_port_subcomponent or ""})
         if self._forward is not None:
             all.update(proxy_authorization(self._forward))
@@ -189,7 +189,7 @@ class Transport:
         return "\r\n".join([*lines, ""]).encode("utf-8")
 
     async def send(self, head: bytes, body: bytes | None = None) -> Answer:
-        """The answer, with its body still to read (`UpstreamBody`). head: from `head`."""
+        """The answer, whose body has not been read (`UpstreamBody`). head: from `head`."""
         head += b"\r\n" if body is None else b"Content-Length: %d\r\n\r\n" % len(body)
         pool = self._pool or self._open()
         try:
@@ -229,9 +229,9 @@ class Transport:
         return answer
 
     async def send_from(self, head: bytes, source: Source, timeout: float) -> tuple[Answer, asyncio.Task[None]]:
-        """The same with a body that still comes, and the task that sends it: cancel that when the answer is over. It
-        can be sent only once, so the connection is new. timeout: seconds in which the server has to take something,
-        and to begin its answer after the last of it. Raises what reading the body raises, too."""
+        """The same for a body that is still arriving, and the task that sends it: cancel that when the answer is over.
+        The body can be sent only once, so the connection is new. timeout: seconds within which the server has to take
+        some of it, and to begin its answer after the end. Also raises what reading the body raises."""
         pool = self._pool or self._open()
         with Timeout(timeout):
             try:

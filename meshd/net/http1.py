@@ -1,9 +1,9 @@
-"""HTTP/1.1 over one connection: a request, and its answer as it comes.
+"""HTTP/1.1 over one connection: a request, and its answer as it arrives.
 
 Owns: the bytes of one exchange at a time, within bounds; `httptools` (llhttp) parses them.
-Must never: know a pool, a proxy or a provider, or read on while a body is not taken.
+Must never: know a pool, a proxy or a provider, or read on while a body is not being read.
 
-An HTTP client for any program costs five times as much for each request (docs/benchmarks.md).
+A general-purpose HTTP client costs five times as much for each request (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ParsedAnswer(Answer):
         self.extra = False
         self._connection = connection
         self._parser: Any = httptools.HttpResponseParser(self)
-        # As servers are, and as browsers and other clients take them.
+        # Some servers break these rules, and browsers and other clients accept that.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
@@ -54,7 +54,7 @@ class ParsedAnswer(Answer):
             await self._connection.write(b"0\r\n\r\n")
 
     def ended(self) -> None:
-        """Nothing more comes. The parser refers to this, and only the garbage collector would undo that circle."""
+        """Nothing more comes. The parser refers to this object, a cycle that only the garbage collector would break."""
         self._parser = None
 
     def _wanted(self) -> None:
@@ -63,7 +63,7 @@ class ParsedAnswer(Answer):
             self._connection.resume()
 
     def receive(self, data: bytes) -> None:
-        """Raises TransportError, if that is the end of the connection."""
+        """Raises TransportError if that ends the connection."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -91,7 +91,7 @@ class ParsedAnswer(Answer):
         self.reason += reason.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.begun:  # and not those after a chunked body
+        if not self.begun:  # the trailers of a chunked body are ignored
             self.headers.append((name, value))
             name, fields = name.lower(), self._fields
             fields[name] = fields[name] + b"," + value if name in fields else value
@@ -129,7 +129,7 @@ class ParsedAnswer(Answer):
 
 
 class HttpConnection(Opening):
-    """freed: called when it may be used again. closed: called once, when it cannot any more. idle_since: loop time."""
+    """freed: called when it may be used again. closed: called once, when it no longer can be. idle_since: loop time."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class HttpConnection(Opening):
         self.most = 1
         self.idle_since = 0.0
         self.sending = False  # more of a request's body follows
-        self.chunked = False  # and how
+        self.chunked = False  # whether that body is sent in chunks
         self._answer: ParsedAnswer | None = None  # of the exchange under way
         self._has_room = asyncio.Event()
         self._has_room.set()

@@ -38,7 +38,7 @@ class Names:
             self._remember(self._found, name, now)
 
     def failed(self, name: str, now: float) -> bool:
-        """Whether only this name fails."""
+        """Whether this is the only name that fails."""
         if name not in self._failing:
             self._remember(self._failing, name, now)
         since = self._failing[name]
@@ -61,7 +61,8 @@ _names = Names()
 
 def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Future[list[Any]]:
     """`getaddrinfo` in a thread of its own, shared by all callers that look up the same name. A dead name server blocks
-    each lookup for half a minute: here no lookup waits for another, and the daemon's end waits for none."""
+    each lookup for half a minute: here no lookup waits for another, and the daemon does not wait for any when it
+    ends."""
     key = (of, options)
     with _lock:
         if key in _under_way:
@@ -96,14 +97,14 @@ _under_way: dict[Any, Future[list[Any]]] = {}
 
 
 class Resolver:
-    """timeout: seconds. What is found is remembered for a minute, as a request should not wait for it."""
+    """timeout: seconds. Results are remembered for a minute, so that requests need not wait for a lookup."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._known: dict[tuple[str, int], tuple[float, list[AddrInfo]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[AddrInfo]:
-        """As of `getaddrinfo`. Raises OSError."""
+        """Addresses as from `getaddrinfo`. Raises OSError."""
         if (family := _family_of(host)) is not None:
             return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
         until, known = self._known.get((host, port), (0.0, []))

@@ -1,7 +1,7 @@
 """NO_PROXY as people write it: names, addresses and networks, with ports and wildcards, pasted addresses and quotes.
 
-curl, Go, requests and httpx each read it differently. This accepts what any of them does, and what people copy from
-Java's and Windows' lists. An entry without effect is reported.
+curl, Go, requests and httpx each read it differently. This accepts what any of them accepts, and what people copy from
+lists for Java and Windows. An entry without effect is reported.
 Owns: the rules for entries, and what is wrong with one.
 Must never: fail. A meaningless entry is ignored, without affecting others.
 """

@@ -1,4 +1,4 @@
-"""The connections to one server: which are idle, how many there may be, and who waits for one.
+"""The connections to one server: which are idle, how many there may be, and which requests wait for one.
 
 Must never: open one itself, or give one to two requests.
 """
@@ -34,7 +34,7 @@ class Pool:
         self._closed = False
 
     async def take(self, *, fresh: bool = False) -> tuple[Connection, bool]:
-        """A connection for one exchange, and whether it was just opened. fresh: it has to be."""
+        """A connection for one exchange, and whether it was just opened. fresh: it has to be a new one."""
         if not fresh:
             while self._idle:
                 connection = self._idle.pop()
@@ -70,7 +70,7 @@ class Pool:
         return connection
 
     def _close_idle(self) -> bool:
-        """Make a place, as a fresh connection is wanted."""
+        """Make room for a new connection."""
         while self._idle:
             connection = self._idle.pop(0)
             self._all.discard(connection)
@@ -79,14 +79,14 @@ class Pool:
         return False
 
     async def _wait(self) -> Connection | None:
-        """A connection that another request does not need any more; None: there may be a place for a new one."""
+        """A connection that another request no longer needs; None: there may be room for a new one."""
         waiter: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiting.append(waiter)
         queued.set(True)
         try:
             given = await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():  # it goes to the next
+            if waiter.done() and not waiter.cancelled():  # its connection goes to the next waiter
                 connection = waiter.result()
                 if connection is None:
                     self._wake(None)
@@ -96,7 +96,7 @@ class Pool:
         finally:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-        queued.set(False)  # a cancelled request keeps the mark: it was still waiting
+        queued.set(False)  # a cancelled request stays marked, since it was still waiting
         return given
 
     def _wake(self, connection: Connection | None) -> bool:

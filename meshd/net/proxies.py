@@ -83,8 +83,8 @@ def find_proxy(secure: bool, host: str, port: int | None, environ: Mapping[str, 
 
 
 def configured_proxy(address: str) -> Proxy | None:
-    """The proxy that a configuration gives: `none` is a direct connection. It applies to every server, those of this
-    machine too, and it always looks names up itself. Raises ProxyRefused."""
+    """The proxy that a configuration gives: `none` is a direct connection. It applies to every server, even on this
+    machine, and always looks names up itself. Raises ProxyRefused."""
     if address.strip(AROUND).lower() == "none":
         return None
     proxy = read_proxy("proxy", address)
@@ -101,12 +101,12 @@ def read_proxy(variable: str, address: str) -> Proxy:
         kind = given if _SCHEME.fullmatch(given) else "another kind"
         spoken = ", ".join(_SCHEMES)
         raise ProxyRefused(f"{variable} names a proxy of the kind {kind}://, but only {spoken} are supported")
-    who, at, place = rest.rpartition("@")  # the last: a password may contain one, or a slash
+    who, at, place = rest.rpartition("@")  # the last `@`: a password may contain one, or a slash
     found = _PLACE.fullmatch(place)
     port = int(found[2]) if found and found[2] else _PORTS.get(scheme, _SOCKS_PORT)
     host = found[1].strip("[]") if found else ""
     try:
-        # Its own message may contain the password.
+        # The original message may contain the password.
         host = URL.build(scheme="http", host=host, port=port).host or "" if 0 < port < 65536 else ""
     except ValueError:
         host = ""
@@ -130,7 +130,7 @@ def no_proxy_faults(environ: Mapping[str, str] | None = None) -> list[str]:
 def _proxies(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Scheme → (variable, value)."""
     found: dict[str, tuple[str, str]] = {}
-    for name, value in sorted(environ.items()):  # lower case sorts last and wins, as curl has it
+    for name, value in sorted(environ.items()):  # lower case sorts last and wins, as in curl
         if name.lower().endswith("_proxy") and (text := value.strip(AROUND)):
             found[name.lower().removesuffix("_proxy")] = (name, text)
     return found

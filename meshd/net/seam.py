@@ -1,4 +1,4 @@
-"""What connections of each version of HTTP have in common.
+"""What connections have in common, whichever version of HTTP they use.
 
 Must never: say which version that is.
 """
@@ -12,7 +12,7 @@ from meshd.net.answers import Answer
 
 
 class Opening(asyncio.Protocol):
-    """One that is being opened."""
+    """A connection that is being opened."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -26,7 +26,7 @@ class Opening(asyncio.Protocol):
 
 
 class Connection(Protocol):
-    """An open one. most: exchanges at once. idle_since: loop time."""
+    """An open connection. most: exchanges at once. idle_since: loop time."""
 
     idle_since: float
 
@@ -35,14 +35,14 @@ class Connection(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether it may take another exchange, if it has not the most."""
+        """Whether it may take another exchange, unless it already has `most`."""
 
     def ask(self, head: bytes, body: bytes | None) -> Answer:
-        """Send a request; wait for its answer's `head`. head: HTTP/1.1's, with the empty line."""
+        """Send a request; wait for its answer's `head`. head: in HTTP/1.1's form, including the empty line."""
 
     def ask_in_parts(self, head: bytes, length: int | None) -> Answer:
-        """The same for a body that is written to the answer. head: without what says how the body is sent.
-        length: bytes, None if it is not known."""
+        """The same for a body that is written to the answer. head: without the headers that say how the body
+        is sent. length: bytes, None if unknown."""
 
     def abort(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""A request's body that is sent while it still comes.
+"""A request's body that is sent while it is still arriving.
 
 Owns: its pace. Must never: hold more than a piece of it.
 """
@@ -14,17 +14,17 @@ from meshd.net.failures import TransportError
 
 
 class Source(Protocol):
-    """length: bytes, None if it is not known."""
+    """length: bytes, None if unknown."""
 
     length: int | None
 
     async def read(self) -> bytes:
-        """What has come, at least a byte; b"" at the end."""
+        """The bytes that have arrived, at least one; b"" at the end."""
 
 
 async def send(answer: Answer, source: Source, timeout: float) -> None:
-    """All of it, as fast as the server takes it. What goes wrong is the answer's error. timeout: seconds in which the
-    server has to take something, and to begin its answer after the last of it."""
+    """Send all of it, as fast as the server takes it. A failure becomes the answer's error. timeout: seconds within
+    which the server has to take some of it, and to begin its answer after the end."""
     try:
         while data := await source.read():
             with Timeout(timeout):
@@ -34,6 +34,6 @@ async def send(answer: Answer, source: Source, timeout: float) -> None:
         if not answer.begun:
             raise TimeoutError
     except TransportError:
-        return  # the connection has ended, which its answer is told
+        return  # the connection has ended, and its answer knows
     except Exception as error:
         answer.fail(error)

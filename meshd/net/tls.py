@@ -9,11 +9,19 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+from typing import Any
 
 _Version = tuple[int, int, int]
 
 _contexts: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[_Version | None, ...], ssl.SSLContext]] = {}
 _lock = threading.Lock()
+
+
+def blocking_client(ca_file: str | None, timeout: float) -> Any:
+    """An `httpx.Client`, for threads that may wait. ca_file: as for `tls_context`. timeout: s."""
+    import httpx
+
+    return httpx.Client(verify=tls_context(ca_file), timeout=timeout)
 
 
 def tls_context(ca_file: str | None = None, protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
@@ -28,7 +36,7 @@ def tls_context(ca_file: str | None = None, protocols: tuple[str, ...] = ()) -> 
         known = _contexts.get((ca_file, protocols))
         if known is not None and (known[0] == versions or (ca_file is not None and certificate_fault(ca_file))):
             return known[1]
-        os.close(os.dup(0))  # raises without a free descriptor, with which ssl would silently find no authorities
+        os.close(os.dup(0))  # raises if no descriptor is free: ssl would then silently find no authorities
         context = ssl.create_default_context()
         if not _system_has_authorities():
             import certifi

@@ -13,7 +13,7 @@ CHAT = OperationSpec(
         "cohere": "/v2/chat",
         "gemini": "/v1beta/models/{model}:generateContent",
     },
-    # All models answer it but those of nodes that have, or will have, an operation of their own.
+    # All models answer it, except those with a capability that has, or will have, an operation of its own.
     other_than=(
         "generation.text-generation.text-completion",
         "generation.image-generation",

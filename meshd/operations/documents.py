@@ -7,16 +7,17 @@ from collections.abc import Mapping
 import msgspec
 
 from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.reading.lenient import UNREADABLE
 
 FEWEST_BYTES = 1000
-"""Of a page, where the file does not say how many it has: two thousand letters, compressed."""
+"""Bytes of a page, if the file does not say how many pages it has: two thousand letters, compressed."""
 
 
 def pages(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
-    """At most: as the reader of forms counts them, or by the file's bytes."""
+    """An upper bound: as the reader of forms counted them, or estimated from the file's bytes."""
     try:
         file = msgspec.json.decode(fields.get("file", msgspec.Raw(b"null")))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         file = None
     files = file if isinstance(file, list) else [file]
     return {"pages": sum(_pages(each) for each in files)}

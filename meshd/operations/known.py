@@ -1,4 +1,4 @@
-"""The operations that there are, and which of them a request means."""
+"""The known operations, and which one a request means."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def by_path(format: str = "openai") -> dict[str, OperationSpec]:
 
 
 def of_body(fields: Container[str], model: str = "") -> OperationSpec:
-    """The one that a body of this shape is for; the usual one last, as its field may be there beside another's. model:
-    what it asks for, which tells apart operations with the same field if it is a capability."""
+    """The operation that a body of this shape is for; the usual one last, as its field may occur beside another's.
+    model: the requested name; if it is a capability, it distinguishes operations with the same field."""
     asked, found, most = model.rpartition(".")[2], None, 0
     for each in OPERATIONS.values():
         names = {each.default, *(node.rpartition(".")[2] for node in each.capabilities)} - {""}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.reading.lenient import UNREADABLE
 
 # https://cohere.com/pricing, https://docs.cohere.com/docs/rerank, read on 28 November 2026: a search ranks up to 100
 # documents, and longer ones count in parts. A document is cut to its most tokens.
@@ -18,11 +19,11 @@ _number = msgspec.json.Decoder(int).decode
 
 
 def _searches(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
-    """At most, as a token is at least a byte."""
+    """An upper bound, as a token is at least a byte."""
     try:
         sizes = [len(document) for document in _list(fields.get("documents", b"[]"))]
         most = _number(fields.get("max_tokens_per_doc", b"%d" % _MOST_TOKENS))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return {"searches": 1}
     parts = sum(-(-max(min(size, most), 1) // _TOKENS_PER_PART) for size in sizes)
     return {"searches": max(-(-parts // _DOCUMENTS_PER_SEARCH), 1)}

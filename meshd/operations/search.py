@@ -7,16 +7,17 @@ from collections.abc import Mapping
 import msgspec
 
 from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.reading.lenient import UNREADABLE
 
 A_SEARCH = 10
 """Results: services bill each further ten as one more search, if they bill them at all."""
 
 
 def searches(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
-    """At most; what is not a number is refused later."""
+    """An upper bound; anything but a number is refused later."""
     try:
         results = msgspec.json.decode(fields.get("max_results", msgspec.Raw(b"null")), type=int | None)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         results = None
     return {"searches": max(-(-(results or 1) // A_SEARCH), 1)}
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import msgspec
 
 from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.reading.lenient import UNREADABLE
 
 
 def characters(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
-    """Those of the texts; what is not a text has at most as many as it has bytes."""
+    """The characters of the texts; for anything but a text, its bytes, as it cannot have more characters than that."""
     raw = fields.get("text", msgspec.Raw(b""))
     try:
         texts = msgspec.json.decode(raw, type=str | list[str])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return {"characters": len(raw)}
     return {"characters": len(texts) if isinstance(texts, str) else sum(map(len, texts))}
 

@@ -1,1 +1,1 @@
-"""Weights for the embedded models: fetched once, checked, kept in the data directory; never needed for a request."""
+"""Weights for the embedded models: fetched once, checked, kept in the data directory; never fetched for a request."""

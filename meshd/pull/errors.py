@@ -18,7 +18,7 @@ class Unverified(PullError):
     def __init__(self, source: str) -> None:
         super().__init__(
             f"not checked: no sha256 is known for {source}",
-            "give --sha256 if you know it, or --unverified to take it unchecked",
+            "give --sha256 if you know it, or --unverified to accept it unchecked",
         )
 
 

@@ -1,4 +1,4 @@
-"""Downloads one large file over HTTP: resumes it where it was cut, checks it while reading, and gives it its name last.
+"""Downloads one large file over HTTP: resumes where it was cut off, checks while reading, and renames the file last.
 
 Owns: the `.part` file next to the target, and the note of where it came from.
 Must never: leave a file under its final name that is not complete and checked, or send over a connection whose
@@ -33,7 +33,7 @@ from meshd.pull.store import create, sync_directory
 
 Progress = Callable[[int, int | None], None]
 
-TRIES = 6  # without a byte of progress in between
+TRIES = 6  # in a row without a byte of progress
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 15.0
 BLOCK = 256 * 1024
@@ -48,7 +48,7 @@ def _free(path: Path) -> int:
 
 
 class _CutError(Exception):
-    """The connection broke; what has come is on disk."""
+    """The connection broke; what had come is on disk."""
 
 
 @dataclass(slots=True)
@@ -111,7 +111,8 @@ def download(
     free: Callable[[Path], int] = _free,
 ) -> str:
     """Download `url` to `target`. Returns its sha256. limit: bytes. hub: the server itself must give the sha256, over
-    TLS, before anything is read (`Unverified`). Raises PullError; a cut download is kept, to be resumed."""
+    TLS, before anything is read (`Unverified`). Raises PullError; an interrupted download is kept, so that it can be
+    resumed."""
     part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url, limit, hub)
     part.resume()
     resumed = part.offset > 0
@@ -145,7 +146,7 @@ def download(
 
 
 def _proxy_for(url: str) -> Proxy | None:
-    """By the same rules as providers are reached."""
+    """By the same rules as for providers."""
     parts = urlsplit(url)
     return find_proxy(parts.scheme == "https", parts.hostname or "", parts.port)
 
@@ -223,7 +224,7 @@ def _fetch_rest(
             if _total(response) == part.offset:
                 return
             part.restart()
-            raise _CutError("the part kept does not match")
+            raise _CutError("the part that was kept does not match")
         if response.status_code == 206 and _first_byte(response) == part.offset:
             mode = "ab"
         elif response.status_code == 206:
@@ -237,7 +238,7 @@ def _fetch_rest(
         _need_room(part, free)
         with create(part.path, mode) as file:
             part.remember()
-            _write(response.iter_raw(), part, file, tell, free)  # in the pieces that come: a cut loses none
+            _write(response.iter_raw(), part, file, tell, free)  # as they arrive, so that a cut loses none
     if part.total is not None and part.offset != part.total:
         raise _CutError(f"ended after {part.offset} of {part.total} bytes")
 
@@ -361,12 +362,12 @@ def need_room(folder: Path, missing: int | None, free: Callable[[Path], int] = _
 
 def _too_large(part: _Part) -> PullError:
     part.discard()
-    return PullError(f"{part.url} is larger than the {part.limit // 1_000_000} MB that it may have")
+    return PullError(f"{part.url} is larger than the {part.limit // 1_000_000} MB that are allowed")
 
 
 def _no_room(exc: OSError, path: Path) -> None:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise PullError(f"{path.parent} is full", "free some space; the download is resumed then") from None
+        raise PullError(f"{path.parent} is full", "free some space and run it again: it is resumed") from None
 
 
 def _copy(part: _Part, origin: Path, tell: Progress, free: Callable[[Path], int]) -> None:

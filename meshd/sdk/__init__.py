@@ -1,4 +1,4 @@
-"""What the author of a connector imports."""
+"""What authors of connectors import."""
 
 from meshd.sdk.provider import (
     FailureKind,

@@ -1,9 +1,9 @@
-"""How a package describes its connectors, without importing any of their code.
+"""How a package describes its connectors without importing any of their code.
 
-Owns: `ConnectorSpec`, the types of connectors, and the class that each type is made from.
+Owns: `ConnectorSpec`, the types of connectors, and the base class of each type.
 Must never: import a connector. A spec names its class and its settings as text, and both are imported when needed.
 
-A package offers its connectors by an entry point of the group `meshd.connectors` whose value is a tuple of specs.
+A package offers its connectors through an entry point in the group `meshd.connectors`, whose value is a tuple of specs.
 The daemon's own connectors are registered the same way. `docs/connectors.md` shows a whole package.
 """
 
@@ -46,9 +46,9 @@ class ConnectorSpec:
 
     id: `vendor.service.version`. factory: its class, as "module:attribute". settings: the pydantic model of its own
     keys, in the same form; without one, any key is accepted. requires: names that must be importable; extra: the extra
-    of the package that installs them. section: where it is configured, if it is always there and never named.
-    row: for a provider that OpenAI's connector serves, its facts (`meshd/catalogue/known.py`: `ProviderRow`). package:
-    the distribution that provides it; the registry fills it in.
+    of the package that installs them. section: where a part of the daemon is configured, which is always in use and
+    never named; it has no factory. row: for a provider that the OpenAI connector serves, its facts
+    (`meshd/catalogue/known.py`: `ProviderRow`). package: the distribution that provides it; the registry fills it in.
     """
 
     id: str
@@ -62,6 +62,11 @@ class ConnectorSpec:
     section: str = ""
     row: Mapping[str, Any] = field(default_factory=dict, hash=False)
     package: str = DISTRIBUTION
+
+    @property
+    def why_not_named(self) -> str:
+        """Why a configuration may not name it, "" if it may."""
+        return f"{self.id} is always in use; `{self.section}` configures it" if self.section else ""
 
     @property
     def is_outside(self) -> bool:

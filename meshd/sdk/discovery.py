@@ -19,7 +19,7 @@ class FoundServer(msgspec.Struct, frozen=True):
     """A server that answers.
 
     name: for the provider, if the name is free. connector: the provider connector that speaks to it; it must not need a
-    key, because a server that was found is not sent one. models: those it serves; empty if they cannot be read now.
+    key, because no key is sent to a server that was found. models: those it serves; empty if they cannot be read now.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Discovery(ABC):
 
     @abstractmethod
     def look(self) -> Iterable[FoundServer]:
-        """Every server that is running now; may block for some seconds. A server that is missing twice is removed.
+        """Every server that is running now; may block for a few seconds. A server that is missing twice is removed.
 
         An exception means that nothing is known now; what was found before stays.
         """

@@ -43,8 +43,8 @@ class AttemptFacts(msgspec.Struct, frozen=True):
 
 
 class ResponseFacts(msgspec.Struct, frozen=True):
-    """An answer that the app is about to get. body: of a unary answer; None for a stream, whose events the app has
-    already. usage: of a stream, as the app gets it. cached: it comes from the cache."""
+    """An answer that the app is about to get. body: of a unary answer; None for a stream, whose events the app already
+    has. usage: of a stream, as the app gets it. cached: it comes from the cache."""
 
     body: bytes | None
     usage: Mapping[str, Any] | None
@@ -68,8 +68,8 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the app gets without any model being asked. body: for a unary request. chunks: for a stream, the data of its
-    events."""
+    """What the app gets, without any model being asked. body: for a unary request. chunks: for a stream, the data of
+    its events."""
 
     body: bytes = b""
     chunks: tuple[bytes, ...] = ()
@@ -111,12 +111,12 @@ class Hook:
         """Before a model is asked. It cannot change the body, because the cost of this body has been reserved."""
 
     async def after_response(self, request: RequestFacts, response: ResponseFacts) -> bytes | Refusal | None:
-        """Before the app gets an answer, also one from the cache; bytes: the body instead. The end of a stream can only
-        be refused. A refused answer has been paid for."""
+        """Before the app gets an answer, even one from the cache. Returned bytes replace the body. The end of a stream
+        can only be refused. A refused answer has been paid for."""
 
     async def on_stream_event(self, request: RequestFacts, data: bytes) -> bytes | Refusal | None:
-        """For each event of a stream, in order, before the app has it; bytes: its data instead. A refusal ends the
-        stream."""
+        """For each event of a stream, in order, before the app gets it. Returned bytes replace its data. A refusal ends
+        the stream."""
 
     async def on_error(self, request: RequestFacts, error: ErrorFacts) -> None:
         """After the app got an error. Not called for a request that the app itself gave up, or that could not be

@@ -1,4 +1,4 @@
-"""What is measured, at one instant: the form in which sinks get metrics.
+"""Measurements at one instant: the form in which sinks get metrics.
 
 Owns: `Reading`, `Family`, `Distribution`. Names, units and labels are OpenTelemetry's; a sink turns them into its own.
 Must never: count anything.
@@ -14,8 +14,8 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 class Distribution(msgspec.Struct, frozen=True, gc=False):
-    """counts: of the values up to each bound but above the one before; the last is of those above all. total: their
-    sum."""
+    """counts: how many values are up to each bound but above the one before; the last: above all bounds. total: the sum
+    of the values."""
 
     counts: tuple[int, ...]
     total: float
@@ -27,8 +27,8 @@ Row = tuple[tuple[str, ...], Value]
 
 
 class Family(msgspec.Struct, frozen=True):
-    """One metric. unit: in UCUM, as `s`, `By`, `{token}`; "1": none. labels: their names. bounds: of a histogram.
-    Counters and histograms count from `Reading.since_ns` on."""
+    """One metric. unit: in UCUM, such as `s`, `By`, `{token}`; "1": none. labels: their names. bounds: of a histogram.
+    Counters and histograms count from `Reading.since_ns`."""
 
     name: str
     kind: Kind

@@ -19,7 +19,7 @@ SEVERITIES = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 5
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One thing to write. Secrets are redacted before an entry is made; what controls a terminal is written as escapes.
+    """One thing to write. Secrets are redacted before an entry is made; terminal control characters are escaped.
 
     stream: `event`, `request`, `log`, `statistics`, `metrics` or `trace`. message: one line for people. fields: all
     details, JSON-like; `pool`, `model`, `provider`, `request`, `app` are ids if present.
@@ -32,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     fields: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        # It may repeat what any program or provider wrote.
+        # It may repeat text from any program or provider.
         msgspec.structs.force_setattr(self, "message", one_line(self.message))
 
     @property
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotNow(Exception):
-    """Raised by a sink that was told when to try again. after: seconds, 0: it was not told."""
+    """Raised by a sink whose receiver said when to try again. after: seconds; 0: it did not say."""
 
     def __init__(self, message: str, after: float) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class Sink(ABC):
     entries later."""
 
     quiet: ClassVar[bool] = True
-    """Whether it gets only entries of the daemon's log level (as a screen or a system journal), or all (as a file)."""
+    """Whether it gets only entries of the daemon's log level (like a screen or the journal), or all (like a file)."""
 
     people: ClassVar[bool] = False
     """Whether it is a screen, which shows request records only at log level debug."""
@@ -70,12 +70,12 @@ class Sink(ABC):
     linger: ClassVar[float] = 0.0
     """How long entries may wait for others of their batch, in seconds."""
     lasting: ClassVar[bool] = False
-    """Whether it is made at once, as it may have to do something before the first entry, and kept if writing fails."""
+    """Whether it is created at once, since it may have work to do before the first entry, and kept if writing fails."""
 
     @classmethod
     def file_name(cls, part: str, settings: Mapping[str, Any]) -> str:
-        """The name in the state directory of its `path`, if its settings have none; "" if it needs none. part:
-        `routing`, `logging` or `statistics`."""
+        """The file name in the state directory to use as its `path`, if its settings give none; "" if it needs none.
+        part: `routing`, `logging` or `statistics`."""
         return f"{part}.jsonl" if cls.buffered else ""
 
     @abstractmethod
@@ -86,8 +86,8 @@ class Sink(ABC):
         """Called after every batch."""
 
     def status(self) -> Mapping[str, Any]:
-        """What it adds to `meshctl status`, if it passes entries on later: `waiting` and `dropped` (numbers of entries
-        that it took), `error`. Called in other threads, so it must not wait."""
+        """What it adds to `meshctl status`, if it passes entries on later: `waiting` and `dropped` (numbers of accepted
+        entries), `error`. Called in other threads, so it must not wait."""
         return {}
 
     def close(self) -> None:  # noqa: B027

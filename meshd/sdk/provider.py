@@ -22,7 +22,7 @@ from meshd.sdk.calls.operation import OperationSpec
 from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written
 from meshd.sdk.calls.tracing import CallTrace
 from meshd.sdk.http.credentials import Credentials, secrets_of
-from meshd.sdk.settings import ProviderSettings
+from meshd.sdk.settings import CALL_TIMEOUT, FIRST_TOKEN_TIMEOUT, IDLE_TIMEOUT, ProviderSettings
 
 __all__ = [
     "FailureKind",
@@ -46,12 +46,12 @@ class ProviderCall(msgspec.Struct):
     fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
     the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
     key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one. so_far: text of the answer
-    that the app has already: ask for the rest. form: the app's body, if it is a form; a connector that speaks the same
+    that the app already has: ask for the rest. form: the app's body, if it is a form; a connector that speaks the same
     format sends `form.written(fields)`. timeout: seconds for the whole attempt. first_token_timeout,
     idle_timeout: seconds, streams only.
     format: that of the fields, "": what the provider speaks. headers, query: of the app's request, for a provider of
     the same format. most_output: the most tokens that the model may write, for formats that require a limit; None if
-    that is not known. mark_caches: to mark the prompt for the provider's cache, if the format has marks and the app set
+    unknown. mark_caches: whether to mark the prompt for the provider's cache, if the format has marks and the app set
     none. credential: the app's own, for a provider with `auth.method: passthrough`; never kept, logged or shown.
     trace: where its HTTP calls are recorded; None if they are not.
     """
@@ -60,9 +60,9 @@ class ProviderCall(msgspec.Struct):
     model: str
     fields: Mapping[str, msgspec.Raw]
     stream: bool = False
-    timeout: float = 60.0
-    first_token_timeout: float = 30.0
-    idle_timeout: float = 30.0
+    timeout: float = CALL_TIMEOUT
+    first_token_timeout: float = FIRST_TOKEN_TIMEOUT
+    idle_timeout: float = IDLE_TIMEOUT
     request_id: str = ""
     key: str = ""
     so_far: str = ""
@@ -79,7 +79,7 @@ class ProviderCall(msgspec.Struct):
 @dataclass(slots=True)
 class ProviderAnswer:
     """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it, or a text. size:
-    characters of its text, if known anyway, to check its usage."""
+    characters of its text, if they have been counted anyway, to check its usage."""
 
     body: bytes
     usage: Usage | None = None
@@ -95,7 +95,7 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     content: it carries something the app would show or act on (text, reasoning, a tool call).
     text: the content's text, for continuing a stream elsewhere. reasoning: not part of the answer. extra: a part of the
     answer that is not text and that no other model can continue (a tool call, a refusal, audio), as text or JSON.
-    content_type: of an answer that is a file; `data` is a piece of it then.
+    content_type: of an answer that is a file; then `data` is a piece of it.
     finish_reason: set on the last content event. hidden: an event the app did not ask for (the usage chunk the mesh
     requested), not to be passed on.
     """
@@ -114,7 +114,7 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
 
 class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
     """A model as the provider lists it. `id` is the provider's own; capabilities are leaf ids or aliases. retires: the
-    day from which it is not served, as `2026-12-31`; "" if none is announced."""
+    first day on which it is no longer served, as `2026-12-31`; "" if none is announced."""
 
     id: str
     capabilities: tuple[str, ...] = ()
@@ -157,20 +157,21 @@ class Provider(ABC):
     """The wire format of its calls and answers, by name. The mesh translates for apps that speak another."""
 
     custom_tools: bool = False
-    """Whether it knows tools that take any text. If not, those of apps that speak another format become functions."""
+    """Whether it knows tools that take any text. If not, such tools of apps that speak another format become
+    functions."""
 
     late_instructions: bool = False
     """Whether it takes instructions between the other turns of a chat, and the role `developer`, although servers of
     its format may refuse them. If not, those of apps that speak another format are put into the user's turns."""
 
     also_speaks: frozenset[str] = frozenset()
-    """Other formats that it takes calls in (`ProviderCall.format`), and answers in."""
+    """Other formats in which it takes calls (`ProviderCall.format`) and answers."""
 
     keeps_time: bool = False
     """Whether `execute` always ends within `ProviderCall.timeout`. If not, the mesh ends it a second later."""
 
     batches: str = ""
-    """The API by which it takes many requests at once (`meshd/formats/batches`), by name; "": none."""
+    """The name of the API through which it takes many requests at once (`meshd/formats/batches`); "": none."""
 
     credentials = Credentials()
     """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
@@ -208,11 +209,11 @@ class Provider(ABC):
         return None
 
     async def quota(self) -> QuotaStatus | None:
-        """What is used and left of its quota; None if it cannot be asked. Raises ProviderFailure."""
+        """How much of its quota is used and left; None if it cannot be asked. Raises ProviderFailure."""
         return None
 
     async def probe(self, timeout: float) -> float:
-        """Check that it is reachable, free of charge; returns seconds taken.
+        """Check that it is reachable, free of charge. Returns the seconds that this took.
 
         Raises ProviderFailure. A probe that costs a token uses `execute`, like any request.
         """
@@ -220,7 +221,7 @@ class Provider(ABC):
 
     async def forward(self, asked: RawRequest) -> RawAnswer:
         """Send a request to its own API with its key. Raises ProviderFailure."""
-        raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no API of its own over HTTP")
+        raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no native API over HTTP")
 
     def written(self, call: ProviderCall) -> Written:
         """A call as it would be sent, for a batch. Raises ProviderFailure."""
@@ -231,8 +232,8 @@ class Provider(ABC):
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} takes no batches")
 
     def describe(self) -> dict[str, Any]:
-        """What `meshctl providers NAME` shows about the connector: endpoint, child process, … The status notes a
-        `remark`: what an operator should know and, after "; ", what to do about it."""
+        """What `meshctl providers NAME` shows about the connector: endpoint, child process, … A `remark` also becomes a
+        note in the status: what an operator should know and, after "; ", what to do about it."""
         return {"base_url": self.settings.base_url}
 
     async def aclose(self) -> None:  # noqa: B027 - many connectors have nothing to close

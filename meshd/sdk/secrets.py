@@ -17,7 +17,7 @@ class SecretStoreError(Exception):
 
 
 class SecretStoreUnreachable(SecretStoreError):
-    """The store does not answer, whatever the name. It is not asked again for a moment."""
+    """The store does not answer, whatever name is asked for. It is not asked again for a moment."""
 
 
 class SecretMissing(LookupError):
@@ -29,11 +29,12 @@ class SecretUnavailable(SecretMissing):
 
 
 class SecretStore(ABC):
-    """Created from its own keys of the `secrets` section, without asking anything yet. Used by one thread at a time."""
+    """Created from its own keys in the `secrets` section, without contacting anything yet. Used by one thread at a
+    time."""
 
     blocks: ClassVar[bool] = True
-    """Whether a call may wait for something outside this process. Then a thread of the store's own makes it, which the
-    daemon stops waiting for after `secrets.timeout`; and values are read again after `secrets.cache_ttl`."""
+    """Whether a call may wait for something outside this process. If so, calls run in the store's own thread, the
+    daemon stops waiting for them after `secrets.timeout`, and values are read again after `secrets.cache_ttl`."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings

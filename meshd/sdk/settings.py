@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# Of a call, in seconds, unless the configuration says otherwise.
+CALL_TIMEOUT = 60.0
+FIRST_TOKEN_TIMEOUT = 30.0
+IDLE_TIMEOUT = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class ManagedServer:
-    """A server that the daemon starts and stops. env: added to a part of the daemon's environment. ready: the path of a
-    URL; "": that of its list of models. start_timeout, idle_timeout: seconds; None: it is not stopped."""
+    """A server that the daemon starts and stops. env: added to a part of the daemon's environment. ready: a URL path;
+    "": that of its list of models. start_timeout, idle_timeout: seconds; idle_timeout None: it is not stopped."""
 
     command: str
     args: tuple[str, ...] = ()
@@ -39,7 +44,7 @@ class ProviderSettings:
     api_key: str | None = None
     auth_method: str | None = None
     auth: Mapping[str, Any] = field(default_factory=dict)
-    timeout: float = 60.0
+    timeout: float = CALL_TIMEOUT
     connect_timeout: float = 5.0
     max_retries: int = 0
     max_connections: int = 256

@@ -29,10 +29,10 @@ class StoredStat(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a daemon asks for of a limit that several share. key: of the limit and its window. limit, used, keeps,
-    needs: in the limit's measure; used: taken so far; keeps: the least that it is granted, which it may take while it
-    waits for the answer; needs: more than used, for what waits. lasts: s that the window is remembered. last: it asks
-    for no more. ahead: the window has not begun."""
+    """What a daemon claims of a limit that several share. key: of the limit and its window. limit, used, keeps, needs:
+    in the limit's measure. used: taken so far. keeps: the least that it is granted, which it may take while it waits
+    for the answer. needs: how much more than used is needed for what waits. lasts: s that the window is remembered.
+    last: it will claim no more. ahead: the window has not begun."""
 
     key: str
     limit: int
@@ -45,8 +45,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """The answer. granted: what it may take in all, with what it has taken. elsewhere: what others have taken, or may
-    take without asking if they do not answer. slack: its part of what is left, with what it needs."""
+    """The answer. granted: what it may take in total, including what it has taken. elsewhere: what others have taken,
+    or, if they do not answer, may take without asking. slack: its part of what is left, including what it needs."""
 
     granted: int
     elsewhere: int = 0
@@ -55,7 +55,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 class Storage(ABC):
     """atomic: `save_many` saves all values or none; otherwise only each single value is written atomically. remote: it
-    may be slow or gone for hours, so that the daemon works with a copy in its own directory. leases: it has them.
+    may be slow or unreachable for hours, so the daemon works with a copy in its own directory. leases: it has leases.
     shares: several daemons may use it at once, and divide their budgets there."""
 
     atomic: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class Storage(ABC):
     leases: ClassVar[bool] = False
     shares: ClassVar[bool] = False
     readonly: bool = False
-    """Whether it can be read but not written now."""
+    """Whether it can currently be read but not written."""
 
     @abstractmethod
     def load(self, key: str) -> bytes | None:
@@ -104,7 +104,7 @@ class Storage(ABC):
     # -- leases: locks that end by themselves ---------------------------------------------------------
 
     def acquire(self, name: str, holder: str, seconds: float) -> bool:
-        """Take a lease, or prolong it if `holder` has it. It ends after `seconds`, by the storage's clock.
+        """Take a lease, or extend it if `holder` has it. It ends after `seconds`, by the storage's clock.
 
         Returns whether `holder` has got it. Raises StorageError."""
         raise StorageError(f"{type(self).__name__} has no leases")
@@ -118,9 +118,10 @@ class Storage(ABC):
         raise StorageError(f"{type(self).__name__} has no leases")
 
     def divide(self, member: str, claims: Sequence[Claim]) -> dict[str, Grant]:
-        """Divide limits between daemons, all or none: by key, what `member` is granted. All grants together are at most
-        the limit, except for what was kept already. The same claims again change nothing. Raises StorageError."""
-        raise StorageError(f"{type(self).__name__} divides no limits")
+        """Divide limits between daemons, all or none. Returns what `member` is granted, by key. All grants together are
+        at most the limit, except for what was already kept. Repeating the same claims changes nothing. Raises
+        StorageError."""
+        raise StorageError(f"{type(self).__name__} cannot divide limits")
 
     # -- the whole ------------------------------------------------------------------------------------
 

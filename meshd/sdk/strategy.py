@@ -15,7 +15,7 @@ import msgspec
 
 class RequestFacts(msgspec.Struct, frozen=True):
     """What a request needs. input_tokens: an estimate. max_output_tokens: None if it sets no limit. uses: features,
-    such as `tool_calling` or `vision`. session: its name, "" without one. app: the name of the app's rules."""
+    such as `tool_calling` or `vision`. session: its name, "" if there is none. app: the name of the app's rules."""
 
     operation: str
     stream: bool = False
@@ -30,11 +30,11 @@ class RequestFacts(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True):
     """A model of the pool.
 
-    up: it is not on cooldown or switched off; it may still be dropped because of what the request needs, its budget or
-    its limits. current: the pool asked it last. weight: as configured. cost: the most that this request may cost there,
-    in USD; None: its prices are unknown. first_token, total: seconds, of recent requests; None: not measured yet.
-    headroom: what is left of its tightest rate limit, 0 to 1. in_flight: requests that it is answering. idle: seconds
-    since its last request; None: it had none.
+    up: it is neither on cooldown nor switched off; it may still be dropped because of the request's needs, its budget
+    or its limits. current: the pool's last request went to it. weight: as configured. cost: the most that this request
+    may cost there, in USD; None: its prices are unknown. first_token, total: seconds, in recent requests; None: not
+    measured yet. headroom: what is left of its tightest rate limit, 0 to 1. in_flight: requests that it is answering.
+    idle: seconds since its last request; None: it had none.
     """
 
     id: str
@@ -52,9 +52,9 @@ class Candidate(msgspec.Struct, frozen=True):
 
 class Strategy(ABC):
     """One object for each pool that names it, kept until the configuration is loaded again. settings: its own keys; a
-    pool gives none yet.
+    pool cannot give any yet.
 
-    It runs on the router's event loop, within the decision for a request: it has some microseconds, and may not block.
+    It runs on the router's event loop, within the decision for a request: it has a few microseconds, and may not block.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:

@@ -12,8 +12,8 @@ Attribute = str | int | float | bool
 
 
 class Shared(dict[str, Attribute]):
-    """Attributes that many spans have: the same object each time, so that a sink may keep its encoding of them. Nothing
-    changes it."""
+    """Attributes that many spans share: the same object each time, so that a sink may cache its encoding of them. It
+    never changes."""
 
     __slots__ = ("encoded",)
 
@@ -27,7 +27,7 @@ NOTHING = Shared({})
 
 class Span(msgspec.Struct, frozen=True, gc=False):
     """ids: hexadecimal; parent_id "": there is none. kind: as OpenTelemetry numbers it. start_ns, end_ns: UTC. failed,
-    message: of its status. remote: its parent is another program's. shared: further attributes."""
+    message: of its status. remote: its parent belongs to another program. shared: further attributes."""
 
     trace_id: str
     span_id: str

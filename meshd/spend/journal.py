@@ -202,7 +202,7 @@ def _record(payload: bytes) -> bytes:
 
 
 def _ends(records: bytes | bytearray) -> Iterator[int]:
-    """Where each ends; there is nothing else."""
+    """Where each record ends; the data contains nothing else."""
     end = 0
     while end < len(records):
         end += HEADER.size + int(HEADER.unpack_from(records, end)[1])
@@ -236,7 +236,7 @@ def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Be
 
 
 def read_pieces(path: str | os.PathLike[str], offset: int, most: int) -> Iterator[tuple[list[Begin | Settle], int]]:
-    """The same, so many records at a time; the last piece has fewer.
+    """The same, that number of records at a time; the last piece has fewer.
 
     Stops before an incomplete record, which is either being written or was torn by a crash; invalid bytes between good
     records (left by a full disk) are skipped. Raises OSError.

@@ -36,7 +36,7 @@ class JournalSync:
     async def done(self) -> None:
         """Return when all that has been written is on the disk, or the disk has had its time."""
         if not self.enabled or self._writer.fd < 0 or self._writer.error is not None:
-            return  # what cannot be written is kept in memory, and said
+            return  # what cannot be written is kept in memory, and reported
         if self._writer.fd not in self._files:
             self._files[self._writer.fd] = os.dup(self._writer.fd)
         synced = asyncio.get_running_loop().create_future()

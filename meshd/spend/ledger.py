@@ -1,10 +1,10 @@
 """The ledger: the journal's sums by day, scope and name.
 
-Owns: sums of usage, unsettled attempts, and ids of requests that an earlier life left open.
+Owns: sums of usage, unsettled attempts, and ids of requests that an earlier run left open.
 Must never: touch a file or a clock. Spend may be over-counted by a crash, never under-counted.
 
 An attempt counts on the day it began, in the router's time zone, whenever it is settled. One that is never settled
-counts as all that it had reserved: when the router's life is over (`bury`), or a minute after its deadline (`expire`).
+counts as all that it had reserved: when the router's run is over (`bury`), or a minute after its deadline (`expire`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from meshd.core.member_key import member_key
 from meshd.spend.records import Begin, Settle, Usage
 
-BEGUN_KEPT = 3600.0  # s for which an earlier life's id is remembered: longer than an app would resend it
+BEGUN_KEPT = 3600.0  # s for which an id of an earlier run is remembered: longer than an app would resend it
 GRACE = 60.0  # s after the deadline of an attempt
 MOST_APPS = 5000
 OTHERS = "(others)"
@@ -86,8 +86,8 @@ class Ledger:
             self._count(kind, used)
 
     def bury(self, now: float) -> None:
-        """Call it when the life of the open attempts is over: they count as spent, and their ids are not accepted
-        again."""
+        """Call it when the run that began the open attempts is over: they count as spent, and their ids are not
+        accepted again."""
         for begin in self.open.values():
             self._spend(begin, now)
         self.open.clear()

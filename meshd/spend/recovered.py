@@ -1,6 +1,6 @@
 """Finds in the spend journal the attempts that a killed daemon's statistics lack.
 
-Owns: which attempts are missing, by what the statistics say they cover. Must never: count one twice.
+Owns: which attempts are missing, judged by the period that the statistics cover. Must never: count one twice.
 
 Statistics are saved now and then, with the time and the requests counted shortly before it: requests that the journal
 settled since, or shortly before, and that are not among them, were lost with the daemon. Open attempts count with their
@@ -17,7 +17,8 @@ from meshd.spend.records import Begin, Settle
 
 COVERED = "covered"
 LOST = "lost"
-"""Rows of the table `statistics` that are not statistics: what they cover, and what they lack of earlier lives."""
+"""Rows of the table `statistics` that are not statistics: what the statistics cover, and what they lack of earlier
+runs."""
 
 LOOK_BACK = 60.0
 """s before the statistics were saved: a request may be settled this long before it ends."""
@@ -33,7 +34,7 @@ class Covered(msgspec.Struct, frozen=True):
 
 
 class Lacking(msgspec.Struct, frozen=True):
-    """The row LOST: attempts that were open when their life ended, kept until statistics that have them are stored. All
+    """The row LOST: attempts that were open when their run ended, kept until statistics that have them are stored. All
     others are in the journal until then."""
 
     attempts: tuple[LostAttempt, ...] = ()
@@ -79,7 +80,7 @@ def find_lost(
 
 
 def left_open(open: Mapping[tuple[bytes, int], Begin]) -> list[LostAttempt]:
-    """By their reservations."""
+    """The open attempts, each counted with its reservation."""
     return [
         _lost(begin, begin.at, False, (begin.tokens_in, begin.tokens_out, 0), begin.reserved, begin.units)
         for begin in open.values()

@@ -1,1 +1,1 @@
-"""State that survives a restart: its directory, who may use it, and what is kept there."""
+"""State that survives a restart: its directory, which process may use it, and what is kept there."""

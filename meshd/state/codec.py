@@ -1,8 +1,8 @@
 """How state is stored: the names of its keys, and the form of values that are not plain maps.
 
 Owns: key names. They are `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`. A storage without transactions has
-`ledger` instead of the last two, so that sums and offsets are one value. In DAY/SCOPE/NAME, also in `ledger`, the NUL
-of a member's name is written as two characters.
+`ledger` instead of the last two, so that sums and offsets are one value. In DAY/SCOPE/NAME, also within `ledger`, the
+NUL in a member's name is written as two characters.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_stored(key: str, value: bytes | None, type: type[T]) -> T | None:
     try:
         return msgspec.json.decode(value, type=type)
     except msgspec.MsgspecError as error:
-        logger.warning("what is stored under %r is ignored: %s", key, error)
+        logger.warning("the stored value of %r is invalid and is ignored: %s", key, error)
         return None
 
 

@@ -1,4 +1,4 @@
-"""State that survives a restart: its directory, who may use it, and what is kept there."""
+"""Where state that survives a restart is kept, and creating that directory."""
 
 from __future__ import annotations
 

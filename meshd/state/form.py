@@ -1,6 +1,6 @@
 """The form of a state directory: a number, so that an older daemon does not misread what a newer one wrote.
 
-Owns: STATE_DIR/format. Must never: change for what a daemon of the form before can read, or may leave out.
+Owns: STATE_DIR/format. Must never: change for anything that a daemon of the previous form can read, or may ignore.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from meshd.host.replaced_file import replace_file
 from meshd.state.lock import StateLocked
 
 FORM = 1
-"""That of every version so far. Directories of the first ones have no such file."""
+"""The form of every version so far. Directories of the first versions have no such file."""
 
 
 class StateOfLater(StateLocked):
@@ -40,7 +40,7 @@ def mark(directory: Path) -> None:
 
 
 def _form_of(directory: Path) -> int:
-    """0: none is written, or it cannot be read."""
+    """0 if there is no file, or it cannot be read."""
     try:
         with (directory / "format").open("rb") as file:
             return int(file.read(16))

@@ -1,11 +1,11 @@
 """The state that survives a restart, as plain objects: the router's tables, the ledger, and their storage.
 
 Owns: the storage, the mirror of the router's tables, the journal's segments, the lock of the directory. A remote
-storage only gets copies (`state/remote`): then the one in the directory is what counts.
-Must never: lose spend. The ledger's sums and the offsets that they were read up to are written together, whatever the
+storage only gets copies (`state/remote`); the one in the directory is authoritative.
+Must never: lose spend. The ledger's sums, and the offsets that they were read up to, are written together, whatever the
 sync policy; a segment is removed only after that. Memory may be ahead of the storage, never behind it.
 
-While the disk cannot be written, everything waits in memory until it can be again. The outage is reported once.
+While the disk cannot be written, everything waits in memory. The outage is reported once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from meshd.state.directory import make_private
 from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import LostAttempts
 from meshd.state.outage import Outage, Report
-from meshd.state.remote.copier import Answer
+from meshd.state.remote.copier import USUAL_PATIENCE, Answer, Patience
 from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
@@ -41,13 +41,13 @@ from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
-_REST = 0.001  # s between two pieces of the journal: a thread that computes takes turns with the router's
+_REST = 0.001  # s between two pieces of the journal, so that the router's thread gets its turn
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 
 class StateKeeper:
-    """now: UTC seconds. steady: the same by the router's clock, which deadlines use. report: called at the beginning
-    and end of an outage."""
+    """now: UTC seconds. steady: seconds by the router's clock, which deadlines use. report: called at the beginning and
+    the end of an outage. patience: with a remote storage."""
 
     def __init__(
         self,
@@ -57,11 +57,13 @@ class StateKeeper:
         now: Callable[[], float],
         report: Report | None = None,
         steady: Callable[[], float] | None = None,
+        patience: Patience = USUAL_PATIENCE,
     ) -> None:
         self.directory = directory
         self.settings = settings
         self._now = now
         self._steady = steady or now
+        self._patience = patience
         self._report: Report = report or (lambda type, severity, reason: None)
         self._outage = Outage(self._report)
         self._lock = StateLock(directory)
@@ -82,7 +84,7 @@ class StateKeeper:
     # -- life ---------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take the directory and read it. Raises only StateLocked, of which StateOfLater is one."""
+        """Lock the directory and read it. Raises only StateLocked, or its subclass StateOfLater."""
         try:
             problem = self._open()
         except StateLocked:
@@ -93,7 +95,7 @@ class StateKeeper:
 
     def close(self) -> None:
         """Write everything and release the directory."""
-        # The router has ended: the next life reads the segments again and counts its open attempts as spent.
+        # The router has ended: the next one reads the segments again and counts its open attempts as spent.
         self.sync(boundary=True)
         self.discard()
         self._release()
@@ -106,12 +108,12 @@ class StateKeeper:
         self._lock.release()
 
     def prepare(self, settings: StateSettings) -> str:
-        """Check new settings. Returns an objection, or "". Another storage is opened already."""
+        """Check new settings. Returns an objection, or "". A new storage is opened here already."""
         self.discard()
         stores: tuple[Storage, RemoteCopy] | None = None
         if settings.place != self.settings.place:
             try:
-                remote = remote_copy(settings, self.directory, self._now, self._report)
+                remote = remote_copy(settings, self.directory, self._now, self._report, self._patience)
                 stores = near_storage(settings, self.directory), remote
                 remote.meet(stores[0], late=True)
             except (StorageError, ConfigurationError, ValueError, OSError, StateLocked) as error:
@@ -165,7 +167,7 @@ class StateKeeper:
             try:
                 if not self._met:
                     self._met = True
-                    self.remote = remote_copy(self.settings, self.directory, self._now, self._report)
+                    self.remote = remote_copy(self.settings, self.directory, self._now, self._report, self._patience)
                     self.remote.meet(self._storage)
                 self._load(self._storage)
             except (StorageError, ConfigurationError, ValueError, OSError) as error:
@@ -175,7 +177,7 @@ class StateKeeper:
         return problem
 
     def _start_over(self) -> None:
-        """The directory was removed or emptied, or a file replaced, so that writes went to files without a name. Write
+        """The directory was removed or emptied, or a file was replaced, so that writes went to deleted files. Write
         everything that is known again, and give the router a new segment."""
         gone = "was removed" if not self.directory.is_dir() else "has lost a file"
         why = f"{self.directory} {gone} while it was in use; what is known is written again"
@@ -226,7 +228,8 @@ class StateKeeper:
             self.sync(boundary=durable)
 
     def statistics_changed(self, rows: Mapping[str, dict[str, Any] | None]) -> None:
-        """Statistics, and what they cover: written together, or a request would be counted twice or never."""
+        """Statistics, and what they cover. Both are written together; otherwise a request would be counted twice or
+        never."""
         if self.settings.sync_policy == "in-memory":
             return
         self._tables.pending.update({("statistics", key): value for key, value in rows.items()})
@@ -241,7 +244,7 @@ class StateKeeper:
         return rows | self._lost.rows() if table == "statistics" else rows
 
     def open_journal(self) -> str:
-        """The path of a new segment; "" while the disk refuses it (another is offered later)."""
+        """The path of a new segment; "" while the disk refuses one (another is offered later)."""
         try:
             return self._segments.begin()
         except OSError as error:
@@ -253,7 +256,7 @@ class StateKeeper:
         return self._segments.offer()
 
     def rotated(self, finished: str) -> None:
-        """The router left the segment `finished`, or repeats that it writes to the one it was offered."""
+        """The router has left the segment `finished`, or repeats that it writes to the one it was offered."""
         if self._segments.rotated(finished, self._now()):
             self.sync()
 
@@ -264,7 +267,7 @@ class StateKeeper:
         `sync-on-boundary`."""
         try:
             problem = self._open()
-        except StateLocked as error:  # another daemon has the directory, or the storage, since it was lost
+        except StateLocked as error:  # it was lost, and another daemon has the directory or the storage now
             problem = str(error)
         try:
             if self._segments.fold(self._ledger, _REST):
@@ -289,7 +292,7 @@ class StateKeeper:
         pending = dict(self._tables.pending) if tables else {}
         changes = changes_of(pending)
         covered = self._lost.covered_by(pending)
-        if self.settings.sync_policy == "in-memory":  # no statistics are stored that could lack anything
+        if self.settings.sync_policy == "in-memory":  # no statistics are stored, so none can lack anything
             covered = math.inf
         else:
             changes |= self._lost.stored_with_ledger()
@@ -339,11 +342,12 @@ class StateKeeper:
         return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
 
     def divide(self, claims: Sequence[Claim], answer: Answer, *, first: bool) -> None:
-        """Ask for this daemon's part of limits; the answer comes from another thread. first: of the router's life."""
+        """Ask for this daemon's part of limits; the answer comes from another thread. first: the first time since the
+        router started."""
         self.remote.divide(self._storage, claims, answer, first=first)
 
     def take_news(self) -> dict[UsageKey, Usage]:
-        """What others have spent, as far as the router has not been told."""
+        """What others have spent since the router was last told."""
         return self.remote.take_news()
 
     # -- status ---------------------------------------------------------------------------------------
@@ -380,7 +384,7 @@ class StateKeeper:
         return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:
-        """Replace tables and sums by the exported ones; attempts that are open now stay. Raises ValueError."""
+        """Replace tables and sums with the exported ones; attempts that are open now stay. Raises ValueError."""
         tables, sums = read_export(state)
         self._tables.replace(tables)
         for key in self._ledger.usage:

@@ -1,6 +1,6 @@
 """One daemon per state directory: a lock that names its holder.
 
-Owns: STATE_DIR/lock. Must never: take the lock from its holder by force; the kernel releases it when the holder dies.
+Owns: STATE_DIR/lock. Must never: take the lock away from its holder; the kernel releases it when the holder dies.
 """
 
 from __future__ import annotations

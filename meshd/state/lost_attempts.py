@@ -1,4 +1,4 @@
-"""What the stored statistics cover, and the attempts of a killed life that they lack, read from the journal."""
+"""What the stored statistics cover, and the attempts that they lack because the daemon was killed, from the journal."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _encode = msgspec.json.Encoder().encode
 
 
 class LostAttempts:
-    """covered: UTC s until which the stored statistics have every request."""
+    """covered: the time, in UTC s, until which the stored statistics have every request."""
 
     def __init__(self) -> None:
         self.covered = 0.0
-        self._all: list[LostAttempt] = []  # that the statistics of an earlier life lack
+        self._all: list[LostAttempt] = []  # those that the statistics from before the restart lack
         self._left_open: tuple[LostAttempt, ...] = ()  # those of them that are not in the journal
 
     def read(self, storage: Storage, segments: Segments, ledger: Ledger, begun: tuple[Begin, ...]) -> None:
         self._all, self._left_open = _lost_attempts(storage, segments, ledger, begun)
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """Of the table of statistics: what it lacks."""
+        """The rows that the table of statistics lacks."""
         return {LOST: msgspec.to_builtins(Lacking(tuple(self._all)))} if self._all else {}
 
     def counted(self) -> dict[tuple[str, str], None]:
-        """The statistics have them now. Returns what changes in the tables."""
+        """The statistics have these attempts now. Returns what changes in the tables."""
         self._all = []
         if not self._left_open:
             return {}
@@ -50,16 +50,16 @@ class LostAttempts:
         return until
 
     def stored_with_ledger(self) -> dict[str, bytes]:
-        """To be written with the ledger, where they are settled from now on."""
+        """What to write with the ledger, in which the attempts are settled from now on."""
         return {stored_key(*_ROW): _encode(Lacking(self._left_open))} if self._left_open else {}
 
 
 def _lost_attempts(
     storage: Storage, segments: Segments, ledger: Ledger, begun: tuple[Begin, ...]
 ) -> tuple[list[LostAttempt], tuple[LostAttempt, ...]]:
-    """(all that statistics lack, those of them that were open when their life ended).
+    """(all that the statistics lack, those of them that were open when the daemon ended).
 
-    Statistics of an older version do not say what they cover: none is missing from them.
+    Statistics of an older version do not say what they cover; then nothing counts as missing.
     """
     try:
         lacking = read_stored("statistics", storage.load(stored_key("statistics", LOST)), Lacking) or Lacking()

@@ -1,6 +1,6 @@
-"""Whether the state directory accepts writes, and how long to wait until it is tried again.
+"""Whether the state directory accepts writes, and how long to wait before the next attempt.
 
-Invariant: an outage is reported once, at its beginning and at its end.
+Invariant: an outage is reported once when it begins and once when it ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Outage:
         self._report = report
 
     def goes_on(self, problem: str, least: float) -> None:
-        """A write failed. least: seconds to wait, doubled each time."""
+        """A write failed. least: seconds to wait at first, doubled each time."""
         if not self.problem:
             logger.warning("state is not being saved; the daemon continues in memory: %s", problem)
             self._report(EventType.STATE_UNWRITABLE, "warning", problem)

@@ -1,6 +1,6 @@
 """The journal's segment files: the current one, and how far each is folded into the ledger.
 
-Owns: STATE_DIR/journal. Must never: remove a segment before its content is in the storage, in sums and in statistics.
+Owns: STATE_DIR/journal. Must never: remove a segment before the storage has its content, in sums and in statistics.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshd.spend.recovered import LOOK_BACK
 
 logger = logging.getLogger("meshd.state")
 SEGMENT_LIMIT = 8 * 1024 * 1024
-_PIECE = 50  # records that are folded at once: a fifth of a millisecond
+_PIECE = 50  # records that are folded at once, which takes a fifth of a millisecond
 WAIT_FOR_STATISTICS = 300.0  # s that a finished segment is kept for them
 
 
@@ -35,7 +35,7 @@ class Segments:
         self._inodes: dict[str, int] = {}  # of segments created here
         self.offered = ""  # the segment that the router was asked to switch to
         self._begun = False
-        self._finished: dict[str, float] = {}  # finished segments → until when (UTC s) statistics have to cover
+        self._finished: dict[str, float] = {}  # finished ones → until when (UTC s) statistics have to cover them
 
     def make(self) -> None:
         """Raises OSError."""
@@ -87,7 +87,7 @@ class Segments:
         return True
 
     def keep_all(self, now: float) -> None:
-        """Until statistics have what earlier lives left in them."""
+        """Keep all segments until statistics have what they contain from before the restart."""
         with contextlib.suppress(OSError):
             self._finished.update(dict.fromkeys(self.names(), now))
 
@@ -115,8 +115,8 @@ class Segments:
         self.current = ""
 
     def fold(self, ledger: Ledger, rest: float = 0.0) -> bool:
-        """Read the new records of every segment. rest: s between two pieces, in which the router has the interpreter.
-        Returns whether there were any. Raises OSError."""
+        """Read the new records of every segment. rest: s between two pieces, during which the router has the
+        interpreter. Returns whether there were any. Raises OSError."""
         found = False
         for name in self.names():
             offset = self.offsets.get(name, 0)
@@ -132,8 +132,8 @@ class Segments:
         return found
 
     def settled_within(self, seconds: float) -> set[bytes]:
-        """Requests that their provider has answered so shortly before the last record, after which the daemon may have
-        been killed. Their answers may not have reached the apps, and must not be bought again. Raises OSError."""
+        """Requests that their provider answered within these seconds before the last record, after which the daemon may
+        have been killed. Their answers may not have reached the apps, and must not be bought again. Raises OSError."""
         answered, last = dict[bytes, float](), 0.0
         for record in self.records():
             last = max(last, record.at)
@@ -162,20 +162,20 @@ class Segments:
             return 0
 
     def finished(self, covered: float, now: float) -> list[str]:
-        """Segments that are no longer written to, and whose requests the stored statistics have. covered: until when
-        they have them. Both are UTC seconds. Raises OSError."""
+        """Segments that are no longer written to, and whose requests are in the stored statistics. covered: the time
+        until which these are complete. Both times are UTC seconds. Raises OSError."""
         needed = [
             name for name, until in self._finished.items() if covered < until and now < until + WAIT_FOR_STATISTICS
         ]
         return [name for name in self.names() if name not in (self.current, self.offered, *needed)]
 
     def remove(self, names: list[str]) -> None:
-        """Remove segments whose records are in the storage, except for a torn end. Raises OSError."""
+        """Remove segments whose records are in the storage, apart from an incomplete last one. Raises OSError."""
         for name in names:
             path = self.directory / name
             left = os.stat(path).st_size - self.offsets.get(name, 0)
             if left > 0:
-                logger.info("%d bytes of a record that a crash tore are cut from %s", left, path)
+                logger.info("dropped %d bytes of a record that a crash left incomplete in %s", left, path)
             path.unlink()
             self.offsets.pop(name, None)
             self._inodes.pop(name, None)

@@ -12,48 +12,47 @@ from meshd.connectors.storage.encoded import Form
 
 class StateSettings(msgspec.Struct, frozen=True):
     """timezone: for the days on which spend is counted. format, compression, key, key_file: how values are written.
-    lease: whether a remote storage is locked; lease_timeout, lease_retry: s that a start waits for it, and between two
-    attempts."""
+    lease: whether a remote storage is locked; lease_timeout, lease_retry: s that a start waits for it, and s between
+    two attempts. No field has a default: the schema has them."""
 
-    connector: str = "modelmesh.sqlite.v1"
-    settings: Mapping[str, Any] = {}
-    sync_policy: str = "periodic"
-    sync_interval: float = 5.0
-    timezone: str = "UTC"
-    format: str = "json"
-    compression: str = "none"
-    key: str | None = None
-    key_file: str | None = None
-    lease: bool = True
-    lease_timeout: float = 10.0
-    lease_retry: float = 0.5
+    connector: str
+    settings: Mapping[str, Any]
+    sync_policy: str
+    sync_interval: float
+    timezone: str
+    format: str
+    compression: str
+    key: str | None
+    key_file: str | None
+    lease: bool
+    lease_timeout: float
+    lease_retry: float
 
     @classmethod
     def of(cls, section: Any, timezone: str = "UTC") -> StateSettings:
         """From the configuration's section `storage`, and `daemon.timezone`."""
-        secret, locking = section.encryption, section.locking
         return cls(
-            section.connector,
-            section.settings,
-            section.sync_policy,
-            section.sync_interval,
-            timezone,
-            section.format,
-            section.compression,
-            secret.key,
-            secret.key_file,
-            locking.enabled,
-            locking.timeout,
-            locking.retry_interval,
+            connector=section.connector,
+            settings=section.settings,
+            sync_policy=section.sync_policy,
+            sync_interval=section.sync_interval,
+            timezone=timezone,
+            format=section.format,
+            compression=section.compression,
+            key=section.encryption.key,
+            key_file=section.encryption.key_file,
+            lease=section.locking.enabled,
+            lease_timeout=section.locking.timeout,
+            lease_retry=section.locking.retry_interval,
         )
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """What another storage would have to be opened for."""
+        """The settings that decide which storage is opened: if they change, another has to be opened."""
         form = (self.format, self.compression, self.key, self.key_file)
         return self.connector, self.settings, *form, self.lease
 
     def form(self) -> Form | None:
-        """None: as they are. Raises ValueError."""
+        """None: values are written as they are. Raises ValueError."""
         form = Form.of(self.format, self.compression, self.key, self.key_file)
         return None if form == Form() else form

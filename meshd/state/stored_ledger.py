@@ -20,8 +20,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_ledger(storage: Storage, ledger: Ledger, segments: Segments, now: float) -> tuple[Begin, ...]:
-    """Add what is stored to the ledger, and the offsets to the segments; the attempts that were open. Sums that are too
-    old are deleted."""
+    """Add what is stored to the ledger, and the offsets to the segments. Returns the attempts that were open. Sums that
+    are too old are deleted."""
     if storage.atomic:
         oldest = day_of(now - USAGE_STORED)
         for key, value in storage.items("usage/"):

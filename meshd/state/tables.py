@@ -17,7 +17,7 @@ from meshd.state.codec import read_stored, stored_key, table_key
 logger = logging.getLogger("meshd.state")
 
 PRIVATE = ("response", "file", "batch")
-"""What apps said and were told: for their own eyes, so that it is in no export."""
+"""What apps sent and received: only they may see it, so no export contains it."""
 WRITE_THROUGH = frozenset({"statistics", *PRIVATE})
 """Tables too large to be mirrored: written and forgotten, read back only on request (`rows`)."""
 
@@ -34,14 +34,15 @@ class Tables:
         self._mirror: dict[str, dict[str, Row]] = {}
 
     def read(self, storage: Storage) -> None:
-        """Rows that the router sent while the storage could not be read are newer. Raises StorageError."""
+        """Read the stored rows. Rows that the router sent while the storage could not be read are newer, and stay.
+        Raises StorageError."""
         for key, value in storage.items("table/"):
             table, id = table_key(key)
             if table not in WRITE_THROUGH:
                 self._mirror.setdefault(table, {}).setdefault(id, read_stored(key, value, Row) or {})
 
     def change(self, table: str, id: str, row: Row | None) -> None:
-        """Only in the mirror."""
+        """Change a row, in the mirror only."""
         rows = self._mirror.setdefault(table, {})
         if row is None:
             rows.pop(id, None)
@@ -69,7 +70,7 @@ class Tables:
         return rows
 
     def replace(self, tables: Mapping[str, dict[str, Row]]) -> None:
-        """By those of an export: rows that it lacks are removed."""
+        """Replace all tables with those of an export: rows that it lacks are removed."""
         for table, rows in self._mirror.items():
             self.pending.update({(table, id): None for id in rows})
         self._mirror = {table: dict(rows) for table, rows in tables.items() if table not in WRITE_THROUGH}

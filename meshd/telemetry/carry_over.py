@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
@@ -35,8 +36,8 @@ class Kept:
     requests: LastRequests = field(default_factory=LastRequests)
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT))
     listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
-    flush_interval: float = 60.0
-    metrics_interval: float = 15.0
+    flush_interval: float = math.inf  # s; a configuration says how often
+    metrics_interval: float = math.inf
     committed: bool = False
     restored: bool = False
     started: float = 0.0

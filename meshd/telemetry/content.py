@@ -15,9 +15,10 @@ import msgspec
 from meshd.core.events.content import Content
 from meshd.formats.conversation.parts import Text
 from meshd.formats.conversation.request import Conversation, Role
-from meshd.formats.known import app_format
+from meshd.formats.lookup import app_format
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import ProviderSettings
+from meshd.sdk.reading.lenient import UNREADABLE
 from meshd.telemetry import genai_messages, personal_data
 from meshd.telemetry.redaction import Redactor
 
@@ -37,9 +38,9 @@ class ContentReader:
     def __init__(
         self,
         redactor: Redactor,
-        level: str = "metadata",
-        max_payload_size: int = 65536,
-        personal: Iterable[str] = (),
+        level: str,
+        max_payload_size: int,
+        personal: Iterable[str],
     ) -> None:
         self.level = level
         self._redactor = redactor
@@ -97,7 +98,7 @@ class ContentReader:
         budget = _Budget(self._most)
         try:
             return self._value(msgspec.json.decode(body), budget, 0)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return self._text(body[: 4 * self._most].decode(errors="replace"), budget)
 
     def _value(self, value: Any, budget: _Budget, depth: int) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from meshd.core.events.content import Content
 from meshd.core.events.records import Outcome
+from meshd.core.seconds import to_nanos
 from meshd.host import clock
 from meshd.sdk.observability import Entry
 from meshd.telemetry.carry_over import Kept
@@ -77,5 +78,5 @@ def _put(queue: SinkQueue, wholes: list[Ended], names: Names) -> None:
                 _put(queue, [whole], names)
         return
     fields = {"ended": encoded, "count": len(wholes), "names": names}
-    entry = Entry(ENDED, int(wholes[0].outcome.at * 1e9), "info", "", fields)
+    entry = Entry(ENDED, to_nanos(wholes[0].outcome.at), "info", "", fields)
     queue.put(entry, len(encoded) + _MORE, len(wholes))

@@ -13,7 +13,7 @@ from typing import Any
 from meshd.core.events.content import Content
 from meshd.formats.conversation.answer import Choice, Finish
 from meshd.formats.conversation.parts import Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from meshd.formats.known import app_format
+from meshd.formats.lookup import app_format
 from meshd.operations.known import OPERATIONS
 
 _FINISHES = {

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from meshd.core.seconds import to_nanos
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Sink
 from meshd.telemetry.records import log_entry
@@ -75,4 +76,4 @@ def _written(record: logging.LogRecord) -> LogWritten:
     if record.exc_info and record.exc_info[0] is not None:
         trace = "".join(traceback.format_exception(*record.exc_info))
     severity = next((name for least, name in _SEVERITIES if record.levelno >= least), "debug")
-    return LogWritten(int(record.created * 1e9), severity, record.name, record.getMessage(), trace)
+    return LogWritten(to_nanos(record.created), severity, record.name, record.getMessage(), trace)

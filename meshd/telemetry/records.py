@@ -14,6 +14,7 @@ import msgspec
 
 from meshd.core.events.records import Attempt, Event, Outcome
 from meshd.core.money import dollars
+from meshd.core.seconds import from_nanos, to_nanos
 from meshd.core.text.durations import format_duration
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry
@@ -31,7 +32,7 @@ def event_entry(event: Event) -> Entry:
     if event.changed:
         fields["changed"] = event.changed
     until = event.changed.get("until")
-    rests = f" (for {format_duration(until - event.at_ns / 1e9)})" if isinstance(until, int | float) else ""
+    rests = f" (for {format_duration(until - from_nanos(event.at_ns))})" if isinstance(until, int | float) else ""
     concerned = " ".join(f"{key}={value}" for key, value in event.ids.items())
     message = (
         event.type + (f" {concerned}" if concerned else "") + (f": {event.reason}" if event.reason else "") + rests
@@ -123,7 +124,7 @@ def request_entry(outcome: Outcome, content: Mapping[str, Any] = MappingProxyTyp
     message = f"{outcome.status} {outcome.operation} {fields['asked']}{to} for {who}, {amounts(outcome)}"
     if "error" in fields:
         message += f": {fields['error']}"
-    return Entry("request", int(outcome.at * 1e9), severity_of_request(outcome.status), message, fields)
+    return Entry("request", to_nanos(outcome.at), severity_of_request(outcome.status), message, fields)
 
 
 def amounts(outcome: Outcome) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.objection import Objection
 from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue, size_of
 from meshd.telemetry.records import severity_of_request
@@ -56,6 +57,25 @@ class Ways(msgspec.Struct, frozen=True):
         return Ways(self.spans, False, tuple((queue, True, False) for queue, traced, _ in self.whole if traced))
 
 
+def objections_to(observability: Any) -> list[Objection]:
+    """Why the section cannot be used; empty if it can."""
+    objections: list[Objection] = []
+    for part in _PARTS:
+        at = ("observability", part, "connector")
+        for entry in getattr(observability, part).connector:
+            try:
+                cls = _sink_class(entry.connector)
+            except ConfigurationError as error:
+                objections.append(Objection(at, str(error)))
+                continue
+            if part == "tracing" and not cls.traces:
+                objections.append(Objection(at, f"{entry.connector} takes no traces"))
+    if observability.logging.presidio_model and find_spec("presidio_analyzer") is None:
+        why = 'needs Presidio; install it with pip install "modelmesh[presidio]"'
+        objections.append(Objection(("observability", "logging", "presidio_model"), why))
+    return objections
+
+
 def default_connector() -> str:
     """The journal under systemd, lines on standard error everywhere else."""
     if os.environ.get("JOURNAL_STREAM") and not sys.stderr.isatty() and os.path.exists("/run/systemd/journal/socket"):
@@ -75,22 +95,6 @@ class Sinks:
         self._ways: dict[tuple[int, bool], Ways | None] = {}
         self._events: frozenset[str] = frozenset()
         self._stage: SinkQueue | None = None
-
-    def check(self, observability: Any) -> list[str]:
-        """Objections: connectors that cannot be used."""
-        objections = []
-        for part in _PARTS:
-            for entry in getattr(observability, part).connector:
-                try:
-                    cls = _sink_class(entry.connector)
-                    if part == "tracing" and not cls.traces:
-                        objections.append(f"observability.tracing.connector: {entry.connector} takes no traces")
-                except ConfigurationError as error:
-                    objections.append(f"observability.{part}.connector: {error}")
-        if observability.logging.presidio_model and find_spec("presidio_analyzer") is None:
-            install = 'pip install "modelmesh[presidio]"'
-            objections.append(f"observability.logging.presidio_model: needs Presidio; install it with {install}")
-        return objections
 
     def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
         """Use these sinks from now on. Queues whose settings did not change continue, with their waiting entries."""

@@ -12,13 +12,13 @@ from functools import lru_cache
 
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
+from meshd.core.seconds import to_nanos
 from meshd.core.tracing import Trace
 from meshd.sdk.calls.tracing import HttpCall
 from meshd.sdk.observability import Entry
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Attribute, Shared, Span
 from meshd.telemetry.metrics.names import Names
 
-_NS = 1_000_000_000
 NOTHING_SAID: Mapping[str, str] = {}
 _BYTES = 1500
 """Of memory that a span takes, about."""
@@ -34,7 +34,7 @@ def trace_entry(
 ) -> tuple[Entry, int]:
     """The entry, and how many bytes it takes. said, ahead: see `spans_of`."""
     spans = tuple(spans_of(outcome, trace, names, ahead, said))
-    at, size = int(outcome.at * _NS), _BYTES * len(spans) + sum(map(len, said.values()))
+    at, size = to_nanos(outcome.at), _BYTES * len(spans) + sum(map(len, said.values()))
     return Entry("trace", at, severity_of(outcome.status), spans[0].name, {"spans": spans}), size
 
 
@@ -95,8 +95,8 @@ def spans_of(
 
 def times(began: float, lasted: float, ahead: float) -> tuple[int, int]:
     """When a span began and ended, in UTC."""
-    start = int((began + ahead) * _NS)
-    return start, start + int(lasted * _NS)
+    start = to_nanos(began + ahead)
+    return start, start + to_nanos(lasted)
 
 
 def _ids_after(span_id: str) -> Iterator[str]:
@@ -148,8 +148,8 @@ def _span_of_call(call: HttpCall, span_id: str, parent: str, ahead: float, trace
         parent,
         call.method,
         CLIENT,
-        int((call.began + ahead) * _NS),
-        int((max(call.ended, call.began) + ahead) * _NS),
+        to_nanos(call.began + ahead),
+        to_nanos(max(call.ended, call.began) + ahead),
         {},
         failed,
         state=trace.state,

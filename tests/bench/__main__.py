@@ -11,21 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from tests.bench import (
-    decisions,
-    http_streams,
-    metrics,
-    otlp,
-    over_http,
-    peers,
-    process,
-    requests,
-    steps,
-    streams,
-    tensorzero,
-    translation,
-)
+from tests.bench import peers, tensorzero
+from tests.bench.daemon import decisions, metrics, otlp, process, steps, translation
 from tests.bench.tools.figures import Figure
+from tests.bench.traffic import http_streams, over_http, requests, streams
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "round-trip": requests.round_trip,

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench.over_http import listening, throughput
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure
+from tests.bench.traffic.over_http import listening, throughput
 from tests.conformance import install
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
 
 _LITELLM = {"litellm_settings": {"telemetry": False}}
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import modelmesh
-from tests.bench.requests import MESSAGES
 from tests.bench.tools import places
 from tests.bench.tools.figures import Figure, p50
+from tests.bench.traffic.requests import MESSAGES
 from tests.conformance import install
 
 _CONFIG = """

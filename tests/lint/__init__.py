@@ -1,1 +1,1 @@
-"""Checks of the text that people read; `make lint` runs them."""
+"""Checks of the text that people read, and of the tests; `make lint` runs them."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps.attacker import Attacker
-from tests.support.apps.stranger import Stranger
-from tests.support.daemons.attacked import Attacked
+from tests.support.apps.other_users.attacker import Attacker
+from tests.support.apps.other_users.stranger import Stranger
+from tests.support.daemons.stress.attacked import Attacked
 
 
 @pytest.fixture(scope="package")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons.attacked import MIB, Figures
+from tests.support.daemons.stress.attacked import MIB, Figures
 from tests.support.waiting import until
 
 _NOISE = 0.020  # s: the attackers and the test take processors too

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps.attacker import FLOODS, OVER_CURVE
-from tests.support.daemons.attacked import MIB
+from tests.support.apps.other_users.attacker import FLOODS, OVER_CURVE
+from tests.support.daemons.stress.attacked import MIB
 
 ALL = (*FLOODS, *OVER_CURVE)
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from modelmesh import protocol as wire
+from tests.support.apps.other_users.stranger import pids_can_be_chosen, reborn
 from tests.support.apps.raw_peer import RawPeer, message
-from tests.support.apps.stranger import pids_can_be_chosen, reborn
 
 ANN, EVE = 5001, 5002
 

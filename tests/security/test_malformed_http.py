@@ -15,7 +15,7 @@ import pytest
 from modelmesh import protocol as wire
 from tests.integration.gateway.conftest import CONFIG
 from tests.support.apps.raw_peer import RawPeer, message
-from tests.support.daemons.attacked import MIB
+from tests.support.daemons.stress.attacked import MIB
 
 WAIT = 20.0
 BODY = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "hi"}]}).encode()

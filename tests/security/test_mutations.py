@@ -11,7 +11,7 @@ import pytest
 
 from meshd.gateway.frontends.ipc.zmtp import Bounds, Peer, Violation
 from tests.support.apps.raw_peer import RawPeer
-from tests.support.daemons.attacked import MIB
+from tests.support.daemons.stress.attacked import MIB
 
 SEEDS = [
     bytes.fromhex(line.split()[0])

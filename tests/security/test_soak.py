@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps.attacker import FLOODS, OVER_CURVE, Bystander
-from tests.support.daemons.attacked import MIB, Figures
+from tests.support.apps.other_users.attacker import FLOODS, OVER_CURVE, Bystander
+from tests.support.daemons.stress.attacked import MIB, Figures
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(120)]
 ALL = (*FLOODS, *OVER_CURVE)

@@ -7,8 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from meshd.config.schema import StorageConfig
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state.keeper import StateKeeper
+from meshd.state.remote.copier import USUAL_PATIENCE, Patience
 from meshd.state.settings import StateSettings
 
 NOW = 1_760_000_000.0  # 2025-10-09
@@ -24,13 +28,25 @@ class Clock:
         return self.now
 
 
-def opened(path: Path, clock: Clock | None = None, reports: list[str] | None = None, **settings: Any) -> StateKeeper:
+def settings_of(**changed: Any) -> StateSettings:
+    """Those of an empty section `storage`, but for these."""
+    return msgspec.structs.replace(StateSettings.of(StorageConfig.unset()), **changed)
+
+
+def opened(
+    path: Path,
+    clock: Clock | None = None,
+    reports: list[str] | None = None,
+    patience: Patience = USUAL_PATIENCE,
+    **settings: Any,
+) -> StateKeeper:
     collected = reports if reports is not None else []
     keeper = StateKeeper(
         path / "state",
-        StateSettings(**settings),
+        settings_of(**settings),
         now=clock or Clock(),
         report=lambda type, severity, reason: collected.append(type),
+        patience=patience,
     )
     keeper.open()
     return keeper

@@ -44,7 +44,7 @@ class AsyncChatCompletionStream(CompletionReading):
         return self
 
     async def get_final_completion(self) -> ChatCompletion:
-        """Read to the end; the completion, with `.parsed` if a class was given."""
+        """Read to the end. Returns the completion, with `.parsed` if a class was given."""
         await self.until_done()
         return self._final(self._stream.mesh, self._stream._request_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelmesh import discovery
 from modelmesh._async.stream import AsyncStream
-from modelmesh._connection.async_connection import AsyncConnectionHandle
+from modelmesh._connection.async_registry import AsyncConnectionHandle
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
 from modelmesh._shared.base_sender import checked
 from modelmesh._shared.framings import Framing, framing_at

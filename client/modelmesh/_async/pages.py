@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AsyncCursorPage(ItemPage):
-    """A page; iterated over, its items and then those of the pages that follow."""
+    """A page. Iterating over it gives its items, then those of the pages that follow."""
 
     __slots__ = ("_following",)  # not a field
     _following: Callable[[str], Any]
@@ -33,7 +33,7 @@ class AsyncCursorPage(ItemPage):
     async def get_next_page(self) -> Self:
         """Raises RuntimeError if there is none."""
         if not self.has_next_page():
-            raise RuntimeError("There is no next page: look at `.has_next_page()` first.")
+            raise RuntimeError("There is no next page: check `.has_next_page()` first.")
         return await self._following(str(self.last_id))  # type: ignore[no-any-return]
 
     async def iter_pages(self) -> AsyncIterator[Self]:
@@ -52,7 +52,7 @@ class AsyncCursorPage(ItemPage):
 def async_pages(
     sender: AsyncSender, path: str, query: Mapping[str, Any], **options: Any
 ) -> AsyncPages[AsyncCursorPage]:
-    """The list at a path. query: parameters, None for those that are not given. options: as of `call`."""
+    """The list at a path. query: parameters, None for those that are not given. options: as for `call`."""
 
     async def ask(sender: AsyncSender = sender, **after: str) -> Any:
         wanted = {**query, **(options.get("extra_query") or {}), **after}

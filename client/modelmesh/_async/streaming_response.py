@@ -14,7 +14,7 @@ from modelmesh._shared.raw_response import RawResponse
 
 
 class AsyncStreamingResponse(RawResponse):
-    """An answer whose body is read by methods. Of a stream's events it is their text as in HTTP, of a file its bytes,
+    """An answer whose body is read with methods: the events of a stream as their text in HTTP, or the bytes of a file,
     as they come."""
 
     def __init__(self, *of_the_call: Any) -> None:
@@ -23,7 +23,7 @@ class AsyncStreamingResponse(RawResponse):
         self._taken = False
 
     async def parse(self, *, to: Any = None) -> Any:
-        """As of a raw response; the bytes of a file."""
+        """As for a raw response; the bytes for a file."""
         if self.is_file:
             await self.read()
             return self.content if to is None else super().parse(to=to)
@@ -32,7 +32,7 @@ class AsyncStreamingResponse(RawResponse):
         return super().parse(to=to)
 
     async def read(self) -> bytes:
-        """All of it, of a stream when it has ended."""
+        """The whole body; for a stream, this waits for its end."""
         if self._body is None:
             self._body = self.http_response.fill(b"".join([piece async for piece in self._pieces()]))
         return self._body
@@ -60,7 +60,7 @@ class AsyncStreamingResponse(RawResponse):
             yield piece
 
     async def iter_lines(self) -> AsyncIterator[str]:
-        """The body's lines; of a stream's events an empty one after each."""
+        """The body's lines; for a stream, an empty one after each event."""
         lines = Lines()
         async for text in self._texts():
             for line in lines.of(text):

@@ -1,6 +1,6 @@
 """The asyncio side: one connection per event loop and socket address, without threads.
 
-Owns: the loop's readers and timers for one session, and the registry of such connections.
+Owns: the loop's readers and timers for one session.
 Must never: be touched from outside its loop's thread.
 
 A zmq socket's descriptor is edge-triggered, so the session is pumped on every wake-up and after every send.
@@ -10,13 +10,10 @@ It works on asyncio's loop and on uvloop's.
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
 from modelmesh._connection.pending_call import (
     GRACE_SECONDS,
     LONGEST_GRACE_SECONDS,
@@ -28,9 +25,12 @@ from modelmesh._connection.session import LinkSession
 from modelmesh.errors import MeshError
 from modelmesh.protocol import Message
 
+_of_the_parent: list[AsyncConnection] = []
+"""Connections of the parent process after a fork; kept, as freeing them would touch its sockets."""
+
 
 class AsyncConnection:
-    """One daemon address in one event loop. `users` counts its clients."""
+    """One daemon address in one event loop. users: clients that share it."""
 
     def __init__(self, address: str, drain_slack: float, loop: asyncio.AbstractEventLoop) -> None:
         self.address = address
@@ -43,10 +43,6 @@ class AsyncConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._session = LinkSession(address, self._links_changed, drain_slack)
         self._heartbeat = loop.call_later(0.1, self._keep_alive)
-
-    @property
-    def _key(self) -> tuple[int, str, float]:
-        return id(self.loop), self.address, self.drain_slack
 
     async def request(self, call: PendingCall) -> Message:
         """Send a call and wait for the first message of its answer. Raises MeshError."""
@@ -84,23 +80,9 @@ class AsyncConnection:
         if not self.closed and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.cancel, call)
 
-    def release(self) -> None:
-        """One client fewer."""
-        self.users -= 1
-        if self.users <= 0 and not self.closed:
-            self.close()
-
-    def release_soon(self) -> None:
-        """As `release`, from a finalizer, or from another loop."""
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.release)
-
     def close(self) -> None:
         """Close the sockets, even if the loop is closed already."""
         self.closed = True
-        with _registry_lock:
-            if _connections.get(self._key) is self:
-                del _connections[self._key]
         self._session.close()
         self._heartbeat.cancel()
         if self._timer is not None:
@@ -187,85 +169,3 @@ class AsyncConnection:
 def _resolve(future: asyncio.Future[bool], answered: bool) -> None:
     if not future.done():
         future.set_result(answered)
-
-
-_registry_lock = threading.Lock()
-_connections: dict[tuple[int, str, float], AsyncConnection] = {}
-_of_the_parent: list[AsyncConnection] = []
-
-
-def acquire(address: str, drain_slack: float = DRAIN_SLACK_SECONDS) -> AsyncConnection:
-    """The running loop's connection to an address, for one more client."""
-    loop = asyncio.get_running_loop()
-    key = (id(loop), address, drain_slack)
-    with _registry_lock:  # loops of other threads have connections of their own
-        stale = {key: connection for key, connection in _connections.items() if connection.loop.is_closed()}
-        for closed in stale:  # each is closed by one thread
-            del _connections[closed]
-    for connection in stale.values():
-        connection.close()
-    found = _connections.get(key)
-    if found is None:
-        found = AsyncConnection(address, drain_slack, loop)
-        with _registry_lock:
-            _connections[key] = found
-    found.users += 1
-    return found
-
-
-def open_connections() -> Sequence[AsyncConnection]:
-    """Those that a client uses, or that a loop has left behind."""
-    return list(_connections.values())
-
-
-def _forget_parent() -> None:
-    global _registry_lock
-    _registry_lock = threading.Lock()
-    for connection in open_connections():
-        connection.abandon()
-    _connections.clear()
-
-
-os.register_at_fork(after_in_child=_forget_parent)
-
-
-class AsyncConnectionHandle:
-    """A client's connections, one per event loop that uses it; copies of the client share them. find: the daemon's
-    address."""
-
-    def __init__(self, find: Callable[[], str], drain_slack: float) -> None:
-        self._find = find
-        self._drain_slack = drain_slack
-        self._connections: dict[int, AsyncConnection] = {}
-        self._lock = threading.RLock()
-        self.closed = False
-
-    def connection(self) -> AsyncConnection:
-        """The running loop's connection, opened if needed. Raises DaemonUnavailableError."""
-        loop = asyncio.get_running_loop()
-        connection = self._connections.get(id(loop))
-        if connection is not None and not connection.closed and connection.loop is loop:
-            return connection
-        address = self._find()
-        with self._lock:
-            if self.closed:
-                raise client_closed()
-            for key, other in list(self._connections.items()):
-                if other.closed or other.loop.is_closed():
-                    del self._connections[key]
-            connection = self._connections[id(loop)] = acquire(address, self._drain_slack)
-        return connection
-
-    def close(self) -> None:
-        with self._lock:
-            self.closed = True
-            connections, self._connections = list(self._connections.values()), {}
-        here = asyncio.get_running_loop()
-        for connection in connections:
-            if not connection.closed:
-                connection.release() if connection.loop is here else connection.release_soon()
-
-    def __del__(self) -> None:
-        for connection in getattr(self, "_connections", {}).values():
-            if not connection.closed:
-                connection.release_soon()

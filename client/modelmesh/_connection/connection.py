@@ -1,6 +1,6 @@
 """The blocking side: one connection per process and socket address, shared by all clients and threads.
 
-Owns: which of the waiting threads drives the session, and the registry of connections.
+Owns: which of the waiting threads drives the session.
 Must never: hold the lock while it polls, or pass a message between threads if the waiter could have read it itself.
 
 Leader and followers. A thread that waits for its reply becomes the leader if there is none: it alone touches the
@@ -16,12 +16,11 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from modelmesh._connection import background
-from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
-from modelmesh._connection.link import Link
+from modelmesh._connection.links.link import Link
 from modelmesh._connection.pending_call import (
     GRACE_SECONDS,
     LONGEST_GRACE_SECONDS,
@@ -36,6 +35,8 @@ from modelmesh.protocol import Message
 
 _PROMOTED: Final = -1  # the leader is a thread that has not noticed it yet
 _PAUSE: Final = 0.005  # s between two tries to send what no thread waits to send
+_of_the_parent: list[Connection] = []
+"""Connections of the parent process after a fork; kept, as freeing them would touch its sockets."""
 
 
 class Waiter:
@@ -50,10 +51,7 @@ class Waiter:
 
 
 class Connection(background.KeptAlive):
-    """One daemon address in this process. Thread-safe.
-
-    `users` counts its clients; the last one to release it closes it.
-    """
+    """One daemon address in this process. Thread-safe. users: clients that share it."""
 
     def __init__(self, address: str, drain_slack: float) -> None:
         self.address = address
@@ -89,7 +87,6 @@ class Connection(background.KeptAlive):
             nested = connection._nested
             if nested is None or nested.closed:
                 nested = connection._nested = Connection(self.address, self.drain_slack)
-                nested.users = 1
                 background.keep_alive(nested)
             connection = nested
         return connection
@@ -141,13 +138,8 @@ class Connection(background.KeptAlive):
         self._do(self._session.ping)
         return self._session.heartbeat
 
-    def release(self) -> None:
-        """One client fewer."""
-        with _registry_lock:
-            self.users -= 1
-            if self.users > 0 or self.closed:
-                return
-            self._unregister()
+    def close(self) -> None:
+        """Calls in flight fail."""
         self._do(self._close)
 
     def abandon(self) -> None:
@@ -366,77 +358,4 @@ class Connection(background.KeptAlive):
         for waiter in waiters.values():
             waiter.gate.release()
         if nested is not None:
-            nested.release()
-
-    def _unregister(self) -> None:
-        key = (self.address, self.drain_slack)
-        if _connections.get(key) is self:
-            del _connections[key]
-
-
-_registry_lock = threading.RLock()
-_connections: dict[tuple[str, float], Connection] = {}
-_of_the_parent: list[Connection] = []
-"""Connections of the parent process after a fork; kept, as freeing them would touch its sockets."""
-
-
-def acquire(address: str, drain_slack: float = DRAIN_SLACK_SECONDS) -> Connection:
-    """The process's connection to an address, for one more client."""
-    with _registry_lock:
-        connection = _connections.get((address, drain_slack))
-        if connection is None:
-            connection = _connections[address, drain_slack] = Connection(address, drain_slack)
-            background.keep_alive(connection)
-        connection.users += 1
-    return connection
-
-
-def open_connections() -> Sequence[Connection]:
-    """Those that a client uses."""
-    return list(_connections.values())
-
-
-def _forget_parent() -> None:
-    global _registry_lock
-    _registry_lock = threading.RLock()
-    for connection in open_connections():
-        connection.abandon()
-    _connections.clear()
-
-
-os.register_at_fork(after_in_child=_forget_parent)
-
-
-class ConnectionHandle:
-    """A client's use of the process's connection; copies of the client share it. find: the daemon's address."""
-
-    def __init__(self, find: Callable[[], str], drain_slack: float) -> None:
-        self._find = find
-        self._drain_slack = drain_slack
-        self._connection: Connection | None = None
-        self._lock = threading.RLock()  # a signal handler may use it as well
-        self.closed = False
-
-    def connection(self) -> Connection:
-        """The connection, opened if needed (again after a fork). Raises DaemonUnavailableError."""
-        connection = self._connection
-        if connection is not None and not connection.closed:
-            return connection.for_new_call()
-        with self._lock:
-            if self.closed:
-                raise client_closed()
-            if self._connection is None or self._connection.closed:
-                self._connection = acquire(self._find(), self._drain_slack)
-            return self._connection.for_new_call()
-
-    def close(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-            self.closed = True
-        if connection is not None and not connection.closed:
-            connection.release()
-
-    def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)
-        if connection is not None and not connection.closed:
-            background.later(connection.release)
+            nested.close()

@@ -14,7 +14,7 @@ from modelmesh.errors import MeshError
 from modelmesh.protocol import DEFAULT_CREDIT, REQUEST, Message, RequestHead, encode, new_request_id
 
 if TYPE_CHECKING:
-    from modelmesh._connection.link import Link
+    from modelmesh._connection.links.link import Link
 
 
 GRACE_SECONDS: Final = 0.1

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from modelmesh._connection.departures import Departures, draining
-from modelmesh._connection.dialing import dial
-from modelmesh._connection.link import Link
+from modelmesh._connection.links.dialing import dial
+from modelmesh._connection.links.link import Link
+from modelmesh._connection.links.redial import Redial
 from modelmesh._connection.pending_call import PendingCall, client_closed
-from modelmesh._connection.redial import Redial
 from modelmesh.discovery import barred, not_admitted, nothing_at, unavailable
 from modelmesh.embedded import is_embedded, why_ended
 from modelmesh.errors import (
@@ -216,8 +216,7 @@ class LinkSession:
         try:
             self._link = link = dial(self.address)
         except OSError as error:
-            for call in list(self._held.values()):
-                self._fail(call, unavailable(self.address, str(error)))
+            self._fail_held(unavailable, self.address, str(error))
             return
         self._links_changed()
         if self._settled:
@@ -250,8 +249,7 @@ class LinkSession:
         """why: no socket is there, so that waiting does not help."""
         if not self._welcomed and (self._redial.refused_too_long() or why or self._barred()):
             self._redial.forget_refusals()
-            for call in list(self._held.values()):
-                self._fail(call, unavailable(self.address, why or "nothing listens"))
+            self._fail_held(unavailable, self.address, why or "nothing listens")
             return
         self._retry()
 
@@ -266,8 +264,7 @@ class LinkSession:
 
     def _retry(self) -> None:
         if self._shut_down:
-            for call in list(self._held.values()):
-                self._fail(call, unavailable(self.address, "it was shut down"))
+            self._fail_held(unavailable, self.address, "it was shut down")
         if self._held:
             self._redial.plan()
 
@@ -292,8 +289,7 @@ class LinkSession:
             call.resend = call.resend or link.connected
             self._held[call.request_id] = call
         if link.refused:
-            for call in list(self._held.values()):
-                self._fail(call, not_admitted(self.address))
+            self._fail_held(not_admitted, self.address)
         elif not was_current and self._link is not None:
             if self._settled or self._link.welcome is not None:
                 self._release(self._link)
@@ -324,8 +320,7 @@ class LinkSession:
         self._retiring.append(link)
         self._close_if_done(link)
         if self._departures.overdue(link.instance):
-            for call in list(self._held.values()):
-                self._fail(call, draining(self.path or self.address))
+            self._fail_held(draining, self.path or self.address)
         self._retry()
 
     def _close_if_done(self, link: Link) -> None:
@@ -413,3 +408,8 @@ class LinkSession:
     def _fail(self, call: PendingCall, error: MeshError) -> None:
         self._finish(call)
         call.put(error)
+
+    def _fail_held(self, error: Callable[..., MeshError], *arguments: str) -> None:
+        """Each with an error of its own, as each may be raised in another thread."""
+        for call in list(self._held.values()):
+            self._fail(call, error(*arguments))

@@ -25,11 +25,11 @@ def decode(data: bytes) -> Any:
         try:
             return json.loads(data, parse_int=_whole)
         except RecursionError:
-            raise ValueError("it is nested too deep") from None
+            raise ValueError("it is nested too deeply") from None
 
 
 def _whole(digits: str) -> int | float:
-    """Python refuses numbers of very many digits; they become infinite."""
+    """Python refuses numbers with very many digits; they become infinite."""
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 

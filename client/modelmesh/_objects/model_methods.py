@@ -23,7 +23,7 @@ class _Held:
 
 
 held: Callable[[Any], dict[str, Any]] = vars(_Held)["__dict__"].__get__
-"""That map, of an object: what is in it needs no `__getattr__`. Programs that look for it find `__dict__` below."""
+"""That map, for an object: what is in it needs no `__getattr__`. Programs that look for it find `__dict__` below."""
 
 
 class ModelMethods(_Held):
@@ -57,7 +57,7 @@ class ModelMethods(_Held):
             return cls.of({**obj})
         if callable(dump := getattr(obj, "model_dump", None)):
             return cls.of(dump())
-        raise TypeError(f"{cls.__name__} is made of a map, not of {type(obj).__name__}")
+        raise TypeError(f"{cls.__name__} is made from a map, not from {type(obj).__name__}")
 
     parse_obj = model_validate
 
@@ -70,13 +70,13 @@ class ModelMethods(_Held):
     parse_raw = model_validate_json
 
     def _names(self) -> dict[str, None]:
-        """Names of the fields that came or were set, in order."""
+        """Names of the fields that were received or set, in order."""
         own = held(self)
         return dict.fromkeys(name for name in (*own["_json"], *own) if name not in NOT_FIELDS)
 
     @property
     def model_fields_set(self) -> set[str]:
-        """The known fields that came or were set."""
+        """The known fields that were received or set."""
         return set(self._known.intersection(self._names()))
 
     @property
@@ -91,7 +91,7 @@ class ModelMethods(_Held):
 
     @property
     def __dict__(self) -> _Json:  # type: ignore[override]
-        """Each field with its value, as `vars` shows them of a pydantic model; a copy."""
+        """Each field with its value, as `vars` shows them for a pydantic model; a copy."""
         return dict(ModelMethods.__iter__(self))
 
     @property
@@ -128,7 +128,7 @@ class ModelMethods(_Held):
                 delattr(made, name)
         return made
 
-    # The older names. The last two come last, as they hide what Python calls so.
+    # The older names. The last two come last, since they hide Python's own.
 
     def json(self, **options: Any) -> str:
         return self.model_dump_json(**options)
@@ -139,7 +139,7 @@ class ModelMethods(_Held):
 
 @functools.cache
 def _serializer() -> Any:
-    """Of the client's objects, for pydantic."""
+    """The serializer of the client's objects, for pydantic."""
     from pydantic_core import SchemaSerializer, core_schema
 
     def dump(value: Any, info: Any) -> Any:
@@ -150,5 +150,5 @@ def _serializer() -> Any:
 
 
 def json_of(found: Any) -> _Json:
-    """The JSON that came, not copied."""
+    """The JSON that was received, not copied."""
     return held(found)["_json"]  # type: ignore[no-any-return]

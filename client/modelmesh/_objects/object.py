@@ -23,7 +23,7 @@ _NESTED: Final = (dict, list)
 
 
 class _How(NamedTuple):
-    """What a dump leaves out, and in pydantic's words for the app's own objects, which `parse` has read."""
+    """What a dump leaves out; also as pydantic's options, for the app's own objects that `parse` has read."""
 
     without: str
     complete: bool
@@ -73,7 +73,7 @@ class Object(ModelMethods):
         return value
 
     def to_dict(self, *, exclude_unset: bool = True, use_api_names: bool = True, **options: Any) -> dict[str, Any]:
-        """The JSON as it came, with later changes."""
+        """The JSON as it was received, with later changes."""
         return self.model_dump(exclude_unset=exclude_unset, by_alias=use_api_names, **options)
 
     def model_dump(
@@ -88,10 +88,10 @@ class Object(ModelMethods):
         by_alias: bool | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        """The JSON as nested dicts; known fields that did not come are None, or absent with `exclude_unset`.
+        """The JSON as nested dicts; known fields that were not received are None, or absent with `exclude_unset`.
 
-        include, exclude: names, or a mapping of names to the same of what is below (True and `...`: all of it), as
-        pydantic has them; for lists the index or `__all__`. mode, by_alias: of what `parse` has read.
+        include, exclude: names, or a mapping of names to the same for what is below (True and `...`: all of it), as in
+        pydantic; for lists the index or `__all__`. mode, by_alias: for what `parse` has read.
         """
         complete = not (exclude_unset or exclude_none or exclude_defaults)
         without = _NONE if exclude_none else _DEFAULTS if exclude_defaults else ""

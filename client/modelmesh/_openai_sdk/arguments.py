@@ -1,4 +1,4 @@
-"""Arguments as the OpenAI SDK has them: the mark of one not given, those without effect here, checks, the base URL."""
+"""The OpenAI SDK's arguments: the marker for one not given, those without effect here, checks, the base URL."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ def _level_of_the_caller() -> int:
 def checked_retries(retries: Any) -> int:
     """Checked as in the OpenAI SDK. Raises TypeError."""
     if isinstance(retries, bool) or not isinstance(retries, int | float) or retries != retries:  # not a number
-        raise TypeError(f"max_retries is a number, 0 for none, not {retries!r}")
+        raise TypeError(f"max_retries must be a number, 0 for none, not {retries!r}")
     return retries  # type: ignore[return-value]  # math.inf: as often as the timeout allows

@@ -55,7 +55,7 @@ def as_sdk_error(error: MeshError) -> MeshError:
 
 
 def _name_for(error: MeshError) -> str:
-    """The SDK's name: of our class if it has one, else by the status."""
+    """The SDK's name for it: that of our class if the SDK has it too, else by the status."""
     own = {cls.__name__ for cls in type(error).__mro__}
     if cut := own & {"LengthFinishReasonError", "ContentFilterFinishReasonError"}:
         return cut.pop()
@@ -74,7 +74,7 @@ def _class_of(ours: type[MeshError], theirs: type[Exception]) -> type[MeshError]
         members = {"__module__": ours.__module__, "__init__": ours.__init__}
         try:
             made = type(ours.__name__, (_Kin, ours, theirs), members)
-        except TypeError:  # a class of another shape: ours alone will do
+        except TypeError:  # a class of another shape: ours alone is enough
             return None
         _made[ours, theirs] = made
     return made

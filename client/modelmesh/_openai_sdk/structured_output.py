@@ -18,13 +18,13 @@ from modelmesh.types import ChatCompletion
 
 
 class LengthFinishReasonError(MeshError):
-    """The answer was cut by the token limit and cannot be parsed. extra: completion."""
+    """The answer was cut off by the token limit and cannot be parsed. extra: completion."""
 
     code = "length_finish_reason"
 
 
 class ContentFilterFinishReasonError(MeshError):
-    """The answer was cut by a content filter and cannot be parsed. extra: completion."""
+    """The answer was cut off by a content filter and cannot be parsed. extra: completion."""
 
     code = "content_filter_finish_reason"
 
@@ -102,12 +102,12 @@ def check_tools(tools: Sequence[Any]) -> None:
 
 
 def reads_anything(response_format: Any, tools: Sequence[Any]) -> bool:
-    """Whether anything has to be parsed, so that a cut answer is an error."""
+    """Whether anything has to be parsed, so that an incomplete answer is an error."""
     return (inspect.isclass(response_format) and given(response_format)) or any(map(is_strict, tools))
 
 
 def is_strict(tool: Any) -> Any:
-    """Whether a tool's calls have to fit its schema."""
+    """Whether a tool's calls have to match its schema."""
     function = tool.get("function") if isinstance(tool, Mapping) else None
     return hasattr(function, "model") or _mapping(function).get("strict")
 
@@ -142,8 +142,8 @@ def read_partially(text: str) -> Any:
 def read_completion(completion: ChatCompletion, response_format: Any, tools: Sequence[Any]) -> ChatCompletion:
     """The completion, with `.parsed` on its messages and `.parsed_arguments` on their calls.
 
-    Raises LengthFinishReasonError or ContentFilterFinishReasonError for a cut answer, pydantic's ValidationError for
-    one that does not fit the class.
+    Raises LengthFinishReasonError or ContentFilterFinishReasonError for an incomplete answer, pydantic's
+    ValidationError for one that does not match the class.
     """
     for choice in completion.choices or ():
         refuse_cut(choice.finish_reason, completion)

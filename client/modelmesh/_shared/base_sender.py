@@ -33,8 +33,8 @@ class Settings:
 
 
 class BaseSender:
-    """Builds calls by the settings of a client. handle: its connections. models: what the client is bound to. answers:
-    the kind of raw response that its calls return, None for objects."""
+    """Builds calls from the settings of a client. handle: its connections. models: those that the client is bound to.
+    answers: the kind of raw response that its calls return, None for objects."""
 
     def __init__(self, settings: Settings, handle: Any, models: Sequence[str] = (), answers: Any = None) -> None:
         self.settings = settings
@@ -97,7 +97,7 @@ class BaseSender:
         return PendingCall(head, body, limit)
 
     def model_call(self, path: str, capability: str, params: dict[str, Any], **options: Any) -> PendingCall:
-        """A call by the parameters of a method as it was called, with the options among them. capability: of the
+        """A call from the parameters that a method was called with, including the options. capability: that of the
         model, if none is named."""
         taken = {name: params.pop(name) for name in _OPTIONS if name in params}
         asked = {**params, "model": params.get("model") or self.default_model(capability)}
@@ -119,7 +119,7 @@ def checked(message: Message, call: PendingCall) -> Message:
 
 
 def as_read(answer: Any, read: Callable[[Any], Any]) -> Any:
-    """What `read` makes of an answer; of a raw response, when it is parsed."""
+    """What `read` makes of an answer. A raw response is read when it is parsed."""
     if callable(later := getattr(type(answer), "parsed_by", None)):
         later(answer, read)
         return answer

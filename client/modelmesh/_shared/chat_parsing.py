@@ -40,7 +40,7 @@ def prepared(
 
 
 def read_answer(answer: Any, response_format: Any, tools: list[Any]) -> Any:
-    """The answer, parsed as the parameters ask; a raw one reads it when it is parsed itself."""
+    """The answer, parsed as the parameters ask. A raw response is read when it is parsed."""
     from modelmesh._openai_sdk.structured_output import read_completion
 
     def read(completion: ChatCompletion) -> ChatCompletion:

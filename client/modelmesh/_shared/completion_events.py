@@ -17,8 +17,8 @@ from modelmesh.types import ChatCompletion, ChatCompletionChunk, Object, TokenLo
 
 
 class Event(Object):
-    """`.type` says which: `chunk`, `content.delta`, `content.done`, `refusal.delta`, `refusal.done`,
-    `tool_calls.function.arguments.delta`, `….done`, `logprobs.content.delta` and its kin."""
+    """`.type` says which event it is: `chunk`, `content.delta`, `content.done`, `refusal.delta`, `refusal.done`,
+    `tool_calls.function.arguments.delta`, `….done`, `logprobs.content.delta` and the like."""
 
 
 def _event(type: str, **fields: Any) -> Event:

@@ -1,4 +1,4 @@
-"""An answer that is a file, complete."""
+"""An answer that is a complete file."""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ def _file(file: Any) -> tuple[str, bytes, str]:
         name = name or (os.path.basename(of_file) if isinstance(of_file, str) else "")
         content = read()
     else:
-        raise TypeError(f"a file is an open file, bytes, a path or a tuple, not {type(file).__name__}")
+        raise TypeError(f"a file must be an open file, bytes, a path or a tuple, not {type(file).__name__}")
     if not isinstance(content, bytes):
-        raise TypeError("a file has to be opened in binary mode")
+        raise TypeError("open the file in binary mode")
     kind = kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
     if "\r" in kind or "\n" in kind:
-        raise ValueError("a content type has no line breaks")
+        raise ValueError("a content type must not contain line breaks")
     return (name or "upload").translate(_QUOTED), content, kind

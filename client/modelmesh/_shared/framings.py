@@ -1,6 +1,6 @@
 """How each API puts answers on the wire over HTTP: the framing of a stream's events, and errors.
 
-Must never: know more of an answer than its type.
+Must never: know anything of an answer but its type.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _EVENTS: Final = "text/event-stream"
 
 
 class Framing(NamedTuple):
-    """media_type: of a stream. event: frames a chunk. error: the body of an error. error_inside: the chunk that tells
-    one inside a stream, by the first and the last chunk that came. last: what follows the last event."""
+    """media_type: of a stream. event: frames a chunk. error: the body of an error. error_inside: the chunk that
+    reports one inside a stream, made from the first and the last chunk that came. last: what follows the last
+    event."""
 
     media_type: str
     event: Callable[[bytes], bytes]
@@ -35,7 +36,7 @@ class Framing(NamedTuple):
 
 
 def framing_at(path: str) -> Framing:
-    """Of the API that has this path. path: may have a query."""
+    """The framing of the API that has this path. path: may have a query."""
     asked = path.partition("?")[0]
     if _OF_GOOGLE.match(asked):
         return _GOOGLE

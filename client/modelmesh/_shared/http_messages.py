@@ -1,4 +1,4 @@
-"""HTTP messages, of httpx or httpx2, to the protocol's and back.
+"""Translates HTTP messages, of httpx or httpx2, to the protocol's and back.
 
 Must never: wait, open a port, or send the key and the telemetry headers that SDKs add.
 """

@@ -34,7 +34,7 @@ def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None)
         body.update((name, value) for name, value in extra_body.items() if given(value))
     try:
         return _encoder.encode(body)
-    except UnicodeEncodeError:  # half a surrogate pair, as JavaScript leaves them, is written as an escape
+    except UnicodeEncodeError:  # half a surrogate pair, as JavaScript leaves it, is written as an escape
         return lenient_json.encode(body, encode_unknown)
 
 
@@ -88,7 +88,7 @@ def seconds(timeout: Any) -> float | None:
         return float(total())
     if hasattr(timeout, "read"):
         return seconds(timeout.read)
-    raise TypeError(f"timeout is a number of seconds, None or an httpx.Timeout, not {timeout!r}")
+    raise TypeError(f"timeout must be a number of seconds, None or an httpx.Timeout, not {timeout!r}")
 
 
 def retry_delay(error: MeshError, retries_done: int) -> float | None:
@@ -105,7 +105,7 @@ def retry_delay(error: MeshError, retries_done: int) -> float | None:
             return None
         asked = error.extra.get("recovers_in")
     if isinstance(asked, int | float):
-        # A call should not be silent for longer: the error says when to ask again.
+        # A call should not wait silently for longer: the error says when to ask again.
         return max(0.0, float(asked)) if asked <= LONGEST_WAIT_SECONDS else None
     import random
 

@@ -60,7 +60,7 @@ class RawResponse:
         return self._framing is None
 
     def filled(self, body: bytes) -> None:
-        """It has this body: a file that has been read."""
+        """Set the body: that of a file that has been read."""
         self._body = self.http_response.fill(body)
         self._closed = True
         self._parse = lambda: FileAnswer(self.http_response)

@@ -40,8 +40,8 @@ def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
 class Reading(Generic[T]):
     """What both kinds of stream share.
 
-    `mesh` and `usage` come with the end: None before it, and if the daemon sent none. The last item's `mesh` is set
-    then as well. content_type: of a file, "" for events.
+    `mesh` and `usage` are set at the end; until then, and if the daemon sent none, they are None. The last item's
+    `mesh` is set then as well. content_type: of a file, "" for events.
     """
 
     _connection: Any
@@ -71,7 +71,7 @@ class Reading(Generic[T]):
         return HttpResponse(200, headers, request, None, closed=lambda: self._ended, close=self.stop)
 
     def undecoded(self) -> Any:
-        """The same stream, whose items are the bytes that came from now on."""
+        """The same stream, whose items are the received bytes from now on."""
         self._decode = bytes  # type: ignore[assignment]
         return self
 
@@ -80,7 +80,7 @@ class Reading(Generic[T]):
         return self._ended
 
     def stop(self) -> None:
-        """As `close`, for either kind of stream."""
+        """Like `close`, for either kind of stream."""
         self._ended = True
         self._connection.cancel(self._call)
 

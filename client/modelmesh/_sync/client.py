@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from modelmesh._connection.connection import ConnectionHandle
+from modelmesh._connection.registry import ConnectionHandle
 from modelmesh._shared.base_client import BaseClient
 from modelmesh._sync.sender import Sender
 
@@ -39,14 +39,14 @@ class OpenAIClient(BaseClient):
 
     socket: path, or `ipc://` or `tcp://` address of the daemon; found if None. timeout: seconds a call may
     take, including retries and a restart of the daemon, and then each chunk of a stream. app: a label for the daemon's
-    log. drain_slack: seconds that a call waits for the next daemon after the time that a draining one took for itself.
+    log. drain_slack: seconds that a call waits for the next daemon, beyond the time that a draining one announced.
     curve_server_key, curve_secret_key: at a `tcp://` address of another machine, the daemon's public key and this
     client's secret one; else `MESH_CURVE_SERVER_KEY` and `MESH_CURVE_SECRET_KEY`, or these names in `client.toml`.
     Other arguments of the OpenAI SDK's client (`api_key`, `base_url`, …) are accepted, with a warning that they have no
     effect.
 
-    Every method raises MeshError or a class below it: DaemonUnavailableError (no daemon there, `.paths` says
-    where), RequestTimeoutError, and what the daemon answers.
+    Every method raises MeshError or a class below it: DaemonUnavailableError (no daemon answers; `.paths` lists where
+    the client looked), RequestTimeoutError, and the daemon's errors.
     """
 
     _sender: Sender

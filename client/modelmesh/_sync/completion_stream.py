@@ -44,7 +44,7 @@ class ChatCompletionStream(CompletionReading):
         return self
 
     def get_final_completion(self) -> ChatCompletion:
-        """Read to the end; the completion, with `.parsed` if a class was given."""
+        """Read to the end. Returns the completion, with `.parsed` if a class was given."""
         self.until_done()
         return self._final(self._stream.mesh, self._stream._request_id)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelmesh import discovery
-from modelmesh._connection.connection import ConnectionHandle
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
+from modelmesh._connection.registry import ConnectionHandle
 from modelmesh._shared.base_sender import checked
 from modelmesh._shared.framings import Framing, framing_at
 from modelmesh._shared.http_messages import answered, call_for, file_type, raised, streaming, unchanged

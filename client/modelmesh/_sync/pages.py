@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CursorPage(ItemPage):
-    """A page; iterated over, its items and then those of the pages that follow."""
+    """A page. Iterating over it gives its items, then those of the pages that follow."""
 
     __slots__ = ("_following",)  # not a field
     _following: Callable[[str], Any]
@@ -34,7 +34,7 @@ class CursorPage(ItemPage):
     def get_next_page(self) -> Self:
         """Raises RuntimeError if there is none."""
         if not self.has_next_page():
-            raise RuntimeError("There is no next page: look at `.has_next_page()` first.")
+            raise RuntimeError("There is no next page: check `.has_next_page()` first.")
         return self._following(str(self.last_id))  # type: ignore[no-any-return]
 
     def iter_pages(self) -> Iterator[Self]:
@@ -50,7 +50,7 @@ class CursorPage(ItemPage):
 
 
 def pages(sender: Sender, path: str, query: Mapping[str, Any], **options: Any) -> Pages[CursorPage]:
-    """The list at a path. query: parameters, None for those that are not given. options: as of `call`."""
+    """The list at a path. query: parameters, None for those that are not given. options: as for `call`."""
 
     def ask(sender: Sender = sender, **after: str) -> Any:
         wanted = {**query, **(options.get("extra_query") or {}), **after}

@@ -1,5 +1,5 @@
 # Generated from modelmesh/_async/sender.py by client/sync_twins.py; edit that file.
-"""Sends a client's calls, again after a refusal, and makes objects or streams of the answers.
+"""Sends a client's calls, retries them after a refusal, and turns the answers into objects or streams.
 
 Must never: know what a call means.
 """
@@ -33,16 +33,16 @@ class Sender(BaseSender):
         params: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
+        """The answer as an object of that kind, or a stream of them for a streamed call. options: as for `call`."""
         return self.answer(self.call(method, path, params, **options), kind)
 
     def ask(self, path: str, kind: type[Object], capability: str, params: dict[str, Any], **options: Any) -> Any:
-        """As `send`, of the parameters of a method as it was called, with the options among them. capability: of the
-        model, if none is named."""
+        """Like `send`, for the parameters that a method was called with, including the options. capability: that of
+        the model, if none is named."""
         return self.answer(self.model_call(path, capability, params, **options), kind)
 
     def file(self, call: PendingCall) -> Any:
-        """The file that answers it, whole; a streaming response has not read it yet."""
+        """The complete file that answers the call; with a streaming response, it has not been read yet."""
         from modelmesh._shared.raw_response import RawResponse
 
         raw = self.answering(self._answers or RawResponse).answer(call, None)
@@ -56,7 +56,7 @@ class Sender(BaseSender):
         return raw.parse() if self._answers is None else raw
 
     def answer(self, call: PendingCall, kind: type[Object] | None) -> Any:
-        """As `send`, for a call that is built already. kind: None for the pieces of a file."""
+        """Like `send`, for a call that is already built. kind: None for the pieces of a file."""
         try:
             return self._answered(call, kind)
         except MeshError as error:
@@ -78,7 +78,7 @@ class Sender(BaseSender):
             return self._answers(message, call, partial(_read, connection, call, kind, message))
 
     def listen(self, method: str, path: str, kind: type[Object] = Object) -> Stream[Any]:
-        """A stream that has no end of its own; does not wait for its first item."""
+        """A stream that does not end by itself. Does not wait for its first item."""
         connection: Connection = self.handle.connection()
         call = self.call(method, path, stream=True, timeout=None)
         connection.submit(call)

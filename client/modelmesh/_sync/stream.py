@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class Stream(Reading[T], Iterator[T]):
-    """The items of a streamed answer. Left early (`close`, the end of `with`, garbage), it cancels the request.
+    """The items of a streamed answer. Leaving it early (`close`, the end of `with`, garbage collection) cancels the
+    request.
 
-    Raises when read: the MeshError that ended it, StreamInterrupted with `.text` if it broke midway.
+    Reading raises the MeshError that ended it: StreamInterrupted, with `.text`, if it broke midway.
     """
 
     def __init__(

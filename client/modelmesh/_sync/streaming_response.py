@@ -15,7 +15,7 @@ from modelmesh._shared.raw_response import RawResponse
 
 
 class StreamingResponse(RawResponse):
-    """An answer whose body is read by methods. Of a stream's events it is their text as in HTTP, of a file its bytes,
+    """An answer whose body is read with methods: the events of a stream as their text in HTTP, or the bytes of a file,
     as they come."""
 
     def __init__(self, *of_the_call: Any) -> None:
@@ -24,7 +24,7 @@ class StreamingResponse(RawResponse):
         self._taken = False
 
     def parse(self, *, to: Any = None) -> Any:
-        """As of a raw response; the bytes of a file."""
+        """As for a raw response; the bytes for a file."""
         if self.is_file:
             self.read()
             return self.content if to is None else super().parse(to=to)
@@ -33,7 +33,7 @@ class StreamingResponse(RawResponse):
         return super().parse(to=to)
 
     def read(self) -> bytes:
-        """All of it, of a stream when it has ended."""
+        """The whole body; for a stream, this waits for its end."""
         if self._body is None:
             self._body = self.http_response.fill(b"".join(list(self._pieces())))
         return self._body
@@ -61,7 +61,7 @@ class StreamingResponse(RawResponse):
             yield piece
 
     def iter_lines(self) -> Iterator[str]:
-        """The body's lines; of a stream's events an empty one after each."""
+        """The body's lines; for a stream, an empty one after each event."""
         lines = Lines()
         for text in self._texts():
             for line in lines.of(text):

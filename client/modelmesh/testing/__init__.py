@@ -1,4 +1,4 @@
-"""Aids for the tests of apps: a client that answers from a script, with no daemon.
+"""Helpers for tests of apps: a client that answers from a script, without a daemon.
 
     client = modelmesh.testing.mock_client(responses=["Hello", RateLimitError("slow down"), ["a ", "b"]])
     client.chat.completions.create(model="chat-completion", messages=[…]).choices[0].message.content  # "Hello"

@@ -14,7 +14,7 @@ import time
 from typing import Any, Final
 
 from modelmesh._async.client import AsyncOpenAIClient
-from modelmesh._connection.dialing import dial
+from modelmesh._connection.links.dialing import dial
 from modelmesh._sync.client import OpenAIClient
 
 READY_SECONDS: Final = 20.0
@@ -103,7 +103,7 @@ class MeshProcess:
             shutil.rmtree(self._short, ignore_errors=True)
 
     def restart(self) -> None:
-        """Stop and start the daemon under its clients."""
+        """Stop and start the daemon; its clients stay open."""
         self._end()
         self.start()
 

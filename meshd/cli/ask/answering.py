@@ -1,4 +1,4 @@
-"""What commands that ask a model show besides its answer: that it is awaited, and who gave it.
+"""What commands that ask a model show besides its answer: a spinner while they wait, and which model answered.
 
 Owns: the spinner, and the line on stderr after an answer.
 Must never: write to stdout, or ask anything.
@@ -20,7 +20,8 @@ _PATIENCE = 0.3  # s before a spinner is worth showing
 
 
 def footer(mesh: Mapping[str, Any], model: str | None, notes: Iterable[str], total: float) -> None:
-    """One dim line on stderr: who answered, and how long it took. notes: what came; empty ones are left out."""
+    """One dim line on stderr: which model answered, and how long it took. notes: about the answer; empty ones are left
+    out."""
     attempts = mesh.get("attempts") or ()
     tries = len(attempts) if isinstance(attempts, list | tuple) else int(attempts)
     parts = [
@@ -61,7 +62,7 @@ def spinner(waits_for: str) -> Iterator[Any]:
     class Come:
         def set(self) -> None:
             come.set()
-            gone.wait(1.0)  # the line is clean again before the answer is written
+            gone.wait(1.0)  # the spinner must be cleared before the answer is written
 
     threading.Thread(target=draw, daemon=True).start()
     handle = Come()

@@ -1,4 +1,4 @@
-"""`meshctl batch`: many requests of a file, answered in the background.
+"""`meshctl batch`: many requests from a file, answered in the background.
 
 Must never: decide anything itself, or hold results in memory.
 """
@@ -28,7 +28,7 @@ batch_app = helping.Commands(
 )
 app.add_typer(batch_app, name="batch", rich_help_panel=out.ASK)
 
-_EVERY: Final = 1.0  # s between two looks at a batch
+_EVERY: Final = 1.0  # s between two status checks
 _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 _STYLES: Final = {"completed": out.GOOD, "failed": out.BAD, "expired": out.BAD, "cancelled": out.FAINT}
 _LONGEST_LINE: Final = 1024 * 1024  # bytes of the first line that are read
@@ -38,7 +38,7 @@ def _batches(incomplete: str) -> list[str]:
     try:
         with daemon.client(1.0) as client:
             return [each["id"] for each in _rows(client.batches.list()) if each["id"].startswith(incomplete)]
-    except Exception:  # a shell shows nothing of it
+    except Exception:  # a shell cannot show an error while it completes a word
         return []
 
 
@@ -103,7 +103,7 @@ def results(
 ) -> None:
     """Write a batch's answers, or its errors: one line for each request, with its `custom_id`, in any order.
 
-    They are available when it has ended, also if it was cancelled or has expired.
+    They are available once it has ended, even if it was cancelled or has expired.
 
     $ meshctl batch results batch_0123 -o answers.jsonl
     $ meshctl batch results batch_0123 | jq -r '.response.body.choices[0].message.content'
@@ -171,7 +171,7 @@ def _rows(page: Any) -> list[dict[str, Any]]:
 
 
 def _endpoint(content: bytes) -> str:
-    """Of the first line. Raises BadParameter."""
+    """The `url` of the first request. Raises BadParameter."""
     first = content.lstrip()[:_LONGEST_LINE].partition(b"\n")[0]
     try:
         request = json.loads(first)
@@ -192,7 +192,7 @@ def _nothing(batch: dict[str, Any], *, errors: bool) -> str:
         return f"{batch['id']} has no {what} to read yet: it is {batch['status']}"
     if batch[other] is None:
         return f"{batch['id']} has no {what}: it is {batch['status']}, and no request was sent"
-    return f"{batch['id']} has no {what}; {'without' if errors else 'with'} --errors, there are the others"
+    return f"{batch['id']} has no {what}; run this {'without' if errors else 'with'} --errors to get the others"
 
 
 def _write(pieces: Iterator[bytes], output: str) -> None:
@@ -238,7 +238,7 @@ def _fields(batch: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _awaited(client: Any, batch: dict[str, Any], *, silent: bool) -> dict[str, Any]:
-    """The batch when it has ended."""
+    """The batch, once it has ended."""
     with _progress(silent) as tell:
         while batch["status"] not in _ENDED:
             time.sleep(_EVERY)

@@ -1,6 +1,6 @@
 """Files that commands read and write for models: speech, recordings, images.
 
-Owns: where an answer's bytes go, and that a file is either whole or not there.
+Owns: where an answer's bytes go, and that a file is either complete or absent.
 Must never: write bytes to a terminal, or ask anything.
 """
 
@@ -33,14 +33,14 @@ def target(given: str | None, what: str, example: str) -> str:
 
 @contextmanager
 def writing(path: str) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of an older one when the block ends well and is gone if it does not; "-":
-    stdout. Raises BadParameter if it cannot be made."""
+    """A file to write. It replaces an older one if the block succeeds, and is removed if it fails. "-": stdout. Raises
+    BadParameter if it cannot be created."""
     if path == STDOUT:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    found = os.path.realpath(path)  # a link stays, what it points to is replaced
+    found = os.path.realpath(path)  # a link stays; the file that it points to is replaced
     partial = os.path.join(os.path.dirname(found), f".{os.path.basename(found)[:200]}.{os.getpid()}")
     try:
         if _is_special(found):  # a device or a pipe
@@ -65,7 +65,7 @@ def writing(path: str) -> Iterator[BinaryIO]:
 
 
 def _is_special(path: str) -> bool:
-    """Whether there is something that is not an ordinary file. Raises IsADirectoryError for a folder."""
+    """Whether the path exists and is not a regular file. Raises IsADirectoryError for a directory."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

@@ -80,7 +80,7 @@ def image(
 
 
 def _images_of(paths: list[str]) -> Any:
-    """As the client takes them: one is not a list, which some servers do not know."""
+    """As the client takes them: a single image is not put into a list, since some servers do not accept lists."""
     images = [files.contents(path, "--edit") for path in paths]
     return images if len(images) > 1 else images[0]
 

@@ -1,6 +1,6 @@
-"""`meshctl search`, `translate` and `parse`: pages of the web, texts in another language, the text of a document.
+"""`meshctl search`, `translate` and `parse`: web pages, texts in another language, the text of a document.
 
-Must never: know a service. Each command calls one operation and prints its answer.
+Must never: depend on a particular service. Each command calls one operation and prints its answer.
 """
 
 from __future__ import annotations

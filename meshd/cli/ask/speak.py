@@ -30,7 +30,7 @@ def speak(
     ] = DEFAULT_MODEL,
     format: Annotated[
         str | None,
-        typer.Option(help=f"Such as {', '.join(_FORMATS)}; otherwise as FILE's name ends, else the model's."),
+        typer.Option(help=f"Such as {', '.join(_FORMATS)}. Default: FILE's extension, else the model's."),
     ] = None,
     speed: Annotated[float | None, typer.Option(min=0.25, max=4, help="From 0.25 to 4; 1 is normal.")] = None,
     instructions: Annotated[str | None, typer.Option(metavar="TEXT", help="How to speak, for models that can.")] = None,

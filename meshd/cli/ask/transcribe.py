@@ -54,7 +54,7 @@ def transcribe(
         answer: Any = ask(model=model, file=recording, **given)
     total = time.monotonic() - began
     text = answer if isinstance(answer, str) else str(answer.text or "")
-    mesh = answer.mesh.to_dict() if getattr(answer, "mesh", None) else {}  # a text is not told who wrote it
+    mesh = answer.mesh.to_dict() if getattr(answer, "mesh", None) else {}  # plain text has no place for it
     if as_json:
         out.print_json({**answer.to_dict(), "mesh": mesh, "total_time": round(total, 6)})
     elif text.strip():

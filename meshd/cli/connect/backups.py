@@ -1,6 +1,6 @@
-"""What the settings of a program were before `meshctl connect` changed them.
+"""A program's settings from before `meshctl connect` changed them.
 
-Owns: one file for each program below the state directory, readable by its owner only: settings hold keys.
+Owns: one file for each program below the state directory, readable only by its owner, since settings contain keys.
 Must never: lose a backup: it is written before the settings are.
 """
 
@@ -22,9 +22,10 @@ from meshd.cli.connect.files import Content
 
 @dataclass(slots=True)
 class Saved:
-    """One settings file. before: as base64, None: there was none. after: SHA-256 of what was written. format, paths:
-    where in it; no paths: items of lists are among them. heads: keys that any such file has, written if they were
-    missing. made: the directories that were made for it."""
+    """One settings file. before: its content as base64; None: there was no file. after: SHA-256 of what was written.
+    format, paths: of the file, and of the values that were written; no paths if some of them are items of lists.
+    heads: keys that every such file has, written if they were missing. made: the directories that were created for
+    it."""
 
     path: str
     before: str | None
@@ -82,7 +83,7 @@ def drop(place: Path, tool: str) -> None:
 
 
 def keep_replaced(place: Path, tool: str, path: Path, data: bytes) -> Path:
-    """A file that a restore replaces although it was changed since; where it is kept."""
+    """Keep a copy of a file that has changed since, before a restore replaces it. Returns where the copy is."""
     kept = place / f"{tool}.{path.name.lstrip('.')}.{digest(data)[:8]}"
     files.write(kept, data, files.PRIVATE)
     return kept

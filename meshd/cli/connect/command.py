@@ -1,6 +1,6 @@
-"""`meshctl connect`: writes another program's settings for this mesh, and undoes it.
+"""`meshctl connect`: writes another program's settings for this mesh, and can undo that.
 
-Must never: write what was not shown before, or anything without a yes.
+Must never: write anything that was not shown first, or that the user has not agreed to.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ def _tell(
     if not done:
         return
     if restore:
-        out.say(f"{tool.title} has its settings back.", out.GOOD)
+        out.say(f"{tool.title}'s settings are restored.", out.GOOD)
     elif not paths:
-        out.say(f"{tool.title} is connected already.", out.GOOD)
+        out.say(f"{tool.title} is already connected.", out.GOOD)
     else:
         does = "reports its usage to" if usage else "uses"
         out.say(f"{tool.title} {does} this mesh. `meshctl connect {tool.name} --restore` undoes it.", out.GOOD)

@@ -1,6 +1,6 @@
 """Changes to a settings file that keep everything else in it: comments, order, spelling.
 
-Owns: what a change means; that a file means what it should afterwards, whichever format it has.
+Owns: what a change means, and the check that the changed file has the intended meaning, whatever its format.
 Must never: read or write a file.
 """
 
@@ -22,14 +22,14 @@ class CannotEdit(Exception):
 
 
 class Item(NamedTuple):
-    """A place in a list: the map in which `key` is `value`, at the end if there is none yet."""
+    """A place in a list: the map in which `key` is `value`, or the end of the list if there is no such map yet."""
 
     key: str
     value: str
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """The value that is to be at a path of keys and list items. only_new: leave a value that is there."""
+    """A value to set at a path of keys and list items. only_new: keep a value that is already there."""
 
     path: tuple[str | Item, ...]
     value: Any
@@ -40,7 +40,7 @@ class Writer(Protocol):
     """A file format. All raise CannotEdit."""
 
     def read(self, text: str) -> Any:
-        """The file's data; None if it has none."""
+        """The file's data; None if it is empty."""
 
     def put(self, text: str, edit: Edit) -> str:
         """The text with one change."""
@@ -70,12 +70,12 @@ def edited(text: str, format: str, edits: Iterable[Edit]) -> str:
         data = _with(data, edit.path, edit.value)
         text = writer.put(text, edit)
         if writer.read(text) != data:
-            raise CannotEdit(f"{_shown(edit.path)} cannot be set in the way that the file is written")
+            raise CannotEdit(f"{_shown(edit.path)} cannot be set because of the way the file is written")
     return text
 
 
 def undone(text: str, format: str, paths: Iterable[tuple[str, ...]], before: str) -> str:
-    """The text with what `before` had at these paths, and the rest as it is. Raises CannotEdit."""
+    """The text with the values that `before` had at these paths; the rest is unchanged. Raises CannotEdit."""
     writer = writer_of(format)
     old, data = writer.read(before), writer.read(text)
     for path in paths:
@@ -84,7 +84,7 @@ def undone(text: str, format: str, paths: Iterable[tuple[str, ...]], before: str
             data = writer.read(text)
             continue
         kept = max((depth for depth in range(len(path)) if _has(old, path[:depth])), default=0)
-        for depth in range(len(path), kept, -1):  # and the maps that were made for it, if nothing else is there
+        for depth in range(len(path), kept, -1):  # also the maps that were made for it, if they are empty now
             if depth == len(path) or _at(data, path[:depth]) == {}:
                 text, data = writer.drop(text, path[:depth]), _without(data, path[:depth])
         if writer.read(text) != data:
@@ -122,7 +122,7 @@ def _with(data: Any, path: tuple[str | Item, ...], value: Any) -> Any:
         return copy.deepcopy(value)
     part, rest = path[0], path[1:]
     if data is not None and not isinstance(data, list if isinstance(part, Item) else dict):
-        raise CannotEdit(f"{_shown(path)} has another value there already")
+        raise CannotEdit(f"{_shown(path)} already has another value")
     if isinstance(part, Item):
         items = list(data or ())
         at = position(items, part)

@@ -1,7 +1,7 @@
-"""Reads and replaces settings files of the user.
+"""Reads and replaces the user's settings files.
 
-Owns: whose files are touched: only those that the user and root alone can change, through links of theirs too; whole
-or not at all; with the mode they had, but a file with a token is for its owner only.
+Owns: which files are touched: those that only the user and root can change, also through their own links. A file is
+replaced completely or not at all. It keeps its mode, unless it contains a token: then only its owner can read it.
 Must never: know what is in a file.
 """
 
@@ -30,7 +30,7 @@ class Content(msgspec.Struct, frozen=True):
 
 
 def read(path: Path) -> Content:
-    """Raises Refused for what is not a file of this user's."""
+    """Raises Refused if it is not this user's own file."""
     fault = untrusted(path)
     if fault is not None:
         raise daemon.Refused(f"{fault}; settings are not written where others can change them")

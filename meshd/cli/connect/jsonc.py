@@ -1,6 +1,6 @@
-"""JSON as editors and agents write it: with comments and commas at the end.
+"""JSON as editors and agents write it: with comments and trailing commas.
 
-Owns: where each value is in the text, and putting another there.
+Owns: finding each value in the text, and replacing it.
 Must never: touch a character outside of the change.
 """
 
@@ -22,8 +22,8 @@ _DEEPEST = 100
 
 @dataclass(slots=True)
 class _Node:
-    """A value from `start` to `end`. key: where its key begins. members: of a map, by key; the last of one name counts.
-    comma: one follows the last member."""
+    """A value from `start` to `end`. key: where its key begins. members: of a map, by key; if a key occurs twice, the
+    last one counts. comma: whether a comma follows the last member."""
 
     start: int
     end: int = 0
@@ -110,7 +110,7 @@ def _indent_at(text: str, at: int) -> str:
 
 
 def _own_indent(text: str, at: int) -> str | None:
-    """The indentation of a member whose key begins its line; None if another member is before it there."""
+    """The indentation of a member whose key begins its line; None if another member precedes it on that line."""
     line = text[_line_start(text, at) : at]
     return _indent_at(text, at) if line.lstrip(" \t").startswith('"') else None
 

@@ -1,7 +1,7 @@
 """This mesh, as another program needs to know it: its address, its pools and their limits.
 
-Owns: asking the listener itself, in the way in which the program will.
-Must never: trust that an address answers without asking it, or read an answer without end.
+Owns: asking the listener itself, just as the program will.
+Must never: assume that an address answers without trying it, or read an endless answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshd.cli import daemon
 from meshd.core.listed_models import count, is_id
 
 NO_KEY = "none"
-"""Programs want some key; the mesh takes any from a caller that it knows from the kernel."""
+"""Programs insist on a key; the mesh accepts any from a caller that the kernel identifies."""
 _LONGEST_ANSWER = 16 * 1024 * 1024
 _TIMEOUT = 10.0  # s
 _MOST_MODELS = 200
@@ -25,8 +25,8 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # asked on loopback
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A pool. window, output: tokens, None where unknown; those of long prompts, as agents send no others. tools: every
-    model of it declares that it calls tools, apart from those that call none."""
+    """A pool. window, output: tokens, None if unknown; those that apply to long prompts, as agents send them. tools:
+    whether every model declares that it can call tools, not counting those that declare that they cannot."""
 
     id: str
     window: int | None
@@ -81,10 +81,10 @@ def reachable(url: str) -> str:
 
 
 def read(address: str, token: str, default: str | None) -> Mesh:
-    """Ask the listener for its pools. default: the pool that is to be used, None: the first that calls tools. Raises
-    Refused, and NeedsToken where it does not let the caller in."""
+    """Ask the listener for its pools. default: the pool to use; None: the first that calls tools. Raises Refused,
+    and NeedsToken if the listener rejects the caller."""
     listed = _get(f"{address}/v1/models", token)
-    # What chats, in one page: the list in the form of an API that has nothing else.
+    # Only what can chat, on one page: the list in Anthropic's form, whose API has nothing else.
     chats = _get(f"{address}/v1/models?limit=1000", token, {"anthropic-version": "2023-06-01"})
     able = {entry["id"] for entry in _entries(chats)}
     pools = [_model(each) for each in _entries(listed) if each["id"] in able and _kind(each) == "pool"][:_MOST_MODELS]
@@ -101,7 +101,7 @@ def read(address: str, token: str, default: str | None) -> Mesh:
 
 
 class NeedsToken(Exception):
-    """The listener wants a token, or another one. The message is its own."""
+    """The listener wants a token, or another one. The message is the listener's."""
 
 
 def _get(url: str, token: str, headers: Mapping[str, str] | None = None) -> Any:

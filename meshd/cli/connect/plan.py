@@ -64,7 +64,7 @@ def to_connect(tool: Tool, mesh: Mesh, environ: Mapping[str, str], home: Path) -
 
 def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping[Path, Saved]) -> Change:
     now, last = files.read(path), earlier.get(path)
-    # What was written last time is undone first: a pool may have gone since.
+    # What was written last time is undone first, since a pool may have been removed in the meantime.
     undoing = None if last is None or now.data is None else _to_restore(path, last)
     original = now if undoing is None or undoing.edited_since else undoing.then
     try:
@@ -80,7 +80,7 @@ def _to_connect(file: File, path: Path, tool: Tool, mesh: Mesh, earlier: Mapping
     if last is not None:
         saved.made = last.made
     if last is not None and undoing is not None and undoing.edited_since:
-        # A restore goes back to before the first time, and has to say what is lost by that.
+        # A restore goes back to the state before the first `connect`, and has to say what that would lose.
         saved.before, saved.mode, saved.after = last.before, last.mode, ""
     if all(isinstance(part, str) for edit in edits for part in edit.path):
         saved.format = file.format
@@ -103,10 +103,10 @@ def _to_restore(path: Path, saved: Saved) -> Change:
     if bare is None:
         return Change(path, now, saved.content, saved, edited_since=True)
     nothing = saved.before is None and writer_of(saved.format).read(bare) in (None, {})
-    # A file that is not removed, though there was none, has the keys that it must have.
+    # A file that did not exist before, but is not removed, keeps the keys that every such file needs.
     kept = _undone(now.data, saved, saved.paths) if saved.before is None else bare
     text = bare if kept is None else kept
-    tightened = saved.mode is not None and saved.mode & ~0o077 == now.mode  # for a token, which has gone
+    tightened = saved.mode is not None and saved.mode & ~0o077 == now.mode  # because of a token, which is removed now
     mode = saved.mode if tightened else now.mode
     return Change(path, now, Content(None) if nothing else Content(text.encode(), mode), saved)
 
@@ -135,7 +135,7 @@ def connect(tool: Tool, changes: list[Change], environ: Mapping[str, str], home:
 
 
 def restore(tool: Tool, changes: list[Change], environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Returns where files are kept that were changed since. Raises Refused, OSError."""
+    """Returns the copies of files that had changed in the meantime. Raises Refused, OSError."""
     place, kept = backups.folder(environ, home), []
     _check(changes)
     for change in changes:

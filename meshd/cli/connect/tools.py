@@ -1,4 +1,4 @@
-"""The programs that `meshctl connect` knows: their settings files, and what is to be in them.
+"""The programs that `meshctl connect` knows: their settings files, and what is written to them.
 
 Owns: one row for each program, with the sources of its keys. Must never: read or write a file.
 """
@@ -32,8 +32,8 @@ class File(msgspec.Struct, frozen=True):
 class Tool(msgspec.Struct, frozen=True):
     """name: on the command line. programs: any of them shows that it is installed. home: its folder below the home
     directory; variable: an environment variable that names another. base: the variable of the XDG directory that its
-    folder is in. keeps_key: a token can be in its settings. note: what else there is to do. reports: what is to be in
-    them if it only reports its usage; empty if it cannot."""
+    folder is in. keeps_key: a token can be in its settings. note: what else there is to do. reports: what is written
+    if it only reports its usage; empty if it cannot."""
 
     name: str
     title: str
@@ -96,9 +96,9 @@ def _codex(mesh: Mesh) -> list[Edit]:
     return edits if window is None else [Edit(("model_context_window",), window), *edits]
 
 
-# Their exports of usage. docs.claude.com/en/docs/claude-code/monitoring-usage,
+# Their usage exports. docs.claude.com/en/docs/claude-code/monitoring-usage,
 # developers.openai.com/codex/config-advanced (2026-11-28). Claude Code's variables are those for logs alone, so that
-# other exports of the user's stay as they are.
+# the user's other exports stay as they are.
 def _claude_usage(mesh: Mesh) -> list[Edit]:
     variables = {
         "CLAUDE_CODE_ENABLE_TELEMETRY": "1",

@@ -1,4 +1,4 @@
-"""YAML, changed where PyYAML says that a value stands: what is around it stays as it is.
+"""YAML, changed at the position that PyYAML reports for a value; everything around it stays unchanged.
 
 Must never: write a tag or an anchor, or construct anything but plain data.
 """
@@ -32,7 +32,7 @@ class Yaml:
         return _put(text, node, edit.path, edit.value, newline)
 
     def drop(self, text: str, path: tuple[str, ...]) -> str:
-        raise CannotEdit("nothing is taken out of YAML")
+        raise CannotEdit("keys cannot be removed from YAML")
 
 
 def _put(text: str, node: yaml.Node, path: tuple[str | Item, ...], value: Any, newline: str) -> str:

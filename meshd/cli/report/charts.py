@@ -84,7 +84,7 @@ def _y(value: float, top: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 4, 8 and 10 at its power of ten, which four lines divide well."""
+    """Rounded up to 1, 2, 4, 8 or 10 times a power of ten, which four grid lines divide evenly."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

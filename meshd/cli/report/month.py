@@ -1,7 +1,7 @@
-"""What a report is made of: a month, and what the daemon says about it.
+"""The content of a report: a month, and what the daemon says about it.
 
 Owns: the questions. Must never: add up requests of different groups, since only the daemon can tell requests from
-attempts; it adds up figures of the same groups only.
+attempts. It only adds up figures of the same group.
 """
 
 from __future__ import annotations
@@ -110,6 +110,6 @@ _SUMMED = (
 
 
 def _sum(rows: Any) -> Row:
-    """Of days, in each of which every request counts once."""
+    """The sum over days; every request counts once, on its day."""
     found = list(rows)
     return {name: sum(row.get(name) or 0 for row in found) for name in _SUMMED}

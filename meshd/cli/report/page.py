@@ -42,7 +42,7 @@ def page(found: Figures) -> str:
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>Spend in {found.month.title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f"<header><h1>Spend in {found.month.title}</h1>\n"
-        f'<p class="faint">Of the model mesh on this machine{until}. Days are UTC.</p></header>\n<main>\n'
+        f'<p class="faint">From the model mesh on this machine{until}. Days are UTC.</p></header>\n<main>\n'
         + "\n".join(parts)
         + f"\n</main>\n<footer><p>{_FOOTER}</p></footer>\n</body>\n</html>\n"
     )

@@ -35,8 +35,8 @@ def right(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
-    """Lines of at most so many columns, broken between words, or inside a word only if it is wider than a line or the
-    script has no spaces. indent: before every line but the first."""
+    """Lines of at most `columns` columns, broken between words, or inside a word only if it is wider than a line or
+    its script has no spaces. indent: before every line but the first."""
     columns = max(columns, len(indent) + 2)
     lines = []
     for line in text.split("\n"):
@@ -85,7 +85,7 @@ def _parts(word: str, columns: int) -> Iterator[str]:
 
 
 def clipped(text: str, columns: int) -> str:
-    """One line of at most so many columns; words that do not fit are replaced by "…"."""
+    """One line of at most `columns` columns; words that do not fit are replaced by "…"."""
     text = one_line(text)
     if width_of(text) <= columns:
         return text

@@ -1,1 +1,1 @@
-"""The daemon as a service of systemd: installed, removed and looked at."""
+"""The daemon as a systemd service: installing, removing and inspecting it."""

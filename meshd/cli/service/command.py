@@ -1,6 +1,6 @@
-"""`meshctl service`: the daemon as a service of systemd. It needs no daemon.
+"""`meshctl service`: the daemon as a systemd service. It needs no daemon.
 
-Must never: write what was not shown before, or anything without a yes.
+Must never: write anything that was not shown first, or that the user has not agreed to.
 """
 
 from __future__ import annotations
@@ -116,14 +116,14 @@ def status(
 
 def _scope(*, system: bool, user: bool, root: str | None, looks: bool = False) -> Scope:
     if (system and user) or (user and root):
-        raise daemon.Misused("--user goes with neither --system nor --root")
+        raise daemon.Misused("--user cannot be combined with --system or --root")
     is_root = os.geteuid() == 0
     if root is not None:
         return units.system(_image(root))
     if system or (is_root and not user):
         if not is_root and not looks:
             command = shlex.join([os.path.abspath(daemon.called("meshctl")), *sys.argv[1:]])
-            raise daemon.Refused(f"the machine's service is root's to change: sudo {command}")
+            raise daemon.Refused(f"only root can change the machine's service: sudo {command}")
         return units.system()
     return units.user(home())
 

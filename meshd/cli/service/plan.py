@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """first: commands that run before files change; then: after. purge: what is removed with the files' content."""
+    """first: commands that run before files change; then: after. purge: directories to remove with their content."""
 
     scope: Scope
     changes: list[Change]
@@ -116,10 +116,10 @@ def to_uninstall(scope: Scope, *, purge: bool) -> Plan:
     then = [[*scope.systemctl, "daemon-reload"]] if live else []
     state = scope.at(_STATE)
     gone = [state] if purge and state.is_dir() else []
-    # Never a state whose user is gone: another could get its number.
+    # State never outlives its user, because another user could be given the same uid.
     if _has_user(scope) and (purge or (held.made_user and not state.is_dir())):
         root = ["--prefix", scope.root] if scope.root is not None else []
-        # The group first: `userdel` leaves a group that has other members.
+        # The group first, since `userdel` leaves a group that has other members.
         then += [["groupdel", *root, "--force", _USER], ["userdel", *root, _USER]]
     return Plan(scope, [_to_restore(kept) for kept in held.files], first, then, held, gone)
 
@@ -209,7 +209,7 @@ def _has_user(scope: Scope) -> bool:
 
 
 def _run(commands: list[list[str]]) -> None:
-    """Raises Refused with what the program said."""
+    """Raises Refused with the program's own message."""
     for command in commands:
         shown = " ".join(command)
         try:
@@ -219,6 +219,6 @@ def _run(commands: list[list[str]]) -> None:
         except FileNotFoundError:
             raise daemon.Refused(f"{command[0]} is not installed") from None
         except subprocess.TimeoutExpired:
-            raise daemon.Refused(f"`{shown}` has not ended within {_PATIENCE:.0f} s") from None
+            raise daemon.Refused(f"`{shown}` did not end within {_PATIENCE:.0f} s") from None
         if done.returncode != 0:
             raise daemon.Refused(f"`{shown}` failed: {done.stderr.strip() or done.returncode}")

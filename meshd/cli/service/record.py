@@ -1,7 +1,7 @@
 """What was there before `meshctl service install`.
 
 Owns: one file for each scope, which only its owner may read.
-Must never: lose what it says: it is written before anything else is.
+Must never: be incomplete: it is written before anything is changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshd.cli.connect.files import Content
 
 class Kept(msgspec.Struct):
     """One file. before: its bytes, as base64 in JSON; None: there was none. after: SHA-256 of what was written. made:
-    the folders that were made for it, the outermost first."""
+    the directories that were created for it, the outermost first."""
 
     path: str
     before: bytes | None
@@ -35,7 +35,8 @@ class Kept(msgspec.Struct):
 
 
 class Record(msgspec.Struct):
-    """made_user: the user `meshd` was made. made_folders: what the service's rules for temporary files made."""
+    """made_user: whether the user `meshd` was created. made_folders: those that systemd-tmpfiles created for the
+    service."""
 
     files: list[Kept] = msgspec.field(default_factory=list)
     made_user: bool = False
@@ -50,7 +51,7 @@ def digest(data: bytes) -> str:
 
 
 def load(path: Path) -> Record | None:
-    """None if it was not installed by `meshctl`. Raises Refused for a file that is not such a record."""
+    """None if `meshctl` did not install the service. Raises Refused for a file that is not such a record."""
     found = files.read(path)
     if found.data is None:
         return None

@@ -1,4 +1,4 @@
-"""How the service is: its files, its units, and what is left to do.
+"""The state of the service: its files, its units, and what is left to do.
 
 Must never: change anything.
 """
@@ -106,7 +106,7 @@ def _lingers() -> bool | None:
         return said == "yes"
     if not os.path.isdir("/run/systemd/system"):
         return None
-    # A user who is not logged in is not known to logind, but for this file.
+    # For a user who is not logged in, logind has nothing but this file.
     return os.path.exists(f"/var/lib/systemd/linger/{getpass.getuser()}")
 
 

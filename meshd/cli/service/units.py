@@ -30,8 +30,8 @@ _PATH: Final = re.compile(r"^Environment=PATH=(.+)$", re.MULTILINE)
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Whose service. units: the folder of its units; packaged: where distributions put theirs. others: further files
-    that are shipped, with their places. enabled: the units that are switched on."""
+    """Whose service it is. units: the directory of its units; packaged: where distributions put theirs. others:
+    further shipped files, with their places. enabled: the units that are switched on."""
 
     name: str
     shipped: str
@@ -50,7 +50,7 @@ class Scope(msgspec.Struct, frozen=True):
 
     @property
     def is_live(self) -> bool:
-        """Whether a running systemd is told, and not only files are written."""
+        """Whether a running systemd is told of changes, instead of files being written only."""
         return self.root is None and os.path.isdir("/run/systemd/system")
 
     def at(self, path: str) -> Path:
@@ -66,7 +66,7 @@ def system(root: str | None = None) -> Scope:
         shipped="",
         units=Path(f"{at}etc/systemd/system"),
         packaged=tuple(Path(f"{at}{each}/systemd/system") for each in ("usr/lib", "lib", "usr/local/lib")),
-        record=Path(f"{at}var/lib/misc/meshd-service.json"),  # not in the state directory, which is the daemon's user's
+        record=Path(f"{at}var/lib/misc/meshd-service.json"),  # the state directory is the daemon's user's
         others={
             "sysusers.d/meshd.conf": Path(f"{at}etc/sysusers.d/meshd.conf"),
             "tmpfiles.d/meshd.conf": Path(f"{at}etc/tmpfiles.d/meshd.conf"),
@@ -95,7 +95,7 @@ def _xdg(name: str, default: Path) -> Path:
 
 
 def wanted(scope: Scope) -> dict[Path, bytes]:
-    """What is to be where. Raises Refused if no `meshd` is found that the service could start."""
+    """The content of each file. Raises Refused if no `meshd` is found that the service could start."""
     found = {scope.units / unit: _shipped(f"{scope.shipped}{unit}") for unit in (SERVICE, SOCKET)}
     found |= {place: _shipped(name) for name, place in scope.others.items()}
     path = _PATH.search(found[scope.units / SERVICE].decode())
@@ -113,10 +113,10 @@ def _shipped(name: str) -> bytes:
 
 
 def _own_folder(scope: Scope, path: str) -> str | None:
-    """The folder of this installation's `meshd`; None if the unit finds that one by itself. Raises Refused."""
+    """The directory of this installation's `meshd`; None if the unit finds it by itself. Raises Refused."""
     ours = Path(sys.executable).parent / "meshd"
     if not ours.exists():
-        raise daemon.Refused(f"there is no {ours}: install the daemon's part (`modelmesh[daemon]`) there")
+        raise daemon.Refused(f"there is no {ours}: install the daemon (`modelmesh[daemon]`) there")
     if scope.name == "system":
         _check_for_all(ours)
     if re.search(r"[\s%:\"'\\$]", str(ours)):

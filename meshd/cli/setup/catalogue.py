@@ -1,6 +1,6 @@
-"""`meshctl catalogue list|show|update|reset`: what is known of providers' models, and their prices. It needs no daemon.
+"""`meshctl catalogue list|show|update|reset`: what is known about models, and their prices. It needs no daemon.
 
-Must never: change a price that it has not shown, unless it is told to (`--yes`).
+Must never: change a price that it has not shown, unless told to (`--yes`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def list_models(
             ]
             for each in found
         ]
-        out.print_table(columns, cells, numbers=("context", "input", "output", "cached"), empty="none: it lists them")
+        empty = "none here: the provider lists its models itself"
+        out.print_table(columns, cells, numbers=("context", "input", "output", "cached"), empty=empty)
         return
     rows = [(row, _models(row.id, directory)) for row in load_provider_rows()]
     if as_json:
@@ -119,7 +120,7 @@ def update(
 ) -> None:
     """Adopt the prices of a public list, the package genai-prices, after showing the changes.
 
-    They are kept in the data directory and apply from the next reload on. `meshctl catalogue reset` removes them.
+    They are kept in the data directory and apply from the next reload. `meshctl catalogue reset` removes them.
 
     $ meshctl catalogue update --dry-run
     $ sudo -u meshd meshctl catalogue update --dir /var/lib/meshd   # for the service
@@ -130,7 +131,7 @@ def update(
     before, prices = _kept(directory), _price_list(fetch=fetch)
     after, changes = refreshed(prices, before)
     if as_json and not (dry_run or yes):
-        raise daemon.Misused("with --json, say --yes or --dry-run")
+        raise daemon.Misused("with --json, give --yes or --dry-run")
     if not as_json:
         _show_changes(changes, prices)
     written = None
@@ -169,7 +170,7 @@ def reset(directory: Directory = None, as_json: out.JsonOption = False) -> None:
     elif removed:
         out.say(f"removed: {file}", out.GOOD)
     else:
-        out.say("there are none")
+        out.say("nothing to remove: no prices were adopted")
     if removed:
         _reload(silent=as_json or directory is not None)
 
@@ -264,4 +265,4 @@ def _reload(*, silent: bool) -> None:
     except (MeshError, OSError):
         if not silent:
             sys.stderr.flush()
-            out.say("a daemon uses them once it starts, or at `meshctl reload`", out.FAINT)
+            out.say("a daemon uses them after it starts, or after `meshctl reload`", out.FAINT)

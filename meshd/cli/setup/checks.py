@@ -25,6 +25,7 @@ from meshd.cli.control import answers, untold
 from meshd.cli.programs import output_of
 from meshd.cli.screen import output as out
 from meshd.cli.show.standings import failing, notes, of_its_key
+from meshd.core.events.answering import ProviderAnswering
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -215,7 +216,7 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
         return Finding(
             subject, PROBLEM, f"key refused: {why}".rstrip(": "), "give the daemon another key, then meshctl reload"
         )
-    if shown.get("answering") == "nothing":
+    if shown.get("answering") == ProviderAnswering.NOTHING:
         where = f"nothing is at its base_url {shown.get('base_url')}: every request gets a 404"
         return Finding(subject, PROBLEM, where, "correct base_url, then meshctl reload")
     if not row:
@@ -224,7 +225,7 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
         told = f"; key {key}" if key else ""
         return Finding(subject, OK, f"answers in {out.seconds(row.get('latency'))}{told}")
     if untold(row):
-        if shown.get("answering") == "serves":
+        if shown.get("answering") == ProviderAnswering.SERVES:
             return Finding(subject, OK, "has answered requests")
         return Finding(subject, WARNING, error, "the first request shows whether it answers")
     if kind in ("connection", "timeout") and (host := urlsplit(str(shown.get("base_url") or "")).hostname):
@@ -255,7 +256,7 @@ def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
 
 
 def access(config: Any) -> Iterator[Finding]:
-    """Without a daemon: what gives others more than is meant."""
+    """Without a daemon: what gives others more rights than intended."""
     from meshd.config.advice import on_access
 
     for remark in on_access(config):

@@ -137,6 +137,9 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
         problems, name = config.validate(), "the built-in configuration"
     else:
         problems, name = _problems(path), str(path)
+    remarks: list[str] = []
+    if not problems:
+        problems, remarks = _here(path)
     if as_json:
         out.print_json({"file": name, "valid": not problems, "problems": [problem.asdict() for problem in problems]})
     elif problems:
@@ -145,26 +148,25 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
         out.complain(f"{name}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     else:
         out.say(f"{name} is valid", out.GOOD)
-    found = [] if problems else _obstacles(path)
     if not as_json:
-        for line in found:
-            out.complain(line)
+        for remark in remarks:
+            out.complain(f"note: {remark}")
     if problems:
         raise typer.Exit(daemon.REFUSED)
 
 
-def _obstacles(path: Path | None) -> list[str]:
-    """Remarks on a valid file: what its daemon would lack here, and which rules of apps allow more than they seem to.
-    What the running daemon occupies does not count against a file that it will read."""
+def _here(path: Path | None) -> tuple[list[Problem], list[str]]:
+    """Of a file whose keys and values are right: what in it a daemon here would refuse; and remarks, on what its daemon
+    would lack, and on rules of apps that allow more than they seem to. What the running daemon occupies does not count
+    against a file that it will read."""
     from meshd.compilation.preflight import obstacles
     from meshd.config import MeshConfig
     from meshd.config.advice import remarks
 
     config = MeshConfig.from_file(path) if path is not None else at_hand()[0]
-    return [
-        *(f"note: {found.message}" for found in obstacles(config, running=True)),
-        *(f"note: {remark}" for remark in remarks(config)),
-    ]
+    found = list(obstacles(config, running=True))
+    refused = [each.problem for each in found if each.refused and each.problem is not None]
+    return refused, [*(each.message for each in found if not each.refused), *remarks(config)]
 
 
 def _problems(path: Path) -> list[Problem]:

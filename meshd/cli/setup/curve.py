@@ -77,7 +77,7 @@ def daemon_key(
 
 
 def _pair() -> tuple[str, str]:
-    """(public, secret), in Z85, without what a configuration would take for a reference."""
+    """(public, secret), in Z85, without characters that a configuration would read as a reference."""
     import zmq
 
     if not zmq.has("curve"):

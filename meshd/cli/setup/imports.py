@@ -39,7 +39,7 @@ def import_(
 
     if gateway not in _GATEWAYS:
         near = meant(likeliest(gateway, _GATEWAYS))
-        raise typer.BadParameter(f"{gateway!r} is none of {', '.join(_GATEWAYS)}{near}", param_hint="GATEWAY")
+        raise typer.BadParameter(f"{gateway!r} is not one of {', '.join(_GATEWAYS)}{near}", param_hint="GATEWAY")
     if output is not None and output.exists() and not force:
         raise daemon.Refused(f"{output} already exists; --force overwrites it")
     imported = import_file(gateway, str(file))

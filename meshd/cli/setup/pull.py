@@ -105,8 +105,12 @@ def _fetch(source: str, directory: Path | None, sha256: str | None, unverified: 
     from meshd.pull.bring import resolve
 
     silent = silent or resolve(source, directory) is not None
-    with progress_screen(source, silent=silent) as tell:
-        return fetch(source, tell, base=directory, sha256=sha256, unverified=unverified)
+    try:
+        with progress_screen(source, silent=silent) as tell:
+            return fetch(source, tell, base=directory, sha256=sha256, unverified=unverified)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command continues the download", err=True)
+        raise
 
 
 def _row(model: PulledModel) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""`meshctl secrets`: what is in the stores of secrets, and changing it. It opens the stores itself, as the user who
-runs it; a running daemon is told, and checks new keys.
+"""`meshctl secrets`: shows and changes what is in the secret stores. It opens the stores itself, as the user who runs
+it; a running daemon is notified, and checks new keys.
 
-Must never: print a value that was not asked for by name, or take one as an argument, which other users see.
+Must never: print a value that was not asked for by name, or take one as an argument, which other users could see.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Opened:
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[_Opened]:
-    """The stores of the configuration. What a store says ends the command with exit code 1."""
+    """The stores of the configuration. An error of a store ends the command with exit code 1."""
     from meshd.cli.setup.configuration import at_hand
     from meshd.compilation.secret_sources import secret_sources
     from meshd.config import MeshConfig
@@ -129,7 +129,7 @@ def list_(store: Store = None, config: Config = None, as_json: out.JsonOption = 
 
 
 def _listed(opened: _Opened, store: str | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """(rows, what stores said that could not be asked)."""
+    """(rows, the errors of stores that could not be asked)."""
     from meshd.connectors.secrets.env import EnvStore
     from meshd.sdk.secrets import SecretMissing, SecretStoreError
 
@@ -191,10 +191,10 @@ def set_(name: Name, store: Store = None, config: Config = None, as_json: out.Js
 
 
 def _say_where(opened: _Opened, name: str, id: str) -> None:
-    """Say if another store has the same name, and is asked before."""
+    """Warn if a store that is asked earlier has the same name."""
     holder, _, _ = opened.holder(name, None)
     if holder != id:
-        out.complain(f"{holder} has {name} too, and is asked before {id}: its value counts")
+        out.complain(f"{holder} has {name} too, and is asked before {id}, so its value is used")
 
 
 @secrets_app.command()
@@ -249,7 +249,7 @@ def import_(
     if as_json:
         out.print_json({"store": id, "written": sorted(new), "same": sorted(given.keys() - new.keys()), "daemon": told})
     else:
-        out.say(f"wrote {len(new)} of {len(given)} secrets to {id}; the others are there already", out.GOOD)
+        out.say(f"wrote {len(new)} of {len(given)} secrets to {id}; the others are already there", out.GOOD)
 
 
 @secrets_app.command()
@@ -271,7 +271,7 @@ def rotate(
             raise daemon.Refused(f"{id} has {name}, and cannot be written")
         new = _value(name)
         if new == old:
-            raise daemon.Refused(f"{name} has that value already")
+            raise daemon.Refused(f"{name} already has that value")
         target.set(name, new)
         told = _told(opened)
         refused = _refusals(_used_by(opened.config).get(name, [])) if told is not None else {}
@@ -303,7 +303,7 @@ def _refusals(providers: list[str]) -> dict[str, str]:
 
 
 def _told(opened: _Opened) -> dict[str, Any] | None:
-    """Have the daemon read its stores again. None: it did not, and why was said."""
+    """Have the daemon read its stores again. None: it did not, and the reason was printed."""
     from modelmesh import DaemonUnavailableError, MeshError
 
     try:

@@ -24,8 +24,8 @@ def apps(
     """Show the apps that use the mesh: their rules, requests and cost.
 
     An app is an entry of `apps` in the configuration, matched by what the kernel says about a process. A program that
-    matches none is shown by its own name and shares the limits of `default`. An app that has a token but no entry has
-    the limits of `default` for itself.
+    matches none is shown by its own name and shares the limits of `default`. An app that has a token but no entry gets
+    the limits of `default` for itself alone.
 
     $ meshctl apps mail.service
     """

@@ -1,4 +1,4 @@
-"""`meshctl budget`: limits, what of them is spent and reserved, and when they reset.
+"""`meshctl budget`: limits, how much of each is spent and reserved, and when it resets.
 
 Owns: how every command shows a limit.
 """
@@ -104,7 +104,7 @@ def limit(row: Mapping[str, Any]) -> str:
 
 
 def taken(row: Mapping[str, Any]) -> float:
-    """The part of the limit that is spent or reserved."""
+    """The fraction of the limit that is spent or reserved."""
     limit = float(row.get("limit") or 0)
     used = float(row.get("spent") or 0) + float(row.get("reserved") or 0)
     return used / limit if limit > 0 else 1.0

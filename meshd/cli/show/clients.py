@@ -15,8 +15,8 @@ _KERNELS = "The kernel reports pid, user, program and unit. “…” is what a 
 
 @app.command(rich_help_panel=out.LOOK)
 def clients(as_json: out.JsonOption = False) -> None:
-    """Show connected processes, since when they are connected, and their requests. Only administrators see those of
-    other users.
+    """Show connected processes, how long they have been connected, and their requests. Only administrators see those
+    of other users.
 
     The kernel reports pid, user, program and unit. A name in “…” is what a program calls itself: the script or module
     that an interpreter runs.
@@ -54,7 +54,7 @@ def _program(entry: Mapping[str, Any]) -> str:
     """`python3.11 “digest.py”`: the program, as the kernel reports it, and its script, as the process claims."""
     exe = str(entry.get("program") or "").rpartition("/")[2]
     own = _own_word(entry)
-    if not exe:  # another user's process, of which the daemon cannot see the program
+    if not exe:  # another user's process, whose program the daemon cannot see
         return f"“{own or entry.get('name')}”"
     return f"{exe} “{own}”" if own else exe
 

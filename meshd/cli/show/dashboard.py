@@ -45,7 +45,7 @@ def dashboard(
 
 
 def _opened(address: str) -> bool:
-    """By a file that only this user may read: other users see the command line of a browser."""
+    """Open it through a file that only this user may read, since other users can see a browser's command line."""
     folder = os.environ.get("XDG_RUNTIME_DIR")
     if not folder or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False

@@ -10,6 +10,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
 from meshd.core.events.event_type import EventType
+from meshd.core.seconds import from_nanos
 from meshd.core.text.durations import format_duration
 from meshd.host.plain_text import one_line
 from modelmesh.wording import no_such
@@ -120,7 +121,7 @@ def _changes(event: dict[str, Any], at: float) -> str:
 def _print(event: dict[str, Any]) -> None:
     import sys
 
-    at = (event.get("at_ns") or 0) / 1e9
+    at = from_nanos(event.get("at_ns") or 0)
     ids = " ".join(f"{name}={value}" for name, value in (event.get("ids") or {}).items())
     parts = [
         datetime.fromtimestamp(at).strftime("%H:%M:%S"),

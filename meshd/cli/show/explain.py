@@ -90,7 +90,7 @@ def explain(
 
 
 def _meant(model: str) -> OperationSpec:
-    """By the capability that the name says."""
+    """Judged by the capability in the name."""
     named = (each for each in _CALLS.values() if any(node.rpartition(".")[2] in model for node in each.capabilities))
     return next(named, usual())
 

@@ -10,6 +10,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
+from meshd.core.seconds import from_nanos
 
 app = helping.Commands()
 
@@ -46,7 +47,7 @@ def _rows(request: Mapping[str, Any]) -> list[list[Any]]:
     status = int(request.get("status") or 0)
     error = str(request.get("error") or "")
     first = [
-        datetime.fromtimestamp((request.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S"),
+        datetime.fromtimestamp(from_nanos(request.get("at_ns") or 0)).strftime("%H:%M:%S"),
         request.get("app"),
         request.get("asked"),
         request.get("model") or "",

@@ -1,4 +1,4 @@
-"""How a model and a provider stand, in a few words for people."""
+"""The state of a model or a provider, in a few words for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from meshd.cli import daemon
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget as budgets
+from meshd.core.events.answering import ProviderAnswering
 
 _STYLES = {"active": out.GOOD, "standby": out.BAD, "probation": "yellow"}
 
@@ -19,7 +20,7 @@ def status(model: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def failing(model: Mapping[str, Any]) -> str:
-    """Since when all its requests have failed, and why; "" if the last one was answered."""
+    """How long all its requests have failed, and why; "" if the last one was answered."""
     since, last = model.get("failing_since"), model.get("last_failure")
     if not since or not last:
         return ""
@@ -35,7 +36,7 @@ def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
         return ("left out", "yellow") if provider.get("key") == "missing" else ("disabled", out.FAINT)
     if provider.get("key") in ("refused", "wanted"):
         return f"key {provider['key']}", out.BAD
-    if provider.get("answering") == "nothing":  # every request gets a 404
+    if provider.get("answering") == ProviderAnswering.NOTHING:
         return "wrong base_url", out.BAD
     return out.good(provider.get("available"), "available", "away")
 

@@ -116,9 +116,9 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     secrets = found.get("secrets") or {}
     for store in secrets.get("stores") or ():
         if store.get("error"):
-            yield f"secrets: {store['error']}; asked again, known values stay in use", out.BAD
+            yield f"secrets: {store['error']}; it will be asked again, known values stay in use", out.BAD
     for name, why in (secrets.get("kept") or {}).items():
-        yield f"secret {name} cannot be read again and stays as it is: {why}", "yellow"
+        yield f"secret {name} cannot be read again, so its known value stays in use: {why}", "yellow"
     for sink in found.get("sinks") or ():
         if sink.get("error"):
             yield f"log {sink.get('sink')}: {sink['error']}", out.BAD

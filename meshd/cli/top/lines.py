@@ -25,7 +25,7 @@ def head(snapshot: Snapshot | None, history: History, lost: str, width: int) -> 
     right = Text("● no daemon", "bold red") if lost else Text("● live", "green")
     if lost:
         said = re.split(r"[;\n]|: ", lost)[0]
-        left = Text(f"{said}; asking again…", "red")
+        left = Text(f"{said}; retrying…", "red")
     elif snapshot is None:
         left, right = Text("asking the daemon"), Text()
     else:

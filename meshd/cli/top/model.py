@@ -17,6 +17,7 @@ import msgspec
 
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget
+from meshd.core.seconds import from_nanos
 from meshd.host.plain_text import one_line
 
 GOOD, BAD, WARN, FAINT = "good", "bad", "warn", "faint"
@@ -200,7 +201,7 @@ TONES = {"debug": FAINT, "warning": WARN, "error": BAD, "critical": BAD}
 
 def event_parts(event: Row) -> tuple[str, str, str, str]:
     """(time, type, what it concerns and why, tone)."""
-    at = datetime.fromtimestamp((event.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S")
+    at = datetime.fromtimestamp(from_nanos(event.get("at_ns") or 0)).strftime("%H:%M:%S")
     ids = one_line(" ".join(str(value) for value in (event.get("ids") or {}).values()))
     reason = one_line(str(event.get("reason") or ""))
     concerned = f"{ids}: {reason}" if ids and reason else ids or reason

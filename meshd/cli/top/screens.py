@@ -15,12 +15,12 @@ HELP = """\
 1 … 5, Tab, ← →   pools, models, apps, budget, events
 ↑ ↓, PgUp PgDn    select a line
 Enter             on a pool: its models      Esc  all of them again
-s, S              sort by the next column; the other way round
+s, S              sort by the next column; reverse the order
 
 r                 rotate the selected pool to its next model
 d, a              take the selected model out of service; put it back
 R                 read the configuration file again
-                  (each asks before: y does it, any other key does not)
+                  (each asks first: y confirms, any other key cancels)
 ?                 this help
 q, Ctrl-C         quit
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modelmesh import AsyncOpenAIClient
 
 PATIENCE = 4.0  # s for an answer
-ORDER_PATIENCE = 60.0  # s for a command: a reload may take long
+ORDER_PATIENCE = 60.0  # s for a command: a reload may take a long time
 SLOW_EVERY = 2.0  # s between two questions about what changes by the minute
 _HOUR, _RECENT = 3600.0, 900.0
 

@@ -1,1 +1,1 @@
-"""Everything that can be wrong with a configuration beyond its types."""
+"""Checks of everything that can be wrong with a configuration beyond its types."""

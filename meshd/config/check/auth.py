@@ -40,7 +40,7 @@ def method_of(entry: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
 
 
 def sends_no_key(method: str | None) -> bool:
-    """Whether `api_key` has no meaning for this method."""
+    """Whether this method does not use `api_key`."""
     return method is not None and method not in KEYED
 
 
@@ -83,7 +83,7 @@ def _check_oauth(here: Path, auth: dict[str, Any], report: Report) -> None:
 def _check_service_account(here: Path, auth: dict[str, Any], report: Report) -> None:
     path = auth.get("credentials_file")
     if path and auth.get("credentials"):
-        report((*here, "credentials"), "and `credentials_file` are two keys: give only one of them", None)
+        report((*here, "credentials"), "and `credentials_file` are both given: leave one of them out", None)
     elif isinstance(path, str) and "${" not in path and not os.access(os.path.expanduser(path), os.R_OK):
         report((*here, "credentials_file"), f"{path} cannot be read", None)
 
@@ -94,7 +94,7 @@ def _check_entra(here: Path, auth: dict[str, Any], report: Report) -> None:
             if not auth.get(key):
                 report((*here, key), "is missing: `client_secret` needs `tenant_id` and `client_id`", None)
     elif auth.get("tenant_id"):
-        report((*here, "client_secret"), "is missing: `tenant_id` is of an application with a secret", None)
+        report((*here, "client_secret"), "is missing: `tenant_id` belongs to an application with a secret", None)
 
 
 def _is_address(url: str) -> bool:

@@ -223,8 +223,8 @@ class ConnectorChecks:
     def _use(self, id: str, kind: str, path: Path) -> ConnectorSpec | None:
         """The connector that the configuration names here. Reports a problem if it cannot be used."""
         spec = self._find(id, kind, path)
-        if spec is not None and spec.section:
-            self._report(path, f"{spec.id} is always in use; `{spec.section}` configures it", None)
+        if spec is not None and spec.why_not_named:
+            self._report(path, spec.why_not_named, None)
         elif spec is not None:
             self._check_usable(spec, path)
         return spec
@@ -252,7 +252,7 @@ class ConnectorChecks:
             if key in names:
                 continue
             near = suggest_key(schema, key, names)
-            # Without a schema only likely misspellings of the section's own keys are reported.
+            # Without a schema, only likely misspellings of the section's own keys are reported.
             if not opaque or near:
                 self._report((*at, key), "unknown key", near)
         for settings in known:
@@ -275,9 +275,7 @@ class ConnectorChecks:
                 if fault["type"] == "extra_forbidden":
                     self._report(path, "unknown key", likeliest(str(path[-1]), _keys_at(settings, fault["loc"][:-1])))
                     continue
-                message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
-                if message.startswith("expected"):
-                    message += self._quote(path)
+                message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"], self._quote(path))
                 self._report(path, message, None)
 
 

@@ -1,12 +1,11 @@
 """Pydantic's errors in our own words.
 
 Owns: the sentence for each kind of type error.
-Must never: show a value that may be secret (the caller says whether it may be shown).
+Must never: show a value that may be secret (the caller says what may be shown).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,16 +32,24 @@ _EXPECTED = {
 ONE_OF = ("literal_error", "enum")
 """The kinds of pydantic's errors that list the valid values."""
 
+_SHOULD_BE = "Input should be "
 
-def sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:
-    """What was expected, for a pydantic error of this kind, without the value."""
+
+def sentence(kind: str, context: Mapping[str, Any], fallback: str, got: str) -> str:
+    """For a pydantic error of this kind. got: the value (", got 3"), added where something else was expected."""
     if kind == "missing":
         return "is missing"
     if kind in ONE_OF:
-        return "expected " + str(context.get("expected", "")).replace("'", "")
-    if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}"
-    return re.sub(r"^Input should be", "expected", fallback) if fallback.startswith("Input") else fallback
+        expected = str(context["expected"]).replace("'", "")
+    elif "expected" in context:  # a check of our own
+        expected = str(context["expected"])
+    elif kind in _EXPECTED:
+        expected = _EXPECTED[kind]
+    elif fallback.startswith(_SHOULD_BE):
+        expected = fallback.removeprefix(_SHOULD_BE)
+    else:
+        return fallback
+    return f"expected {expected}{got}"
 
 
 def shown(value: Any) -> str:
@@ -55,6 +62,6 @@ def shown(value: Any) -> str:
         return "a map"
     if isinstance(value, list | tuple):
         return "a list"
-    # A date that YAML read, and the like: as written, not as Python shows it.
+    # A date that YAML has read, for example: as written, not as Python shows it.
     text = repr(value if isinstance(value, str | int | float) else str(value))
     return text if len(text) <= 60 else text[:57] + "…" + text[0]

@@ -1,4 +1,4 @@
-"""Checks of `daemon.listen` and `daemon.curve` beyond types: what would let others in, or let nothing in at all.
+"""Checks of `daemon.listen` and `daemon.curve` beyond types: what would admit strangers, or no client at all.
 
 Owns: these rules, and those of `apps.NAME.match.curve_key`.
 Must never: open an address or a file.
@@ -56,7 +56,7 @@ def client_keys(flat: dict[str, Any]) -> set[str]:
 
 
 def _clients(curve: dict[str, Any], apps: dict[str, Any]) -> Iterator[tuple[Path, str, str]]:
-    """(where it is, app, key) of each key of a client."""
+    """(where it is, app, key) for each client's key."""
     allowed = curve.get("allowed_clients")
     for index, entry in enumerate(allowed if isinstance(allowed, list | tuple) else ()):
         found, at = as_map(entry), ("daemon", "curve", "allowed_clients", index)

@@ -1,6 +1,6 @@
 """The rules of `providers.NAME.managed` that concern other keys.
 
-Must never: start anything, or look for the program: that is found out when it is needed.
+Must never: start anything, or look for the program; whether it exists shows when it is needed.
 """
 
 from __future__ import annotations

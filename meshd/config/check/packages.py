@@ -1,7 +1,7 @@
 """Makes the zip packages of `connectors.packages` importable, before connectors are looked for.
 
-Must never: use one whose entry has another problem, or that others could have written into the configuration: its code
-runs in the daemon, and would run before anything else judges the files.
+Must never: use a package whose entry has another problem, or that others could have written into the configuration: its
+code runs in the daemon, and would run before the files are checked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The rules of pools that are written in a language of their own, or name other pools.
+"""Checks of pools' rules: those that have a syntax of their own, and those that name other pools.
 
-Owns: the checks of `select`, `require`, fallbacks, maintenance windows, and the time zone these are in.
+Owns: the checks of `select`, `require`, fallbacks, maintenance windows, and their time zone.
 Must never: evaluate anything, or read anything but the configuration and the machine's time zones.
 """
 

@@ -17,7 +17,7 @@ from modelmesh.wording import meant
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One fault. `line` counts from 1; None where the file gives none. `suggestion` is the closest valid name."""
+    """One fault. `line` counts from 1; None if it is unknown. `suggestion` is the closest valid name."""
 
     path: str
     line: int | None
@@ -47,7 +47,7 @@ Places = dict[Path, Place]
 
 
 def place_of(places: Places, path: Path, file: str | None = None) -> Place:
-    """The place of a path, or of the nearest parent that has one; else only the file that is given."""
+    """The place of a path, or of its nearest parent that has one; else only the given file."""
     for length in range(len(path), 0, -1):
         place = places.get(path[:length])
         if place is not None:

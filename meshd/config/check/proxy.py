@@ -1,4 +1,4 @@
-"""Checks of the section `proxy` beyond types: what would let others in, or let nothing in at all.
+"""Checks of the section `proxy` beyond types: what would admit strangers, or no caller at all.
 
 Owns: the rules of `proxy` only.
 Must never: open an address or a file.
@@ -46,7 +46,7 @@ def check_proxy(flat: dict[str, Any], report: Report) -> None:
 
 
 def _is_loopback(host: str, report: Report) -> bool:
-    """Also True for anything but an address, which is reported."""
+    """True also for anything that is not an address, which is reported."""
     if host == "localhost" or "${" in host:
         return True
     try:

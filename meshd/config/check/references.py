@@ -150,7 +150,7 @@ def env_values(text: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str
 
 
 def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Path, str], Problem]) -> list[Problem]:
-    """What is wrong with the references themselves. at: makes a problem for a path."""
+    """What is wrong with the references themselves. at: makes a problem from a path and a message."""
     found = []
     for path, text in strings(value):
         faults = dict.fromkeys([*_faults(text, path, environ), *_lookalikes(text, path)])
@@ -215,7 +215,7 @@ def is_unfilled(text: str) -> bool:
 
 
 def _bare(text: str, kind: str) -> str | None:
-    """The name in another program's form of reference. An address may begin with `env:`; a key does not."""
+    """The name in another program's form of reference. An address may begin with `env:`; a key never does."""
     elsewhere = [_TOLD_ELSEWHERE] if kind == "secrets" and not _OPEN.match(text) else []
     for pattern in (_BARE, _OTHERS, *elsewhere):
         found = pattern.fullmatch(text)

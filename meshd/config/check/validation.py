@@ -91,7 +91,7 @@ class Validation:
         return self._found
 
     def run_alone(self) -> list[Problem]:
-        """Only what can be said of a part of a configuration: its keys, types and names."""
+        """Only what can be checked in a part of a configuration: its keys, types and names."""
         find_faults(RootConfig, self.flat, (), self.report)
         self._check_types()
         self._check_names()
@@ -101,7 +101,7 @@ class Validation:
         self._found.append(problem_in(self._places, path, message, suggestion, self._file))
 
     def quote(self, path: Path) -> str:
-        """ ", got …": what was written there, unless that is secret."""
+        """ ", got …": what is written there, unless it is secret."""
         there, value = _at(self._written, path)
         if not there:
             return ""
@@ -125,9 +125,7 @@ class Validation:
             return
         if path[-1:] == ("[key]",):  # pydantic's mark for a map's key rather than its value
             path = path[:-1]
-        message = sentence(kind, fault.get("ctx", {}), fault["msg"])
-        if message.startswith("expected"):
-            message += self.quote(path)
+        message = sentence(kind, fault.get("ctx", {}), fault["msg"], self.quote(path))
         suggestion = None
         value = _at(self._written, path)[1]
         if kind in ONE_OF and isinstance(value, str):
@@ -135,8 +133,8 @@ class Validation:
         self.report(path, message, suggestion)
 
     def _without_branch(self, path: Path) -> Path | None:
-        """A key of `api_keys` is a text or a map, and pydantic reports errors for both. None: for the form that was not
-        used; else the path in the file."""
+        """The path in the file. A key of `api_keys` is a text or a map, and pydantic reports errors for both: None for
+        an error of the form that was not used."""
         if len(path) < 5 or path[0] != "providers" or path[2] != "api_keys":
             return path
         written = _at(self._written, path[:4])[1]
@@ -270,7 +268,7 @@ class Validation:
                 self.report(("daemon", "socket_group"), f"there is no group {group!r} on this machine", near)
 
     def _check_named_providers(self) -> None:
-        """Those that other sections name."""
+        """The providers that other sections name."""
         names = [*self._sections["providers"], *LOCAL_SERVERS]
         paths = (
             ("discovery", "sync", "providers"),

@@ -1,4 +1,4 @@
-"""Values of a configuration that may have any type: those of another type than expected are reported elsewhere.
+"""Values of a configuration, which may have any type; a type that was not expected is reported elsewhere.
 
 Owns: how the checks read maps, and lists of names.
 """

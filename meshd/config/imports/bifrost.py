@@ -1,6 +1,6 @@
 """Bifrost's config.json: providers with weighted keys.
 
-Must never: take a key as known that it does not translate.
+Must never: mark a key as known without translating it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _models(keys: list[Given]) -> dict[str, str]:
 
 
 def _of_clouds(keys: list[Given], spec: ConnectorSpec, draft: Draft) -> dict[str, Any]:
-    """What Bifrost has with each key, and the mesh with the provider: the first key's."""
+    """What Bifrost stores with each key and the mesh with the provider; the first key's values are used."""
     found: dict[str, Any] = {}
     for key in keys:
         azure, bedrock, vertex = (key.below(f"{name}_key_config") for name in ("azure", "bedrock", "vertex"))

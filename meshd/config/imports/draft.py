@@ -27,7 +27,7 @@ COMPATIBLE = "openai-compatible"
 
 
 class Remark(msgspec.Struct, frozen=True):
-    """What could not be taken over, or has to be done. path: the key in the other gateway's file."""
+    """What could not be imported, or has to be done. path: the key in the other gateway's file."""
 
     path: str
     line: int | None
@@ -44,7 +44,7 @@ class Draft:
         self._reasons: dict[str, str] = data.get("reasons", {})
         self._source = source
         self._variable = re.compile(variable) if variable else None
-        # The name of a secret → the key that it stands for; the file's own variables are other ones.
+        # The name of a secret → the key that it stands for, "" for the file's own variables, whose names are taken.
         self._secrets = {name: "" for _, text in strings(source.raw) if (name := self.variable_in(text))}
         self.providers: dict[str, dict[str, Any]] = {}
         self.models: dict[str, dict[str, Any]] = {}
@@ -62,14 +62,14 @@ class Draft:
         self.remarks.append(Remark(dotted(path), self._source.line_of(path), message))
 
     def refuse(self, given: Given, at: Path, why: str) -> None:
-        """Take nothing of an entry."""
+        """Import nothing of an entry."""
         self._source.taken.add(given.path)
-        self.remark(at, f"is not taken over: {why}")
+        self.remark(at, f"is not imported: {why}")
 
     def remark_on_the_rest(self) -> None:
-        """Tell of every key that was not taken."""
+        """Add a remark for every key that was not taken."""
         for path in self._source.left():
-            self.remark(path, f"is not taken over: {self._reason(path)}")
+            self.remark(path, f"is not imported: {self._reason(path)}")
         self.remarks.sort(key=lambda remark: remark.line or 0)
 
     def _reason(self, path: Path) -> str:
@@ -78,7 +78,7 @@ class Draft:
             for end in range(len(named), 0, -1):
                 if found := self._reasons.get(".".join(named[:end])):
                     return found
-        return "there is no counterpart"
+        return "the mesh has no equivalent"
 
     # -- names ----------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Draft:
         return f"${{secrets:{name}}}"
 
     def credentials(self, value: str | None, at: Path, owner: str, spec: ConnectorSpec) -> dict[str, Any]:
-        """The keys of a provider's section for its key. Many servers of one's own need none, and have a placeholder."""
+        """The settings of a provider's section for its key. Many local servers need none, and have a placeholder."""
         own = spec.short_name == COMPATIBLE or bool(spec.row.get("local"))
         if value is None or (own and is_placeholder(value)):
             return {"auth": {"method": "none"}} if own else {}
@@ -153,13 +153,13 @@ class Draft:
             self.aliases[new] = target
 
     def named(self, name: str, at: Path) -> str:
-        """The name as it can be here."""
+        """The name in a form that is valid here."""
         if valid(name) != name:
-            self.remark(at, f"{name!r} cannot be a name here: it is now {valid(name)}")
+            self.remark(at, f"{name!r} is not a valid name here: it is now {valid(name)}")
         return valid(name)
 
     def pool(self, name: str, at: Path) -> dict[str, Any]:
-        """The pool of a name, new or not."""
+        """The pool with this name, created if there is none."""
         if valid(name) not in self.pools:
             self.pools[self.named(name, at)] = {}
         return self.pools[valid(name)]
@@ -170,8 +170,8 @@ def valid(name: str) -> str:
 
 
 def address(spec: ConnectorSpec | None, given: str, version: str = "") -> str:
-    """A base address as the mesh has it: with the API's version at its end. version: to add where a connector's own
-    address does not say."""
+    """A base address as the mesh writes it: with the API's version at its end. version: to add if the connector's own
+    address does not name one."""
     own = str(spec.row.get("base_url") or "") if spec is not None else ""
     ending = "/v1" if urlsplit(own).path.rstrip("/") == "/v1" else version
     plain = given.rstrip("/")
@@ -194,5 +194,5 @@ def without_empty(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def rest_of(given: Given, names: tuple[str, ...]) -> dict[str, Any]:
-    """Those of these keys that are given, taken."""
+    """The values of those of these keys that are given; they are marked as taken."""
     return {name: given.any(name) for name in names if given.peek(name) is not None}

@@ -1,6 +1,6 @@
 """Reads another gateway's file: `import_file`.
 
-Owns: which gateways are known, and what holds for all of them.
+Owns: which gateways are known, and what applies to all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshd.config.read.loading import load_file
 
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)")
 _ROUNDS = 20
-"""What is removed may be what something else names."""
+"""Rounds of removing what is invalid: something else may name what was removed, and is invalid then."""
 
 
 class Gateway(NamedTuple):
@@ -47,7 +47,7 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 def import_file(gateway: str, path: str) -> Imported:
-    """Raises ConfigurationError if the file cannot be read, or has nothing that can be taken over."""
+    """Raises ConfigurationError if the file cannot be read, or has nothing that can be imported."""
     known = GATEWAYS[gateway]
     loaded = load_file(path)
     if loaded.fatal:
@@ -58,7 +58,7 @@ def import_file(gateway: str, path: str) -> Imported:
     known.read(given, draft)
     draft.remark_on_the_rest()
     if not draft.providers:
-        message = f"nothing in it can be taken over: is it a configuration of {known.title}?"
+        message = f"nothing in it can be imported: is it a configuration of {known.title}?"
         raise configuration_error([Problem("", None, message, None, path)])
     config, problems = _valid(draft.config())
     remarks = [*draft.remarks, *(Remark(problem.path, None, problem.message) for problem in problems)]

@@ -1,6 +1,6 @@
-"""Another gateway's file, and what of it has been taken over.
+"""Another gateway's file, and how much of it has been imported.
 
-Owns: the account of keys that were read, so that every other one is told of, with its line.
+Owns: the record of keys that were read, so that every other key can be reported, with its line.
 Must never: know a key's meaning.
 """
 
@@ -28,7 +28,7 @@ class Source:
         return next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
 
     def left(self) -> Iterator[Path]:
-        """What was not taken, each map or list of which nothing was taken as one."""
+        """What was not taken; a map or list from which nothing was taken counts as one."""
         parents = {path[:length] for path in self.taken for length in range(len(path))}
         yield from self._left(self.raw, (), parents)
 
@@ -66,11 +66,11 @@ class Given:
         return (*self.path, key)
 
     def take(self, *keys: str) -> None:
-        """They are taken over, or need not be."""
+        """Mark keys as taken: they are imported, or need not be."""
         self._source.taken.update(self.at(key) for key in keys if key in self._values)
 
     def use(self) -> None:
-        """Something of it counts, so that its keys are told of one by one."""
+        """Mark the map as used, so that its remaining keys are reported one by one."""
         self._source.taken.add(self.at(""))
 
     def peek(self, key: str) -> Any:

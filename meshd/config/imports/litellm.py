@@ -1,6 +1,6 @@
 """LiteLLM's config.yaml: deployments become models, groups of one name become pools.
 
-Must never: take a key as known that it does not translate.
+Must never: mark a key as known without translating it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read(given: Given, draft: Draft) -> None:
     inflight = whole(general.number("global_max_parallel_requests"))
     if inflight:
         draft.daemon["max_inflight"] = inflight
-    settings[0].take("enable_pre_call_checks")  # is always done here
+    settings[0].take("enable_pre_call_checks")  # the mesh always does this
 
 
 # -- deployments --------------------------------------------------------------------------------------

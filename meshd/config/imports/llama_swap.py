@@ -1,6 +1,6 @@
 """llama-swap's config.yaml: servers on this machine, one for each model, and peers.
 
-Must never: take a key as known that it does not translate.
+Must never: mark a key as known without translating it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _START_PORT = 5800
 _MACRO = re.compile(r"\$\{([A-Za-z0-9_-]+)\}")
 _HERE = re.compile(r"http://(localhost|127\.0\.0\.1)(:|/|$)")
 _DEEPEST = 8
-"""How many macros may be in each other."""
+"""How deeply macros may be nested."""
 _STRATEGIES = {"pin": "priority-selection", "warm": "priority-selection", "spillover": "priority-selection"}
 
 
@@ -27,13 +27,13 @@ def read(given: Given, draft: Draft) -> None:
     models = given.each("models")
     macros = {model.name: _macros(given) | _macros(model) for model in models}
     first = int(given.number("startPort") or _START_PORT)
-    # llama-swap counts from its first port on, in order of names, over the models that ask for a port.
+    # llama-swap numbers the models that ask for a port from its first port on, in order of their names.
     asking = sorted(model.name for model in models if _wants_port(model, macros[model.name]))
     for model in models:
         port = first + asking.index(model.name) if model.name in asking else None
         _model(model, macros[model.name], port, draft)
     if any("managed" in provider for provider in draft.providers.values()):
-        both = "a server stays beside the others that were started; `managed.idle_timeout` stops unused ones"
+        both = "servers run side by side; `managed.idle_timeout` stops unused ones"
         draft.remark(("models",), f"no server is stopped because another is needed: {both}")
     for peer in given.each("peers"):
         _peer(peer, draft)

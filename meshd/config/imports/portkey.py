@@ -1,6 +1,6 @@
 """A Portkey config: a JSON object with nested targets, each of which becomes a pool or a model.
 
-Must never: take a key as known that it does not translate.
+Must never: mark a key as known without translating it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _pool(given: Given, name: str, draft: Draft, depth: int = 0) -> None:
                 pool.setdefault("fallback_pools", []).append(below)
                 if mode == "loadbalance":
                     draft.remark(
-                        target.path, f"takes no part in the balance: the pool {below} is asked after the others"
+                        target.path, f"is not part of the load balancing: the pool {below} is asked after the others"
                     )
         else:
             found.append(_target(target, draft))
@@ -55,7 +55,7 @@ def _pool(given: Given, name: str, draft: Draft, depth: int = 0) -> None:
 
 
 def _without_own(name: str, pool: dict[str, Any], draft: Draft) -> None:
-    """A pool whose targets are all pools: the first one's models are its own."""
+    """Give a pool whose targets are all pools the models of the first one."""
     others = pool.pop("fallback_pools", [])
     if not others:
         del draft.pools[name]
@@ -68,7 +68,7 @@ def _without_own(name: str, pool: dict[str, Any], draft: Draft) -> None:
 
 
 def _target(given: Given, draft: Draft) -> dict[str, Any]:
-    """`{"provider", "model"}`; without a model, the app names one. Empty: it cannot be taken over."""
+    """`{"provider", "model"}`; without a model, the app names one. Empty: it cannot be imported."""
     name = given.text("provider") or ""
     given.take("name", "index")
     slug = name.startswith("@")
@@ -83,7 +83,7 @@ def _target(given: Given, draft: Draft) -> dict[str, Any]:
             else "of a provider without a connector"
         )
         given.take("override_params", "overrideParams", "weight", "retry", "cache", "request_timeout")
-        draft.remark(given.at("provider") if name else given.path, f"is not taken over: it is {known}")
+        draft.remark(given.at("provider") if name else given.path, f"is not imported: it is {known}")
         return {}
     settings: dict[str, Any] = {"connector": spec.id}
     if base:
@@ -111,7 +111,7 @@ def _target(given: Given, draft: Draft) -> dict[str, Any]:
 
 
 def _model(wanted: str, entry: dict[str, Any], draft: Draft) -> str:
-    """Of several targets that are the same model, one entry is enough."""
+    """Several targets that are the same model share one entry."""
     return wanted if draft.models.get(wanted) == entry else draft.model(wanted, entry)
 
 

@@ -1,6 +1,6 @@
-"""The files of a configuration, as far as a change of them is to be noticed.
+"""The files of a configuration, for noticing when one of them changes.
 
-Owns: which files a pattern stands for, which ones `conf.d` has, and one digest for the content of all.
+Owns: which files match a pattern, which ones are in `conf.d`, and one digest for the content of all.
 Must never: parse a file.
 """
 
@@ -21,8 +21,8 @@ _MAIN = "mesh"
 
 
 class ConfigFiles(msgspec.Struct, frozen=True):
-    """paths: the files that are read, the main one first, whether they exist or not. patterns: others count when they
-    match. profiles: the names of those in use."""
+    """paths: the files that are read, the main one first, whether they exist or not. patterns: files that match them
+    count too. profiles: the names of those in use."""
 
     paths: tuple[str, ...]
     patterns: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class ConfigFiles(msgspec.Struct, frozen=True):
         return [*map(Path, self.paths), *(Path(path) for real, path in matching.items() if real not in found)]
 
     def directories(self) -> list[Path]:
-        """Where files that match would appear."""
+        """The directories where matching files would appear."""
         return [Path(folder) for pattern in self.patterns for folder in _folders(os.path.dirname(pattern))]
 
     def contents(self) -> dict[Path, bytes]:

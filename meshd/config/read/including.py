@@ -33,8 +33,8 @@ _V = TypeVar("_V")
 
 @dataclass(slots=True)
 class Read:
-    """All files as one. fatal: the problems are such that nothing else can be judged. idle: the profiles that are not
-    in use, to be checked."""
+    """All files as one. fatal: the problems are so serious that nothing else can be checked. idle: the profiles that
+    are not in use, which are checked too."""
 
     part: Part
     files: ConfigFiles | None = None
@@ -64,7 +64,7 @@ def read_one(loaded: Loaded, file: str | None, environ: Mapping[str, str]) -> Re
 
 
 class _Reader:
-    """One reading of one configuration. problems: those after which nothing else can be judged."""
+    """One reading of one configuration. problems: those after which nothing else can be checked."""
 
     def __init__(self, main: str | None) -> None:
         self.problems: list[Problem] = []
@@ -74,7 +74,7 @@ class _Reader:
         self._looked: dict[str, None] = {}
         self._patterns: list[str] = []
         self._done: set[str] = set()  # real paths
-        self._open: list[str] = []  # real paths of the files that include the one that is read
+        self._open: list[str] = []  # real paths of the files that include the one being read
         self._size = 0
         self._values = 0
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -29,13 +29,16 @@ _Entries = dict[str, tuple[Any, Any]]
 
 @dataclass(slots=True)
 class Loaded:
-    """A file's content. fatal: the text is not in the format at all. written: unquoted values that YAML does not read
-    as text (`no`, `1.10`, `0660`), as in the file."""
+    """A file's content. fatal: the text is not in the format at all; tab: because a tab indents it. duplicates: the
+    problems that are keys given twice. written: unquoted values that YAML does not read as text (`no`, `1.10`, `0660`),
+    as in the file."""
 
     raw: dict[str, Any] = field(default_factory=dict)
     lines: Lines = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     fatal: bool = False
+    tab: bool = False
+    duplicates: list[Problem] = field(default_factory=list)
     written: dict[Path, str] = field(default_factory=dict)
 
 
@@ -78,8 +81,8 @@ def load_text(text: str, format: str = "yaml", file: str | None = None) -> Loade
 def _with_hint(loaded: Loaded, text: str) -> Loaded:
     """An unreadable text often contains lookalike characters."""
     problem = loaded.problems[0]
-    hint = odd_character(text, problem.line)
-    if hint is None or "tab" in problem.message:
+    hint = None if loaded.tab else odd_character(text, problem.line)
+    if hint is None:
         return loaded
     return _fatal(problem.file, f"{problem.message}; {hint}", problem.line)
 
@@ -111,7 +114,8 @@ def _load_yaml(text: str, file: str | None) -> Loaded:
         return _fatal(file, str(error) if isinstance(error, ValueError) else "is nested too deeply", None)
     finally:
         loader.dispose()
-    return Loaded({} if raw is None else raw, reader.lines, reader.problems, written=reader.written)
+    content = {} if raw is None else raw
+    return Loaded(content, reader.lines, reader.problems, duplicates=reader.duplicates, written=reader.written)
 
 
 _COLON = "a colon in the wrong place: put the value in quotes, or check the indentation"
@@ -132,7 +136,8 @@ def _yaml_error(error: Any, file: str | None, text: str) -> Loaded:
     line = mark.line + 1 if mark else None
     tab = _tab_near(text, line)
     if tab is not None:
-        return _fatal(file, "is not valid YAML: a tab at the beginning of the line; YAML indents with spaces", tab)
+        message = "is not valid YAML: a tab at the beginning of the line; YAML indents with spaces"
+        return replace(_fatal(file, message, tab), tab=True)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
     context = getattr(error, "context", None)
     plain_words = _YAML_WORDS.get(what)
@@ -161,6 +166,7 @@ class _YamlReader:
     def __init__(self, loader: Any, file: str | None) -> None:
         self.lines: Lines = {}
         self.problems: list[Problem] = []
+        self.duplicates: list[Problem] = []
         self.written: dict[Path, str] = {}
         self._loader = loader
         self._file = file
@@ -199,7 +205,7 @@ class _YamlReader:
         odd = odd_value(node.value) if not node.style else None
         if odd:
             self._problem(path, node, odd)
-        if kind in _TEXT_TAGS:  # a date stays text, not a point in time
+        if kind in _TEXT_TAGS:  # a date stays text instead of becoming a point in time
             return node.value
         try:
             value = self._loader.construct_object(node)
@@ -231,7 +237,7 @@ class _YamlReader:
             elif key_node.id != "scalar":
                 self._problem(path, key_node, "a key must be a name")
             else:
-                # As written, not as YAML reads it: `on`, `404` and `1.5` are names here.
+                # As written, not as YAML reads them: `on`, `404` and `1.5` are names here.
                 key = str(key_node.value)
                 self._check_key(key, key_node, own, path)
                 own[key] = key_node, value_node
@@ -259,6 +265,7 @@ class _YamlReader:
         if key in own:
             first = own[key][0].start_mark.line + 1
             self._problem((*path, key), node, f"is given twice, first on line {first}")
+            self.duplicates.append(self.problems[-1])
         odd = odd_name(key) if not node.style else None
         if odd:
             self._problem((*path, key), node, f"the name has {odd}")
@@ -281,8 +288,7 @@ def _load_json(text: str, file: str | None) -> Loaded:
     except ValueError as error:
         return _fatal(file, f"is not valid JSON: {error}", None)
     marked = _load_yaml(text.replace("\t", "  "), file)
-    duplicates = [problem for problem in marked.problems if "given twice" in problem.message]
-    return Loaded(raw, marked.lines, duplicates)
+    return Loaded(raw, marked.lines, marked.duplicates)
 
 
 def _json_fault(text: str, error: json.JSONDecodeError) -> str:

@@ -26,7 +26,7 @@ class Part:
 
 
 def on_top(base: Part, top: Part) -> Part:
-    """The two as one. An empty value (`retry:`) on a map leaves the map as it is."""
+    """Both merged. An empty value (`retry:`) on top of a map leaves the map as it is."""
     replaced: set[Path] = set()
     raw = merged(base.raw, top.raw, replaced, keeps_maps=True)
     return Part(
@@ -38,9 +38,9 @@ def on_top(base: Part, top: Part) -> Part:
 
 
 def merged(base: Any, top: Any, replaced: set[Path], path: Path = (), *, keeps_maps: bool = False) -> Any:
-    """The merged value. replaced: takes up the paths whose value of `base` is gone.
+    """The merged value. replaced: collects the paths whose value in `base` was replaced.
 
-    keeps_maps: an empty value on a map changes nothing.
+    keeps_maps: an empty value on top of a map changes nothing.
     """
     if isinstance(base, dict) and isinstance(top, dict):
         return base | {

@@ -1,4 +1,4 @@
-"""Normalises what may be written in several ways: nested `config:` maps, empty entries, short strategy names.
+"""Normalises what can be written in several ways: nested `config:` maps, empty entries, short strategy names.
 
 Owns: the equivalences of the file. The result is what is validated, compared and merged.
 Must never: fill in a default, or drop a written key except `x-…`, which has no meaning.

@@ -1,6 +1,6 @@
-"""Checks the profiles that are not in use, as far as each can be judged alone: keys, types and names.
+"""Checks the profiles that are not in use, as far as each can be checked alone: keys, types and names.
 
-Must never: judge what a profile refers to, which may be in another file or profile.
+Must never: check what a profile refers to, which may be in another file or profile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads unquoted YAML values as the schema means them: `no` is Norwegian where a text is expected.
+"""Reads unquoted YAML values as the schema means them: where a text is expected, `no` is the code for Norwegian.
 
 Owns: putting back the written text of a boolean, number or null where the schema has text; decimal numbers with
 leading zeros; `1e3`; permissions, which are octal however they are written.

@@ -1,4 +1,4 @@
-"""Notices changes of the content of the configuration's files.
+"""Notices changes to the content of the configuration's files.
 
 Must never: parse the configuration, or report one change twice.
 
@@ -60,9 +60,9 @@ class FileWatch(DirectoryWatch):
         return any(being_written(path) for path in self._changed(contents))
 
     def _patience(self, contents: dict[Path, bytes]) -> float:
-        """How long the content has to stay the same: longer if a file may be a slow writer's first piece, which could
-        be valid but incomplete. That is a text with which the one in use begins, or one that ends within a line
-        although that one did not."""
+        """How long the content has to stay the same: longer if a file may be the first piece from a slow writer, which
+        could be valid but incomplete. That is the case if the text in use begins with it, or if it ends within a line
+        and the text in use did not."""
         if not contents.get(self.config_files.main):
             return self.debounce
         pieces = (_is_piece(contents[path], self._contents.get(path, b"")) for path in self._changed(contents))

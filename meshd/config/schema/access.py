@@ -12,6 +12,7 @@ from meshd.config.schema.base import Count, Names, Positive, Section, Size, Weig
 from meshd.config.schema.money import BudgetConfig
 from meshd.config.schema.proxy import TokenHash
 from meshd.core.text.z85 import decode_key
+from meshd.routing.table.specs import ANY_APP
 
 
 def _curve_key(value: str) -> str:
@@ -25,7 +26,7 @@ def _curve_key(value: str) -> str:
 
 
 CurveKey = Annotated[str, AfterValidator(_curve_key)]
-"""A key of CurveZMQ in Z85."""
+"""A CurveZMQ key in Z85."""
 
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -40,7 +41,8 @@ class AppMatch(Section):
     group: str | None = Field(default=None, description="Group name.")
     exe: str | None = Field(
         default=None,
-        description="Path of the program. It tells programs apart, not people: anyone who may run it can pose as it.",
+        description="Path of the program. It distinguishes programs, not people: anyone who may run the program can "
+        "pose as it.",
     )
     unit: str | None = Field(
         default=None,
@@ -59,8 +61,8 @@ class AppMatch(Section):
 
 
 class AppRateLimitConfig(Section):
-    rpm: Positive | None = Field(default=None, description="Requests a minute, to all models together.")
-    tpm: Positive | None = Field(default=None, description="Tokens a minute, to all models together.")
+    rpm: Positive | None = Field(default=None, description="Requests per minute, to all models together.")
+    tpm: Positive | None = Field(default=None, description="Tokens per minute, to all models together.")
     concurrency: Positive | None = Field(default=None, description="Requests at once; the same as `concurrency`.")
 
 
@@ -71,14 +73,14 @@ class AppConfig(Section):
     pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
     models: Names | None = Field(
         default=None,
-        description="Allowed models, also within a pool.",
+        description="Allowed models, including those within a pool.",
         json_schema_extra={"shown_default": "those of the allowed pools"},
     )
     budget: BudgetConfig = Field(default=BudgetConfig.unset(), description="Spending limits.")
     rate_limit: AppRateLimitConfig = Field(default=AppRateLimitConfig.unset(), description="Limits.")
     concurrency: Positive | None = Field(default=None, description="Requests at once.")
-    priority: int = Field(default=0, description="Apps with a higher priority are served first.")
-    weight: Weight = Field(default=1.0, description="Share under contention.")
+    priority: int = Field(default=ANY_APP.priority, description="Apps with a higher priority are served first.")
+    weight: Weight = Field(default=ANY_APP.weight, description="The app's share when apps compete for capacity.")
     max_message_size: Size | None = Field(
         default=None,
         description="Largest message, up to `daemon.max_message_size`.",
@@ -87,12 +89,14 @@ class AppConfig(Section):
         },
     )
     passthrough: bool = Field(
-        default=False,
-        description="It may use the own API of providers that have `passthrough` too, and do all there that the key "
-        "allows.",
+        default=ANY_APP.passthrough,
+        description="It may also use the native API of providers that have `passthrough`, and do there everything that "
+        "the key allows.",
     )
-    metrics: bool = Field(default=False, description="It may read `/metrics`, which counts every app's requests.")
-    admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
+    metrics: bool = Field(
+        default=ANY_APP.metrics, description="The app may read `/metrics`, which counts every app's requests."
+    )
+    admin: bool = Field(default=ANY_APP.admin, description="The app may control the daemon, and sees every app.")
 
 
 def _sha256(value: str) -> str:

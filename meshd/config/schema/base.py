@@ -21,7 +21,7 @@ from meshd.sdk.http.credentials import MASK
 
 
 class Section(BaseModel):
-    """A map of known keys. Immutable: configurations are passed between actors.
+    """A map of known keys. Immutable, since configurations are passed between actors.
 
     Built on first use (`defer_build`), because most processes that import the schema need little of it.
     """
@@ -30,7 +30,8 @@ class Section(BaseModel):
 
     @classmethod
     def unset(cls) -> Self:
-        """The section with its defaults. `cls()` would build its validator, of which the whole file's needs nothing."""
+        """The section with its defaults. `cls()` would build a validator that the one for the whole file does not
+        need."""
         return cls.model_construct()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

@@ -1,4 +1,4 @@
-"""Prices and spending limits, as a provider, a model, a pool or an app has them."""
+"""Prices and spending limits of providers, models, pools and apps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from meshd.config.schema.base import Fraction, Money, Section
 from meshd.core.prices import PRICED
+from meshd.routing.table.specs import Allowance
 
+ALLOWANCE = Allowance("", "", "cost", "day", 0)
+"""What a limit of a budget becomes, from which its keys have their defaults."""
 _LONGEST_KIND = 64  # characters
 
 
@@ -27,7 +30,7 @@ Kind = Annotated[str | None, BeforeValidator(_kind)]
 
 
 class ImagePriceConfig(Section):
-    """What it costs if an image has this quality and size; of several rows for one image, the one that names both."""
+    """The price of an image with this quality and size. If several rows match, the one that names both counts."""
 
     quality: Kind = Field(default=None, description="As requests name it, such as `high`; none: any.")
     size: Kind = Field(default=None, description="As requests name it, such as `1024x1024`; none: any.")
@@ -49,20 +52,20 @@ class ImagePriceConfig(Section):
 class _PricesOfTokens(Section):
     """Prices in nano-dollars. None: the next source decides."""
 
-    input_per_1m: Money | None = Field(default=None, description="USD for a million input tokens.")
-    output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")
-    cached_input_per_1m: Money | None = Field(default=None, description="USD for a million cached input tokens.")
+    input_per_1m: Money | None = Field(default=None, description="USD per million input tokens.")
+    output_per_1m: Money | None = Field(default=None, description="USD per million output tokens.")
+    cached_input_per_1m: Money | None = Field(default=None, description="USD per million cached input tokens.")
     cache_write_per_1m: Money | None = Field(
-        default=None, description="USD for a million input tokens that are written to a cache for 5 minutes."
+        default=None, description="USD per million input tokens that are written to a cache for 5 minutes."
     )
     cache_write_1h_per_1m: Money | None = Field(
-        default=None, description="USD for a million input tokens that are written to a cache for an hour."
+        default=None, description="USD per million input tokens that are written to a cache for an hour."
     )
-    per_request: Money | None = Field(default=None, description="USD for each request.")
+    per_request: Money | None = Field(default=None, description="USD per request.")
     images: tuple[ImagePriceConfig, ...] = Field(
         default=(),
         description="Prices of images by quality and size, such as `{quality: high, size: 1024x1024, price: 0.167}`. "
-        "What a request leaves open is reserved at the highest.",
+        "If a request leaves quality or size open, the highest price is reserved.",
     )
 
 
@@ -78,7 +81,9 @@ else:
 
 
 class BudgetConfig(Section):
-    daily_limit: Money | None = Field(default=None, description="USD a day.")
-    monthly_limit: Money | None = Field(default=None, description="USD a month.")
-    alert_threshold: Fraction = Field(default=0.8, description="Fraction of a limit at which an event is emitted.")
-    enforce: bool = Field(default=True, description="Refuse a request that may exceed a limit.")
+    daily_limit: Money | None = Field(default=None, description="USD per day.")
+    monthly_limit: Money | None = Field(default=None, description="USD per month.")
+    alert_threshold: Fraction = Field(
+        default=ALLOWANCE.alert_threshold, description="Fraction of a limit at which an event is emitted."
+    )
+    enforce: bool = Field(default=ALLOWANCE.enforce, description="Refuse a request that may exceed a limit.")

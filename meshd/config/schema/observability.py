@@ -48,11 +48,13 @@ class RoutingSinks(SinksSection):
 class LoggingSinks(SinksSection):
     level: Literal["metadata", "summary", "full"] = Field(
         default="metadata",
-        description="How much of a request is logged: `metadata`, `summary` (and the first characters of prompt and "
-        "answer) or `full` (and both).",
+        description="How much of a request is logged: `metadata`, `summary` (also the first characters of prompt and "
+        "answer) or `full` (also the whole prompt and answer).",
     )
     redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(default=True, description="Mask keys and tokens.")
-    max_payload_size: Size = Field(default=65536, description="Bytes of a prompt, and of an answer, that `full` logs.")
+    max_payload_size: Size = Field(
+        default=65536, description="Most bytes of a prompt, and of an answer, that `full` logs."
+    )
     redact_personal: tuple[PersonalKind, ...] = Field(
         default=tuple(get_args(PersonalKind)),
         description="Personal data that is masked in prompts and answers.",
@@ -64,7 +66,7 @@ class LoggingSinks(SinksSection):
         json_schema_extra={"shown_default": "none; Presidio is not used"},
     )
     sample_rate: Fraction = Field(
-        default=1.0, description="The share of answered requests that is logged; all others always are."
+        default=1.0, description="The fraction of answered requests that is logged; all others always are."
     )
 
 
@@ -76,7 +78,7 @@ class StatisticsSinks(SinksSection):
     )
     flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
     metrics_interval: Duration = Field(
-        default=15.0, description="Time between two readings for sinks of metrics, at least 1 s."
+        default=15.0, description="Time between two readings for metrics sinks, at least 1 s."
     )
     retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")
     spend_retention: Duration = Field(
@@ -97,9 +99,10 @@ class TracingConfig(SinksSection):
         default="info",
         description="Lowest severity traced: an answer is `info`, a 4xx `warning`, a 5xx `error`.",
     )
-    sample_ratio: Fraction = Field(default=1.0, description="Fraction of the requests that are traced.")
+    sample_ratio: Fraction = Field(default=1.0, description="Fraction of requests that are traced.")
     follow_parent: bool = Field(
-        default=True, description="An app's `traceparent` says whether its request is traced, whatever the fraction."
+        default=True,
+        description="An app's `traceparent` decides whether its request is traced, regardless of `sample_ratio`.",
     )
     propagate: Names = Field(
         default=(),
@@ -108,7 +111,7 @@ class TracingConfig(SinksSection):
     )
     content: bool = Field(
         default=False,
-        description="Prompts and answers are part of traces, masked and bounded as `logging` says.",
+        description="Include prompts and answers in traces, masked and limited as in `logging`.",
     )
 
 

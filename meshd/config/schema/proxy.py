@@ -55,8 +55,8 @@ class ProxyToken(Section):
 class ProxyAuthConfig(Section):
     method: Literal["kernel", "bearer"] = Field(
         default="kernel",
-        description="`kernel`: callers on this machine are known from the kernel; over TCP, only the daemon's own user "
-        "and root are admitted without a token. `bearer`: over TCP, everyone needs a token.",
+        description="`kernel`: the kernel identifies callers on this machine; over TCP, only the daemon's own user and "
+        "root are admitted without a token. `bearer`: over TCP, everyone needs a token.",
     )
     tokens: tuple[ProxyToken, ...] = Field(default=(), description="Tokens, each with the name of its app.", repr=False)
 
@@ -69,7 +69,7 @@ class TlsConfig(Section):
 
 
 class CorsConfig(Section):
-    enabled: bool = Field(default=False, description="Answer pages of other origins.")
+    enabled: bool = Field(default=False, description="Answer web pages of other origins.")
     origins: Names = Field(default=(), description="The origins, such as `http://localhost:3000`.")
 
 
@@ -81,7 +81,7 @@ class ProxyConfig(Section):
     )
     host: str = Field(
         default="127.0.0.1",
-        description="IP address, or `localhost`. Any other than loopback needs `auth.method: bearer` and TLS.",
+        description="IP address, or `localhost`. Any address other than loopback needs `auth.method: bearer` and TLS.",
     )
     port: AnyPort = Field(default=8741, description="Port. `auto` takes any free one; `meshctl status` shows which.")
     socket: str | None = Field(
@@ -91,8 +91,8 @@ class ProxyConfig(Section):
     )
     endpoints: tuple[Endpoint, ...] = Field(
         default=(),
-        description="The paths to offer, such as `/v1/chat/completions`; `*` stands for any text (`/v1/*`). Others do "
-        "not exist over HTTP.",
+        description="The paths to offer, such as `/v1/chat/completions`; `*` stands for any text (`/v1/*`). No other "
+        "path exists over HTTP.",
         json_schema_extra={"shown_default": "all"},
     )
     auth: ProxyAuthConfig = Field(default=ProxyAuthConfig.unset(), description="Who may connect.")

@@ -28,12 +28,13 @@ class CurveConfig(Section):
     )
     secret_key_file: str | None = Field(
         default=None,
-        description="File with it, which others cannot read; `meshctl curve daemon` makes one. A reload reads it.",
+        description="File with the secret key, which other users must not be able to read; `meshctl curve daemon` "
+        "creates one. A reload reads it again.",
     )
     public_key: CurveKey | None = Field(
         default=None,
-        description="The daemon's public key. If it is given, a secret key that belongs to another one is refused.",
-        json_schema_extra={"shown_default": "made of the secret key"},
+        description="The daemon's public key. If it is set, a secret key that does not belong to it is refused.",
+        json_schema_extra={"shown_default": "derived from the secret key"},
     )
     allowed_clients: tuple[CurveClient, ...] = Field(
         default=(),
@@ -62,14 +63,16 @@ class DaemonConfig(Section):
     curve: CurveConfig = Field(
         default=CurveConfig.unset(), description="Encryption and keys of clients at all `tcp://` addresses."
     )
-    max_inflight: Positive = Field(default=4096, description="Requests in flight.")
-    max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
-    queue_timeout: Duration = Field(default=30.0, description="Longest that a request waits there.")
+    max_inflight: Positive = Field(default=4096, description="Most requests in flight.")
+    max_queue: Positive = Field(default=1024, description="Most requests that wait at a provider's limit.")
+    queue_timeout: Duration = Field(default=30.0, description="Longest time that a request waits there.")
     timezone: str = Field(default="UTC", description="Time zone of the days and months of budgets and quotas.")
     max_message_size: Size = Field(default=64 * 1024**2, description="Largest message.")
-    request_timeout: Duration = Field(default=600.0, description="Longest a request may take, all attempts together.")
+    request_timeout: Duration = Field(
+        default=600.0, description="Longest time that a request may take, all attempts together."
+    )
     drain_timeout: Duration = Field(
-        default=30.0, description="How long requests in flight may take to finish at a shutdown."
+        default=30.0, description="How long requests in flight may take to finish when the daemon stops."
     )
     state_dir: str | None = Field(
         default=None,
@@ -79,30 +82,33 @@ class DaemonConfig(Section):
     strict: bool = Field(
         default=True,
         description="Refuse to run with files that users other than root and the daemon's own can change: the "
-        "configuration, keys, weights, state, the place of the socket, Python's packages. With `false`, each is a "
-        "warning. A reload takes `false` only from a file that others cannot change.",
+        "configuration, keys, weights, state, the place of the socket, Python's packages. With `false`, "
+        "each such file causes only a warning. A reload accepts `false` only from a file that others "
+        "cannot change.",
     )
     dumpable: bool = Field(
         default=False,
         description="Let other processes of the daemon's user read its memory, for debuggers and profilers such as "
-        "py-spy. Keys and prompts are in it.",
+        "py-spy. That memory contains keys and prompts.",
     )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="Lowest severity logged."
     )
     watch: bool = Field(default=True, description="Reload when the file changes.")
-    watch_debounce: Duration = Field(default=0.2, description="Quiet time after a change before the file is read.")
+    watch_debounce: Duration = Field(
+        default=0.2, description="How long the file has to stay unchanged before it is read."
+    )
 
 
 class RootConfig(Section):
     include: Annotated[Names, BeforeValidator(as_list)] = Field(
         default=(),
-        description="Other files, or patterns such as `providers/*.yaml`, as seen from this one's folder. What this "
-        "file says comes on top.",
+        description="Other files, or patterns such as `providers/*.yaml`, relative to this file's folder. This "
+        "file's own values override theirs.",
     )
     profiles: dict[str, Any] = Field(
         default={},
-        description="Sections that come on top if MESHD_PROFILE names them, by name.",
+        description="Sections by profile name, which override the others if MESHD_PROFILE names the profile.",
     )
     secrets: SecretsConfig = Field(default=SecretsConfig.unset(), description="Where keys come from.")
     providers: dict[str, ProviderConfig] = Field(default={}, description="Services that run models, by name.")

@@ -15,7 +15,9 @@ from meshd.config.schema.base import Names, Section
 
 class DotenvStoreSettings(Section):
     path: str = Field(default=".env", description="The file; relative to the configuration file's folder.")
-    override: bool = Field(default=False, description="The file wins over a variable of the same name.")
+    override: bool = Field(
+        default=False, description="The file takes precedence over an environment variable of the same name."
+    )
 
 
 class DirectoryStoreSettings(Section):
@@ -24,7 +26,7 @@ class DirectoryStoreSettings(Section):
 
 class JsonStoreSettings(Section):
     file_path: str = Field(description="The file; relative to the configuration file's folder.")
-    json_path: str = Field(default="", description="Keys that lead to the object with the secrets, with dots.")
+    json_path: str = Field(default="", description="Path of the object with the secrets: keys separated by dots.")
 
 
 class EncryptedFileSettings(Section):
@@ -32,30 +34,33 @@ class EncryptedFileSettings(Section):
     passphrase: str | None = Field(default=None, description="The passphrase, such as `${env:NAME}`.", repr=False)
     passphrase_file: str | None = Field(default=None, description="The file with the passphrase.")
     key_file: str | None = Field(
-        default=None, description="The file with a key of 32 bytes (as they are, in hexadecimal or base64) instead."
+        default=None,
+        description="The file with a key of 32 bytes (raw, hexadecimal or base64), instead of a passphrase.",
     )
-    kdf: Literal["scrypt", "pbkdf2"] = Field(default="scrypt", description="What makes a new file's key.")
+    kdf: Literal["scrypt", "pbkdf2"] = Field(
+        default="scrypt", description="The function that derives a new file's key."
+    )
 
 
 class KeyringSettings(Section):
     service: str = Field(default="meshd", description="The name under which the secrets are kept.")
     backend: str | None = Field(
-        default=None, description="A class of keyrings.", json_schema_extra={"shown_default": "keyring's choice"}
+        default=None, description="A keyring backend class.", json_schema_extra={"shown_default": "keyring's choice"}
     )
 
 
 class CommandStoreSettings(Section):
     command: tuple[str, ...] = Field(
         description="The program that prints a secret, and its arguments. `{name}` in them is the secret's name; "
-        "without it, the name is the last argument. It is in $SECRET_NAME, too."
+        "without it, the name is the last argument. $SECRET_NAME contains the name too."
     )
     set_command: tuple[str, ...] | None = Field(
         default=None, description="The program that takes a new value on its standard input."
     )
-    delete_command: tuple[str, ...] | None = Field(default=None, description="The program that deletes one.")
+    delete_command: tuple[str, ...] | None = Field(default=None, description="The program that deletes a secret.")
     list_command: tuple[str, ...] | None = Field(default=None, description="The program that prints all names.")
     pass_env: Names = Field(
-        default=(), description="Variables of the daemon that the programs get, besides the usual ones."
+        default=(), description="Variables of the daemon that are passed to the programs, besides the usual ones."
     )
 
 
@@ -73,8 +78,8 @@ class OpSettings(Section):
 
 
 class RemoteStoreSettings(Section):
-    prefix: str = Field(default="", description="Put before a name to get the secret's there.")
-    path: str | None = Field(default=None, description="The one secret whose fields have the names.")
+    prefix: str = Field(default="", description="Prefix that is put before a name to get the secret's name there.")
+    path: str | None = Field(default=None, description="The one secret whose fields are the secrets.")
     ca_file: str | None = Field(
         default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
     )
@@ -94,7 +99,9 @@ class VaultSettings(RemoteStoreSettings):
         json_schema_extra={"shown_default": "`approle` with a `role_id`, else `token`"},
     )
     auth_mount: str | None = Field(
-        default=None, description="Where that is mounted.", json_schema_extra={"shown_default": "its name"}
+        default=None,
+        description="Where the login method is mounted.",
+        json_schema_extra={"shown_default": "the method's name"},
     )
     token: str | None = Field(default=None, description="The token, such as `${env:NAME}`.", repr=False)
     token_file: str | None = Field(
@@ -145,10 +152,10 @@ class GoogleStoreSettings(RemoteStoreSettings):
 class KeyVaultSettings(RemoteStoreSettings):
     vault_url: str = Field(description="The vault: `https://NAME.vault.azure.net`.")
     tenant_id: str | None = Field(default=None, description="An application's tenant.")
-    client_id: str | None = Field(default=None, description="Its id.")
+    client_id: str | None = Field(default=None, description="The application's id.")
     client_secret: str | None = Field(
         default=None,
-        description="Its secret.",
+        description="The application's secret.",
         json_schema_extra={"shown_default": "the environment's or the machine's credentials"},
         repr=False,
     )

@@ -20,23 +20,23 @@ class AzureOpenaiSettings(HttpSettings):
     api_version: str | None = Field(
         default=None,
         pattern=r"^\d{4}-\d\d-\d\d(-preview)?$",
-        description="Ask each deployment at its own path, by this version of the API, such as `2024-10-21`.",
+        description="Ask each deployment at its own path, with this version of the API, such as `2024-10-21`.",
         json_schema_extra={"shown_default": "the v1 API, which has no versions"},
     )
     deployments: dict[str, str] = Field(
         default_factory=dict,
         description="Model → the deployment that serves it.",
-        json_schema_extra={"shown_default": "a model is the name of a deployment"},
+        json_schema_extra={"shown_default": "each model has the name of its deployment"},
     )
 
 
 class LocalLlmSettings(Section):
     model: str = Field(default="smollm2-135m", description="Name of pulled weights, or the path of a GGUF file.")
     context_window: Positive | None = Field(
-        default=None, description="Tokens of context.", json_schema_extra={"shown_default": "the model's"}
+        default=None, description="Size of the context in tokens.", json_schema_extra={"shown_default": "the model's"}
     )
     threads: Positive | None = Field(
-        default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
+        default=None, description="Number of threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
     idle_timeout: Duration = Field(
         default=300.0, description="The child process is stopped when it has been unused for this long."
@@ -46,7 +46,7 @@ class LocalLlmSettings(Section):
 
 class LocalEmbeddingsSettings(Section):
     threads: Positive | None = Field(
-        default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
+        default=None, description="Number of threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
     idle_timeout: Duration = Field(
         default=300.0, description="The child process is stopped when it has been unused for this long."

@@ -29,7 +29,7 @@ from meshd.config.schema.base import (
 class FileSinkSettings(Section):
     path: str | None = Field(
         default=None,
-        description="The file, one JSON object a line.",
+        description="The file, with one JSON object per line.",
         json_schema_extra={"shown_default": "`logging.jsonl` or the like in the state directory"},
     )
     max_size: Size = Field(default=50_000_000, description="Size at which the file is rotated; 0: never.")
@@ -50,7 +50,7 @@ class SyslogSettings(Section):
         default="/dev/log",
         pattern=r"^(/.+|(udp|tcp|tls)://.+)$",
         description="The path of a UNIX socket, or `udp://HOST:PORT`, `tcp://HOST:PORT`, `tls://HOST:PORT`. The ports "
-        "514 (UDP), 601 (TCP) and 6514 (TLS) need not be named.",
+        "514 (UDP), 601 (TCP) and 6514 (TLS) may be left out.",
     )
     facility: Literal[
         "user", "daemon", "auth", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
@@ -59,7 +59,7 @@ class SyslogSettings(Section):
     content: Literal["json", "text"] = Field(
         default="json", description="All details, as JSON after `@cee:`, or only the line for people."
     )
-    timeout: Duration = Field(default=5.0, description="Longest that connecting or sending may take.")
+    timeout: Duration = Field(default=5.0, description="Longest time for connecting or sending.")
     ca_file: str | None = Field(
         default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
     )
@@ -69,22 +69,22 @@ class WebhookSettings(Section):
     url: HttpUrl = Field(description="Where batches are posted.")
     secret: str | None = Field(
         default=None,
-        description="The key of signatures: `whsec_` and base64, or any text. Several have spaces between them.",
-        json_schema_extra={"shown_default": "none, so that nothing is signed"},
+        description="The key for signatures: `whsec_` and base64, or any text. Separate several keys with spaces.",
+        json_schema_extra={"shown_default": "none; batches are not signed"},
         repr=False,
     )
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict, description="More headers.", json_schema_extra={"shown_default": "none"}, repr=False
     )
-    batch_size: Positive = Field(default=100, description="Entries in a batch, at most.")
-    batch_interval: Duration = Field(default=1.0, description="Longest that an entry waits for others.")
-    timeout: Duration = Field(default=10.0, description="Longest that a delivery may take.")
+    batch_size: Positive = Field(default=100, description="Most entries in a batch.")
+    batch_interval: Duration = Field(default=1.0, description="Longest time that an entry waits for others.")
+    timeout: Duration = Field(default=10.0, description="Longest time for a delivery.")
     path: str | None = Field(
         default=None,
-        description="The folder of what is not delivered yet.",
+        description="The folder for what has not been delivered yet.",
         json_schema_extra={"shown_default": "a folder in the state directory"},
     )
-    max_size: Size = Field(default=100_000_000, description="Size of that folder, at most.")
+    max_size: Size = Field(default=100_000_000, description="Largest size of that folder.")
     ca_file: str | None = Field(
         default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "the system's"}
     )
@@ -92,16 +92,17 @@ class WebhookSettings(Section):
 
 class OtlpSettings(Section):
     endpoint: HttpUrl = Field(
-        default="http://127.0.0.1:4318", description="The receiver; `/v1/traces`, `/v1/metrics` and `/v1/logs` follow."
+        default="http://127.0.0.1:4318",
+        description="The receiver's address, to which `/v1/traces`, `/v1/metrics` and `/v1/logs` are appended.",
     )
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict, description="More headers.", json_schema_extra={"shown_default": "none"}, repr=False
     )
     encoding: Literal["protobuf", "json"] = Field(default="protobuf", description="`http/protobuf` or `http/json`.")
-    timeout: Duration = Field(default=10.0, description="Longest that a batch may take.")
+    timeout: Duration = Field(default=10.0, description="Longest time for a batch.")
     resource: dict[str, str] = Field(
         default_factory=dict,
-        description="More attributes of the resource, such as `deployment.environment.name`.",
+        description="Additional resource attributes, such as `deployment.environment.name`.",
         json_schema_extra={"shown_default": "none"},
     )
     ca_file: str | None = Field(
@@ -112,18 +113,18 @@ class OtlpSettings(Section):
 class PrometheusSettings(Section):
     path: str | None = Field(
         default=None,
-        description="The file, for node_exporter's textfile collector: it ends in `.prom`. Instead of `port`.",
+        description="The file, for node_exporter's textfile collector, instead of `port`. Its name ends in `.prom`.",
     )
     mode: Mode = Field(
         default=0o600, description="Who may read the file.", json_schema_extra={"shown_default": "`0600`"}
     )
     port: Port | None = Field(
         default=None,
-        description="The port of 127.0.0.1 at which `/metrics` is served; other machines use the HTTP listener.",
+        description="The port of 127.0.0.1 on which `/metrics` is served; other machines use the HTTP listener.",
     )
     token: str | None = Field(
         default=None,
-        description="What Prometheus sends as a bearer token; with `port`, it is needed.",
+        description="What Prometheus sends as a bearer token; required with `port`.",
         repr=False,
     )
 
@@ -141,8 +142,9 @@ class CallbackSettings(Section):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
         description="`module:function`, called with each entry, a map.",
     )
-    timeout: Duration = Field(default=5.0, description="Longest that a call may take.")
+    timeout: Duration = Field(default=5.0, description="Longest time for a call.")
     environment: Names = Field(
-        default=(), description="Variables of the daemon that the function needs, besides PATH, HOME and the like."
+        default=(),
+        description="Environment variables of the daemon that the function needs, besides PATH, HOME and the like.",
     )
-    restarts: Count = Field(default=1, description="How often an entry whose call ended the process is tried again.")
+    restarts: Count = Field(default=1, description="How many times an entry is retried if its call ended the process.")

@@ -27,10 +27,10 @@ class RedisSettings(Section):
     )
     username: str | None = Field(default=None, description="Its user, if it has users.")
     password: str | None = Field(default=None, description="Its password, such as `${secrets:NAME}`.", repr=False)
-    prefix: str = Field(default="meshd", description="What the names of its keys begin with.")
+    prefix: str = Field(default="meshd", description="Prefix of the names of its keys.")
     shared: bool = Field(
         default=True,
-        description="Other daemons may use it at the same time, and they divide budgets and quotas.",
+        description="Other daemons may use it at the same time; together, they keep to the same budgets and quotas.",
     )
     node: str | None = Field(
         default=None,
@@ -48,13 +48,15 @@ class RedisSettings(Section):
 class PostgresqlSettings(Section):
     url: str = Field(
         default="postgresql://",
-        description="The database: `postgresql://USER@HOST:PORT/NAME`, or `host=… dbname=…`. What it lacks is taken "
-        "from libpq's variables.",
+        description="The database: `postgresql://USER@HOST:PORT/NAME`, or `host=… dbname=…`. libpq's "
+        "variables fill in what is missing.",
         repr=False,
     )
     password: str | None = Field(default=None, description="Its password, such as `${secrets:NAME}`.", repr=False)
     table: str = Field(
-        default="meshd_state", pattern=r"^\w{1,50}$", description="The table of the values, which is made if missing."
+        default="meshd_state",
+        pattern=r"^\w{1,50}$",
+        description="The table for the values, which is created if it is missing.",
     )
     timeout: Duration = Field(default=5.0, description="How long it may take for an answer.")
     ca_file: str | None = Field(default=None, description="Certificates to trust; libpq's `sslrootcert`.")
@@ -64,7 +66,7 @@ class PostgresqlSettings(Section):
 
 class S3Settings(Section):
     bucket: str = Field(description="The bucket.")
-    prefix: str = Field(default="meshd/", description="What the names of its objects begin with.")
+    prefix: str = Field(default="meshd/", description="Prefix of the names of its objects.")
     region: str | None = Field(
         default=None, description="The region.", json_schema_extra={"shown_default": "that of AWS's environment"}
     )
@@ -74,10 +76,12 @@ class S3Settings(Section):
     )
     access_key_id: str | None = Field(
         default=None,
-        description="The id of its key.",
+        description="The id of the access key.",
         json_schema_extra={"shown_default": "found as AWS's tools find it"},
     )
-    secret_access_key: str | None = Field(default=None, description="The key, such as `${secrets:NAME}`.", repr=False)
+    secret_access_key: str | None = Field(
+        default=None, description="The secret access key, such as `${secrets:NAME}`.", repr=False
+    )
     timeout: Duration = Field(default=10.0, description="How long it may take for an answer.")
     ca_file: str | None = Field(
         default=None, description="Certificates to trust.", json_schema_extra={"shown_default": "AWS's"}
@@ -88,8 +92,8 @@ class GoogleDriveSettings(Section):
     folder_id: str | None = Field(
         default=None,
         pattern=r"^[\w-]+$",
-        description="The folder, which the account may change: the end of its address.",
-        json_schema_extra={"shown_default": "the folder that Drive has for each app, which people do not see"},
+        description="The folder's id: the end of its address. The account needs write access to it.",
+        json_schema_extra={"shown_default": "the hidden folder that Drive has for each app"},
     )
     credentials_file: str | None = Field(
         default=None,

@@ -20,7 +20,7 @@ from meshd.config.schema.base import (
 
 
 class SecretsConfig(OpenSection):
-    """Where secrets come from. store: the stores, in the order in which they are asked."""
+    """Where secrets come from. store: the stores, in the order in which they are searched."""
 
     store: Entries = Field(
         default=(ConnectorEntry(connector="modelmesh.env.v1"),),
@@ -35,13 +35,15 @@ class SecretsConfig(OpenSection):
     cache_enabled: bool = Field(default=True, description="Keep resolved values in memory.")
     timeout: Duration = Field(
         default=4.0,
-        description="How long a store outside this process may take for an answer. All secrets together get 15 s.",
+        description="How long a store outside this process may take to answer. All secrets together get 15 s.",
     )
-    reload_on_rotation: bool = Field(default=True, description="Resolve again when a standby provider becomes active.")
+    reload_on_rotation: bool = Field(
+        default=True, description="Resolve secrets again when a standby provider becomes active."
+    )
     fail_on_missing: bool = Field(
         default=False,
         description="Whether a missing secret is a configuration error. With `false`, the provider that needs it is "
-        "left out. If this key is not set, `meshd --check` reports an error all the same.",
+        "left out. If this key is not set, `meshd --check` still reports an error.",
     )
 
 
@@ -50,9 +52,11 @@ class LockingConfig(Section):
         default=True, description="Take a lease on a storage that another daemon may use, and renew it."
     )
     timeout: Duration = Field(
-        default=10.0, description="How long a start waits while another daemon has it. Then it is refused."
+        default=10.0,
+        description="How long the daemon waits at its start while another daemon holds the lease. After that, the "
+        "start fails.",
     )
-    retry_interval: Duration = Field(default=0.5, description="Time between two attempts to get it.")
+    retry_interval: Duration = Field(default=0.5, description="Time between two attempts to get the lease.")
 
 
 class EncryptionConfig(Section):
@@ -60,11 +64,11 @@ class EncryptionConfig(Section):
 
     key: str | None = Field(
         default=None,
-        description="32 bytes in hexadecimal or base64, such as `${secrets:STATE_KEY}`: what is stored is encrypted "
-        "with AES-256-GCM.",
+        description="32 bytes in hexadecimal or base64, such as `${secrets:STATE_KEY}`: stored data is encrypted with "
+        "AES-256-GCM.",
         repr=False,
     )
-    key_file: str | None = Field(default=None, description="A file with the key instead.")
+    key_file: str | None = Field(default=None, description="A file with the key, instead of `key`.")
 
 
 class StorageConfig(OpenSection):
@@ -79,13 +83,13 @@ class StorageConfig(OpenSection):
     sync_interval: Duration = Field(default=5.0, description="Time between two writes of the periodic policy.")
     durability: Literal["process", "power"] = Field(
         default="process",
-        description="What spend survives: a crash of the process; or also of the machine, for which each attempt waits "
-        "until its record is on the disk.",
+        description="Which crash recorded spend survives: one of the `process`; or, with `power`, also one of the "
+        "machine, for which each attempt waits until its record is on the disk.",
     )
-    format: Literal["json", "msgpack"] = Field(default="json", description="Form of what is stored.")
-    compression: Literal["none", "zstd"] = Field(default="none", description="How what is stored is compressed.")
+    format: Literal["json", "msgpack"] = Field(default="json", description="Format of stored data.")
+    compression: Literal["none", "zstd"] = Field(default="none", description="Compression of stored data.")
     encryption: EncryptionConfig = Field(
-        default=EncryptionConfig.unset(), description="How what is stored is encrypted; nothing by default."
+        default=EncryptionConfig.unset(), description="Encryption of stored data; none by default."
     )
     locking: LockingConfig = Field(
         default=LockingConfig.unset(), description="The lease that keeps two daemons from using one storage."
@@ -95,14 +99,14 @@ class StorageConfig(OpenSection):
 class ResponsesConfig(Section):
     enabled: bool = Field(
         default=True,
-        description="Keep responses, unless an app sends `store: false`. With `false`, none is kept, and those that "
-        "were kept are dropped.",
+        description="Keep responses, unless an app sends `store: false`. With `false`, none is kept, and earlier ones "
+        "are dropped.",
     )
     max_size: Size = Field(
         default=32 * 1024**2,
         description="Bytes of all responses, in memory and in the state store, and of the events of those that were "
-        "streamed in the background, in memory. When they exceed it, the user with the most loses what was used "
-        "longest ago; one response takes at most a quarter, as do its events.",
+        "streamed in the background, in memory. When they exceed it, the user with the most loses the least "
+        "recently used ones. One response takes at most a quarter, and so do its events.",
     )
     max_count: Positive = Field(default=4096, description="Largest number of responses.")
     ttl: Duration = Field(default=604800.0, description="How long each is kept.")
@@ -128,7 +132,7 @@ class BatchesConfig(Section):
     )
     rate_share: Fraction = Field(
         default=0.8,
-        description="Part of each limit on requests, tokens and concurrency that requests of batches may fill; the "
+        description="Fraction of each limit on requests, tokens and concurrency that requests of batches may fill; the "
         "rest is kept for requests that apps wait for.",
     )
     max_user_open: Positive = Field(default=16, description="Batches of one user or token that have not ended.")

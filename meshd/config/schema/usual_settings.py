@@ -1,5 +1,5 @@
-"""The own keys of the connectors that nearly every daemon uses, in a module of their own: making a section takes 14 kB,
-and the other connectors' are loaded only for a configuration that names one.
+"""The keys of the connectors that nearly every daemon uses, in a module of their own: each section takes 14 kB, so
+those of other connectors are loaded only for a configuration that names them.
 
 Owns: their types, defaults and descriptions; the registry names each by "module:attribute".
 Must never: import a connector.
@@ -19,7 +19,7 @@ class NoSettings(Section):
 
 
 class QuirksConfig(Section):
-    """What a row of `meshd/catalogue/providers.toml` calls `quirks`; each that is given here replaces the row's."""
+    """The `quirks` of a row in `meshd/catalogue/providers.toml`; each one that is given here replaces the row's."""
 
     speaks: Names | None = Field(default=None, description="The wire formats of its API, the preferred one first.")
     api_key_header: str | None = Field(default=None, description="The header with the bare key.")

@@ -47,14 +47,14 @@ _INTRO = """\
 
 <!-- Written by `python -m meshd.config.write.docs` from the schema. Change the schema, not this page. -->
 
-One file ([or several](#several-files)), in YAML, TOML or JSON, chosen by its ending; the structure is the same. It is
-looked for in this order:
+The configuration is one file ([or several](#several-files)) in YAML, TOML or JSON. The file's extension says which; the
+structure is the same in all three. The daemon looks for the file in this order:
 
 1. `meshd --config PATH`
 2. `$MESHD_CONFIG`
 3. `$XDG_CONFIG_HOME/meshd/mesh.yaml` (`~/.config/meshd/mesh.yaml`)
 4. `/etc/meshd/mesh.yaml`
-5. none: the daemon builds its own, see [Without a file](#without-a-file)
+5. none: the daemon builds its own configuration, see [Without a file](#without-a-file)
 
 ```yaml
 secrets:
@@ -82,23 +82,25 @@ pools:
     provider_priority: [house, openai]
 ```
 
-`meshctl config validate` reports every problem at once, each with its line and what was probably meant.
-`meshctl config schema` prints the JSON Schema, with which editors complete and check the file.
-With an invalid file, the daemon does not start (exit status 78), and a reload keeps the running configuration.
+`meshctl config validate` reports every problem at once, each with its line and what was probably meant. A file without
+problems is then tried on this machine: its certificates and keys are read, and its hooks, strategies and other
+connectors are created, so that it also reports what a daemon here would refuse.
+`meshctl config schema` prints the JSON Schema, which editors use to complete and check the file.
+If the file is invalid, the daemon does not start (exit status 78), and a reload keeps the running configuration.
 
 ## Rules
 
 - **Durations**: `500ms`, `60s`, `5m`, `1h30m`, `7d`, or a number of seconds.
 - **Sizes**: `512MB` (decimal), `1GiB` (binary), or a number of bytes.
 - **Money**: USD, such as `0.15`; stored in whole billionths of a dollar, never as a float.
-- **`x-…`** at the top level is ignored, so that YAML anchors have a place:
+- Keys that begin with **`x-`** at the top level are ignored, so that you can define YAML anchors there:
   `x-slow: &slow {timeout: 5m, max_retries: 2}`, then `house: {<<: *slow, …}` below `providers`.
 - **Names**: letters, digits and `. - _ / :`.
-- **`${secrets:NAME}`** in any text stands for a secret, which is taken from the stores below when the provider needs
+- **`${secrets:NAME}`** in any text stands for a secret, which is read from the stores below when the provider needs
   it. Its value never appears in a log, an error or `meshctl config show`.
 - **`${env:NAME}`** and **`${env:NAME:-default}`** stand for environment variables, read together with the file. The
   default also applies if the variable is empty.
-- The keys of a provider or pool may also be written **under `config:`** below its name; both forms mean the same.
+- The keys of a provider or pool may also be written **under `config:`** below its name; this makes no difference.
 """
 
 _SELECTION = """\
@@ -118,15 +120,15 @@ pools:
     select: error_rate < 0.2 or not known(error_rate)
 ```
 
-- **Declared attributes** of a model: {declared}. Prices are in USD; `capabilities` are those that it serves and all
-  above them.
+- **Declared attributes** of a model: {declared}. Prices are in USD; `capabilities` are those that the model
+  serves and all above them in the tree.
 - **Live attributes**, evaluated for each request: {live}. Times are in seconds, costs in USD; `headroom` is the
   fraction left of its rate limits; `failures` and `error_rate` are those in the pool, as `deactivation` counts them.
 - **Operators and functions**: `and`, `or`, `not`, `in`, `if … else`, comparisons, `+ - * /`, lists of texts or numbers,
   and {functions}.
 - A comparison with an unknown value is false. `known()` and `default()` handle such values.
-- A number made of declared attributes alone orders the members for the strategy. A number with a live attribute is the
-  order itself, and the strategy decides between equals.
+- A number that uses only declared attributes gives the strategy its order of members. A number that uses a live
+  attribute determines the order itself, and the strategy decides only between equal members.
 """
 
 _ALIASES = """\
@@ -136,27 +138,28 @@ aliases:
   claude-*: text-generation      # every name that begins with claude-
 ```
 
-- In a pattern, `*` stands for any characters, `?` for one. The exact name comes first, then the first pattern that
-  matches, in the order of the file.
-- Names of pools, capabilities and models win over aliases, including models that only a provider lists.
+- In a pattern, `*` stands for any characters, `?` for one. An exact name takes precedence; otherwise, the first
+  pattern in the file that matches applies.
+- Names of pools, capabilities and models take precedence over aliases, including models that only a provider lists.
 - An alias stands for a pool, a capability or a model, not for another alias. An app that may use what an alias stands
   for may use the alias.
-- Lists of models show exact names, and a pattern that ends in `*` with its target at the end: `claude-text-generation`.
+- Lists of models show exact names. A pattern that ends in `*` appears with its target in place of the `*`:
+  `claude-text-generation`.
 """
 
 _ZERO = """\
 ## Without a file
 
-The daemon uses what the machine offers, in this order of preference:
+Without a file, the daemon uses what the machine offers, in this order of preference:
 
 1. every provider whose key is in the environment or in systemd's credentials:
 {providers}
 2. every local server that answers ({servers}), if root, a system user or the daemon's own user runs it
    ([operating.md](operating.md#servers-on-this-machine));
-3. the embedded models, as far as the extras `local` and `speech` are installed.
+3. the embedded models of the extras `local` and `speech`, if these are installed.
 
-`meshctl config show` prints the resulting configuration, and `meshctl config init` writes it to a commented file that
-you can start from.
+`meshctl config show` prints the resulting configuration, and `meshctl config init` writes it to a commented file as a
+starting point.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
@@ -302,7 +305,7 @@ def _builtin(kind: str) -> list[Any]:
 
 def _connectors(kind: str) -> str:
     if not _builtin(kind):
-        return f"\nNone comes with the daemon; [Write a connector](connectors.md#{kind}) shows one.\n"
+        return f"\nThe daemon comes with none; [Write a connector](connectors.md#{kind}) shows how to write one.\n"
     lines = ["", "| connector | what it is | its own keys |", "| --- | --- | --- |"]
     for spec in _builtin(kind):
         settings = spec.load_settings()
@@ -321,9 +324,9 @@ def _setting(name: str, info: FieldInfo) -> str:
 
 def _model_note() -> str:
     return (
-        "A request that uses a feature which a model declares as `false`, or needs more tokens than the model's "
-        "window, is never sent to it. A feature that neither the model's entry nor the catalogue declares is unknown: "
-        "the model is asked after those that declare it.\n"
+        "A request is never sent to a model if it uses a feature that the model declares as `false`, or if it needs "
+        "more tokens than the model's window. A feature that neither the model's entry nor the catalogue declares is "
+        "unknown: the model is asked after those that declare it.\n"
     )
 
 

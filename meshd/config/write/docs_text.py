@@ -3,30 +3,30 @@
 FILES = """\
 ## Several files
 
-The configuration may be spread over files, and parts of it may be switched on by name:
+The configuration can be spread over several files, and parts of it can be switched on by name:
 
 ```yaml
-include:                # below this file: what this file says comes on top
-  - providers/*.yaml    # as seen from this file's folder; in order of names
+include:                # merged first: what this file says overrides them
+  - providers/*.yaml    # relative to this file's folder; in alphabetical order
   - ~/team/*.yaml
 
-profiles:               # on top of everything, if MESHD_PROFILE names them
+profiles:               # override everything else, if MESHD_PROFILE names them
   travel:
     pools:
       chat: {strategy: cost-first}
 ```
 
 - **`conf.d`**: every `.yaml`, `.yml`, `.toml` and `.json` file in the folder `conf.d` next to a file named `mesh.yaml`
-  (or `mesh.toml`, …) comes on top of it, in order of names. Hidden files and those of other endings do not count.
-- **`MESHD_PROFILE=travel,home`** in the daemon's environment switches profiles on, in this order. Those that are not in
-  use are checked for keys and types. A profile may be spread over files; it cannot include any.
-- **Merging**: maps are merged key by key; everything else, lists too, is replaced. An empty value leaves a map as it
-  is.
-- Each file counts once, where it is read first. Files that include each other are an error, as are more than 256
-  files, more than 8 levels, and more than 8 MiB. In a path, `${env:…}` is not resolved.
-- Relative paths of other keys (`secrets.path`) start at the main file's folder.
-- Every file has to be one that only root and the daemon's own user can change, as the main one
-  ([security.md](security.md)). The daemon follows all of them, and new ones that match.
-- Problems name the file and the line. `meshctl config files` lists the files and profiles in use;
+  (or `mesh.toml`, …) overrides it, in alphabetical order. Hidden files and files with other extensions are ignored.
+- **`MESHD_PROFILE=travel,home`** in the daemon's environment switches profiles on, in this order. Profiles that are not
+  in use are still checked for keys and types. A profile can be spread over several files; it cannot include files.
+- **Merging**: maps are merged key by key; everything else, including lists, is replaced. An empty value leaves a map
+  unchanged.
+- Each file is read only once, at its first occurrence. Files that include each other are an error, as are more than
+  256 files, more than 8 levels, and more than 8 MiB. `${env:…}` is not resolved in the paths of included files.
+- Relative paths in other keys (`secrets.path`) start at the main file's folder.
+- Each of these files, like the main file, has to be one that only root and the daemon's own user can change
+  ([security.md](security.md)). The daemon watches all of them, and notices new files that match.
+- Error messages name the file and the line. `meshctl config files` lists the files and profiles in use;
   `meshctl config show --origins` shows where each value is written.
 """

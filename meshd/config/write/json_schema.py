@@ -37,7 +37,7 @@ def json_schema() -> dict[str, Any]:
         _allow_short(definitions, name)
     _allow_empty_entries(schema)
     schema["properties"]["profiles"]["additionalProperties"] = {"anyOf": [{"$ref": "#"}, {"type": "null"}]}
-    schema["patternProperties"] = {"^x-": {"description": "The author's own, such as a place for YAML's anchors."}}
+    schema["patternProperties"] = {"^x-": {"description": "The author's own keys, such as a place for YAML anchors."}}
     return {"$schema": DIALECT, **schema, "title": "meshd configuration"}
 
 

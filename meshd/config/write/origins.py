@@ -27,7 +27,7 @@ def origins_of(raw: dict[str, Any], places: Places) -> list[dict[str, Any]]:
 
 
 def _leaves(value: Any, path: Path) -> Iterator[Path]:
-    """A list counts as one value, as it is replaced as one."""
+    """A list counts as one value, since it is replaced as a whole."""
     if not isinstance(value, dict) or not value:
         yield path
         return

@@ -23,11 +23,11 @@ _URL = re.compile(r"https://[^\s,)]+")
 
 
 def written(page: str) -> str:
-    """The page with its part written again. Raises ValueError if its marks are missing."""
+    """The page with its generated part replaced. Raises ValueError if its marks are missing."""
     before, found, rest = page.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:
-        raise ValueError(f"{PAGE} has no part that is written from the catalogue")
+        raise ValueError(f"{PAGE} has no part that is generated from the catalogue")
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 

@@ -13,11 +13,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, TextIO
 
+from meshd.connectors.observability.priorities import priority_of
+from meshd.core.seconds import NANOS
 from meshd.host.plain_text import harmless
 from meshd.sdk.observability import Entry, Sink
 
 _COLOURS = {"debug": "2", "info": "", "warning": "33", "error": "31", "critical": "1;31"}
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _INDENT = "    "
 """Before each line of a traceback, so that no exception's text looks like an entry."""
 
@@ -36,7 +37,7 @@ class ConsoleSink(Sink):
         if traceback:
             text += "\n" + textwrap.indent(harmless(str(traceback)).rstrip(), _INDENT)
         if self._to_journal:
-            lines = "\n".join(f"<{_PRIORITIES.get(entry.severity, 6)}>{line}" for line in text.split("\n"))
+            lines = "\n".join(f"<{priority_of(entry)}>{line}" for line in text.split("\n"))
         else:
             lines = f"{_clock(entry.at_ns)} {entry.severity:<8} {text}"
             colour = _COLOURS.get(entry.severity, "") if self._colour else ""
@@ -49,5 +50,5 @@ class ConsoleSink(Sink):
 
 
 def _clock(at_ns: int) -> str:
-    seconds, rest = divmod(at_ns, 1_000_000_000)
+    seconds, rest = divmod(at_ns, NANOS)
     return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{rest // 1_000_000:03d}"

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from meshd.connectors.observability.lines import as_json
 from meshd.sdk.observability import Entry, Sink
 
-_NEXT_WITHIN = 0.5  # s for another program that renamed the file to make the next one
+_NEXT_WITHIN = 0.5  # s that another program has to create the next file after it renamed this one
 _LOOKS_EVERY = 0.01  # s
 
 
@@ -79,7 +79,7 @@ class FileSink(Sink):
         self._period = self._period_of(self._now())
 
     def _is_over(self) -> bool:
-        """Whether the time of the file's lines is over."""
+        """Whether the period that the file's lines belong to is over."""
         return bool(self._every) and self._period_of(self._now()) != self._period
 
     def _period_of(self, at: float) -> int:
@@ -99,7 +99,7 @@ class FileSink(Sink):
             found, ours = os.stat(self._path), os.fstat(self._fd) if self._fd >= 0 else None
             if ours is not None and os.path.samestat(found, ours):
                 self._size = found.st_size  # smaller than before if the file was copied and truncated
-                self._close_to_others(found)  # logrotate gives a file its mode after making it
+                self._close_to_others(found)  # logrotate sets a file's mode only after creating it
                 return
         except FileNotFoundError:
             if self._fd >= 0:
@@ -117,8 +117,8 @@ class FileSink(Sink):
             os.close(before)
 
     def _await_the_next(self) -> None:
-        """Let another program that renamed the file make the next one: what this sink makes in between, logrotate would
-        move away as `….backup`, in place of the last such file."""
+        """Let another program that renamed the file create the next one. If this sink did so first, logrotate would
+        move that file to `….backup`, over the last such file."""
         until = time.monotonic() + _NEXT_WITHIN
         while self._path.parent.exists() and not self._path.exists() and time.monotonic() < until:
             time.sleep(_LOOKS_EVERY)

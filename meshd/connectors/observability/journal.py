@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from meshd.connectors.observability.console import ConsoleSink
+from meshd.connectors.observability.priorities import priority_of
 from meshd.sdk.observability import Entry, Sink
 
 SOCKET = "/run/systemd/journal/socket"
-_PRIORITIES = {"debug": b"7", "info": b"6", "warning": b"4", "error": b"3", "critical": b"2"}
 _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL | SHRINK | GROW | WRITE, which Python 3.11 has no names for
 _F_ADD_SEALS = 1033
 
@@ -84,7 +84,7 @@ def encode_entry(entry: Entry) -> bytes:
     """An entry in the journal's native form: fields in capitals, those of the mesh begin with MESH_."""
     parts = [
         _field(b"MESSAGE", entry.message.encode(errors="replace")),
-        b"PRIORITY=" + _PRIORITIES.get(entry.severity, b"6") + b"\n",
+        b"PRIORITY=%d\n" % priority_of(entry),
         b"SYSLOG_IDENTIFIER=meshd\n",
         _field(b"MESH_STREAM", entry.stream.encode()),
     ]

@@ -1,6 +1,6 @@
-"""`modelmesh.json-log.v1`: JSON lines on standard output or standard error, as collectors of containers read them.
+"""`modelmesh.json-log.v1`: JSON lines on standard output or standard error, as container log collectors read them.
 
-Must never: write half of a line before another one; a pipe that is full makes this sink wait, and nothing else.
+Must never: write a line into the middle of another. A full pipe makes this sink wait, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class JsonLogSink(Sink):
     quiet: ClassVar[bool] = False
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        # Not Python's own stream: a thread that waits in it at the end of the process would hold its lock.
+        # Not Python's own stream: at exit, a thread that waits in it would hold its lock.
         self._descriptor = _DESCRIPTORS[str(settings.get("to") or "stdout")]
 
     def write(self, entry: Entry) -> None:

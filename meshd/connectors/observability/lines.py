@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.seconds import from_nanos
 from meshd.host.plain_text import in_json
 from meshd.sdk.observability import Entry
 
@@ -15,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 def time_of(entry: Entry) -> str:
     """In UTC, with microseconds: `2025-10-09T08:53:20.000000+00:00`."""
-    return datetime.fromtimestamp(entry.at_ns / 1e9, UTC).isoformat(timespec="microseconds")
+    return datetime.fromtimestamp(from_nanos(entry.at_ns), UTC).isoformat(timespec="microseconds")
 
 
 def as_map(entry: Entry) -> dict[str, Any]:
@@ -24,5 +25,5 @@ def as_map(entry: Entry) -> dict[str, Any]:
 
 
 def as_json(entry: Entry) -> bytes:
-    """In one line, without its end. What controls a terminal is written as escapes: a log is also read on terminals."""
+    """One line, without a line break. Terminal control characters are escaped, since logs are read on terminals too."""
     return in_json(_encode(as_map(entry)).decode()).encode()

@@ -1,1 +1,1 @@
-"""Providers: the ways to reach models."""
+"""Provider connectors: the ways to reach models."""

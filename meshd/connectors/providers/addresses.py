@@ -1,6 +1,6 @@
-"""The address of a provider whose row in the catalogue leaves a part to each installation: an account, a region.
+"""The address of a provider, with the parts that its row in the catalogue leaves open: an account, a region.
 
-Owns: what fills such a part, and what to set if nothing does. Must never: ask a server.
+Owns: what fills such a part, and what to set if nothing does. Must never: contact a server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
 
 def filled(address: str, settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:
-    """The address with all of its parts. Raises ValueError, which says what to set."""
+    """The address with all its parts. Raises ValueError, which says what to set."""
     unset = [name for name in dict.fromkeys(_VARIABLE.findall(address)) if not environ.get(name)]
     if unset:
         raise ValueError(f"set {', '.join(unset)} in the daemon's environment, or base_url in the configuration")
@@ -32,8 +32,8 @@ def lacking(settings: ProviderSettings) -> str:
 
 
 def lacking_at_hosts(settings: ProviderSettings) -> dict[str, list[str]]:
-    """The same for the other servers of a service (the quirk `hosts`), which only some of its models are at: what to
-    set → the servers' names."""
+    """The same for a service's other servers (the quirk `hosts`), which serve only some of its models: what to set →
+    the servers' names."""
     hosts: Mapping[str, str] = settings.quirks.get("hosts") or {}
     found: dict[str, list[str]] = {}
     for name, address in hosts.items():

@@ -1,6 +1,6 @@
 """The AWS region of a provider.
 
-Owns: where it is looked up, and that it can be a part of a host's name. Must never: ask a server.
+Owns: where it is looked up, and checking that it can be part of a host name. Must never: contact a server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from meshd.sdk.settings import ProviderSettings
 
 PLACE = "${aws:region}"
-"""What stands for it in the address of a catalogue's row."""
+"""The placeholder for it in the address of a catalogue row."""
 _VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _HOST = re.compile(r"https://bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api\.aws)")
@@ -36,7 +36,7 @@ def region_of(settings: ProviderSettings, environ: Mapping[str, str] = os.enviro
 
 
 def _of_profile(profile: str | None) -> str | None:
-    """None without botocore, too: an API key needs no signature."""
+    """None also without botocore, since an API key needs no signature."""
     try:
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session

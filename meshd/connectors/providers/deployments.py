@@ -1,7 +1,7 @@
-"""Models that are deployments with names of their own, and APIs in which each has a path of its own (Azure OpenAI).
+"""Models that are deployments with their own names, and APIs in which each has its own path (Azure OpenAI).
 
-Owns: the quirk `by_deployment`: `path`, under which deployments are, and `instead_of`, the path of the API without
-them; and the keys `api_version` and `deployments` of such a provider's section.
+Owns: the quirk `by_deployment` (`path`, below which the deployments are, and `instead_of`, the API's path without
+them), and the keys `api_version` and `deployments` of such a provider's section.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _VERSION = "api-version"
 
 
 class Deployments:
-    """Of one provider: model → the deployment that serves it, where that has another name."""
+    """For one provider: model → the deployment that serves it, if that has another name."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         self._connector = settings.connector
@@ -30,7 +30,7 @@ class Deployments:
         return call if name is None else changed(call, model=name)
 
     def catalogued(self) -> list[ModelListing]:
-        """The catalogue's models, for a provider that lists none: those that are deployed, if it is known which."""
+        """The catalogue's models, for a provider that lists none; only the deployed ones, if those are known."""
         from meshd.catalogue.known import load_models
 
         listed = [row.listing() for row in load_models(self._connector)]
@@ -38,15 +38,15 @@ class Deployments:
 
 
 def by_deployment(settings: ProviderSettings) -> ProviderSettings:
-    """The settings as requests need them: the same, unless a version of the API is configured, or the address is that
-    of a deployment. Such an API has only OpenAI's first format: what is newer is not under a deployment."""
+    """The settings as requests need them: the same, unless a version of the API is configured, or the address is a
+    deployment's. Such an API has only OpenAI's first format; newer ones are not available below a deployment."""
     quirk = settings.quirks.get("by_deployment")
     if quirk is None:
         return settings
     address, _, query = (settings.base_url or "").partition("?")
     before, mark, _ = address.partition(f"/{quirk['path']}/")
     version = settings.options.get("api_version")
-    if mark and version is None:  # an address as the portal shows it
+    if mark and version is None:  # the address was copied from the portal
         version = next(iter(parse_qs(query).get(_VERSION, ())), None)
     if version is None:
         return settings

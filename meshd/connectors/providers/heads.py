@@ -1,6 +1,6 @@
 """The bytes that requests to a provider begin with.
 
-Owns: keeping those that repeat. Must never: know a wire format.
+Owns: caching those that repeat. Must never: know a wire format.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST = 4096
 
 
 class Heads:
-    """Of requests that carry the provider's key, or nothing. Raises ValueError for a header that cannot be sent."""
+    """For requests with the provider's key, or without one. Raises ValueError for a header that cannot be sent."""
 
     def __init__(self, transport: Transport, formats: Collection[HttpRequests], keys: Collection[str]) -> None:
         self._transport = transport
@@ -30,7 +30,7 @@ class Heads:
             url = target.update_query(dict(call.query)) if call.query else target
             return self._transport.head("POST", url, requests.headers_of(call))
         head = self._kept.get((target, call.key, call.stream))
-        if head is None:  # the path has the model in it; or a reload removed the named key, and any is used
+        if head is None:  # the path contains the model, or a reload removed the named key, so that any is used
             headers = requests.headers_for(call.key, stream=call.stream)
             head = self._kept[target, call.key, call.stream] = self._transport.head("POST", target, headers)
             if len(self._kept) > _MOST:

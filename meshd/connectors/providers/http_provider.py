@@ -14,12 +14,13 @@ Differences between providers are quirks in `meshd/catalogue/providers.toml`, no
   rename, drop       request fields to send under another name, or not at all
   add, usual, clamp  fields to send and not to send, and bounds of numbers (`formats/openai/body/quirks.py`)
   roles, drop_in_messages   roles of messages to send as others, and fields not to send (the same)
-  at_once, tokens_at_once   operation → how many inputs, or tokens, a call takes, also by model (`formats/split.py`)
+  at_once, tokens_at_once   operation → how many inputs, or tokens, a call takes; may depend on the model
+                     (`formats/split.py`)
   rows               operation → the name of the list in its answers
   query              query parameters for every request (`api-version`)
   models_path        where models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's are used
-  quota              where it reports what is used and left of the key's quota (`formats/openai/quota.py`)
+  quota              where it reports how much of the key's quota is used and left (`formats/openai/quota.py`)
   batches, vertex    its API for many requests at once (`formats/batches/known.py`); it is Vertex AI (`formats/gemini`)
   uds                path of the UNIX socket it listens on
   by_deployment      its models have paths of their own in an older API (`deployments.py`)
@@ -42,7 +43,7 @@ from meshd.connectors.providers.model_pages import MAX_LIST, all_models
 from meshd.connectors.providers.passing import forward
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.errors.wrong_address import is_no_api, no_answer
-from meshd.formats.known import provider_format
+from meshd.formats.lookup import provider_format
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
 from meshd.host import clock
 from meshd.sdk.calls.passing import RawAnswer, RawRequest, Written

@@ -29,7 +29,7 @@ USER_AGENT = f"meshd/{VERSION}"
 
 
 _MOST_TARGETS = 4096
-"""Of a format whose paths hold the model: a name may be one that an app made up."""
+"""Targets that are kept for a format whose paths contain the model: apps may make up any name."""
 
 
 class Target(NamedTuple):
@@ -42,8 +42,8 @@ class Target(NamedTuple):
 class HttpRequests:
     """For one provider. Raises ValueError for settings without a valid address.
 
-    side: of the format. base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for
-    messages. query: what every request has in it."""
+    side: of the format. base: its URL, ending in a slash. uds: the UNIX socket it is reached over. where: its
+    address, for messages. query: parameters of every request."""
 
     def __init__(self, settings: ProviderSettings, side: ProviderSide, format: str = "") -> None:
         self.side, quirks, self._format = side, settings.quirks, format
@@ -78,7 +78,7 @@ class HttpRequests:
 
     @property
     def targets(self) -> Iterable[Target]:
-        """Those that do not depend on the model."""
+        """The targets that do not depend on the model."""
         return () if self.side.by_model else self._targets.values()
 
     def _target(self, path: str) -> Target:
@@ -91,26 +91,27 @@ class HttpRequests:
         return target.with_query(self.query)
 
     def headers_for(self, key: str, *, stream: bool) -> CIMultiDict[str]:
-        """key: its id; "" for the one that is not named."""
+        """key: its id; "" for the only one."""
         unary, of_events = self._by_key.get(key, (self.headers, self._event_headers))
         return of_events if stream else unary
 
     def headers_of(self, call: ProviderCall) -> CIMultiDict[str]:
-        """Those of a request, new."""
+        """The headers of one request, as a new object."""
         headers = self.headers_with(call.headers, call.key, stream=call.stream)
         if call.form is not None:  # each form has a boundary of its own
             headers["Content-Type"] = call.form.content_type
         return headers
 
     def of_app(self, credential: Credential) -> Mapping[str, str]:
-        """An app's own key, as this provider takes it."""
+        """The header with an app's own key, as this provider takes it."""
         name, value = credential.for_provider(self._format, self._key_header, (self._usual_key_header, "authorization"))
         if name:
             return {name: value}
         return {self._key_header: self.side.headers(value)[self._key_header]}
 
     def headers_with(self, more: Mapping[str, str], key: str, *, stream: bool) -> CIMultiDict[str]:
-        """more: of the app's request. A list that both have (`anthropic-beta`) is joined; else the app's counts."""
+        """more: headers of the app's request. A list that both have (`anthropic-beta`) is joined; otherwise the app's
+        value counts."""
         headers = self.headers_for(key, stream=stream).copy()
         for name, value in more.items():
             before = headers.get(name)
@@ -119,17 +120,17 @@ class HttpRequests:
 
 
 def formats_of(settings: ProviderSettings) -> tuple[str, ...]:
-    """The wire formats of its API, the one that is preferred first. Raises ValueError."""
+    """The wire formats of its API, the preferred one first. Raises ValueError."""
     told: Any = settings.quirks.get("speaks") or ("openai",)
     names = (told,) if isinstance(told, str) else tuple(told)
     if unknown := [str(name) for name in names if name not in FORMATS]:
         known = ", ".join(FORMATS)
-        raise ValueError(f"provider {settings.name}: speaks {', '.join(unknown)}, which is none of {known}")
+        raise ValueError(f"provider {settings.name}: speaks {', '.join(unknown)}, which is not one of {known}")
     return names
 
 
 def with_headers(headers: CIMultiDict[str], more: Mapping[str, str]) -> CIMultiDict[str]:
-    """more: replace those of the same name, in any case."""
+    """more: these replace headers of the same name, ignoring case."""
     both = headers.copy()
     both.update(more)
     return both
@@ -141,7 +142,7 @@ def shown(target: URL) -> str:
 
 
 def _base(settings: ProviderSettings, endpoints: Collection[str]) -> tuple[URL, str | None]:
-    """The base URL ending in a slash, and the UNIX socket under it."""
+    """The base URL, ending in a slash, and the UNIX socket it is reached over."""
     base, uds = filled(settings.base_url or "", settings), settings.quirks.get("uds")
     if base.startswith("unix:"):
         base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")

@@ -1,6 +1,6 @@
 """A provider's list of models, page after page.
 
-Owns: how many pages and bytes of it are read, and when it is at its end.
+Owns: how many pages and bytes of it are read, and when it has ended.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from meshd.formats.protocol import ProviderSide
 from meshd.host import clock
 from meshd.sdk.provider import ModelListing
 
-MAX_LIST = 16 * 1024 * 1024  # bytes, of all pages: the longest real lists have half a megabyte
+MAX_LIST = 16 * 1024 * 1024  # bytes of all pages: the longest real lists have half a megabyte
 MOST_PAGES = 50
 
 Get = Callable[[URL, float, int], Awaitable[bytes]]
-"""address, seconds, and how many bytes at most → a page. Raises ProviderFailure."""
+"""(address, seconds, most bytes) → a page. Raises ProviderFailure."""
 
 
 async def all_models(
     side: ProviderSide, first: URL, timeout: float, get: Get, read: Callable[[bytes], list[ModelListing]]
 ) -> list[ModelListing]:
-    """read: the models of a page. timeout: seconds for all of it. Raises what these raise."""
+    """read: returns the models of a page. timeout: seconds for all pages. Raises what the functions raise."""
     deadline, room = clock.now() + timeout, MAX_LIST
     found: dict[str, ModelListing] = {}
     page = first
@@ -34,7 +34,7 @@ async def all_models(
         found |= {each.id: each for each in read(body) if each.id not in found}
         room -= len(body)
         more = side.more_models(body)
-        if not more or len(found) == known or len(found) >= MOST_MODELS:  # a server may not know the parameter
+        if not more or len(found) == known or len(found) >= MOST_MODELS:  # a server may ignore the parameter
             break
         page = first.update_query(more)
     return list(found.values())[:MOST_MODELS]

@@ -1,4 +1,4 @@
-"""The HTTP connector under the name that other packages' rows have for it (docs/connectors.md)."""
+"""The HTTP connector under the name by which other packages refer to it (docs/connectors.md)."""
 
 from meshd.connectors.providers.http_provider import HttpProvider as OpenAIProvider
 

@@ -1,7 +1,7 @@
 """Requests to a provider's own API that are passed on without being read.
 
-Owns: their address and headers, and masking secrets in what comes back. Must never: ask another host or another path
-than below the provider's base URL, or send the caller's credentials.
+Owns: their address and headers, and masking secrets in the answers. Must never: send to another host, or to a path
+outside the provider's base URL, or send the caller's credentials.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from meshd.sdk.provider import FailureKind, ProviderFailure
 
 MOST_ERROR = 1024 * 1024
 _CALLERS = frozenset({"accept", "content-type", "user-agent"})
-"""These are the caller's, where it gives them; all others of ours replace its own."""
+"""Headers for which the caller's value counts; all others of ours replace the caller's."""
 _SHOWN = (b"content-type", b"content-disposition", b"content-range", b"accept-ranges")
 _ERRORS = (TransportError, OSError, TimeoutError, EncodingError)
 
@@ -42,7 +42,7 @@ async def forward(
     asked: RawRequest,
     authorization: Authorization | None,
 ) -> PassedAnswer:
-    """failed: the failure of an exception within so many seconds. Raises ProviderFailure."""
+    """failed: makes a failure from an exception and the timeout in seconds. Raises ProviderFailure."""
     target = _target(requests.base, asked, requests.query)
     headers = _headers(requests.headers_for(asked.key, stream=False), asked)
     if asked.credential is not None:
@@ -74,7 +74,7 @@ async def _sent(transport: Transport, head: bytes, asked: RawRequest) -> tuple[A
 
 
 class PassedAnswer:
-    """See `sdk/calls/passing.py:RawAnswer`. sending: the rest of the request, if its body still comes."""
+    """See `sdk/calls/passing.py:RawAnswer`. sending: the task that sends the rest of the request's body, if any."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class PassedAnswer:
 
 
 def _target(base: URL, asked: RawRequest, own: Mapping[str, str]) -> URL:
-    """own: fields of the query that each request to the provider has; they replace the caller's."""
+    """own: query parameters that each request to the provider has; they replace the caller's."""
     fields = [field for field in asked.query.split("&") if field and field.partition("=")[0] not in own]
     added = URL.build(query=dict(own)).raw_query_string if own else ""
     query = "&".join([*fields, *([added] if added else ())])

@@ -1,7 +1,7 @@
 """A store outside this process, asked so that it cannot hold up the daemon.
 
-Owns: a thread of the store's own, how long an answer is waited for, when a store that does not answer is asked again,
-and when it is given up for another one like it.
+Owns: the store's own thread, how long to wait for an answer, when to ask again a store that did not answer, and when to
+give it up for a new instance.
 Must never: put a value, or the text of an unexpected exception, into a message.
 """
 
@@ -20,27 +20,27 @@ from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, Secr
 
 T = TypeVar("T")
 
-_FAIR = 0.9  # of the time of all calls: enough to say that a store does not answer
-_PATIENCE = 2.0  # of the time that is waited: a store that has not answered by then is given up
-_MOST_LOST = 4  # of them at a time: each keeps a thread
+_FAIR = 0.9  # of the time for all calls: a store that has not answered within it does not answer
+_PATIENCE = 2.0  # times the wait for an answer: a store that has not answered by then is given up
+_MOST_LOST = 4  # stores given up at a time: each keeps a thread
 _SOONEST, _LATEST = 0.5, 8.0  # s for which a store that did not answer is left alone; doubled each time
 
 
 class BoundedStore(SecretStore):
-    """timeout: seconds for one answer. another: makes one like this store. Raises only SecretMissing and
+    """timeout: seconds for one answer. another: makes a new instance of the store. Raises only SecretMissing and
     SecretStoreError."""
 
     def __init__(
         self, id: str, store: SecretStore, timeout: float, another: Callable[[], SecretStore] | None = None
     ) -> None:
         super().__init__({})
-        self._store = store  # any of them: their settings are the same
+        self._store = store  # any instance: their settings are the same
         self._another = another
         self._timeout = timeout
         self._thread = _Thread(f"meshd-secrets-{id}", lambda: store)
         self._unanswered: Future[Any] | None = None
         self._asked_at = 0.0
-        self._lost: list[Future[Any]] = []  # what stores that were given up have not answered yet
+        self._lost: list[Future[Any]] = []  # calls that stores which were given up have not answered yet
         self._round = self._until = float(
             "inf"
         )  # all calls that belong together: their seconds, and when they are over
@@ -49,11 +49,11 @@ class BoundedStore(SecretStore):
         self.standing = StoreStanding(id)
 
     def begin(self, seconds: float) -> None:
-        """The calls from now on belong together, and may take so long altogether."""
+        """The calls from now on belong together, and may take this long altogether."""
         self._round, self._until = seconds, time.monotonic() + seconds
 
     def retry(self) -> None:
-        """Ask again at once, also if it has just not answered."""
+        """Ask again at once, even if it has just failed to answer."""
         self.again_at = 0.0
 
     def get(self, name: str) -> str:
@@ -92,12 +92,12 @@ class BoundedStore(SecretStore):
             raise SecretStoreUnreachable(self.standing.error)
         left = self._until - now
         if left <= 0:
-            raise SecretStoreUnreachable(f"{self.standing.store} was not asked, as others took too long")
+            raise SecretStoreUnreachable(f"{self.standing.store} was not asked, because other stores took too long")
         try:
             found = self._answer(work, min(self._timeout, left))
         except SecretStoreUnreachable as error:
             fair = min(self._timeout, self._round * _FAIR)
-            if left >= fair or not self._is_busy:  # otherwise others have left it too little time
+            if left >= fair or not self._is_busy:  # otherwise other stores have left it too little time
                 self._failed(str(error))
             raise
         except (SecretMissing, SecretStoreError):
@@ -111,18 +111,18 @@ class BoundedStore(SecretStore):
 
     def _answer(self, work: Callable[[SecretStore], T], seconds: float) -> T:
         if self._is_busy and not self._given_up():
-            raise SecretStoreUnreachable(f"{self.standing.store} has not answered an earlier question")
+            raise SecretStoreUnreachable(f"{self.standing.store} has not answered an earlier request")
         asked = self._thread.run(work)
         self._unanswered, self._asked_at = asked, time.monotonic()
         try:
             return asked.result(seconds)
         except TimeoutError:
-            if asked.done():  # the store's own
+            if asked.done():  # the store itself raised it
                 raise
-            raise SecretStoreUnreachable(f"{self.standing.store} has not answered in time") from None
+            raise SecretStoreUnreachable(f"{self.standing.store} did not answer in time") from None
 
     def _given_up(self) -> bool:
-        """Whether another store has taken the place of this one, which is closed if it ever answers."""
+        """Whether a new instance has replaced the store, which is closed if it ever answers."""
         lost = [each for each in (*self._lost, self._unanswered) if each is not None and not each.done()]
         patient = time.monotonic() - self._asked_at < min(self._timeout, self._round) * _PATIENCE
         if patient or self._another is None or len(lost) > _MOST_LOST:
@@ -142,7 +142,7 @@ class BoundedStore(SecretStore):
 
 
 class _Thread:
-    """Runs one call after the other with a store that it makes. It begins with the first call, and does not keep the
+    """Runs calls one after the other, on a store that it makes. It starts at the first call, and does not keep the
     process from ending."""
 
     def __init__(self, name: str, make: Callable[[], SecretStore]) -> None:

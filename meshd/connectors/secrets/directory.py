@@ -82,7 +82,7 @@ _warned: set[str] = set()
 
 
 def warn_if_others_may_read(path: Path) -> None:
-    """Warn once. It is not refused: whatever mounts the files into a container sets the mode, and a container has no
+    """Warn once, without refusing the file: what mounts files into a container sets their mode, and a container has no
     other users."""
     try:
         others = os.stat(path).st_mode & stat.S_IROTH

@@ -56,7 +56,7 @@ class DotenvStore(FileStore):
 
 
 def parse_dotenv(text: str) -> dict[str, str]:
-    """Names to values. Invalid lines are skipped; the last of two with one name wins."""
+    """Names to values. Invalid lines are skipped; if a name occurs twice, the last value wins."""
     values: dict[str, str] = {}
     for match in _entries(text.replace("\r\n", "\n").replace("\r", "\n")):
         name = match["name"].strip("'")
@@ -70,7 +70,7 @@ def parse_dotenv(text: str) -> dict[str, str]:
 
 
 def change_dotenv(text: str, name: str, value: str | None) -> str:
-    """The text with the variable set to the value, or without it. Everything else stays, also comments.
+    """The text with the variable set to the value, or without it. Everything else stays, comments too.
 
     Raises SecretStoreError for a name that cannot be a variable's."""
     if not _NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Reads files with secrets, within a few seconds whatever the path is.
+"""Reads files with secrets, in a few seconds at most, whatever the path is.
 
 Owns: what may be read (a file, or a pipe once), how much of it, and how it is decoded.
 Must never: put part of a file into an error, or wait for a pipe indefinitely.
@@ -63,7 +63,7 @@ def read_bytes(path: Path, private: bool = False, pipes: bool = True) -> bytes:
     finally:
         os.close(fd)
     if len(content) > MOST_BYTES:
-        raise SecretStoreError(f"{path} is larger than 1 MiB: it cannot be a file of secrets")
+        raise SecretStoreError(f"{path} is larger than 1 MiB: it cannot be a file with secrets")
     if not content.strip():
         raise SecretUnavailable(f"{path} is empty")
     return content

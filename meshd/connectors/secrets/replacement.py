@@ -16,7 +16,7 @@ from meshd.host.file_watching import state_of
 SETTLE = 0.15  # s that a new value has to stay the same
 PATIENCE = 3.0  # s for which a missing or empty source counts as being written
 _MOST_PATIENCE = 30.0  # s: a process that has the file open for longer is not writing it
-_SOONEST, _LATEST = 0.5, 10.0  # s between two reads for a refused key that is still the same
+_SOONEST, _LATEST = 0.5, 10.0  # s between two reads of a refused key that is still the same
 
 
 class Verdict(enum.Enum):
@@ -39,7 +39,7 @@ class Replacements:
         if found == held:
             self._candidates.pop(name, None)
             return Verdict.SAME
-        if not stores.files(name):  # what is not a file cannot be half written
+        if not stores.files(name):  # only a file can be half written
             return self._replaced(name) if found is not None else Verdict.SAME
         value, since, odd = self._candidates.get(name, (found, now, now))
         if value != found:
@@ -60,7 +60,7 @@ class Replacements:
         return Verdict.REPLACED
 
     def due(self, names: Iterable[str], stores: SecretStores, now: float) -> list[str]:
-        """The refused keys whose source should be read now."""
+        """The refused keys whose sources should be read now."""
         found = []
         for name in names:
             state = [state_of(path) for path in stores.files(name)]  # taken before the files are read

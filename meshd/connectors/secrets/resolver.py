@@ -14,6 +14,7 @@ import msgspec
 
 from meshd.connectors.secrets.replacement import Replacements, Verdict
 from meshd.connectors.secrets.stores import MakeStore, SecretStores, make_store
+from meshd.core.objection import Objection
 from meshd.core.secret_sources import SecretSources, StoreStanding
 from meshd.sdk.secrets import SecretMissing, SecretUnavailable
 
@@ -73,7 +74,7 @@ class SecretResolver:
         return values, missing
 
     def look(self, names: Iterable[str] | None = None) -> Looked:
-        """Read the stores again. names: None for all secrets that come from files."""
+        """Read the stores again. names: None for all that come from files."""
         stores, now = self._current(), self._now()
         wanted = self.names if names is None else names
         stores.begin(_LOOK)
@@ -99,7 +100,7 @@ class SecretResolver:
         return Looked(tuple(changed), unsettled)
 
     def _held(self, name: str) -> str | None:
-        """Its value in use, or the one for the next generation."""
+        """Its value in use, or that for the next generation."""
         return self._awaited.get(name, self._running.get(name))
 
     def refresh(self, names: Iterable[str]) -> Looked:
@@ -108,12 +109,12 @@ class SecretResolver:
         return self.look(self._replacements.due(names, self._current(), self._now()))
 
     def look_at_all(self) -> Looked:
-        """Like `look`, for all secrets, also in stores that have just not answered."""
+        """Like `look`, for all secrets, even in stores that have just failed to answer."""
         self._current().begin(_LOOK, again=True)
         return self.look(self.names)
 
     def poll(self) -> Looked:
-        """Like `look`, for the secrets that no file holds."""
+        """Like `look`, for the secrets that do not come from files."""
         stores = self._current()
         return self.look([name for name in self.names if not stores.files(name)])
 
@@ -124,7 +125,7 @@ class SecretResolver:
 
     @property
     def standings(self) -> tuple[StoreStanding, ...]:
-        """How the stores outside this process are."""
+        """The state of the stores outside this process."""
         return self._current().standings
 
     @property
@@ -174,14 +175,14 @@ class SecretResolver:
     def _keep(self, name: str, why: str) -> None:
         if self._kept.get(name) != why:
             self._kept[name] = why
-            logger.warning("the secret %s cannot be read again, and stays as it is: %s", name, why)
+            logger.warning("the secret %s cannot be read again, so its known value stays in use: %s", name, why)
 
-    def prepare(self, sources: SecretSources) -> list[str]:
+    def prepare(self, sources: SecretSources) -> list[Objection]:
         """Objections: stores that cannot be created."""
-        return [f"secrets.store: {problem}" for problem in self._of(sources).problems]
+        return [Objection(("secrets", "store"), problem) for problem in self._of(sources).problems]
 
     def commit(self) -> list[str]:
-        """Use the values that were given last from now on. Returns the names whose value changed."""
+        """From now on, use the values that were returned last. Returns the names whose value changed."""
         before, given = self._running, self._given or (_Values(), frozenset(), _Values())
         self._given = None
         self._running, self._missing, known = given

@@ -19,7 +19,7 @@ from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, Secr
 from modelmesh.errors import ConfigurationError
 
 UNKEPT = 300.0
-"""Seconds after which values are read again if none is kept in memory."""
+"""Seconds after which values are read again if they are not kept in memory."""
 
 MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
 
@@ -74,7 +74,8 @@ class SecretStores:
             self.named.append((id, store))
 
     def begin(self, seconds: float, *, again: bool = False) -> None:
-        """The reads from now on may take so long altogether. again: ask also a store that has just not answered."""
+        """The reads from now on may take this long altogether. again: also ask stores that have just failed to
+        answer."""
         for store in self._outside:
             store.begin(seconds)
             if again:
@@ -90,7 +91,7 @@ class SecretStores:
 
     @property
     def standings(self) -> tuple[StoreStanding, ...]:
-        """Of the stores outside this process."""
+        """The state of the stores outside this process."""
         return tuple(store.standing for store in self._outside)
 
     def get(self, name: str, now: float) -> str:

@@ -1,20 +1,18 @@
 """How values are stored: as JSON or MessagePack, compressed, encrypted.
 
 Owns: the form of a value, and `EncodedStorage`, a storage whose values have it. Must never: fail on a value that was
-stored with other settings, unless its key is missing; it is written in the new form when it changes.
+stored with other settings, unless its key is missing. Such a value gets the new form when it changes.
 
-A value in a form of its own begins with `MARK` and a byte of flags; plain ones are JSON, which never begins so. Then
-come, from the inside out: MessagePack instead of JSON, zstd, a nonce and AES-256-GCM. The flags and the value's key are
-authenticated, so that a value cannot stand in for another.
+An encoded value begins with `MARK` and a byte of flags; plain ones are JSON, which never begins like that. What follows
+is, from the inside out: MessagePack instead of JSON, zstd, a nonce and AES-256-GCM. The flags and the value's key are
+authenticated, so that one value cannot be passed off as another.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import importlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from meshd.net.encodings import zstd_module
 from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
 
 MARK: Final = b"\xa5M"
@@ -31,7 +30,7 @@ _MOST_BYTES = 256 * 1024**2  # of a value that is decompressed
 
 
 class Form(msgspec.Struct, frozen=True):
-    """msgpack, zstd: whether values are written so. key: 32 bytes for AES-256-GCM, b"" for none."""
+    """msgpack, zstd: whether values are written that way. key: 32 bytes for AES-256-GCM, b"" for none."""
 
     msgpack: bool = False
     zstd: bool = False
@@ -48,7 +47,7 @@ class Form(msgspec.Struct, frozen=True):
         flags = 0
         if self.msgpack and (packed := _as_msgpack(value)) is not None:
             value, flags = packed, _MSGPACK
-        if self.zstd and len(smaller := _zstd().compress(value)) < len(value):
+        if self.zstd and len(smaller := zstd_module().compress(value)) < len(value):
             value, flags = smaller, flags | _ZSTD
         if self.key:
             nonce = os.urandom(_NONCE)  # for each value: a nonce must not be used twice with a key
@@ -81,7 +80,7 @@ class Form(msgspec.Struct, frozen=True):
             return bytes(self._cipher().decrypt(value[:_NONCE], value[_NONCE:], _about(flags, key)))
         except (InvalidTag, ValueError):
             raise StorageError(
-                f"the value of {key!r} cannot be decrypted: storage.encryption has another key, or it was changed"
+                f"the value of {key!r} cannot be decrypted: storage.encryption has another key, or the value is damaged"
             ) from None
 
     def _cipher(self) -> Any:
@@ -177,25 +176,21 @@ def _about(flags: int, key: str) -> bytes:
 
 
 def _as_msgpack(value: bytes) -> bytes | None:
-    """None if it is not JSON, or has numbers that MessagePack has not."""
+    """None if it is not JSON, or has numbers that MessagePack cannot represent."""
     try:
         return msgspec.msgpack.encode(msgspec.json.decode(value))
     except (msgspec.MsgspecError, OverflowError, RecursionError):
         return None
 
 
-def _zstd() -> Any:
-    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-
-
 def _decompressed(value: bytes) -> bytes:
     """Raises ValueError."""
-    zstd = _zstd()
+    zstd = zstd_module()
     reader = zstd.ZstdDecompressor()
     try:
         found: bytes = reader.decompress(value, max_length=_MOST_BYTES)
     except zstd.ZstdError as error:
         raise ValueError(str(error)) from None
     if not reader.eof:
-        raise ValueError("it is cut, or larger than 256 MiB")
+        raise ValueError("it is truncated, or larger than 256 MiB")
     return found

@@ -1,8 +1,8 @@
-"""`google.drive.v1`: files of a folder of Google Drive, by its REST API (v3).
+"""`google.drive.v1`: files in a Google Drive folder, through its REST API (v3).
 
 Owns: the files `value/KEY` and `lease/NAME` in the folder, and what the API's statuses mean.
-Must never: import google-auth before it is asked. Drive has no conditional writes, and several files may have one name:
-of two leases the older counts, and of two values the one that was changed last.
+Must never: import google-auth before Drive is asked. Drive has no conditional writes, and several files may have the
+same name: of two leases the older counts, of two values the one that was changed last.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class GoogleDriveStorage(Storage):
         return str(leases[0]["holder"]) if leases else ""
 
     def _leases(self, name: str) -> tuple[float, Files]:
-        """(the server's clock, leases that have not ended, the oldest first). Others are deleted."""
+        """(the server's clock, leases that have not expired, the oldest first). Expired ones are deleted."""
         files = self._files(f"lease/{name}")
         kept = []
         for each in files:
@@ -150,7 +150,7 @@ class GoogleDriveStorage(Storage):
     # -- files ----------------------------------------------------------------------------------------
 
     def _files(self, name: str | None = None) -> Files:
-        """Those of the folder, or those with the name."""
+        """The files in the folder, or those with this name."""
         escaped = (name or "").replace("\\", "\\\\").replace("'", "\\'")
         wanted = f"'{self._folder}' in parents and trashed = false" + (f" and name = '{escaped}'" if name else "")
         query = {
@@ -185,7 +185,7 @@ class GoogleDriveStorage(Storage):
     ) -> dict[str, Any]:
         status, content, _ = self._ask(method, path, query, body, kind)
         if status == 404:
-            raise StorageError(f"Google Drive has no folder {self._folder}, or does not show it to this account")
+            raise StorageError(f"Google Drive has no folder {self._folder}, or this account may not see it")
         try:
             answer: dict[str, Any] = json.loads(content)
             return {**answer}
@@ -208,7 +208,7 @@ class GoogleDriveStorage(Storage):
             request = client.build_request(method, url, headers=headers, params=params, **given)
             answer, content = sent(client, request, _MOST_BYTES)
         except TooLong:
-            raise StorageError("Google Drive answered with too much") from None
+            raise StorageError("Google Drive sent too large an answer") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             said = one_line(str(error))[:_MOST_SAID] or type(error).__name__
             raise StorageError(f"Google Drive does not answer: {said}") from None
@@ -216,8 +216,8 @@ class GoogleDriveStorage(Storage):
             self._token = ""
         if answer.status_code >= 300 and answer.status_code != 404:
             raise StorageError(f"Google Drive refused: {answer.status_code} {_reason(content)}".rstrip())
-        if answer.headers.get("Content-Type", "").startswith("text/html"):  # a page to sign in, for one
-            raise StorageError("Google Drive did not answer, but something with a page for people")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):  # such as a sign-in page
+            raise StorageError("something other than Google Drive answered, with a web page")
         self._now = _said_time(answer.headers.get("Date", ""))
         return answer.status_code, content, answer.headers
 
@@ -234,11 +234,9 @@ class GoogleDriveStorage(Storage):
 
     def _opened(self) -> Any:
         if self._client is None:
-            import httpx
+            from meshd.net.tls import blocking_client
 
-            from meshd.net.tls import tls_context
-
-            self._client = httpx.Client(verify=tls_context(self._settings.get("ca_file")), timeout=self._patience)
+            self._client = blocking_client(self._settings.get("ca_file"), self._patience)
         return self._client
 
     def close(self) -> None:

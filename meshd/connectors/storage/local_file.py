@@ -1,6 +1,6 @@
 """`modelmesh.local-file.v1`: one file per key, each replaced by an atomic rename.
 
-Owns: a directory. Must never: leave half a value behind, or one that others can read.
+Owns: a directory. Must never: leave a partial value behind, or one that others can read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LocalFileStorage(Storage):
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"cannot make {self._directory}: {error.strerror}") from error
+            raise StorageError(f"cannot create {self._directory}: {error.strerror}") from error
 
     def load(self, key: str) -> bytes | None:
         try:
@@ -106,7 +106,7 @@ class LocalFileStorage(Storage):
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
-        """Those that have not ended. What is changed is written."""
+        """The leases that have not expired. What the block changes is written."""
         path = self._directory / _LEASES
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -127,7 +127,7 @@ class LocalFileStorage(Storage):
 
 
 def _unended(text: str) -> dict[str, Any]:
-    """The leases in a file; none if a crash has torn it."""
+    """The leases in a file; none if a crash has damaged it."""
     try:
         return {name: (holder, until) for name, (holder, until) in json.loads(text).items() if until > time.time()}
     except (ValueError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""`modelmesh.memory.v1`: storage that lasts as long as the process. For tests, and for use without files."""
+"""`modelmesh.memory.v1`: storage that lasts only as long as the process. For tests, and for use without files."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from meshd.sdk.storage import Storage
 
 
 def open_storage(id: str, settings: Mapping[str, Any], directory: Path, form: Form | None = None) -> Storage:
-    """Open a storage. directory: for its files, unless its settings say otherwise. form: of its values, if not as they
-    are.
+    """Open a storage. directory: for its files, unless its settings say otherwise. form: how values are encoded; None:
+    not at all.
 
     Raises ConfigurationError (an unknown connector), ValueError (a wrong setting), StorageError.
     """

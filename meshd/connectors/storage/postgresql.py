@@ -1,7 +1,7 @@
-"""`postgresql.postgresql.v1`: two tables of a PostgreSQL database, by `psycopg`.
+"""`postgresql.postgresql.v1`: two tables of a PostgreSQL database, through `psycopg`.
 
-Owns: the tables `TABLE` and `TABLE_leases`, which it makes if they are missing.
-Must never: import psycopg before it is opened, wait for a server that is silent, or show a password in an error.
+Owns: the tables `TABLE` and `TABLE_leases`, which it creates if they are missing.
+Must never: import psycopg before it is opened, wait for a silent server, or show a password in an error.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class PostgresqlStorage(Storage):
         def write(connection: Any) -> None:
             with connection.transaction(), connection.cursor() as cursor:
                 if saved:
-                    # In one order in all daemons, or two could wait for each other's rows.
+                    # In the same order in all daemons, since otherwise two could wait for each other's rows.
                     cursor.executemany(upsert, sorted(saved))
                 if gone:
                     cursor.execute(delete, (sorted(gone),))
@@ -147,7 +147,7 @@ class PostgresqlStorage(Storage):
                 raise StorageError(self._said(error)) from None
         except (psycopg.Error, ValueError) as error:
             raise StorageError(self._said(error)) from None
-        return self._do(work)  # the server was restarted since the last call
+        return self._do(work)  # the server has been restarted since the last call
 
     def _said(self, error: Exception) -> str:
         password = str(self._settings.get("password") or "")
@@ -156,7 +156,7 @@ class PostgresqlStorage(Storage):
 
     @contextlib.contextmanager
     def _watched(self, connection: Any) -> Iterator[None]:
-        """Cut the connection if the server is silent for too long: libpq would wait without end."""
+        """Cut the connection if the server is silent for too long: libpq would wait forever."""
         watch = threading.Timer(self._patience, _cut, (connection,))
         watch.daemon = True
         watch.start()
@@ -192,10 +192,10 @@ class PostgresqlStorage(Storage):
 
         for name, columns in (("values", _VALUES), ("leases", _LEASES)):
             table = self._names[name]
-            # Who may use tables need not be allowed to make some.
+            # A user who may use the tables may not be allowed to create any.
             if connection.execute("SELECT to_regclass(%s)", (table.as_string(connection),)).fetchone()[0] is None:
                 make = sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, sql.SQL(columns))
-                # Another daemon makes it now: which of its rows is met first is chance.
+                # Another daemon is creating it now; which of its catalogue rows conflicts first is a matter of chance.
                 with contextlib.suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                     connection.execute(make)
 

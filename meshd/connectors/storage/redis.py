@@ -1,4 +1,4 @@
-"""`redis.redis.v1`: Redis or Valkey, by `redis`.
+"""`redis.redis.v1`: Redis or Valkey, through `redis`.
 
 Owns: one hash with the values, and a key for each lease; all names begin with `prefix`.
 Must never: import `redis` before it is opened, or show a password in an error.
@@ -43,11 +43,11 @@ class RedisStorage(Storage):
         self._values = self._prefix + "values"
         parts = urlsplit(self._url)
         self.where = f"Redis at {parts.path if parts.scheme == 'unix' else parts.netloc.rpartition('@')[2]}"
-        # A server that asks for a certificate closes the connection without a word.
+        # A server that asks for a certificate closes the connection without saying why.
         asked = urlsplit(self._url).scheme == "rediss" and not settings.get("cert_file")
         self._hint = "; it may ask for a certificate (storage.cert_file)" if asked else ""
         self.client = self._opened(settings)
-        self._number = int(time.time() * 1000)  # of the last claim: more than in an earlier life
+        self._number = int(time.time() * 1000)  # of the last claim: higher than before a restart
 
     def _opened(self, settings: Mapping[str, Any]) -> Any:
         import redis
@@ -63,7 +63,7 @@ class RedisStorage(Storage):
             self._url,
             socket_timeout=patience,
             socket_connect_timeout=patience,
-            # A connection that a restart of the server has closed is made again; a silent server is not asked twice.
+            # If a restart of the server closed the connection, it is opened again; a silent server is not asked twice.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             **{name: value for name, value in given.items() if value},
         )
@@ -159,7 +159,7 @@ class RedisStorage(Storage):
             found = self.do(lambda number=number: self.client.eval(DIVIDE, len(keys), *keys, member, number, *given))  # type: ignore[misc]
             if isinstance(found, list):
                 return {claim.key: Grant(*map(int, each)) for claim, each in zip(claims, found, strict=True)}
-            self._number = int(found)  # this machine's clock was set back since its last life
+            self._number = int(found)  # this machine's clock was set back since the last start
         raise StorageError(f"{self.where}: another daemon asks as {member}")
 
     # -- asking ---------------------------------------------------------------------------------------

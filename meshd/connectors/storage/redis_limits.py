@@ -1,18 +1,18 @@
-"""How limits that several daemons share are divided in Redis: one script, for all limits of a claim or none.
+"""How limits that several daemons share are divided in Redis: one script, which handles all limits of a claim or none.
 
 Owns: the script. Must never: grant more than the limit, except for what was kept already.
 
 KEYS: the server; then one hash for each limit: member → "granted used needs seen number". ARGV: the member, the claim's
 number; then for each limit: limit, used, keeps, needs, lasts, last. Answer: for each limit: granted, elsewhere, slack
-(`meshd/sdk/storage.py`: Grant). A claim that is older than what is recorded, because a network has held it up, changes
-nothing; its answer is the number of the newest.
+(`meshd/sdk/storage.py`: Grant). A claim that is older than what is recorded, because the network delayed it, changes
+nothing; its answer is the newest claim's number.
 
 A member that has not been seen for a while counts as all that it was granted, since it may still take that. Amounts
 are exact up to 2^53.
 
-A server that was restarted, or that has taken over from another, may lack the last grants. For SETTLING seconds, in
-which each member that can reach it asks it, it grants no more than what is kept. A member whose record cannot be read
-may have been granted everything, until it asks again.
+A server that was restarted, or that has taken over from another, may lack the last grants. For SETTLING seconds, it
+grants no more than what is kept; by then, each member that can reach it has asked. A member whose record cannot be read
+counts as having been granted everything, until it asks again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`aws.s3.v1`: objects of a bucket, at AWS or any server that speaks S3, by `botocore`.
+"""`aws.s3.v1`: objects in a bucket, at AWS or any server that speaks S3, through `botocore`.
 
 Owns: the objects below `prefix`: `values/KEY` and `leases/NAME`. Leases are changed by conditional writes.
-Must never: import botocore before it is asked, or trust a server that ignores conditions with a lease.
+Must never: import botocore before S3 is asked, or rely on a lease at a server that ignores conditions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DELETED = 204
 
 
 class Unmet(Exception):
-    """A condition of a write is not met: another daemon was faster."""
+    """The condition of a write was not met: another daemon was faster."""
 
 
 class S3Storage(Storage):
@@ -133,7 +133,8 @@ class S3Storage(Storage):
         self._call("put_object", Key=self._lease(name), Body=json.dumps(lease).encode(), **condition)
 
     def _try_conditions(self) -> None:
-        """Once: a server that does not know conditions may ignore them, and then two daemons would have one lease."""
+        """Once: a server that does not know conditions may ignore them, and then two daemons would have the same
+        lease."""
         if self._heeds_conditions:
             return
         for _ in range(2):
@@ -143,7 +144,7 @@ class S3Storage(Storage):
                 self._heeds_conditions = True
                 return
         raise StorageError(
-            f"{self._where} ignores If-None-Match, so that it has no leases: use another, or set "
+            f"{self._where} ignores If-None-Match, so it cannot have leases: use another server, or set "
             "storage.locking.enabled to false and let one daemon use it"
         )
 
@@ -174,7 +175,7 @@ class S3Storage(Storage):
         except (BotoCoreError, OSError, ValueError) as error:
             raise StorageError(f"{self._where} does not answer: {one_line(str(error))[:_MOST_SAID]}") from None
         if not _is_of_s3(operation, answer):
-            raise StorageError(f"{self._where}: what answers does not speak S3")
+            raise StorageError(f"{self._where}: the server does not speak S3")
         return answer
 
     def _body(self, answer: Mapping[str, Any]) -> bytes:
@@ -209,14 +210,15 @@ class S3Storage(Storage):
 
 
 def _is_of_s3(operation: str, answer: Mapping[str, Any]) -> bool:
-    """A page to sign in is answered with 200, too, and botocore takes it for an object or for a success."""
+    """Whether S3 itself answered: a sign-in page comes with 200 too, and botocore takes it for an object or a
+    success."""
     if operation == "delete_object":
         return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == _DELETED)
     return ("IsTruncated" if operation == "list_objects_v2" else "ETag") in answer
 
 
 def _said_time(answer: Mapping[str, Any]) -> float:
-    """The server's clock, UTC s, as daemons' clocks may differ."""
+    """The server's clock, UTC s, since daemons' clocks may differ."""
     said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         return parsedate_to_datetime(said).timestamp()

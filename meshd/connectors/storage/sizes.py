@@ -1,4 +1,4 @@
-"""How much a storage may answer with at once: others may write to it, too.
+"""How much to read from a storage at once, since others may write to it too.
 
 Owns: the bounds. Must never: ask a storage.
 """
@@ -17,7 +17,7 @@ _BYTES_AT_ONCE = 16 * 1024**2
 def checked(key: str, size: int) -> None:
     """Raises StorageError for a value that is too large to be read."""
     if size > MOST_BYTES:
-        raise StorageError(f"the value of {key!r} has {size:,} bytes, more than the {MOST_BYTES:,} that are read")
+        raise StorageError(f"the value of {key!r} has {size:,} bytes, more than the {MOST_BYTES:,} that meshd reads")
 
 
 def batches(sizes: Iterable[tuple[str, int]]) -> Iterator[list[str]]:

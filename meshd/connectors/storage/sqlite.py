@@ -69,7 +69,7 @@ class SqliteStorage(Storage):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             except OSError as error:
                 raise sqlite3.OperationalError(error.strerror) from error
-        # One thread uses it at a time, but not always the same one: the actor's next life takes it over.
+        # One thread uses it at a time, but not always the same one: a restarted actor takes it over.
         connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         try:
             # A new file has no data to lose, so creating it need not wait for the disk.

@@ -1,1 +1,1 @@
-"""What happened, and why: the records that the router tells the other actors."""
+"""What happened, and why: the records that the router sends to the other actors."""

@@ -1,7 +1,7 @@
 """Why a model, a member of a pool, a provider or a key was set aside, or came back.
 
-Owns: the causes and the details of each. Code decides by these; people read the words made of them
-(`routing/words.py`), which no code reads back.
+Owns: the causes and the details of each. Code decides by these; people read the text made from them
+(`routing/words.py`), which no code parses.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ class Why(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     provider: str = ""
     behind: Why | None = None
     text: str = ""
+
+
+BY_HAND = Why(Cause.OPERATOR)
 
 
 def dump_why(why: Why | None) -> dict[str, Any] | None:

@@ -32,11 +32,12 @@ class ContentRoom:
 
 
 class Content:
-    """Of one request. It grows until the request has ended, and is released when it was read.
+    """The content of one request. It grows until the request has ended, and is released once it has been read.
 
-    operation, format: the names of both, by which the app asked. most: bytes of each that are held. prompt:
+    operation, format: the names of those that the app used. most: how many bytes of prompt and of answer are held.
+    prompt:
     the beginning of the body. chunks: the answer, as events if it was streamed. prompt_size,
-    answer_size: bytes of all of it. is_file: the answer is one, which is not held. left_out: there was no room.
+    answer_size: bytes of all of it. is_file: the answer is a file, which is not held. left_out: there was no room.
     """
 
     __slots__ = (

@@ -21,7 +21,7 @@ logger = logging.getLogger("meshd.actors")
 
 
 class ActorUnavailable(MeshError, RuntimeError):
-    """An `ask` met no living actor, or no answer came in time."""
+    """There is no living actor to answer an `ask`, or the answer did not come in time."""
 
     status_code = 503
     code = "actor_unavailable"

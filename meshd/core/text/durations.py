@@ -1,4 +1,4 @@
-"""How long to wait, in reasons and errors: as text for people, and where nothing says how long.
+"""How long to wait, in reasons and errors: as text for people, and a default for when nothing says how long.
 
 Must never: be parsed by a program; errors carry their times as numbers beside the text.
 """

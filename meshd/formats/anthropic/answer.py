@@ -18,7 +18,7 @@ from meshd.formats.anthropic.wire import error_inside, failed_in, said_in
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import Broken, Unanswered
 from meshd.formats.openai.records import NULL
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of
+from meshd.formats.openai.wire import document_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.reading import lenient
 
@@ -47,7 +47,7 @@ def read_answer(body: bytes) -> Reading:
     """Raises NotAnAnswer."""
     try:
         message = _decode(body)
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return _read_oddly(body)
     blocks = message.content
     usual = message.type == "message" and message.error is NULL and message.stop_reason in _USUAL
@@ -111,7 +111,7 @@ def as_stream(body: bytes) -> list[bytes]:
 
 
 def _begun(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A block as it starts, and the deltas that bring the rest of it."""
+    """A block as it starts, and the deltas with the rest of it."""
     kind, start = block.get("type"), dict(block)
     deltas: list[dict[str, Any]] = []
     if kind == "text":

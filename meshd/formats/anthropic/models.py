@@ -1,4 +1,4 @@
-"""Reads Anthropic's list of models, and what it says of each.
+"""Reads Anthropic's list of models, and what it says about each.
 
 Owns: the names of its limits and capabilities. Must never: drop a model because its entry has an unknown field; a list
 in another form is read as OpenAI's is.

@@ -1,9 +1,9 @@
 """A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
 
-The rest of a broken answer is asked for with the text so far as the assistant's turn. Claude up to 4.5 continues it.
-Later versions, and all that think, want a user's turn at the end: for them, and for servers of which nothing is known,
-an instruction follows it. The quirk `prefill` (`assistant`, `instruct`) says otherwise; others are `rename` and `drop`,
-as for OpenAI's format.
+To get the rest of a broken answer, the text so far is sent as the assistant's turn. Claude up to 4.5 continues it.
+Later versions, and all that think, want a user's turn at the end: for them, and for unknown servers, an instruction
+follows it. The quirk `prefill` (`assistant`, `instruct`) says otherwise; others are `rename` and `drop`, as for
+OpenAI's format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshd.formats.anthropic.body.parameters import largest_output
 from meshd.formats.anthropic.versions import continues_prefill
 from meshd.formats.openai.body.prefill import continue_turn
 from meshd.sdk.provider import ProviderCall, ProviderSettings
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _PREFILLS = ("assistant", "instruct")
 _TRUE = msgspec.Raw(b"true")
@@ -62,7 +62,7 @@ class RequestWriter:
         messages: list[Any] = _messages(whole(bytes(fields.get("messages", b"[]"))))
         messages.append({"role": "assistant", "content": call.so_far})
         how = self._prefill or ("assistant" if continues_prefill(call.model) else "instruct")
-        # White space at its end is refused in a turn that is continued.
+        # A turn that is to be continued is refused if it ends in white space.
         if how == "instruct" or call.so_far[-1].isspace() or thinks(call.fields):
             messages.append(continue_turn(call.fields))
         return messages
@@ -73,5 +73,5 @@ def thinks(fields: Mapping[str, msgspec.Raw]) -> bool:
     try:
         thinking = _object(fields.get("thinking", b"{}"))
         return bytes(thinking.get("type", b"")) not in (b"", b'"disabled"')
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False

@@ -1,7 +1,7 @@
-"""Where another attempt continues a stream of a message's events: its blocks become the rest of the first one's.
+"""Where another attempt continues a stream of a message's events: its blocks become the rest of the first attempt's.
 
-The app's stream may end early in a block or between two. The rest of the text continues the block that is open, if it
-is of text; otherwise a block of text is opened for it. Later blocks, such as a tool call, get the next numbers.
+The app's stream may end early in a block or between two. The rest of the text continues the open block if that is a
+text block; otherwise a text block is opened for it. Later blocks, such as a tool call, get the next numbers.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class MessageSeam:
         event = _object(last)
         kind, index = event.get("type"), index_of(event)
         self._at = index if kind in (_START, _DELTA) else -1  # the app's open block, -1: none is open
-        self._text = self._at >= 0 and _is_text(event)  # whether it is of text
+        self._text = self._at >= 0 and _is_text(event)  # whether that is a text block
         self._next = index + 1 if kind in (_START, _DELTA, _STOP) else 0
-        self._theirs: dict[int, int] = {}  # the continuing stream's blocks, by the app's numbers
+        self._theirs: dict[int, int] = {}  # the continuing stream's block numbers, and the app's for them
         self._before: list[bytes] = []
 
     def hold(self, event: StreamEvent) -> bool:
-        """Citations are of the open block, whatever its text: they need not wait."""
+        """Citations belong to the open block, whatever its text, so they need not wait."""
         return False
 
     def starts_at(self, place: int) -> None:
@@ -40,7 +40,7 @@ class MessageSeam:
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is
-        nothing for the app in it: the beginning of a message, thoughts, the start of a text that is open already."""
+        nothing for the app in it: the beginning of a message, thoughts, the start of a text that is already open."""
         said = _object(event.data)
         if said.get("type") in ("message_delta", "message_stop"):
             return self._ended(said, text, usage)
@@ -81,7 +81,8 @@ class MessageSeam:
         self._at, self._text = -1, False
 
     def _is_more_than_text(self, said: dict[str, Any]) -> bool:
-        """Whether it is the start of such a block, a piece of it, or a citation of the text that is open."""
+        """Whether it is the start of a block that is more than text, a piece of one, or a citation for the open
+        text."""
         if said.get("type") == _START:
             return _kind_of(said.get("content_block")) not in (_TEXT, "", *_THOUGHTS)
         if said.get("type") != _DELTA:

@@ -20,7 +20,7 @@ _CREATED, _SHORT, _LASTING = "cache_creation", "ephemeral_5m_input_tokens", "eph
 
 def usage_in(report: object, before: Usage | None = None) -> Usage | None:
     """A message's `usage`; None unless the provider counted something. before: an earlier report of the stream, for
-    what this one leaves out: the last one often has only the output."""
+    what this one leaves out, since the last one often has only the output."""
     if not isinstance(report, Mapping):
         return before
     fresh, output = _count(report, "input_tokens"), _count(report, "output_tokens")
@@ -54,7 +54,7 @@ def _count(report: Mapping[str, Any], name: str) -> int | None:
 
 
 def _written(report: Mapping[str, Any]) -> int | None:
-    """All that was written, for five minutes and for an hour."""
+    """All tokens written to the cache, for five minutes and for an hour."""
     written = _count(report, _WRITTEN)
     if written is not None:
         return written
@@ -63,7 +63,7 @@ def _written(report: Mapping[str, Any]) -> int | None:
 
 
 def _lasting(report: Mapping[str, Any], written: int | None) -> int | None:
-    """What was written for an hour; None if it is not told apart."""
+    """The tokens written for an hour; None if they are not reported separately."""
     short, lasting = (_inside(report, _CREATED, name) for name in (_SHORT, _LASTING))
     return (written or 0) - short if lasting is None and short is not None else lasting
 

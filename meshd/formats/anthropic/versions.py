@@ -1,6 +1,7 @@
-"""What Claude's versions take, by the version in a model's name.
+"""What Claude's versions accept, by the version in a model's name.
 
-Owns: reading a version from a name, and which version changed what. Other names are of compatible servers' models.
+Owns: reading a version from a name, and which version changed what. Other names are those of compatible servers'
+models.
 
 Sources (2026-11-28): docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html (4.6 thinks
 adaptively, earlier ones by a budget, later ones only adaptively); openrouter.ai/docs/guides/evaluate-and-optimize/

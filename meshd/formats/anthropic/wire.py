@@ -13,8 +13,8 @@ import msgspec
 
 from meshd.formats.anthropic.usage import usage_in
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
+from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent, no_event
+from meshd.formats.openai.wire import document_of, is_broken_off
 from meshd.sdk.provider import StreamEvent, Usage
 from meshd.sdk.reading import lenient
 
@@ -68,7 +68,7 @@ def read_event(data: bytes, name: bytes = b"", before: Usage | None = None) -> R
     NotAnEvent."""
     try:
         event = _decode(data)
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return _read_object(*document_of(data), name, before)
     delta = event.delta
     match delta.type:
@@ -89,7 +89,7 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes, before: Usa
     if not isinstance(kind, str) or not kind:
         kind = name.decode(errors="replace")
         if kind not in EVENTS:
-            raise _nothing(document)
+            raise no_event(document, error_inside)
         document = {"type": kind, **{key: value for key, value in document.items() if key != "type"}}
         data = lenient.encode(document)
     if kind == "error" or error_answers.says_something(document.get("error")):
@@ -114,27 +114,20 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes, before: Usa
     if error_answers.calls_itself_error(document):
         raise error_inside(lenient.plain(document), document)
     if not document.keys() & {"message", "delta", "index"}:
-        raise _nothing(document)
-    return ReadEvent(StreamEvent(data), kind)  # one that is newer than this
+        raise no_event(document, error_inside)
+    return ReadEvent(StreamEvent(data), kind)  # an event newer than this code
 
 
 def error_inside(error: bytes, document: Mapping[str, Any]) -> ErrorInside:
-    """An error, with what a message reports and says beside it."""
+    """An error, with the usage and the text that the message has beside it."""
     content = document.get("content")
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     said = "".join(text for block in blocks for text in said_in(block))
     return ErrorInside(error, usage_in(document.get("usage")), said)
 
 
-def _nothing(document: Mapping[str, Any]) -> Exception:
-    sign = error_answers.of_object(document)
-    if sign is error_answers.Sign.ERROR:
-        return error_inside(lenient.plain(document), document)
-    return NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
-
-
 def _delta(data: bytes, delta: Mapping[str, Any]) -> StreamEvent:
-    """A delta of any type; one that is not known belongs to the answer as well."""
+    """A delta of any type; an unknown one counts as part of the answer."""
     match delta.get("type"):
         case "text_delta":
             text = _text(delta.get("text"))
@@ -183,7 +176,7 @@ def said_in(block: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def failed_in(document: Mapping[str, Any]) -> bytes | None:
-    """The error in a message that is one, or ended early; None if it is neither."""
+    """The error if a message is an error, or ended early; else None."""
     if document.get("type") == "error" or error_answers.is_flagged(document):
         return lenient.plain(document)
     reason = document.get("stop_reason")

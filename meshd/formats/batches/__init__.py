@@ -1,1 +1,1 @@
-"""The APIs by which providers take many requests at once."""
+"""The APIs through which providers take many requests at once."""

@@ -2,8 +2,8 @@
 
 Read on 2026-11-28: platform.claude.com/docs/en/api/messages/batches.
 
-It takes no name for a batch. One whose submission was cut off is recognised by when it was made and how many requests
-it has; whether it is the right one is known by the ids of its results.
+Its batches cannot have a name. A batch whose submission was cut off is recognised by its time and its number of
+requests; the ids of its results show whether it is the right one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from meshd.formats.batches.protocol import LinesFile, Remote, Result, Send
 from meshd.formats.batches.replies import ask
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _PATH = "messages/batches"
 _SLACK = 60.0  # s by which two clocks may differ
@@ -28,7 +29,6 @@ _STATUS = {
     "overloaded_error": 529,
 }
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Batch(msgspec.Struct):
@@ -97,7 +97,7 @@ class AnthropicBatches:
     def result(self, line: bytes) -> Result | None:
         try:
             read = msgspec.json.decode(line, type=_Line)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         if read.result.type == "succeeded":
             return Result(read.custom_id, 200, bytes(read.result.message))

@@ -3,7 +3,7 @@
 Read on 2026-11-28: ai.google.dev/api/batch-api, ai.google.dev/gemini-api/docs/batch-api, ai.google.dev/api/files.
 
 Requests could also be in the submission itself, up to 20 MB, but their results would come as one JSON text, and again
-with each look at the batch.
+each time the batch is looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from meshd.formats.batches.protocol import LinesFile, Remote, Result, Send
 from meshd.formats.batches.replies import Once, ask
 from meshd.sdk.provider import FailureKind, ProviderFailure
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})
 _ALONE, _TOGETHER = "generateContent", "batchGenerateContent"
@@ -25,7 +26,6 @@ _STATUS = {
 """google.rpc.Code → the status of HTTP for it (googleapis/google/rpc/code.proto)."""
 _CANCELLED = 1
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _File(msgspec.Struct):
@@ -52,7 +52,7 @@ class _About(msgspec.Struct):
 
 
 class _Batch(msgspec.Struct):
-    """An operation. response: of one that has succeeded; it repeats the output."""
+    """An operation. response: that of an operation that has succeeded; it repeats the output."""
 
     name: str
     done: bool = False
@@ -123,7 +123,7 @@ class GeminiBatches:
     def result(self, line: bytes) -> Result | None:
         try:
             read = msgspec.json.decode(line, type=_Line)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         body = bytes(read.response)
         if read.error is None:

@@ -11,11 +11,11 @@ import msgspec
 
 from meshd.formats.batches.protocol import LinesFile, Remote, Result, Send
 from meshd.formats.batches.replies import Once, ask
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _NAME = "meshd"  # the key of the metadata by which a batch is found
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _File(msgspec.Struct):
@@ -102,5 +102,5 @@ class OpenAIBatches:
                 return Result(read.custom_id, read.response.status_code, body)
             told = msgspec.json.decode(body, type=_Told).error
             return Result(read.custom_id, read.response.status_code, body, (told and told.message) or "")
-        except _UNREADABLE:
+        except UNREADABLE:
             return None

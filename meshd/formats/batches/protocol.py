@@ -1,6 +1,6 @@
-"""What an API for batches has to say: how requests are written into one file, submitted, looked for and fetched.
+"""What a batch API has to define: how requests are written into one file, submitted, searched for and fetched.
 
-Must never: know a connection, or whose a batch is.
+Must never: know a connection, or which user a batch belongs to.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Remote(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Of one request. id: the one that it was sent with. status: as in HTTP; 0: it was not carried out. body: of its
-    answer. message: of its error."""
+    """The result of one request. id: the one that it was sent with. status: as in HTTP; 0: it was not carried out.
+    body: that of its answer. message: that of its error."""
 
     id: str
     status: int
@@ -55,14 +55,14 @@ class LinesFile(RawBody, Protocol):
     """The file of requests, which is sent while it is read."""
 
     def between(self, begin: bytes, end: bytes) -> None:
-        """Send these around it, instead of the API's `begin` and `end`. Before the first `read`."""
+        """Send these around it, instead of the API's `begin` and `end`. Call it before the first `read`."""
 
 
 class BatchApi(Protocol):
-    """begin, between, end: what makes lines one file. most: requests of a batch, and bytes of its file; None: not
-    limited. named: a batch can be found by its name for certain.
+    """begin, between, end: what joins lines into one file. most: the most requests of a batch, and the most bytes of
+    its file; None: unlimited. named: a batch can be found by its name for certain.
 
-    `submit`, `find`, `look` and `cancel` raise ProviderFailure; what cannot be read is one too.
+    `submit`, `find`, `look` and `cancel` raise ProviderFailure, also for an answer that cannot be read.
     """
 
     begin: bytes
@@ -75,10 +75,10 @@ class BatchApi(Protocol):
         """A request in the file. path: where it would be sent alone, below the base URL. body: in JSON."""
 
     async def submit(self, send: Send, file: LinesFile, path: str, run: str) -> Remote:
-        """path: of all requests. run: a name by which it can be found."""
+        """path: that of all requests. run: a name by which the batch can be found."""
 
     async def find(self, send: Send, run: str, since: float, count: int) -> list[Remote]:
-        """Those that may have been submitted under that name since then (UTC s), with that many requests."""
+        """The batches that may have been submitted under that name since then (UTC s), with that many requests."""
 
     async def look(self, send: Send, id: str) -> Remote: ...
 

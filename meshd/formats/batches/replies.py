@@ -1,4 +1,4 @@
-"""Short answers of an API for batches, read whole.
+"""Short answers of a batch API, read as a whole.
 
 Must never: hold more than a bounded part of an answer.
 """
@@ -6,25 +6,24 @@ Must never: hold more than a bounded part of an answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 
 from meshd.formats.batches.protocol import Send
 from meshd.formats.errors.response_failures import failure_from_response
+from meshd.formats.headers import IN_JSON
 from meshd.sdk.calls.passing import RawAnswer, RawBody
 from meshd.sdk.provider import FailureKind, ProviderFailure
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _MOST = 4 * 1024**2
-_JSON: Mapping[str, str] = MappingProxyType({"content-type": "application/json"})
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 
 
 class Once:
-    """A body that is sent once: a connection that breaks is not tried again. length, size: see `RawBody`."""
+    """A body that is sent only once: if the connection breaks, it is not sent again. length, size: see `RawBody`."""
 
     def __init__(self, data: bytes) -> None:
         self.length: int | None = len(data)
@@ -45,7 +44,7 @@ async def ask(
     *,
     query: str = "",
     body: bytes | RawBody = b"",
-    headers: Mapping[str, str] = _JSON,
+    headers: Mapping[str, str] = IN_JSON,
     branch: str = "",
 ) -> T:
     """The answer as a record. headers: of the request. Raises ProviderFailure."""
@@ -60,7 +59,7 @@ async def ask(
             if len(said) > _MOST:
                 raise _unreadable(path, answer)
         return msgspec.json.decode(bytes(said), type=kind)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise _unreadable(path, answer) from None
     finally:
         answer.close()

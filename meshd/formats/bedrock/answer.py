@@ -64,7 +64,7 @@ def as_stream(body: bytes) -> list[bytes]:
 
 
 def _begun(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A block as it starts, and the deltas that bring the rest of it."""
+    """A block as it starts, and the deltas with the rest of it."""
     if isinstance(used := block.get("toolUse"), dict):
         start = {name: value for name, value in used.items() if name != "input"}
         return {"toolUse": start}, [{"toolUse": {"input": lenient.encode(used.get("input") or {}).decode()}}]

@@ -1,4 +1,4 @@
-"""Embeddings: OpenAI's `/v1/embeddings` as InvokeModel, whose body is that of the model's own API.
+"""Embeddings: OpenAI's `/v1/embeddings` as InvokeModel, whose body has the form of the model's own API.
 
 Owns: the bodies of Amazon's Titan and Cohere's Embed models. Titan takes one text at a time.
 
@@ -19,29 +19,28 @@ from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, Unanswered
 from meshd.formats.keeping import Fields
+from meshd.formats.openai.body.values import value_of
 from meshd.formats.openai.usage import first_count, within
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of
+from meshd.formats.openai.wire import document_of
 from meshd.formats.protocol import Reading
 from meshd.sdk.provider import Usage
 from meshd.sdk.reading import lenient, vectors
-from modelmesh.errors import InvalidRequestError
 
 MOST_TEXTS = 96
-"""Of one request to Cohere's models."""
+"""The most texts in one request to Cohere's models."""
 _TITAN, _COHERE = re.compile(r"(?:^|[./:])amazon\.titan-embed"), re.compile(r"(?:^|[./:])cohere\.embed")
 _LONGEST = 2048  # characters of a model's id
 _OF_TITAN, _OF_COHERE = ("normalize",), ("input_type", "truncate", "max_tokens")
-"""Fields of the models' own that an app may name."""
+"""Fields of the models' own APIs that an app may set."""
 _encode = msgspec.json.Encoder().encode
-_any = msgspec.json.Decoder().decode
 
 
 class EmbeddingsTranslator:
     """See `formats/protocol.py:OperationTranslator`."""
 
     def write_request(self, asked: Fields, model: str) -> Fields:
-        texts, dimensions = _texts(asked), _value(asked, "dimensions")
-        if _value(asked, "encoding_format") not in (None, "float", "base64"):
+        texts, dimensions = _texts(asked), value_of(asked, "dimensions")
+        if value_of(asked, "encoding_format") not in (None, "float", "base64"):
             raise refused("any `encoding_format` but float and base64", "encoding_format")
         if _TITAN.search(model[:_LONGEST]):
             if len(texts) != 1:
@@ -52,12 +51,12 @@ class EmbeddingsTranslator:
                 raise refused(f"more than {MOST_TEXTS} texts at once", "input")
             usual = {"input_type": "search_document", "embedding_types": ["float"], "output_dimension": dimensions}
             return _fields({"texts": texts, **usual, **_named(asked, _OF_COHERE)})
-        raise refused("embeddings by another model than Titan and Cohere's", "model")
+        raise refused("embeddings by models other than Titan and Cohere's", "model")
 
     def read_answer(self, body: bytes, asked: Fields, model: str) -> bytes:
         document, _ = document_of(body)
         rows, usage = _rows(document), _usage(document)
-        if _value(asked, "encoding_format") == "base64":
+        if value_of(asked, "encoding_format") == "base64":
             rows = [_packed(row) for row in rows]
         data = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)]
         tokens = 0 if usage is None else usage.input_tokens
@@ -100,7 +99,7 @@ def _packed(row: list[Any]) -> str:
 
 
 def _texts(asked: Fields) -> list[str]:
-    given = _value(asked, "input")
+    given = value_of(asked, "input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise refused("anything but text to embed", "input")
@@ -108,15 +107,8 @@ def _texts(asked: Fields) -> list[str]:
 
 
 def _named(asked: Fields, names: tuple[str, ...]) -> dict[str, Any]:
-    found = {name: _value(asked, name) for name in names}
+    found = {name: value_of(asked, name) for name in names}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _value(asked: Fields, name: str) -> Any:
-    try:
-        return _any(asked[name]) if name in asked else None
-    except STRICT_ERRORS:
-        raise InvalidRequestError(f"`{name}` cannot be read", param=name) from None
 
 
 def _fields(values: Mapping[str, Any]) -> Fields:

@@ -1,7 +1,7 @@
-"""What models on Bedrock take beyond the fields that all of them have, by the family in a model's id.
+"""What models on Bedrock accept beyond the fields that all of them have, by the family in a model's id.
 
-Owns: finding the family; which families know what. A model whose id does not say it (an application inference profile,
-an imported model) is taken to know only what all do.
+Owns: finding the family; which families support what. A model whose id does not name it (an application inference
+profile, an imported model) is assumed to support only what all models do.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html (marks, and how long they last);
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html (`status`), 2026-11-28

@@ -1,8 +1,8 @@
 """A request's body for one provider: the translated one, asking for the rest of an answer or with marks for the prompt
 cache if the call says so.
 
-The rest of a broken answer is asked for with the text so far as the assistant's turn. Claude up to 4.5 continues it;
-for others, and with tools or thinking, an instruction follows it. The quirk `prefill` (`assistant`, `instruct`) says
+To get the rest of a broken answer, the text so far is sent as the assistant's turn. Claude up to 4.5 continues it; for
+others, and with tools or thinking, an instruction follows it. The quirk `prefill` (`assistant`, `instruct`) says
 otherwise.
 """
 
@@ -21,7 +21,7 @@ from meshd.sdk.reading.lenient import whole
 
 _PREFILLS = ("assistant", "instruct")
 _TURNS = 2
-"""Of the user, that are marked: the mark of the turn before finds again what the last request wrote."""
+"""The number of user turns that are marked: the mark of the second-last turn finds what the last request wrote."""
 _POINT = msgspec.Raw(b'{"cachePoint":{"type":"default"}}')
 _encode = msgspec.json.Encoder().encode
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -52,7 +52,7 @@ class RequestWriter:
         how = self._prefill or ("assistant" if continues_prefill(call.model) else "instruct")
         tools = "toolConfig" in fields
         thinks = b'"thinking"' in bytes(fields.get("additionalModelRequestFields", b""))
-        # White space at its end is refused in a turn that is continued.
+        # A turn that is to be continued is refused if it ends in white space.
         if how == "instruct" or call.so_far[-1].isspace() or tools or thinks:
             turn = CONTINUE_WITH_TOOLS if tools else CONTINUE
             messages.append({"role": "user", "content": [{"text": turn["content"]}]})

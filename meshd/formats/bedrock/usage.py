@@ -36,7 +36,7 @@ def usage_in(report: object) -> Usage | None:
 
 
 def _lasting(details: Any) -> int | None:
-    """What was written for an hour; None if it is not told apart."""
+    """The tokens written for an hour; None if they are not reported separately."""
     if not isinstance(details, list):
         return None
     told = [each for each in details[:16] if isinstance(each, Mapping)]

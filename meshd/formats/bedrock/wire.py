@@ -16,7 +16,7 @@ import msgspec
 from meshd.formats.bedrock.usage import usage_in
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
+from meshd.formats.openai.wire import document_of, is_broken_off
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 
@@ -44,7 +44,7 @@ class _BlockDelta(msgspec.Struct, gc=False):
 
 
 class _TextEvent(msgspec.Struct, gc=False):
-    """What most of a stream is made of."""
+    """The events that most of a stream consists of."""
 
     contentBlockDelta: _BlockDelta
 
@@ -64,7 +64,7 @@ def read_event(data: bytes) -> ReadEvent:
     """Raises NotAnAnswer, NotAnEvent."""
     try:
         text = _decode(data).contentBlockDelta.delta.text
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return _read_object(*document_of(data))
     return ReadEvent(StreamEvent(data, bool(text), text), "contentBlockDelta")
 
@@ -74,7 +74,7 @@ def _read_object(document: dict[str, Any], data: bytes) -> ReadEvent:
     if kind == "error" or kind not in EVENTS:
         if error_answers.says_something(document.get("error")):
             raise ErrorInside(lenient.plain(document))
-        raise NotAnEvent  # one that is newer than this
+        raise NotAnEvent  # an event newer than this code
     said = _map(document[kind])
     match kind:
         case "contentBlockStart":
@@ -99,7 +99,7 @@ def finish_in(reason: Any) -> str | None:
 
 
 def _said(data: bytes, part: Mapping[str, Any]) -> StreamEvent:
-    """A start or a delta of any type; one that is not known belongs to the answer as well."""
+    """A start or a delta of any type; an unknown one counts as part of the answer."""
     text, thought, extra = said_in(part)
     return StreamEvent(data, bool(text or thought or extra), text, reasoning=thought, extra=extra)
 

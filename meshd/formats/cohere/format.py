@@ -1,4 +1,4 @@
-"""Cohere's API, version 2, behind the protocol of all formats. Apps do not ask in it."""
+"""Cohere's API, version 2, behind the protocol of all formats. Apps do not speak it."""
 
 from __future__ import annotations
 

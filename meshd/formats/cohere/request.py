@@ -1,5 +1,5 @@
-"""A request's body for one provider: the translated one, with this model. The rest of a broken answer is asked for by
-an instruction after the text so far.
+"""A request's body for one provider: the translated one, with this model. To get the rest of a broken answer, an
+instruction follows the text so far.
 
 Quirks of a provider: `rename` and `drop`, as for OpenAI's format.
 """

@@ -1,7 +1,7 @@
 """The usage report of an answer: `usage` of a chat, `meta` of anything else.
 
-Owns: which of its counts is paid. `billed_units` are; `tokens` are what the model got and wrote, which has more in it
-than is billed, and count where nothing else is said.
+Owns: which of its counts is paid for: `billed_units`. `tokens` are what the model got and wrote, which is more than is
+billed; they are used if there is nothing else.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import msgspec
 
 from meshd.formats.cohere.usage import usage_in
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of
+from meshd.formats.errors.not_answers import ErrorInside, no_event
+from meshd.formats.openai.wire import document_of
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
 
@@ -41,7 +41,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _ContentDelta(msgspec.Struct, gc=False, tag_field="type", tag="content-delta"):
-    """The events that most of a stream is made of."""
+    """The events that most of a stream consists of."""
 
     delta: _Delta
     error: None = None
@@ -51,7 +51,7 @@ _decode = msgspec.json.Decoder(_ContentDelta).decode
 
 
 class ReadEvent(NamedTuple):
-    """type: of the event. call: the number of the tool call that it is about, -1 for none."""
+    """type: of the event. call: the number of the tool call that it belongs to, -1 for none."""
 
     event: StreamEvent
     type: str
@@ -62,7 +62,7 @@ def read_event(data: bytes, name: bytes = b"") -> ReadEvent:
     """One event of a stream. name: as the stream calls it. Raises NotAnAnswer, NotAnEvent."""
     try:
         content = _decode(data).delta.message.content
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return _read_object(*document_of(data), name)
     text, thought = content.text or "", content.thinking or ""
     return ReadEvent(StreamEvent(data, bool(text or thought), text, reasoning=thought), "content-delta")
@@ -74,7 +74,7 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes) -> ReadEven
     if not isinstance(kind, str) or not kind:
         kind = name.decode(errors="replace")
         if kind not in EVENTS:
-            raise _nothing(document)
+            raise no_event(document)
         document = {"type": kind, **{key: value for key, value in document.items() if key != "type"}}
         data = lenient.encode(document)
     if kind == "error" or error_answers.says_something(document.get("error")):
@@ -97,7 +97,7 @@ def _read_object(document: dict[str, Any], data: bytes, name: bytes) -> ReadEven
         case "message-end":
             return ReadEvent(_message_end(delta, data), kind)
     if kind not in EVENTS and "delta" not in document:
-        raise _nothing(document)
+        raise no_event(document)
     return ReadEvent(StreamEvent(data), kind)
 
 
@@ -118,13 +118,6 @@ def failed_in(answer: Mapping[str, Any]) -> bytes | None:
     if isinstance(reason, str) and reason not in FINISHES and reason.startswith(_FAILED):
         return lenient.plain({"error": {"message": f"the provider cut its answer off: {reason}"}})
     return None
-
-
-def _nothing(document: Mapping[str, Any]) -> Exception:
-    sign = error_answers.of_object(document)
-    if sign is error_answers.Sign.ERROR:
-        return ErrorInside(lenient.plain(document))
-    return NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
 
 
 def said_in(message: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -44,8 +44,7 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 class Choice(Record, frozen=True):
     """One of the answers to a request (Gemini's candidate). finish: None if it is not known to have ended. sequence:
-    the stop text that ended it (Anthropic). citations: what its
-    texts cite, by places in all of them as one text."""
+    the stop text that ended it (Anthropic). citations: what its texts cite, with places in all of its texts joined."""
 
     parts: tuple[Part, ...] = ()
     finish: Finish | None = None
@@ -57,7 +56,7 @@ class Choice(Record, frozen=True):
 
 class Answer(Record, frozen=True):
     """created: seconds since 1970. usage: the input includes what was read from a cache and written to it, as in
-    OpenAI's counts; Anthropic's are apart and are added up when they are read."""
+    OpenAI's counts; Anthropic counts these separately, and they are added up when read."""
 
     choices: tuple[Choice, ...]
     id: str = ""
@@ -67,5 +66,5 @@ class Answer(Record, frozen=True):
 
 
 def created_at(told: int | None) -> int:
-    """Seconds since 1970: what the provider told, or now, as few APIs tell it."""
+    """Seconds since 1970: as reported by the provider, otherwise now, since few APIs report it."""
     return int(time.time()) if told is None else told

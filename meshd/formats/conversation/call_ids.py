@@ -1,4 +1,4 @@
-"""Ids of calls, for APIs that require one of each call and allow few characters in it."""
+"""Ids of calls, for APIs that require an id for each call and allow few characters in it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _HASHED = 16  # characters
 
 
 def with_ids(turns: Sequence[Turn], others: re.Pattern[str], longest: int = 0) -> Sequence[Turn]:
-    """Turns whose calls have ids of the kind that is accepted; the same if all have. A call without one gets one, which
-    the next result without one answers, of the same tool where that is named. others: characters that are not
-    accepted. longest: 0 for no limit; what is cut has a part of its hash, as another could become the same."""
+    """The turns, with acceptable ids for all calls; unchanged if they have them. A call without an id gets one, and so
+    does the next result without one (of the same tool, if it names the tool). others: characters that are not accepted.
+    longest: 0 for no limit; a shortened id ends in a part of its hash, so that no two become the same."""
     calls = [part for turn in turns for part in turn.parts if isinstance(part, ToolCall)]
     results = [part for turn in turns for part in turn.parts if isinstance(part, ToolResult)]
     ids = (*(call.id for call in calls), *(result.call for result in results))

@@ -1,6 +1,6 @@
 """What an answer's text cites, and where.
 
-Owns: which text of an answer a citation belongs to, and the pieces that a text falls into by what it cites.
+Owns: which text of an answer a citation belongs to, and cutting a text into pieces by what each cites.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from meshd.formats.conversation.parts import Part, Text
 
 
 class Citation(msgspec.Struct, frozen=True):
-    """A page of the web or a document, cited by the characters from `start` to before `end` of an answer's text: at a
-    place if they are the same, by no certain part of it if they are 0.
+    """A web page or a document, cited by the characters of an answer's text from `start` up to `end` (exclusive): at a
+    point if they are equal, by no particular part if both are 0.
 
     url: of a page. quote: what the source says there. id: of a file or a document, in its provider's words. document:
     the number of a document of the request, from 0.
@@ -31,8 +31,8 @@ class Citation(msgspec.Struct, frozen=True):
 
 
 def by_part(parts: Iterable[Part], citations: Sequence[Citation]) -> list[tuple[Citation, ...]]:
-    """What each part cites: a text has the citations that end in it, with their places in it. The last text has those
-    that have no place."""
+    """What each part cites: a text gets the citations that end in it, with their places in that text. The last text
+    gets those without a place."""
     told = list(parts)
     if not citations:
         return [()] * len(told)
@@ -56,18 +56,18 @@ def by_part(parts: Iterable[Part], citations: Sequence[Citation]) -> list[tuple[
 
 
 def moved(cited: Citation, by: int) -> Citation:
-    """The same, that many characters later in the text, if it has a place."""
+    """The same citation, that many characters later in the text, if it has a place."""
     return replace(cited, start=cited.start + by, end=cited.end + by) if _where(cited) else cited
 
 
 def _where(cited: Citation) -> int:
-    """The end of what cites it; 0 for no certain part."""
+    """The end of the text that cites it; 0 for no particular part."""
     return max(cited.start, cited.end, 0)
 
 
 def pieces(text: str, citations: Sequence[Citation]) -> list[tuple[str, tuple[Citation, ...]]]:
-    """The text in pieces, each with all that it cites. What overlaps is one piece, and so is what has no place and the
-    whole text; blanks belong to the piece before them."""
+    """The text in pieces, each with all that it cites. Overlapping citations share one piece; those without a place
+    apply to the whole text. Blanks belong to the piece before them."""
     whole = len(text)
     spans = [
         (max(each.start, 0), min(each.end, whole), each) if 0 < each.end <= whole and each.start < each.end

@@ -1,4 +1,4 @@
-"""How much a word for effort is, for models that are given a budget of tokens for reasoning instead."""
+"""How much an effort amounts to, for models that take a reasoning budget in tokens instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of a streamed answer, and the answer that they amount to."""
+"""The events of a streamed answer, and the answer that they make up."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class TextDelta(msgspec.Struct, frozen=True):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True):
-    """Also Anthropic's `signature_delta`, and encrypted reasoning, which comes whole. id: of a Responses item."""
+    """Also Anthropic's `signature_delta`, and encrypted reasoning, which comes in one piece. id: of a Responses
+    item."""
 
     text: str = ""
     signature: str = ""
@@ -79,7 +80,7 @@ class CallBegan(msgspec.Struct, frozen=True):
 
 
 class CallDelta(msgspec.Struct, frozen=True):
-    """A piece of a call's arguments (Anthropic's `input_json_delta`); Gemini's come whole."""
+    """A piece of a call's arguments (Anthropic's `input_json_delta`); Gemini's come in one piece."""
 
     call: int
     arguments: str
@@ -106,7 +107,7 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 class Cited(msgspec.Struct, frozen=True):
-    """What the text so far cites, which comes after that text and counts from the choice's beginning."""
+    """What the text so far cites. It comes after that text, and its places count from the choice's beginning."""
 
     citation: Citation
     choice: int = 0
@@ -141,7 +142,7 @@ class _Building:
     length."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[object, Part, list[str]]] = []  # what tells it from the next, the part, its text
+        self._parts: list[tuple[object, Part, list[str]]] = []  # (its identity, the part, its text)
         self._calls: dict[int, tuple[object, Part, list[str]]] = {}
         self._finished: Finished | None = None
         self._logprobs: list[TokenLogprob] = []

@@ -1,6 +1,7 @@
 """Custom tools, which take any text, for models that only call functions.
 
-A custom tool becomes a function with one text, `input`; a call of it becomes a call of the custom tool again.
+A custom tool becomes a function with one text parameter, `input`; calls of it are turned back into calls of the custom
+tool.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _as_function(tool: Tool | Other) -> Tool | Other:
 
 
 def _grammar_in_words(grammar: Json | None) -> str:
-    """What the provider would have enforced."""
+    """The grammar that the provider would have enforced, in words."""
     value = None if grammar is None else msgspec.json.decode(grammar)
     inner = value.get("grammar") if isinstance(value, dict) else None
     if not isinstance(inner, dict) or not isinstance(inner.get("definition"), str):
@@ -77,7 +78,7 @@ def _as_function_call(part: Part) -> Part:
 
 
 def custom_again(answer: Answer, asked: Conversation | None) -> Answer:
-    """An answer whose calls of the request's custom tools are calls of custom tools."""
+    """The answer, in which calls of the request's custom tools are calls of custom tools again."""
     if asked is None or not any(isinstance(tool, Tool) and tool.custom for tool in asked.tools):
         return answer
     tools = by_name(asked.tools)
@@ -136,7 +137,7 @@ class _Unwrapping:
     """The text in arguments that come in pieces: as soon as it has come, if they are as expected, else at the end."""
 
     def __init__(self) -> None:
-        self._held: list[str] = []  # not given yet
+        self._held: list[str] = []  # not passed on yet
         self._begun = False
         self._over = False
         self._usual = True

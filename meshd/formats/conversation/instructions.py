@@ -1,8 +1,8 @@
 """Instructions, for chat servers that take them only as the first message.
 
-The templates of many open models (Qwen, Llama, Gemma) refuse a system message elsewhere, or a second one, and know no
-`developer`. Agents send both: Claude Code reminds its model between turns, Codex sends messages of the developer after
-its `instructions`.
+The templates of many open models (Qwen, Llama, Gemma) refuse a system message elsewhere, or a second one, and do not
+know the role `developer`. Agents send both: Claude Code reminds its model between turns, and Codex sends developer
+messages after its `instructions`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _BEGIN, _END = "<system-reminder>\n", "\n</system-reminder>"  # as agents mark t
 
 
 def with_instructions_first(conversation: Conversation) -> Conversation:
-    """The same with one system turn at most, the first. Later instructions are said in the user's turn before them, in
-    a tag, so that what was said earlier stays as it was, and in the provider's prompt cache."""
+    """The same with one system turn at most, the first. Later instructions move into the user's turn before them, in a
+    tag, so that earlier turns do not change and stay in the provider's prompt cache."""
     turns = conversation.turns
     if turns and turns[0].role is not Role.DEVELOPER and all(turn.role not in _GIVEN for turn in turns[1:]):
         return conversation
@@ -38,7 +38,7 @@ def with_instructions_first(conversation: Conversation) -> Conversation:
 
 
 def _tagged(turn: Turn) -> tuple[Part, ...]:
-    """Where the instructions are one text, in that text."""
+    """The instructions in a tag; if they are one text, the tag is inside that text."""
     text = turn.parts[0] if len(turn.parts) == 1 else None
     if isinstance(text, Text):
         return (replace(text, text=f"{_BEGIN}{text.text}{_END}", original=None),)

@@ -69,9 +69,9 @@ class Image(Record, frozen=True):
 
 
 class Audio(Record, frozen=True):
-    """Speech in a prompt, or an answer's. An earlier answer's is named by its source's id alone (OpenAI).
+    """Speech in a prompt or an answer. That of an earlier answer is referenced only by its source's id (OpenAI).
 
-    transcript: of an answer. expires: seconds since 1970, when the provider forgets the id.
+    transcript: that of an answer's speech. expires: seconds since 1970, when the provider forgets the id.
     """
 
     source: Source

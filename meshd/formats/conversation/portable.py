@@ -1,4 +1,4 @@
-"""What a conversation has that only its own format can say: left out where it can be spared, else refused.
+"""The parts of a conversation that only its own format can express: left out if they can be spared, else refused.
 
 Every writer begins with it, so that nothing is lost silently.
 """
@@ -11,16 +11,8 @@ from msgspec.structs import replace
 
 from meshd.formats.conversation.parts import Other, Part, Record
 from meshd.formats.conversation.request import Conversation, Tool
+from meshd.formats.known import FORMATS
 from modelmesh.errors import InvalidRequestError
-
-_APIS = {
-    "openai": "OpenAI's chat API",
-    "responses": "the Responses API",
-    "anthropic": "Anthropic's API",
-    "bedrock": "Bedrock's Converse API",
-    "cohere": "Cohere's API",
-    "gemini": "Gemini's API",
-}
 
 
 def portable(conversation: Conversation, format: str) -> Conversation:
@@ -36,7 +28,7 @@ def portable(conversation: Conversation, format: str) -> Conversation:
     tools = tuple(tool for tool in conversation.tools if _is_kept(tool, format, "tools"))
     turns = []
     for turn in conversation.turns:
-        parts = tuple(part for part in turn.parts if _is_kept(part, format, "messages"))
+        parts = tuple(part for part in turn.parts if _is_kept(part, format))
         if len(parts) == len(turn.parts):
             turns.append(turn)
         elif parts:
@@ -59,15 +51,17 @@ def _is_of(record: Record, format: str) -> bool:
     return record.original is None or record.original.format == format
 
 
-def _is_kept(part: Part | Tool, format: str, where: str) -> bool:
+def _is_kept(part: Part | Tool, format: str, where: str = "") -> bool:
+    """where: the field of the app's request; "": the one with the conversation."""
     if not isinstance(part, Other) or (part.original is not None and part.original.format == format):
         return True
     if part.spare:
         return False
-    where = "input" if where == "messages" and part.original and part.original.format == "responses" else where
+    if not where:
+        where = FORMATS[part.original.format].turns if part.original else "messages"
     kind = f"`{part.kind}`" if part.kind else "something"
     raise InvalidRequestError(
-        f"`{where}` contains {kind}, which the API of this model's provider ({_APIS.get(format, format)}) lacks; leave"
+        f"`{where}` contains {kind}, which the API of this model's provider ({FORMATS[format].api}) lacks; leave"
         " it out, or ask another model",
         param=where,
         code="unsupported_parameter",
@@ -83,6 +77,6 @@ def _refused(name: str) -> InvalidRequestError:
 
 
 def user_id(user: str, longest: int) -> str | None:
-    """The user, for an API that takes so many characters, at least 64. A longer one, as Claude Code sends, becomes its
-    digest: it has to be the same each time, and nothing else. None if there is none."""
+    """The user, for an API that takes that many characters, at least 64. A longer name, such as Claude Code sends, is
+    replaced by its digest: all that matters is that it is the same each time. None if there is none."""
     return (user if len(user) <= longest else sha256(user.encode(errors="replace")).hexdigest()) or None

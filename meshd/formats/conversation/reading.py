@@ -80,8 +80,8 @@ class Fields:
         return value
 
     def inner(self, name: str) -> Fields:
-        """An object inside; without fields if there is none. A caller that takes it must keep its original as part of
-        this one's: see `keep`."""
+        """An object inside this one; without fields if there is none. A caller that takes it must keep its original as
+        part of this object's: see `keep`."""
         value = self.take(name)
         if value is None:
             return Fields({}, self.place(name), self.format, strict=self.strict)
@@ -92,7 +92,7 @@ class Fields:
         self._odd = self._odd or bool(inner.left) or inner._odd
 
     def text(self, name: str, *, always: bool = False) -> str:
-        """always: a writer writes it even if it is empty."""
+        """always: a writer writes the field even if it is empty."""
         if name not in self.left:
             self._odd = self._odd or always
             return ""
@@ -175,7 +175,7 @@ class Unreadable(ValueError):
 
 
 def not_too_deep(refused: Callable[[str], Exception], what: str) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
-    """For a function that calls itself for what is nested in `what`: raises `refused` if that is too much for it."""
+    """Decorates a function that recurses into `what`: raises `refused` if that is nested too deeply."""
 
     def decorated(work: Callable[P, Made]) -> Callable[P, Made]:
         @wraps(work)
@@ -194,7 +194,7 @@ def request_of(body: bytes) -> dict[str, Any]:
     """An app's JSON object. Raises InvalidRequestError."""
     try:
         document = _decode(lenient.whole(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except lenient.UNREADABLE as error:
         raise InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json") from None
     if not isinstance(document, dict):
         raise InvalidRequestError("the body is not a JSON object", code="invalid_json")
@@ -206,7 +206,7 @@ def answer_of(body: bytes) -> dict[str, Any]:
     whole = lenient.whole(body)
     try:
         document = _decode(whole)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except lenient.UNREADABLE:
         try:
             # Values that JSON cannot express (NaN) must be read in the form in which they will be written.
             document = lenient.decode(json_of(lenient.decode(whole)))
@@ -230,7 +230,7 @@ def json_of(value: Any) -> Json:
 
 
 def as_it_came(record: Record, made: dict[str, Any], format: str, read: Callable[[Fields], Record]) -> Any:
-    """What to write for a record: its original while that says the same, else `made` with the original's unknown
+    """What to write for a record: its original as long as that says the same, else `made` with the original's unknown
     fields. read: reads the record from an object of this format."""
     original = record.original
     if original is None or original.format != format:

@@ -10,7 +10,7 @@ from meshd.formats.conversation.parts import CacheMark, Json, Other, Part, Recor
 
 
 class Role(enum.StrEnum):
-    """The author of a turn. Anthropic, Gemini and Responses (`instructions`) keep the system's text apart from the
+    """The author of a turn. Anthropic, Gemini and Responses (`instructions`) keep the system's text separate from the
     turns; here it is the first turn. Developer: OpenAI's newer name for instructions by the app rather than its
     user."""
 
@@ -22,8 +22,8 @@ class Role(enum.StrEnum):
 
 
 class Turn(Record, frozen=True):
-    """parts: in the order in which they were said. Results of tools have a turn of their own, of the role TOOL, also
-    where a format (Anthropic, Gemini) puts them into the user's. name: of the participant (OpenAI)."""
+    """parts: in the order in which they were said. Results of tools have a turn of their own with the role TOOL, even
+    if a format (Anthropic, Gemini) puts them into the user's. name: of the participant (OpenAI)."""
 
     role: Role
     parts: tuple[Part, ...] = ()
@@ -39,9 +39,9 @@ class Namespace(msgspec.Struct, frozen=True):
 
 class Tool(Record, frozen=True):
     """A tool that the app runs. name: it is the only one of the request with that name. schema: JSON Schema of its
-    arguments (OpenAI's and Gemini's `parameters`, Anthropic's `input_schema`). custom: it takes any text, or text of
-    that grammar (OpenAI; as its chat format writes it). namespace, local: the group that it is in, and its name there;
-    `name` is made of both (`tool_names.py`), for formats without groups."""
+    arguments (OpenAI's and Gemini's `parameters`, Anthropic's `input_schema`). custom: it takes any text, or text that
+    follows a grammar (OpenAI; as its chat format writes it). namespace, local: the group that it is in, and its name
+    there; `name` is made of both (`tool_names.py`), for formats without groups."""
 
     name: str
     description: str = ""

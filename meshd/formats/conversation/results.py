@@ -1,7 +1,7 @@
-"""Results of tools, where formats differ: one message for all parallel calls or one each; text or anything.
+"""Results of tools, in which formats differ: one message for all parallel calls or one for each; text only or anything.
 
-Owns: where images and files of a result are said where a result is text: by the user, after the results of all parallel
-calls, as no other message may come between these.
+Owns: where images and files of a result go if a result has to be text: into a user's message after the results of all
+parallel calls, as no other message may come between these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _KINDS: dict[type, str] = {Image: "image", File: "file"}
 
 
 def rounds(turns: Sequence[Turn]) -> Iterator[Sequence[Turn]]:
-    """Each turn alone, but results of parallel calls, which some formats have a message each for, together."""
+    """Each turn alone, except that results of parallel calls, for which some formats have one message each, are
+    together."""
     at = 0
     while at < len(turns):
         end = at + 1
@@ -35,7 +36,7 @@ def results_first(parts: Sequence[Part]) -> list[Part]:
 def with_results_as_text(turns: Sequence[Turn], format: str) -> list[Turn]:
     """The same; turns that came in that format stay as they came."""
     made: list[Turn] = []
-    shown: list[Part] = []  # of the results before, in the order of their numbers
+    shown: list[Part] = []  # from the previous results, in the order of their numbers
     for turn in turns:
         rest: tuple[Part, ...] = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
         if turn.role is Role.TOOL and (turn.original is None or turn.original.format != format):
@@ -55,7 +56,7 @@ def with_results_as_text(turns: Sequence[Turn], format: str) -> list[Turn]:
 
 
 def _as_text(result: ToolResult, shown: list[Part]) -> ToolResult:
-    """shown: what is not text is added to it."""
+    """shown: anything that is not text is added to this list."""
     if not any(type(part) in _KINDS for part in result.parts):
         return result
     parts: list[Part] = []

@@ -1,7 +1,7 @@
-"""What a provider needs back of its reasoning, in an API whose apps have no field for it.
+"""The part of its reasoning that a provider needs back, in an API that has no field for it.
 
-Apps send one opaque text back as it came: Anthropic's `signature`, the `encrypted_content` of Responses. What is not of
-that API is written there after a mark, and read again from there.
+Apps send one opaque text back as it came: Anthropic's `signature`, the `encrypted_content` of Responses. Whatever comes
+from another API is written there after a mark, and read from there again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ _SIGNED, _REDACTED, _ENCRYPTED = "mesh.signature:", "mesh.redacted:", "mesh.encr
 
 
 def sealed(part: Reasoning, *, of_items: bool) -> str:
-    """The text for an app; "" if there is nothing to send back. of_items: in an API whose reasoning is encrypted and
-    has an id, as in Responses; otherwise it is signed, as in Anthropic's, which writes what is redacted apart."""
+    """The text for an app; "" if there is nothing to send back. of_items: for an API whose reasoning is encrypted and
+    has an id, such as Responses; otherwise it is signed, as in Anthropic's, which writes redacted reasoning
+    separately."""
     if part.encrypted and part.id:
         return part.encrypted if of_items else f"{_ENCRYPTED}{len(part.id)}:{part.id}{part.encrypted}"
     if part.signature:
@@ -22,7 +23,7 @@ def sealed(part: Reasoning, *, of_items: bool) -> str:
 
 
 def unsealed(text: str, seal: str, id: str = "", *, of_items: bool) -> Reasoning:
-    """The opposite. id: of the item, which counts only for reasoning that its API wrote."""
+    """The reverse of `sealed`. id: that of the item, used only for reasoning that its own API wrote."""
     for mark in (_SIGNED, _REDACTED, _ENCRYPTED):
         if seal.startswith(mark):
             return _marked(text, mark, seal[len(mark) :], id)

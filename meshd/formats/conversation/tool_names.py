@@ -16,8 +16,8 @@ _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def joined(namespace: str, local: str) -> str:
-    """`namespace__local`. With a part of a hash of both, if it is too long or has characters that are not allowed, as
-    another name could become the same."""
+    """`namespace__local`. If it is too long or has characters that are not allowed, it ends in a part of a hash of
+    both, so that no two names become the same."""
     if not namespace:
         return local
     name = f"{namespace}__{local}"

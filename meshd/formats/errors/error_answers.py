@@ -1,7 +1,8 @@
 """Recognises what comes instead of an answer: an error inside a 200, or a sign of life.
 
 Owns: distinguishing these, in any form. It reports only that something is an error.
-Must never: read an error's words (`response_failures.py`), or take an empty error field in a good answer for an error.
+Must never: interpret an error's text (`response_failures.py`), or take an empty error field in a good answer for an
+error.
 
 An error is recognised by a name that only errors have (`error`, `error_code`, `base_resp.status_code`, an object that
 calls itself an error) or, without choices, by other parts of an error: `detail`, a code, a message. A message without

@@ -1,6 +1,6 @@
 """Reads error bodies of any form: JSON of any provider, JSON inside JSON, plain text, a page of HTML.
 
-Owns: finding the provider's own words, its codes and its times in a body.
+Owns: finding the provider's message, its codes and its times in a body.
 Must never: raise, read without bound, or decide what kind of failure it is (`response_failures.py`).
 """
 
@@ -50,7 +50,7 @@ _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 class ErrorWords(msgspec.Struct, frozen=True):
     """message: the provider's, bounded. code, type: of the innermost error. codes: all found, the innermost first.
     retry_after: seconds. quotas: ids of exceeded quotas (Google's). flagged: it names what it found in the prompt.
-    param: the field that it is about."""
+    param: the field that the error concerns."""
 
     message: str = ""
     code: str = ""
@@ -113,7 +113,7 @@ def _decoded(text: bytes | str) -> Any:
     prompt."""
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except lenient.UNREADABLE:
         pass
     try:
         odd = lenient.decode_odd(text.encode(errors="replace") if isinstance(text, str) else text)

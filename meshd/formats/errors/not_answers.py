@@ -1,12 +1,17 @@
-"""What may come with a good status where an answer or an event is due.
+"""What may come with a good status instead of an answer or an event.
 
-Owns: which failure of a provider it is. What reads the words of errors is imported at the first of them.
-Must never: know how a format writes it (each one's `wire.py` and `answer.py` do).
+Owns: which failure of a provider it is. The code that reads error texts is imported at the first error.
+Must never: know how a format writes it (each format's `wire.py` and `answer.py` do).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meshd.formats.errors import error_answers
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
+from meshd.sdk.reading import lenient
 
 
 class NotAnAnswer(Exception):
@@ -25,8 +30,8 @@ class Broken(NotAnAnswer, ValueError):
 
 
 class ErrorInside(NotAnAnswer):
-    """An error came. error: it, or the object around it, as plain JSON. usage, said: what was reported and came beside
-    it; both cost something."""
+    """An error came. error: the error, or the object around it, as plain JSON. usage, said: the usage and the text that
+    came with it; both cost something."""
 
     def __init__(self, error: bytes, usage: Usage | None = None, said: str = "") -> None:
         super().__init__("an error inside a 200")
@@ -59,3 +64,15 @@ class NotAnEvent(Exception):
         super().__init__("not an event")
         self.doubtful = doubtful
         self.end = end
+
+
+def no_event(
+    document: Mapping[str, Any],
+    error_inside: Callable[[bytes, Mapping[str, Any]], ErrorInside] = lambda error, document: ErrorInside(error),
+) -> ErrorInside | NotAnEvent:
+    """How to treat an object that a stream's format does not know. error_inside: makes the error from its JSON and the
+    object, with what came beside it."""
+    sign = error_answers.of_object(document)
+    if sign is error_answers.Sign.ERROR:
+        return error_inside(lenient.plain(document), document)
+    return NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))

@@ -66,7 +66,7 @@ class Refusals:
         return self._never_fits.search(_plain(text)) is not None
 
     def of_reasoning(self, text: str, codes: Iterable[str] = ()) -> bool:
-        """Whether the reasoning in the conversation is refused, which another model wrote."""
+        """Whether the provider refuses the reasoning in the conversation, which another model wrote."""
         if not self._codes_of_reasoning.isdisjoint(code.lower() for code in codes):
             return True
         return self._of_reasoning.search(_plain(text)) is not None

@@ -19,6 +19,7 @@ from meshd.formats.errors.wrong_address import no_answer, not_there, wants_tls
 from meshd.formats.headers import RawHeaders, rate_limits, retry_after, used_up_for
 from meshd.host.plain_text import printable
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _BY_CODE = {
     "unsupported_country_region_territory": FailureKind.PERMISSION,
@@ -28,7 +29,7 @@ _BY_CODE = {
     "api_error": FailureKind.SERVER,
     "internal_server_error": FailureKind.SERVER,
 }
-# What a status means if the words say nothing. All other 4xx are the app's own mistake.
+# What a status means if the text says nothing. All other 4xx are the app's own mistake.
 _BY_STATUS = {
     401: FailureKind.AUTHENTICATION,
     402: FailureKind.QUOTA,
@@ -119,7 +120,8 @@ def kind_of_error(status: int, words: ErrorWords, waits: float | None = None) ->
 
 
 def _kind_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
-    """Whether it is over in a moment, or only after a quota's reset or a payment."""
+    """The kind of a used-up limit: RATE_LIMIT if it passes soon, QUOTA if it takes a reset or a payment, CONTEXT_LENGTH
+    if waiting never helps."""
     if refusals().never_fits(words.message):
         return FailureKind.CONTEXT_LENGTH
     if words.quotas:
@@ -262,7 +264,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
 
 
 def _typed(words: ErrorWords, raw_headers: RawHeaders) -> ErrorWords:
-    """With the code that AWS has in a header instead of the body, as `ThrottlingException:http://…`."""
+    """The error with the code that AWS has in a header instead of the body, such as `ThrottlingException:http://…`."""
     for name, value in raw_headers:
         if name.lower() == b"x-amzn-errortype":
             code = printable(value.decode("latin-1").partition(":")[0])[:200]
@@ -284,7 +286,7 @@ def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:
     """OpenRouter puts the limits of a 429 into its body, as the `headers` of the error's `metadata`."""
     try:
         headers = msgspec.json.decode(body, type=_WithHeaders).error.metadata.headers
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return []
     return [(name.encode(errors="replace"), value.encode(errors="replace")) for name, value in headers.items()]
 
@@ -293,7 +295,7 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
     """An error inside a 200: as an event of a stream, or in place of the answer. error: the object, or what contains it
     (Google's is in a list), or plain text. usage, said: what the provider reported and sent before it.
 
-    It is of the kind that it names by a known code, status or words; anything else is a bad answer.
+    Its kind is the one that a known code, status or wording names; anything else is a bad answer.
     """
     document = document_of(error)
     words = words_of(document)

@@ -49,7 +49,7 @@ def _lack(exc: BaseException) -> str | None:
     if isinstance(exc, PoolFull):
         return str(exc)
     if isinstance(exc, CertificateRefused):
-        try:  # OpenSSL opens an authority's file when it needs it, and treats one that it cannot open as missing
+        try:  # OpenSSL opens an authority's file when it needs it, and treats a file that it cannot open as missing
             os.close(os.dup(0))
         except OSError as error:
             return lack_of(error)

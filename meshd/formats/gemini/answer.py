@@ -3,8 +3,8 @@
 Owns: distinguishing an answer from an error, and from a response that says nothing.
 Must never: change a byte that an app can read, or refuse an answer for a field that it does not need.
 
-A prompt that was blocked is answered, without any candidate; and a candidate with a finish reason is an answer, even an
-empty one.
+A blocked prompt counts as answered, without any candidate; and a candidate with a finish reason is an answer, even if
+it is empty.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def answer_text(body: bytes) -> str:
 
 
 def as_chunks(body: bytes) -> list[bytes]:
-    """What came where a stream was due: one response, or the array of its chunks that is sent without `alt=sse`."""
+    """What came in place of a stream: one response, or the array of chunks that is sent without `alt=sse`."""
     if body.lstrip()[:1] != b"[":
         return [read_answer(body).body]
     try:

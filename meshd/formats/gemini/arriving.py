@@ -1,13 +1,13 @@
-"""What an app asks at a path of this API, as a body that names its model.
+"""Turns an app's request at a path of this API into a body that names its model.
 
-Owns: which methods there are. Must never: read a request further (`body/needs.py`).
+Owns: which methods there are. Must never: read more of a request (`body/needs.py` does).
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 from modelmesh.errors import InvalidRequestError
 
 GENERATE, STREAM, COUNT = "generateContent", "streamGenerateContent", "countTokens"
@@ -25,8 +25,8 @@ def split(rest: str) -> tuple[str, str]:
 
 
 def with_model(body: bytes, model: str, *, stream: bool = False) -> bytes:
-    """The body with both at its end, as the last of several members of one name counts; nothing else is read. Raises
-    InvalidRequestError."""
+    """The body with both at its end, since the last of several members with the same name counts; nothing else is read.
+    Raises InvalidRequestError."""
     text = whole(body).strip()
     if not (text.startswith(b"{") and text.endswith(b"}")):
         raise InvalidRequestError("the body is not a JSON object", code="invalid_json")
@@ -38,7 +38,7 @@ def counted_body(body: bytes, model: str) -> bytes:
     """What is to be counted: a request, or only its contents. Raises InvalidRequestError."""
     try:
         fields = _fields(whole(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json") from None
     inside = fields.get(_INSIDE, fields.get("generate_content_request"))
     return with_model(body if inside is None else bytes(inside), model)

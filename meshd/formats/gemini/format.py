@@ -37,7 +37,7 @@ from meshd.sdk.provider import OperationSpec, ProviderCall, ProviderSettings
 
 _NAME = "gemini"
 _STREAMED = {"generateContent": "streamGenerateContent?alt=sse"}
-_IMAGES, _EMBEDS = "images", "batchEmbedContents"  # of operations' paths
+_IMAGES, _EMBEDS = "images", "batchEmbedContents"  # methods in the paths of operations
 
 
 class GeminiProviderSide(JSONProviderSide):
@@ -88,7 +88,7 @@ class GeminiProviderSide(JSONProviderSide):
 class GeminiAppSide(JSONAppSide):
     name = _NAME
     immaterial = meaning.IMMATERIAL
-    ping = b"\r\n"  # Google's SDK takes a comment for JSON
+    ping = b"\r\n"  # Google's SDK would parse a comment as JSON
 
     read = staticmethod(read)
     count = staticmethod(count)

@@ -34,7 +34,7 @@ class ChunkArray:
         return error_body(error)
 
     def stream_error(self, error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
-        """The last of the array."""
+        """The last element of the array."""
         self._failed = True
         return [error_body(error)]
 

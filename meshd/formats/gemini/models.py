@@ -1,4 +1,4 @@
-"""Reads Gemini's list of models, and what it says of each.
+"""Reads Gemini's list of models, and what it says about each.
 
 Owns: the names of its limits and methods. Must never: drop a model because its entry has an unknown field; a list in
 another form is read as OpenAI's is.
@@ -29,7 +29,7 @@ def read_listing(body: bytes) -> list[ModelListing]:
     document = document_of(body)[0] if body.lstrip()[:1] == b"{" else {}
     entries = document.get("models")
     if not isinstance(entries, list):
-        # An empty page has no list; Vertex calls it otherwise.
+        # An empty page has no list; Vertex has another name for it.
         entries = document.get("publisherModels", [] if document.keys() <= {"nextPageToken"} and document else None)
     if entries is None:
         return read_any_listing(body)

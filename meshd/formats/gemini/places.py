@@ -1,4 +1,4 @@
-"""The places of what a candidate cites, which count bytes of its text.
+"""The places of a candidate's citations, which count bytes of its text.
 
 Owns: where they are in `groundingMetadata` and `citationMetadata`. Loaded when a stream is continued.
 """
@@ -35,7 +35,7 @@ def _entry(entry: dict[str, Any], by: int) -> dict[str, Any]:
 
 
 def _placed(said: dict[str, Any], by: int) -> dict[str, Any]:
-    """A place at the beginning may be left out; one without an end is none."""
+    """A start at the beginning may be left out; without an end, there is no place."""
     if type(said.get("endIndex")) is not int:
         return said
     starts = said.get("startIndex", 0)

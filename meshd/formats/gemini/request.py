@@ -1,7 +1,7 @@
 """A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
 
-The model and whether it is streamed are in the path. The rest of a broken answer is asked for with the text so far as
-the model's turn, and an instruction after it. The quirks `rename` and `drop` are as for OpenAI's format; with `vertex`,
+The model and whether it is streamed are in the path. To get the rest of a broken answer, the text so far is sent as the
+model's turn, and an instruction after it. The quirks `rename` and `drop` are as for OpenAI's format; with `vertex`,
 embeddings are asked as Vertex AI takes them.
 """
 

@@ -1,4 +1,5 @@
-"""Where another attempt continues a stream of a response's chunks: they look like the rest of the first one's."""
+"""Where another attempt continues a stream of a response's chunks: its chunks look like the rest of the first
+attempt's."""
 
 from __future__ import annotations
 
@@ -59,7 +60,7 @@ class ChunkSeam:
         return lenient.encode({"candidates": [candidate], **self._head})
 
     def _citing(self, own: dict[str, Any]) -> dict[str, Any]:
-        """Fields of a candidate: its own, and those that were held."""
+        """A candidate's citation fields: its own, and those that were held back."""
         held, self._cited = self._cited, {}
         return moved(held | own, self._place)
 

@@ -1,5 +1,5 @@
-"""The usage report of an answer. Its counts of candidates leave out thoughts, and those of the prompt leave out what
-tools of the provider added.
+"""The usage report of an answer. Its counts for candidates leave out thoughts, and those for the prompt leave out what
+the provider's tools added.
 
 Owns: adding them up, and taking them apart again.
 Must never: judge whether a report is plausible (`routing/attempts/usage.py`), or fail on a count of another type.
@@ -20,8 +20,8 @@ Units = tuple[tuple[str, int], ...]
 
 
 def usage_in(report: object, units: Units = ()) -> Usage | None:
-    """`usageMetadata`; None unless the provider counted something. units: what the answer shows besides tokens. A count
-    of 0 is left out by the provider."""
+    """`usageMetadata`; None unless the provider counted something. units: what the answer contains besides tokens. The
+    provider leaves out counts of 0."""
     if not isinstance(report, Mapping):
         return None
     counts = {name: within(count) for name, told in report.items() if (count := first_count(told)) is not None}
@@ -39,14 +39,14 @@ def usage_in(report: object, units: Units = ()) -> Usage | None:
 
 
 def _audio(report: Mapping[str, Any]) -> Units:
-    """Tokens of audio, also if there are none, where the report tells kinds of tokens apart."""
+    """Tokens of audio, 0 included, if the report distinguishes kinds of tokens."""
     heard, again, spoken = (_of_audio(report, f"{name}TokensDetails") for name in ("prompt", "cache", "candidates"))
     counted = [] if heard is None else [(HEARD, within(heard - (again or 0))), (HEARD_CACHED, again or 0)]
     return (*counted, *(() if spoken is None else ((SPOKEN, spoken),)))
 
 
 def _of_audio(report: Mapping[str, Any], name: str) -> int | None:
-    """None: kinds are not told apart."""
+    """None: the report does not distinguish kinds."""
     rows = report.get(name)
     if not isinstance(rows, list):
         return None

@@ -1,6 +1,6 @@
-"""What Gemini's versions take, by the version in a model's name.
+"""What Gemini's versions accept, by the version in a model's name.
 
-Owns: reading a version from a name, and which version changed what. Other names (Gemma) are of other families.
+Owns: reading a version from a name, and which version changed what. Other names (Gemma) belong to other families.
 
 Sources (2026-11-28): https://ai.google.dev/gemini-api/docs/thinking (levels since Gemini 3, budgets before),
 https://ai.google.dev/gemini-api/docs/thought-signatures (required since Gemini 3),
@@ -37,7 +37,7 @@ def thinks_by_level(model: str) -> bool:
 
 
 def thinks_least(model: str) -> str:
-    """Its lowest level: the larger models have no `minimal`."""
+    """The lowest level of thinking; the larger models have no `minimal`."""
     return "low" if "pro" in model.lower() else "minimal"
 
 

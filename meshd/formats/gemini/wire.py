@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import ErrorInside, NotAnEvent
+from meshd.formats.errors.not_answers import ErrorInside, no_event
 from meshd.formats.gemini.usage import units_in, usage_in
 from meshd.formats.openai.records import NULL
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of, is_broken_off
+from meshd.formats.openai.wire import document_of, is_broken_off
 from meshd.sdk.provider import StreamEvent, Usage
 from meshd.sdk.reading import lenient
 
@@ -61,7 +61,7 @@ class _Candidate(msgspec.Struct, gc=False):
 
 
 class _Response(msgspec.Struct, gc=False):
-    """What most responses are: texts of one candidate."""
+    """What most responses consist of: texts of one candidate."""
 
     candidates: list[_Candidate]
     usageMetadata: dict[str, Any] | None = None
@@ -72,8 +72,8 @@ _decode = msgspec.json.Decoder(_Response).decode
 
 
 class Read(NamedTuple):
-    """A response, or a chunk of one. finish: its reason, in the words of all formats; None: it has not ended. calls:
-    functions that are called."""
+    """A response, or a chunk of one. finish: the finish reason, in the words common to all formats; None: it has not
+    ended. calls: functions that are called."""
 
     data: bytes
     text: str = ""
@@ -88,7 +88,7 @@ def read(data: bytes) -> Read:
     """Raises NotAnAnswer."""
     try:
         response = _decode(data)
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return _read_object(*document_of(data))
     if len(response.candidates) != 1 or response.error is not NULL:
         return _read_object(*document_of(data))
@@ -131,19 +131,11 @@ def read_event(data: bytes) -> StreamEvent:
     if not (found.text or found.thought or found.extra or found.finish or found.usage):
         document, _ = document_of(data)
         if not document.keys() & {"candidates", "usageMetadata", "promptFeedback", "responseId"}:
-            raise nothing(document)
+            raise no_event(document, error_inside)
     content = bool(found.text or found.thought or found.extra)
     return StreamEvent(
         found.data, content, found.text, found.finish, found.usage, reasoning=found.thought, extra=found.extra
     )
-
-
-def nothing(document: Mapping[str, Any]) -> Exception:
-    """What an object without anything of a response is."""
-    sign = error_answers.of_object(document)
-    if sign is error_answers.Sign.ERROR:
-        return error_inside(lenient.plain(document), document)
-    return NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
 
 
 def candidates_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -172,13 +164,13 @@ def said_in(candidate: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def is_blocked(document: Mapping[str, Any]) -> bool:
-    """Whether the prompt was not let through."""
+    """Whether the prompt was blocked."""
     feedback = document.get("promptFeedback")
     return isinstance(feedback, dict) and bool(feedback.get("blockReason"))
 
 
 def error_inside(error: bytes, document: Mapping[str, Any]) -> ErrorInside:
-    """An error, with what a response reports and says beside it."""
+    """An error, with the usage and the text that the response has beside it."""
     candidates = candidates_of(document)
     said = "".join(text for candidate in candidates for text in said_in(candidate))
     return ErrorInside(error, usage_in(document.get("usageMetadata"), units_in(candidates)), said)

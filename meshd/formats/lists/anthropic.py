@@ -51,7 +51,7 @@ class AnthropicList:
 
 
 def _page(entries: list[Entry], query: Mapping[str, str]) -> tuple[list[Entry], bool]:
-    """The page that is asked for, and whether there are more in that direction."""
+    """The requested page, and whether there are more models in that direction."""
     limit, after, before = _limit(query), query.get("after_id"), query.get("before_id")
     if after is not None and before is not None:
         raise InvalidRequestError("`after_id` and `before_id` cannot be used together", param="before_id")
@@ -68,7 +68,7 @@ def _limit(query: Mapping[str, str]) -> int:
     if given is None:
         return _USUAL
     if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= _MOST):
-        raise InvalidRequestError(f"`limit` is a number from 1 to {_MOST}, not {short(repr(given))}", param="limit")
+        raise InvalidRequestError(f"`limit` must be from 1 to {_MOST}, not {short(repr(given))}", param="limit")
     return int(given)
 
 

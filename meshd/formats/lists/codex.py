@@ -5,7 +5,7 @@ replace its own.
 
 Sources (2026-11-28): `ModelInfo` in openai/codex, codex-rs/protocol/src/openai_models.rs and
 codex-rs/model-provider/src/models_endpoint.rs; the fields without which codex-cli 0.171.0 refuses a catalogue, found by
-asking it (`codex debug models`).
+experiment (`codex debug models`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model as lists show it, in no API's form."""
+"""A model as lists show it, independent of any API's form."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Entry(msgspec.Struct, frozen=True):
     """Something that apps may ask for by `id`. kind: `pool`, `capability`, `model`, or `alias`, which stands for
     `target`. owner: the provider of a model, else `mesh`.
 
-    Of all models that may answer: capabilities: leaf ids that one of them has; context_window, max_output_tokens: the
-    smallest, None where none is known; features: what all of them declare. long: both limits where prompts are long, if
-    some models take none (`meshd/routing/table/offers.py`).
+    About all models that may answer: capabilities: leaf ids that any of them has; context_window, max_output_tokens:
+    the smallest, None where none is known; features: what all of them declare. long: both limits of the models that
+    take long prompts, if not all models do (`meshd/routing/table/offers.py`).
     """
 
     id: str

@@ -17,7 +17,7 @@ _EMBEDS = "representation.embeddings"
 
 
 class GeminiList:
-    """At a path that other APIs have too, an SDK of Google's is known by its header."""
+    """At a path that other APIs have too, Google's SDKs are recognised by their header."""
 
     speaks: str | None = "gemini"
 

@@ -27,7 +27,7 @@ _DETAILS = {
 
 
 def tags(entries: Iterable[Entry], since: str) -> dict[str, Any]:
-    """since: as Ollama writes times."""
+    """since: a time in Ollama's form."""
     return {
         "models": [
             {

@@ -1,4 +1,4 @@
-"""OpenAI's list of models, with the fields in which other servers tell limits and features.
+"""OpenAI's list of models, with the fields in which other servers report limits and features.
 
 Sources (2026-11-28): OpenAI's `Model`; openrouter.ai/docs/api/api-reference/models/get-models (`context_length`,
 `top_provider`, `supported_parameters`, `architecture`), which opencode reads (anomalyco/opencode#40908); vLLM's
@@ -82,7 +82,7 @@ def _long(entry: Entry) -> dict[str, Any]:
 
 
 def _features(entry: Entry) -> dict[str, Any]:
-    """Only what is declared: a client takes what is missing as unknown."""
+    """Only what is declared: a client treats missing features as unknown."""
     parameters = [name for feature, names in _PARAMETERS.items() if feature in entry.features for name in names]
     found: dict[str, Any] = {"supported_parameters": list(dict.fromkeys(parameters))} if parameters else {}
     if "vision" in entry.features:

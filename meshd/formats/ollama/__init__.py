@@ -1,1 +1,1 @@
-"""Ollama's API, for apps that know no other: its requests become OpenAI's, and the answers become Ollama's."""
+"""Ollama's API, for apps that speak only that one: its requests become OpenAI's, and the answers become Ollama's."""

@@ -1,6 +1,6 @@
-"""OpenAI's answers and events as Ollama's: one JSON object, or a line for each piece and a last one with the figures.
+"""OpenAI's answers and events as Ollama's: one JSON object, or a line for each piece and a last line with the figures.
 
-Must never: send a call of a tool before all of it has come, as Ollama's clients read calls whole.
+Must never: send a tool call before all of it has come, as Ollama's clients expect complete calls.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from meshd.core.seconds import to_nanos
 from meshd.formats.ollama.request import Kind, Translated
 from meshd.sdk.reading import lenient
 from meshd.sdk.reading.message_content import read as read_said
 
-_NS = 1_000_000_000
 _LENGTH = "length"
 
 
@@ -117,7 +117,7 @@ class Answering:
         }
 
     def _add(self, piece: Any) -> None:
-        """A piece of a call."""
+        """Add a piece of a call."""
         if not isinstance(piece, dict):
             return
         index = piece.get("index")
@@ -186,4 +186,4 @@ def _count(usage: Any, name: str) -> int:
 
 
 def _ns(seconds: float) -> int:
-    return max(int(seconds * _NS), 0)
+    return max(to_nanos(seconds), 0)

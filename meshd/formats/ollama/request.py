@@ -1,7 +1,8 @@
 """A request to Ollama's API as one to OpenAI's.
 
-Owns: what each field becomes. Left out is what only says how Ollama should run a model (`keep_alive`, `options.num_ctx`
-and the like) and sampling that OpenAI's API lacks (`options.top_k`, …). What would change the answer is refused.
+Owns: what each field becomes. Options that only say how Ollama should run a model (`keep_alive`, `options.num_ctx` and
+the like) and sampling parameters that OpenAI's API lacks (`options.top_k`, …) are left out. What would change the
+answer is refused.
 Must never: choose a model, or read what OpenAI's reader checks anyway (`formats/openai/body/needs.py`).
 
 Fields: https://github.com/ollama/ollama/blob/main/api/types.go, read on 2026-11-28.
@@ -28,7 +29,7 @@ _OPTIONS = {
 }
 _EFFORTS = ("low", "medium", "high")
 _IMAGES = {"/9j/": "image/jpeg", "iVBOR": "image/png", "R0lG": "image/gif", "UklG": "image/webp"}
-"""How an image begins as base64; Ollama is not told its type."""
+"""How images of each type begin in base64, since Ollama's API does not name the type."""
 
 
 class Kind(enum.Enum):
@@ -41,7 +42,7 @@ class Kind(enum.Enum):
 
 
 class Translated(NamedTuple):
-    """path, body: of the request to OpenAI's API; "": only a model is to be loaded. thinks: the app wants to see
+    """path, body: those of the request to OpenAI's API; "": only a model is to be loaded. thinks: the app wants to see
     reasoning."""
 
     path: str
@@ -164,7 +165,8 @@ def _chat(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Calls:
-    """Ollama's calls of tools need no ids, OpenAI's do: a result belongs to the first open call of its tool."""
+    """Gives tool calls the ids that OpenAI's API needs and Ollama's lacks: a result belongs to the first open call of
+    its tool."""
 
     def __init__(self) -> None:
         self._made = 0

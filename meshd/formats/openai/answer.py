@@ -33,11 +33,11 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -> Reading:
-    """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises
+    """A unary answer. empty: the request asks for no vectors, so an empty list is a valid answer. Raises
     NotAnAnswer."""
     try:
         answer = _decode(body)
-    except wire.STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return Reading(*_read_answer_oddly(body, operation, empty))
     flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is NULL
     if flags and (answer.x_groq is None or answer.x_groq.error is NULL):
@@ -99,7 +99,7 @@ def _read_rows(
     if error_answers.is_flagged(document):
         raise wire.error_inside(lenient.plain(document), document)
     name, *members = operation.rows
-    if not name:  # silence has no words
+    if not name:  # a recording of silence has no words
         given = isinstance(document.get(members[0]), str)
     else:
         data = document.get(name)
@@ -121,10 +121,10 @@ def _read_rows(
 
 
 def with_rows(body: bytes, theirs: str, ours: str) -> bytes:
-    """An answer with the name that its list has elsewhere; the same if it has none."""
+    """An answer whose list has the usual name instead of this server's; unchanged if it has no such list."""
     try:
         document = _members(body)
-    except wire.STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return body
     if theirs not in document or ours in document:
         return body
@@ -132,7 +132,7 @@ def with_rows(body: bytes, theirs: str, ours: str) -> bytes:
 
 
 def _is_given(value: Any) -> bool:
-    """A number may be 0."""
+    """Whether it has a value; the number 0 is one."""
     return value is not None and value not in ("", [], {})
 
 
@@ -180,7 +180,7 @@ def is_whole(data: bytes) -> bool:
 
 
 def answer_text(body: bytes) -> str:
-    """See `AppSide.answer_text`; of other operations than chats and completions, the whole body."""
+    """See `AppSide.answer_text`; for operations other than chats and completions, the whole body."""
     try:
         answer = lenient.decode(body)
     except lenient.NotJSON:

@@ -2,9 +2,9 @@
 
 Owns: the names that may occur in one and mean nothing. Every stream has two or three such chunks, and searching each
 for errors and text under unknown names takes ten times as long as recognising them.
-Must never: accept an unlisted name, or an unusual type: the tolerant reader decides then, so a name missing here costs
-microseconds, never text. Names that `formats/errors/error_answers.py` or `sdk/reading/message_content.py` read are not
-listed.
+Must never: accept an unlisted name, or an unusual type: the tolerant reader decides on these, so a name missing here
+costs microseconds, never text. Names that `formats/errors/error_answers.py` or `sdk/reading/message_content.py` read
+are not listed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _Raw = msgspec.Raw
 _NOTHING = msgspec.Raw(b"")
@@ -78,6 +80,6 @@ def is_bare(data: bytes) -> bool:
     """Whether a chunk certainly has neither content nor an error."""
     try:
         _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True

@@ -32,7 +32,7 @@ _CAPABILITY_BY_NAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple
         (r"", ("chat-completion",)),
     )
 )
-# What servers call a kind of model, in the field `type` or `task` (Together, LM Studio, Cloudflare).
+# Names of model kinds in the field `type` or `task` (Together, LM Studio, Cloudflare).
 _CAPABILITY_BY_TYPE = {
     "chat": ("chat-completion",),
     "llm": ("chat-completion",),
@@ -65,7 +65,7 @@ def read_model(body: bytes) -> ModelListing | None:
 def _decoded(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except lenient.UNREADABLE:
         pass
     try:
         return msgspec.json.decode(lenient.plain(lenient.decode_odd(body)))
@@ -116,7 +116,7 @@ def _listing(entry: Any) -> ModelListing | None:
 
 
 def _retires(entry: dict[str, Any]) -> str:
-    """OpenAI's, OpenRouter's and Mistral's day; Azure's is that of the inference."""
+    """The day in OpenAI's, OpenRouter's and Mistral's form, or Azure's day for inference."""
     ends = entry.get("deprecation")
     if isinstance(ends, dict):
         ends = ends.get("inference")

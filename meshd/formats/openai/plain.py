@@ -13,7 +13,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 def read_text(body: bytes) -> Reading:
-    """A server that knows no such format answers in JSON, which passes on as it is. Raises NotAnAnswer."""
+    """A server that does not know the format answers in JSON, which is passed on as it is. Raises NotAnAnswer."""
     if not body:
         raise Unanswered("with an empty body")
     if body.lstrip()[:1] == b"{":

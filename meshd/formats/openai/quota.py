@@ -2,8 +2,8 @@
 
 Owns: the quirk `quota`: `path` (relative to base_url), and where in the answer the figures are: `used`, `remaining`,
 `limit` (numbers, also in strings), `unit` (a path, or the unit itself after a `=`), `available` (a flag: false means
-that nothing is left, true that something is). A place is keys and positions with dots between: `balances.0.total`. If
-the provider has no figure for what remains, it is what is not used of the limit.
+that nothing is left, true that something is). A place is a path of keys and positions, separated by dots:
+`balances.0.total`. If the provider has no figure for what remains, it is the limit less what is used.
 Must never: take a missing figure for zero.
 """
 
@@ -16,6 +16,7 @@ import msgspec
 
 from meshd.formats.errors.not_answers import Broken
 from meshd.sdk.provider import QuotaStatus
+from meshd.sdk.reading.lenient import UNREADABLE
 
 
 class QuotaQuirk(TypedDict):
@@ -31,7 +32,7 @@ def read_quota(body: bytes, quirk: QuotaQuirk) -> QuotaStatus:
     """Raises Broken if it is not a JSON object. A missing figure is None."""
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise Broken(str(exc)) from None
     if not isinstance(document, dict):
         raise Broken("no JSON object")
@@ -43,7 +44,7 @@ def read_quota(body: bytes, quirk: QuotaQuirk) -> QuotaStatus:
     if available is False:
         remaining = 0.0
     elif available is True and not remaining:
-        remaining = None  # it is somewhere else
+        remaining = None  # it is in another place
     unit = quirk.get("unit", "")
     return QuotaStatus(
         used=used,

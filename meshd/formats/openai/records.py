@@ -1,7 +1,7 @@
-"""What is decoded of requests, answers and events in OpenAI's format, as far as it is looked at.
+"""The decoded parts of requests, answers and events in OpenAI's format: only what is looked at.
 
 Must never: hold a field that is only passed on, or any rule: the modules that read these records are compiled, and
-classes of msgspec cannot be.
+msgspec's classes cannot be.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Message(msgspec.Struct):
 
 
 class Parameters(msgspec.Struct):
-    """Those that routing reads in every operation."""
+    """The parameters that routing reads in every operation."""
 
     stream: bool | None = None
     response_format: ResponseFormat | None = None
@@ -41,7 +41,8 @@ class Parameters(msgspec.Struct):
 
 
 class ParametersOfFiles(Parameters):
-    """Where an answer is not made of tokens, a `response_format` is the name of one, and nothing to route by."""
+    """The parameters of operations whose answer is not made of tokens: `response_format` is only a name there, and
+    routing ignores it."""
 
     response_format: Any = None
 

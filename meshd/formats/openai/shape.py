@@ -20,7 +20,7 @@ _MOST_MEMBERS = 32
 _KEPT = ("id", "created", "model", "usage")  # of the object around the choices
 _SAYS = ("content", "refusal", *REASONING, *MORE_THAN_TEXT)
 _OF_CHOICE = ("index", "finish_reason", "delta", "message", "done", "done_reason", "response", "logprobs")
-# Names beside `response` where that is a piece of the answer: Cloudflare's, Ollama's.
+# Names beside `response` if that is a piece of the answer: Cloudflare's, Ollama's.
 _BESIDE_RESPONSE = frozenset(
     {"response", "p", "usage", "tool_calls", "model", "created_at", "done", "done_reason", "context", "total_duration",
      "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration", "id", "object",
@@ -30,8 +30,8 @@ _BESIDE_RESPONSE = frozenset(
 
 def shaped(document: dict[str, Any], part: str, *, completion: bool, usual: bool = False) -> dict[str, Any] | None:
     """The converted document; None if it needs no change. part: `delta` of a chunk, `message` of an answer. completion:
-    the text belongs in `text`, as for the operation of that name. usual: text has come where it is due, so that what is
-    beside an empty delta is none."""
+    the text belongs in `text`, as for the operation of that name. usual: text has come in the right place, so that
+    whatever is beside an empty delta is not text."""
     if usual and document.get("choices") == []:
         return None  # the usage report
     whole = _unwrapped(document, part, 0)
@@ -76,7 +76,7 @@ def _document(value: Any) -> Mapping[str, Any] | None:
 
 
 def _sole_choice(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The choice in a document that is one itself: `{"delta": {…}}`, `{"message": {…}}`, `{"response": "…"}`."""
+    """The choice, if the document itself is one: `{"delta": {…}}`, `{"message": {…}}`, `{"response": "…"}`."""
     delta, message, response = document.get("delta"), document.get("message"), document.get("response")
     found: dict[str, Any] = {}
     if isinstance(delta, Mapping) and any(name in delta for name in _SAYS):
@@ -96,7 +96,7 @@ def _sole_choice(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def has_content(said: Any) -> bool:
-    """Whether a delta has the field that an OpenAI client reads, though it be empty."""
+    """Whether a delta has the field that an OpenAI client reads, even if it is empty."""
     return isinstance(said, Mapping) and "content" in said
 
 

@@ -20,12 +20,12 @@ from meshd.sdk.provider import Usage
 MOST_COUNTED: Final = 10**12
 """A count beyond this is implausible: it is cut to it, and `routing/attempts/usage.py` replaces it."""
 _MOST_DIGITS: Final = 20
-_MOST_HIDDEN: Final = 10**7  # reasoning tokens that `completion_tokens` leaves out
+_MOST_HIDDEN: Final = 10**7  # the most reasoning tokens that `completion_tokens` may leave out
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
-    """As reported, plausible or not; None unless the provider counted something. Counts beside the two halves are added
-    to them: among readings that fit a report, the one with more tokens counts."""
+    """As reported, plausible or not; None unless the provider counted something. Counts outside the two halves are
+    added to them: of several readings that fit a report, the one with more tokens counts."""
     if wire is None:
         return None
     prompt, output = wire.prompt_tokens, wire.completion_tokens
@@ -50,7 +50,7 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
 
 
 def _units(wire: WireUsage) -> tuple[tuple[str, int], ...]:
-    """What is not a token, as far as it is reported."""
+    """Units other than tokens, as far as they are reported."""
     counts = ((name, first_count(getattr(wire, field))) for field, name in _UNITS.items())
     found = [(name, within(count)) for name, count in counts if count is not None]
     for details in (wire.input_tokens_details, wire.prompt_tokens_details, wire.input_token_details):
@@ -146,7 +146,7 @@ def _written(wire: WireUsage) -> int | None:
 
 
 def first_count(*values: Any) -> int | None:
-    """The first that is a number, in JSON or as text."""
+    """The first value that is a number, in JSON or as text."""
     for value in values:
         if type(value) is int:
             return value
@@ -188,9 +188,9 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
 def reported(
     document: Mapping[str, Any], members: Mapping[str, str], kinds: Iterable[str] = (), *, output: bool = True
 ) -> Usage | None:
-    """The same, with what other members of the answer say of units that the report leaves out. members: their names,
-    with dots, and the unit of each. kinds: members that say of which kind the answer is. output: it is made of tokens;
-    otherwise a total is the input."""
+    """The same, with what other members of the answer say about units that the report leaves out. members: their names,
+    with dots, and the unit of each. kinds: members that say which kind the answer is. output: the answer is made of
+    tokens; otherwise a total is the input."""
     usage = usage_in(document)
     if usage is None and not output and isinstance(document.get("usage"), Mapping):
         usage = total_in(document["usage"].get("total_tokens"))
@@ -207,7 +207,7 @@ def reported(
 
 
 def total_in(count: object) -> Usage | None:
-    """Of an answer without output, whose report has nothing else (Voyage, Jina)."""
+    """The total of an answer without output, whose report has nothing else (Voyage, Jina)."""
     total = first_count(count)
     return None if total is None else Usage(within(total))
 

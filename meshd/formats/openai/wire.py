@@ -25,13 +25,12 @@ from meshd.sdk.reading.message_content import Said
 from meshd.sdk.reading.message_content import read as read_said
 
 _FINISH_REASON = ("finish_reason", "finishReason")
-"""The second is Gemini's, which some of its last chunks have alone."""
+"""The second is Gemini's; some of its last chunks have only that."""
 
 _EMPTY = re.compile(rb'\s*+(\[\s*+\]|\{\s*+\}|"")?\s*+|\s*+[^\s\["{].*', re.S)
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
 _BROKEN_OFF = re.compile(r"error|abort|fail|time[d_ -]*out|overload|malformed|cancel|interrupt|unavailable", re.I)
 _WORDS = re.compile(r"[:.\s]+")
-STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
 _decode_options = msgspec.json.Decoder(StreamOptions | None).decode
 _decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
@@ -40,7 +39,7 @@ _TRUE = msgspec.Raw(b"true")
 
 
 def error_inside(error: bytes, document: Mapping[str, Any]) -> ErrorInside:
-    """An error, with what a document reports and says beside it."""
+    """An error, with the usage and the text that the document has beside it."""
     said = "".join(text for said in _said_in(choices_of(document)) for text in said)
     return ErrorInside(error, usage_in(document), said)
 
@@ -51,7 +50,7 @@ def is_set(raw: msgspec.Raw) -> bool:
 
 
 def is_broken_off(finish_reason: str) -> bool:
-    """Whether a finish reason means that the answer is not whole."""
+    """Whether a finish reason means that the answer is incomplete."""
     if finish_reason in _USUAL_ENDS:
         return False
     if _BROKEN_OFF.search(finish_reason) or finish_reason in broken_off_reasons():
@@ -63,8 +62,8 @@ def is_broken_off(finish_reason: str) -> bool:
 def read_event(
     data: bytes, *, hide_usage: bool, completion: bool = False, usual: bool = False
 ) -> tuple[StreamEvent, Chunk]:
-    """One event of a stream. hide_usage: the app did not ask for the usage event. completion: it asked for `text`, not
-    for `delta`. usual: text has come where it is due. Raises NotAnAnswer, NotAnEvent."""
+    """One event of a stream. hide_usage: the app did not ask for the usage event. completion: it expects `text`, not
+    `delta`. usual: text has come in the right place. Raises NotAnAnswer, NotAnEvent."""
     return _read_usual(data, hide_usage, completion) or read_oddly(data, hide_usage, completion, usual)
 
 
@@ -72,7 +71,7 @@ def _read_usual(data: bytes, hide_usage: bool, completion: bool) -> tuple[Stream
     """None if it takes a closer look."""
     try:
         chunk = _decode_chunk(data)
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return None
     if not (chunk.error is chunk.base_resp is chunk.error_code is chunk.status is chunk.type is NULL):
         return None
@@ -177,7 +176,7 @@ def document_of(data: bytes) -> tuple[dict[str, Any], bytes]:
     """The document, and its bytes in a form that an app can read. Raises Broken."""
     try:
         document = msgspec.json.decode(data)
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         try:
             document = lenient.decode_odd(data)
         except lenient.NotJSON as exc:
@@ -196,7 +195,7 @@ def choices_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def index_of(choice: Mapping[str, Any], position: int) -> int:
-    """Whatever type it is of; its position where it says none."""
+    """The index, whatever its type; the position if it has none."""
     index = choice.get("index")
     try:
         return int(index) if isinstance(index, int | float | str) else position
@@ -205,7 +204,7 @@ def index_of(choice: Mapping[str, Any], position: int) -> int:
 
 
 def finish_reason(choice: Mapping[str, Any]) -> str | None:
-    """As text, in whatever it is wrapped and by whatever name; None where it is anything else."""
+    """The finish reason as text, however it is wrapped or named; None if it is anything else."""
     for name in _FINISH_REASON:
         reason = choice.get(name)
         if isinstance(reason, dict):
@@ -261,7 +260,7 @@ def asks_for_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
         return False
     try:
         options = _decode_options(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except lenient.UNREADABLE:
         return False
     return options is not None and options.include_usage
 
@@ -270,6 +269,6 @@ def with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
     """A request's `stream_options`, asking for the usage report, which is needed for settlement."""
     try:
         options = _decode_map(raw) if raw is not None else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except lenient.UNREADABLE:
         options = None
     return msgspec.Raw(msgspec.json.encode({**options, "include_usage": _TRUE})) if options else _INCLUDE_USAGE

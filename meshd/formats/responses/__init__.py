@@ -1,1 +1,1 @@
-"""OpenAI's Responses API: what apps ask in it, what providers answer in it, and its translation."""
+"""OpenAI's Responses API: apps' requests, providers' answers, and its translation."""

@@ -10,7 +10,7 @@ from modelmesh.errors import MeshError
 
 
 def stream_error(error: MeshError, first: bytes = b"", last: bytes = b"") -> list[bytes]:
-    """The event that tells an error. first, last: the first and last events that the app has got."""
+    """The event that reports an error. first, last: the first and last events that the app has got."""
     return [lenient.plain(responses_error(error, _map(first), _map(last)))]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 
-_LONGEST = 64  # characters, that OpenAI takes back
+_LONGEST = 64  # characters: the most that OpenAI accepts
 
 
 def response_id(id: str) -> str:
-    """The provider's, if it is one of this API; else a new one: apps find a response by it, and some servers give the
-    same id twice."""
+    """The provider's id, if it comes from this API; else a new one, as apps find a response by it, and some servers
+    give the same id twice."""
     return id if id.startswith("resp_") and len(id) <= _LONGEST else f"resp_{os.urandom(16).hex()}"
 
 

@@ -13,7 +13,7 @@ import msgspec
 from meshd.formats.openai.body.prefill import continue_turn
 from meshd.formats.openai.body.quirks import BodyQuirks
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _TRUE = msgspec.Raw(b"true")
 _encode = msgspec.json.Encoder().encode
@@ -21,7 +21,7 @@ _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class RequestWriter:
-    """Raises ValueError for quirks that mean nothing."""
+    """Raises ValueError for invalid quirks."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         self._quirks = BodyQuirks(settings)
@@ -42,20 +42,20 @@ class RequestWriter:
 def _effort(fields: Mapping[str, msgspec.Raw]) -> str:
     try:
         reasoning = msgspec.json.decode(fields.get("reasoning", b"null"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""
     effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
     return effort if isinstance(effort, str) else ""
 
 
 def _continued(fields: Mapping[str, msgspec.Raw], so_far: str) -> list[Any]:
-    """The input, asking for the rest of an answer: this API has no prefill."""
+    """The input with a request for the rest of an answer, as this API has no prefill."""
     given = bytes(fields.get("input", b'""'))
     said = {"type": "message", "role": "assistant", "content": so_far}
     if given.startswith(b'"'):
         return [{"type": "message", "role": "user", "content": msgspec.Raw(given)}, said, continue_turn(fields)]
     try:
         return [*_items(whole(given)), said, continue_turn(fields)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         message = "the input is not a list of items, so no answer can follow it"
         raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True) from None

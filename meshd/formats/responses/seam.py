@@ -1,7 +1,7 @@
-"""Where another attempt continues a stream of events: its events look like the rest of the first one's.
+"""Where another attempt continues a stream of events: its events look like the rest of the first attempt's.
 
-They are read as neutral events and written again, so that ids and numbers continue, and the last events hold the whole
-text. The reasoning of the attempt that broke is not repeated in the last event.
+They are read as neutral events and written again, so that ids and numbers continue, and the last events contain the
+whole text. The reasoning of the attempt that broke is not repeated in the last event.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDED = "response.output_item.added"
 
 class EventSeam:
     """first: the event with the response's id. last: the last event that the app has got. text: what it has got of the
-    message that this ends in."""
+    message in which this event ends."""
 
     def __init__(self, first: bytes, last: bytes = b"", text: str = "") -> None:
         opening, before = _object(first), _object(last or first)
@@ -98,7 +98,8 @@ def _said(text: str) -> list[Event]:
 
 
 def _is_new(event: Event) -> bool:
-    """The text is given apart; the app's stream has begun, and has had reasoning."""
+    """Whether the event is passed on: its text is given separately, and the app's stream has already begun and had its
+    reasoning."""
     return not isinstance(event, Began | TextDelta | ReasoningDelta)
 
 

@@ -1,5 +1,5 @@
-"""What a store of responses needs of the format (`formats/keeping.py`): what is kept of one, and the whole input of a
-request that follows it.
+"""What a store of responses needs from the format (`formats/keeping.py`): the part of a response that is kept, and the
+whole input of a request that follows it.
 
 Pure: where responses are kept, for how long and for which app is decided elsewhere. Items stay raw JSON.
 
@@ -30,13 +30,12 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NULL = msgspec.Raw(b"null")
 _OPEN = (b'"in_progress"', b'"queued"')
 _LAST = frozenset(kind.encode() for kind in (COMPLETED, INCOMPLETE, FAILED))
 _LONGEST_ID = 256  # characters
 _SESSION = "prompt_cache_key"
-_LONGEST_SESSION = 64  # characters that OpenAI takes
+_LONGEST_SESSION = 64  # characters: the most that OpenAI accepts
 MOST_LISTED = 100
 
 
@@ -52,7 +51,7 @@ def previous_id(fields: Mapping[str, msgspec.Raw]) -> str:
         return ""
     try:
         return _string(raw)
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         raise InvalidRequestError(f"`{_PREVIOUS}` has to be the id of a response", param=_PREVIOUS) from None
 
 
@@ -65,13 +64,13 @@ def input_of(fields: Mapping[str, msgspec.Raw]) -> list[msgspec.Raw]:
         return [msgspec.Raw(b'{"type":"message","role":"user","content":' + raw + b"}")]
     try:
         return _raws(lenient.whole(raw))
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         raise InvalidRequestError("`input` has to be text or a list of items", param="input") from None
 
 
 def follow_up(fields: Mapping[str, msgspec.Raw], stored: Stored) -> dict[str, msgspec.Raw]:
-    """The fields of a request that follows a stored response, with all of the conversation in its input, and references
-    to items of that resolved. The conversation has one name, as its providers' caches are found by it. Raises
+    """The fields of a request that follows a stored response, with the whole conversation in its input and references
+    to its items resolved. The conversation keeps one name, by which providers find their caches. Raises
     InvalidRequestError."""
     before = [*_raws(stored.input), *output_of(stored.response)]
     known = {id: item for item in before if (id := _member(item, "id"))}
@@ -84,13 +83,13 @@ def follow_up(fields: Mapping[str, msgspec.Raw], stored: Stored) -> dict[str, ms
 
 
 def follows(data: bytes, previous: str) -> bytes:
-    """A response, or an event with one, that names the response which it follows; unchanged if it is anything else."""
+    """A response, or an event with one, with the name of the response that it follows; anything else is unchanged."""
     if b'"response"' not in data:
         return data
     try:
         document = _object(lenient.whole(data))
         inner = _object(document["response"]) if "response" in document else None
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         return data
     named = {_PREVIOUS: msgspec.Raw(_encode(previous))}
     if inner is not None:
@@ -99,7 +98,7 @@ def follows(data: bytes, previous: str) -> bytes:
 
 
 def no_previous(id: str) -> InvalidRequestError:
-    """The error of a request that follows a response which is not there, as OpenAI tells it."""
+    """The error of a request that follows a missing response, in OpenAI's form."""
     return InvalidRequestError(
         f"Previous response with id '{printable(id[:80])}' not found.",
         code="previous_response_not_found",
@@ -126,7 +125,7 @@ def output_of(response: bytes) -> list[msgspec.Raw]:
     """The items of a response, each as it came; none if it has none."""
     try:
         return _raws(_object(lenient.whole(response)).get("output", b"[]"))
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         return []
 
 
@@ -134,7 +133,7 @@ def _text(raw: msgspec.Raw | None) -> str:
     """ "" for anything else."""
     try:
         return "" if raw is None else _string(lenient.whole(raw))
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         return ""
 
 
@@ -142,16 +141,16 @@ def _member(item: msgspec.Raw, name: str) -> str:
     """A text in an item, "" if it has none."""
     try:
         return _text(_object(item).get(name))
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         return ""
 
 
 def stored(fields: Mapping[str, msgspec.Raw], response: bytes, previous: str = "") -> Stored | None:
-    """What is to be kept of a request and its response; None if the response has no id. fields: as they were sent, with
-    all of the conversation. previous: the response that the app's request followed."""
+    """The part of a request and its response that is kept; None if the response has no id. fields: as they were sent,
+    with the whole conversation. previous: the response that the app's request followed."""
     try:
         document = _object(lenient.whole(response))
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         return None
     id = _member(msgspec.Raw(response), "id")
     if not id or len(id) > _LONGEST_ID:
@@ -168,7 +167,7 @@ def is_last(data: bytes) -> bool:
 
 
 def assembling() -> Assembly:
-    """Makes a response of the events of a stream."""
+    """Assembles a response from the events of a stream."""
     return Assembly()
 
 
@@ -207,7 +206,7 @@ def _with_ids(items: Sequence[msgspec.Raw], base: str) -> Iterable[msgspec.Raw]:
     for n, raw in enumerate(items):
         try:
             item: dict[str, Any] = dict(_object(raw))
-        except _UNREADABLE:
+        except lenient.UNREADABLE:
             continue
         kind = _member(raw, "type") or "message"
         if kind == "message" and bytes(item.get("content", b"")).startswith(b'"'):
@@ -281,7 +280,7 @@ _REPEATED: dict[str, Any] = {
     "reasoning": {"effort": None, "summary": None}, "store": True, "temperature": None,
     "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": None, "truncation": "disabled",
 }  # fmt: skip
-"""What a response says of its request, and the API's defaults."""
+"""The parts of its request that a response repeats, and the API's defaults."""
 
 
 def is_open(response: bytes) -> bool:
@@ -306,7 +305,7 @@ def finished(queued: bytes, answer: bytes) -> bytes:
 
 
 def failed(response: bytes, error: MeshError) -> bytes:
-    """The response, which has failed with that error."""
+    """The response, failed with that error."""
     return _encode(failed_response(_object(response), error))
 
 
@@ -317,14 +316,14 @@ def cancelled(response: bytes) -> bytes:
 
 
 def first_events(queued: bytes) -> list[bytes]:
-    """Those of a response that has not begun."""
+    """The events of a response that has not begun."""
     kinds = (CREATED, "response.queued")
     return [_event(kind, number, queued) for number, kind in enumerate(kinds)]
 
 
 def event_of(queued: bytes, data: bytes, number: int) -> bytes:
-    """An event of the answer, as one of the queued response with that number. b"" for one that the app has had, and for
-    anything else."""
+    """An event of the answer, converted to an event of the queued response with that number; b"" for an event that the
+    app has had, and for anything else."""
     try:
         document = _object(lenient.whole(data))
         response = document.get("response")
@@ -333,13 +332,13 @@ def event_of(queued: bytes, data: bytes, number: int) -> bytes:
         changed: dict[str, Any] = {"sequence_number": number}
         if response is not None:
             changed["response"] = msgspec.Raw(finished(queued, bytes(response)))
-    except _UNREADABLE:
+    except lenient.UNREADABLE:
         return b""
     return _encode({**document, **changed})
 
 
 def last_event(response: bytes, number: int) -> bytes:
-    """Of a response that has ended in any way."""
+    """The last event of a response that has ended in any way."""
     return _event(f"response.{_member(msgspec.Raw(response), 'status')}", number, response)
 
 
@@ -357,5 +356,5 @@ def events_gone() -> InvalidRequestError:
 
 
 def not_cancellable() -> InvalidRequestError:
-    """As OpenAI tells it."""
+    """The error in OpenAI's form."""
     return InvalidRequestError("Cannot cancel a synchronous response.", param="response_id", code="not_in_background")

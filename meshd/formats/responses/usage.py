@@ -17,7 +17,7 @@ _COUNTS = {
     "input_tokens_details": "prompt_tokens_details",
     "output_tokens_details": "completion_tokens_details",
 }
-"""The names here, and the same in a chat's report."""
+"""The names here, and the corresponding ones in a chat's report."""
 
 
 def usage_in(response: Mapping[str, Any]) -> Usage | None:

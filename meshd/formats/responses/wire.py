@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.not_answers import Broken, ErrorInside, NotAnEvent
+from meshd.formats.errors.not_answers import Broken, ErrorInside, no_event
 from meshd.formats.openai.records import NULL
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of
+from meshd.formats.openai.wire import document_of
 from meshd.formats.responses.usage import usage_in
 from meshd.sdk.provider import StreamEvent
 from meshd.sdk.reading import lenient
@@ -45,7 +45,7 @@ class Said(NamedTuple):
 
 
 class _Event(msgspec.Struct, gc=False):
-    """Any of them: most names are of one kind only."""
+    """An event of any kind: most names occur in one kind only."""
 
     type: str = ""
     output_index: int = 0
@@ -63,17 +63,18 @@ _FIELDS = {"output_index": int, "delta": str, "text": str, "refusal": str, "argu
 
 
 class Events:
-    """Reads the events of one stream, in order: what one repeats is content only if it had not come."""
+    """Reads the events of one stream, in order: what an event repeats counts as content only if it had not come
+    before."""
 
     def __init__(self) -> None:
         self._said: set[int] = set()  # output indices with content
         self.ended = False
 
     def read(self, data: bytes, name: bytes) -> tuple[StreamEvent, bool]:
-        """An event, and whether it is progress. name: of the server-sent event. Raises NotAnAnswer, NotAnEvent."""
+        """An event, and whether it is progress. name: that of the server-sent event. Raises NotAnAnswer, NotAnEvent."""
         try:
             event = _decode(data)
-        except STRICT_ERRORS:
+        except lenient.UNREADABLE:
             event = _Event()
         if not event.type:
             event, data = _read_oddly(data, name)
@@ -134,7 +135,7 @@ def type_of(data: bytes) -> bytes:
     """The type of an event, as the name of a server-sent event; b"" if it has none."""
     try:
         kind = _decode_type(data).type
-    except STRICT_ERRORS:
+    except lenient.UNREADABLE:
         return b""
     return kind.encode() if _NAME.fullmatch(kind) else b""
 
@@ -163,10 +164,7 @@ def _no_event(document: Mapping[str, Any]) -> None:
         raise ErrorInside(lenient.plain(document))
     if document.keys() & {"choices", "output", "delta", "content"}:
         raise Broken("an event of another API")
-    sign = error_answers.of_object(document)
-    if sign is error_answers.Sign.ERROR:
-        raise ErrorInside(lenient.plain(document))
-    raise NotAnEvent(doubtful=sign is error_answers.Sign.DOUBTFUL, end=error_answers.ends(document))
+    raise no_event(document)
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any]:
@@ -182,7 +180,7 @@ def _plain(data: bytes) -> bytes:
 
 
 def _more_than_text(data: bytes) -> str:
-    """Of a delta that is not text."""
+    """What a delta contains other than text."""
     delta = _object(msgspec.Raw(data)).get("delta")
     return lenient.encode(delta).decode(errors="replace") if delta else ""
 
@@ -234,7 +232,7 @@ def error_of(response: Mapping[str, Any]) -> bytes:
 
 
 def finish_reason(response: Mapping[str, Any]) -> str:
-    """In the chat's words, which the mesh's rules are written in."""
+    """The finish reason in the chat's words, which the mesh's rules use."""
     if response.get("status") == "incomplete":
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None

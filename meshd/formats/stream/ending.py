@@ -1,4 +1,4 @@
-"""What every format has to say of the end of its streams."""
+"""What every format has to define about the end of its streams."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from meshd.host.build import mypyc_attr
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Ending(ABC):
-    """Whether a format's stream is whole, by what has come.
+    """Whether a format's stream is complete, judged by what has come.
 
     lost: an event after the end of the content could not be read. missed: an unreadable one before it. doubt: text
-    since the last content may have been an error. content: some has come. certain: all of it has, and its end.
+    since the last content may have been an error. content: some has come. certain: all of it has, including its end.
     """
 
     def __init__(self) -> None:

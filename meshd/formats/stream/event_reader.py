@@ -37,7 +37,8 @@ LAST_WORDS = 5.0
 
 
 def watched(call: ProviderCall, address: Address, opened: Opened) -> dict[str, Any]:
-    """What a reader has to know of a call. One without `stream` is answered within its timeout, however it is sent."""
+    """What a reader has to know about a call. A call without `stream` is answered within its timeout, however it is
+    sent."""
     return {
         "started": opened.started,
         "first_token": call.first_token_timeout if call.stream else call.timeout,
@@ -55,13 +56,13 @@ def watched(call: ProviderCall, address: Address, opened: Opened) -> dict[str, A
 class EventReader:
     """`more` gives the next events until `done`; a failure comes only after the events before it.
 
-    A format's reader has `read_object`, and adds what it knows of streams that are odd in its own way.
+    A format's reader has `read_object`, and handles the oddities of that format's streams.
     """
 
     member: ClassVar[bytes]
-    """The name that every event has in it, to recognise several in one."""
+    """A name that every event contains, to recognise several events in one."""
     names: ClassVar[frozenset[bytes]] = frozenset()
-    """Of events that are not errors."""
+    """The event names that are not errors."""
 
     def __init__(
         self,
@@ -152,12 +153,14 @@ class EventReader:
             self._raise()
 
     def _raise(self) -> None:
-        """In a method: mypyc believes what mypy concludes from a look at it before a call that sets it."""
+        """A method of its own, because mypyc trusts what mypy concludes about the attribute before a call that sets
+        it."""
         if self._failure is not None:
             raise self._failure
 
     def _received(self, chunk: bytes) -> list[StreamEvent]:
-        """Its events. What cannot be read after them is the stream's failure. chunk: b"" at the end of the stream."""
+        """The events in a chunk. If something after them cannot be read, that is the stream's failure. chunk: b"" at
+        the end of the stream."""
         try:
             return self._take(self._parser.feed(chunk) if chunk else self._parser.finish())
         except BrokenFraming as broken:
@@ -245,7 +248,7 @@ class EventReader:
         return events
 
     def _read_one(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
-        """The same as `read_object`, of anything."""
+        """The same as `read_object`, for any value."""
         told = bool(name) and name not in self.names and error_answers.names_error(name)
         if data[:1] == b"{" and not told:
             return self.read_object(data, name, bare)
@@ -256,7 +259,7 @@ class EventReader:
         return None
 
     def _passed(self, event: StreamEvent, progress: bool) -> StreamEvent:
-        """An event that was read, as it is given. progress: something of the answer came."""
+        """An event that was read, as it is passed on. progress: part of the answer came."""
         self._events += 1
         self._usage = self._usage or event.usage is not None
         if progress:
@@ -278,8 +281,8 @@ class EventReader:
         return sign is error_answers.Sign.ERROR
 
     def _lose(self, data: bytes) -> None:
-        """An event cannot be read. It may have held text, unless all text came before, or it is certainly only a sign
-        of life."""
+        """An event cannot be read. It may have contained text, unless all text had come before, or it is certainly only
+        a sign of life."""
         if self._ending.certain:
             self._ending.lost = True
         elif not error_answers.is_beat(data):
@@ -354,8 +357,8 @@ def _plain(data: bytes) -> bytes:
 
 
 def _run_together(data: bytes, member: bytes) -> list[bytes] | None:
-    """The chunks of an event with several (no blank line between them, a list), or with one split into two `data:`;
-    else None. member: of each."""
+    """The chunks of an event that has several (no blank line between them, or a list), or one split into two `data:`
+    lines; else None. member: a name that each chunk has."""
     if data[:1] == b"{" and b"\n" not in data and b"}{" not in data:
         return None
     if data[:5] == b"data:":

@@ -20,7 +20,7 @@ from modelmesh.errors import AccessDeniedError
 from modelmesh.wording import few, short, told
 
 REMEMBERED = 4096
-"""How many callers are remembered, and how many labels with the time at which they were last seen."""
+"""How many callers are remembered, and how many labels with the time when each was last seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class AppMatcher:
         self.last_seen: dict[str, float] = before.last_seen if before is not None else {}
 
     def identify(self, caller: Caller, at: float | None = None) -> Identity:
-        """The caller's app: the first entry that matches, else `default`. at: UTC s of a request, which is recorded."""
+        """The caller's app: the first entry that matches, else `default`. at: the time of a request, UTC s, which is
+        recorded."""
         found = self._known.get(caller)
         if found is None:
             if len(self._known) >= self._remembered:

@@ -29,5 +29,5 @@ def owner_of(caller: Caller, identity: Identity) -> Owner | None:
 
 
 def key_of(owner: Owner, id: str) -> str:
-    """Of a table's row. An id may be an app's own words."""
+    """The key of a table's row. The app itself may have chosen the id."""
     return hashlib.sha256("\0".join((*owner, id)).encode(errors="replace")).hexdigest()[:40]

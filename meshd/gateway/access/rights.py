@@ -94,8 +94,8 @@ class Reader(msgspec.Struct, frozen=True):
 
     @property
     def own_use(self) -> dict[str, str]:
-        """The dimensions of statistics that single out its own use; empty for an operator. The label alone would not:
-        a program chooses its name."""
+        """The dimensions of statistics that single out its own use; empty for an operator. The label alone would not,
+        since a program chooses its name."""
         return {} if self.operator else {"app": self.identity.label, "user": self.caller.user}
 
     # -- what it may use ------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""One batch that the daemon runs itself: its lines checked, asked for, and their results put into files.
+"""One batch that the daemon runs itself: it checks the lines, sends them as requests and writes the results to files.
 
-Owns: the life of a batch, from `validating` to its end. Must never: hold more than the lines that are in flight, ask
-for a line that was sent by an earlier life, or start one when its time is over.
+Owns: the life of a batch, from `validating` to its end. Must never: hold more than the lines that are in flight, send a
+line again that an earlier run sent, or start one when the batch's time is over.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Asking(Protocol):
 
 
 class BatchRun:
-    """ask: begins the request of a line. passing: chooses a provider that takes the whole batch. most_bytes: of a line
-    of this caller. lost: lines that an earlier life sent, whose answers it did not write."""
+    """ask: begins the request of a line. passing: chooses a provider that takes the whole batch. most_bytes: the limit
+    for a line of this caller. lost: lines that an earlier run sent, whose answers it did not write."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class BatchRun:
             return False
         size = (await self._work(path.stat)).st_size
         if not self._stop.is_set():  # asked last, since it may be cancelled during all of the above
-            there = self._passing.choose(record, self._caller, checks.model, checks.total, size)
+            there = self._passing.choose(self._caller, checks.model, checks.total, size)
             model = there.model if there is not None else self._passing.settled_by(checks.model, self._caller)
             self._change(records.IN_PROGRESS, total=checks.total, there=there, **self._settled(model))
         return True
@@ -171,7 +171,7 @@ class BatchRun:
         return asyncio.get_running_loop().call_later(max(left, 0.0), self._stop.set)
 
     async def _pass_on(self, there: AtProvider) -> None:
-        """Have a provider's own batch answer what it can; the rest is asked for as usual."""
+        """Have a provider's own batch answer what it can; the rest is sent as usual."""
 
         async def note(at: AtProvider) -> None:
             self.record = msgspec.structs.replace(self.record, there=at)
@@ -215,7 +215,7 @@ class BatchRun:
             reader.close()
 
     async def _answer_some(self, reader: LineReader) -> None:
-        """Answer one line after the other; several tasks do so at once."""
+        """Answer one line after another; several tasks do so at once."""
         found: Found | None = None
         tries = 0
         while not self._stop.is_set():
@@ -247,13 +247,13 @@ class BatchRun:
             return None
 
     async def _asked(self, number: int, data: bytes, tries: int) -> tuple[float | None, bool]:
-        """Ask for a line once. tries: how often it was sent to a provider. Returns (seconds after which it may be asked
+        """Send a line once. tries: how often it was sent to a provider. Returns (seconds after which it may be sent
         again, None: it has its result; whether it was sent)."""
         line = decode(data)
         done: asyncio.Future[tuple[float | None, bool]] = asyncio.get_running_loop().create_future()
         unwritten: list[tuple[bytes, bool]] = []
 
-        def ended(how: Ended) -> None:  # in the turn in which it is settled, so that a crash hardly comes between
+        def ended(how: Ended) -> None:  # in the turn in which it is settled, so that a crash in between is unlikely
             wait = line_request.passes_in(how, tries + how.begun)
             try:
                 if wait is None:
@@ -285,7 +285,7 @@ class BatchRun:
         self._count()
 
     async def _surely_keep(self, number: int, written: bytes, *, ok: bool) -> None:
-        """As soon as the disk takes it."""
+        """Keep it as soon as the disk accepts it."""
         while True:
             try:
                 return self._keep(number, written, ok=ok)
@@ -313,7 +313,7 @@ class BatchRun:
             yield
 
     def _rest(self, wait: float) -> None:
-        """Send nothing for so many seconds, or longer each time."""
+        """Send nothing for at least that many seconds, and for longer each time."""
         if self._ready_at <= self._now():
             self._pause = min(max(2 * self._pause, wait), _LONGEST_PAUSE)
             self._ready_at = self._now() + self._pause
@@ -321,7 +321,7 @@ class BatchRun:
     # -- the end --------------------------------------------------------------------------------------
 
     async def _expire(self, reader: LineReader) -> None:
-        """Lines that were not sent in time."""
+        """Write a result for each line that was not sent in time."""
         while True:
             for _ in range(_EXPIRED_AT_ONCE):
                 found = await self._next(reader)
@@ -332,7 +332,7 @@ class BatchRun:
             await asyncio.sleep(0)
 
     async def _finish(self) -> None:
-        """Results become files, of each kind if there are any."""
+        """Turn the results into files: one for each kind that has any."""
         ended = self._end()
         if self.record.status == records.IN_PROGRESS:
             self._change(records.FINALIZING)
@@ -359,7 +359,7 @@ class BatchRun:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _count(self) -> None:
-        """Results count towards their user's space as they come."""
+        """Results count towards their user's space as they arrive."""
         more = self.results.size - self._counted
         if more:
             self._files.space.grow(self.record.user, more)
@@ -373,7 +373,7 @@ class BatchRun:
         logger.warning("batch %s waits, as the disk fails: %s", self.record.id, error.strerror or error)
 
     async def _surely(self, work: Callable[[], T]) -> T:
-        """In the thread for files, as soon as the disk can."""
+        """Do it in the thread for files, as soon as the disk accepts it."""
         while True:
             try:
                 return await self._work(work)
@@ -382,5 +382,5 @@ class BatchRun:
             await asyncio.sleep(_DISK_AGAIN)
 
     async def _work(self, work: Callable[[], T]) -> T:
-        """In the thread for files. Raises OSError."""
+        """Do it in the thread for files. Raises OSError."""
         return await asyncio.get_running_loop().run_in_executor(self._files.worker, work)

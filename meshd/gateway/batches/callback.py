@@ -1,6 +1,6 @@
 """The end of a batch, posted to the URL that its model's settings name (`batch.callback`).
 
-Owns: one POST and its repetitions. Must never: say what a request or an answer was, or follow a redirect.
+Owns: one POST and its repetitions. Must never: reveal what a request or an answer contained, or follow a redirect.
 
 Its form is that of OpenAI's webhooks (`batch.completed`), read on 2026-11-28: developers.openai.com/api/docs/guides/
 webhooks. The address is the operator's, so it is trusted as a provider's `base_url` is.

@@ -1,6 +1,6 @@
 """One line of a batch as a request of its app.
 
-Owns: the request, and which errors pass with time. Must never: keep a result.
+Owns: the request, and which errors are temporary. Must never: keep a result.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from meshd.core.caller import Caller
+from meshd.formats.headers import IN_JSON
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.responses.replies import BackgroundReply
@@ -16,7 +17,7 @@ from meshd.host import clock
 from modelmesh.errors import APITimeoutError, BudgetExceededError, MeshError
 
 MOST_TRIES = 3
-"""Requests for one line, if they fail at a provider in a way that may pass."""
+"""The most requests for one line, if they fail at a provider in a way that may be temporary."""
 _SOON = 1.0  # s
 
 
@@ -45,7 +46,7 @@ def ask(
         path,
         body,
         reply,
-        headers={"content-type": "application/json"},
+        headers=IN_JSON,
         caller=caller,
         deadline=Deadline.after(arrived, admission.limits.request_timeout),
         arrived=arrived,
@@ -55,8 +56,8 @@ def ask(
 
 
 def passes_in(ended: Ended, tries: int) -> float | None:
-    """Seconds after which the line may be asked again; None if its error is its result. tries: requests for it that
-    were sent to a provider."""
+    """Seconds after which the line may be sent again; None if its error is its result. tries: requests for it that were
+    sent to a provider."""
     error = ended.error
     if error is None or error.code == "request_interrupted":
         return None

@@ -15,17 +15,18 @@ import msgspec
 
 from meshd.gateway.batches.records import Fault
 from meshd.gateway.files import disk
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.wording import short
 
 MOST_FAULTS = 100
-"""Of a file that are told."""
+"""The most faults of a file that are reported."""
 LONGEST_ID = 512
 _AT_ONCE = 1024**2  # bytes that one step checks
-_REST = 0.002  # s after a step: a thread that computes takes turns with the router's
+_REST = 0.002  # s after a step: a thread that computes competes with the router's for the interpreter
 
 
 class Line(msgspec.Struct):
-    """One request. body: its bytes in JSON."""
+    """One request. body: its JSON, as bytes."""
 
     custom_id: str
     url: str
@@ -48,11 +49,10 @@ class Found(NamedTuple):
 
 decode = msgspec.json.Decoder(Line).decode
 _body = msgspec.json.Decoder(_Body).decode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class LineReader:
-    """most: bytes of a line. All methods read from the disk, and raise OSError."""
+    """most: the limit for a line, in bytes. All methods read from the disk and raise OSError."""
 
     def __init__(self, path: Path, most: int) -> None:
         self._file = os.fdopen(disk.read_from(path), "rb", buffering=256 * 1024)
@@ -61,7 +61,7 @@ class LineReader:
         self._begin = 0
 
     def next(self) -> Found | None:
-        """The next that is not empty; a longer one is cut after `most` bytes and one. None at the end."""
+        """The next line that is not empty; a longer one is cut off one byte after `most`. None at the end."""
         while True:
             self._file.seek(self._begin)
             data = self._file.readline(self._most + 1)
@@ -92,7 +92,7 @@ class LineReader:
 
 class Validation:
     """Checks all lines, a part of them with each `step`. total: requests so far. faults: MOST_FAULTS at most. model:
-    what all of them name, "" if that differs."""
+    the name that all requests have as `model`; "" if they differ."""
 
     def __init__(self, path: Path, endpoint: str, most_bytes: int, most_lines: int) -> None:
         self.total = 0
@@ -140,7 +140,7 @@ class Validation:
             return Fault("line_too_long", f"The line has more than {self._most_bytes} bytes.", found.number)
         try:
             line = decode(found.data)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return Fault("invalid_json_line", f"The line is not a request: {error}"[:300], found.number)
         why, param = self._objection(line)
         if not why:
@@ -150,14 +150,14 @@ class Validation:
     def _objection(self, line: Line) -> tuple[str, str]:
         """(why the line cannot be sent, the field)."""
         if not 0 < len(line.custom_id) <= LONGEST_ID:
-            return f"`custom_id` has 1 to {LONGEST_ID} characters.", "custom_id"
+            return f"`custom_id` must have 1 to {LONGEST_ID} characters.", "custom_id"
         if line.method != "POST":
-            return f"`method` is POST, not {short(repr(line.method))}.", "method"
+            return f"`method` must be POST, not {short(repr(line.method))}.", "method"
         if line.url != self._endpoint:
-            return f"`url` is the batch's endpoint, {self._endpoint}, not {short(repr(line.url))}.", "url"
+            return f"`url` must be the batch's endpoint, {self._endpoint}, not {short(repr(line.url))}.", "url"
         try:
             body = _body(line.body)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return f"`body` is not a request: {error}"[:300], "body"
         if not body.model:
             return "`body.model` is missing.", "body.model"
@@ -167,6 +167,6 @@ class Validation:
             self.model = body.model if self.total == 1 else ""
         digest = hashlib.blake2b(line.custom_id.encode(errors="replace"), digest_size=12).digest()
         if digest in self._ids:
-            return f"`custom_id` {short(repr(line.custom_id))} is used before.", ""
+            return f"`custom_id` {short(repr(line.custom_id))} is used on an earlier line.", ""
         self._ids.add(digest)
         return "", ""

@@ -1,6 +1,6 @@
-"""What is known of a batch: as it is stored, and as OpenAI's API shows it.
+"""What is known about a batch: as it is stored, and as OpenAI's API shows it.
 
-Must never: change a batch (`batch_run.py` does), or show whose it is.
+Must never: change a batch (`batch_run.py` does), or show who owns it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TIMES = (IN_PROGRESS, FINALIZING, COMPLETED, FAILED, EXPIRED, CANCELLING, CANCE
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Why a batch cannot be run. line: of its file, from 1; None if it is about all of it."""
+    """Why a batch cannot be run. line: in its file, from 1; None if the fault concerns the whole batch."""
 
     code: str
     message: str
@@ -28,8 +28,9 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Lines of a batch that are one batch at its provider. first, last: numbers of lines. count: of requests. since:
-    UTC s before it was submitted; 0: it was not. id: there; "": not known. ended: nothing more comes from there."""
+    """Lines of a batch that make up one batch at its provider. first, last: numbers of lines. count: of requests.
+    since: UTC s, shortly before it was submitted; 0: it was not. id: the provider's; "": not known. ended: nothing more
+    comes from the provider."""
 
     first: int
     last: int
@@ -43,9 +44,10 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class AtProvider(msgspec.Struct, frozen=True):
-    """A batch that is passed on. api: of its provider (`formats/batches/known.py`). model: its id. key: the id of the
-    provider's key, "" without one. only_key: the provider had no other. parts: that may be there. trouble: why it
-    cannot be asked for now, "" if it can. ended: nothing more comes from there."""
+    """A batch that is passed on. api: that of its provider (`formats/batches/known.py`). model: the model's id. key:
+    the id of the provider's key, "" without one. only_key: the provider had no other. parts: those that may be at the
+    provider. trouble: why the provider cannot be asked about it now, "" if it can. ended: nothing more comes from the
+    provider."""
 
     provider: str
     api: str
@@ -60,10 +62,10 @@ class AtProvider(msgspec.Struct, frozen=True):
 class BatchRecord(msgspec.Struct, frozen=True):
     """run: 12 bytes in hex, with which the ids of its requests begin; a secret, so that no app can use such an id.
     caller: who asked for it, as `caller_row` writes it. output, errors: ids of the files of results; they are kept if
-    they hold anything. total: its requests, 0 before they were counted. completed, failed: of them, when it has ended.
-    at: status → UTC s since when. there: None, or the provider that it is passed on to. model: the id of the one whose
-    `batch` settings count, "" if there is none. told: its end was posted to the model's `callback`, or need not be.
-    Times in UTC s."""
+    they hold anything. total: its requests, 0 before they were counted. completed, failed: how many of them, once it
+    has ended. at: status → since when, in UTC s. there: the provider that it is passed on to, or None. model: the id of
+    the model whose `batch` settings apply, "" if there is none. told: its end was posted to the model's `callback`, or
+    need not be. Times in UTC s."""
 
     id: str
     run: str
@@ -101,11 +103,11 @@ class BatchRecord(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, status=status, at={**self.at, status: int(now)}, **changed)
 
     def request_id(self, line: int) -> bytes:
-        """The same in every life of the daemon, so that the journal says whether the line was sent."""
+        """The same in every run of the daemon, so that the journal shows whether the line was sent."""
         return bytes.fromhex(self.run) + line.to_bytes(4, "big")
 
     def line_of(self, request_id: bytes) -> int | None:
-        """The line whose request has that id; None if it is another's."""
+        """The line whose request has that id; None if the id is not from this batch."""
         prefix = bytes.fromhex(self.run)
         return int.from_bytes(request_id[12:], "big") if request_id[:12] == prefix else None
 

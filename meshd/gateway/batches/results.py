@@ -1,10 +1,10 @@
 """The results of one batch: each line's answer or error, appended to a file as it comes.
 
-Owns: which lines are answered; the files themselves are the record of that, so that a crash loses no answer that is
+Owns: which lines are answered. The files themselves are the record of that, so that a crash loses no answer that is
 written, and repeats none. Must never: hold an answer.
 
-A result's `id` ends with its line's number, at a fixed place near the line's beginning, so that a later life finds
-which lines are answered without reading JSON.
+A result's `id` ends with its line's number, at a fixed place near the line's beginning, so that a later run finds which
+lines are answered without reading JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from meshd.gateway.batches.records import BatchRecord
 from meshd.gateway.files import disk
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import MeshError
 
 _BEGIN = b'{"id":"batch_req_'
@@ -47,7 +48,7 @@ class Results:
         self._done = bytearray()  # bits by number
 
     def open(self) -> None:
-        """Read which lines are answered, and be ready for more. A line that a crash cut off is removed. Raises
+        """Read which lines are answered, and get ready for more. A line that a crash cut off is removed. Raises
         OSError."""
         counts = []
         self.sizes, self._done = [0, 0], bytearray()
@@ -72,7 +73,7 @@ class Results:
         return place < len(self._done) and bool(self._done[place] >> (number & 7) & 1)
 
     def answer(self, number: int, custom_id: str, request_id: str, body: bytes) -> bytes:
-        """A result as it is written."""
+        """A result in the form in which it is written."""
         return self._written(number, custom_id, {"status_code": 200, "request_id": request_id, "body": _json(body)})
 
     def error(self, number: int, custom_id: str, request_id: str, error: MeshError) -> bytes:
@@ -83,7 +84,7 @@ class Results:
         return self._written(number, custom_id, response)
 
     def interrupted(self, number: int, custom_id: str, why: str = "") -> bytes:
-        """why: a message, if it is not the daemon's end."""
+        """why: a message, unless the daemon's end is the reason."""
         return self._written(number, custom_id, None, {**_INTERRUPTED, "message": why} if why else _INTERRUPTED)
 
     def expired(self, number: int, custom_id: str) -> bytes:
@@ -135,5 +136,5 @@ def _json(body: bytes) -> msgspec.Raw | str:
         return msgspec.Raw(body)
     try:
         return msgspec.Raw(msgspec.json.format(body, indent=-1))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return body.decode(errors="replace")

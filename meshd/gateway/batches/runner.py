@@ -75,14 +75,14 @@ class Batches:
         self._endpoints = tuple(path for path, each in spoken.items() if each.operation.json)
         self._slots = Slots(lambda: self.store.limits.max_inflight)
         self._running: dict[str, tuple[BatchRun, asyncio.Task[None]]] = {}
-        self._sent: frozenset[bytes] = frozenset()  # requests that an earlier life sent
+        self._sent: frozenset[bytes] = frozenset()  # requests that an earlier run sent
         self._configured = False
         files.used, files.growing = self.store.uses, self._growing
 
     # -- life -----------------------------------------------------------------------------------------
 
     def inherit(self, before: Batches) -> None:
-        """Continue an earlier life's."""
+        """Take over the batches of an earlier run."""
         self.store.inherit(before.store)
 
     def restore(self, rows: Mapping[str, dict[str, Any]], sent: Iterable[bytes]) -> None:
@@ -91,7 +91,7 @@ class Batches:
         self._sent = frozenset(sent)
 
     def configure(self, config: BatchesConfig) -> None:
-        """Use these limits from now on. The first time, batches of earlier lives go on."""
+        """Use these limits from now on. The first call also resumes the batches of earlier runs."""
         self.store.limits = config
         self._slots.grant()
         if not self._configured and self._files.enabled:
@@ -111,7 +111,7 @@ class Batches:
         asked = self._read(body)
         if self._files.find(owner, asked.input_file_id).purpose != PURPOSE:
             raise InvalidRequestError(
-                f"The file's purpose is not {PURPOSE!r}; upload it with that.", param="input_file_id"
+                f"The file's purpose is not {PURPOSE!r}; upload it with that purpose.", param="input_file_id"
             )
         self.store.check_room(owner)
         window, now = self._window(asked.completion_window), self._now()
@@ -161,7 +161,7 @@ class Batches:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _begin(self, record: BatchRecord) -> None:
-        # With what writes and reads batches of providers, 0.4 MB.
+        # Together with the code that writes and reads providers' batches, this takes 0.4 MB.
         from meshd.gateway.batches import line_request
         from meshd.gateway.batches.batch_run import BatchRun
 
@@ -219,7 +219,7 @@ class Batches:
             raise InvalidRequestError(f"The batch cannot be read: {error}") from None
         if asked.endpoint not in self._endpoints:
             raise InvalidRequestError(
-                f"A batch's `endpoint` is one of {', '.join(self._endpoints)}, not {short(repr(asked.endpoint))}.",
+                f"A batch's `endpoint` must be one of {', '.join(self._endpoints)}, not {short(repr(asked.endpoint))}.",
                 param="endpoint",
             )
         metadata = asked.metadata or {}
@@ -237,7 +237,7 @@ class Batches:
         seconds = parse_duration(text) if _WINDOW.fullmatch(text) else 0.0
         if not 1.0 <= seconds <= most:
             raise InvalidRequestError(
-                f"`completion_window` is a time like 24h, {write_duration(most)} at most (batches.max_window).",
+                f"`completion_window` must be a time like 24h, {write_duration(most)} at most (batches.max_window).",
                 param="completion_window",
             )
         return seconds
@@ -247,7 +247,7 @@ class Batches:
             return None
         if after.anchor != "created_at" or after.seconds < _SHORTEST_LIFE:
             raise InvalidRequestError(
-                f"`output_expires_after` counts from `created_at`, with at least {_SHORTEST_LIFE:g} seconds.",
+                f"`output_expires_after` must count from `created_at` and be at least {_SHORTEST_LIFE:g} seconds.",
                 param="output_expires_after",
             )
         return min(float(after.seconds), self._files.limits.ttl)

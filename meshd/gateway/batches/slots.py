@@ -1,6 +1,6 @@
 """The requests of batches that may be in flight at once.
 
-Owns: who has how many, and who is next: the user with the fewest. Must never: know what they are for.
+Owns: how many each user has, and whose turn is next: the user with the fewest. Must never: know what they are for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Slots:
         self.grant()
 
     def grant(self) -> None:
-        """Admit those that fit. Call it when the capacity has changed."""
+        """Admit as many as fit. Call it when the capacity has changed."""
         while self._waiting and self._has.total() < self._capacity():
             user = min(self._waiting, key=lambda each: self._has[each])
             granted = self._waiting[user][0]

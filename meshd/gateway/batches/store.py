@@ -1,6 +1,7 @@
 """The records of batches, in memory and in the state store.
 
-Owns: whose a batch is, and how many there may be. Must never: find a batch for anyone but the app that made it.
+Owns: which owner a batch belongs to, and how many there may be. Must never: find a batch for anyone but the app that
+made it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from modelmesh.errors import MeshError, NotFoundError, QueueFullError
 logger = logging.getLogger("meshd.gateway")
 
 TABLE = "batch"
-_ENDED_KEPT = 1000  # of one user, beside those that have not ended
+_ENDED_KEPT = 1000  # of one user, besides those that have not ended
 
 
 class BatchStore:
@@ -40,11 +41,11 @@ class BatchStore:
         return iter(list(self._records.values()))
 
     def inherit(self, before: BatchStore) -> None:
-        """Continue an earlier life's."""
+        """Take over the records of an earlier run."""
         self._records, self.limits = before._records, before.limits
 
     def restore(self, rows: Mapping[str, dict[str, Any]]) -> None:
-        """Take what an earlier process kept."""
+        """Load what an earlier process stored."""
         found = []
         for key, value in rows.items():
             try:
@@ -92,7 +93,7 @@ class BatchStore:
         self._actors.tell("state", StateChanged(TABLE, key, msgspec.to_builtins(record), durable=True))
 
     async def save(self, record: BatchRecord) -> None:
-        """The same; returns when it is in the state store, or will be."""
+        """The same, but returns only when the record is in the state store, or is certain to get there."""
         key = key_of(record.owner, record.id)
         self._records[key] = record
         with contextlib.suppress(MeshError):

@@ -5,10 +5,10 @@ Must never: decide what may be kept (`routing/request/cache_key.py`), let a requ
 written to a disk.
 
 An answer is repeated byte for byte, including `id` and `created`; a stream chunk by chunk. A request that finds the
-same one in flight follows it, with its own deadline and flow control. If that one fails, followers without any chunk
-ask again: the first for itself and later ones; after two such failures each asks for itself. A follower that has had
-chunks cannot start over and gets `stream_interrupted`, as it would have alone. Answers of a superseded request (one
-that was asked again, or before a reload) are not kept.
+same one in flight follows it, with its own deadline and flow control. If that one fails, followers that have had no
+chunk ask again: the first of them for itself and for later ones; after two such failures, each asks for itself. A
+follower that has had chunks cannot start over and gets `stream_interrupted`, as it would have alone. Answers of a
+superseded request (one that was asked again, or before a reload) are not kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutErr
 
 logger = logging.getLogger("meshd.gateway")
 
-HELD_BYTES = 1024**2  # bytes of a stream held for slow followers, if kept answers have to be smaller
+HELD_BYTES = 1024**2  # bytes of a stream held for slow followers, if kept answers must be smaller than that
 _FOLLOWED = 2  # failed requests that a request follows before it is sent itself
 _PAUSE = 64  # chunks delivered before other tasks may run
 _GRACE = 2.0  # s that a request may take to notice its deadline
@@ -211,7 +211,7 @@ class ResponseCache:
             reply.error(shared.error or RequestCancelledError("The request was cancelled."))
 
     async def _ask(self, shared: SharedRequest, user: Hashable, pool: str, key: bytes, run: Run) -> None:
-        """user: the one whose app started it, and whose share of the shelf the answer counts towards."""
+        """user: the user whose app started it; the answer counts towards this user's share of the shelf."""
         try:
             keep = await run(SharedReply(shared))
         except Exception as error:
@@ -295,7 +295,7 @@ async def _take(reply: Reply, shared: SharedRequest, reader: Reader, task: async
 
 
 def _told(mesh: dict[str, Any]) -> dict[str, Any]:
-    """The `mesh` map of an answer that cost its app nothing."""
+    """The `mesh` map of an answer that did not cost its app anything."""
     who: dict[str, Any] = {name: mesh[name] for name in ("pool", "model", "provider") if name in mesh}
     return {**who, "routing_time": 0.0, "queue_time": 0.0, "cost": 0.0, "cached": True}
 

@@ -1,4 +1,4 @@
-"""Which requests the cache may answer, and what they are kept under."""
+"""Which requests the cache may answer, and the keys of their answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from meshd.routing.table.access import takes_app_keys
 
 
 def lookup_of(inference: InferenceRequest) -> Lookup | None:
-    """The place for its answer in the cache, None if it may not be kept. Raises InvalidRequestError."""
+    """The place in the cache for the request's answer; None if the answer may not be kept. Raises
+    InvalidRequestError."""
     pool = inference.target.pool
     if pool.cache is None:
         return None

@@ -24,7 +24,7 @@ from modelmesh.errors import MeshError
 AHEAD = 8
 """How many chunks may be waiting that no app has read."""
 PLENTY = 60.0
-"""Seconds: a request with so many left is followed by any other."""
+"""Seconds: any other request may follow one that has at least this much time left."""
 
 
 class Reader:
@@ -40,8 +40,8 @@ class SharedRequest:
     """limit: bytes of a stream that are held for slow readers. deadline: of its own app.
 
     When it is `over`, it is one of: whole, with the `body` of a unary answer (and its headers) or the `chunks` of a
-    stream (and its usage); failed, with the `error` its app would have had; broken, with an exception (`bug`) of the
-    request's own; or none of these, cancelled.
+    stream (and its usage); failed, with the `error` that its app would have got; broken, with an exception (`bug`) of
+    the request itself; or cancelled, if none of these.
     """
 
     def __init__(self, limit: int, deadline: Deadline) -> None:
@@ -53,7 +53,7 @@ class SharedRequest:
         self.headers: dict[str, str] | None = None
         self.usage: dict[str, Any] | None = None
         self.mesh: dict[str, Any] = {}
-        self.begun: dict[str, Any] = {}  # what is known of it before its end
+        self.begun: dict[str, Any] = {}  # what is known about it before its end
         self.error: MeshError | None = None
         self.bug: Exception | None = None
         self.orphaned = False  # the app that started it has disconnected

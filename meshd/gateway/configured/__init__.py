@@ -1,1 +1,1 @@
-"""What a configuration names, made and kept: connectors, their keys, strategies, hooks."""
+"""The objects that a configuration names: connectors, their keys, strategies, hooks."""

@@ -23,8 +23,8 @@ logger = logging.getLogger("meshd.gateway")
 
 
 class _Held:
-    """A connector and the number of its users. It is its own lease: it counts who enters and leaves, and masks secrets
-    in failures."""
+    """A connector and the number of its users. It is its own lease: it counts its users as they enter and leave, and
+    masks secrets in failures."""
 
     __slots__ = ("_close", "provider", "stale", "users")
 
@@ -86,12 +86,12 @@ class ConnectorPool:
         return held
 
     def made(self, name: str) -> Provider | None:
-        """The connector, if it has been needed yet."""
+        """The connector, if it has been created."""
         held = self._held.get(name)
         return held.provider if held is not None else None
 
     def described(self, name: str) -> dict[str, Any]:
-        """What the connector says about itself, without secrets; nothing if it has not been needed yet."""
+        """What the connector says about itself, without secrets; empty if it has not been created."""
         made = self.made(name)
         if made is None:
             return {}
@@ -130,7 +130,7 @@ class ConnectorPool:
             if settings.managed is None:
                 provider: Provider = cls(settings)
             else:
-                from meshd.connectors.providers.managed.provider import ManagedProvider  # few are
+                from meshd.connectors.providers.managed.provider import ManagedProvider  # few providers are managed
 
                 provider = ManagedProvider(settings, cls)
         except Exception as error:  # a connector of another package may raise anything

@@ -82,7 +82,7 @@ class KeyRenewal:
                 if looked.changed or not looked.unsettled or clock.now() > until:
                     break
                 await asyncio.sleep(_AGAIN)
-            # Answered when any reload requested earlier is done.
+            # The answer comes once any reload that was requested earlier is done.
             await self._actors.ask("config", messages.LastReload(), _RELOAD)
         except ActorUnavailable:
             return

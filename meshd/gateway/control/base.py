@@ -70,7 +70,7 @@ class Group:
             raise MeshError(f"{error}; try again in a moment", status_code=503, retryable=True) from None
 
     async def ask(self, actor: str, message: messages.Message, otherwise: Any) -> Any:
-        """Ask an actor for the status, which must answer even if the actor does not."""
+        """Ask an actor on behalf of the status operation, which must answer even if the actor does not."""
         try:
             return await self.actors.ask(actor, message, 2.0)
         except (ActorUnavailable, MeshError):
@@ -95,5 +95,5 @@ def number(given: Mapping[str, Any], key: str) -> float | None:
     except (TypeError, ValueError):
         found = math.nan
     if not 0 <= found < math.inf:
-        raise InvalidRequestError(f"{key} is a number of zero or more, not {value!r}", param=key)
+        raise InvalidRequestError(f"{key} must be a number of zero or more, not {value!r}", param=key)
     return found

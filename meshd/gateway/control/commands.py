@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from meshd import messages
-from meshd.core.events.cause import Cause, Why
+from meshd.core.events.cause import BY_HAND, Cause, Why
 from meshd.core.events.event_type import EventType
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number, text
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out"
 """Stands for a failure's kind if the provider was not asked."""
-_BY_HAND = Why(Cause.OPERATOR)
 _SETTLED, _AGAIN = 3.0, 0.05  # s for files of secrets that are being written, and between two reads
 _SLOW = 120.0  # s for commands that wait for providers
 
@@ -74,9 +73,9 @@ class Commands(Group):
                 runtime.publisher.event(
                     EventType.MODEL_ROTATED,
                     ids={"pool": pool.name, "model": model_id},
-                    reason=words(_BY_HAND),
+                    reason=words(BY_HAND),
                     changed={"from": before, "to": model_id},
-                    cause=_BY_HAND.cause,
+                    cause=BY_HAND.cause,
                 )
                 return {"pool": pool.name, "from": before, "to": model_id}
         raise ConflictError(
@@ -94,7 +93,7 @@ class Commands(Group):
         runtime.room.freed()  # even if only a key was set aside
         if not any(change.model == model_id for change in changes):
             runtime.publisher.event(
-                EventType.MODEL_ACTIVATED, ids={"model": model_id}, reason=words(_BY_HAND), cause=_BY_HAND.cause
+                EventType.MODEL_ACTIVATED, ids={"model": model_id}, reason=words(BY_HAND), cause=BY_HAND.cause
             )
         return {"id": model_id, "status": "active", "reason": ""}
 
@@ -125,7 +124,7 @@ class Commands(Group):
             if not looked.unsettled or clock.now() > until:
                 break
             await asyncio.sleep(_AGAIN)
-        await self.need("config", messages.LastReload())  # answered after the reload that a change asked for
+        await self.need("config", messages.LastReload())  # it answers after any reload that a changed secret has caused
         return {"changed": sorted(changed), "left_out": self._left_out()}
 
     async def probe(self, call: Call) -> dict[str, Any]:
@@ -159,6 +158,6 @@ class Commands(Group):
 
     async def drain(self, call: Call) -> dict[str, Any]:
         pid = call.caller.pid
-        logger.info("draining, by order of process %d: no new requests until the daemon is started again", pid)
+        logger.info("draining, as process %d asked: no new requests until the daemon is started again", pid)
         left = await self._drain(number(call.body, "timeout") or 30.0)
         return {"drained": left == 0, "left": left}

@@ -19,10 +19,12 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from meshd.core.caller import Caller, is_owner
+from meshd.formats.headers import IN_JSON
 from meshd.gateway.frontends.admission import MOST_FIELDS, too_many
 from meshd.gateway.frontends.exchange import OWN_PREFIX, ClientGone, Request, not_read
 from meshd.gateway.frontends.media import require_json
 from meshd.host.users import user_name
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import likeliest, short, told
 
@@ -53,8 +55,9 @@ RawHandler = Callable[[Request, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Either `handler`, with or without `stream`, or `raw`. format: of its errors over HTTP. largest: None, or (bytes
-    of a body that is read while it comes, the key that would allow more). compressed: its body may be."""
+    """Either `handler`, with or without `stream`, or `raw`. format: that of its errors over HTTP. largest: None, or
+    (bytes of a body that is read while it arrives, the key that would allow more). compressed: its body may be
+    compressed."""
 
     handler: Handler | None = None
     admin: bool = False
@@ -79,7 +82,7 @@ class Dispatcher:
         self._later: list[tuple[tuple[str, ...], Callable[[], None]]] = []
 
     def add_later(self, beginnings: tuple[str, ...], add: Callable[[], None]) -> None:
-        """Operations whose paths begin so. `add` adds them, when one of these paths is first asked for."""
+        """Paths with these beginnings: `add` registers their operations when such a path is first requested."""
         self._later.append((beginnings, add))
 
     def _add_what_waits(self, path: str | None) -> None:
@@ -168,7 +171,7 @@ class Dispatcher:
                     await request.reply.chunk(msgspec.json.encode(item))
             request.reply.end(None, {})
         else:
-            request.reply.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
+            request.reply.respond(msgspec.json.encode(await operation.handler(call)), {}, IN_JSON)
 
     def _authorize(self, operation: Operation, caller: Caller, path: str) -> None:
         if operation.admin and not self.is_admin(caller):
@@ -212,7 +215,7 @@ class Dispatcher:
         return format(headers) if callable(format) else format
 
     def streams(self, path: str) -> bool:
-        """Whether the body of a request may be read while it comes."""
+        """Whether the body of a request may be read while it arrives."""
         return path not in self._inference and any(operation.streams for operation in self._at(path))
 
     def compressed(self, path: str) -> bool:
@@ -220,13 +223,13 @@ class Dispatcher:
         return path not in self._inference and any(operation.compressed for operation in self._at(path))
 
     def largest(self, path: str) -> tuple[int, str] | None:
-        """Bytes of a body that is read while it comes, and the key that would allow more; None: as for any body."""
+        """Bytes of a body that is read while it arrives, and the key that would allow more; None: as for any body."""
         if path in self._inference:  # as nearly all requests are
             return None
         return next((operation.largest() for operation in self._at(path) if operation.largest is not None), None)
 
     def _at(self, path: str) -> Iterator[Operation]:
-        """Those of any method."""
+        """The operations at a path, of any method."""
         self._add_what_waits(path)
         yield from (operation for (_, known), operation in self._exact.items() if known == path)
         yield from (operation for _, prefix, operation in self._prefixes if _is_below(path, prefix))
@@ -290,9 +293,6 @@ def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
     )
 
 
-_JSON = {"content-type": "application/json"}
-
-
 def query_of(request: Request) -> dict[str, str]:
     """Raises InvalidRequestError for too many fields."""
     text = request.query
@@ -306,5 +306,5 @@ def _object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidRequestError(f"the body is not a JSON object: {error}", code="invalid_json") from None

@@ -96,7 +96,7 @@ class EventFeed:
             self._loop.call_soon_threadsafe(self._give_out)
 
     def _give_out(self) -> None:
-        self._scheduled = False  # before the look at what has come: another thread adds to it
+        self._scheduled = False  # before looking at what has arrived: another thread adds to it
         until = time.monotonic() + _TIME
         while self._come and time.monotonic() < until:
             event = self._come.popleft()
@@ -112,7 +112,7 @@ class EventFeed:
             self._loop.call_soon(self._give_out)
 
     def _shown(self, event: Event, caller: Caller, views: dict[Hashable, msgspec.Raw | None]) -> msgspec.Raw | None:
-        """The event as the caller may see it, which is the same for many."""
+        """The event as the caller may see it; many callers share the result."""
         reader = self._reader(caller)
         key = None if reader.operator else (caller.uid, reader.identity.account)
         if key not in views:
@@ -144,7 +144,7 @@ def _events_missed(count: int) -> dict[str, object]:
         EventType.EVENTS_MISSED,
         time.time_ns(),
         "warning",
-        reason=f"{count} events were left out, because this app did not read those before them",
+        reason=f"{count} events were left out, because this app had not read the earlier ones",
         changed={"missed": count},
     )
     shown: dict[str, object] = msgspec.to_builtins(found)

@@ -78,8 +78,9 @@ class Explain(Group):
         return explained
 
     def _cache(self, pool: PoolSpec, found: cache_key.Lookup | None) -> dict[str, Any] | None:
-        """applies: whether this request may be answered from the cache, or its answer kept. age: of the answer that it
-        would get now, in seconds. For another app, answers are looked up as if the caller's user ran that app."""
+        """applies: whether this request may be answered from the cache, or its answer kept. age: the age in seconds of
+        the answer that it would get now. For another app, answers are looked up as if the caller's user ran that
+        app."""
         if pool.cache is None:
             return None
         age = None if found is None else self._kept.age(pool.name, found)
@@ -111,7 +112,7 @@ class Explain(Group):
         path = body.pop("path", "")
         spoken = spoken_at().get(str(path)) if path else Spoken(of_body(body, str(body.get("model", ""))), OPENAI.name)
         if spoken is None:
-            raise InvalidRequestError(f"path is one of {', '.join(spoken_at())}", param="path")
+            raise InvalidRequestError(f"`path` must be one of {', '.join(spoken_at())}", param="path")
         app = spoken.format.app
         asked, needs, fields, _ = app.read(spoken.operation, msgspec.json.encode(body))
         target = self.resolve(asked)
@@ -275,5 +276,5 @@ def _headers(body: dict[str, Any]) -> dict[str, str]:
         or len(found) > MOST_FIELDS
         or not all(isinstance(value, str) for value in found.values())
     ):
-        raise InvalidRequestError(f"`headers` is a map of at most {MOST_FIELDS} names to strings", param="headers")
+        raise InvalidRequestError(f"`headers` must be a map of at most {MOST_FIELDS} names to strings", param="headers")
     return lower_names(found)

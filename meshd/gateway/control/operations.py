@@ -50,7 +50,7 @@ def add_all(
     started: float,
     drain: Callable[[float], Awaitable[int]],
 ) -> None:
-    """Put all groups into a dispatch table, and set who may give commands."""
+    """Put all groups into a dispatch table, and define who may give commands."""
     table.is_admin = lambda caller: runtime.apps.is_admin(caller)
     inventory = Inventory(runtime, actors, server.instance)
     groups: tuple[Group, ...] = (
@@ -66,7 +66,7 @@ def add_all(
         group.add_to(table)
 
     def later(beginnings: tuple[str, ...], group: str, *parts: object) -> None:
-        """group: its class in this package, as text. Many daemons never need it, with the formats that it loads."""
+        """group: its class in this package, as text. Many daemons never need it, nor the formats that it loads."""
         table.add_later(beginnings, lambda: load(f"{__package__}.{group}")(runtime, actors, *parts).add_to(table))
 
     models = ("/v1/models", "/v1beta/models")  # of both APIs

@@ -121,7 +121,7 @@ class Status(Group):
         return await self._stats(call, of_spend=False)
 
     async def spend(self, call: Call) -> dict[str, Any]:
-        """The same of what is kept longest."""
+        """The same for what is kept longest."""
         return await self._stats(call, of_spend=True)
 
     async def _stats(self, call: Call, *, of_spend: bool) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class _Counts(msgspec.Struct, frozen=True):
 
 
 def _sum_up(whole: dict[str, Any], others: list[dict[str, Any]]) -> None:
-    """Add the counts of others to an app's row; of all, only the others tell when one was seen last."""
+    """Add the counts of others to an app's row; the time when an app was last seen is taken only from these counts."""
     for key in (*_SUMMED, "connected", "in_flight", "waiting"):
         whole[key] += sum(each[key] for each in others)
     whole["last_seen"] = max((each["last_seen"] for each in others if each["last_seen"] is not None), default=None)

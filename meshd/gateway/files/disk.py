@@ -61,7 +61,7 @@ def remove(path: Path) -> None:
 
 
 def remove_others(directory: Path, known: Collection[str]) -> None:
-    """Files of a life whose records are lost, and uploads that it did not end."""
+    """Remove files whose records are lost, and uploads that an earlier run did not finish."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(directory)):
             if entry.name not in known:

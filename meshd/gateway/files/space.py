@@ -12,7 +12,7 @@ from modelmesh.errors import InvalidRequestError, MeshError
 
 
 class Space:
-    """Everything counts towards a user and towards all users together, also what is still being written."""
+    """Everything, including what is still being written, counts towards its user and towards all users together."""
 
     def __init__(self) -> None:
         self.limits = KeptFilesConfig()
@@ -20,7 +20,7 @@ class Space:
         self.count: Counter[str] = Counter()
 
     def fits(self, user: str, size: int) -> bool:
-        """Whether so many more bytes are allowed."""
+        """Whether that many more bytes are allowed."""
         limits = self.limits
         return self.bytes[user] + size <= limits.max_user_size and self.bytes.total() + size <= limits.max_total_size
 
@@ -34,7 +34,7 @@ class Space:
         self.bytes[user] += size
 
     def grow(self, user: str, size: int) -> None:
-        """Take it whether it is too much or not: it is paid for."""
+        """Take it even if it is too much, since it has been paid for."""
         self.bytes[user] += size
 
     def give(self, user: str, size: int) -> None:
@@ -52,7 +52,7 @@ class Space:
         self.count[user] += 1
 
     def add_place(self, user: str) -> None:
-        """One more, whether it is too much or not."""
+        """One more, even if it is too many."""
         self.count[user] += 1
 
     def give_place(self, user: str) -> None:

@@ -1,4 +1,4 @@
-"""The files that are kept: their records, whose they are, and for how long.
+"""The files that are kept: their records, their owners, and how long they are kept.
 
 Owns: the records, in memory and in the state store, and the folder of their bytes.
 Must never: find a file for anyone but the app that made it, or wait for a disk in the loop.
@@ -63,8 +63,8 @@ class KeptFile(msgspec.Struct, frozen=True):
 
 
 class FileStore:
-    """worker: the thread that reads and writes. used: whether a batch needs this file now. growing: a file without a
-    record yet, to which a batch still adds, if it can be read already."""
+    """worker: the thread that reads and writes. used: whether a batch needs this file now. growing: a file that has no
+    record yet and to which a batch still adds, if it can be read already."""
 
     def __init__(self, actors: Actors, worker: Executor, now: Callable[[], float] = time.time) -> None:
         self.space = Space()
@@ -88,14 +88,14 @@ class FileStore:
         return self.space.limits
 
     def inherit(self, before: FileStore) -> None:
-        """Continue an earlier life's. What it was writing has no record yet, and is not counted."""
+        """Take over the files of an earlier run. What it was writing has no record yet, and is not counted."""
         self.directory, self._config = before.directory, before._config
         self.space.limits = before.space.limits
         for key, kept in before._kept.items():
             self._add(key, kept)
 
     def restore(self, rows: Mapping[str, dict[str, Any]], directory: str) -> None:
-        """Take what an earlier process kept. directory: of the daemon's state."""
+        """Load what an earlier process stored. directory: that of the daemon's state."""
         self.directory = Path(directory) / _FOLDER if directory else self.directory
         found = []
         for key, value in rows.items():
@@ -137,7 +137,7 @@ class FileStore:
     def record(
         self, owner: Owner, id: str, filename: str, purpose: str, size: int, lives: float | None = None
     ) -> KeptFile:
-        """lives: seconds; as long as files are kept, if None."""
+        """lives: seconds; None: as long as files are kept."""
         now = int(self._now())
         expires = now + int(self.limits.ttl if lives is None else lives)
         return KeptFile(id, *owner, filename, purpose, size, now, expires)
@@ -150,9 +150,9 @@ class FileStore:
         self._kept[key] = kept
 
     def adopt(self, kept: KeptFile) -> None:
-        """The same without waiting, of results, which have no place yet. Idempotent."""
+        """The same without waiting, for results, which have no place yet. Idempotent."""
         key = key_of(kept.owner, kept.id)
-        if key in self._kept:  # by an earlier life: its bytes count twice now
+        if key in self._kept:  # by an earlier run: its bytes count twice now
             self.space.give(kept.user, kept.bytes)
         else:
             self.space.add_place(kept.user)

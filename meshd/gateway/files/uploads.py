@@ -1,6 +1,7 @@
-"""A file that an app uploads as a form, written to the disk while it comes.
+"""A file that an app uploads as a form, written to the disk while it arrives.
 
-Owns: what a form may say of a file, and the bytes of one that is not whole. Must never: hold the file in memory.
+Owns: what a form may say about a file, and the bytes of a file that is not complete. Must never: hold the file in
+memory.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def _purpose(fields: dict[str, str]) -> str:
     purpose = fields.get("purpose", "")
     if purpose not in PURPOSES:
         raise InvalidRequestError(
-            f"`purpose` is one of {', '.join(sorted(PURPOSES))}, not {short(repr(purpose))}.", param="purpose"
+            f"`purpose` must be one of {', '.join(sorted(PURPOSES))}, not {short(repr(purpose))}.", param="purpose"
         )
     return purpose
 
@@ -133,7 +134,7 @@ def _lives(fields: dict[str, str], most: float) -> float | None:
     if not asked:
         return None
     if fields.get("expires_after[anchor]", "created_at") != "created_at":
-        raise InvalidRequestError("`expires_after` counts from `created_at` only.", param="expires_after")
+        raise InvalidRequestError("`expires_after` can count only from `created_at`.", param="expires_after")
     if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and int(asked) >= _SHORTEST):
-        raise InvalidRequestError(f"`expires_after` has at least {_SHORTEST} seconds.", param="expires_after")
+        raise InvalidRequestError(f"`expires_after` must be at least {_SHORTEST} seconds.", param="expires_after")
     return min(float(asked), most)

@@ -23,15 +23,15 @@ logger = logging.getLogger("meshd.gateway")
 
 _BACKLOG = 4096  # connections that wait to be accepted
 _AT_ONCE = 0.001  # s of accepting before the loop may do something else for as long
-_LEADS_TO = 3  # times as long: what connections of strangers lead to before they show who they are
+_LEADS_TO = 3  # times as long: the further work that connections of strangers cause before they show who they are
 _NO_ROOM_REST = 0.05  # s without a free descriptor
-_GONE_AFTER = 120  # s without a sign of another machine, after which the kernel closes its idle connections
+_GONE_AFTER = 120  # s without a sign of life from another machine, after which the kernel closes its idle connections
 _TELL_EVERY = 60.0  # s between two warnings
 
 
 class Acceptor:
-    """connected: called with a socket and who is at its other end. places: for the connections of all acceptors.
-    objection: why a caller may not connect here, or ""."""
+    """connected: called with a socket and the caller at its other end. places: those for the connections of all
+    acceptors. objection: why a caller may not connect here, or ""."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Acceptor:
         self._close_spare()
 
     def _accept(self, listening: socket.socket) -> None:
-        """The queue is common to all users, so a refusal has to be quick, and the loop has to have time for others."""
+        """All users share the queue, so a refusal has to be quick and the loop must have time for others."""
         is_unix = listening.family == socket.AF_UNIX
         began = time.monotonic()
         now, refused, strange = began, False, False
@@ -123,7 +123,7 @@ class Acceptor:
                 accepted.setblocking(False)
                 self._connected(accepted, of_socket(accepted) if is_unix else caller)
             now = time.monotonic()
-        if refused or now - began >= _AT_ONCE:  # who is refused tries again at once
+        if refused or now - began >= _AT_ONCE:  # a refused client tries again at once
             self._rest(listening, max(now - began, _AT_ONCE / 2) * (_LEADS_TO if strange else 1))
 
     def _shed(self, listening: socket.socket) -> None:

@@ -21,6 +21,7 @@ from meshd.gateway.frontends.sent_answer import Answer
 from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.gateway.frontends.shares.room import Room
+from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.frontends.workplaces import Workplaces
 from modelmesh.errors import (
     InvalidRequestError,
@@ -37,8 +38,8 @@ REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least 
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
 MOST_FIELDS: Final = 100  # headers of a request, or fields of its query: as objects, they take ten times the bytes
-_GENEROSITY = 3  # a user that is alone gets three quarters of the places that are not the operators'
-_OWN_GENEROSITY = 1 / 13  # and 16 of those for listeners and commands, as each of its events goes to all its listeners
+_GENEROSITY = 3  # a single user gets three quarters of the places that are not the operators'
+_OWN_GENEROSITY = 1 / 13  # and 16 places for listeners and commands, since each of its events goes to all its listeners
 STRANGERS_MESSAGE = 1024**2  # bytes of a message of another user, unless its app is known to need more
 
 
@@ -68,8 +69,8 @@ class NotYours(Exception):
 
 class Admission:
     """begin: starts an admitted request. inference: the paths of requests to models. rights: of a caller, by the
-    running configuration. draining: only questions about the daemon are admitted. room: for the bytes that users
-    have here."""
+    running configuration. draining: only questions about the daemon are admitted. room: counts the bytes that are held
+    for each user. connections: the places for connections, at all front ends."""
 
     def __init__(
         self,
@@ -77,11 +78,14 @@ class Admission:
         inference: Collection[str],
         limits: Limits,
         rights: Callable[[Caller], Rights],
+        room: Room | None = None,
+        connections: ConnectionPlaces | None = None,
     ) -> None:
         self.rights = rights
-        self.room = Room()
-        self.connections = ConnectionPlaces()
+        self.room = Room() if room is None else room
+        self.connections = ConnectionPlaces() if connections is None else connections
         self.workplaces = Workplaces()
+        self._turns: Turns | None = None
         self._places = FairShare(limits.max_inflight, _GENEROSITY)
         self._own_places = FairShare(OWN_OPERATIONS, _OWN_GENEROSITY)
         self.use(limits)
@@ -93,8 +97,21 @@ class Admission:
         self.remembered: dict[bytes, tuple[Caller, Answer]] = {}  # id → who asked, and the answer
         self._shares: Shares[bytes] = Shares()  # owners of the remembered answers
 
+    @property
+    def turns(self) -> Turns:
+        """Of users, at all front ends together."""
+        assert self._turns is not None, "it is open"
+        return self._turns
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turns = Turns(loop)
+
+    def close(self) -> None:
+        if self._turns is not None:
+            self._turns.close()
+
     def inherit(self, before: Admission) -> None:
-        """Take over the requests that a crashed life had answered or begun."""
+        """Take over the requests that a crashed run had answered or begun."""
         self.remembered, self._shares = before.remembered, before._shares
         self._interrupted = before._interrupted
 
@@ -107,14 +124,14 @@ class Admission:
     # -- in -------------------------------------------------------------------------------------------
 
     def has_room(self, caller: Caller, rights: Rights, size: int) -> bool:
-        """Whether the daemon may hold so many more bytes for this user."""
+        """Whether the daemon may hold that many more bytes for this user."""
         return self.room.fits(caller.shares_as, size, operator=rights.operator, least=2 * rights.max_message_size)
 
     def admit(
         self, request: Request, size: int, rights: Rights, *, crowded: bool = False, peer: Peer | None = None
     ) -> None:
         """Begin a request, or refuse it. size: bytes that were sent. crowded: there was no room to read all of it.
-        peer: who is at the other end, if the caller has a token."""
+        peer: the process at the other end, if the caller has a token."""
         refusal = self._refusal(request, size, rights, crowded)
         user = request.caller.shares_as
         self.in_flight[request.request_id] = request
@@ -196,7 +213,7 @@ class Admission:
     # -- out ------------------------------------------------------------------------------------------
 
     def ended(self, request_id: bytes, reply: Reply, answer: Answer | None) -> None:
-        """A request was answered. answer: remembered in case it gets lost with its connection; None for a stream."""
+        """A request was answered. answer: remembered in case it is lost with its connection; None for a stream."""
         request = self.in_flight.get(request_id)
         if request is None or request.reply is not reply:  # its app has disconnected
             return
@@ -258,7 +275,7 @@ class Admission:
         """Wait for requests in flight. Returns how many did not end in time."""
         until = time.monotonic() + seconds
         for request in list(self.in_flight.values()):
-            if request.gives_way and not request.begun:  # the next life asks again
+            if request.gives_way and not request.begun:  # the next run asks again
                 self._cut_off(request)
         while self.inferences and (left := until - time.monotonic()) > 0:
             tasks = (request.task for request in self.in_flight.values() if request.path in self._inference)
@@ -270,7 +287,7 @@ class Admission:
 
     def cut_off(self, crashed: bool) -> None:
         """Tell apps that their open requests will not be completed. After a crash, those not sent to a provider and
-        without any part of an answer are not told: their clients send them again, to the next life, which counts
+        without any part of an answer are not told: their clients send them again, to the next run, which counts
         them."""
         for request in list(self.in_flight.values()):
             reply = request.reply

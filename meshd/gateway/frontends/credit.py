@@ -1,7 +1,7 @@
 """Flow control by credit: a chunk of a stream is sent when its app has room for it.
 
-Owns: how many chunks an app still accepts. Must never: hold a chunk back from an app with room, or let what an app does
-not read pile up.
+Owns: how many chunks an app still accepts. Must never: hold a chunk back from an app with room, or let unread chunks
+pile up.
 """
 
 from __future__ import annotations

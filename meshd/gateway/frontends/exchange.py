@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
 from meshd.catalogue.placeholder_keys import is_placeholder
+from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Caller
 from meshd.core.events.content import Content
 from meshd.core.tracing import Trace
@@ -93,12 +94,13 @@ class Reply(ABC):
         self.done = False
 
     def begins(self, mesh: dict[str, Any]) -> None:
-        """What is known of an answer before it, for the head of a stream or of an error. It replaces what was said
-        before."""
+        """What is known about an answer before it comes, for the head of a stream or of an error. Replaces what an
+        earlier call gave."""
         return
 
     def frame(self, framing: Framing) -> None:
-        """Put the answer on the wire in another way than its path says, where it is framed at all."""
+        """Put the answer on the wire in another format than its path implies, if the transport frames answers at
+        all."""
         return
 
     def opens(self, status: int, headers: Mapping[str, str]) -> None:
@@ -155,13 +157,12 @@ class Request:
 
     arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
     something. way_back: where its answer goes: its reply, or an object in front of that. cut_off: why it was cancelled,
-    if not by the app. handed_on: the router's next life gets it, because its client sends it again. held: bytes of its
+    if not by the app. handed_on: the router's next run gets it, because its client sends it again. held: bytes of its
     user's room that it takes. own: it is for one of the mesh's own operations. read_ahead: a long body, and what
-    was read of it in another thread (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
-    `body` is its fields in JSON. credential: the app's own, which is not in its headers any more. gives_way: others go
-    first where it has to wait. upload: None; where the body is read
-    while it comes, that instead of `body`. work: where its caller works. content: what the log gets of it; None if that
-    is nothing.
+    another thread has read from it (`gateway/requests/arrival.py`). form: the body as it came, if it was a form: then
+    `body` is its fields in JSON. credential: the app's own, which has been removed from the headers. gives_way: others
+    go first if it has to wait. upload: None, or the source of a body that is read while it arrives, instead of `body`.
+    work: where its caller works. content: the part of it that the log gets; None if it gets none.
     """
 
     __slots__ = (
@@ -255,7 +256,7 @@ class Request:
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
-    """The first of several spellings of a name counts."""
+    """If a name has several spellings, the first one counts."""
     lower: dict[str, str] = {}
     for name, value in headers.items():
         lower.setdefault(name.lower(), value)
@@ -265,8 +266,14 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
 class Frontend(Protocol):
     """One way for requests to come in. It turns its messages into requests, and passes them to `Admission`."""
 
-    def reloaded(self) -> None:
-        """Limits may have changed."""
+    def objections(self, config: MeshConfig) -> tuple[str, ...]:
+        """Why the configuration cannot be used; empty if it can."""
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called once, before anything is listened to."""
+
+    def use(self, config: MeshConfig) -> None:
+        """Use another configuration from now on. `Admission` has its limits already."""
 
     def drain(self, reason: str, seconds: float) -> None:
         """Tell clients to finish, and to send new requests elsewhere."""

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from meshd.config.mesh_config import MeshConfig
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.credit import CreditedReply
 from meshd.gateway.frontends.exchange import ClientGone, Deadline, Request
@@ -60,7 +61,7 @@ class InprocReply(CreditedReply):
         if not self.done:
             self.done = True
             self.answer = answer
-            self._admission.ended(self._request_id, self, None)  # in the process, nothing gets lost
+            self._admission.ended(self._request_id, self, None)  # within a process, nothing is lost
             self._come.set()
 
     async def whole(self) -> bytes:
@@ -147,7 +148,12 @@ class InprocFrontend:
 
     # -- the front end --------------------------------------------------------------------------------
 
-    def reloaded(self) -> None: ...
+    def objections(self, config: MeshConfig) -> tuple[str, ...]:
+        return ()
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None: ...
+
+    def use(self, config: MeshConfig) -> None: ...
 
     def drain(self, reason: str, seconds: float) -> None: ...
 

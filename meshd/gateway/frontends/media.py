@@ -1,4 +1,4 @@
-"""What a request's headers say of its body.
+"""What a request's headers say about its body.
 
 Must never: read the body.
 """

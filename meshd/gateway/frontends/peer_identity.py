@@ -1,13 +1,14 @@
-"""Identifies callers by what the kernel says.
+"""Identifies callers by what the kernel reports.
 
 Owns: reading a peer's credentials and /proc.
 Must never: trust what a message says about its sender.
 
 The kernel names the process that connected (SO_PEERCRED, SO_PEERGROUPS). The rest is read from /proc by its pid when
-the connection is accepted, and counts only if that process still runs: otherwise its pid may be another's by now. The
-kernel's descriptor of the process (SO_PEERPIDFD, Linux 6.5) makes this certain; without it, the start time is compared.
-Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. Identity belongs to the
-connection: a process that executes another program keeps it on the connections that it has, and only on those.
+the connection is accepted, and counts only if that process still runs: otherwise its pid may belong to another process
+by now. The kernel's descriptor of the process (SO_PEERPIDFD, Linux 6.5) makes this certain; without it, the start time
+is compared. Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. Identity
+belongs to the connection: a process that executes another program keeps it on the connections that it has, and only on
+those.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def ourselves() -> Peer:
     return _of_own(os.getpid())
 
 
-@lru_cache(maxsize=1)  # each request of an embedding program asks
+@lru_cache(maxsize=1)  # every request of an embedding program needs it
 def _of_own(pid: int) -> Peer:
     return _look_up(os.getuid(), os.getgid(), pid, processes.start_time(pid), processes.groups(pid))
 
@@ -46,7 +47,7 @@ def user_of(connected: socket.socket) -> int:
 
 
 def of_tcp(connected: socket.socket) -> Peer:
-    """Who owns the other end of a TCP connection, or where it is."""
+    """The owner of the other end of a TCP connection, or its network."""
     try:
         owner = peer_of(connected.getsockname(), connected.getpeername())
     except OSError:  # it is closed already

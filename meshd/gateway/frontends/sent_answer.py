@@ -1,4 +1,4 @@
-"""An answer that was sent, for when it got lost with its connection.
+"""An answer that was sent, kept in case it is lost with its connection.
 
 Must never: know a transport.
 """

@@ -1,6 +1,7 @@
 """What connections over any socket have in common: their bytes, turns and room, whatever protocol they speak.
 
-Owns: what leaves a connection, written together and counted while it is not read; when it is read on, and its end.
+Owns: what leaves a connection, written together and counted until it is read; when reading continues; and the
+connection's end.
 Must never: know what the bytes mean.
 """
 
@@ -15,17 +16,17 @@ from meshd.gateway.frontends.shares.room import Room
 from meshd.gateway.frontends.shares.turns import Turns
 
 FULL_BYTES: Final = 16 * 1024
-"""Sent and not read by the client, after which streams wait, and what is unread takes room."""
+"""Bytes sent and not yet read by the client beyond which streams wait, and unread bytes take room."""
 UNREAD_BYTES: Final = 2 * 1024**2
-"""The same, after which nothing more is read from the client until it has read."""
+"""The same, beyond which nothing more is read from the client until it has read."""
 ROOM_PATIENCE = 5.0
 """Seconds that a message waits for room, before it is read and refused."""
-_LINGER = 0.5  # s that a closed connection's last bytes have to leave
+_LINGER = 0.5  # s in which the last bytes of a closed connection have to be sent
 
 
 class SocketConnection(ABC):
     """Mixed into an asyncio protocol. user: whose share of turns and room it uses. full: the client has much to read.
-    held_back: so much that nothing more of it is read until it has read."""
+    held_back: so much that nothing more is read from it until it has read."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, user: Hashable, turns: Turns, room: Room) -> None:
         self.user = user
@@ -44,7 +45,7 @@ class SocketConnection(ABC):
 
     @abstractmethod
     def _take_turn(self) -> bool:
-        """Called by `Turns`: look at some of what has come. Returns whether there is more to do."""
+        """Called by `Turns`: process some of what has arrived. Returns whether there is more to do."""
 
     @property
     @abstractmethod
@@ -53,7 +54,7 @@ class SocketConnection(ABC):
 
     @abstractmethod
     def _fits(self, size: int) -> bool:
-        """Whether there is room for so many bytes of its user."""
+        """Whether its user has room for that many more bytes."""
 
     @abstractmethod
     def _has_read(self) -> None:
@@ -65,7 +66,7 @@ class SocketConnection(ABC):
 
     @abstractmethod
     def _ended(self) -> None:
-        """Nothing more is read: give back what unfinished messages hold. Called again at each further end."""
+        """Nothing more is read: give back the room that unfinished messages hold. May be called several times."""
 
     # -- asyncio's -----------------------------------------------------------------------------------
 
@@ -124,7 +125,7 @@ class SocketConnection(ABC):
     # -- reading --------------------------------------------------------------------------------------
 
     def _proceed(self) -> None:
-        """Look at what has come, now or when it is its user's turn."""
+        """Process what has arrived, now or when it is its user's turn."""
         if not self._queued:
             self._queued = True
             self._turns.ready(self.user, self._take_turn)

@@ -20,12 +20,12 @@ from meshd.host.process.processes import sees_other_programs
 
 MOST_THREADS = 4
 MOST_KEPT = 1024
-KNOWN_IN: Final = 0.5  # s that something waits, at most, until it is known where a caller works
+KNOWN_IN: Final = 0.5  # s: the longest that anything waits to learn where a caller works
 _LOOK_EVERY = 0.02  # s
 _MOST_WAITING = 64  # of one user
-_AT_ONCE, _IN_TIME, _LONGEST_REST = 0.2, 0.1, 0.25  # s of looking for a user at once, s in each s, and s
+_AT_ONCE, _IN_TIME, _LONGEST_REST = 0.2, 0.1, 0.25  # looking for a user: s at a stretch, s in each second, s of rest
 _MOST_USERS = 64
-_LIKELY = 16  # processes of a user that had sockets last
+_LIKELY = 16  # processes of a user that had sockets most recently
 _FRESH: Final = 30.0  # s after which a process is looked at again
 
 
@@ -119,7 +119,7 @@ class Workplaces:
 
     def _rest(self, uid: int, began: float) -> None:
         """Many short connections must not take the interpreter from the router: beyond some time, looking for a user
-        pauses, and who waits then is looked at together."""
+        pauses, and the callers that wait by then are looked up together."""
         now = time.monotonic()
         spent, at = self._spent.get(uid, (0.0, began))
         spent = max(spent - (began - at) * _IN_TIME, 0.0) + now - began

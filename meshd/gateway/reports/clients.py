@@ -1,6 +1,7 @@
-"""Requests and spend of each process that is or was connected. Where the kernel names none, the app stands for it.
+"""Requests and spend of each process that is or was connected. If the kernel names no process, the app stands in for
+it.
 
-Owns: the counts of those that were seen last.
+Owns: the counts of the processes seen most recently.
 Must never: be used for a decision; limits are in `meshd/routing/budgets/accounts.py`.
 """
 

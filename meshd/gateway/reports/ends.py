@@ -1,4 +1,4 @@
-"""Models that are to be retired, in words.
+"""Models that will be retired, in words.
 
 Owns: the wording, and how soon a day is worth a note. Must never: know where a day comes from.
 """
@@ -12,7 +12,7 @@ from meshd.routing.table.specs import RoutingTable
 from modelmesh.wording import few
 
 SOON = 90
-"""Days before its end from which on a model is noted in the status."""
+"""From this many days before its end, the status mentions a model."""
 
 Today = Callable[[], date]
 

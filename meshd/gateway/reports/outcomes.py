@@ -1,4 +1,4 @@
-"""Requests and attempts that ended: counted, and told to telemetry and the health monitor.
+"""Requests and attempts that ended: counted, and reported to telemetry and the health monitor.
 
 Owns: the counts since the start, and the outcomes that telemetry does not have yet.
 Must never: judge a failure.
@@ -11,6 +11,7 @@ import asyncio
 import msgspec
 
 from meshd import messages
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.events.records import Outcome
 from meshd.gateway.actors import Tell
 from meshd.gateway.frontends.workplaces import KNOWN_IN, Workplace
@@ -45,7 +46,7 @@ class Outcomes:
         self.total, self.failed, self.clients = before.total, before.failed, before.clients
 
     def request_ended(self, outcome: Outcome, work: Workplace) -> None:
-        """work: of its caller."""
+        """work: where its caller works."""
         self.total += 1
         self.failed += outcome.status >= 400 and outcome.status != 499
         self.clients.count(outcome)
@@ -85,7 +86,7 @@ class Outcomes:
     def attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
         if failure.kind is FailureKind.LOCAL:
             self.shortages.note(failure.lack, clock.now())
-        lost = failure.status == 404 and self._state.provider(provider).answering == "nothing"
+        lost = failure.status == 404 and self._state.provider(provider).answering is ProviderAnswering.NOTHING
         if failure.kind in _ABOUT_THE_PROVIDER or lost:  # a wrong base_url shows in requests first
             self._tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))
 

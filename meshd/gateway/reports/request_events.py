@@ -37,7 +37,7 @@ class RequestEvents:
         )
 
     def continued(self, broken: AttemptStep, why: str, pieces: int) -> None:
-        """A stream broke after so many pieces, and another model is to continue it."""
+        """A stream broke after that many pieces, and another model will continue it."""
         changed = {"pieces": pieces}
         self._publisher.event(EventType.STREAM_CONTINUED, "warning", self._ids(broken), why, changed, owner=self._owner)
 

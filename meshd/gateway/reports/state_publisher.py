@@ -1,7 +1,7 @@
 """Publishes changes of the router's state, and saves what has to survive a restart.
 
 Owns: the events of availability and limits, which counters changed since they were saved, and restoring what an earlier
-life saved.
+run saved.
 Must never: decide that something is available (`consequences.py` and `recovery.py` of `routing/availability`), or touch
 a disk: the state actor does.
 """
@@ -33,7 +33,7 @@ _JUST = 1.0  # s: the attempt that just ended asked for it
 
 
 class StatePublisher:
-    """For one router. room: is told what becomes free."""
+    """For one router. room: told when a model may be free again."""
 
     def __init__(self, tell: Tell, state: MeshState, room: WaitingRoom) -> None:
         self._tell = tell
@@ -100,7 +100,7 @@ class StatePublisher:
         self.event(kind, severity, ids, change.reason, {"until": until} if until else {}, change.why.cause)
 
     def _wall(self, value: dict[str, Any]) -> dict[str, Any]:
-        """As it is saved for a later life, with wall-clock times."""
+        """In the form saved for a later run, with wall-clock times."""
         return saved.by_the_wall_clock(value, self._state.ahead)
 
     def _member(self, pool: str, model: str) -> dict[str, Any] | None:
@@ -199,7 +199,7 @@ class StatePublisher:
     # -- what is restored -----------------------------------------------------------------------------
 
     def restore(self, tables: dict[str, dict[str, dict[str, Any]]]) -> None:
-        """Continue where an earlier life ended."""
+        """Continue where an earlier run ended."""
         now, state = clock.now(), self._state
         for key, value in tables.get("member", {}).items():
             pool, model = split_member_key(key)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.member_key import member_key, split_member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
@@ -34,7 +35,7 @@ _ANY = RequestNeeds(usual())
 
 
 class View:
-    """What one caller sees at one instant. reader: None for the daemon itself."""
+    """What one caller sees at one moment. reader: None for the daemon itself."""
 
     def __init__(self, table: RoutingTable, pipeline: Pipeline, now: float, reader: Reader | None = None) -> None:
         self.table = table
@@ -218,7 +219,9 @@ class View:
 
 def _nothing_there(known: ProviderState) -> str:
     """Whether every request gets a 404: a server without any of the paths is probably not the intended one."""
-    return "every request gets a 404: nothing is at this path; check base_url" if known.answering == "nothing" else ""
+    if known.answering is ProviderAnswering.NOTHING:
+        return "every request gets a 404: nothing is at this path; check base_url"
+    return ""
 
 
 def _key(known: ProviderState, spec: ProviderSpec) -> str:

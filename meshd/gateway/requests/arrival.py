@@ -3,7 +3,7 @@
 Must never: reserve anything, or answer.
 
 A long body is read in another thread, because it can take a tenth of a second, in which other apps would wait. There is
-one such thread: several would leave the loop less of the interpreter.
+only one such thread: several would leave the loop less of the interpreter's time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import MOST_NAMES, few, short, told
 
 LONG = 128 * 1024
-"""Bytes of a body that is read in another thread."""
+"""Bytes: a body of at least this size is read in another thread."""
 
 
 async def read_ahead(executor: Executor, runtime: Runtime, request: Request, spoken: Spoken) -> None:
@@ -94,7 +94,7 @@ def begin(runtime: Runtime, request: Request, spoken: Spoken) -> InferenceReques
         runtime.config.config.batches.rate_share if request.gives_way and runtime.config is not None else 1.0,
     )
     question = Question(table, target.pool, needs, request.arrived, requester)
-    plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
+    plan = RequestPlan(runtime.pipeline, runtime.counters, question, request.deadline.at, request.deadline.latest)
     reply = request.way_back
     if operation.answers and operation.answer_to(fields) == "binary":
         request.reply.file = ""

@@ -83,7 +83,7 @@ class AttemptContext(Protocol):
         ...
 
     def trace_of(self, step: AttemptStep, began: float) -> CallTrace | None:
-        """One for all calls of the attempt, which began then; None if they are not traced."""
+        """One object for all calls of the attempt, which began at that time; None if they are not traced."""
 
     def credential_for(self, model: ModelSpec) -> Credential | None:
         """The app's own, if the model's provider takes it."""
@@ -93,7 +93,8 @@ class AttemptContext(Protocol):
         ...
 
     async def prompt_tokens(self, model: ModelSpec) -> int:
-        """To tell an app whose stream is translated: counted with the model's vocabulary, else estimated."""
+        """The prompt's tokens, for an app whose stream is translated: counted with the model's vocabulary, else
+        estimated."""
         ...
 
     def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
@@ -114,7 +115,7 @@ class AttemptContext(Protocol):
 
 
 class Contest(Protocol):
-    """Attempts of which only the first with an answer counts."""
+    """A contest between attempts: only the first with an answer counts."""
 
     def claim(self, attempt: UpstreamAttempt) -> None:
         """Raises CancelledError if another attempt was first."""
@@ -125,8 +126,8 @@ class Contest(Protocol):
 
 class UpstreamAttempt:
     """Call `run` once. headers: those of a unary answer that its app may see. first_token: seconds from sending to the
-    first content, None before. took: seconds until its answer was complete. failure: the one for which its model is
-    blamed. broken: how its stream broke."""
+    first content, None before. took: seconds until its answer was complete. failure: the failure that its model is
+    blamed for. broken: how its stream broke."""
 
     def __init__(self, context: AttemptContext, step: AttemptStep, race: Contest | None = None) -> None:
         self.context = context
@@ -143,7 +144,7 @@ class UpstreamAttempt:
         self._bare = False  # it is asked without the reasoning of earlier turns
         self._short = False  # the app's own deadline leaves it less time than the mesh would
         self._started = clock.now()
-        self._limit: Timeout | None = None  # of the asking, where a connector ignores its own
+        self._limit: Timeout | None = None  # of the call, if a connector ignores its own timeout
 
     @property
     def duration(self) -> float:
@@ -202,7 +203,7 @@ class UpstreamAttempt:
     # -- asking ---------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
-        """Record that it is sent, and send it."""
+        """Record that the attempt is sent, and send it."""
         with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
             call = self._call()
@@ -218,10 +219,10 @@ class UpstreamAttempt:
         self.headers = answer.headers
         self.meter.count_answer(answer)
         if self.race is not None:
-            self.race.claim(self)  # only now, since a loser has used as much
+            self.race.claim(self)  # only now, since a losing attempt has used as much
 
     async def _watched(self, asked: Asked, call: ProviderCall) -> ProviderAnswer | None:
-        """Ask a connector that may not notice its timeouts. None: a stream, which has ended."""
+        """Call a connector that may ignore its timeouts. None: a stream, which has ended."""
         patience = self.context.plan.deadline - self._started if call.stream else call.timeout
         self._limit = Timeout(patience + OVERTIME)
         try:

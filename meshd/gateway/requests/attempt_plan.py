@@ -1,7 +1,7 @@
-"""What an attempt has around it: its plan, which is a request's (`meshd/routing/attempts/plan.py`) or a probe's, the
+"""The context of an attempt: its plan, which belongs to a request (`meshd/routing/attempts/plan.py`) or a probe, the
 hooks of its request, and how it ends.
 
-Must never: do anything.
+Must never: contain any behaviour.
 """
 
 from __future__ import annotations

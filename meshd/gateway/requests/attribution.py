@@ -22,7 +22,8 @@ _LONGEST = 64  # characters of a header that are looked at
 
 
 def of(request: Request) -> dict[str, Any]:
-    """The fields of its `Outcome`. The project is the app's own word; "": where its process works."""
+    """The fields of its `Outcome`. The project is the one that the app names; "" means the one that its process works
+    in."""
     headers = request.headers
     return {
         "project": _name(headers.get(PROJECT)),

@@ -1,4 +1,4 @@
-"""Sees what apps ask and get, where the log or traces want it (`observability.logging.level`, `.tracing.content`).
+"""Captures what apps ask and get, if the log or traces want it (`observability.logging.level`, `.tracing.content`).
 
 Must never: delay an answer, change it, or hold more than the room that all requests share.
 """
@@ -13,11 +13,12 @@ from meshd.gateway.frontends.exchange import Reply, ReplyInFront, Request
 from meshd.gateway.spoken import Spoken
 
 _LEAST = 1024 * 1024
-"""Bytes of a prompt, and of an answer, that are held. JSON is read whole, and a stream is longer than its text."""
+"""The most bytes that are held, for a prompt and for an answer. JSON is read as a whole, and a stream is longer than
+its text."""
 
 
 class ContentCapture:
-    """For one router. wanted: whether requests are to be seen."""
+    """For one router. wanted: whether requests are to be captured."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -30,14 +31,14 @@ class ContentCapture:
         self._most = max(_LEAST, 2 * logging.max_payload_size)
 
     def begin(self, request: Request, spoken: Spoken) -> None:
-        """From here on, the request and its answer are seen."""
+        """From here on, the request and its answer are captured."""
         content = Content(self._room, str(spoken.operation), spoken.format_name, request.body, self._most)
         request.content = content
         request.way_back = SeenReply(request.way_back, request.reply, content)
 
 
 class SeenReply(ReplyInFront):
-    """In front of `app`, the reply of a request. first: the one that knows whether the answer is a file."""
+    """Wraps `app`, the reply of a request. first: the reply that knows whether the answer is a file."""
 
     __slots__ = ("_content", "_first")
 
@@ -46,7 +47,7 @@ class SeenReply(ReplyInFront):
         self._first = first
         self._content = content
 
-    # What frames the answer asks the app's own reply.
+    # The framing of the answer is up to the app's own reply.
     @property
     def file(self) -> str | None:
         return self._app.file

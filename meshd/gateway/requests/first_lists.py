@@ -1,4 +1,4 @@
-"""Makes requests for unknown models wait a little while first lists of models are expected, as after a start.
+"""Makes requests for unknown models wait briefly as long as first model lists are expected, as after a start.
 
 Owns: whether such a list is expected.
 Must never: hold a request beyond its deadline.

@@ -31,7 +31,7 @@ async def write_begin(runtime: Runtime, request_id: bytes, step: AttemptStep, pl
         reservation.day,
         reservation.estimate.tokens_in,
         reservation.estimate.tokens_out,
-        units=plan.needs.units,  # the most that it may use, besides tokens, of what has a price
+        units=plan.needs.units,  # the most that it may use of what has a price, besides tokens
     )
     await runtime.sync.done()
 

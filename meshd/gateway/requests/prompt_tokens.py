@@ -1,4 +1,4 @@
-"""The tokens of a request's prompt, for apps that ask before they send it.
+"""The tokens of a request's prompt, for apps that ask before sending it.
 
 Must never: reserve anything, or ask a model.
 """
@@ -15,8 +15,8 @@ from meshd.gateway.spoken import Spoken
 
 
 async def prompt_tokens(runtime: Runtime, reader: Executor, request: Request, spoken: Spoken) -> int:
-    """Exact for text if the model's vocabulary is known, else an estimate; of several models, the most. reader: of long
-    bodies. Raises MeshError."""
+    """Exact for text if the model's vocabulary is known, else an estimate; of several models, the most. reader: the
+    thread that reads long bodies. Raises MeshError."""
     if len(request.body) > arrival.LONG:
         await arrival.read_ahead(reader, runtime, request, spoken)
     asked = arrival.begin(runtime, request, spoken)

@@ -50,9 +50,9 @@ _NOTHING: Final = Usage()
 
 
 class InferenceRequest:
-    """One request in flight. format: the app's. fields: of its body, as they are sent. body: the same, as they are
-    read. answered_by: the model of the last attempt. queue_time, routing_time: seconds. cost: of all attempts, in
-    10⁻⁹ USD. corrections: of implausible usage. hooks: None if there are none."""
+    """One request in flight. format: the app's. fields: those of its body, as they are sent. body: the same, as they
+    are read. answered_by: the model of the last attempt. queue_time, routing_time: seconds. cost: that of all attempts,
+    in 10⁻⁹ USD. corrections: those of implausible usage. hooks: None if there are none."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class InferenceRequest:
         """Run with another reply, which may belong to several apps. Returns whether the answer may be kept."""
         self.reply = self.delivery.reply = reply
         await self.run()
-        return self._answered and not self.delivery.continued  # a whole answer of one model
+        return self._answered and not self.delivery.continued  # a complete answer from one model
 
     async def run(self) -> None:
         """Run until the app has its answer or error. Raises only CancelledError."""

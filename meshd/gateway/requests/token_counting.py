@@ -22,7 +22,7 @@ import msgspec
 
 from meshd.core.needs import RequestNeeds
 from meshd.formats.protocol import AppSide, Count
-from meshd.sdk.reading.lenient import well_formed
+from meshd.sdk.reading.lenient import UNREADABLE, well_formed
 
 logger = logging.getLogger("meshd.router")
 
@@ -38,7 +38,8 @@ _ID = 4  # bytes of a token's number
 
 PIECE = 65536  # characters of a long text counted at once
 PER_CUT = 8
-"""Tokens that cutting a text in two may hide: around the cut, words merge differently, by a token or two."""
+"""Tokens that cutting a text in two may hide: around the cut, words merge differently, which changes the count by one
+or two."""
 
 
 class Body(NamedTuple):
@@ -57,8 +58,8 @@ _loading = threading.Lock()
 
 
 def load(vocabulary: str) -> Any | None:
-    """The library's tokenizer, cached. None if it has none of that name or is not installed; then the bound in bytes is
-    used. Slow at the first call."""
+    """The library's tokenizer, cached. None if the library has none of that name or is not installed; then the bound in
+    bytes is used. The first call is slow."""
     with _loading:
         if vocabulary not in loaded:
             loaded[vocabulary] = _load(vocabulary)
@@ -125,8 +126,8 @@ async def count_all(
 
 
 def count_text(vocabulary: str, text: str) -> int | None:
-    """The tokens of an answer's text; None if the vocabulary is not loaded, as no request was counted with it, or if
-    the text would take too long on the loop."""
+    """The tokens of an answer's text; None if the vocabulary is not loaded, because no request was counted with it, or
+    if counting would take too long on the loop."""
     tokenizer = loaded.get(vocabulary)
     return None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(counter(tokenizer))(well_formed(text))
 
@@ -139,7 +140,7 @@ def _counted(needs: RequestNeeds, body: Body, vocabularies: Collection[str], cou
             continue
         try:
             counts[vocabulary] = body.format.count(needs.operation, body.fields, counter(tokenizer))
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             logger.debug("a body could not be counted: %s", error)
     return needs.counted(counts)
 
@@ -159,7 +160,7 @@ def pieces(text: str, size: int = PIECE) -> Iterator[str]:
 
 
 def in_pieces(tokens: Count, size: int = PIECE) -> Count:
-    """Counts text of any length in pieces; the result is at least that of the whole."""
+    """Counts text of any length in pieces; the result is at least that for the whole text."""
 
     def total(text: str) -> int:
         if len(text) <= size:

@@ -17,8 +17,9 @@ from meshd.sdk.provider import ProviderAnswer, ProviderFailure, RateLimits, Stre
 
 
 class UsageMeter:
-    """The usage of one attempt. app: of the format in which its answer comes. limits: the provider's last report of
-    them. body, content_type: of a unary answer. replaced: the implausible part of the provider's report."""
+    """The usage of one attempt. app: the app's side of the format in which its answer comes. limits: the provider's
+    last report of its limits. body, content_type: those of a unary answer. replaced: the implausible part of the
+    provider's report."""
 
     __slots__ = (
         "_app",

@@ -1,6 +1,6 @@
 """The events of a response in the background, for apps that stream it: any number of them, each at its own pace.
 
-Owns: which events are still there, and the wait for the next. Must never: take more memory than it may, or let the
+Owns: which events are still kept, and the wait for the next. Must never: take more memory than allowed, or make the
 answer wait for an app that reads slowly.
 """
 
@@ -16,8 +16,8 @@ EVENT_BYTES = 160  # bytes of memory in addition to an event itself
 
 
 class EventLog:
-    """user: whose share it takes. at: UTC seconds. begin: the number of the first event that is still there. end: that
-    of the next one. size: bytes of memory, approximately. ended: there is no next one."""
+    """user: whose share it takes. at: UTC seconds. begin: the number of the first event that is still kept. end: that
+    of the next event to come. size: bytes of memory, approximately. ended: no more will come."""
 
     def __init__(self, user: str, at: float) -> None:
         self.user = user
@@ -43,12 +43,12 @@ class EventLog:
         self._wake()
 
     def clear(self) -> None:
-        """Drop all that is there; what comes later is kept."""
+        """Drop all kept events; later ones are kept."""
         self._events.clear()
         self.begin, self.size = self.end, 0
 
     def forget(self) -> None:
-        """Drop all, for good."""
+        """Drop all events, and keep no later ones."""
         self.clear()
         self.begin, self.ended = self.end + 1, True
         self._wake()
@@ -60,7 +60,7 @@ class EventLog:
     # -- reading --------------------------------------------------------------------------------------
 
     def has(self, number: int) -> bool:
-        """Whether everything from this event on is there, or still to come."""
+        """Whether everything from this event on is kept or still to come."""
         return number >= self.begin
 
     async def send(self, reply: Reply, number: int, deadline: Deadline, gone: MeshError) -> None:

@@ -1,4 +1,4 @@
-"""Requests whose answers are kept: what they follow, where their answers go, and those that run in the background.
+"""Requests whose answers are kept: what they follow, where their answers go, and which run in the background.
 
 Owns: the requests in the background. Must never: know a format (`formats/keeping.py`), or ask a model itself.
 """
@@ -16,8 +16,10 @@ from typing import Any
 import msgspec
 
 from meshd.config.schema.stores import ResponsesConfig
+from meshd.formats.headers import IN_JSON
 from meshd.formats.keeping import Fields, Keeping, Stored
-from meshd.formats.known import FORMATS, app_format
+from meshd.formats.known import FORMATS
+from meshd.formats.lookup import app_format
 from meshd.gateway.access.owner import Owner, owner_of
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Deadline, Request
@@ -35,12 +37,10 @@ logger = logging.getLogger("meshd.gateway")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_JSON = {"content-type": "application/json"}
 
 
 class ResponseKeeper:
-    """reader: of long bodies."""
+    """reader: the thread that reads long bodies."""
 
     def __init__(self, runtime: Runtime, admission: Admission, store: ResponseStore, reader: Executor) -> None:
         self.store = store
@@ -48,15 +48,15 @@ class ResponseKeeper:
         self._admission = admission
         self._reader = reader
         self._running: dict[tuple[Owner, str], Request] = {}  # in the background
-        self._unsure = False  # whether an earlier life's may have been in the background
+        self._unsure = False  # whether responses of an earlier run may have been in the background
 
     def inherit(self, before: ResponseKeeper) -> None:
-        """Continue an earlier life's."""
+        """Take over the requests of an earlier run."""
         self.store.inherit(before.store)
         self._unsure = True
 
     def restore(self, rows: Mapping[str, dict[str, Any]]) -> None:
-        """Take what an earlier process kept."""
+        """Load what an earlier process stored."""
         self.store.restore(rows)
         self._unsure = True
 
@@ -68,7 +68,7 @@ class ResponseKeeper:
             self._fail_the_lost()
 
     def _fail_the_lost(self) -> None:
-        """What was in the background when an earlier life ended does not continue."""
+        """Mark as failed what was in the background when an earlier run ended."""
         lost = RequestCancelledError("The daemon ended before the response did.", code="server_error")
         names = [name for name, known in FORMATS.items() if known.keeps]
         for kept in self.store.all():
@@ -87,7 +87,7 @@ class ResponseKeeper:
     # -- requests to models ---------------------------------------------------------------------------
 
     async def open(self, request: Request, spoken: Spoken) -> bool:
-        """Give the request the conversation that it follows, and arrange that its answer is kept. Returns whether its
+        """Give the request the conversation that it follows, and arrange for its answer to be kept. Returns whether its
         app waits for it: if not, it has its answer, and the request continues in the background. Raises MeshError."""
         keeping = spoken.format.app.keeping
         if keeping is None or (isinstance(request.reply, BackgroundReply) and not request.gives_way):
@@ -140,7 +140,7 @@ class ResponseKeeper:
         return fields
 
     def _keep(self, request: Request, keeping: Keeping, owner: Owner, previous: str, response: bytes) -> None:
-        """The body may have been changed by a hook, which decides what may be kept."""
+        """A hook may have changed the body, which decides what may be kept."""
         try:
             stored = keeping.stored(_top_level(request), response, previous)
         except MeshError as error:
@@ -173,7 +173,7 @@ class ResponseKeeper:
         if streamed:
             reply = StreamedReply(keeping, partial(self._pass, keeping, owner, stored), answered, ended)
         run = self._in_foreground(request, keeping.in_foreground(fields), reply)
-        arrival.begin(self._runtime, run, spoken)  # tells at once what cannot be asked
+        arrival.begin(self._runtime, run, spoken)  # reports at once what cannot be asked
         self._admission.admit(run, len(run.body), self._admission.rights(run.caller))
         if failures:
             raise failures[0]
@@ -182,7 +182,7 @@ class ResponseKeeper:
             self._stop(place)
             raise InvalidRequestError("The input is too long to be kept; ask without `background`.", param="input")
         if not streamed:
-            request.way_back.respond(stored.response, {}, _JSON)
+            request.way_back.respond(stored.response, {}, IN_JSON)
             return
         self.store.open_log(owner, stored.id)
         for event in keeping.first_events(stored.response):
@@ -190,7 +190,7 @@ class ResponseKeeper:
         request.stream = True
         try:
             await self.send_events(keeping, owner, stored.id, request)
-        except MeshError as error:  # not of the request to a model, which has a record of its own
+        except MeshError as error:  # not from the request to a model, which has a record of its own
             request.way_back.error(error)
 
     def _pass(self, keeping: Keeping, owner: Owner, stored: Stored, data: bytes) -> None:
@@ -251,7 +251,7 @@ class ResponseKeeper:
         return stored
 
     def delete(self, keeping: Keeping, owner: Owner | None, id: str) -> None:
-        """Also ends it. Raises NotFoundError."""
+        """Delete the response, and end it if it is running. Raises NotFoundError."""
         if owner is None or self.store.find(owner, id) is None:
             raise keeping.not_found(id)
         self._stop((owner, id))
@@ -273,8 +273,8 @@ class ResponseKeeper:
     async def send_events(
         self, keeping: Keeping, owner: Owner | None, id: str, request: Request, after: int = -1
     ) -> None:
-        """Answer with the events of one that was found, from the one after this number to the last. Raises MeshError,
-        and as `Reply.chunk`."""
+        """Answer with the events of a response that was found, from the one after this number to the last. Raises
+        MeshError, and as `Reply.chunk`."""
         log = self.store.log(owner, id)
         if log is None:
             raise keeping.events_gone()
@@ -292,14 +292,14 @@ def _require_whole(fields: Fields, keeping: Keeping) -> None:
 
 
 def _top_level(request: Request) -> Fields:
-    """Of its body; empty if it cannot be read, which is refused later."""
+    """The top level of its body; empty if it cannot be read, which is refused later."""
     read = request.read_ahead
     try:
         if read is not None and read[0] is request.body:
             fields: Fields = read[1].result().sent
             return fields
         return _fields(lenient.whole(request.body))
-    except (*_UNREADABLE, MeshError):
+    except (*lenient.UNREADABLE, MeshError):
         return {}
 
 

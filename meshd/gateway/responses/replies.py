@@ -14,7 +14,7 @@ from modelmesh.errors import MeshError
 
 
 class KeepingReply(ReplyInFront):
-    """In front of an app's reply. keep: takes a whole response, before the app gets it; None if it is not to be kept.
+    """Wraps an app's reply. keep: takes a whole response, before the app gets it; None if it is not to be kept.
     previous: the response that the request follows, which the answer names."""
 
     __slots__ = ("_assembly", "_keep", "_keeping", "_previous")
@@ -65,7 +65,7 @@ class BackgroundReply(Reply):
         self._end(b"", MeshError("The answer came as a stream."))
 
     async def chunk(self, data: bytes) -> None:
-        """It was not asked for."""
+        """Not expected, as no stream was requested."""
 
     def _end(self, body: bytes, error: MeshError | None) -> None:
         if not self.done:
@@ -74,8 +74,8 @@ class BackgroundReply(Reply):
 
 
 class StreamedReply(BackgroundReply):
-    """The same for a stream. passed: called with each event but the last. answered: called with the whole answer, as
-    soon as it is there; `ended` gets it again."""
+    """The same for a stream. passed: called with each event but the last. answered: called with the whole answer as
+    soon as it is complete; `ended` gets it again."""
 
     __slots__ = ("_answer", "_answered", "_assembly", "_keeping", "_passed")
 

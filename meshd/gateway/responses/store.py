@@ -1,6 +1,6 @@
-"""The store of responses: in memory, and copied to the state store; and of their events, which are only in memory.
+"""The store of responses, in memory and copied to the state store, and of their events, which are only in memory.
 
-Owns: which responses and events are kept, whose they are, for how long and in how many bytes.
+Owns: which responses and events are kept, who owns them, for how long and in how many bytes.
 Must never: find a response for anyone but the app that made it, let one user push out another's, or wait for a disk.
 """
 
@@ -79,12 +79,12 @@ class ResponseStore:
     # -- life -----------------------------------------------------------------------------------------
 
     def inherit(self, before: ResponseStore) -> None:
-        """Continue an earlier life's."""
+        """Take over the responses of an earlier run."""
         self._kept, self._logs = before._kept, before._logs
         self._shares, self._config = before._shares, before._config
 
     def restore(self, rows: Mapping[str, dict[str, Any]]) -> None:
-        """Take what an earlier process kept; of those that are here already, nothing."""
+        """Load what an earlier process stored, except responses that are here already."""
         found = []
         for key, value in rows.items():
             try:
@@ -125,7 +125,7 @@ class ResponseStore:
     # -- responses ------------------------------------------------------------------------------------
 
     def put(self, owner: Owner, stored: Stored) -> bool:
-        """Keep a response, also in place of its earlier state. Returns whether there is room for it at all."""
+        """Keep a response, replacing its earlier state. Returns whether there is room for it at all."""
         key = key_of(owner, stored.id)
         before = self._kept.get(key)
         kept = Kept(owner, stored, self._now() if before is None else before.at)
@@ -147,7 +147,7 @@ class ResponseStore:
         return kept.stored
 
     def drop(self, owner: Owner, id: str) -> None:
-        """With its events. Idempotent."""
+        """Drop the response and its events. Idempotent."""
         self._drop(key_of(owner, id))
         self._forget(_log_name(owner, id))
 
@@ -161,7 +161,7 @@ class ResponseStore:
         self._logs[_log_name(owner, id)] = EventLog(owner.user, self._now())
 
     def log(self, owner: Owner | None, id: str) -> EventLog | None:
-        """None if its events are not kept, or no longer."""
+        """None if its events are not kept, or no longer kept."""
         name = "" if owner is None else _log_name(owner, id)
         self._shares.used(name)
         return self._logs.get(name)

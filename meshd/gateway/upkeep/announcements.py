@@ -1,6 +1,6 @@
-"""Says what providers announce: other prices, and models that are to be retired.
+"""Reports what providers announce: changed prices, and models that will be retired.
 
-Owns: the prices that each model had last, the days on which models end, and what was announced about these.
+Owns: each model's last known prices, the days on which models end, and what was announced about these.
 Must never: decide what a price is (`compilation`), or set a model aside.
 """
 
@@ -22,9 +22,9 @@ from meshd.routing.table.specs import ModelSpec, Origin
 ANNOUNCED = "announced"
 """The table of the stored state."""
 _STAGES = (SOON, 30, 7, 1, 0)
-"""Days before the end: when the nearest of them is reached, it is said again."""
+"""Days before the end: as each of them is reached, the event is repeated."""
 _FAR = 10**6
-_MOST_ABSENT = 1000  # models that are not in use (any more), whose prices are known
+_MOST_ABSENT = 1000  # models that are not (or no longer) in use, whose prices are remembered
 
 
 class Announcements:
@@ -35,12 +35,12 @@ class Announcements:
         self._tell = tell
         self._today = now
         self.known: dict[str, dict[str, Any]] = {}
-        """Model → its `prices`, and the `retires` and `stage` that were said."""
+        """Model → its `prices`, and the `retires` and `stage` that were announced."""
         self._day = now()
-        self._listed: dict[tuple[str, str], str] = {}  # provider and its name for a model → the day that its list says
+        self._listed: dict[tuple[str, str], str] = {}  # provider and its name for a model → the day in its list
 
     def restore(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """What an earlier life said."""
+        """Load what an earlier run announced."""
         self.known = {id: dict(row) for id, row in rows.items() if _are_prices(row.get("prices", {}))}
 
     def committed(self) -> None:
@@ -81,7 +81,7 @@ class Announcements:
             for key in dict.fromkeys([*before, *prices])
             if before.get(key, 0) != prices.get(key, 0)
         }
-        since = f", as of {model.priced_on}" if model.priced_on else ", by the configuration"
+        since = f", as of {model.priced_on}" if model.priced_on else ", as configured"
         said = ", ".join(f"{key} {old:g} → {new:g} USD" for key, (old, new) in changed.items())
         dearer = any(new > old for old, new in changed.values())
         day = model.priced_on or self._today().isoformat()
@@ -90,7 +90,7 @@ class Announcements:
     # -- ends -----------------------------------------------------------------------------------------
 
     def _say_ends(self, models: Iterable[ModelSpec]) -> None:
-        """Of models that the configuration names or a pool asks now. The status has all others."""
+        """For models that the configuration names or that are a pool's current one. The status shows all others."""
         runtime = self._runtime
         asked = {runtime.state.pool(name).current for name in runtime.table.pools}
         for model in models:
@@ -127,7 +127,7 @@ def _are_prices(told: Any) -> bool:
 
 
 def _prices(pricing: Pricing) -> dict[str, int]:
-    """Those that it has, by their keys, also of longer prompts; 10⁻⁹ USD."""
+    """The prices that it has, by their keys, including those of longer prompts; 10⁻⁹ USD."""
     found = {"input_per_1m": pricing.input_per_1m, "output_per_1m": pricing.output_per_1m}
     found |= {"cached_input_per_1m": pricing.cached_input_per_1m or 0, "per_request": pricing.per_request}
     found |= {PRICED[unit].price: price for unit, price in pricing.of_units.items()}

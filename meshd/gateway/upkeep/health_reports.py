@@ -6,6 +6,7 @@ Must never: bring back a provider that was set aside, unless it answered a probe
 from __future__ import annotations
 
 from meshd import messages
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.events.cause import Cause, Why
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
@@ -30,7 +31,7 @@ class HealthReports:
         if not report.probed:
             return
         known.last_probe, known.latency = report.at, report.latency
-        known.probe_error = report.error if report.refused and known.answering != "serves" else ""
+        known.probe_error = report.error if report.refused and known.answering is not ProviderAnswering.SERVES else ""
         if report.refused:
             self._refused(report, known, now)
         elif report.answered or not report.available:
@@ -49,8 +50,8 @@ class HealthReports:
     def _answered(self, report: messages.HealthReport, known: ProviderState, now: float) -> None:
         runtime, aside = self._runtime, known.availability
         if report.answered and aside.standby and aside.kind in KEY_REFUSED:
-            # A list of models may need no key: a request has to test it. A request refused again tells more than such a
-            # list, and the cooldown stays.
+            # A list of models may need no key: a request has to test it. A further refused request tells more than such
+            # a list, so the cooldown stays.
             if aside.relapses <= 1 and now < aside.until:
                 aside.until = now
                 value = saved.by_the_wall_clock(saved.dump_provider(known), runtime.state.ahead)

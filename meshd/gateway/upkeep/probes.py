@@ -11,6 +11,7 @@ import asyncio
 import logging
 
 from meshd import messages
+from meshd.core.events.answering import ProviderAnswering
 from meshd.gateway.actors import Tell
 from meshd.gateway.requests.attempt import OVERTIME
 from meshd.gateway.requests.streams.relay import failure_of_bug
@@ -30,12 +31,8 @@ logger = logging.getLogger("meshd.router")
 AT_ONCE = 4
 """Concurrent probes of models: a start must not become a load test."""
 
-_THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, FailureKind.CONTENT_POLICY})
-"""Kinds of failure of a server that read the request and refused it, so it is running, which was the question."""
-
-
 _LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
-"""The server is running: the key may not be allowed to see the list, or the server has none."""
+"""Statuses that show a running server: the key may not be allowed to see the list, or the server has no list."""
 
 
 class Probes:
@@ -61,7 +58,7 @@ class Probes:
             error, kind, elsewhere = failure.message, failure.kind, failure.elsewhere
             if kind is FailureKind.LOCAL:
                 self._runtime.outcomes.shortages.note(failure.lack, clock.now())
-            serves = self._runtime.state.provider(message.provider).answering == "serves"
+            serves = self._runtime.state.provider(message.provider).answering is ProviderAnswering.SERVES
             trusts = message.method == "auto" or (message.method == "models" and serves)
             refused = trusts and (failure.status in _LIST_REFUSED or elsewhere)
             if elsewhere:
@@ -101,7 +98,7 @@ class Probes:
             except NotSent:
                 continue
             except ProviderFailure as failure:
-                if failure.kind not in _THERE:
+                if failure.kind is not FailureKind.UNSUPPORTED:  # a server has read the request, so it is running
                     raise
             return True
         return False

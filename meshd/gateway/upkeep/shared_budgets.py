@@ -1,7 +1,7 @@
 """Regularly asks for this daemon's part of limits that several daemons share.
 
-Owns: when it is asked, and that only one question is open. Must never: delay a request that fits into what is granted.
-"""
+Owns: when to ask, and that only one question is open at a time. Must never: delay a request that fits into what is
+granted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshd.routing.budgets.shares import Shares
 
 _EVERY = 0.5  # s
 _AHEAD = 2.0  # s between two questions that are also about the next days
-_LOST = 15.0  # s after which an answer does not come: the state actor was restarted
+_LOST = 15.0  # s after which no answer is expected any more: the state actor was restarted
 
 
 class SharedBudgets:
@@ -28,7 +28,7 @@ class SharedBudgets:
         self._timer: asyncio.TimerHandle | None = None
 
     def configure(self, shared: bool) -> None:
-        """Whether the storage divides limits, from now on."""
+        """From now on, whether the storage divides limits."""
         accounts = self._runtime.state.accounts
         if shared and accounts.shares is None:
             accounts.shares = Shares(accounts, self._hurry)
@@ -48,7 +48,7 @@ class SharedBudgets:
         self._again(_EVERY)
 
     def close(self) -> None:
-        """Give back what is granted and not taken."""
+        """Give back what was granted but not taken."""
         if self._timer is not None:
             self._timer.cancel()
         self._ask(last=True)

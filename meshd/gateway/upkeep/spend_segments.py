@@ -1,6 +1,6 @@
 """Which segment of the spend journal the router appends to.
 
-Must never: delete one; the state actor does, when it has read it.
+Must never: delete one; the state actor does, once it has read it.
 """
 
 from __future__ import annotations
@@ -43,4 +43,4 @@ class SpendSegments:
 
 def not_written(why: str) -> None:
     """What to do when the journal cannot be written."""
-    logger.warning("the spend journal cannot be written, spend is kept in memory: %s", why)
+    logger.warning("the spend journal cannot be written; spend is kept in memory: %s", why)

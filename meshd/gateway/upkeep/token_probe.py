@@ -20,7 +20,6 @@ from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.operations.known import OPERATIONS, serves
 from meshd.routing.attempts.book import AttemptBook
-from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.rates.key_ring import OF_A_KEY
 from meshd.routing.request.question import Question, Requester
@@ -75,7 +74,7 @@ class TokenProbe:
         no_room = state.accounts.refusal(question, model) or state.rates.no_room(question, model)
         if no_room is not None:
             raise NotSent(no_room.reason)
-        counters = LocalCounters(state)
+        counters = runtime.counters
         taken = counters.take(question, model)
         if taken is None:
             raise NotSent("another process took the room that it had")
@@ -99,7 +98,7 @@ class TokenProbe:
         return ""
 
     def about_to_send(self, step: AttemptStep) -> None:
-        """No app asked for it, so that it is not counted as a request."""
+        """No app asked for it, so it is not counted as a request."""
 
     def settled(self, attempt: UpstreamAttempt) -> None:
         publisher, model = self.runtime.publisher, attempt.step.model
@@ -157,8 +156,8 @@ class OneAttempt:
 
 
 def _smallest(model: ModelSpec) -> tuple[OperationSpec, dict[str, Any]]:
-    """The operation by which the model answers with text or vectors. Raises NotSent for others: images and speech have
-    no smallest part."""
+    """The operation by which the model answers with text or vectors. Raises NotSent if there is none: images and speech
+    have no smallest part."""
     if model.synchronous:
         for operation in OPERATIONS.values():
             if operation.example and any(serves(operation, capability) for capability in model.capabilities):

@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Iterator
 
 _NO_MEMORY = "this machine has no memory left for a connection; free some, or stop what uses it"
-_THREADS = -1_000_000  # not an error number: Python reports it only in words
+_THREADS = -1_000_000  # not an error number: see `no_thread`
 _FULL_DISK = "this machine's disk is full; free some space"
 _OF_THE_MACHINE: dict[int, str] = {
     errno.EMFILE: "meshd has no file descriptors left; raise LimitNOFILE= of its unit, or `ulimit -n`",
@@ -56,6 +56,11 @@ def lack_of(error: BaseException) -> str | None:
     return None
 
 
+def no_thread(error: BaseException) -> bool:
+    """Whether it says that no further thread can be started, which Python reports only in words."""
+    return isinstance(error, RuntimeError) and "start new thread" in str(error)
+
+
 def _causes(error: BaseException, depth: int) -> Iterator[int]:
     """The error numbers inside wrapped errors. 0: another error."""
     if depth > _DEEPEST:
@@ -67,7 +72,7 @@ def _causes(error: BaseException, depth: int) -> Iterator[int]:
     elif isinstance(error, MemoryError):
         yield errno.ENOMEM
     elif isinstance(error, ssl.SSLError | ThisNameOnly) or not isinstance(error, OSError):
-        yield _THREADS if isinstance(error, RuntimeError) and "start new thread" in str(error) else _OTHER
+        yield _THREADS if no_thread(error) else _OTHER
     elif error.errno is None:
         # aiohappyeyeballs reports the errors of several addresses only in words.
         yield from [int(number) for number in _INSIDE.findall(str(error)[:4096])] or [_OTHER]

@@ -33,9 +33,10 @@ def daemon() -> NoReturn:
 
 
 def _load_no_plugins() -> None:
-    """Of pydantic: another package's plugin would see the configuration, and a search for one reads every package. Even
-    if it may not search, pydantic imports what would, with importlib.metadata, zipfile and email: 2 MB, unless the
-    place is taken. If a later pydantic wants more of that module, it gets the real one."""
+    """Keep pydantic from loading plugins: a plugin of another package would see the configuration, and a search for
+    plugins reads every package. Even with plugins disabled, pydantic imports the module that searches, and with it
+    importlib.metadata, zipfile and email: 2 MB. So a stand-in takes that module's place; if a later pydantic wants more
+    of it, it gets the real one."""
 
     def of_the_real_one(name: str) -> Any:
         if name.startswith("__"):

@@ -1,9 +1,10 @@
-"""Which servers of this machine may be used unasked: those of root, of system users and of this process's own user.
+"""Which servers of this machine may be used without asking the user: those of root, of system users and of this
+process's own user.
 
 Any user may listen at a free port, answer as Ollama does, and read what is sent there.
 
-Must never: be called in the router's loop, since it may ask a name server; or take what the kernel does not say for
-trust.
+Must never: be called in the router's loop, since it may ask a name server; or trust a server about which the kernel
+says nothing.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ UNKNOWN = "the kernel does not say which user listens there"
 
 
 def distrust(host: str, port: int) -> str | None:
-    """Why a server may not be used unasked: "" if it may, None if nothing listens there. A server on another machine
-    may, since the configuration or the environment names that machine."""
+    """Why a server may not be used without asking the user: "" if it may, None if nothing listens there. A server on
+    another machine may, since the configuration or the environment names that machine."""
     reasons = [_of_listeners(address, port) for address in _own_addresses(host)]
     found = [reason for reason in reasons if reason is not None]
     return None if reasons and not found else next(filter(None, found), "")
 
 
 def distrust_url(url: str) -> str | None:
-    """The same of a base URL, which may be `unix:/path`."""
+    """The same for a base URL, which may be `unix:/path`."""
     if url.startswith("unix:"):
         return _of_socket_file("/" + url.removeprefix("unix:").lstrip("/"))
     parts = urlsplit(url)

@@ -3,8 +3,8 @@
 Owns: the rule, and the command that repairs what breaks it.
 Must never: change anything, or read a file's content.
 
-Every step of the path counts, with the links on it: who may write to a directory may put another file there. Other
-users may own nothing on it and write to nothing on it. Directories like /tmp, in which the sticky bit keeps everyone
+Every step of the path counts, including links: anyone who may write to a directory may put another file there. Other
+users may not own anything on the path or write to it. Directories like /tmp, in which the sticky bit keeps everyone
 from renaming what is not theirs, may lie above the file. A group may write if it has no other member, as distributions
 give each user a group and a umask of 002.
 """

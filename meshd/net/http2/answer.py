@@ -1,6 +1,6 @@
 """An answer over a stream of HTTP/2.
 
-Owns: what the server may send of its body, and what of the request's body is still to be sent.
+Owns: how much of its body the server may send, and what remains to be sent of the request's body.
 Must never: know a frame, or another stream.
 """
 
@@ -23,7 +23,7 @@ class Streams(Protocol):
     def more_to_send(self, answer: StreamAnswer) -> None: ...
 
     def taken(self, answer: StreamAnswer, size: int) -> None:
-        """So many bytes of the body need no memory any more."""
+        """This many bytes of the body have been read and no longer take memory."""
 
     def cancel(self, answer: StreamAnswer) -> None: ...
 
@@ -41,10 +41,10 @@ class StreamAnswer(Answer):
         self.over = False  # the stream has ended
         self._connection = connection
         self._to_send = memoryview(body or b"")
-        self._room: asyncio.Future[None] | None = None  # for what is written while the body comes
-        self._held = 0  # bytes that the server has not been given back
+        self._room: asyncio.Future[None] | None = None  # done when more of the body can be written
+        self._held = 0  # bytes of the window not yet given back to the server
 
-    # -- come -----------------------------------------------------------------------------------------
+    # -- what arrives ---------------------------------------------------------------------------------
 
     def begin(self, headers: Headers) -> None:
         """Raises NotHttp."""
@@ -91,11 +91,11 @@ class StreamAnswer(Answer):
 
     @property
     def left(self) -> int:
-        """Bytes of it that are there to be sent."""
+        """How many bytes of it are ready to be sent."""
         return len(self._to_send)
 
     def next_piece(self, most: int) -> tuple[memoryview, bool]:
-        """To send now, and whether it is the last."""
+        """The next piece to send, and whether it is the last."""
         piece, self._to_send = self._to_send[:most], self._to_send[most:]
         if not self._to_send:
             self.release()
@@ -112,7 +112,7 @@ class StreamAnswer(Answer):
         self._check_sent()
 
     def _check_sent(self) -> None:
-        """In a method: mypy takes `over` for false, as it was before the wait."""
+        """A method because mypy would take `over` to be false, as it was before the wait."""
         if self.over and self._to_send:
             raise Disconnected
 

@@ -1,7 +1,7 @@
-"""HTTP/2 over one connection: its requests, and their answers as they come.
+"""HTTP/2 over one connection: its requests, and their answers as they arrive.
 
 Owns: the exchanges of one connection, within bounds; `h2` keeps the protocol's state.
-Must never: know a pool, a proxy or a provider, or let one answer that is not taken hold up the others.
+Must never: know a pool, a proxy or a provider, or let one answer that is not being read hold up the others.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from meshd.net.http2.frames import GOAWAY, MOST_FRAME, MOST_HEADERS, Frame, Fram
 from meshd.net.http2.heads import fields_of
 
 UNTOLD: Final = 100
-"""Exchanges at once, before the server has said how many it takes (RFC 9113, 6.5.2)."""
+"""Exchanges at once, until the server has said how many it accepts (RFC 9113, 6.5.2)."""
 MOST_EXCHANGES: Final = 256
-"""At once, whatever the server says."""
+"""Exchanges at once, whatever the server says."""
 MOST_REQUESTS: Final = 10_000
-"""Over one connection: h2 remembers how each stream ended."""
+"""Exchanges over one connection, since h2 remembers how each stream ended."""
 QUIET: Final = 1.0
-"""Seconds without a sign of the server after which a cancelled request puts the connection in doubt."""
+"""Seconds without a sign of life from the server after which a cancelled request puts the connection in doubt."""
 PATIENCE: Final = 5.0
 """Seconds that the server has to answer a ping."""
-_TO_READ: Final = 0.5  # s more, in case this process was stopped
-_WINDOW: Final = 1024 * 1024  # bytes of all bodies together; each is held up by its own window
-_MOST_UNSENT: Final = 1024 * 1024  # bytes that the server does not take
-_AT_ONCE: Final = 64  # frames, before other tasks have their turn
-_EARNED: Final = 10  # frames without use that go with a useful one
-_MOST_TABLE: Final = 4096  # bytes of our headers that are kept, whatever the server offers
+_TO_READ: Final = 0.5  # s more, in case this process was suspended
+_WINDOW: Final = 1024 * 1024  # bytes of all bodies together; each is limited by its own window
+_MOST_UNSENT: Final = 1024 * 1024  # bytes that the server has not taken yet
+_AT_ONCE: Final = 64  # frames, before other tasks get their turn
+_EARNED: Final = 10  # useless frames that are allowed for each useful one
+_MOST_TABLE: Final = 4096  # bytes of the table for compressing our headers, whatever the server offers
 _SETTINGS: Final = {
     SettingCodes.ENABLE_PUSH: 0,
     SettingCodes.INITIAL_WINDOW_SIZE: HIGH,
@@ -60,8 +60,8 @@ Told = Callable[["Http2Connection"], None]
 
 
 class Http2Connection(asyncio.Protocol):
-    """freed: called when an exchange has ended. changed: when it may take more than before. closed: once, when it can
-    take none any more. most: exchanges at once, until the server has said how many it takes."""
+    """freed: called when an exchange has ended. changed: when it may take more of them than before. closed: once, when
+    it can take no more. most: exchanges at once, until the server has said how many it accepts."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, freed: Told, changed: Told, closed: Told, most: int = UNTOLD
@@ -76,16 +76,16 @@ class Http2Connection(asyncio.Protocol):
         self._frames = Frames()
         self._spare = Spare(loop.time())
         self._answers: dict[int, StreamAnswer] = {}
-        self._sending: dict[int, StreamAnswer] = {}  # those whose request is not sent yet
+        self._sending: dict[int, StreamAnswer] = {}  # those whose request has not been sent completely
         self._spoken = False  # whether the server has answered anything
         self._asked = 0
         self._leaving = False  # takes no further request
         self._owed = 0  # bytes of the connection's window to give back
-        self._owed_to: dict[int, int] = {}  # and of streams'
+        self._owed_to: dict[int, int] = {}  # and of the streams' windows
         self._heard = loop.time()
         self._doubted: asyncio.TimerHandle | None = None
         self._has_room = True
-        self._reading = False  # more has come than was read in one turn
+        self._reading = False  # more has arrived than was read in one turn
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -123,7 +123,7 @@ class Http2Connection(asyncio.Protocol):
         self._send()
         return answer
 
-    # -- what its answers say --------------------------------------------------------------------------
+    # -- called by its answers -------------------------------------------------------------------------
 
     def more_to_send(self, answer: StreamAnswer) -> None:
         self._sending[answer.stream] = answer
@@ -135,7 +135,7 @@ class Http2Connection(asyncio.Protocol):
             self._owed_to[answer.stream] = owed
             return
         self._owed_to[answer.stream] = 0
-        with contextlib.suppress(H2Error):  # its end may have come with this
+        with contextlib.suppress(H2Error):  # the stream may have ended with these bytes
             self._h2.increment_flow_control_window(owed, answer.stream)
         self._flush()
 
@@ -196,10 +196,10 @@ class Http2Connection(asyncio.Protocol):
             self._over(answer, exc)
         self._closed(self)
 
-    # -- what comes ------------------------------------------------------------------------------------
+    # -- what arrives ----------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """What has come, in turns with other tasks."""
+        """Read what has arrived, in turns with other tasks."""
         more = self._receive_some(_AT_ONCE)
         if more != self._reading and self._transport is not None and not self._transport.is_closing():
             if more:
@@ -214,7 +214,7 @@ class Http2Connection(asyncio.Protocol):
             self.close()
 
     def _receive_some(self, most: int) -> bool:
-        """Whether there may be more."""
+        """Read some frames. Returns whether there may be more."""
         at = 0
         try:
             for _ in range(most):
@@ -231,7 +231,7 @@ class Http2Connection(asyncio.Protocol):
     def _receive(self, frame: Frame) -> None:
         """Raises H2Error, NotHttp."""
         self._spare.spend(self._heard)
-        if frame.kind == GOAWAY:  # kept from h2, for which the connection would be over, with answers under way
+        if frame.kind == GOAWAY:  # hidden from h2, which would end the connection although answers are still arriving
             self._leave(*going_away(frame))
             return
         for event in self._h2.receive_data(frame.data):
@@ -269,13 +269,13 @@ class Http2Connection(asyncio.Protocol):
             self.taken(answer, size - len(data))
 
     def _ended(self, answer: StreamAnswer) -> None:
-        if answer.stream in self._sending or answer.open_ended:  # the server needs no more of the request
+        if answer.stream in self._sending or answer.open_ended:  # the server does not need the rest of the request
             self._reset(answer.stream, ErrorCodes.NO_ERROR)
         answer.end()
         self._over(answer, None)
 
     def _leave(self, last: int, reason: int) -> None:
-        """The server answers no request after the stream `last`."""
+        """The server will not answer requests after the stream `last`."""
         self._leaving = True
         for stream, answer in list(self._answers.items()):
             if stream > last:
@@ -293,7 +293,7 @@ class Http2Connection(asyncio.Protocol):
         self._freed(self)
 
     def _break(self, at: int, why: str) -> None:
-        """What came on the stream `at` is not HTTP/2."""
+        """What arrived on the stream `at` is not HTTP/2."""
         self.abort()
         blamed = self._answers.get(at)
         for answer in list(self._answers.values()):
@@ -305,7 +305,7 @@ class Http2Connection(asyncio.Protocol):
     # -- what is sent ----------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        """All that may be sent now: a frame of each request in turn."""
+        """Send all that may be sent now: a frame of each request in turn."""
         self._flush()
         moved = True
         try:
@@ -317,7 +317,7 @@ class Http2Connection(asyncio.Protocol):
             self._break(0, str(error))
 
     def _send_some(self, answer: StreamAnswer) -> bool:
-        """Whether anything could be."""
+        """Send a frame. Returns whether anything could be sent."""
         window = self._h2.local_flow_control_window(answer.stream)
         if answer.left and window <= 0:
             return False
@@ -347,7 +347,7 @@ class Http2Connection(asyncio.Protocol):
     # -- doubt -----------------------------------------------------------------------------------------
 
     def _doubt(self) -> None:
-        """The connection may be dead: it takes no request until a sign of life."""
+        """The connection may be dead: it takes no requests until there is a sign of life."""
         self._h2.ping(bytes(8))
         self._flush()
         self._doubted = self.loop.call_later(PATIENCE, self._doubt_more)

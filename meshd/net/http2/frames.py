@@ -1,7 +1,7 @@
-"""The frames of a connection, and how many a server may send that carry nothing.
+"""The frames of a connection, and how many useless ones a server may send.
 
 Owns: their bounds, before anything else reads them.
-Must never: know what is in a frame, but for GOAWAY.
+Must never: know what is in a frame, except for GOAWAY.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from meshd.net.failures import NotHttp
 
 MOST_FRAME = 16_384
-"""Bytes of what a frame carries: the least that may be set, and what servers send."""
+"""Bytes of a frame's payload: the lowest limit that may be set, and what servers send."""
 MOST_HEADERS = 65_536
-"""Bytes of the headers of an answer, as they come and as they are read: h2 reads them in one go, in Python."""
+"""Bytes of an answer's headers, both compressed and decoded: h2 reads them in one go, in Python."""
 GOAWAY = 7
 MOST_SPARE = 1000
-"""Frames in a row without use, such as PING, SETTINGS or empty DATA."""
+"""Useless frames in a row, such as PING, SETTINGS or empty DATA."""
 _SPARE_A_SECOND = 100.0
 _HEADER = 9
 _WITH_HEADERS = frozenset({1, 5, 9})  # HEADERS, PUSH_PROMISE, CONTINUATION
@@ -25,7 +25,7 @@ _LAST_STREAM = 0x7FFFFFFF
 
 
 class Frame(NamedTuple):
-    """data: with its header."""
+    """data: the frame, including its header."""
 
     kind: int
     stream: int
@@ -33,7 +33,7 @@ class Frame(NamedTuple):
 
 
 class Frames:
-    """Cuts what comes into frames."""
+    """Cuts what arrives into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -43,7 +43,7 @@ class Frames:
         self._buffer += data
 
     def next(self) -> Frame | None:
-        """None if it is not complete. Raises NotHttp."""
+        """The next frame, None if it is not complete. Raises NotHttp."""
         buffer = self._buffer
         if len(buffer) < _HEADER:
             return None
@@ -61,12 +61,12 @@ class Frames:
                 self._headers = 0
         stream = int.from_bytes(buffer[5:_HEADER], "big") & _LAST_STREAM
         frame = Frame(buffer[3], stream, bytes(buffer[:end]))
-        del buffer[:end]  # which moves nothing
+        del buffer[:end]  # this does not move the rest
         return frame
 
 
 class Spare:
-    """What a server may send without use. Each frame costs one; frames with use and time give it back."""
+    """How many useless frames a server may send. Each costs one; useful frames and time give it back."""
 
     def __init__(self, now: float) -> None:
         self._left = float(MOST_SPARE)
@@ -77,7 +77,7 @@ class Spare:
         self._left = min(MOST_SPARE, self._left + (now - self._since) * _SPARE_A_SECOND) - 1.0
         self._since = now
         if self._left < 0.0:
-            raise NotHttp("a flood of frames without use")
+            raise NotHttp("a flood of useless frames")
 
     def earn(self, frames: int) -> None:
         self._left = min(MOST_SPARE, self._left + frames)

@@ -1,13 +1,13 @@
 """A request's head in HTTP/2's form.
 
-Must never: let a header into the table of compression that may carry a secret.
+Must never: let a header that may contain a secret into the compression table.
 """
 
 from __future__ import annotations
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
-# RFC 9113, 8.2.2: about one connection of HTTP/1.1, and wrong in HTTP/2.
+# RFC 9113, 8.2.2: these are about a single HTTP/1.1 connection, and forbidden in HTTP/2.
 _OF_CONNECTIONS = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"http2-settings"}
 )
@@ -15,7 +15,7 @@ _REPEATED = frozenset({b"accept", b"accept-encoding", b"content-type", b"user-ag
 
 
 def fields_of(head: bytes) -> list[HeaderTuple]:
-    """head: HTTP/1.1's, as `Transport.head` makes it."""
+    """head: in HTTP/1.1's form, as `Transport.head` makes it."""
     first, *lines = head.split(b"\r\n")
     method, target, _ = first.split(b" ")
     authority = b""

@@ -1,4 +1,4 @@
-"""A connection of which TLS decides whether it is HTTP/2 (ALPN)."""
+"""A connection for which TLS negotiates HTTP/2 or HTTP/1.1 (ALPN)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Negotiated(Opening):
         self.connection = connection = self._make(tls is not None and tls.selected_alpn_protocol() == "h2")
         made.set_protocol(connection)
         connection.connection_made(made)
-        # Through a proxy's tunnel, both may come before it is said that the connection is made.
+        # Through a proxy's tunnel, data or the end may come before the connection is reported as made.
         if self._early:
             connection.data_received(self._early)
         for error in self._lost:

@@ -17,7 +17,7 @@ from meshd.net.seam import Connection
 
 
 class Waiter:
-    """given: the connection, and whether it was just opened. fresh: an old one only if no more may be opened."""
+    """given: the connection, and whether it was just opened. fresh: wants a new one, unless no more may be opened."""
 
     def __init__(self, given: asyncio.Future[tuple[Connection, bool]], fresh: bool) -> None:
         self.given = given
@@ -25,11 +25,11 @@ class Waiter:
 
 
 class SharedPool(Pool):
-    """As its base, for connections that take several exchanges at once if their server speaks HTTP/2."""
+    """Like its base class, for connections that take several exchanges at once if their server speaks HTTP/2."""
 
     def __init__(self, open: Open, most: int, keepalive: float) -> None:
         super().__init__(open, most, keepalive)
-        self._exchanges: dict[Connection, int] = {}  # under way; those that are open, the oldest first
+        self._exchanges: dict[Connection, int] = {}  # open connections, the oldest first → exchanges in progress
         self._opening: set[asyncio.Task[None]] = set()
         self._queue: deque[Waiter] = deque()
         self._each = UNTOLD  # exchanges that a new connection will take
@@ -54,7 +54,7 @@ class SharedPool(Pool):
         finally:
             if waiter in self._queue:
                 self._queue.remove(waiter)
-        queued.set(False)  # a cancelled request keeps the mark: it was still waiting
+        queued.set(False)  # a cancelled request stays marked, since it was still waiting
         return given
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class SharedPool(Pool):
         return connection
 
     def _next(self, fresh: bool) -> Waiter | None:
-        """The first that waits. fresh: also for a new connection."""
+        """The first waiter. fresh: including those that want a new connection."""
         for waiter in list(self._queue):
             if waiter.given.done():
                 self._queue.remove(waiter)
@@ -94,7 +94,7 @@ class SharedPool(Pool):
             waiter.given.set_result((self._give(connection), opened))
 
     def _serve(self) -> None:
-        """Give those that wait what has room, and open connections for the others."""
+        """Give waiters the connections that have room, and open new ones for the rest."""
         if not self._queue or self._closed:
             return
         for connection in list(self._exchanges):
@@ -141,7 +141,7 @@ class SharedPool(Pool):
         return HttpConnection(self.loop, self._freed, self._lost)
 
     def _refuse(self, error: Exception) -> None:
-        """No connection: those fail that would have had it."""
+        """No connection was made: the waiters that would have got it fail."""
         for _ in range(self._each):
             if (waiter := self._next(fresh=True)) is None:
                 break

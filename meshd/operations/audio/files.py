@@ -7,15 +7,18 @@ from typing import Any
 
 import msgspec
 
+from meshd.sdk.reading.lenient import UNREADABLE
+
 FEWEST_BYTES = 750
-"""In a second of audio, where its frames do not say: Opus at 6 kbit/s, the least that codecs of speech use."""
+"""Bytes of a second of audio if its frames do not give the length: Opus at 6 kbit/s, the lowest rate of speech
+codecs."""
 
 
 def seconds(fields: Mapping[str, msgspec.Raw]) -> dict[str, int]:
-    """At most, of all files."""
+    """The most seconds that all files together can have."""
     try:
         told = msgspec.json.decode(fields.get("file", msgspec.Raw(b"null")))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         told = None
     return {"seconds": sum(map(_seconds, told if isinstance(told, list) else [told]))}
 

@@ -86,8 +86,8 @@ class AttemptBook:
         billed: bool = False,
     ) -> None:
         """Settle what the attempt had reserved, and give back its place. left: this machine could send it.
-        billed: also where no tokens were used.
-        The probation is `release`d apart, when the attempt's end has been judged."""
+        billed: even if no tokens were used. The probation is `release`d separately, once the attempt's end has been
+        judged."""
         del self.open[step.number]
         model, tokens = step.model, usage.input_tokens + usage.output_tokens
         known, provider = self.state.model(model.id), self.state.provider(model.provider)

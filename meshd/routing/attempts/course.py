@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from meshd.routing.attempts.book import AttemptBook
 from meshd.routing.attempts.counters import Counters
-from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.availability.state import Change, availabilities
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.request.question import Question
@@ -38,10 +37,10 @@ class Course:
     def __init__(
         self,
         pipeline: Pipeline,
+        counters: Counters,
         question: Question,
         deadline: float,
         latest: float | None = None,
-        counters: Counters | None = None,
     ) -> None:
         pool, now = question.pool, question.now
         self._asked = question
@@ -56,7 +55,7 @@ class Course:
         latest = deadline if latest is None else latest
         self.latest = latest if limit is None else min(latest, now + limit)
         self.arrived = now
-        self.book = AttemptBook(self.state, counters or LocalCounters(self.state))
+        self.book = AttemptBook(self.state, counters)
         self.attempts = self.book.done
         self.changes: list[Change] = []
         self.rotations = 0
@@ -119,7 +118,7 @@ class Course:
             and self.state.model(model).deactivated is None
         )
 
-    def is_back(self, model: str, now: float) -> bool:
+    def is_back(self, model: str) -> bool:
         """Whether the model has worked since it failed this request, so that there is no need to back off."""
         failed = self.failed_at.get(model)
         if failed is None:

@@ -1,6 +1,6 @@
 """Which requests wait at a limit, and which is next: weighted fair between apps, then by priority, then by age.
 
-Programs without an entry in `apps` name themselves, so all of one user have one turn, which they take one by one.
+Programs without an entry in `apps` name themselves, so all programs of one user share one turn and take it one by one.
 
 Owns: the order of waiting requests.
 Must never: know what they wait for (each tries by itself), sleep, read a clock or do I/O.
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 MOST_DEBTS = 1024
-"""Of how many that are idle the last turn is remembered. Programs choose their names, and a debt is at most one
-request."""
+"""The number of idle apps and users whose last turn is remembered. Programs choose their names, and a debt is at most
+one request."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +59,7 @@ def line_of(app: str, gives_way: bool) -> str:
 
 class _Turn:
     """Who takes turns with others: an app, or a user with the lines of its programs, at least one. start: the virtual
-    time of its next turn. had: line → when it had its last one; that a line is gone is not forgotten."""
+    time of its next turn. had: line → when it had its last turn, which is remembered even after the line is gone."""
 
     __slots__ = ("gives_way", "had", "lines", "name", "start")
 
@@ -76,7 +76,7 @@ class _Turn:
         return self.gives_way, self.start, min(_first(places) for places in self.lines.values()), self.name
 
     def firsts(self) -> list[Waiter]:
-        """The first of each line at each place, in order: the line comes first that has waited for its turn longest."""
+        """The first of each line at each place, in order: the line that has waited longest for its turn comes first."""
         found: list[Waiter] = []
         for line in sorted(self.lines, key=lambda line: (self.had.get(line, 0), _first(self.lines[line]))):
             found += sorted([waiters[0] for waiters in self.lines[line].values()], key=_rank)
@@ -143,7 +143,7 @@ class FairQueue:
             self._owe(turn)
 
     def waits(self, app: str, place: str, gives_way: bool = False, user: str = "") -> bool:
-        """Whether a request waits there behind which the app's next one has to wait: one of its own, or anyone's that
+        """Whether the app's next request would have to wait behind another at this place: one of its own, or any that
         it gives way to."""
         known = self._turns.get(line_of(user or app, gives_way))
         if known is not None and place in known.lines.get(line_of(app, gives_way), ()):

@@ -98,7 +98,7 @@ def _tested_from(course: Course, model: ModelSpec, question: Question) -> Restin
         return None
     if course.provider_of(model).disabled:
         return None
-    at = now if course.is_back(model.id, now) else max(course.not_before.get(model.id, now), now)
+    at = now if course.is_back(model.id) else max(course.not_before.get(model.id, now), now)
     told = [] if once else state.rates.rests(question, model)
     believed = once or used_up.has_calendar(question.pool.recovery, course.provider_of(model))
     refuses = False

@@ -67,7 +67,7 @@ class RequestPlan(Results):
                 return self._begin(question, last)
         exclude = full
         if self.given_up or self.spent or self.not_before:
-            resting = [id for id, ready in self.not_before.items() if ready > now and not self.is_back(id, now)]
+            resting = [id for id, ready in self.not_before.items() if ready > now and not self.is_back(id)]
             exclude = self.given_up.union(self.spent, full, resting)
         consulted: list[Consulted] = []
         for pool in self.pools:

@@ -219,8 +219,8 @@ class Results(Course):
         self.book.note(step, False, kind, message, status, duration)
 
     def _another_key(self, step: AttemptStep, failure: ProviderFailure, now: float) -> tuple[bool, bool]:
-        """Whether the key was refused and the provider has another usable one; and whether this request has not yet
-        been refused with so many keys that it would repeat them."""
+        """(whether the key was refused and the provider has another usable one; whether this request may try that one
+        too, as it would not repeat a refused key)."""
         ticket = step.ticket
         if ticket is None or not ticket.key or failure.kind not in OF_A_KEY:
             return False, False

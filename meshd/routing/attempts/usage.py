@@ -157,8 +157,8 @@ def in_tier(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:
 
 def in_units(usage: Usage, needs: RequestNeeds, model: ModelSpec) -> Usage:
     """The same, counting besides tokens what was reserved: as reported, within the reservation, or all of it. Where
-    images or audio have prices of their own, tokens that are not reported apart are theirs, as far as there can be so
-    many."""
+    images or audio have prices of their own, tokens that the report does not break down count as theirs, up to the most
+    that there can be."""
     if usage is _NOTHING:
         return usage
     told, most = dict(usage.units), dict(needs.units)
@@ -242,12 +242,12 @@ def _longest(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
 
 
 def _heard(received: Received) -> int:
-    """Tokens at most in what came: a token is at least a byte of text."""
+    """The most tokens that what came can have: a token is at least a byte of text."""
     return received.size if received.tokens is None else received.tokens
 
 
 def _number(count: int) -> str:
-    return "a negative number of" if count < 0 else f"{count:,}" if count < 10**12 else "more than a billion"
+    return "a negative number of" if count < 0 else f"{count:,}" if count < 10**12 else "at least a trillion"
 
 
 # -- what was counted ---------------------------------------------------------------------------------

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Wait:
-    """Every model that could answer is at a limit. until: UTC seconds when there may be room, or another is back, None:
-    when another request ends. reasons: model → why. soon: there may be room so soon that failing models are not tested
-    before. resting: none is at a limit, and those that could answer rest, to be tried then. known: one of those has
-    answered before, so that it may well come back.
+    """Every model that could answer is at a limit. until: UTC seconds when there may be room, or another model may be
+    back; None: when another request ends. reasons: model → why. soon: there may be room so soon that failing models are
+    not tested before. resting: none is at a limit, and those that could answer rest, to be tried then. known: one of
+    those has answered before, so that it may well come back.
     """
 
     until: float | None

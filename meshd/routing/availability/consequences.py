@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.events.cause import Cause, Why, cause_of
 from meshd.routing.availability.recovery import proves, recover, stand_by
 from meshd.routing.availability.state import Change, MemberState, MeshState
@@ -133,13 +134,13 @@ def _note_answering(state: MeshState, provider: str, failure: ProviderFailure) -
     """For probes, which some providers refuse though they serve requests. One missing path is not all of them."""
     known = state.provider(provider)
     if failure.kind is FailureKind.AUTHENTICATION:
-        known.answering = str(failure.kind)
+        known.answering = ProviderAnswering.KEY_REFUSED
     elif failure.refused:
         pass  # something answered for this model
     elif (failure.elsewhere or (failure.kind is FailureKind.UNSUPPORTED and failure.status == 404)) and (
-        known.answering != "serves"
+        known.answering is not ProviderAnswering.SERVES
     ):
-        known.answering = "nothing"
+        known.answering = ProviderAnswering.NOTHING
 
 
 def _rest(
@@ -308,7 +309,7 @@ def record_success(
     known.forbidden_models.clear()
     known.exhausted_models.clear()
     known.auth_valid = known.auth_tried = True
-    known.answering = "serves"
+    known.answering = ProviderAnswering.SERVES
     known_model = state.model(model.id)
     known_model.answered, known_model.answered_at = True, now
     known_model.failing_since = None

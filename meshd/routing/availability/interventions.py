@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.events.cause import Cause, Why
+from meshd.core.events.cause import BY_HAND, Cause, Why
 from meshd.routing.availability.recovery import reset, stand_by_indefinitely
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.standing import INDEFINITELY
@@ -34,16 +34,16 @@ def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> l
     state.model(model).refused.clear()
     provider = table.models[model].provider
     changes = []
-    if why := reset(state.provider(provider).availability, now, _BY_HAND):
+    if why := reset(state.provider(provider).availability, now, BY_HAND):
         changes.append(Change("provider", True, why, provider=provider))
-    if why := reset(state.model(model).availability, now, _BY_HAND):
+    if why := reset(state.model(model).availability, now, BY_HAND):
         changes.append(Change("model", True, why, model=model, provider=provider))
     for (pool, id), member in state.members.items():
         other = table.models.get(id)
         held = member.availability.cause is Cause.HELD and other is not None and other.provider == provider
         if id == model or held:
             member.failures = 0
-            if why := reset(member.availability, now, _BY_HAND):
+            if why := reset(member.availability, now, BY_HAND):
                 state.accounts.begin_stint(pool, id)
                 changes.append(Change("member", True, why, pool, id, provider))
     return changes
@@ -72,5 +72,4 @@ def new_chance(state: MeshState, table: RoutingTable, provider: str, now: float)
     return changes
 
 
-_BY_HAND = Why(Cause.OPERATOR)
 _RECONFIGURED = Why(Cause.RECONFIGURED)

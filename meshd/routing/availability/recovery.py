@@ -49,7 +49,7 @@ itself, without waiting."""
 KNOWN_TO_REFUSE = 3
 """After this many refused tests in a row, one refusal answers all waiting requests."""
 KNOWN_TO_BE_USED_UP = 10
-"""The same for a quota, as many providers mean a rate by it: it may be available again at any moment."""
+"""The same for a quota, since many providers call a rate limit a quota: it may be available again at any moment."""
 LONGEST_TEST = 5.0
 """Seconds to wait for a test's outcome; then the next request tests in parallel."""
 

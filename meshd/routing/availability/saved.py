@@ -37,7 +37,7 @@ def dump_availability(availability: Availability) -> dict[str, Any] | None:
 
 
 def by_the_wall_clock(value: dict[str, Any], ahead: float) -> dict[str, Any]:
-    """What was dumped, with its times by the wall clock."""
+    """What was dumped, with its times converted to the wall clock."""
     if not ahead:
         return value
     moved = dict(value)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.events.cause import Why
 from meshd.core.fair_eviction import Shares
 from meshd.routing.availability.error_rate import OutcomeWindow
@@ -78,7 +79,7 @@ class ModelState:
 class ProviderState:
     availability: Availability = field(default_factory=Availability)
     auth_valid: bool = True
-    answering: str = ""  # requests: serves; authentication: key refused; nothing: at their path; "": not known yet
+    answering: ProviderAnswering = ProviderAnswering.UNKNOWN
     auth_tried: bool = False  # since the key last changed: a model list may need no key
     connection_failures: int = 0  # consecutive, over all its models
     unreached_at: float | None = None  # when the last of them that counted was

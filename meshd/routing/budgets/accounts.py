@@ -58,16 +58,16 @@ class Accounts:
         self._alerts: list[Alert] = []
         self.shares: Shares | None = None  # None: the limits are this daemon's own
 
-    # -- what holds -----------------------------------------------------------------------------------
+    # -- limits ---------------------------------------------------------------------------------------
 
     def configure(self, allowances: Mapping[tuple[str, str], tuple[Allowance, ...]], timezone: str) -> None:
-        """Limits from now on. What was used and is reserved stays, on the days it was counted on.
+        """Apply these limits from now on. What was used or reserved is kept, on the days on which it was counted.
 
         Raises ValueError for an unknown timezone, with nothing changed.
         """
         self._calendar = Calendar(timezone)
         if not self._configured:
-            # What was restored before was taken for days of UTC.
+            # What was restored before this was assigned to days of UTC.
             for meter in self.meters.values():
                 meter.rolling = None
             self._configured = True
@@ -88,8 +88,8 @@ class Accounts:
     def restore(self, usage: Iterable[tuple[str, str, str, int, int, int]], now: float) -> None:
         """(day, scope, name, requests, tokens, cost) of the ledger, at start: replaces what is known.
 
-        The hours of an earlier life are unknown to a rolling window: yesterday's use counts as used at yesterday's end,
-        today's as used now, which is never too low. Open reservations stay. Each life begins a new stint.
+        A rolling window does not know the hours of an earlier run: yesterday's use counts as used at yesterday's end,
+        today's as used now, which is never too low. Open reservations stay. Each run begins a new stint.
         """
         allowances = {key: tuple(limit.allowance for limit in limits) for key, limits in self.limits.items()}
         self.meters, self._apps, self.limits = {}, 0, {}
@@ -246,7 +246,7 @@ class Accounts:
         return [limit.standing(period, now) for limits in self.limits.values() for limit in limits]
 
     def used(self, scope: str, name: str, window: Window = "month") -> Use:
-        """What was used, as of the last attempt; reservations apart."""
+        """What was used, as of the last attempt, without reservations."""
         self.spread()
         meter, period = self.meters.get((scope, name)), self.period
         sums = None if meter is None or period is None else meter.window(window, period)
@@ -310,7 +310,7 @@ class Accounts:
             self._drop(key for key in apps if period.month not in self.meters[key].months)
 
     def _drop_apps(self, surplus: int) -> None:
-        """Drop the newest, if an earlier life had more than may be kept."""
+        """Drop the newest, if an earlier run had more than may be kept."""
         if surplus > 0:
             free = [key for key in self.meters if key[0] == "app" and key not in self.limits and key[1] != OTHERS]
             self._drop(free[-surplus:])

@@ -1,4 +1,4 @@
-"""What accounts tell of a limit: a refusal, an alert, a use.
+"""What accounts report about a limit: a refusal, an alert, a use.
 
 Owns: these records. Must never: change anything.
 """

@@ -36,7 +36,7 @@ class Route:
     lump: Sums = field(default_factory=Sums)
 
     def settle_straight(self) -> None:
-        """From now on, by open reservations; its lump has been spread."""
+        """From now on, open reservations settle into each sum directly; the lump has been spread."""
         self.sums += self.others
         self.others = ()
 

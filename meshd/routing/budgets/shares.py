@@ -22,7 +22,7 @@ from meshd.sdk.storage import Claim, Grant
 from meshd.spend.calendar import Period
 
 DAYS_AHEAD = 3
-"""For windows that begin within so many days, parts are claimed in advance."""
+"""For windows that begin within this many days, parts are claimed in advance."""
 
 _KEPT = {"day": (3 + DAYS_AHEAD) * 86400, "month": 40 * 86400, "rolling": 2 * 86400}  # s that others remember a window
 
@@ -120,8 +120,8 @@ class Shares:
         )
 
     def take(self, grants: Mapping[str, Grant], *, connected: bool) -> None:
-        """The answer to the last claims. connected: of who divides; otherwise it is what was kept before, and there is
-        no more for now."""
+        """The answer to the last claims. connected: whether the storage that divides the limits answered; if not, this
+        is what was kept before, and there is no more for now."""
         period = self._accounts.period
         if period is None:
             return
@@ -129,7 +129,7 @@ class Shares:
             share, grant = self._of(limit, window), grants.get(key)
             if grant is not None:
                 share.granted = max(share.granted, grant.granted)
-                # What an earlier life kept stays kept.
+                # What an earlier run kept stays kept.
                 kept = share.granted - _used(limit, window)
                 share.slack = grant.slack if connected else max(share.slack, kept)
             if window != _window(limit, period):
@@ -171,7 +171,7 @@ class Shares:
 
 
 def _is_shared(limit: Limit) -> bool:
-    """A stint is of one daemon: it begins when that takes a model into use again."""
+    """A stint belongs to one daemon: it begins when that daemon takes a model into use again."""
     return limit.allowance.enforce and limit.allowance.window != "stint"
 
 
@@ -182,7 +182,7 @@ def _used(limit: Limit, window: str) -> int:
 
 
 def _window(limit: Limit, period: Period) -> str:
-    """Its name; names of days and of months are in their order."""
+    """The window's name; days and months sort by their names."""
     return {"day": period.day, "month": period.month, "rolling": _LAST_HOURS}[limit.allowance.window]
 
 

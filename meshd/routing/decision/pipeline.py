@@ -23,8 +23,7 @@ from meshd.routing.decision.stages.limits import LimitStage
 from meshd.routing.decision.stages.maintenance import MaintenanceStage
 from meshd.routing.decision.stages.select import SelectStage
 from meshd.routing.decision.stages.state import StateStage
-from meshd.routing.decision.strategies.base import Context, Strategy
-from meshd.routing.decision.strategies.registry import BUILT_IN
+from meshd.routing.decision.strategies.base import MakeStrategy, Strategy
 from meshd.routing.decision.strategies.scored import Scored
 from meshd.routing.request.features import used
 from meshd.routing.request.question import Question
@@ -35,7 +34,7 @@ from modelmesh.errors import MeshError
 
 def standard_stages(state: MeshState) -> list[Stage]:
     return [
-        AccessStage(),  # the first: no other says anything of a model that the app may not use
+        AccessStage(),  # first, so that no other says anything about a model that the app may not use
         CredentialStage(),
         CapabilityStage(),
         DeliveryStage(),
@@ -44,7 +43,7 @@ def standard_stages(state: MeshState) -> list[Stage]:
         MaintenanceStage(state),
         SelectStage(state),
         BudgetStage(state),
-        LimitStage(state.rates),  # the last: a model that only this one drops may be waited for
+        LimitStage(state.rates),  # last: a model that only this one drops may be waited for
     ]
 
 
@@ -54,7 +53,7 @@ class _RetryScope(Stage):
     name = "retry scope"
     permanent = True
 
-    def objection(self, model: ModelSpec, question: Question) -> str | None:
+    def objection(self, model: ModelSpec, question: Question) -> str:
         return "outside retry.scope"
 
 
@@ -91,16 +90,16 @@ class Explanation:
 class Pipeline:
     """The stages in order, and the strategies by name. One instance serves all pools.
 
-    strategies: how each is made, for this pipeline; those of other packages are added. permanent: the
-    stages that no wait helps with; at_retry: those that a request asks again before a retry at the same model; at_test:
+    strategies: how each is made for this pipeline; those of other packages are added. permanent: the stages whose
+    reasons do not pass by waiting; at_retry: those that a request asks again before a retry at the same model; at_test:
     before it tests a model on standby.
     """
 
     def __init__(
         self,
         state: MeshState,
+        strategies: Mapping[str, MakeStrategy],
         stages: Iterable[Stage] | None = None,
-        strategies: Mapping[str, Callable[[Context], Strategy]] = BUILT_IN,
     ) -> None:
         self.state = state
         self.stages = stages = tuple(standard_stages(state) if stages is None else stages)
@@ -117,7 +116,7 @@ class Pipeline:
     # -- strategies -----------------------------------------------------------------------------------
 
     def add_strategy(self, name: str, strategy: Strategy) -> None:
-        """Made for this pipeline. Raises ValueError if there is one of that name."""
+        """Add a strategy, made for this pipeline. Raises ValueError if there is one of that name."""
         if name in self._strategies:
             raise ValueError(f"there is a strategy {name!r} already")
         self._strategies[name] = strategy
@@ -144,7 +143,7 @@ class Pipeline:
         return None
 
     def status(self, question: Question, model: ModelSpec) -> ModelStatus | None:
-        """By the first stage that has something to say of it, whatever a request needs; None: it is active."""
+        """From the first stage that has something to report about it, whatever a request needs; None: it is active."""
         for stage in self.stages:
             found = stage.status(model, question)
             if found is not None:
@@ -164,7 +163,7 @@ class Pipeline:
                 continue
             model = models[model_id]
             if only is not None and not only(model):
-                dropped.append(Dropped(model_id, _SCOPE, "outside retry.scope"))
+                dropped.append(Dropped(model_id, _SCOPE, _SCOPE.objection(model, question)))
                 continue
             objection = self._objection(model, question)
             if objection is None:
@@ -224,7 +223,7 @@ class Pipeline:
         return None if wait is None or others is None else max(wait, others)
 
     def recovers_in(self, question: Question, model: ModelSpec) -> float | None:
-        """The same of a model whatever drops it, its limits apart."""
+        """The same for a model whatever drops it, apart from its limits."""
         return self._clears_in(question, model, self._clearing)
 
     @staticmethod
@@ -248,7 +247,7 @@ class Pipeline:
         return None
 
     def error(self, drops: Sequence[Drop]) -> MeshError | None:
-        """The error of a request that no model can be asked, if only one stage prevents it."""
+        """The error of a request for which no model can be asked, if only one stage prevents it."""
         return next((error for stage in self.stages if (error := stage.error(drops)) is not None), None)
 
     def able(self, question: Question, limit: int = 10) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is left of a provider's limits by its response headers, less what was sent since.
+"""What is left of a provider's limits according to its response headers, less what has been sent since.
 
 Owns: one record for each model and key, and its age; and until when a model must not be asked.
 Must never: know of configured limits, read a clock or do I/O.
@@ -123,7 +123,7 @@ class Observed:
         return self.remaining_requests is not None or self.remaining_tokens is not None
 
     def enter(self, tokens: int, now: float) -> int:
-        """Record that a request of about so many tokens is sent. Returns its number."""
+        """Record that a request of about that many tokens is sent. Returns its number."""
         requests, of_tokens = self.remaining_requests, self.remaining_tokens
         if requests is not None:
             requests.start_over(now, self.sent)

@@ -4,9 +4,9 @@ Owns: which key is next, and which keys are set aside ("rest"), until when and w
 Must never: see a key (a fingerprint identifies it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
-comes back starts at the ring's time, so that it does not catch up in a burst. A session keeps to one key instead
-(`routing/request/rendezvous.py`), which has had its turn then, but only one, so that no other key has to catch up. A
-key that gets 401 or 429 is set aside alone (docs/routing.md, Several keys).
+comes back starts at the ring's time, so that it does not catch up in a burst. A session always uses the same key
+instead (`routing/request/rendezvous.py`); that counts as the key's turn, but as only one, so that no other key has to
+catch up. A key that gets 401 or 429 is set aside alone (docs/routing.md, Several keys).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_REST = 86400.0  # s: the longest time for which a saved key is set aside
 @dataclass(frozen=True, slots=True)
 class RestingKey:
     """id: the fingerprint. until: UTC seconds, infinite: until an operator or a probe says otherwise. since: when it
-    was refused; told: until when its provider asked to be left alone with it, 0 where it did not."""
+    was refused; told: until when its provider asked for a pause of this key, 0 if it did not."""
 
     id: str
     why: Why
@@ -106,9 +106,9 @@ class KeyRing:
             del self._resting[id]
 
     def take(self, now: float, has_room: Callable[[str], bool], session: str = "") -> str:
-        """The next key's fingerprint: of the usable keys those with room, else any usable one, else the one that is
-        back first. Keys without weight only when no other is left. session: it keeps to its own key among these, which
-        is computed from its name, so that a provider's prompt cache is found again."""
+        """The next key's fingerprint: a usable key with room, else any usable one, else the one that is back first.
+        Keys without weight only when no other is left. session: it keeps to its own key among these, computed from its
+        name, so that it finds the provider's prompt cache again."""
         awake = [key for key in self._keys if self.rest_of(key.id, now) is None]
         candidates = [key for key in awake if has_room(key.id)] or awake
         if not candidates:
@@ -126,7 +126,7 @@ class KeyRing:
 
     def refuse(self, rest: RestingKey, now: float) -> bool:
         """Set a key aside, at least until then. Returns True while another is usable, so that the provider is not to
-        blame: that is, one which is not set aside, or only for its rate while this one was refused for something
+        blame. Usable means not set aside, or set aside only for its rate while this one was refused for something
         worse."""
         known = self.rest_of(rest.id, now)
         if known is None or rest.until > known.until:

@@ -1,4 +1,4 @@
-"""Places at rate limits for requests that no decision is made about: those that are passed on as they are.
+"""Places at rate limits for requests that involve no decision: those that are passed on as they are.
 
 Must never: give a place that `Rates` would not give.
 """
@@ -33,19 +33,17 @@ class Place:
         self._taken.clear()
 
 
-def next_key(rates: Rates, provider: ProviderSpec, now: float, session: str = "") -> str:
+def next_key(rates: Rates, provider: ProviderSpec, now: float) -> str:
     """The id of the provider's key whose turn it is, "" if it has only one."""
     if not provider.keys:
         return ""
     server = rates.providers.setdefault(provider.name, Holder())
     ring = server.keys = server.keys or KeyRing()
     ring.configure(provider.keys)
-    return ring.take(now, lambda _: True, session)
+    return ring.take(now, lambda _: True)
 
 
-def take(
-    rates: Rates, account: str, rate: RateSpec, provider: ProviderSpec, now: float, session: str = ""
-) -> Place | NoRoom:
+def take(rates: Rates, account: str, rate: RateSpec, provider: ProviderSpec, now: float) -> Place | NoRoom:
     """A place, or why there is none."""
     app = rates.apps.setdefault(account, Holder())
     server = rates.providers.setdefault(provider.name, Holder())
@@ -55,7 +53,7 @@ def take(
         no_room = no_room_this_minute(who, holder.window, limits.rpm, limits.tpm, 0, now)
         if no_room is not None:
             return no_room
-    place = Place(next_key(rates, provider, now, session))
+    place = Place(next_key(rates, provider, now))
     place.add(app, now)
     place.add(server, now)
     return place

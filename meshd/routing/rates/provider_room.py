@@ -32,8 +32,8 @@ def no_room_with_keys(
     resting: bool,
     operator: bool,
 ) -> NoRoom | None:
-    """None while one key has room, else that of the key that has room first. operator: whether one reads the reason;
-    others are not shown the key, or the provider's words."""
+    """None while one key has room, else the `NoRoom` of the key that has room first. operator: whether an operator
+    reads the reason; others are not shown the key or the provider's words."""
     ring = provider.keys if provider is not None else None
     if ring is not None and not resting:
         all_rest = ring.all_rest(now)

@@ -8,9 +8,9 @@ none. Rule: docs/routing.md, Rate limits and waiting.
 
 For token limits a request counts as its input plus its expected output: the model's recent average, or
 `EXPECTED_OUTPUT` while there is none, and never more than its own limit. An output limit is often the most that a model
-can do: a few requests would fill a minute that takes hundreds. Providers mostly count the limit, but an error here is
-harmless, since a rate is not money: `leave` enters what was used, and the next response header what the provider
-counted.
+can do: counted by it, a few requests would fill a minute that has room for hundreds. Most providers do count it, but an
+error here is harmless, since a rate is not money: `leave` enters what was used, and the next response header what the
+provider counted.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Rates:
         self._pace(question, pacing, model)
         return ticket
 
-    def leave(self, ticket: RateTicket, now: float, tokens: int | None = None, *, sent: bool = True) -> None:
+    def leave(self, ticket: RateTicket, tokens: int | None = None, *, sent: bool = True) -> None:
         """The attempt ended. tokens: how many it used, None: unknown, the estimate stays. sent: False: it never left,
         and does not count. Idempotent."""
         if ticket.left:
@@ -273,7 +273,7 @@ class Rates:
             _made(self.models, model, ModelRecord).left_alone = rest
 
     def reset(self, model: ModelSpec) -> None:
-        """An operator says that it works: it and its provider's keys are tried again, whatever was reported."""
+        """An operator says that the model works: it and its provider's keys are tried again, whatever was reported."""
         self.reset_keys(model.provider)
         record = self.models.get(model.id)
         if record is not None:

@@ -27,8 +27,8 @@ LONGEST = 1024**2
 class Parameters(Protocol):
     """What a wire format's parameters mean for an answer.
 
-    name: of the format. immaterial: those that say who asks, or what the provider keeps, and do not change the answer.
-    """
+    name: of the format. immaterial: parameters that say who asks, or what the provider keeps, and do not change the
+    answer."""
 
     @property
     def name(self) -> str: ...
@@ -145,8 +145,8 @@ def _read(value: msgspec.Raw) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object's members. Of a name given twice some readers take the first and some the last value: that could plant
-    an answer for another app."""
+    """An object's members. If a name is given twice, some readers take the first value and some the last: that could
+    plant an answer for another app."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name is given twice")

@@ -19,11 +19,11 @@ OUTPUT_UNKNOWN: Final = 4096
 (`AppSide.with_output_limit`), so that it holds."""
 
 IMAGE_TOKENS = 12_000
-"""Of one image at most, if the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up to
-a fifth more. Claude's largest is 4784."""
+"""The most tokens of one image, if the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is
+billed up to a fifth more. Claude's largest is 4784."""
 
 HEARD_A_SECOND = 32
-"""Tokens of a second of audio, at most: Gemini's; OpenAI's are 10."""
+"""The most tokens of a second of audio: Gemini's number; OpenAI's is 10."""
 
 ROUNDED = 500_000
 """10⁻⁹ USD: half of the tenth of a cent to which the prices of images are published. Their tokens may cost so much
@@ -31,7 +31,7 @@ more."""
 
 
 class Estimate(NamedTuple):
-    """At most: tokens in and out, and 10⁻⁹ USD."""
+    """Upper bounds: tokens in and out, and 10⁻⁹ USD."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -103,7 +103,7 @@ def _made(needs: RequestNeeds, model: ModelSpec, kind: Mapping[str, str]) -> int
 
 
 def kind_of(needs: RequestNeeds, model: ModelSpec, told: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """Of which kind the request's units are, as far as that is known. told: by the answer, about what was left open."""
+    """The kind of the request's units, as far as it is known. told: what the answer says about the rest."""
     asked = {**model.defaults, **needs.kind, **model.overrides}
     known = {name: str(asked[name]).lower() for name in needs.operation.priced_by if name in asked}
     return {**dict(told), **{name: value for name, value in known.items() if value not in ("", "auto")}}
@@ -178,7 +178,7 @@ def why_input(needs: RequestNeeds, model: ModelSpec) -> str:
 
 
 def why_output(needs: RequestNeeds, model: ModelSpec) -> str:
-    """For `explain`: whose limit the output of `upper_bound` is; "" where there is none."""
+    """For `explain`: where the output limit of `upper_bound` comes from; "" if there is none."""
     if not needs.operation.output and not (needs.operation.told and model.pricing.output_per_1m):
         return ""
     forced = _largest(model.overrides) if model.overrides else None

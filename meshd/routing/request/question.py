@@ -1,7 +1,7 @@
 """The question that a decision answers: which model of a pool is asked, for this request and requester, now.
 
-It carries nothing that changes while requests run: stages, strategies and limits that need what is known of models are
-given it when they are made.
+It carries nothing that changes while requests run: stages, strategies and limits that need to know the state of models
+get it when they are made.
 """
 
 from __future__ import annotations

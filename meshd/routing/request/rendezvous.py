@@ -1,9 +1,9 @@
 """Rendezvous hashing: where a session belongs, among candidates that have names and weights. Owns: the numbers that
 they draw for a session. Must never: remember anything, or depend on their order.
 
-Each number is a hash of the session's name and the candidate's, and the highest gets the session. So losing one moves
-only its own sessions, spread over the others, and a session is at the same place after a restart and in every daemon.
-One of twice the weight has twice the sessions; one of weight 0 those that no other can take.
+Each number is a hash of the session's name and the candidate's, and the highest gets the session. So losing a candidate
+moves only its own sessions, spread over the others, and a session is at the same place after a restart and in every
+daemon. A candidate of twice the weight has twice the sessions; one of weight 0 has those that no other can take.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def key_of(session: str) -> int:
 
 
 def numbers(names: Sequence[bytes], weights: Sequence[float] | None, session: str) -> list[float]:
-    """What each draws for the session. weights: None if all are equal."""
+    """The number that each candidate draws for the session. weights: None if all are equal."""
     seed = key_of(session)
     drawn = [xxh3_64_intdigest(name, seed) for name in names]
     if weights is None:

@@ -18,7 +18,7 @@ from meshd.routing.table.specs import STICKY, PoolSpec
 
 
 class Body(Protocol):
-    """The part of an app's format that is used here."""
+    """The part of an app's wire format that is used here."""
 
     def session(self, fields: Mapping[str, msgspec.Raw]) -> str:
         """The conversation that the body names; "" if it names none."""

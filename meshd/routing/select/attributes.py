@@ -1,7 +1,7 @@
 """The attributes of a model that `select` and `require` may use: their names, and how each is read.
 
 Owns: the tables of attributes, and the error of an invalid condition.
-Must never: show anything of a model that is not in these tables.
+Must never: expose anything about a model that is not in these tables.
 """
 
 from __future__ import annotations

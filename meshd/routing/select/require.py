@@ -74,7 +74,7 @@ def unmet(require: Mapping[str, Any], model: ModelSpec) -> str | None:
     """The first condition of `require` that the model does not meet; None if it meets all.
 
     Keys: features.*, constraints.*, delivery.*, as `models.ID` has them, or nested maps of these. Values: a value to
-    equal, a comparison as text (">=100000"), or a list of which any may hold. An undeclared value meets only `false`.
+    equal, a comparison as text (">=100000"), or a list, any of which is enough. An undeclared value meets only `false`.
     Raises SelectionError for an invalid condition.
     """
     for condition in conditions(require):

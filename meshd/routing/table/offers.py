@@ -23,8 +23,8 @@ class Limits(NamedTuple):
 
 class Offer(NamedTuple):
     """capabilities: leaf ids that any model has, in the order of the models. context_window, max_output_tokens: the
-    smallest known, None if none is. features: what every model declares. These three leave out models that call no
-    tools where others do: the clients that read limits are agents, and their requests have tools.
+    smallest known, None if none is. features: what every model declares. These three leave out models that cannot call
+    tools if others can: the clients that read limits are agents, and their requests have tools.
 
     long: the limits of the models for prompts of `LONG` tokens and answers of `LONG_ANSWER`, None if these are all or
     none. What does not fit a model is not sent there.

@@ -1,5 +1,6 @@
 """A pool's rules: for failures and recovery, pacing, the cache and sessions.
 
+Owns: their defaults, which the schema takes from here. Each field has the name of its key: they are compiled by name.
 Must never: change after it was built, or do I/O.
 """
 
@@ -9,15 +10,24 @@ from typing import Literal
 
 import msgspec
 
+from meshd.sdk.settings import FIRST_TOKEN_TIMEOUT, IDLE_TIMEOUT
+
+Backoff = Literal["fixed", "exponential_jitter", "retry_after"]
+RetryScope = Literal["same_model", "same_provider", "any"]
+QuotaResetSchedule = Literal["monthly", "daily_utc"]
+OnStreamFailure = Literal["continue", "terminate"]
+CacheScope = Literal["app", "user", "shared"]
+SessionKey = Literal["auto", "header", "user", "app"]
+
 
 class RetryPolicy(msgspec.Struct, frozen=True):
     max_attempts: int = 2  # on the same model
-    backoff: Literal["fixed", "exponential_jitter", "retry_after"] = "exponential_jitter"
+    backoff: Backoff = "exponential_jitter"
     initial_delay: float = 0.5  # s
     max_delay: float = 10.0  # s
     retryable_codes: frozenset[int] | None = None  # None: the provider's
     non_retryable_codes: frozenset[int] | None = None
-    scope: Literal["same_model", "same_provider", "any"] = "any"
+    scope: RetryScope = "any"
     honor_retry_after: bool = True
     deadline: float | None = None  # s, all attempts; None: the request's
 
@@ -27,7 +37,7 @@ class DeactivationPolicy(msgspec.Struct, frozen=True):
     error_codes: frozenset[int] | None = None  # those that count; None: retryable codes, 401, 403
     error_rate_threshold: float | None = None  # of the requests within `window`
     window: float = 60.0  # s
-    maintenance: str | None = None  # cron expression and duration, "0 3 * * sun 2h"
+    maintenance_window: str | None = None  # cron expression and duration, "0 3 * * sun 2h"
 
 
 class RecoveryPolicy(msgspec.Struct, frozen=True):
@@ -36,13 +46,13 @@ class RecoveryPolicy(msgspec.Struct, frozen=True):
     probe_on_start: bool = False
     probe_interval: float | None = None  # s
     on_quota_reset: bool = True
-    quota_reset_schedule: Literal["monthly", "daily_utc"] | None = None  # None: the provider's
+    quota_reset_schedule: QuotaResetSchedule | None = None  # None: the provider's
 
 
 class StreamPolicy(msgspec.Struct, frozen=True):
-    first_token_timeout: float = 30.0  # s
-    idle_timeout: float = 30.0  # s
-    on_failure: Literal["continue", "terminate"] = "continue"
+    first_token_timeout: float = FIRST_TOKEN_TIMEOUT
+    idle_timeout: float = IDLE_TIMEOUT
+    on_failure: OnStreamFailure = "continue"
 
 
 class PacingPolicy(msgspec.Struct, frozen=True):
@@ -57,12 +67,12 @@ class PacingPolicy(msgspec.Struct, frozen=True):
 class CachePolicy(msgspec.Struct, frozen=True):
     ttl: float = 3600.0  # s
     max_size: int = 64 * 1024**2  # bytes
-    scope: Literal["app", "user", "shared"] = "app"
+    scope: CacheScope = "app"
 
 
 class SessionPolicy(msgspec.Struct, frozen=True):
     """What makes two requests one session. ttl: seconds without a request after which a session that had to move
     returns to its own model; None: it returns at once."""
 
-    key: Literal["auto", "header", "user", "app"] = "auto"
+    key: SessionKey = "auto"
     ttl: float | None = None

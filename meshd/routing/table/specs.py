@@ -24,6 +24,7 @@ from meshd.routing.table.policies import (
     SessionPolicy,
     StreamPolicy,
 )
+from meshd.sdk.settings import CALL_TIMEOUT
 from modelmesh.wording import nearest
 
 RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -42,6 +43,10 @@ STICKY = "modelmesh.session-stickiness.v1"
 
 Measure = Literal["cost", "requests", "tokens"]
 Window = Literal["day", "month", "rolling", "stint"]
+QuotaReset = Literal["monthly", "daily", "rolling"]
+BalanceMode = Literal["absolute", "relative"]
+OnBudgetExceeded = Literal["rotate", "error"]
+UnpricedFields = Literal["refuse", "strip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,8 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class RateSpec:
-    """Known limits. rpm, tpm: in any 60 s. concurrency: at once. told: the part of a limit that the provider itself
-    tells which may be filled, 1: all."""
+    """Known limits. rpm, tpm: in any 60 s. concurrency: at once. told: the part of a limit reported by the provider
+    that may be filled; 1: all."""
 
     rpm: int | None = None
     tpm: int | None = None
@@ -108,8 +113,8 @@ ANY_APP = AppSpec("")
 
 
 class Origin(enum.IntEnum):
-    """Who says that there is such a model. Where two models have one name at their providers, the lower counts: what a
-    provider or a server lists takes no name away."""
+    """Who says that there is such a model. If two models have the same name at their providers, the lower value wins:
+    what a provider or a server lists takes no name away."""
 
     CONFIGURED = 0
     CATALOGUE = 1  # the package's own rows, for this provider
@@ -156,7 +161,7 @@ class ModelSpec:
 class ProviderSpec:
     name: str
     connector: str
-    timeout: float = 60.0  # s, a whole call
+    timeout: float = CALL_TIMEOUT  # of a whole call
     retryable_codes: frozenset[int] = RETRYABLE_CODES
     non_retryable_codes: frozenset[int] = NON_RETRYABLE_CODES
     disabled: str = ""  # why it cannot be used at all, "" if it can
@@ -166,7 +171,7 @@ class ProviderSpec:
     keyed: bool = True  # it is sent a key, whichever way
     app_keys: bool = False  # that of each app, and none of the daemon's
     keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
-    quota_reset: Literal["monthly", "daily", "rolling"] | None = None
+    quota_reset: QuotaReset | None = None
     formats: tuple[str, ...] = ("openai",)  # that its connector speaks
 
 
@@ -193,10 +198,10 @@ class PoolSpec:
     provider_priority: tuple[str, ...] = ()
     fallback_strategy: str | None = None
     fallback_pools: tuple[str, ...] = ()
-    balance_mode: Literal["absolute", "relative"] = "relative"
+    balance_mode: BalanceMode = "relative"
     select: Selector | None = None  # only if it uses live attributes
-    on_budget_exceeded: Literal["rotate", "error"] = "rotate"
-    unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
+    on_budget_exceeded: OnBudgetExceeded = "rotate"
+    unpriced_fields: UnpricedFields = "refuse"  # of a body, under a budget
     pacing: PacingPolicy = field(default_factory=PacingPolicy)
     hedge_after: float | Literal["p95"] | None = None
     mark_caches: bool = False  # prompts are marked for the cache of their provider
@@ -269,7 +274,7 @@ class RoutingTable:
                 named.clear()
             if model.origin <= first:
                 named.append(model.id)
-        # What others work out of it once: (pool, app) → vocabularies; by who worked it out, pool → (pool, value).
+        # What others derive from it once: (pool, app) → vocabularies; for each user of the table, pool → (pool, value).
         self.vocabularies: dict[tuple[str, str], frozenset[str]] = {}
         self.derived: dict[object, dict[str, tuple[PoolSpec, Any]]] = {}
         self._resolved: dict[str, Target] = {}
@@ -349,7 +354,7 @@ class RoutingTable:
         node = self.tree.resolve(name)
         if node is not None:
             pool = self._most_specific(node)
-            # A pool that a listed model brought about takes no configured model's name away.
+            # A pool that exists because of a listed model takes no configured model's name away.
             if pool is not None and (pool.configured or model is None or model.origin is not Origin.CONFIGURED):
                 return Target("capability", pool)
         if model is not None:

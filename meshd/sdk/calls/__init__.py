@@ -1,1 +1,1 @@
-"""What a call of a provider is made of: the operation, the body, what goes with it, a failure."""
+"""The parts of a call to a provider: the operation, the body, what goes with it, a failure."""

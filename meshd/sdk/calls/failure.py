@@ -1,4 +1,4 @@
-"""Why an attempt failed, and what it cost nevertheless."""
+"""Why an attempt failed, and what it cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FailureKind(enum.StrEnum):
     AUTHENTICATION = "authentication"  # 401: the key is refused
     PERMISSION = "permission"  # 403
     RATE_LIMIT = "rate_limit"  # 429
-    QUOTA = "quota"  # 402 or 429: used up until a new period begins or somebody pays
+    QUOTA = "quota"  # 402 or 429: used up until a new period begins or the bill is paid
     TIMEOUT = "timeout"  # connected, but no answer in time
     CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
     SERVER = "server"  # 5xx
@@ -29,9 +29,9 @@ class FailureKind(enum.StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the provider counted. units: of what is not a token, by the names of `meshd/core/prices.py`: searches,
-    seconds, …. kind: of these, as far as it is told: name → value. tier: the service tier that it was served in, if
-    that has prices of its own (`meshd/core/prices.py`: TIERS)."""
+    """What the provider counted. units: amounts other than tokens, by the names of `meshd/core/prices.py`: searches,
+    seconds, …. kind: the kind of these units, as far as it is reported: name → value. tier: the service tier of the
+    request, if that has its own prices (`meshd/core/prices.py`: TIERS)."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -39,7 +39,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     written_tokens: int | None = None  # of the input tokens: written to a cache at a separate price; None: not reported
     units: tuple[tuple[str, int], ...] = ()
     reasoning_tokens: int = 0  # of the output tokens
-    lasting_tokens: int | None = None  # of the written ones: kept for longer than 5 minutes; None: not told apart
+    lasting_tokens: int | None = None  # of the written ones: kept for longer than 5 minutes; None: not distinguished
     kind: tuple[tuple[str, str], ...] = ()
     tier: str = ""
 
@@ -62,11 +62,11 @@ class ProviderFailure(Exception):
     must see as they are. retry_after: seconds that the provider asked us to wait. unsent: the request did not reach the
     provider, so it cannot have cost anything. refused: features that the provider says the model lacks
     (`meshd/routing/request/features.py`). of_reasoning: it refuses the reasoning in the conversation. elsewhere: there
-    is no API at this address, which may be wrong. error_inside: what came in place of an answer, or within one, says
-    that it is an error. usage, said: what the provider reported, and the part of an answer that came, apart from the
-    events of a stream; both may cost something. part: the usage is all of it, though it is less than the request would
-    have: only some of its calls were made. lack, where: for a LOCAL failure, what this machine lacks, and what it
-    tried to reach.
+    is no API at this address, which may be wrong. error_inside: what came instead of an answer, or within one, says
+    that it is an error. usage, said: what the provider reported, and the part of an answer that arrived, apart from
+    the events of a stream; both may cost something. part: the usage is complete, although smaller than the whole
+    request's would be, because only some of its calls were made. lack, where: for a LOCAL failure, what this machine
+    lacks, and what it tried to reach.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A form (`multipart/form-data`) that an app sent: its parts, and the same form with other values.
 
-Owns: the parts' bytes, which pass on as they came. Must never: read a body (`meshd/formats/forms.py` does).
+Owns: the parts' bytes, which are passed on unchanged. Must never: read a body (`meshd/formats/forms.py` does).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 
 class NotAForm(ValueError):
-    """A value that a form cannot hold."""
+    """A value that a form cannot contain."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Form(msgspec.Struct, frozen=True, eq=False):
         return msgspec.json.encode({name: msgspec.Raw(value) for name, value in self.fields.items()})
 
     def written(self, fields: Mapping[str, msgspec.Raw]) -> bytes:
-        """The form with these fields: parts of an unchanged field pass as they came, a new value takes the place of the
+        """The form with these fields: parts of an unchanged field are passed on unchanged, a new value replaces the
         field's first part. Raises NotAForm."""
         pieces: list[bytes | memoryview] = []
         begin = b"--%b\r\n" % self.boundary
@@ -67,6 +67,6 @@ class Form(msgspec.Struct, frozen=True, eq=False):
             text = each.encode() if isinstance(each, str) else msgspec.json.encode(each)
             head = f'content-disposition: form-data; name="{name}{suffix}"'.encode()
             if self.boundary in text or b'"' in name.encode() or b"\r" in head or b"\n" in head:
-                raise NotAForm(f"a form cannot hold this value of {name!r}")
+                raise NotAForm(f"a form cannot contain this value of {name!r}")
             pieces += (b"--%b\r\n" % self.boundary, head, b"\r\n\r\n", text, b"\r\n")
         return pieces

@@ -12,20 +12,20 @@ from meshd.sdk.calls.credential import Credential
 
 
 class RawBody(Protocol):
-    """A body that is sent while it still comes. length: bytes, None if it is not known. size: bytes that have come."""
+    """A body that is sent while it is still arriving. length: bytes, None if unknown. size: bytes that have arrived."""
 
     length: int | None
     size: int
 
     async def read(self) -> bytes:
-        """What has come, at least a byte; b"" at the end. Raises MeshError."""
+        """The bytes that have arrived, at least one; b"" at the end. Raises MeshError."""
 
 
 class RawRequest(NamedTuple):
-    """path, query: below the provider's base URL, as they are sent, and checked. headers: by lower-case name, none of
-    them secret. timeout: seconds in which nothing is taken or comes. key: the id of the provider's key, "" for the only
-    one. credential: the caller's own, for a provider that takes it. branch: stands before the last segment of the base
-    URL's path (`upload` for Google: https://host/upload/v1beta/files)."""
+    """path, query: below the provider's base URL, as they are sent, and already checked. headers: by lower-case name,
+    none of them secret. timeout: seconds without progress in either direction. key: the id of the provider's key, ""
+    for the only one. credential: the caller's own, for a provider that takes it. branch: inserted before the last
+    segment of the base URL's path (`upload` for Google: https://host/upload/v1beta/files)."""
 
     method: str
     path: str
@@ -46,14 +46,14 @@ class Written(NamedTuple):
 
 
 class RawAnswer(Protocol):
-    """An answer of any status, whose body still comes: `more` until it is empty, then `close`. headers: by lower-case
-    name, without those of the connection and without secrets."""
+    """An answer of any status, whose body is still arriving: call `more` until it returns b"", then `close`. headers:
+    by lower-case name, without those of the connection and without secrets."""
 
     status: int
     headers: Mapping[str, str]
 
     async def more(self) -> bytes:
-        """The bytes that have come, at least one; b"" at the end. Raises ProviderFailure."""
+        """The bytes that have arrived, at least one; b"" at the end. Raises ProviderFailure."""
 
     async def failure(self) -> bytes:
         """The whole body of an error, without secrets; b"" if it is too long. Raises ProviderFailure."""

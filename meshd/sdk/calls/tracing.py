@@ -1,4 +1,4 @@
-"""The part of a trace that an attempt makes: its own span, and one for each HTTP call.
+"""An attempt's part of a trace: its own span, and one for each HTTP call.
 
 Owns: `CallTrace`, which a connector fills in, and the headers of W3C's Trace Context that it sends.
 Must never: hold anything of a prompt or an answer.
@@ -12,8 +12,8 @@ import msgspec
 
 
 class HttpCall(msgspec.Struct, gc=False, array_like=True):
-    """One call. span_id: "" unless the provider is told of it. began, ended: by `meshd.host.clock`; ended at the head
-    of the answer. status: 0 without an answer. error: the kind of exception."""
+    """One call. span_id: "" unless it is sent to the provider. began, ended: by `meshd.host.clock`; it ends with the
+    head of the answer. status: 0 without an answer. error: the kind of exception."""
 
     span_id: str
     method: str
@@ -26,8 +26,8 @@ class HttpCall(msgspec.Struct, gc=False, array_like=True):
 
 
 class CallTrace(msgspec.Struct, gc=False):
-    """trace_id: hexadecimal. state: the app's `tracestate`. sent_on: whether the provider is told of the trace. began:
-    by `meshd.host.clock`."""
+    """trace_id: hexadecimal. state: the app's `tracestate`. sent_on: whether the trace is passed on to the provider.
+    began: by `meshd.host.clock`."""
 
     trace_id: str
     state: str
@@ -37,7 +37,7 @@ class CallTrace(msgspec.Struct, gc=False):
     calls: tuple[HttpCall, ...] = ()
 
     def headers(self, call: HttpCall) -> bytes:
-        """Lines of a request's head; empty if the provider is not told."""
+        """Lines of a request's head; empty if the trace is not passed on."""
         if not self.sent_on:
             return b""
         lines = f"traceparent: {traceparent(self.trace_id, call.span_id, sampled=self.sampled)}\r\n"
@@ -45,7 +45,7 @@ class CallTrace(msgspec.Struct, gc=False):
 
 
 MOST_CALLS = 32
-"""Of an attempt that are recorded; a service may be polled for an hour."""
+"""Calls of an attempt that are recorded; a service may be polled for an hour."""
 
 
 def new_span_id() -> str:

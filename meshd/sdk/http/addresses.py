@@ -1,6 +1,6 @@
 """Where credentials are in an address and in headers.
 
-Owns: where an address' userinfo ends, and which headers are known to hold nothing secret. Must never: mask.
+Owns: where the userinfo of an address ends, and which headers are known to contain no secrets. Must never: mask.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 REFERENCE = r"\$\{(?:\$\{[^{}]*+\}|[^{}])*+\}"
-"""A `${…}`, with the one in its default. It stops at the next "{", so that unclosed ones take linear time."""
+"""A `${…}`, including one in its default. It stops at the next "{", so that unclosed ones take linear time."""
 _ADDRESS = re.compile(
     rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:(?P<userinfo>(?>{REFERENCE}|.)*)@)?(?P<rest>.*)", re.DOTALL
 )
@@ -30,5 +30,5 @@ def address_parts(text: str) -> tuple[str, str | None, str] | None:
 
 
 def is_plain_header(name: str) -> bool:
-    """Whether a header of this name holds nothing secret."""
+    """Whether a header of this name contains no secret."""
     return bool(_PLAIN_HEADER.search(name))

@@ -1,4 +1,4 @@
-"""What authorizes requests to a provider with more than a fixed key: a token that ends, or a signature."""
+"""What authorizes requests to a provider with more than a fixed key: a token that expires, or a signature."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 Learn = Callable[[Iterable[str]], None]
-"""Takes secrets that are to be masked from now on."""
+"""Called with secrets that have to be masked from now on."""
 
 
 class Unauthorized(NamedTuple):
-    """A request as it will be sent. url: whole. body: None if it still comes and cannot be read yet."""
+    """A request as it will be sent. url: complete. body: None if it is still arriving."""
 
     method: str
     url: str
@@ -19,13 +19,13 @@ class Unauthorized(NamedTuple):
 
 
 class Authorization(Protocol):
-    """Of one provider, used on the router's loop: it awaits, and never blocks."""
+    """For one provider. Used on the router's loop, so it awaits and never blocks."""
 
     async def headers(self, request: Unauthorized) -> Mapping[str, str]:
-        """What is added to the request's headers, or replaces them. Raises ProviderFailure, unsent."""
+        """Headers to add to the request's, or to replace them. Raises ProviderFailure, unsent."""
 
     def refused(self, given: Mapping[str, str]) -> bool:
         """The provider refused the request's authorization. Returns whether a renewed one may be accepted. given: what
-        `headers` gave for that request."""
+        `headers` returned for that request."""
 
     async def aclose(self) -> None: ...

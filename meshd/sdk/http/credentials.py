@@ -1,7 +1,7 @@
 """Masks a provider's secrets in its errors, since some errors repeat the whole key.
 
-Owns: the spellings in which a secret may come back (percent, JSON, HTML, base64, hex, any case, cut at an end), and the
-masking of a failure.
+Owns: the spellings in which a secret may come back (percent, JSON, HTML, base64, hex, any case, cut off at an end), and
+the masking of a failure.
 Must never: touch an answer's content. An app may have sent the same text, and must get it back.
 """
 
@@ -17,15 +17,16 @@ import msgspec
 
 from meshd.sdk.calls.failure import ProviderFailure
 from meshd.sdk.http.addresses import address_parts, is_plain_header
+from meshd.sdk.reading.lenient import UNREADABLE
 from meshd.sdk.settings import ProviderSettings
 
 MASK = "•••"
 SHORTEST = 4
-"""A value shorter than this protects nothing, and would mask half of every text."""
+"""A value shorter than this protects nothing, and masking it would mask half of every text."""
 _WHOLE_WORDS = 8  # bytes: a shorter one is masked only as a whole word
 _BLOCK = 8
-_SHORTEST_PART = 12  # bytes: a provider's own mask leaves less of a key (`sk-proj-`)
-_MOST_READ = 32 * 1024  # bytes of an error's body: a longer one is dropped after its message was read
+_SHORTEST_PART = 12  # bytes: a provider's own masking leaves less of a key (`sk-proj-`)
+_MOST_READ = 32 * 1024  # bytes of an error body: a longer one is dropped once its message has been read
 _MOST_KNOWN = 128
 _DEEPEST = 3  # escapes inside escapes
 _PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "lm-studio", "not-needed", "no-key",
@@ -45,7 +46,7 @@ _MASK = MASK.encode()
 
 
 class Credentials:
-    """The secrets of one provider. Replaced ones stay known, because an answer may come late."""
+    """The secrets of one provider. Replaced ones stay known, because an answer may arrive late."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: dict[str, None] = {}
@@ -108,7 +109,7 @@ class Credentials:
         long = [value for value in headers.values() if len(value) >= self._shortest]
         if not long:
             return headers
-        said = "\n".join(long).lower()  # runs for every answer: one search for each spelling
+        said = "\n".join(long).lower()  # runs for every answer, so only one search for each spelling
         if (
             "%" not in said
             and "\\" not in said
@@ -134,7 +135,7 @@ class Credentials:
                 return body if cleaned == document else msgspec.json.encode(cleaned)
         except RecursionError:
             return b""
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             pass
         return self.text(said).encode(errors="surrogateescape")
 
@@ -172,7 +173,7 @@ class Credentials:
             return
         position = 0
         while (match := self._known.search(view, position)) is not None:
-            # Of a secret that ends in a shorter one, what is found may be only a part, but all of the shorter one.
+            # If a secret ends in a shorter one, only a part of it may be found, but all of the shorter one.
             spans = (_extended(view, match.start(), *place) for place in self._blocks[match[0]])
             counting = [(start, end) for start, end, form in spans if _counts(view, start, end, form)]
             position = match.start() + 1
@@ -220,7 +221,7 @@ def _beside_the_key(settings: ProviderSettings) -> set[str]:
 
 
 def _looks_random(text: str) -> bool:
-    """Whether one of its words is long, and has letters and digits."""
+    """Whether one of its words is long and has both letters and digits."""
     return any(_LONG.search(word) and re.search("[0-9]", word) and re.search("[A-Za-z]", word) for word in text.split())
 
 
@@ -228,7 +229,7 @@ def credentials_of_address(url: str, path: bool = False) -> set[str]:
     """Its password or token, and the values of its query. path: whether the address is secret; then long parts of its
     path are, too."""
     scheme, userinfo, rest = address_parts(url) or ("", None, url)
-    # Up to the last `@`, as people write passwords, and as a URL is read.
+    # Both up to the last `@`, as people write passwords, and as a URL is parsed.
     found = _of_userinfo(userinfo or "")
     for address in {url, f"{scheme}{rest}"}:
         try:
@@ -256,7 +257,7 @@ def _of_userinfo(userinfo: str) -> set[str]:
 def _forms(secret: str) -> set[bytes]:
     """The spellings of a secret, in lower case."""
     raw = secret.encode("utf-8", "surrogatepass")
-    # Text is unescaped to a certain depth, so the secret is as well, in case it contains what looks like an escape.
+    # Text is unescaped to a certain depth, so the secret is too, in case it contains what looks like an escape.
     forms = {raw, raw.hex().encode(), *(form for form in _read_deep(raw) if len(form) >= SHORTEST)}
     if len(raw) >= _WHOLE_WORDS:
         for before in range(3):  # at any offset in the encoded text
@@ -373,7 +374,7 @@ def without_keys(text: str) -> str:
 
 
 def _without_password(found: re.Match[str]) -> str:
-    """A password ends at the last `@` of the address, whatever is in it; what may be a port is none."""
+    """A password ends at the last `@` of the address, whatever it contains. What may be a port is not a password."""
     before, at, host = found[0].rpartition("@")
     begun = _PASSWORD.search(before) if at else None
     if begun is None or begun.end() == len(before):

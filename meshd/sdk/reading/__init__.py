@@ -1,1 +1,1 @@
-"""Helpers that read what a provider sent, whatever its shape."""
+"""Helpers for reading what a provider sent, whatever its form."""

@@ -1,7 +1,7 @@
-"""How much JSON has in it, told without reading any of it.
+"""How many values a JSON text has, found without decoding any of it.
 
-A decoder makes all values in one call, in which no other thread runs: 1 MiB of empty lists takes 0.2 s. This goes from
-one mark of the text to the next, so that others run in between, and stops at a limit.
+A decoder makes all values in one call, during which no other thread runs: 1 MiB of empty lists takes 0.2 s. This goes
+from one delimiter of the text to the next, so that other threads can run in between, and stops at a limit.
 Must never: judge whether it is JSON.
 """
 
@@ -15,7 +15,7 @@ _TEXT, _CLOSING = b'"'[0], b"]}"
 
 
 def has_more_values(value: bytes, most: int) -> bool:
-    """Whether there are more than so many entries in it, at any depth."""
+    """Whether it has more than `most` entries, at any depth."""
     if value.count(b",") + value.count(b"[") + value.count(b"{") <= most:
         return False
     found = 0

@@ -1,4 +1,4 @@
-"""JSON as servers write it, also beyond the standard: reads all of it, and writes what every reader can read.
+"""JSON as servers write it, even beyond the standard: reads all of it, and writes what every reader can read.
 
 Owns: half surrogate pairs (as JavaScript cuts them), NaN, numbers that are too large, control characters in strings,
 broken UTF-8, a byte order mark, UTF-16 and UTF-32.
@@ -15,9 +15,11 @@ import msgspec
 
 _MOST_DIGITS = 4000
 _MOST_WRITTEN = 2**63 - 1
-_STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What msgspec raises for what is not JSON, or not as it should be."""
 
 
 class NotJSON(ValueError):
@@ -28,7 +30,7 @@ def decode(data: bytes) -> Any:
     """Raises NotJSON."""
     try:
         return _decode(data)
-    except _STRICT_ERRORS:
+    except UNREADABLE:
         return decode_odd(data)
 
 
@@ -42,7 +44,7 @@ def decode_odd(data: bytes) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    """Python refuses numbers of very many digits; they become infinite."""
+    """Python refuses numbers with very many digits; they become infinite."""
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
@@ -111,7 +113,7 @@ def whole(data: bytes) -> bytes:
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """The top level of an object, each value as the bytes in which it was sent. Raises NotJSON."""
+    """The top level of an object, each value as the bytes that were sent. Raises NotJSON."""
     try:
         text = data.decode()
         return _members(text)

@@ -1,7 +1,7 @@
-"""The contents of an answer's message: its text, its reasoning, and what is more than text.
+"""The contents of an answer's message: its text, its reasoning, and everything else.
 
 Owns: reading these from OpenAI's `message` and `delta`, in all forms that servers use.
-Must never: fail on a form that it does not know, or change what it reads.
+Must never: fail on an unknown form, or change what it reads.
 
 Content is a text, one part, or a list of parts. Reasoning has a field of its own, `reasoning_content` (DeepSeek and
 most), `reasoning` (OpenRouter, Ollama, vLLM), `thinking`, or lists of parts, `reasoning_details` (OpenRouter, MiniMax),

@@ -1,4 +1,4 @@
-"""Vectors of embeddings in the packed form of OpenAI's API."""
+"""Embedding vectors in the packed form of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def packed(vector: Sequence[Any]) -> str:
-    """Floats of 32 bits, little-endian, in base64. Raises ValueError for anything but numbers that fit."""
+    """32-bit floats, little-endian, in base64. Raises ValueError for anything but numbers that fit."""
     try:
         return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
     except (struct.error, OverflowError):

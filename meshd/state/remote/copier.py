@@ -1,7 +1,8 @@
 """Copies the state directory to a remote storage, in a thread of its own.
 
-Owns: the remote connector, the lease on it, and what is not copied yet. Must never: make anything wait for the storage,
-except a start for a few seconds. Whatever the storage does, the directory has everything; it is copied when it can be.
+Owns: the remote connector, the lease on it, and what has not been copied yet. Must never: make anything wait for the
+storage, except a start for a few seconds. Whatever the storage does, the directory has everything; it is copied as soon
+as possible.
 """
 
 from __future__ import annotations
@@ -24,30 +25,40 @@ logger = logging.getLogger("meshd.state")
 
 _NO_MORE = object()
 _AT_ONCE = 200  # values that are written together
-_SLOWLY = 30.0  # s between two copies to a storage that takes a request for each value
-_BACKOFF = (0.5, 10.0)  # s until the next attempt, the first and the longest
-_AGAIN = 60.0  # s between two times that everything is copied again, for a storage that comes and goes
-_START = 6.0  # s that a start waits for a storage that says nothing
-_END = 5.0  # s that the end waits
+_AGAIN = 60.0  # least s between two full copies, for a storage that comes and goes
+_END = 5.0  # s that the daemon's end waits for it
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where in a storage. id: of its connector, for messages. base: what keys begin with. origin, holder: of this
+    """A place in a storage. id: of its connector, for messages. base: the prefix of keys. origin, holder: of this
     daemon (`origin.py`). shared: other daemons use the storage at the same time."""
 
     id: str
     base: str
     origin: str
     holder: str
-    shared: bool = False
-    lease: bool = True
-    lease_timeout: float = 10.0
-    lease_retry: float = 0.5
-    interval: float = 5.0
+    shared: bool
+    lease: bool
+    lease_timeout: float
+    lease_retry: float
+    interval: float
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """Seconds. start: that a start waits for a silent storage. first_retry, longest_retry: until the next attempt.
+    between_copies: to a storage that needs a request for each value."""
+
+    start: float = 6.0
+    first_retry: float = 0.5
+    longest_retry: float = 10.0
+    between_copies: float = 30.0
+
+
+USUAL_PATIENCE = Patience()
 
 
 Answer = Callable[[dict[str, Grant], bool], None]
-"""Called with grants, and whether they are the storage's."""
+"""Called with grants, and whether they come from the storage."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -63,19 +74,27 @@ class _InUse(StorageError):
 
 
 class Copier:
-    """now: UTC s. problem: why nothing is copied now, "" if it is. copied_at: when everything had been
-    copied, UTC s, or 0."""
+    """now: UTC s. problem: why nothing is being copied, "" if it is. copied_at: when everything had been copied, in UTC
+    s, or 0."""
 
-    def __init__(self, storage: Storage, place: Place, now: Callable[[], float], report: Report) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        place: Place,
+        now: Callable[[], float],
+        report: Report,
+        patience: Patience = USUAL_PATIENCE,
+    ) -> None:
         self.place = place
         self.problem = ""
         self.copied_at = 0.0
         self._storage = storage
         self._now = now
         self._report = report
+        self._patience = patience
         self._lease = StateLease(storage, f"{place.base}state", place.holder) if place.lease else None
         self._in_use_by = ""
-        self._arrival: Arrival | None = None  # not fetched by the keeper yet
+        self._arrival: Arrival | None = None  # not yet fetched by the keeper
         self._met = self._adopted = False
         self._pending: dict[str, bytes | None] = {}
         self._question: Question | None = None
@@ -94,14 +113,14 @@ class Copier:
         self._thread.start()
 
     def arrive(self) -> Arrival | None:
-        """Wait a little for what the storage has; None while it does not answer. Call `adopted` afterwards. Raises
+        """Wait briefly for what the storage has; None while it does not answer. Call `adopted` afterwards. Raises
         StorageInUse."""
-        deadline = time.monotonic() + _START
+        deadline = time.monotonic() + self._patience.start
         in_use = time.monotonic() + self.place.lease_timeout
         with self._changed:
             while self._arrival is None and time.monotonic() < (in_use if self._in_use_by else deadline):
                 if self._in_use_by:
-                    deadline = time.monotonic() + _START  # from when it is free
+                    deadline = time.monotonic() + self._patience.start  # counted from when it is free
                 if self._tries and self.problem and not self._in_use_by:
                     return None
                 self._changed.wait(0.1)
@@ -110,19 +129,19 @@ class Copier:
         return self.take_arrival()
 
     def take_arrival(self) -> Arrival | None:
-        """What has come since the last call."""
+        """What has arrived since the last call."""
         with self._changed:
             arrival, self._arrival = self._arrival, None
         return arrival
 
     def adopted(self) -> None:
-        """The directory has what arrived, and is what counts from now on."""
+        """The directory has what arrived, and is authoritative from now on."""
         with self._changed:
             self._adopted = self._hurry = True
             self._changed.notify_all()
 
     def note(self, changes: Mapping[str, bytes | None]) -> None:
-        """Values of the directory's storage that are to be copied."""
+        """Note values of the directory's storage that have to be copied."""
         place = self.place
         there = {remote_key(key, place.base, place.origin): value for key, value in changes.items()}
         there.pop("", None)
@@ -130,16 +149,16 @@ class Copier:
             self._pending.update(there)
 
     def divide(self, claims: Sequence[Claim], kept: dict[str, Grant], answer: Answer) -> None:
-        """Ask for this daemon's part of limits. kept: the answer if the storage gives none. A newer question replaces
-        one that waits."""
+        """Ask for this daemon's part of limits. kept: the answer if the storage gives none. A newer question replaces a
+        waiting one."""
         with self._changed:
             self._question = Question(claims, kept, answer)
             self._hurry = True
             self._changed.notify_all()
 
     def take_again(self) -> bool:
-        """Whether everything has to be noted again, since the last call: a storage that was down may have come back
-        without its last writes, as a replica that takes over does."""
+        """Whether, since the last call, it has become necessary to note everything again: a storage that was down may
+        have come back without its last writes, like a replica that takes over."""
         now = time.monotonic()
         if not self._again or now < self._not_again_until:
             return False
@@ -182,8 +201,8 @@ class Copier:
             return self.place.lease_retry
         if self.problem:
             return self._backoff
-        interval = self.place.interval if self._storage.atomic else max(self.place.interval, _SLOWLY)
-        return min(max(interval, 0.1), LEASE / 3)
+        least = 0.1 if self._storage.atomic else self._patience.between_copies
+        return min(max(self.place.interval, least, 0.1), LEASE / 3)
 
     def _try(self) -> None:
         try:
@@ -192,7 +211,7 @@ class Copier:
             self._failed(str(error))
             self._in_use_by = error.holder if isinstance(error, _InUse) else ""
             self._answer_kept()
-        except Exception as error:  # a connector's mistake; the thread must go on
+        except Exception as error:  # a connector's mistake; the thread must not end
             logger.exception("the storage %s failed unexpectedly", self.place.id)
             self._failed(one_line(error))
             self._answer_kept()
@@ -206,7 +225,7 @@ class Copier:
         if self._lease is not None:
             holder = self._lease.renew()
             if holder:
-                self._met = self._adopted = False  # it may hold something else when it is free again
+                self._met = self._adopted = False  # it may contain something else when it is free again
                 self.copied_at = 0.0
                 raise _InUse(self.place.id, holder)
         self._divide()
@@ -236,8 +255,8 @@ class Copier:
             question.answer(question.kept, False)
 
     def _due(self) -> bool:
-        """The lease is renewed more often than values are copied where each costs a request."""
-        return self._ending or self._storage.atomic or self._now() - self.copied_at >= _SLOWLY - 1
+        """Whether to copy now. Where each value costs a request, copies are rarer than renewals of the lease."""
+        return self._ending or self._storage.atomic or self._now() - self.copied_at >= self._patience.between_copies - 1
 
     def _copy(self) -> None:
         place = self.place
@@ -258,8 +277,7 @@ class Copier:
     # -- whether it works -----------------------------------------------------------------------------
 
     def _failed(self, problem: str) -> None:
-        least, most = _BACKOFF
-        self._backoff = min(max(self._backoff * 2, least), most)
+        self._backoff = min(max(self._backoff * 2, self._patience.first_retry), self._patience.longest_retry)
         if not self.problem:
             logger.warning("%s; state is kept in the state directory alone, and copied later", problem)
             self._report(EventType.STORAGE_UNREACHABLE, "warning", problem)
@@ -269,7 +287,7 @@ class Copier:
         self._backoff = 0.0
         if self.problem:
             logger.info("state is copied to %s again", self.place.id)
-            # Where each value is a request, the last are not lost either: such services acknowledge what they keep.
+            # Services with a request for each value lose no last writes: they acknowledge what they have stored.
             self._again = self._adopted and self._storage.atomic
             self._report(EventType.STORAGE_RECOVERED, "info", f"state is copied to {self.place.id} again")
         self.problem = self._in_use_by = ""

@@ -1,8 +1,8 @@
-"""What the state directory remembers of this daemon's parts of shared limits, for a life that begins without the
-storage that divides them.
+"""What the state directory remembers of this daemon's parts of shared limits, for a start without the storage that
+divides them.
 
-Owns: the row `kept` of the directory's storage: the key of a claim → what is kept. Must never: be more than what the
-storage that divides has been told.
+Owns: the row `kept` of the directory's storage: the key of a claim → what is kept. Must never: contain more than the
+dividing storage has been told.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ _KEY = "kept"
 class KeptParts:
     def __init__(self) -> None:
         self._stored: dict[str, int] | None = None  # None: not read yet
-        self._earlier: dict[str, int] = {}  # what an earlier life kept, and this one has not claimed yet
+        self._earlier: dict[str, int] = {}  # kept before the restart, and not claimed since
 
     def remember(self, storage: Storage, claims: Sequence[Claim], *, first: bool = False) -> list[Claim]:
-        """Call before the claims are sent. first: of the router's life. Returns them with what may be said to be kept:
-        with what an earlier life kept, and never less than the directory would tell the next life."""
+        """Call before the claims are sent. first: the first time since the router started. Returns the claims with what
+        may be reported as kept: including what was kept before the restart, and never less than the directory would say
+        after the next one."""
         kept = {claim.key: claim.keeps for claim in claims}
         try:
             if first or self._stored is None:
                 self._stored = read_stored(_KEY, storage.load(_KEY), dict[str, int]) or {}
                 self._earlier = dict(self._stored)
             kept = {key: max(amount, self._earlier.pop(key, 0)) for key, amount in kept.items()}
-            # Those of the next windows are not in all claims.
+            # Not every call claims the next windows.
             after = kept if any(claim.ahead for claim in claims) else {**self._stored, **kept}
             if after != self._stored:
                 storage.save(_KEY, msgspec.json.encode(after))

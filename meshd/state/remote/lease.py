@@ -1,6 +1,6 @@
 """The lease on a remote storage, or on one daemon's part of it.
 
-Owns: who has it, and how long it lasts. Must never: be taken for held when it may have ended.
+Owns: who has it, and how long it lasts. Must never: count as held when it may have expired.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StorageInUse(StateLocked):
 
 
 class StateLease:
-    """name: of the lease. holder: this daemon; the same after a restart, which so has its lease at once."""
+    """name: of the lease. holder: this daemon; the same after a restart, so that it gets its lease back at once."""
 
     def __init__(self, storage: Storage, name: str, holder: str) -> None:
         self._storage = storage
@@ -35,7 +35,7 @@ class StateLease:
         self._until = 0.0  # by the monotonic clock
 
     def renew(self) -> str:
-        """Take or prolong it. Returns who else has it, "" if it is held. Raises StorageError."""
+        """Take or extend it. Returns which other daemon has it, "" if this one does. Raises StorageError."""
         asked = time.monotonic()
         if self._storage.acquire(self._name, self._holder, LEASE):
             self._until = asked + LEASE
@@ -44,7 +44,7 @@ class StateLease:
         return self._storage.is_locked(self._name) or "that had it until now"
 
     def lasts(self, seconds: float) -> bool:
-        """Whether it is held for so long."""
+        """Whether it is held for at least this long."""
         return time.monotonic() + seconds < self._until
 
     def give_back(self) -> None:

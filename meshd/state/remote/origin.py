@@ -1,8 +1,8 @@
 """Which state directory spend was counted in, and what else is in a remote storage.
 
-Owns: STATE_DIR/origin, and the names of keys there: `owner`, `table/TABLE/ID` and `usage/ORIGIN/DAY/SCOPE/NAME`, after
-the part of a daemon that shares the storage. A directory writes only its own sums, so that none overwrites another's,
-and all are added.
+Owns: STATE_DIR/origin, and the names of keys in the storage: `owner`, `table/TABLE/ID` and
+`usage/ORIGIN/DAY/SCOPE/NAME`, after the prefix of a daemon that shares the storage. A directory writes only its own
+sums, so that none overwrites another's, and all are added up.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """What a remote storage has from elsewhere. tables: the rows, if another directory wrote them, else None.
-    elsewhere: the sums of other directories."""
+    """What a remote storage has from other directories. tables: the rows, if another directory wrote them, else None.
+    elsewhere: the sums of the other directories."""
 
     tables: dict[str, bytes] | None
     elsewhere: dict[UsageKey, Usage]
 
 
 def origin_of(directory: Path) -> str:
-    """The directory's name for itself, which it keeps. Raises OSError."""
+    """The directory's own name, which stays the same. Raises OSError."""
     path = directory / "origin"
     try:
         found = path.read_text().strip()
@@ -52,7 +52,7 @@ def origin_of(directory: Path) -> str:
 
 
 def holder_of(directory: Path, origin: str) -> str:
-    """This daemon, in a lease and in messages."""
+    """This daemon's name, for a lease and for messages."""
     return f"{socket.gethostname()}:{directory} ({origin})"
 
 
@@ -82,7 +82,7 @@ def _sums(storage: Storage, base: str, origin: str, oldest: str) -> dict[UsageKe
     return found.usage
 
 
-# -- what the directory remembers of it, for a start without the remote storage -------------------------
+# -- what the directory remembers of these sums, for a start without the remote storage -----------------
 
 ELSEWHERE = "elsewhere"
 

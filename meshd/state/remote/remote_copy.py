@@ -20,7 +20,7 @@ from meshd.sdk.storage import Claim, Grant, Storage
 from meshd.spend.ledger import UsageKey
 from meshd.spend.records import Usage
 from meshd.state.outage import Report
-from meshd.state.remote.copier import Answer, Copier, Place
+from meshd.state.remote.copier import USUAL_PATIENCE, Answer, Copier, Patience, Place
 from meshd.state.remote.kept_parts import KeptParts
 from meshd.state.remote.origin import (
     ELSEWHERE,
@@ -50,8 +50,14 @@ def near_storage(settings: StateSettings, directory: Path) -> Storage:
     return near if form is None else EncodedStorage(near, form)
 
 
-def remote_copy(settings: StateSettings, directory: Path, now: Callable[[], float], report: Report) -> RemoteCopy:
-    """What copies it. A remote storage is not asked yet. Raises as `near_storage`, and OSError."""
+def remote_copy(
+    settings: StateSettings,
+    directory: Path,
+    now: Callable[[], float],
+    report: Report,
+    patience: Patience = USUAL_PATIENCE,
+) -> RemoteCopy:
+    """What copies that storage to the remote one, which is not asked yet. Raises like `near_storage`, and OSError."""
     storage = open_storage(settings.connector, settings.settings, directory, settings.form())
     if not storage.remote:
         storage.close()
@@ -69,7 +75,7 @@ def remote_copy(settings: StateSettings, directory: Path, now: Callable[[], floa
         settings.lease_retry,
         settings.sync_interval,
     )
-    return RemoteCopy(Copier(storage, place, now, report))
+    return RemoteCopy(Copier(storage, place, now, report, patience))
 
 
 class RemoteCopy:
@@ -84,8 +90,8 @@ class RemoteCopy:
             copier.start()
 
     def meet(self, storage: Storage, *, late: bool = False) -> None:
-        """Take over what the remote storage has, before the one here is read for the first time. late: the router has
-        state already, so that only what it lacks is taken. Raises StorageInUse, StorageError."""
+        """Adopt what the remote storage has, before the local one is read for the first time. late: the router already
+        has state, so only what it lacks is adopted. Raises StorageInUse, StorageError."""
         if self._copier is None:
             return
         self.elsewhere = {} if late else read_elsewhere(storage)
@@ -101,7 +107,7 @@ class RemoteCopy:
             self._take(arrival, storage, changes)
 
     def catch_up(self, storage: Storage) -> None:
-        """Take what has arrived since. Raises StorageError."""
+        """Adopt what has arrived since. Raises StorageError."""
         if self._copier is None:
             return
         arrival = self._copier.take_arrival()
@@ -124,32 +130,32 @@ class RemoteCopy:
         self._copier.adopted()
 
     def take_news(self) -> dict[UsageKey, Usage]:
-        """What others have spent, as far as the router does not know it."""
+        """What others have spent that the router does not know yet."""
         news, self._news = self._news, {}
         return news
 
     def divide(self, storage: Storage | None, claims: Sequence[Claim], answer: Answer, *, first: bool = False) -> None:
-        """What is kept is remembered here first, for a life that begins without the remote storage. first: of the
-        router's life."""
+        """Ask for this daemon's part of limits. What is kept is first remembered here, for a start without the remote
+        storage. first: the first time since the router started."""
         copier = self._copier
         if copier is None or storage is None or (copier.problem and any(claim.last for claim in claims)):
-            # What cannot be given back now is what the next life begins with.
+            # What cannot be given back now is what the next start begins with.
             answer({claim.key: Grant(claim.keeps) for claim in claims}, False)
             return
         claims = self._kept.remember(storage, claims, first=first)
         copier.divide(claims, {claim.key: Grant(claim.keeps) for claim in claims}, answer)
 
     def note(self, changes: Mapping[str, bytes | None]) -> None:
-        """They have been written to the storage here."""
+        """The changes have been written to the local storage."""
         if self._copier is not None:
             self._copier.note(changes)
 
     def with_elsewhere(self, usage: Mapping[UsageKey, Usage]) -> dict[UsageKey, Usage]:
-        """All that was spent: here and elsewhere."""
+        """Everything that was spent, here and elsewhere."""
         return dict(usage) | {key: _sum(usage.get(key, Usage()), sums) for key, sums in self.elsewhere.items()}
 
     def without_elsewhere(self, usage: Mapping[UsageKey, Usage]) -> dict[UsageKey, Usage]:
-        """The inverse."""
+        """The inverse of `with_elsewhere`."""
         return {key: _more(sums, self.elsewhere.get(key, Usage())) for key, sums in usage.items()}
 
     def status(self) -> dict[str, Any]:
@@ -161,7 +167,7 @@ class RemoteCopy:
         return {**told, "shared": copier.place.shared}
 
     def close(self, *, give_back: bool = True) -> None:
-        """give_back: end the lease, since no other copier of this directory continues."""
+        """give_back: end the lease, because no other copier of this directory continues."""
         if self._copier is not None:
             self._copier.close(give_back=give_back)
             self._copier = None
@@ -179,7 +185,7 @@ def _sum(one: Usage, other: Usage) -> Usage:
 
 
 def _more(one: Usage, other: Usage) -> Usage:
-    """How much more it is."""
+    """How much more `one` is than `other`."""
     numbers = {name: max(getattr(one, name) - getattr(other, name), 0) for name in _NUMBERS}
     return Usage(**numbers, units={name: max(count - other.units.get(name, 0), 0) for name, count in one.units.items()})
 

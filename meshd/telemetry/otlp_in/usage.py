@@ -17,6 +17,7 @@ import msgspec
 from meshd.catalogue.known import load_models, read_data
 from meshd.core.money import NANO
 from meshd.core.prices import Pricing
+from meshd.core.seconds import from_nanos
 from meshd.host.plain_text import printable
 from meshd.telemetry.otlp_in.export import Attribute, Export, Metric, Point, Record, Sum
 from meshd.telemetry.statistics.outside import OutsideUse
@@ -123,7 +124,7 @@ def _of_point(counter: _Counter, of: Sum, point: Point, common: Attributes) -> O
     if of.aggregation_temporality not in _CUMULATIVE:
         return use
     series = "\0".join([counter.name, *sorted(f"{key}={value}"[:200] for key, value in own.items())])
-    return use._replace(series=series, began=_number(point.start_time_unix_nano, math.inf) / 1e9)
+    return use._replace(series=series, began=from_nanos(_number(point.start_time_unix_nano, math.inf)))
 
 
 def _named(row: _Row, attributes: Attributes) -> OutsideUse:

@@ -128,11 +128,9 @@ class Exporter:
 
     def _opened(self) -> Any:
         if self._client is None:
-            import httpx
+            from meshd.net.tls import blocking_client
 
-            from meshd.net.tls import tls_context
-
-            self._client = httpx.Client(verify=tls_context(self._ca_file), timeout=self._timeout)
+            self._client = blocking_client(self._ca_file, self._timeout)
         return self._client
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
+from meshd.core.seconds import to_nanos
 from meshd.sdk.calls.tracing import HttpCall
 from meshd.telemetry.otlp_out.batch import Ended
 from meshd.telemetry.otlp_out.protobuf import varint
@@ -98,7 +99,7 @@ def read(ended: Ended, ahead: float) -> Read | None:
     numbers: list[Any] = [  # not of floats: compiled, that would make the times in ns floats
         start,
         end,
-        int(outcome.at * 1e9),
+        to_nanos(outcome.at),
         outcome.routing_time,
         dollars(outcome.cost),
         outcome.queue_time,

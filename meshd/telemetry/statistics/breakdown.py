@@ -20,7 +20,7 @@ import msgspec
 
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.bucket import Bucket
-from meshd.telemetry.statistics.cells import ATTEMPT, PLACE, REQUEST, Key
+from meshd.telemetry.statistics.cells import ATTEMPT, PLACE, REQUEST, Key, cell_in
 from meshd.telemetry.statistics.dimensions import OF_ATTEMPTS, TIMES
 
 MOST_CELLS = 500
@@ -202,10 +202,7 @@ class Breakdown:
 
 def merged(into: Cells, cells: Cells) -> Cells:
     for key, cell in cells.items():
-        sums = into.get(key)
-        if sums is None:
-            sums = into[key] = Bucket()
-        sums.add(cell)
+        cell_in(into, key).add(cell)
     return into
 
 

@@ -41,6 +41,14 @@ _OF_ATTEMPTS = tuple((place, each.of_attempt) for place, each in enumerate(MEASU
 _WENT_AWAY = 499  # the app disconnected, which says nothing about the model
 
 
+def cell_in(cells: dict[Key, Bucket], key: Key) -> Bucket:
+    """The bucket of a key, created if missing."""
+    found = cells.get(key)
+    if found is None:
+        found = cells[key] = Bucket()
+    return found
+
+
 def count_outcome(outcome: Outcome, find: Find) -> None:
     attempts = outcome.attempts
     model, provider = outcome.model, outcome.provider

@@ -6,13 +6,14 @@ others have spent: beyond a stretch's number of cells, those with the most cells
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells, Shape, merged
 from meshd.telemetry.statistics.bucket import Bucket
-from meshd.telemetry.statistics.cells import BOTH, PLACE, WIDTH, Key
+from meshd.telemetry.statistics.cells import BOTH, PLACE, WIDTH, cell_in
 from meshd.telemetry.statistics.dimensions import SPEND
 from meshd.telemetry.statistics.measures import PLACES as COUNTED
 from meshd.telemetry.statistics.outside import OutsideUse
@@ -21,7 +22,6 @@ SCOPE = "spend"
 PLACES = {name: place + 1 for place, name in enumerate(SPEND)}
 MOST_CELLS = 300
 MOST_BYTES = 8_000_000
-RETENTION = 400 * 86400.0
 _HOUR, _DAY = 3600, 86400
 _STEPS = ((26 * _HOUR, 600), (8 * _DAY, _HOUR))
 _COMMON = [PLACE[name] for name in SPEND if name in PLACE]
@@ -32,7 +32,7 @@ _MOST_AT_ONCE = 2000  # cells of a minute; beyond this many, they are settled ea
 
 
 class Spend:
-    def __init__(self, retention: float = RETENTION) -> None:
+    def __init__(self, retention: float = math.inf) -> None:
         self.retention = retention
         self._kept = Breakdown(Shape(SCOPE, PLACES, _STEPS, MOST_CELLS, MOST_BYTES, folded))
         self._cells: Cells = {}
@@ -50,7 +50,8 @@ class Spend:
     def record_outside(self, use: OutsideUse, now: float) -> None:
         """What an agent used elsewhere."""
         self._begin_minute(now)
-        n = self._cell((BOTH, "", use.model, "", use.app, use.user, use.project, use.agent, use.session, "")).n
+        key = (BOTH, "", use.model, "", use.app, use.user, use.project, use.agent, use.session, "")
+        n = cell_in(self._cells, key).n
         for place, count in zip(_OUTSIDE, use.counts, strict=True):
             n[place] += max(count, 0)
 
@@ -88,12 +89,6 @@ class Spend:
         if self._cells:
             found, self._cells = self._cells, {}
             self._kept.put(minute, found)
-
-    def _cell(self, key: Key) -> Bucket:
-        found = self._cells.get(key)
-        if found is None:
-            found = self._cells[key] = Bucket()
-        return found
 
 
 _OUTSIDE = tuple(

@@ -37,7 +37,7 @@ MOST_CELLS = 2000
 
 
 class Statistics:
-    def __init__(self, scopes: tuple[str, ...] = SCOPES, retention: float = 30 * 86400.0) -> None:
+    def __init__(self, scopes: tuple[str, ...] = SCOPES, retention: float = math.inf) -> None:
         self.scopes = scopes
         self.retention = retention
         self.spend = Spend()
@@ -83,10 +83,7 @@ class Statistics:
             self.settle(now)
 
     def _cell(self, key: Key) -> Bucket:
-        found = self._cells.get(key)
-        if found is None:
-            found = self._cells[key] = Bucket()
-        return found
+        return cells.cell_in(self._cells, key)
 
     def settle(self, now: float) -> None:
         """Add the minute's cells to their names."""

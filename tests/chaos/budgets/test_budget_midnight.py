@@ -1,6 +1,7 @@
 """2,000 requests around a midnight of the daemon's own clock, a third of which go wrong: each day keeps to its budget.
 
-The timezone's midnight is made to be seconds away (`tests/support/daemons/midnight.py`); nothing else is pretended.
+The timezone's midnight is made to be seconds away (`tests/support/daemons/clocks/midnight.py`); nothing else is
+pretended.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.apps.spending import NANO, PRICING, QUIET, NoRoom, budgets, journal, price, usage, usd
-from tests.support.daemons.midnight import zone_with_midnight_in
+from tests.support.daemons.clocks.midnight import zone_with_midnight_in
 
 MANY = 2000
 AROUND = 1.5  # s before and after midnight

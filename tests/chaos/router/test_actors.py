@@ -13,7 +13,7 @@ from meshd import messages
 from meshd.config import MeshConfig
 from meshd.core.events.records import Event
 from meshd.mesh import ModelMesh
-from tests.support.daemons.dying import Poison, poisonous
+from tests.support.daemons.stress.dying import Poison, poisonous
 
 CONFIG = {
     "providers": {

@@ -14,7 +14,17 @@ import modelmesh
 from meshd import messages
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
-from tests.support.daemons.dying import PRICING, Load, kill, poisonous, price, restarts_of, stream, unary, under_load
+from tests.support.daemons.stress.dying import (
+    PRICING,
+    Load,
+    kill,
+    poisonous,
+    price,
+    restarts_of,
+    stream,
+    unary,
+    under_load,
+)
 
 OTHERS = ("telemetry", "secret", "state", "config", "health", "discovery")
 LIMITED = {"daily_limit": 1000}  # USD

@@ -15,7 +15,7 @@ from meshd.actors.prepare import Prepare
 from meshd.config import MeshConfig
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.mesh import ModelMesh
-from tests.support.daemons.dying import Poison, poisonous
+from tests.support.daemons.stress.dying import Poison, poisonous
 
 CONFIG = {
     "providers": {"echo": {"connector": "modelmesh.scripted.v1"}},

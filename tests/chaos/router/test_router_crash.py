@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import modelmesh
-from tests.support.daemons.dying import crashing
+from tests.support.daemons.stress.dying import crashing
 
 HAND_IN = """
 import os, sys

@@ -17,7 +17,7 @@ import modelmesh
 from meshd import messages
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
-from tests.support.daemons.dying import PRICING, kill, poisonous, price, restarts_of, under_load
+from tests.support.daemons.stress.dying import PRICING, kill, poisonous, price, restarts_of, under_load
 
 LIMITED = {"daily_limit": 1000}  # USD
 WORDS = ["one ", "two ", "three"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.answers import stream_faults
-from tests.support.apps.sdk_streams import FORMATS, PLACES, TOOL, heard
+from tests.support.apps.sdks.sdk_streams import FORMATS, PLACES, TOOL, heard
 
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
 TEXT = "".join(WORDS)

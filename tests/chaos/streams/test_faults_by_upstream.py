@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.support.answers import stream_faults
-from tests.support.apps.sdk_streams import FORMATS, TOOL, heard
+from tests.support.apps.sdks.sdk_streams import FORMATS, TOOL, heard
 from tests.support.formats.converse_frames import exception
-from tests.support.providers.faulty_apis import PATHS, FaultyApis, behind
-from tests.support.providers.three_apis import Json, Said
+from tests.support.providers.faulty.faulty_apis import PATHS, FaultyApis, behind
+from tests.support.providers.vendors.three_apis import Json, Said
 
 TEXT = "The quick brown fox jumps."
 CITY = {"city": "Rome"}

@@ -8,7 +8,7 @@ import pydantic
 import pytest
 
 import modelmesh
-from tests.support.providers.odd_provider import OddProvider
+from tests.support.providers.faulty.odd_provider import OddProvider
 
 SAID = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.providers.flaky_server import FAULTS, REFUSALS, FlakyServer
+from tests.support.providers.faulty.flaky_server import FAULTS, REFUSALS, FlakyServer
 
 openai = pytest.importorskip("openai")
 

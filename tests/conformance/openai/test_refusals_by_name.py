@@ -8,7 +8,7 @@ import openai
 import pytest
 
 import modelmesh
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 SAID = [{"role": "user", "content": "hi"}]
 REFUSALS: dict[str, tuple[int, Any]] = {

@@ -12,7 +12,7 @@ pytest.importorskip("nacl", reason="needs modelmesh[curve]")
 from modelmesh import protocol as wire
 from tests.conformance.zmtp.conftest import CONFIG, MIB
 from tests.conformance.zmtp.relayed import Relayed
-from tests.support.apps.curve_peer import pair
+from tests.support.apps.curve.curve_peer import pair
 from tests.support.apps.line import Line
 
 SERVER, SERVER_SECRET = pair()

@@ -26,8 +26,8 @@ from hypothesis import strategies as some
 from meshd.gateway.frontends.ipc.zmtp import GREETING, Bounds, Peer
 from meshd.host.process import processes
 from modelmesh import protocol as wire
+from tests.support.apps.other_users.stranger import OTHER, Stranger, pids_can_be_chosen, reborn
 from tests.support.apps.raw_peer import RawPeer, command, message, ready
-from tests.support.apps.stranger import OTHER, Stranger, pids_can_be_chosen, reborn
 from tests.support.waiting import WAIT, until
 
 BOUNDS = Bounds(message=2**20, discarded=0)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.integration.batches.test_provider_batches import APIS, config, lines
-from tests.support.batches import finished, jsonl, line, results, submit
+from tests.support.apps.sdks.batches import finished, jsonl, line, results, submit
 from tests.support.client.responses import over_socket
-from tests.support.providers.gemini_batches import AllBatchApis
-from tests.support.providers.in_thread import ProviderInThread
+from tests.support.providers.servers.in_thread import ProviderInThread
+from tests.support.providers.vendors.gemini_batches import AllBatchApis
 from tests.support.waiting import until
 
 

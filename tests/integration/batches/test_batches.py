@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from tests.integration.gateway.conftest import CONFIG
-from tests.support.batches import CHAT, ENDED, finished, jsonl, line, results, submit, upload
+from tests.support.apps.sdks.batches import CHAT, ENDED, finished, jsonl, line, results, submit, upload
 from tests.support.client.responses import PROXY, over_http
 from tests.support.waiting import until
 

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from tests.support.batches import upload
+from tests.support.apps.sdks.batches import upload
 from tests.support.waiting import until
 
 BIG = os.urandom(900_000)

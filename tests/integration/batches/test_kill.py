@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from meshd.state.keeper import StateKeeper
-from meshd.state.settings import StateSettings
-from tests.support.batches import finished, line, results, submit
+from tests.support.apps.sdks.batches import finished, line, results, submit
 from tests.support.client.responses import over_socket
+from tests.support.keeping import settings_of
 from tests.support.waiting import WAIT, until
 
 AT_ONCE = 8
@@ -37,7 +37,7 @@ def config(url: str, **script: Any) -> dict[str, Any]:
 
 def ledger(daemon: Any) -> int:
     """Requests that count as sent, of a daemon that has ended."""
-    keeper = StateKeeper(daemon.state, StateSettings(), now=time.time)
+    keeper = StateKeeper(daemon.state, settings_of(), now=time.time)
     keeper.open()
     usage = keeper.load().tables["usage"]
     keeper.close()

@@ -10,8 +10,8 @@ import pytest
 
 from modelmesh.errors import NotFoundError
 from tests.integration.batches.test_rate_share import limited
-from tests.support.batches import finished, jsonl, line
-from tests.support.meshctl import run
+from tests.support.apps.sdks.batches import finished, jsonl, line
+from tests.support.processes.meshctl import run
 
 
 def meshctl(daemon: Any, *words: str) -> Any:
@@ -42,7 +42,7 @@ def test_faults_are_told_by_line(daemon: Any, tmp_path: Path) -> None:
     path.write_bytes(jsonl([line("a"), line("a")]))
     failed = meshctl(daemon, "batch", "submit", str(path), "--wait")
     assert failed.returncode == 1
-    assert "line 2: `custom_id` 'a' is used before" in failed.stderr
+    assert "line 2: `custom_id` 'a' is used on an earlier line" in failed.stderr
     assert "none was sent" in failed.stdout
     path.write_bytes(b"no line\n")
     refused = meshctl(daemon, "batch", "submit", str(path))

@@ -14,10 +14,10 @@ from google import genai
 from google.genai import types as genai_types
 
 from tests.integration.batches.test_kill import ledger
-from tests.support.batches import finished, jsonl, line, results, submit, upload
+from tests.support.apps.sdks.batches import finished, jsonl, line, results, submit, upload
 from tests.support.client.responses import over_socket
-from tests.support.providers.batch_apis import TOKENS_IN, TOKENS_OUT, BatchApis
-from tests.support.providers.gemini_batches import AllBatchApis
+from tests.support.providers.vendors.batch_apis import TOKENS_IN, TOKENS_OUT, BatchApis
+from tests.support.providers.vendors.gemini_batches import AllBatchApis
 from tests.support.waiting import WAIT, until
 
 APIS = ("openai", "anthropic", "gemini")

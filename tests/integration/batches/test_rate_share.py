@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.batches import line, submit
+from tests.support.apps.sdks.batches import line, submit
 from tests.support.client.responses import over_socket
 from tests.support.waiting import until
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import meshctl as forked
+from tests.support.processes import meshctl as forked
 
 CONFIG: dict[str, Any] = {
     "providers": {

@@ -11,7 +11,7 @@ import pytest
 
 from modelmesh import MeshError, OpenAIClient
 from modelmesh.testing import MeshProcess
-from tests.support import meshctl as forked
+from tests.support.processes import meshctl as forked
 
 PATIENCE = 40.0
 ERRORS = {

@@ -52,7 +52,7 @@ def test_what_could_not_be_taken_over_is_told_beside_the_file(short):
     example = EXAMPLES / "portkey.json"
     printed = run("portkey", example)
     assert printed.stdout.startswith("# From ")
-    assert f"{example}:17: targets[1].targets[1].virtual_key: is not taken over" in printed.stderr
+    assert f"{example}:17: targets[1].targets[1].virtual_key: is not imported" in printed.stderr
     told = json.loads(run("portkey", example, "--json").stdout)
     assert told["config"]["pools"].keys() == {"portkey", "portkey-2"}
     assert {"path", "line", "message"} == told["remarks"][0].keys()

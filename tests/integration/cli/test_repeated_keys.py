@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote
 import pytest
 
 from modelmesh import MeshError
-from tests.support import meshctl
-from tests.support.providers.local_server import LocalServer
+from tests.support.processes import meshctl
+from tests.support.providers.servers.local_server import LocalServer
 from tests.support.waiting import until
 
 SECRETS = {

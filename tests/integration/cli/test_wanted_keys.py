@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelmesh import AuthenticationError
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 
 WANTED = "Provider none needs a key and has none; give it an `api_key` in the configuration."
 REFUSED = "The key of provider {} is refused; give the daemon another."

@@ -12,8 +12,8 @@ import pytest
 from modelmesh import OpenAIClient
 from tests.conformance.install import directory, missing
 from tests.integration.dashboard.conftest import CONFIG, Dashboard
-from tests.support.otlp import claude_event, logs
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
+from tests.support.telemetry.otlp import claude_event, logs
 from tests.support.waiting import WAIT
 
 PARTS = ("Overview", "Requests", "Usage", "Events", "Ask")

@@ -13,9 +13,9 @@ import pytest
 from google import genai
 from google.genai.types import HttpOptions
 
-from tests.support.apps.sdk_calls import Sdks
-from tests.support.providers.six_apis import SixApis
-from tests.support.providers.three_apis import serving
+from tests.support.apps.sdks.sdk_calls import Sdks
+from tests.support.providers.vendors.six_apis import SixApis
+from tests.support.providers.vendors.three_apis import serving
 from tests.support.waiting import WAIT
 
 FORMATS = ("openai", "anthropic", "responses", "gemini", "cohere", "bedrock")

@@ -11,9 +11,9 @@ import pytest
 from google.genai.types import FunctionDeclaration, GenerateContentConfig, Tool
 
 from tests.integration.formats.conftest import FORMATS
-from tests.support.apps.sdk_calls import Sdks
-from tests.support.providers.six_apis import SixApis, format_of
-from tests.support.providers.three_apis import Asked, Said
+from tests.support.apps.sdks.sdk_calls import Sdks
+from tests.support.providers.vendors.six_apis import SixApis, format_of
+from tests.support.providers.vendors.three_apis import Asked, Said
 
 WEATHER: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ASKED = "What is the weather in Oslo and in Rome?"

@@ -18,8 +18,8 @@ from meshd.connectors.providers.http_provider import HttpProvider
 from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from tests.integration.formats.conftest import FORMATS
-from tests.support.providers.six_apis import SixApis, format_of, model_of
-from tests.support.providers.three_apis import Refused, Said
+from tests.support.providers.vendors.six_apis import SixApis, format_of, model_of
+from tests.support.providers.vendors.three_apis import Refused, Said
 
 HI: Any = [{"role": "user", "content": "hi"}]
 

@@ -1,6 +1,7 @@
 """OpenAI's, Anthropic's and Google's own SDKs talk to the server behind the members, so that it is known to be right.
 
-Those of Cohere and AWS do so in `test_cohere.py` and `providers/test_bedrock_sdk.py`, those of services in `services`.
+Those of Cohere and AWS do so in `test_cohere.py` and `providers/vendors/test_bedrock_sdk.py`, those of
+services in `services`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from google.genai.types import HttpOptions
 
 from tests.integration.formats.conftest import APPS
 from tests.support.answers.refusals import KINDS, refusal
-from tests.support.apps.sdk_calls import Sdks, asked
+from tests.support.apps.sdks.sdk_calls import Sdks, asked
 from tests.support.conversations import told
-from tests.support.providers.six_apis import SixApis
-from tests.support.providers.three_apis import Said, serving
+from tests.support.providers.vendors.six_apis import SixApis
+from tests.support.providers.vendors.three_apis import Said, serving
 from tests.support.waiting import WAIT
 
 SAID = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 from tests.support.providers.own_api import OwnApi
 
 

@@ -18,7 +18,7 @@ import openai
 import pytest
 
 from tests.integration.gateway.conftest import CONFIG
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
 from tests.support.waiting import WAIT, until
 
 TOKEN = "mesh-test-token"

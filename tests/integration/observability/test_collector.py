@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.otlp_receiver import Receiver, attributes, exporting
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
+from tests.support.telemetry.otlp_receiver import Receiver, attributes, exporting
 from tests.support.waiting import until
 
 AGENT = Path(sysconfig.get_path("purelib"), "rotel", "rotel-agent")

@@ -20,8 +20,8 @@ from standardwebhooks.webhooks import Webhook
 
 from meshd.cli.show.status import troubles
 from modelmesh.errors import NotFoundError
-from tests.support.daemons.key_load import Load
-from tests.support.sinks.receiver import Receiver
+from tests.support.daemons.stress.key_load import Load
+from tests.support.telemetry.receiver import Receiver
 from tests.support.waiting import until
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

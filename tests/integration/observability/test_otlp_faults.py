@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons.key_load import Load
-from tests.support.otlp_receiver import Receiver, attributes, exporting
+from tests.support.daemons.stress.key_load import Load
+from tests.support.telemetry.otlp_receiver import Receiver, attributes, exporting
 from tests.support.waiting import until
 
 LONG = 120.0  # s

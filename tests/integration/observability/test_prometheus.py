@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.ports import free_port
+from tests.support.network.ports import free_port
 from tests.support.waiting import WAIT, until
 
 DOCS = Path(__file__).parents[3] / "docs" / "monitoring"

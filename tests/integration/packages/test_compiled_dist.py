@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.distribution import ROOT, built, moved
+from tests.support.packages.distribution import ROOT, built, moved
 from tests.support.waiting import until
 
 MINOR = f"3.{sys.version_info.minor}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.distribution import ROOT, built, moved
+from tests.support.packages.distribution import ROOT, built, moved
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout"),

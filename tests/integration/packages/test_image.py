@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import machine
+from tests.support.packages import machine
 
 FILE = Path(__file__).parents[3] / "systemd/container/Containerfile"
 

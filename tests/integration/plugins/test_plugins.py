@@ -121,7 +121,7 @@ def test_meshctl_knows_them(python: Path, place: Path, meshd: Any) -> None:
     said = " ".join(meshctl(python, daemon, "doctor").stdout.split())
     assert "package acme-connectors: offers acme.parrot.v1" in said
     assert "RudeStorage" not in said
-    assert "offers the storage modelmesh.sqlite.v1, but meshd itself has modelmesh.sqlite.v1 already" in said
+    assert "offers the storage modelmesh.sqlite.v1, but meshd itself already has modelmesh.sqlite.v1" in said
     assert "rude_connectors.kinds:Unfinished does not define order" in said
     assert "→ update or uninstall rude-connectors" in said
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from meshd.cli.show.status import troubles
-from tests.support.daemons.key_load import under_load
 from tests.support.daemons.pool_rule_cases import events, provider
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.daemons.stress.key_load import under_load
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 from tests.support.secret_stores.connect import Connect
 from tests.support.secret_stores.service import TOKEN
 from tests.support.secret_stores.vault import Vault

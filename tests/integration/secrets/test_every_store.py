@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons.key_load import under_load
 from tests.support.daemons.pool_rule_cases import events
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.daemons.stress.key_load import under_load
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 from tests.support.secret_stores.all_kinds import KINDS, AllKinds, lacking
 from tests.support.secret_stores.outages import OUTAGES, Outages
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.support.apps.line import answers
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 from tests.support.waiting import WAIT, until
 
 IN_ENVIRONMENT, IN_FILE, PRINTED = "sk-of-the-environment-0", "sk-of-a-file-1111111111", "sk-that-is-printed-2222"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support import meshctl as forked
 from tests.support.daemons.pool_rule_cases import provider
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.processes import meshctl as forked
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 
 OLD, NEW, BAD = "sk-the-old-key-000000", "sk-the-new-key-111111", "sk-the-bad-key-2222222"
 QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}
@@ -85,7 +85,7 @@ def test_rotate_puts_back_a_key_that_a_provider_refuses(run: Run, daemon: Any, k
     assert run("rotate", "K", input=NEW).returncode == 1, "there is none to replace"
     run("set", "K", input=OLD)
     daemon.say(model="p.m")
-    assert "has that value already" in run("rotate", "K", input=OLD).stderr
+    assert "already has that value" in run("rotate", "K", input=OLD).stderr
     refused = run("rotate", "K", input=BAD)
     assert refused.returncode == 1
     assert "p refuses the new value" in refused.stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.certificates import certificate
+from tests.support.network.certificates import certificate
 from tests.support.secret_stores.azure import KeyVault
 from tests.support.secret_stores.connect import VAULT, Connect
 from tests.support.secret_stores.google import PROJECT, SecretManager

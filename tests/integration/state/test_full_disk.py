@@ -12,7 +12,7 @@ import pytest
 
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state.keeper import StateKeeper
-from meshd.state.settings import StateSettings
+from tests.support.keeping import settings_of
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_full_disk(disk: Path) -> None:
 
     def opened() -> StateKeeper:
         keeper = StateKeeper(
-            disk / "state", StateSettings(), now=time.time, report=lambda type, severity, reason: reports.append(type)
+            disk / "state", settings_of(), now=time.time, report=lambda type, severity, reason: reports.append(type)
         )
         keeper.open()
         return keeper

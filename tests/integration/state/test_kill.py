@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from meshd.state.keeper import StateKeeper
-from meshd.state.settings import StateSettings
+from tests.support.keeping import settings_of
 
 # Spends without end. Each line on stdout says what the "provider" has served in all: written after BEGIN is in the
 # journal, as the daemon sends after it.
@@ -23,9 +23,9 @@ from pathlib import Path
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state import segments
 from meshd.state.keeper import StateKeeper
-from meshd.state.settings import StateSettings
+from tests.support.keeping import settings_of
 segments.SEGMENT_LIMIT = 12_000  # so that some hundred requests need several
-keeper = StateKeeper(Path(sys.argv[1]), StateSettings(), now=time.time)
+keeper = StateKeeper(Path(sys.argv[1]), settings_of(), now=time.time)
 keeper.open()
 keeper.sync()
 current = keeper.open_journal()
@@ -73,7 +73,7 @@ def test_spend_survives_kill_nine(tmp_path: Path, seed: int) -> None:
         count, cost = map(int, (whole[-1] if whole else last).split())
         requests += count
         served += cost
-        keeper = StateKeeper(tmp_path, StateSettings(), now=time.time)
+        keeper = StateKeeper(tmp_path, settings_of(), now=time.time)
         keeper.open()
         found, spent = recorded(keeper)
         keeper.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from modelmesh import NotFoundError
-from tests.support.daemons.clocked import Clock
+from tests.support.daemons.clocks.clocked import Clock
 from tests.support.daemons.daemon import Daemon
 from tests.support.waiting import until
 

@@ -10,7 +10,7 @@ import pytest
 
 from modelmesh import MeshError
 from tests.support.apps.spending import QUIET
-from tests.support.providers.odd_provider import OddProvider
+from tests.support.providers.faulty.odd_provider import OddProvider
 from tests.support.waiting import until
 
 

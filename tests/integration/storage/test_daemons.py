@@ -13,7 +13,7 @@ import pytest
 from meshd.cli.show.status import troubles
 from modelmesh.errors import MeshError
 from tests.support.daemons import stored
-from tests.support.daemons.clocked import Clock
+from tests.support.daemons.clocks.clocked import Clock
 from tests.support.daemons.daemon import Daemon
 from tests.support.daemons.stored import PRICE, Load, remote, spent, started
 from tests.support.storages.servers import Redis

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemons.daemon import Daemon
-from tests.support.meshctl import run
+from tests.support.processes.meshctl import run
 
 CONFIG = {
     "providers": {

@@ -11,8 +11,8 @@ import pytest
 
 from meshd.connectors.storage.open import open_storage
 from meshd.sdk.storage import StorageError
-from tests.support.certificates import Authority
 from tests.support.daemons.stored import Load, config, remote
+from tests.support.network.certificates import Authority
 from tests.support.storages.guarded import GuardedPostgresql, GuardedRedis
 from tests.support.waiting import until
 

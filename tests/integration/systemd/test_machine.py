@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import machine
-from tests.support.machine import Machine
+from tests.support.packages import machine
+from tests.support.packages.machine import Machine
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.providers.three_apis import Refused
+from tests.support.providers.vendors.three_apis import Refused
 
 KINDS = ("wrong", "too long", "key", "gone", "limit", "failed", "busy")
 WORDS = "temperature: must not be negative"

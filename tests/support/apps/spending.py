@@ -21,7 +21,7 @@ import zmq
 from meshd.spend.journal import read_segment
 from meshd.spend.records import Begin, Settle
 from meshd.state.keeper import StateKeeper
-from meshd.state.settings import StateSettings
+from tests.support.keeping import settings_of
 
 NANO = 1_000_000_000
 PRICING = {"input_per_1m": 3, "output_per_1m": 7}  # USD
@@ -166,7 +166,7 @@ def budgets(daemon: Any, **wanted: Any) -> list[dict[str, Any]]:
 
 def usage(state: Path, scope: str, name: str) -> dict[str, tuple[int, int, int]]:
     """Day → requests, tokens, cost, by the state directory of a daemon that has ended: as its next life takes it up."""
-    keeper = StateKeeper(state, StateSettings(), now=time.time)
+    keeper = StateKeeper(state, settings_of(), now=time.time)
     keeper.open()
     try:
         rows = keeper.load().tables["usage"]

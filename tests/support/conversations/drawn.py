@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.formats import openai_chats
 from tests.support.formats.openai_chats import Json, values, words
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 
 @dataclass(frozen=True)

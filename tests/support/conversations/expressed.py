@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.support.conversations import drawn, told
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 
 def chat_for(app: str, member: str, chat: drawn.Chat) -> drawn.Chat:

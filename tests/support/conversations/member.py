@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from meshd.formats.bridge import Bridge
-from meshd.formats.known import app_format, provider_format
+from meshd.formats.lookup import app_format, provider_format
 from meshd.formats.protocol import Address, Opened
 from meshd.host import clock
 from meshd.net.http import BodyInHand
@@ -25,7 +25,7 @@ from meshd.sdk.provider import (
 )
 from tests.support.answers.spoken import written
 from tests.support.formats.openai_chats import Json
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 _WHERE = Address("here", "http://here")
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from tests.support.conversations.drawn import exactly
 from tests.support.formats.openai_chats import Json
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.apps.line import answers
-from tests.support.forked import Forked
+from tests.support.processes.forked import Forked
 from tests.support.waiting import WAIT, until
 
 

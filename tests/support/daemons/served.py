@@ -16,21 +16,34 @@ from meshd.gateway.frontends.admission import STRANGERS_MESSAGE, Admission, Limi
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.frontends.ipc.server import IpcServer
+from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
+from meshd.gateway.frontends.shares.room import Room
 
 
 class Served:
-    """An IpcServer that answers nothing by itself. limit: of a message's size, in bytes."""
+    """An IpcServer that answers nothing by itself. limit: of a message's size, in bytes. room, places: for bytes and
+    connections."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, limit: int, **options: Any) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        address: str,
+        limit: int,
+        room: Room | None = None,
+        places: ConnectionPlaces | None = None,
+        **options: Any,
+    ) -> None:
         self.accepted: list[Request] = []
         self.operators = {os.getuid()}
         self.events: list[tuple[str, str, int]] = []
-        self.admission = Admission(self.accept, ("/v1/chat/completions",), Limits(60.0, limit, 3), self.rights)
+        limits = Limits(60.0, limit, 3)
+        self.admission = Admission(self.accept, ("/v1/chat/completions",), limits, self.rights, room, places)
         self.server = IpcServer(
             self.admission,
             on_event=lambda type, reason, caller: self.events.append((type, reason, caller.pid)),
             **options,
         )
+        self.admission.open(loop)
         self.server.open(loop)
         self.server.bind(address)
 
@@ -46,7 +59,6 @@ class Served:
     def allow(self, message_size: int) -> None:
         """Another `max_message_size`, as by a reload."""
         self.admission.use(replace(self.admission.limits, max_message_size=message_size))
-        self.server.reloaded()
 
     def allow_in_flight(self, requests: int) -> None:
         self.admission.use(replace(self.admission.limits, max_inflight=requests))

@@ -6,16 +6,21 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from meshd.config.schema import DaemonConfig
-from tests.support.apps.curve_client import CurveClient
-from tests.support.apps.curve_peer import pair
+from meshd.config.mesh_config import MeshConfig
+from tests.support.apps.curve.curve_client import CurveClient
+from tests.support.apps.curve.curve_peer import pair
 from tests.support.daemons.served import Served, served_in
 
 SERVER, SERVER_SECRET = pair()
 LAPTOP, LAPTOP_SECRET = pair()
 BENCH, BENCH_SECRET = pair()
-CONFIG = DaemonConfig.model_validate({"listen": ["tcp://127.0.0.1:*"], "curve": {"secret_key": SERVER_SECRET}})
-"""What `served.server.use` was given."""
+
+
+def curve_config(*addresses: str, **clients: str) -> MeshConfig:
+    """clients: app=public key."""
+    allowed = [{"app": app, "key": key} for app, key in clients.items()]
+    curve = {"secret_key": SERVER_SECRET, "allowed_clients": allowed}
+    return MeshConfig({"daemon": {"listen": list(addresses), "curve": curve}})
 
 
 def curve_served_in(directory: Path, limit: int = 1024**2, **options: Any) -> Callable[[Any], None]:
@@ -24,7 +29,7 @@ def curve_served_in(directory: Path, limit: int = 1024**2, **options: Any) -> Ca
     def run(test: Callable[[Served, str], Awaitable[None]]) -> None:
         async def at_curve(served: Served, address: str) -> None:
             served.allow_in_flight(64)
-            served.server.use(CONFIG, {LAPTOP: "laptop", BENCH: "bench"})
+            served.server.use(curve_config("tcp://127.0.0.1:*", laptop=LAPTOP, bench=BENCH))
             await test(served, served.server.further.addresses[0])
 
         served_in(directory, limit, **options)(at_curve)

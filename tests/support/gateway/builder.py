@@ -18,10 +18,17 @@ from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller, Peer
 from meshd.core.events.records import Event, Outcome
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.gateway.actors import Actors
 from meshd.gateway.router import Router
+from meshd.host import clock
+from meshd.operations import chat
+from meshd.routing.attempts.counters import Counters
 from meshd.routing.attempts.fair_queue import Waiter
+from meshd.routing.attempts.local_counters import LocalCounters
+from meshd.routing.availability.state import MeshState
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import Allowance, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
@@ -46,7 +53,8 @@ def model(id: str, **given: Any) -> ModelSpec:
 
 class Gateway:
     """connect: makes a provider's connector. asks: what other actors answer, by the message's class: the answer, or a
-    function of the message. told, asked: what they were told and asked."""
+    function of the message. told, asked: what they were told and asked. never_told: classes of messages that cannot be
+    told, because of a fault."""
 
     def __init__(
         self,
@@ -60,14 +68,17 @@ class Gateway:
         config: Mapping[str, Any] | None = None,
         secret_names: Mapping[str, tuple[str, ...]] | None = None,
         waiting: Mapping[str, int] | None = None,
+        counters: Callable[[MeshState], Counters] = LocalCounters,
     ) -> None:
         self.told: list[tuple[str, Any]] = []
+        self.never_told: tuple[type, ...] = ()
         self.asked: list[Any] = []
         self.asks: dict[type, Any] = {messages.QueryStatistics: []}
         self._registry = ConnectorRegistry(builtin=False, outside=False)
         if connect is not None:
             self.connect(connect)
-        self.router = Router(self._registry, Actors(self._tell, self._ask, asyncio.ensure_future))
+        actors = Actors(self._tell, self._ask, asyncio.ensure_future)
+        self.router = Router(self._registry, actors, counters=counters)
         self.runtime = self.router.runtime
         self._apps, self._allowances = tuple(apps), tuple(allowances)
         self._secret_names = secret_names or {}
@@ -110,6 +121,8 @@ class Gateway:
     # -- other actors ---------------------------------------------------------------------------------
 
     def _tell(self, actor: str, message: Any) -> None:
+        if isinstance(message, self.never_told):
+            raise KeyError(type(message).__name__)
         self.told.append((actor, message))
 
     async def _ask(self, actor: str, message: Any, timeout: float) -> Any:
@@ -140,6 +153,13 @@ class Gateway:
         in_flight = self.router.admission.in_flight
         key = len(in_flight).to_bytes(16, "big")
         in_flight[key] = Asked(path=path, caller=caller, request_id=key)
+
+    def takes_place(self, id: str, pool: str = "chat") -> None:
+        """A request is sent to this model, and has not ended."""
+        table = self.runtime.table
+        question = Question(table, table.pools[pool], RequestNeeds(chat.CHAT), clock.now(), Requester())
+        spec = table.models[id]
+        self.runtime.state.rates.enter(question, spec, question.estimate(spec))
 
     async def get(self, path: str, caller: Caller = ROOT, **query: str) -> Any:
         asked = f"{path}?{urlencode(query)}" if query else path

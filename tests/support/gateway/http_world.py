@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from meshd.config.schema import ProxyConfig
+from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Peer
 from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.admission import Admission, Limits, Rights
@@ -17,7 +17,6 @@ from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.listeners import Listener
 from meshd.gateway.frontends.http.server import HttpServer
-from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.spoken import spoken_at
 
 LIMIT = 1000
@@ -83,9 +82,9 @@ class World:
             self.accept, spoken_at().keys(), Limits(60.0, LIMIT, 8), lambda caller: Rights(True, limit, "the.limit")
         )
         self.server = HttpServer(self.admission, self.endpoints())
-        self.server.use(ProxyConfig(dashboard=False), {})
-        self.turns = Turns(self.loop)
-        self.server.open(self.loop, self.turns)
+        self.server.use(MeshConfig({"proxy": {"dashboard": False}}))
+        self.admission.open(self.loop)
+        self.server.open(self.loop)
         self.connect()
 
     def endpoints(self) -> Dispatcher:
@@ -100,8 +99,8 @@ class World:
 
     def connect(self, caller: Peer | None = None) -> None:
         """caller: by default, this user."""
-        room, caller = self.admission.room, caller or Peer(os.getuid())
-        self.connection = HttpConnection(self.loop, caller, self.server, self.turns, room, Listener(is_unix=False))
+        shared = self.server, self.admission.turns, self.admission.room
+        self.connection = HttpConnection(self.loop, caller or Peer(os.getuid()), *shared, Listener(is_unix=False))
         self.server.connections.add(self.connection)
         self.admission.connections.take(self.connection.user)
         self.wire = Wire()
@@ -122,7 +121,7 @@ class World:
         """Until nothing more happens by itself."""
         before = -1
         async with asyncio.timeout(10):
-            while before != (before := len(self.wire.written) + len(self.asked)) or self.turns.waiting:
+            while before != (before := len(self.wire.written) + len(self.asked)) or self.admission.turns.waiting:
                 for _ in range(6):
                     await asyncio.sleep(0)
 

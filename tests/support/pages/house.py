@@ -16,8 +16,8 @@ from tests.support.providers.services.documents import UNSTRUCTURED
 from tests.support.providers.services.searches import SEARCHES
 from tests.support.providers.services.server import KEY, ServicesServer
 from tests.support.providers.services.texts import TEXTS
-from tests.support.providers.six_apis import SixApis
-from tests.support.providers.three_apis import Asked, Said
+from tests.support.providers.vendors.six_apis import SixApis
+from tests.support.providers.vendors.three_apis import Asked, Said
 
 OPENAI_KEY = "sk-test-0123456789abcdef"
 _CHATS = {"capabilities": ["chat-completion"], "constraints": {"context_window": 400_000}}

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.providers.six_apis import SixApis
-from tests.support.providers.three_apis import Asked, Said
+from tests.support.providers.vendors.six_apis import SixApis
+from tests.support.providers.vendors.three_apis import Asked, Said
 
 ROOT = Path(__file__).parents[3]
 _UP = 0x1 | 0x40  # IFF_UP, IFF_RUNNING

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.forked import Forked
+from tests.support.processes.forked import Forked
 from tests.support.waiting import WAIT
 
 # Whoever calls it hands over its streams, and ends as the forked one does.

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.providers.in_thread import ProviderInThread
+from tests.support.providers.servers.in_thread import ProviderInThread
 
 KEY = "sk-of-the-daemon-4711-0815"
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}

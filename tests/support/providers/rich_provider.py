@@ -6,7 +6,7 @@ import json
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.support.providers.local_server import LocalServer
+from tests.support.providers.servers.local_server import LocalServer
 
 CREATED = 1_700_000_000
 USAGE = {

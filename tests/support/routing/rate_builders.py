@@ -38,8 +38,8 @@ class Room:
         question, spec = self.question(at, **asked), self.mesh.table.models[model]
         return self.rates.enter(question, spec, question.estimate(spec))
 
-    def leave(self, ticket: RateTicket, at: float = 0.0, tokens: int | None = None) -> None:
-        self.rates.leave(ticket, NOW + at, tokens)
+    def leave(self, ticket: RateTicket, tokens: int | None = None) -> None:
+        self.rates.leave(ticket, tokens)
 
     def headroom(self, at: float = 0.0, model: str = "p.m") -> Headroom:
         return self.rates.headroom(self.question(at), self.mesh.table.models[model])

@@ -8,8 +8,10 @@ from typing import Any
 
 from msgspec import structs
 
+from meshd.compilation.built_in_strategies import built_in_strategies
 from meshd.core.needs import RequestNeeds
 from meshd.operations import chat
+from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline
@@ -23,6 +25,7 @@ CHAT = "generation.text-generation.chat-completion"
 COMPLETION = "generation.text-generation.text-completion"
 EMBEDDINGS = "representation.embeddings.text-embeddings"
 NOW = 1_000_000.0
+STRATEGIES = built_in_strategies()
 STICK = "modelmesh.stick-until-failure.v1"
 PRIORITY = "modelmesh.priority-selection.v1"
 ROUND_ROBIN = "modelmesh.round-robin.v1"
@@ -64,14 +67,15 @@ class Mesh:
     now: float = NOW
 
     def __post_init__(self) -> None:
-        self.pipeline = Pipeline(self.state)
+        self.pipeline = Pipeline(self.state, STRATEGIES)
+        self.counters = LocalCounters(self.state)
 
     def question(self, needs: RequestNeeds = CHAT_NEEDS) -> Question:
         return Question(self.table, self.pool, needs, self.now, Requester(operator=True))
 
     def plan(self, needs: RequestNeeds = CHAT_NEEDS, timeout: float = 1000.0, random: float = 0.0) -> RequestPlan:
         question = structs.replace(self.question(needs), requester=Requester(random=lambda: random, operator=True))
-        return RequestPlan(self.pipeline, question, self.now + timeout)
+        return RequestPlan(self.pipeline, self.counters, question, self.now + timeout)
 
     def decide(self, needs: RequestNeeds = CHAT_NEEDS) -> str | None:
         chosen = self.pipeline.decide(self.question(needs)).model

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from meshd.core.needs import RequestNeeds
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
+from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.attempts.plan import GiveUp, RequestPlan
 from meshd.routing.attempts.step import AttemptStep
 from meshd.routing.attempts.waiting import Wait
@@ -20,7 +21,7 @@ from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import AppSpec, RoutingTable
 from meshd.sdk.provider import ProviderFailure, Usage
 from modelmesh import MeshError
-from tests.support.routing.routing_builders import NOW
+from tests.support.routing.routing_builders import NOW, STRATEGIES
 
 
 @dataclass(eq=False)
@@ -53,7 +54,8 @@ class VirtualGateway:
         self.table = table
         self.state = MeshState()
         self.state.accounts.configure(table.allowances, table.timezone)
-        self.pipeline = Pipeline(self.state)
+        self.pipeline = Pipeline(self.state, STRATEGIES)
+        self.counters = LocalCounters(self.state)
         self.queue = FairQueue()
         self.queue_timeout = queue_timeout
         self.now = NOW
@@ -73,8 +75,8 @@ class VirtualGateway:
 
     def ask(self, pool: str, needs: RequestNeeds, app: AppSpec, timeout: float = 1000.0) -> Request:
         requester = Requester(app, app.name, app.name, operator=True)
-        spec, deadline = self.table.pools[pool], self.now + timeout
-        plan = RequestPlan(self.pipeline, Question(self.table, spec, needs, self.now, requester), deadline)
+        question = Question(self.table, self.table.pools[pool], needs, self.now, requester)
+        plan = RequestPlan(self.pipeline, self.counters, question, self.now + timeout)
         request = Request(plan)
         self.requests.append(request)
         self._advance(request)

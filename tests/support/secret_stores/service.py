@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.providers.in_thread import ProviderInThread
+from tests.support.providers.servers.in_thread import ProviderInThread
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TOKEN = "t0ken-of-the-store-0"

@@ -16,17 +16,19 @@ from meshd.actors.prepare import Prepare
 from meshd.actors.secret import SecretActor
 from meshd.actors.state import StateActor
 from meshd.actors.telemetry import TelemetryActor
+from meshd.compilation.running_config import RunningConfig
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.core.events.records import Event, Outcome
 from meshd.core.messaging.mailboxes import ActorUnavailable
 from meshd.discovery.local_watch import LocalWatch
 from meshd.routing.table.policies import RecoveryPolicy
-from meshd.routing.table.specs import PoolSpec
+from meshd.routing.table.specs import PoolSpec, ProviderSpec
 from meshd.sdk.discovery import FoundServer
 from meshd.sdk.provider import ModelListing, ProviderSettings
 from meshd.state.keeper import StateKeeper
 from meshd.telemetry.logs import LogBridge
+from tests.support.routing.routing_builders import table
 
 from .conftest import Neighbours, Start, crash
 
@@ -35,13 +37,13 @@ NOW = 1_760_000_000.0
 
 def generation(
     raw: dict[str, Any] | None = None, providers: tuple[str, ...] = ("p",), pools: tuple[PoolSpec, ...] = ()
-) -> Any:
+) -> RunningConfig:
     scripted = {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}}
     config = MeshConfig.from_dict(raw or scripted)
     settings = {name: ProviderSettings(name, "c", api_key="the-known-secret") for name in providers}
-    specs = {name: SimpleNamespace(name=name, connector="", disabled="", app_keys=False) for name in providers}
-    table = SimpleNamespace(pools={pool.name: pool for pool in pools}, providers=specs, models={})
-    return SimpleNamespace(number=1, config=config, stored=config, providers=settings, source="", table=table)
+    specs = [ProviderSpec(name, "modelmesh.scripted.v1") for name in providers]
+    members = dict.fromkeys(id for pool in pools for id in pool.members)
+    return RunningConfig(1, config, config, table(members, pools, providers=specs), settings)
 
 
 def run(neighbours: Neighbours, name: str, made: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from meshd.core.needs import RequestNeeds
 from meshd.core.prices import BATCH
-from meshd.formats.known import provider_format
+from meshd.formats.lookup import provider_format
 from meshd.operations.audio.speech import SPEECH
 from meshd.operations.audio.transcription import TRANSCRIPTION
 from meshd.operations.chat import CHAT
@@ -26,7 +26,7 @@ from meshd.routing.request.estimate import cost_of, upper_bound
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk import ProviderSettings
 from meshd.sdk.provider import ProviderCall, Usage
-from tests.support.compiling import compiled
+from tests.support.config.compiling import compiled
 
 M = 10**6
 

@@ -9,8 +9,8 @@ from genai_prices.types import ConditionalPrice, PriceVariant, StartDateConstrai
 
 from meshd.catalogue.known import ModelRow
 from meshd.catalogue.price_list import PriceList
-from tests.support.price_lists import NOW, listing, model, price
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.config.price_lists import NOW, listing, model, price
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 
 def test_units_and_tiers_are_translated() -> None:

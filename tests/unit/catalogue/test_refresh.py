@@ -12,7 +12,7 @@ from meshd.catalogue.known import ModelRow, ProviderRow
 from meshd.catalogue.overrides import NONE, Listed, Overrides
 from meshd.catalogue.refresh import refreshed
 from meshd.compilation.known_models import KnownModels
-from tests.support.price_lists import listing, model, price
+from tests.support.config.price_lists import listing, model, price
 
 ACME = ProviderRow(id="acme.llm.v1", name="acme", description="Acme", price_list="acme")
 ROWS = {
@@ -119,7 +119,7 @@ def test_a_broken_file_is_told_and_not_used(tmp_path: Path, content: bytes) -> N
     known = KnownModels(str(tmp_path))
     assert len(known.notes) == 1
     assert str(file) in known.notes[0]
-    assert "the prices that came with meshd count" in known.notes[0]
+    assert "the prices that came with meshd are used" in known.notes[0]
     assert known.of(ACME.id)["same"].prices == ROWS["same"]
 
 

@@ -70,7 +70,7 @@ def test_help_names_values_as_usage_and_errors_do(meshctl: Any) -> None:
     assert "Usage: meshctl config init [OPTIONS] [PATH]\n" in meshctl("config", "init", "--help").stdout
     assert "'POOL'" in meshctl("rotate").stderr
     assert "--stream / --no-stream  Print" in meshctl("chat", "--help").stdout
-    assert "in flight may take. Default: 30." in meshctl("drain", "--help").stdout
+    assert "in flight may still take. Default: 30." in meshctl("drain", "--help").stdout
     assert "\n  meshctl models openai.gpt-5.4\n" in meshctl("models", "--help").stdout
 
 

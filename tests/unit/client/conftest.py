@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import modelmesh
-from modelmesh._connection.connection import open_connections
+from modelmesh._connection.registry import open_connections
 from tests.support.client.fake_daemon import BOUND, FakeDaemon
 
 

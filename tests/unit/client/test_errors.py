@@ -10,6 +10,7 @@ import pytest
 
 import modelmesh
 from modelmesh import errors as errors
+from modelmesh._shared import options
 from modelmesh._shared.options import retry_delay
 from modelmesh.errors import from_wire
 from modelmesh.protocol import REQUEST
@@ -101,7 +102,7 @@ def refusing(times, status, **mesh):
     ],
 )
 def test_refusals_are_tried_again(start, client, monkeypatch, status, mesh):
-    monkeypatch.setattr("modelmesh._shared.options.FIRST_BACK_OFF_SECONDS", 0.01)
+    monkeypatch.setattr(options, "FIRST_BACK_OFF_SECONDS", 0.01)
     daemon = start(refusing(2, status, **mesh))
     assert ask(client, "hi") == "hi"
     ids = [message.request_id for message in daemon.of_kind(REQUEST)]

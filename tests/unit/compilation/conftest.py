@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshd.compilation import known_models
-from tests.support.compiling import ROW
+from tests.support.config.compiling import ROW
 
 
 @pytest.fixture

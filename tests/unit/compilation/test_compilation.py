@@ -12,7 +12,7 @@ from meshd.compilation.compile import Directories, compile_config
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.routing.table.specs import UnknownModel
-from tests.support.compiling import HOUSE, chat, compiled, pools
+from tests.support.config.compiling import HOUSE, chat, compiled, pools
 
 
 def test_a_provider_is_what_its_section_says() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from meshd.compilation.compile import Compiled, Discovered
 from meshd.routing.table.specs import UnknownModel
-from tests.support.compiling import HOUSE, compiled
+from tests.support.config.compiling import HOUSE, compiled
 
 PROVIDERS = ("house", "house.two", "gpt", "other")
 FOUND = ("ollama", "house-1", "house.two.x", "embeddings")

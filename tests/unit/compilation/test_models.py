@@ -11,7 +11,7 @@ from meshd.compilation import known_models
 from meshd.compilation.compile import Discovered
 from meshd.core.prices import Pricing
 from meshd.routing.table.specs import ModelSpec
-from tests.support.compiling import CHAT, EMBEDDINGS, HOUSE, ROW, chat, compiled, listed, pools
+from tests.support.config.compiling import CHAT, EMBEDDINGS, HOUSE, ROW, chat, compiled, listed, pools
 
 
 def test_a_configured_model_is_what_it_declares() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from meshd.compilation.compile import Discovered
 from meshd.routing.table.specs import PoolSpec
-from tests.support.compiling import CHAT, HOUSE, chat, compiled, pool, pools
+from tests.support.config.compiling import CHAT, HOUSE, chat, compiled, pool, pools
 
 
 def test_a_pool_holds_every_model_at_or_below_its_node_in_their_order() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from meshd.compilation.posture import untrusted_packages
 from meshd.connectors.registry import ConnectorRegistry
-from tests.support.installed import install
+from tests.support.packages.installed import install
 
 CODE = """
 from meshd.sdk.connector import ConnectorSpec

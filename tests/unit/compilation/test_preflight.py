@@ -49,6 +49,10 @@ def test_a_missing_secret(
 def test_a_key_of_the_daemons_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "curve.key"
     daemon = {"listen": ["tcp://127.0.0.1:7411"], "curve": {"secret_key_file": str(file)}}
+
+    def refused() -> list[preflight.Obstacle]:
+        return list(preflight.refusals(preflight.Secrets(MeshConfig({"daemon": daemon}))))
+
     for content, mode, why in (
         (None, 0o600, "there is no file"),
         ("a" * 40, 0o644, "can be read by others"),
@@ -57,11 +61,11 @@ def test_a_key_of_the_daemons_that_cannot_be_used(tmp_path: Path) -> None:
         if content is not None:
             file.write_text(content)
             file.chmod(mode)
-        [obstacle] = preflight.curve(MeshConfig({"daemon": daemon}))
+        [obstacle] = refused()
         assert (obstacle.subject, obstacle.fatal) == ("curve", True)
         assert why in obstacle.message
     file.write_text("a" * 40)
-    assert list(preflight.curve(MeshConfig({"daemon": daemon}))) == []
+    assert refused() == []
 
 
 def test_a_provider_whose_address_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +109,14 @@ def test_a_state_directory_that_cannot_be(tmp_path: Path, monkeypatch: pytest.Mo
     subjects = list(preflight.state_directory(config(tmp_path)))
     assert "not writable" in subjects[0].message
     assert "chown" not in subjects[0].advice
+
+
+def test_a_state_that_a_newer_version_has_written(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "format").write_text("99\n")
+    (obstacle,) = preflight.obstacles(config(tmp_path))
+    assert (obstacle.subject, obstacle.fatal) == ("state", True)
+    assert "was written by a newer version of meshd" in obstacle.message
 
 
 def test_matches_that_give_more_than_they_seem_to(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from meshd.config.schema.usual_settings import QuirksConfig
 from meshd.connectors.providers import http_provider
 from meshd.connectors.registry import default_registry
 from meshd.formats.openai.body.prefill import PREFILLS
-from tests.support.compiling import HOUSE, compiled
+from tests.support.config.compiling import HOUSE, compiled
 
 
 def quirks(section: dict[str, Any]) -> dict[str, Any]:

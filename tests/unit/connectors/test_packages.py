@@ -10,7 +10,7 @@ import pytest
 
 from meshd.connectors.registry import ConnectorRegistry
 from modelmesh import ConfigurationError
-from tests.support.installed import install, uninstall
+from tests.support.packages.installed import install, uninstall
 
 GOOD = """
 from meshd.sdk.connector import ConnectorSpec
@@ -76,12 +76,12 @@ BAD = {
     "CONNECTOR = ()": "cannot be read: AttributeError",
     "CONNECTORS = 7": "cannot be read: TypeError",
     "CONNECTORS = ({'id': 'acme.x.v1'},)": "expected a meshd.sdk.connector.ConnectorSpec, got dict",
-    SPEC + "ConnectorSpec('acme.x.v1', 'blender', '', 'a:b')": "its type is 'blender'; there are provider, rotation",
-    SPEC + "ConnectorSpec('Acme X', 'storage', '', 'a:b')": "an id has parts of lower-case letters",
+    SPEC + "ConnectorSpec('acme.x.v1', 'blender', '', 'a:b')": "its type 'blender' is not one of provider, rotation",
+    SPEC + "ConnectorSpec('Acme X', 'storage', '', 'a:b')": "its id must have parts of lower-case letters",
     SPEC + "ConnectorSpec('acme.x.v1', 'storage')": "its factory is '', not module:attribute",
-    SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', aliases='x')": "its aliases are not a tuple",
+    SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', aliases='x')": "its aliases must be a tuple",
     SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', settings='nothing:X')": "settings 'nothing:X' cannot be",
-    SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', settings='builtins:int')": "are not a pydantic model",
+    SPEC + "ConnectorSpec('acme.x.v1', 'storage', '', 'a:b', settings='builtins:int')": "must name a pydantic model",
 }
 
 
@@ -105,7 +105,7 @@ def test_a_built_in_connector_cannot_be_replaced(place: Path, id: str, aliases: 
     install(place, "acme_greedy", good("acme_greedy", id, aliases))
     registry = ConnectorRegistry()
     (fault,) = registry.faults()
-    assert fault.message.startswith(f"the package acme_greedy offers the secret-store {id}, but meshd itself has ")
+    assert fault.message.startswith(f"the package acme_greedy offers the secret-store {id}, but meshd itself already has ")
     assert registry.get_connector("modelmesh.env.v1").__module__ == "meshd.connectors.secrets.env"
     assert registry.get_connector("modelmesh.dotenv.v1").__module__ == "meshd.connectors.secrets.dotenv"
     assert registry.find("acme.other.v1") is None
@@ -118,8 +118,8 @@ def test_of_two_packages_with_one_id_the_first_by_name_has_it(place: Path) -> No
     assert registry.get_connector("acme.store.v1").__module__ == "acme_alpha"
     (fault,) = registry.faults()
     assert str(fault) == (
-        "the package acme_zeta offers the secret-store acme.store.v1, but the package acme_alpha has acme.store.v1 "
-        "already; uninstall acme_zeta or have it renamed"
+        "the package acme_zeta offers the secret-store acme.store.v1, but the package acme_alpha already has "
+        "acme.store.v1; uninstall acme_zeta or have it renamed"
     )
 
 

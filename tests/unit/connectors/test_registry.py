@@ -100,7 +100,7 @@ def test_other_spellings_of_providers(registry: ConnectorRegistry, spelling: str
 
 def test_a_service_that_has_ended_is_named_as_such(registry: ConnectorRegistry) -> None:
     assert registry.find("github.models.v1", "provider") is None
-    ended = "the connector github.models.v1 has no service: GitHub Models ended on 30 July 2026"
+    ended = "the service of the connector github.models.v1 has ended: GitHub Models ended on 30 July 2026"
     assert registry.why_unknown("github.models.v1", "provider") == ended
     problems = MeshConfig({"providers": {"a": {"connector": "github.models.v1"}}}).validate(registry)
     assert ended in str(problems[0])
@@ -131,7 +131,19 @@ def test_every_builtin_has_a_description_and_loadable_settings(registry: Connect
         assert spec.load_settings().model_validate(NEEDED.get(spec.id, {}))
 
 
-@pytest.mark.parametrize("spec", default_registry().list_connectors(), ids=lambda spec: f"{spec.type}-{spec.id}")
+def test_a_part_of_the_daemon_is_not_made_by_its_id() -> None:
+    parts = [spec for spec in default_registry().list_connectors() if spec.section]
+    assert [spec.factory for spec in parts] == ["", ""]
+    for spec in parts:
+        with pytest.raises(ConfigurationError, match="always in use"):
+            default_registry().get_connector(spec.id)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [spec for spec in default_registry().list_connectors() if not spec.section],
+    ids=lambda spec: f"{spec.type}-{spec.id}",
+)
 def test_every_factory_exists(spec: ConnectorSpec) -> None:
     module = spec.factory.partition(":")[0]
     assert importlib.util.find_spec(module) is not None

@@ -16,7 +16,7 @@ from meshd.config import MeshConfig
 from meshd.connectors import zip_packages
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.connectors.zip_packages import PackageRefused, use_package
-from tests.support.installed import install
+from tests.support.packages.installed import install
 from tests.unit.connectors.test_packages import good
 
 
@@ -99,8 +99,8 @@ def test_another_content_is_refused(place: Place) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"json__py": ""}, "the module json, which is installed"),
-        ({"meshd__py": ""}, "the module meshd, which is installed"),
+        ({"json__py": ""}, "the module json, which is already installed"),
+        ({"meshd__py": ""}, "the module meshd, which is already installed"),
         ({"fast__so": ""}, "compiled modules"),
     ],
 )

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
+from meshd.core.events.answering import ProviderAnswering
+from meshd.discovery.health_monitor import HealthMonitor
+from meshd.discovery.settings import HealthSettings
 from meshd.messages import HealthReport, Probe, Probed, ProviderFailed
 
 WALL = 1_760_000_000.0
@@ -71,7 +73,7 @@ def test_a_refused_key_is_not_an_outage_to_wait_three_strikes_for() -> None:
     assert not bench.run(0, "wrong key", "authentication")[0].available
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "model_not_found", "invalid_request"])
+@pytest.mark.parametrize("kind", ["rate_limit", "model_not_found", "invalid_request", "content_policy"])
 def test_what_answers_is_there(kind: str) -> None:
     bench = Bench()
     assert all(report.available for report in bench.run(300, "no", kind))
@@ -177,7 +179,7 @@ def test_providers_that_are_to_be_asked_for_their_quota_are_with_each_probe() ->
 REFUSALS = ["authentication", "permission", "unsupported", "server"]
 
 
-def refused(bench: Bench, kind: str, requests: str, times: int = 6) -> list[HealthReport]:
+def refused(bench: Bench, kind: str, requests: ProviderAnswering, times: int = 6) -> list[HealthReport]:
     reports = []
     for _ in range(times):
         for probe in bench.monitor.due(bench.now):
@@ -190,8 +192,10 @@ def refused(bench: Bench, kind: str, requests: str, times: int = 6) -> list[Heal
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-@pytest.mark.parametrize("requests", ["serves", ""])
-def test_a_refused_list_takes_nothing_out_that_answers_requests_or_was_never_asked(kind: str, requests: str) -> None:
+@pytest.mark.parametrize("requests", [ProviderAnswering.SERVES, ProviderAnswering.UNKNOWN])
+def test_a_refused_list_takes_nothing_out_that_answers_requests_or_was_never_asked(
+    kind: str, requests: ProviderAnswering
+) -> None:
     reports = refused(Bench(), kind, requests)
     assert len(reports) == 6
     assert all(report.available and report.refused for report in reports)
@@ -200,8 +204,11 @@ def test_a_refused_list_takes_nothing_out_that_answers_requests_or_was_never_ask
     assert not any(report.answered for report in reports), "it brings back nothing either"
 
 
-@pytest.mark.parametrize(("kind", "requests"), [("authentication", "authentication"), ("unsupported", "nothing")])
-def test_a_refusal_that_requests_meet_as_well_counts(kind: str, requests: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "requests"),
+    [("authentication", ProviderAnswering.KEY_REFUSED), ("unsupported", ProviderAnswering.NOTHING)],
+)
+def test_a_refusal_that_requests_meet_as_well_counts(kind: str, requests: ProviderAnswering) -> None:
     last = refused(Bench(), kind, requests)[-1]
     assert not last.available
     assert last.score < 0.2

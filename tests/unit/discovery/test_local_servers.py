@@ -19,7 +19,7 @@ from meshd.discovery.local_servers import address_of, find_local, http_get, pars
 from meshd.discovery.local_watch import LocalWatch
 from meshd.sdk.discovery import FoundServer
 from meshd.sdk.provider import ModelListing
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 Answers = dict[str, Any]
 

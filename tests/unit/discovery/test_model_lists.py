@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from meshd.config import MeshConfig
-from meshd.discovery.model_lists import Difference, RegistrySync, Source, SyncSettings, sources_of
+from meshd.discovery.model_lists import Difference, RegistrySync, Source, sources_of
+from meshd.discovery.settings import SyncSettings
 from meshd.messages import ModelsListed
 from meshd.routing.table.specs import ProviderSpec
 

@@ -45,11 +45,11 @@ def test_all_of_them_are_asked() -> None:
     ("found", "why"),
     [
         ("a server", "it found str, not a FoundServer"),
-        (server("a name"), "the name of a server may hold"),
+        (server("a name"), "the name of a server may contain"),
         (server(url="ftp://x"), "lan has no address of the form"),
         (server(url="http://[::1"), "lan has no address of the form"),
         (FoundServer("lan", "c", "http://x", ("m",)), "is not a ModelListing"),
-        (FoundServer("lan", "c", "http://x", [ModelListing(id="m")]), "are not a tuple"),
+        (FoundServer("lan", "c", "http://x", [ModelListing(id="m")]), "must be a tuple"),
         (server(connector="keyed"), "keyed sends a key"),
     ],
 )

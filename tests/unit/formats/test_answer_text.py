@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshd.formats.known import FORMATS, app_format
+from meshd.formats.known import FORMATS
+from meshd.formats.lookup import app_format
 
 CALL = {"function": {"name": "f", "arguments": "{}"}}
 MESSAGE = {"content": "a", "reasoning_content": "b", "refusal": None, "tool_calls": [CALL]}

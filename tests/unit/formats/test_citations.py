@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from meshd.formats.conversation.citations import Citation, by_part, pieces
 from meshd.formats.conversation.events import Cited, assembled
 from meshd.formats.conversation.parts import Reasoning, Text
-from meshd.formats.known import app_format, provider_format
+from meshd.formats.lookup import app_format, provider_format
 
 TEXT = "Rain is likely [1]."
 CITED = {

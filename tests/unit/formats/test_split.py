@@ -164,7 +164,7 @@ async def test_a_failure_costs_what_the_other_calls_used() -> None:
 
 
 def _model() -> Any:
-    from tests.support.compiling import compiled
+    from tests.support.config.compiling import compiled
 
     made = compiled({"providers": {"p": {"connector": "openai-compatible.v1", "base_url": "http://x/v1"}},
                      "models": {"p.m": {"capabilities": ["text-embeddings"]}}})  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.formats.known import FORMATS, app_format
+from meshd.formats.known import FORMATS
+from meshd.formats.lookup import app_format
 from meshd.formats.protocol import AppSide
 
 APPS = [app_format(name).app for name, known in FORMATS.items() if known.app]

@@ -13,7 +13,7 @@ from meshd.config import MeshConfig
 from meshd.net.failures import CertificateRefused
 from meshd.net.http import Transport, UpstreamBody
 from meshd.net.tls import tls_context
-from tests.support.certificates import certificate
+from tests.support.network.certificates import certificate
 
 
 def renewed_certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path, Path, Path]:

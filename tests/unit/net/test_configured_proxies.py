@@ -13,10 +13,10 @@ from yarl import URL
 from meshd.net.failures import ProxyAnswered, TransportError
 from meshd.net.http import Transport, UpstreamBody
 from meshd.net.proxies import Proxy, ProxyRefused, configured_proxy
-from tests.support.certificates import certificate
-from tests.support.problems import found, house
-from tests.support.providers.in_thread import ProviderInThread
-from tests.support.providers.small_proxy import SmallProxy
+from tests.support.config.problems import found, house
+from tests.support.network.certificates import certificate
+from tests.support.providers.servers.in_thread import ProviderInThread
+from tests.support.providers.servers.small_proxy import SmallProxy
 
 ELSEWHERE = {"HTTP_PROXY": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "quic://x"}
 

@@ -9,7 +9,7 @@ from meshd.net.connecting import proxy_authorization
 from meshd.net.proxies import find_proxy, is_loopback
 from meshd.operations.chat import CHAT
 from meshd.sdk import ProviderCall, ProviderSettings
-from tests.support.http_requests import requests_of
+from tests.support.formats.http_requests import requests_of
 
 PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80", "NO_PROXY": "internal.test,10.0.0.1"}
 

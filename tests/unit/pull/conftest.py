@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshd.pull import fetch
-from tests.support.providers.weights_server import WeightsServer
+from tests.support.providers.servers.weights_server import WeightsServer
 
 
 @pytest.fixture

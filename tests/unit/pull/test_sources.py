@@ -94,7 +94,7 @@ def test_pips_index_cannot_be_reached():
 def test_an_environment_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     venv.create(tmp_path, with_pip=False, symlinks=True)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
-    with pytest.raises(PullError, match="has no pip, which knows where some-package==1 is") as caught:
+    with pytest.raises(PullError, match="has no pip, which is needed to find some-package==1") as caught:
         ask_pip("some-package==1")
     assert "modelmesh[local]" in caught.value.advice
 

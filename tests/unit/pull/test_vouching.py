@@ -21,8 +21,8 @@ from meshd.pull.bring import pull
 from meshd.pull.errors import PullError, Unverified
 from meshd.pull.fetch import download
 from meshd.pull.store import find, list_models, remove
-from tests.support.certificates import certificate
-from tests.support.providers.weights_server import BODY, SHA, Handler, WeightsServer
+from tests.support.network.certificates import certificate
+from tests.support.providers.servers.weights_server import BODY, SHA, Handler, WeightsServer
 
 # -- who vouches -----------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ def test_an_address_vouches_for_nothing(upstream: WeightsServer, tmp_path: Path,
     assert upstream.asked == []
     with pytest.raises(PullError, match="not 0000"):
         pull(url, base=tmp_path, sha256="0" * 64)
-    with pytest.raises(PullError, match="not a sha256"):
+    with pytest.raises(PullError, match="not a SHA-256"):
         pull(url, base=tmp_path, sha256="zz")
     assert list_models(tmp_path) == []
     assert pull(url, base=tmp_path, sha256=f"sha256:{SHA.upper()}").vouched_by == "you"
@@ -77,15 +77,15 @@ def test_the_hub_is_not_asked_without_encryption(tmp_path: Path) -> None:
 
 def test_no_address_takes_the_name_of_another_file(upstream: WeightsServer, tmp_path: Path) -> None:
     for known in load_local_models():
-        with pytest.raises(PullError, match="is a known model of another source"):
+        with pytest.raises(PullError, match="is a known model from another source"):
             pull(f"https://example.com/{known.name.upper()}.gguf", base=tmp_path, unverified=True)
     first = pull(upstream.url, base=tmp_path, unverified=True)
-    with pytest.raises(PullError, match="model is here already, from http"):
+    with pytest.raises(PullError, match="model is already here, from http"):
         pull(f"{upstream.url}?another", base=tmp_path, unverified=True)
     assert first.path.read_bytes() == BODY
     own = first.path.with_name("own.gguf")
     own.write_bytes(b"my own")
-    with pytest.raises(PullError, match="exists already, and was not pulled"):
+    with pytest.raises(PullError, match="already exists, and was not pulled"):
         pull(upstream.url.replace("model", "own"), base=tmp_path, unverified=True)
     assert own.read_bytes() == b"my own"
 

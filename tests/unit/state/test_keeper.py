@@ -12,8 +12,7 @@ from meshd.spend.journal import JournalWriter, open_segment
 from meshd.spend.recovered import COVERED, LOOK_BACK
 from meshd.state import segments
 from meshd.state.lock import StateLocked
-from meshd.state.settings import StateSettings
-from tests.support.keeping import ID, NOW, Clock, begin, crash, opened, spend, usage, writer
+from tests.support.keeping import ID, NOW, Clock, begin, crash, opened, settings_of, spend, usage, writer
 
 
 def test_tables_and_spend_survive_a_stop(tmp_path: Path, connector: str) -> None:
@@ -201,7 +200,7 @@ def test_another_storage_at_a_reload_gets_everything(tmp_path: Path) -> None:
     spend(writer(keeper), 9)
     keeper.changed("manual", "m", {"status": "standby"})
     keeper.sync()
-    assert "no connector" not in keeper.prepare(StateSettings(connector="modelmesh.local-file.v1"))
+    assert "no connector" not in keeper.prepare(settings_of(connector="modelmesh.local-file.v1"))
     keeper.commit()
     keeper.close()
     again = opened(tmp_path, connector="modelmesh.local-file.v1")

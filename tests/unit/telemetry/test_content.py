@@ -206,4 +206,4 @@ def test_contents_share_a_room() -> None:
 
 def test_at_metadata_nothing_is_shown() -> None:
     assert read(content(chat("s", "u"), answer("a")), "metadata") == {}
-    assert ContentReader(Redactor()).fields_of(None) == {}
+    assert ContentReader(Redactor(), "full", 100, ()).fields_of(None) == {}

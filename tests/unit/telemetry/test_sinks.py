@@ -21,7 +21,7 @@ from meshd.core.events.records import Attempt, Outcome
 from meshd.sdk.observability import Entry, Sink
 from meshd.telemetry import records
 from meshd.telemetry.queue import SinkQueue, size_of
-from meshd.telemetry.sinks import Sinks
+from meshd.telemetry.sinks import Sinks, objections_to
 from tests.support.waiting import until
 
 
@@ -338,7 +338,8 @@ def test_of_readings_that_wait_only_the_last_is_kept() -> None:
 def test_traces_go_only_to_sinks_that_take_them() -> None:
     tracing = {"connector": ["modelmesh.null.v1", "opentelemetry.otlp.v1"]}
     config = MeshConfig.from_dict({"observability": {"tracing": tracing}}, environ={})
-    assert Sinks().check(config.observability) == ["observability.tracing.connector: modelmesh.null.v1 takes no traces"]
+    (objection,) = objections_to(config.observability)
+    assert str(objection) == "observability.tracing.connector: modelmesh.null.v1 takes no traces"
 
 
 def test_entries_wait_for_others_of_their_batch_unless_they_are_drained() -> None:

@@ -22,16 +22,16 @@ class AsyncSpeech(AsyncResource):
     _called = "client.audio.speech"
 
     async def create(self, **params: Any) -> Any:
-        """Read a text aloud: `input`, `voice`, `model`, and what else the model takes. Returns a FileAnswer, or events
-        with `stream_format="sse"`. with_streaming_response: the file as it comes; left early, it cancels the request.
-        Raises StreamInterrupted if it is cut off."""
+        """Read a text aloud: `input`, `voice`, `model`, and other parameters of the model. Returns a FileAnswer, or
+        events with `stream_format="sse"`. with_streaming_response: the file as it comes; leaving it early cancels the
+        request. Raises StreamInterrupted if it is cut off."""
         call = self._call(params)
         if params.get("stream_format") == "sse":
             return await self._sender.answer(call, Object)
         return await self._sender.file(call)
 
     async def pieces(self, **params: Any) -> Any:
-        """The file's bytes as they come: iterate, and `close` it. Its `mesh` comes with the end."""
+        """The file's bytes as they come: iterate over it, then `close` it. `mesh` is set at the end."""
         return await self._sender.answer(self._call(params), None)
 
     def _call(self, params: dict[str, Any]) -> PendingCall:
@@ -57,7 +57,7 @@ class AsyncTranslations(AsyncResource):
     _called = "client.audio.translations"
 
     async def create(self, *, file: Any, **params: Any) -> Any:
-        """Translate a recording into English; as `transcriptions.create`."""
+        """Translate a recording into English; otherwise like `transcriptions.create`."""
         return await self._sender.ask(TRANSLATIONS, Object, "speech-to-text", params, files={"file": file})
 
 
@@ -65,8 +65,8 @@ class AsyncVoices(AsyncResource):
     _called = "client.audio.voices"
 
     async def create(self, *, name: str, audio_sample: Any, **params: Any) -> Any:
-        """Create a voice from a recording, or a list of them: an Object, whose `id` is a `voice` of `speech`.
-        audio_sample: as the `file` of a transcription."""
+        """Create a voice from a recording, or from a list of them. Returns an Object, whose `id` can be used as the
+        `voice` of `speech`. audio_sample: like the `file` of a transcription."""
         params["name"] = name
         return await self._sender.ask(VOICES, Object, "voice-cloning", params, files={"audio_sample": audio_sample})
 

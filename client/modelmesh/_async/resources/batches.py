@@ -1,4 +1,4 @@
-"""`client.batches`: many requests of a file, answered in the background."""
+"""`client.batches`: many requests from a file, answered in the background."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AsyncBatches(AsyncResource):
         output_expires_after: Any = NOT_GIVEN,
         **options: Any,
     ) -> Object:
-        """Run the requests of a file, which has been uploaded for the purpose `batch`."""
+        """Run the requests of a file that was uploaded for the purpose `batch`."""
         params = {
             "input_file_id": input_file_id,
             "endpoint": endpoint,

@@ -13,7 +13,7 @@ class AsyncDocuments(AsyncResource):
 
     async def parse(self, *, file: Any, **params: Any) -> Any:
         """Extract the text of a document: an Object with `text`, `format` (`markdown` or `text`), `pages` and, if the
-        service tells them, `elements`. file: an open file, bytes, a path, or a tuple of a name, one of these and
+        service reports them, `elements`. file: an open file, bytes, a path, or a tuple of a name, one of these and
         perhaps a content type.
 
         languages, output (`markdown`, `text`), elements, instructions.

@@ -20,7 +20,7 @@ class AsyncImages(AsyncResource):
     async def edit(
         self, *, image: Any, prompt: str, mask: Any = NOT_GIVEN, stream: Any = NOT_GIVEN, **params: Any
     ) -> Any:
-        """Change an image, or a list of them, by a description. image, mask: as the `file` of a transcription."""
+        """Change an image, or a list of them, by a description. image, mask: like the `file` of a transcription."""
         params |= {"prompt": prompt, "stream": stream}
         files = {"image": image, "mask": mask}
         return await self._sender.ask(

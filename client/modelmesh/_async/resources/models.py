@@ -40,7 +40,7 @@ class AsyncModels(AsyncResource):
         extra_query: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> Model:
-        """One of them. Raises NotFoundError."""
+        """One pool, capability or model. Raises NotFoundError."""
         return await self._sender.send(  # type: ignore[no-any-return]
             "GET", _one(model), Model, **_options(timeout, extra_headers, extra_query)
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AsyncResource(Offers):
-    """A part of the client: methods that send by its sender."""
+    """A part of the client, whose methods send their requests through its sender."""
 
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender

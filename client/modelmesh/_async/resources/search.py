@@ -12,8 +12,8 @@ class AsyncSearch(AsyncResource):
     _called = "client.search"
 
     async def create(self, *, query: str, **params: Any) -> Any:
-        """Search the web: an Object whose `results` have `title`, `url` and `snippet`, and, if the service tells them,
-        `content`, `score` and `published`.
+        """Search the web: an Object whose `results` have `title`, `url` and `snippet`, and, if the service reports
+        them, `content`, `score` and `published`.
 
         max_results, domains, exclude_domains, recency (`day`, `week`, `month`, `year`), country, language, content (the
         text of each page too), safe_search.

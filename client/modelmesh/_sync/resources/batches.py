@@ -1,5 +1,5 @@
 # Generated from modelmesh/_async/resources/batches.py by client/sync_twins.py; edit that file.
-"""`client.batches`: many requests of a file, answered in the background."""
+"""`client.batches`: many requests from a file, answered in the background."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Batches(Resource):
         output_expires_after: Any = NOT_GIVEN,
         **options: Any,
     ) -> Object:
-        """Run the requests of a file, which has been uploaded for the purpose `batch`."""
+        """Run the requests of a file that was uploaded for the purpose `batch`."""
         params = {
             "input_file_id": input_file_id,
             "endpoint": endpoint,

@@ -105,7 +105,8 @@ class ChatCompletions(Resource):
         """As `create`, with the answer parsed into the class given as `response_format` (`message.parsed`), and calls
         of strict tools into their arguments (`function.parsed_arguments`).
 
-        Raises LengthFinishReasonError and the like for a cut answer, pydantic's ValidationError.
+        Raises LengthFinishReasonError or ContentFilterFinishReasonError for an incomplete answer, and pydantic's
+        ValidationError.
         """
         listed, asked = prepared("parse", response_format, tools, params)
         return read_answer(self.create(**asked), response_format, listed)  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ class Files(Resource):
 
     def create(self, *, file: Any, purpose: str, expires_after: Any = NOT_GIVEN, **options: Any) -> Object:
         """Upload a file. file: an open file, bytes, a path, or a tuple of a name, one of these and perhaps a content
-        type. It is one message, so it may have as many bytes as `daemon.max_message_size`."""
+        type. It is sent as one message, so it is limited to `daemon.max_message_size` bytes."""
         params = {"purpose": purpose, "expires_after": expires_after}
         return self._sender.send("POST", PATH, Object, params, files={"file": file}, **options)  # type: ignore[no-any-return]
 
@@ -44,7 +44,7 @@ class Files(Resource):
         return self._sender.file(self._content(file_id, **options))  # type: ignore[no-any-return]
 
     def pieces(self, file_id: str) -> Any:
-        """Its bytes as they come: iterate, and `close` it. Raises NotFoundError."""
+        """Its bytes as they come: iterate over it, then `close` it. Raises NotFoundError."""
         return self._sender.answer(self._content(file_id), None)
 
     def _content(self, file_id: str, **options: Any) -> PendingCall:

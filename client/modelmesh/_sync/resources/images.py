@@ -19,7 +19,7 @@ class Images(Resource):
         return self._sender.ask("/v1/images/generations", Object, "image-generation", params, stream=bool(stream))
 
     def edit(self, *, image: Any, prompt: str, mask: Any = NOT_GIVEN, stream: Any = NOT_GIVEN, **params: Any) -> Any:
-        """Change an image, or a list of them, by a description. image, mask: as the `file` of a transcription."""
+        """Change an image, or a list of them, by a description. image, mask: like the `file` of a transcription."""
         params |= {"prompt": prompt, "stream": stream}
         files = {"image": image, "mask": mask}
         return self._sender.ask(

@@ -41,7 +41,7 @@ class Models(Resource):
         extra_query: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> Model:
-        """One of them. Raises NotFoundError."""
+        """One pool, capability or model. Raises NotFoundError."""
         return self._sender.send(  # type: ignore[no-any-return]
             "GET", _one(model), Model, **_options(timeout, extra_headers, extra_query)
         )

@@ -24,8 +24,9 @@ class InputItems(Resource):
     def list(
         self, response_id: str, *, after: Any = None, limit: Any = None, order: Any = None, **options: Any
     ) -> Pages[CursorPage]:
-        """The input of a response that the mesh has kept, in the order `asc` or `desc`. Iterates over all items after
-        the one of that id; with asyncio, `await` gives the first page of at most `limit`. Raises NotFoundError."""
+        """The input of a response that the mesh has kept, in the order `asc` or `desc`. Iterates over all items that
+        follow the item `after`; with asyncio, `await` gives the first page of at most `limit`. Raises
+        NotFoundError."""
         query = {"after": after, "limit": limit, "order": order}
         return pages(self._sender, f"{PATH}/{quoted(response_id)}/input_items", query, **options)
 
@@ -45,8 +46,8 @@ class Responses(Resource):
     def retrieve(
         self, response_id: str, *, stream: Any = NOT_GIVEN, starting_after: Any = NOT_GIVEN, **options: Any
     ) -> Any:
-        """A Response that the mesh has kept. With `stream`, the events of a background response that was begun with
-        `stream`; only those after the one that is numbered `starting_after`, if it is given. Raises NotFoundError."""
+        """A Response that the mesh has kept. With `stream`, the events of a background response that was created with
+        `stream`, or only those after the event number `starting_after`. Raises NotFoundError."""
         path = f"{PATH}/{quoted(response_id)}"
         if not stream:
             return self._sender.send("GET", path, Response, **options)

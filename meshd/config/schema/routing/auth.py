@@ -19,19 +19,21 @@ class AuthConfig(Section):
     method: AuthMethod | None = Field(
         default=None,
         description="How requests are authorised. `api_key`: the key as the connector sends it. `bearer`: the key as "
-        "`Authorization: Bearer`. `oauth`: tokens of `token_url`. `service_account`: Google's tokens. `entra`: Azure's "
-        "tokens. `aws`: signatures with AWS credentials. `passthrough`: the app's own key. "
-        "`none`: not at all.",
+        "`Authorization: Bearer`. `oauth`: tokens from `token_url`. `service_account`: Google's tokens. `entra`: "
+        "Azure's tokens. `aws`: signatures with AWS credentials. `passthrough`: the app's own key. `none`: nothing is "
+        "sent.",
         json_schema_extra={"shown_default": "the connector's"},
     )
-    key_rotation: bool = Field(default=True, description="Resolve the key, or other secrets, again when it is refused.")
-    token_url: Url | None = Field(default=None, description="`oauth`: the address that gives tokens.")
+    key_rotation: bool = Field(
+        default=True, description="Read the key, or other secrets, again when the provider refuses it."
+    )
+    token_url: Url | None = Field(default=None, description="`oauth`: the address that issues tokens.")
     client_id: Key | None = Field(
         default=None,
         description="`oauth`: the client. `entra`: the application, or without a `client_secret` the managed identity.",
     )
     client_secret: Key | None = Field(
-        default=None, description="`oauth`, `entra`: the client's secret, best as `${secrets:NAME}`.", repr=False
+        default=None, description="`oauth`, `entra`: the client's secret, preferably as `${secrets:NAME}`.", repr=False
     )
     client_auth: Literal["basic", "post"] | None = Field(
         default=None,
@@ -52,7 +54,7 @@ class AuthConfig(Section):
     audience: Key | None = Field(default=None, description="`oauth`: the API that the tokens are for.")
     credentials: str | None = Field(
         default=None,
-        description="`service_account`: the content of a key file, best as `${secrets:NAME}`. Without it and "
+        description="`service_account`: the content of a key file, preferably as `${secrets:NAME}`. Without it and "
         "`credentials_file`: Application Default Credentials.",
         repr=False,
     )
@@ -69,13 +71,13 @@ class AuthConfig(Section):
 
     @property
     def of_method(self) -> dict[str, Any]:
-        """The keys that were given, but for the method itself."""
+        """The keys that were given, without the method itself."""
         given = self.model_dump(exclude={"method", "key_rotation"}, exclude_none=True)
         return {key: value for key, value in given.items() if value != ()}
 
 
 KEYED = ("api_key", "bearer")
-"""Methods that send `api_key`. A method that is not given is one of them, if there is a key."""
+"""Methods that send `api_key`. It is also sent if no method is given."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "oauth": ("token_url", "client_id", "client_secret", "client_auth", "refresh_token", "scopes", "audience"),
@@ -83,4 +85,4 @@ KEYS: dict[str, tuple[str, ...]] = {
     "entra": ("tenant_id", "client_id", "client_secret", "scopes"),
     "aws": ("region", "profile"),
 }
-"""The keys of each method that has some."""
+"""The keys of each method that has its own."""

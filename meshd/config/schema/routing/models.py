@@ -8,34 +8,38 @@ from pydantic import Field
 
 from meshd.config.schema.base import Duration, Fraction, HttpUrl, Names, Positive, Section, Size, Weight
 from meshd.config.schema.money import BudgetConfig, PricingConfig
+from meshd.routing.table.specs import ModelSpec
+
+MODEL = ModelSpec("", "", "", ())
+"""What the section becomes, from which its keys have their defaults."""
 
 
 class DeliveryConfig(Section):
-    synchronous: bool = Field(default=True, description="Answers in one piece.")
+    synchronous: bool = Field(default=MODEL.synchronous, description="Answers in one piece.")
     streaming: bool | None = Field(
         default=None, description="Answers as a stream.", json_schema_extra={"shown_default": "the catalogue's"}
     )
     batch: bool = Field(
-        default=False, description="Batches for it are passed on to its provider's own API for batches, if it has one."
+        default=MODEL.batch,
+        description="Pass batches for this model on to its provider's own batch API, if it has one.",
     )
 
 
 class ModelBatchConfig(Section):
     max_items: Positive | None = Field(
         default=None,
-        description="Most requests of one batch at its provider. A longer one becomes several there, and its results "
-        "are joined.",
+        description="Most requests of one batch at its provider. A longer one is divided into several there, and the "
+        "results are joined.",
         json_schema_extra={"shown_default": "the provider's limit"},
     )
     max_payload: Size | None = Field(
         default=None,
-        description="Most bytes of one batch at its provider, in the same way.",
+        description="Most bytes of one batch at its provider. A larger one is divided in the same way.",
         json_schema_extra={"shown_default": "the provider's limit"},
     )
     completion_window: Duration | None = Field(
         default=None,
-        description="Longest that a batch may take. Requests without an answer have expired then; what is answered is "
-        "kept.",
+        description="Longest time for a batch. Requests without an answer have expired then; what is answered is kept.",
         json_schema_extra={"shown_default": "what the app asks for"},
     )
     cost_discount: Fraction | None = Field(
@@ -43,10 +47,12 @@ class ModelBatchConfig(Section):
         description="Fraction off the price of a batch that its provider runs.",
         json_schema_extra={"shown_default": "the catalogue's price for batches"},
     )
-    callback: HttpUrl | None = Field(default=None, description="URL to which the end of a batch is posted.")
+    callback: HttpUrl | None = Field(
+        default=None, description="URL to which a notification is posted when a batch ends."
+    )
     polling: Duration | None = Field(
         default=None,
-        description="Time between two looks at a batch at its provider, 0.5 s at least.",
+        description="Time between two checks of a batch at its provider, at least 0.5 s.",
         json_schema_extra={"shown_default": "0.5 s, then longer, up to 60 s"},
     )
     partial_results: bool = Field(default=False, description="Results can be read while the batch still runs.")
@@ -56,13 +62,13 @@ class FeaturesConfig(Section):
     """None: the catalogue's row decides; without one it is unknown."""
 
     tool_calling: bool | None = Field(default=None, description="Calls tools.")
-    structured_output: bool | None = Field(default=None, description="Answers to a JSON schema.")
+    structured_output: bool | None = Field(default=None, description="Answers according to a JSON schema.")
     json_mode: bool | None = Field(default=None, description="Answers in JSON on request.")
-    system_prompt: bool | None = Field(default=None, description="Takes a system prompt.")
+    system_prompt: bool | None = Field(default=None, description="Accepts a system prompt.")
     grounding: bool | None = Field(default=None, description="Answers with sources.")
-    logprobs: bool | None = Field(default=None, description="Gives log probabilities.")
+    logprobs: bool | None = Field(default=None, description="Returns log probabilities.")
     fine_tunable: bool | None = Field(default=None, description="Can be fine-tuned.")
-    vision: bool | None = Field(default=None, description="Takes images.")
+    vision: bool | None = Field(default=None, description="Accepts images.")
     reasoning: bool | None = Field(default=None, description="Thinks before it answers.")
 
 
@@ -75,8 +81,8 @@ class ConstraintsConfig(Section):
 
 
 class ModelConfig(Section):
-    """One model. A request that uses a feature which the model denies (`false`) is never sent to it. If the model does
-    not declare the feature, it is asked after models that do."""
+    """One model. A request that uses a feature that the model denies (`false`) is never sent to it. A model that does
+    not declare the feature is asked after those that do."""
 
     provider: str = Field(
         default="",
@@ -94,7 +100,7 @@ class ModelConfig(Section):
         json_schema_extra={"shown_default": "the catalogue's"},
     )
     enabled: bool = Field(default=True, description="Whether it is used at all.")
-    weight: Weight = Field(default=1.0, description="Share of requests under strategies with weights.")
+    weight: Weight = Field(default=MODEL.weight, description="Share of requests under strategies that use weights.")
     pricing: PricingConfig = Field(default=PricingConfig.unset(), description="Prices of this model.")
     budget: BudgetConfig = Field(default=BudgetConfig.unset(), description="Spending limits.")
     delivery: DeliveryConfig = Field(default=DeliveryConfig.unset(), description="How it answers.")
@@ -109,5 +115,7 @@ class ModelConfig(Section):
         description="Its limits.",
         json_schema_extra={"shown_default": "the catalogue's"},
     )
-    defaults: dict[str, Any] = Field(default={}, description="Request parameters for requests that do not give them.")
+    defaults: dict[str, Any] = Field(
+        default={}, description="Request parameters that are added if the app does not set them."
+    )
     overrides: dict[str, Any] = Field(default={}, description="Request parameters that replace the app's.")

@@ -1,1 +1,1 @@
-"""`modelmesh.callback.v1`: entries are passed to a function of Python, in a process of its own."""
+"""`modelmesh.callback.v1`: entries are passed to a Python function, in a process of its own."""

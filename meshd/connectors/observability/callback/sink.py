@@ -1,4 +1,4 @@
-"""`modelmesh.callback.v1`: a function of Python, called with each entry.
+"""`modelmesh.callback.v1`: a Python function, called with each entry.
 
 Owns: which entries are tried again. A function that hangs is ended with its process, and one that ends its process is
 tried again in a new one. Must never: run the function in the daemon.

@@ -1,1 +1,1 @@
-"""A process of a sink's own, for code that may hang, crash or need much memory."""
+"""A separate process for a sink whose code may hang, crash or need much memory."""

@@ -23,7 +23,7 @@ _STARTS_WITHIN = 60.0  # s
 _ENDS_WITHIN = 0.5  # s
 _READ_AT_ONCE = 64 * 1024
 _PIPE = 1024 * 1024
-"""Bytes that may lie in the pipe: each further wait for room takes the interpreter from requests."""
+"""Bytes that the pipe holds: each wait for room in it takes the interpreter away from requests."""
 _length = struct.Struct("!I").pack
 
 
@@ -32,12 +32,12 @@ class Ended(Exception):
 
 
 class TooLong(Ended):
-    """The code took too long, so that the process has to be ended."""
+    """The code took too long, so the process has to be ended."""
 
 
 class ChildProcess:
-    """module, arguments: what is run. environment: variables of the daemon that it needs, besides the usual. most:
-    bytes of an answer. first: what it is told before it serves, which other users must not see."""
+    """module, arguments: what is run. environment: variables of the daemon that it needs, besides the usual ones.
+    most: bytes of an answer. first: a message for it before it serves, which other users must not see."""
 
     def __init__(
         self, module: str, *arguments: str, environment: Iterable[str] = (), most: int = 64 * 1024, first: bytes = b""
@@ -64,7 +64,7 @@ class ChildProcess:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
-        with suppress(OSError):  # a limit of the machine
+        with suppress(OSError):  # the machine may have a lower limit
             fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
         until = time.monotonic() + _STARTS_WITHIN
         try:
@@ -129,7 +129,7 @@ class ChildProcess:
                 raise Ended(self._how_it_ended())
             self._said += said
             if len(self._said) > self._most:
-                raise Ended("its process answered with too much")
+                raise Ended("its process sent too large an answer")
         line, _, self._said = self._said.partition(b"\n")
         try:
             found = json.loads(line)

@@ -1,6 +1,6 @@
 """The process's side: answers each message that it reads.
 
-Owns: the protocol: messages have their length before them, answers are lines of JSON. What the code prints goes to
+Owns: the protocol: each message is preceded by its length, answers are lines of JSON. What the code prints goes to
 standard error.
 Must never: outlive the daemon by more than seconds, even if the code hangs.
 """
@@ -25,7 +25,7 @@ Answer = Callable[[Any], Any]
 
 
 def serve(load: Callable[[], Answer], decode: Callable[[bytes], Any] = json.loads) -> None:
-    """load: makes the function that is called with each value. Whatever they raise is answered as `error`."""
+    """load: makes the function that is called with each value. An exception of either is answered as `error`."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 

@@ -18,7 +18,7 @@ _PATIENCE = 5.0  # s for a client to send its request, or to read its answer
 
 
 class Endpoint:
-    """text: what is served from now on. Raises OSError if the port is taken."""
+    """text: what is served; may be replaced. Raises OSError if the port is in use."""
 
     def __init__(self, port: int, token: str) -> None:
         self.text = b""
@@ -61,7 +61,7 @@ class _Server(ThreadingHTTPServer):
             self.places.release()
 
     def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
-        """A client that disconnected concerns no operator."""
+        """Ignore it: a client that disconnects is not worth an entry in the log."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -85,4 +85,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what strangers send is not for our log."""
+        """Log nothing: anyone could fill the log."""

@@ -1,7 +1,7 @@
 """A reading as Prometheus' text format, version 0.0.4
 (https://prometheus.io/docs/instrumenting/exposition_formats).
 
-Owns: the names in that form, as OpenTelemetry's rules make them: dots become underscores, the unit and `_total` follow.
+Owns: the names in that form, by OpenTelemetry's rules: dots become underscores, the unit and `_total` are appended.
 Must never: keep anything.
 """
 

@@ -1,6 +1,6 @@
 """`modelmesh.prometheus.v1`: metrics in a file for node_exporter, or at a port of this machine.
 
-Owns: the file or the port. Must never: show metrics at a port to a program that has not the token.
+Owns: the file or the port. Must never: show metrics at a port to a program without the token.
 """
 
 from __future__ import annotations

@@ -6,18 +6,18 @@ import json
 from typing import Any, NamedTuple
 
 from meshd.connectors.observability.lines import as_map, time_of
+from meshd.connectors.observability.priorities import priority_of
 from meshd.host.plain_text import in_json
 from meshd.sdk.observability import Entry
 
 FACILITIES = {"user": 1, "daemon": 3, "auth": 4, **{f"local{number}": 16 + number for number in range(8)}}
-_SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _COOKIE = "@cee: "
 """Before JSON, as collectors recognise it (rsyslog's mmjsonparse, syslog-ng's json-parser)."""
 _BOM = b"\xef\xbb\xbf"
 
 
 class Header(NamedTuple):
-    """What all messages of a process begin with."""
+    """The beginning that all messages of a process share."""
 
     facility: int
     host: str
@@ -29,7 +29,7 @@ def message(entry: Entry, header: Header, *, as_json: bool, longest: int | None 
     """as_json: all details; otherwise the one line for people. longest: bytes; the longest details are left out until
     the message fits."""
     head = (
-        f"<{header.facility * 8 + _SEVERITIES.get(entry.severity, 6)}>1 {time_of(entry)} {_name(header.host, 255)} "
+        f"<{header.facility * 8 + priority_of(entry)}>1 {time_of(entry)} {_name(header.host, 255)} "
         f"{_name(header.app_name, 48)} {header.pid} {_name(entry.stream, 32)} - "
     ).encode()
     if as_json:
@@ -40,12 +40,12 @@ def message(entry: Entry, header: Header, *, as_json: bool, longest: int | None 
 
 
 def framed(data: bytes) -> bytes:
-    """As it is sent in a stream: its length first."""
+    """As it is sent over a stream: preceded by its length."""
     return b"%d %s" % (len(data), data)
 
 
 def _json(details: dict[str, Any], longest: int | None) -> bytes:
-    """In ASCII, so that no receiver mistakes its encoding."""
+    """In ASCII, so that no receiver can misread the encoding."""
     encoded = _encoded(details)
     while longest is not None and len(encoded) > longest and len(details) > 1:
         largest = max(details, key=lambda name: len(_encoded(details[name])) if name != "cut" else 0)

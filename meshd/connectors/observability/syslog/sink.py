@@ -16,7 +16,7 @@ from meshd.sdk.observability import Entry, Sink
 
 _PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
 _LONGEST = {"unix": 100_000, "udp": 60_000}
-"""Bytes of a datagram, which cannot be cut in two."""
+"""Bytes of a datagram, which cannot be split."""
 
 
 class SyslogSink(Sink):
@@ -79,7 +79,7 @@ class SyslogSink(Sink):
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            # What TLS raises where a plain socket would block.
+            # Raised by TLS where a plain socket would block.
             return type(error).__name__ != "SSLWantReadError"
         finally:
             self._socket.settimeout(self._timeout)

@@ -1,4 +1,4 @@
-"""Posts the batches of a spool, one after the other, until each is taken.
+"""Posts the batches of a spool, one after the other, until each is accepted.
 
 Owns: the thread that does so, its connection, and the signature of Standard Webhooks 1.0
 (github.com/standard-webhooks/standard-webhooks, read on 2026-11-28).
@@ -22,19 +22,20 @@ from meshd.host.plain_text import one_line
 from modelmesh.version import VERSION
 
 TYPE = "mesh.entries"
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # s between two tries
+FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # s between two tries
 _LOOKS_EVERY = 3600.0  # s; new batches wake it
 _MOST_READ = 64 * 1024  # bytes of an answer
 _MOST_SAID = 200
 _UNWANTED = frozenset({400, 413, 415, 422})
-"""What a server answers to this batch: it would answer the same to it again."""
+"""Statuses about this batch: a server would answer the same again."""
 
 
 class Delivery(threading.Thread):
-    """`start`, and `stop` at the end. dropped: entries of batches that the server did not want."""
+    """Call `start`, and `stop` at the end. dropped: entries of batches that the server refused. first_wait: s until the
+    second try."""
 
-    def __init__(self, spool: Spool, settings: Mapping[str, Any]) -> None:
-        """Raises ValueError for a secret that is not one."""
+    def __init__(self, spool: Spool, settings: Mapping[str, Any], first_wait: float = FIRST_WAIT) -> None:
+        """Raises ValueError for an invalid secret."""
         super().__init__(name="meshd-sink-webhook-delivery", daemon=True)
         self.error = ""
         self.dropped = 0
@@ -44,6 +45,7 @@ class Delivery(threading.Thread):
         self._keys = [key_of(secret) for secret in str(settings.get("secret") or "").split()]
         self._timeout = float(settings.get("timeout") or 10.0)
         self._ca_file = settings.get("ca_file")
+        self._first_wait = first_wait
         self._stopped = threading.Event()
         self._client: Any = None
 
@@ -62,7 +64,7 @@ class Delivery(threading.Thread):
                 elif self._spool.stopped:
                     break
                 else:
-                    wait = min(_LONGEST_WAIT, wait * 2 or _FIRST_WAIT)
+                    wait = min(_LONGEST_WAIT, wait * 2 or self._first_wait)
                     self._stopped.wait(wait * random.uniform(0.8, 1.2))
         finally:
             if self._client is not None:
@@ -77,7 +79,7 @@ class Delivery(threading.Thread):
                 return not self._spool.stopped
             status = self._post(batch)
         except Exception as error:
-            # Anything that a library raises about an address, a certificate or a connection.
+            # Whatever a library raises about an address, a certificate or a connection.
             self.error = one_line(f"{type(error).__name__}: {error}")[:_MOST_SAID]
             return False
         if 200 <= status < 300:
@@ -112,11 +114,9 @@ class Delivery(threading.Thread):
 
     def _opened(self) -> Any:
         if self._client is None:
-            import httpx
+            from meshd.net.tls import blocking_client
 
-            from meshd.net.tls import tls_context
-
-            self._client = httpx.Client(verify=tls_context(self._ca_file), timeout=self._timeout)
+            self._client = blocking_client(self._ca_file, self._timeout)
         return self._client
 
 
@@ -137,7 +137,7 @@ def key_of(secret: str) -> bytes:
 
 
 def signature(keys: list[bytes], id: str, at: int, body: bytes) -> str:
-    """One for each key, so that a receiver may still have the one before."""
+    """One for each key, so that a receiver may still use the previous one."""
     signed = f"{id}.{at}.".encode() + body
     digests = (hmac.new(key, signed, hashlib.sha256).digest() for key in keys)
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)

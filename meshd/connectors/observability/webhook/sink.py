@@ -1,6 +1,6 @@
 """`modelmesh.webhook.v1`: entries are written to a spool on disk, and delivered from there by a thread of its own.
 
-Owns: the spool and its delivery. What was written is delivered at least once and in order, also after a restart.
+Owns: the spool and its delivery. What was written is delivered at least once and in order, even after a restart.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd.connectors.observability.lines import as_json
-from meshd.connectors.observability.webhook.delivery import Delivery
+from meshd.connectors.observability.webhook.delivery import FIRST_WAIT, Delivery
 from meshd.connectors.observability.webhook.spool import Spool
 from meshd.sdk.observability import Entry, Sink
 
@@ -19,12 +19,12 @@ _DELIVERED_WITHIN = 0.8  # s, at the end
 
 
 class WebhookSink(Sink):
-    """Settings: those of `WebhookSettings`, with a `path`."""
+    """Settings: those of `WebhookSettings`, with a `path`. first_wait: s until a batch is sent again."""
 
     quiet: ClassVar[bool] = False
     lasting: ClassVar[bool] = True
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], first_wait: float = FIRST_WAIT) -> None:
         """Raises OSError, ValueError."""
         self._spool = Spool(
             Path(settings["path"]).expanduser(),
@@ -33,7 +33,7 @@ class WebhookSink(Sink):
             max_size=int(settings.get("max_size", 100_000_000)),
         )
         try:
-            self._delivery = Delivery(self._spool, settings)
+            self._delivery = Delivery(self._spool, settings, first_wait)
         except ValueError:
             self._spool.close()
             raise

@@ -1,8 +1,8 @@
 """Batches of lines on disk, in order, until they are delivered.
 
-Owns: a folder. One batch is a file; its name has its number and an id of its own, which stays the same however often it
-is delivered. The newest is `.open`, and takes lines until it is large or old enough: then it is a `.batch`.
-Must never: lose a line that was added when the process is killed, grow beyond its bound, or let another user read it.
+Owns: a folder. Each batch is a file. Its name contains its number and its id, which stays the same however often it is
+delivered. The newest is `.open` and takes lines until it is large or old enough; then it becomes a `.batch`.
+Must never: lose an added line when the process is killed, grow beyond its bound, or let another user read it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Spool:
         max_size: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises OSError, also if another process, or another sink of this one, has the folder."""
+        """Raises OSError, also if another process, or another sink of this one, is using the folder."""
         self._folder = folder
         self._batch_size = batch_size
         self._interval = batch_interval
@@ -90,7 +90,7 @@ class Spool:
         return self._lines
 
     def add(self, line: bytes) -> None:
-        """line: without its end. Raises OSError; then nothing of it is kept."""
+        """line: without a line break. Raises OSError; then nothing of the line is kept."""
         data = line + b"\n"
         with self._changed:
             if self._size + len(data) > self._max_size:
@@ -110,7 +110,7 @@ class Spool:
                 self._changed.notify_all()  # it is due later
 
     def take(self, timeout: float) -> Batch | None:
-        """The oldest batch, which stays until it is `done`. None: there is none within these seconds, or the spool was
+        """The oldest batch, which stays until `done`. None: there was none within these seconds, or the spool was
         stopped and is empty. Raises OSError."""
         until = time.monotonic() + timeout
         with self._changed:
@@ -129,7 +129,7 @@ class Spool:
         return batch.path.read_bytes().splitlines()
 
     def done(self, batch: Batch) -> None:
-        """It was delivered, or is given up."""
+        """Remove a batch that was delivered or given up."""
         with suppress(FileNotFoundError):
             batch.path.unlink()
         with self._changed:
@@ -138,7 +138,7 @@ class Spool:
             self._lines -= batch.lines
 
     def stop(self) -> None:
-        """Nothing more is added: what is there can be taken at once."""
+        """Nothing more will be added, so what is there can be taken at once."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -156,7 +156,7 @@ class Spool:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _find(self) -> None:
-        """What an earlier process left."""
+        """Find what an earlier process left."""
         found = [path for path in self._folder.iterdir() if path.suffix in (_OPEN, _WHOLE)]
         for path in sorted(found, key=lambda path: path.stem):
             data = path.read_bytes()

@@ -1,7 +1,7 @@
 """Signatures for AWS (Signature Version 4), with credentials as AWS's own tools find them.
 
-Owns: signing a request, and renewing credentials before they end. Where they come from is botocore's: the environment,
-shared files and profiles, single sign-on, processes, containers, instances. It blocks, so it runs in a thread.
+Owns: signing a request, and renewing credentials before they expire. botocore finds them: in the environment, shared
+files and profiles, single sign-on, processes, containers, instances. It blocks, so it runs in a thread.
 Must never: keep a credential anywhere but in memory, or put one into a message.
 """
 
@@ -23,31 +23,31 @@ from meshd.sdk.settings import ProviderSettings
 
 SERVICE = "bedrock"
 API_KEY = "AWS_BEARER_TOKEN_BEDROCK"
-"""The variable with a key of Bedrock's own, which counts before all other credentials, as for AWS's SDKs."""
+"""The variable with Bedrock's own API key, which takes precedence over all other credentials, as in AWS's SDKs."""
 SOON = 15 * 60
-"""Seconds before they end at which credentials are renewed, while the old ones are still used."""
+"""Seconds before they expire at which credentials are renewed, while the old ones are still used."""
 LATE = 60
-"""Seconds before they end at which a request waits for new ones."""
+"""Seconds before they expire at which a request waits for new ones."""
 PAUSE = 10.0
-"""Seconds after a failure, or a renewal, before the next one: finding no credentials takes seconds, too."""
-_LARGE = 256 * 1024  # bytes of a body whose digest would hold up other requests
+"""Seconds from a failure or a renewal to the next one, since even finding no credentials takes seconds."""
+_LARGE = 256 * 1024  # bytes of a body from which its digest would hold up other requests
 _LONGEST = 300  # characters of botocore's message
 _SIGNED = ("content-type",)
-"""Headers beside the host, the date and the token; a proxy might change others."""
+"""Headers that are signed besides the host, the date and the token; a proxy might change others."""
 
 
 class _Found(NamedTuple):
-    """source: botocore's, which knows when it ends. keys: as they are now."""
+    """source: botocore's object, which knows when they expire. keys: as they are now."""
 
     source: Any
     keys: Any
 
 
 class AwsAuthorization:
-    """Of one provider. Raises ValueError without botocore, or without a region."""
+    """For one provider. Raises ValueError without botocore, or without a region."""
 
     def __init__(self, settings: ProviderSettings, learn: Learn) -> None:
-        try:  # here, as the first request would wait for it
+        try:  # imported here, since the first request would wait for it
             from botocore.auth import SigV4Auth
             from botocore.awsrequest import AWSRequest
             from botocore.session import Session
@@ -61,7 +61,7 @@ class AwsAuthorization:
         self._region = region_of(settings)
         self._learn = learn
         learn([os.environ.get(API_KEY, "")])
-        self._thread = OwnThread("what gives AWS credentials")
+        self._thread = OwnThread("the source of AWS credentials")
         self._found: _Found | None = None
         self._failed: NoToken | None = None
         self._not_before = 0.0  # of the next renewal
@@ -82,7 +82,7 @@ class AwsAuthorization:
         used = given.get("Authorization", "")
         if used.startswith("Bearer "):
             return False
-        if self._found is not None and self._found.keys.access_key not in used:  # they were renewed since
+        if self._found is not None and self._found.keys.access_key not in used:  # they have been renewed since
             return True
         if clock.now() < self._not_before:
             return False
@@ -114,7 +114,7 @@ class AwsAuthorization:
         return found.keys
 
     def _renewal(self) -> asyncio.Task[_Found]:
-        """One at a time."""
+        """The renewal in progress, or a new one: one at a time."""
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.get_running_loop().create_task(self._renew())
             self._renewing.add_done_callback(_noted)
@@ -134,15 +134,15 @@ class AwsAuthorization:
         return found
 
     def _read(self, source: Any) -> _Found:
-        """Blocks, up to some seconds where an instance is asked for its credentials. Raises NoToken."""
+        """Blocks, for some seconds if an instance is asked for its credentials. Raises NoToken."""
         try:
             if source is None:
                 source = self._new_session(profile=self._profile).get_credentials()
             if source is not None:
                 return _Found(source, source.get_frozen_credentials())
-        except Exception as error:  # of any kind: a process or a file of the user's may do anything
+        except Exception as error:  # any exception: the user's own process or file may cause it
             raise _lacking(printable(str(error))[:_LONGEST]) from None
-        raise _lacking("there are none in the environment, in AWS's files, or of this machine")
+        raise _lacking("there are none in the environment, in AWS's files, or on this machine")
 
 
 def _lacking(why: str) -> NoToken:
@@ -150,12 +150,12 @@ def _lacking(why: str) -> NoToken:
 
 
 def _ends_within(found: _Found, seconds: float) -> bool:
-    """Whether the credentials end so soon; most that are in a file never do."""
+    """Whether the credentials expire that soon; most that come from a file never do."""
     ends = getattr(found.source, "refresh_needed", None)
     return ends is not None and bool(ends(refresh_in=seconds))
 
 
 def _noted(renewal: asyncio.Task[_Found]) -> None:
-    """Of a renewal that fails, only requests without credentials hear."""
+    """A failed renewal is reported only to requests that have no credentials."""
     if not renewal.cancelled():
         renewal.exception()

@@ -1,6 +1,6 @@
-"""`auth.method: entra`: Azure's tokens, by `azure-identity`.
+"""`auth.method: entra`: Azure's tokens, through `azure-identity`.
 
-Owns: which credential it is, and over which proxy. Must never: block the router's loop.
+Owns: which credential is used, and through which proxy. Must never: block the router's loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshd.sdk.settings import ProviderSettings
 
 COGNITIVE_SERVICES = "https://cognitiveservices.azure.com/.default"
 _HERE = ("http://169.254.169.254", "http://127.0.0.1", "http://localhost")
-"""Managed identities are those of this machine: no proxy leads there."""
+"""Where this machine's managed identities are asked for, never through a proxy."""
 _MOST_SAID = 300
 _A_REQUEST = 10.0
 
@@ -55,7 +55,8 @@ class Entra:
     async def aclose(self) -> None: ...
 
     def _token(self) -> Token:
-        """In the thread. The credential is new, as it would give a refused token again."""
+        """Runs in the thread. The credential is created each time, since an old one would return a refused token
+        again."""
         from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
         from azure.identity import CredentialUnavailableError
 

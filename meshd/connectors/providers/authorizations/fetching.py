@@ -1,4 +1,4 @@
-"""Requests to servers that give tokens, over the provider's own proxy and with its own authorities.
+"""Requests to token servers, through the provider's own proxy and with its own certificate authorities.
 
 Owns: one small request and its answer. Must never: follow a redirect, or put what was sent into a message.
 """
@@ -56,7 +56,7 @@ class Fetcher:
         origin = url.origin()
         if origin not in self._transports:
             if url.scheme not in ("http", "https") or len(self._transports) >= _MOST_SERVERS:
-                raise NoToken(f"{shown(url)} is asked for no token")
+                raise NoToken(f"{shown(url)} cannot be used as a token server")
             settings = self._settings
             self._transports[origin] = Transport(
                 secure=url.scheme == "https",

@@ -1,4 +1,4 @@
-"""`auth.method: service_account`: Google's tokens, by `google-auth`.
+"""`auth.method: service_account`: Google's tokens, through `google-auth`.
 
 Owns: which credentials it gets, and its requests. Must never: block the router's loop, or keep a key's text.
 """
@@ -30,7 +30,7 @@ from meshd.sdk.settings import ProviderSettings
 CLOUD = "https://www.googleapis.com/auth/cloud-platform"
 _SECRET = ("private_key", "private_key_id", "client_secret", "refresh_token")
 _METADATA = ("metadata.google.internal", "169.254.169.254")
-"""Of the machine that this is, in Google's cloud: no proxy leads there."""
+"""The metadata server of this machine, in Google's cloud, which is never asked through a proxy."""
 _MOST_SAID = 300
 _A_REQUEST = 10.0  # s, where the library sets no limit
 
@@ -67,7 +67,7 @@ class Google:
         await self._direct.aclose()
 
     def _token(self, loop: asyncio.AbstractEventLoop) -> Token:
-        """In the thread. What is read is read again each time, so that a key file may be replaced."""
+        """Runs in the thread. Everything is read again each time, so that a key file may be replaced."""
         from google.auth.exceptions import GoogleAuthError, TransportError
 
         request = _request_of(self._fetch, loop)
@@ -100,7 +100,7 @@ class Google:
         self._learn_from(key)
         if key.get("type") == "service_account":
             return accounts.from_service_account_info(key, scopes=self._scopes)
-        with warnings.catch_warnings():  # about files of others: this one is the operator's
+        with warnings.catch_warnings():  # about key files from others: this one is the operator's
             warnings.simplefilter("ignore", DeprecationWarning)
             return library.load_credentials_from_dict(key, scopes=self._scopes, request=request)[0]
 
@@ -115,7 +115,7 @@ class Google:
 
 
 def _request_of(fetch: Any, loop: asyncio.AbstractEventLoop) -> Any:
-    """What the library sends its requests with: from its thread, through the loop and the provider's own proxy."""
+    """What the library uses for sending: from its thread, through the loop and the provider's own proxy."""
     from google.auth import exceptions
     from google.auth.transport import Request, Response
 
@@ -159,7 +159,7 @@ def _request_of(fetch: Any, loop: asyncio.AbstractEventLoop) -> Any:
 
 
 def _key(text: str, where: str) -> dict[str, Any]:
-    """Raises ValueError, without what is in the text."""
+    """Raises ValueError, which does not quote the text."""
     try:
         key = json.loads(text)
     except (ValueError, RecursionError):

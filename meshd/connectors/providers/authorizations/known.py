@@ -20,8 +20,8 @@ METHODS: Mapping[str, str] = {
 
 
 def authorization(settings: ProviderSettings, learn: Learn) -> Authorization | None:
-    """None if the provider's key is enough. learn: is told the tokens. Raises ValueError for settings that cannot be
-    used."""
+    """None if the provider's key is enough. learn: is called with new tokens. Raises ValueError for settings that
+    cannot be used."""
     at = METHODS.get(settings.auth_method or "")
     if at is None:
         return None

@@ -1,6 +1,7 @@
-"""`auth.method: oauth`: tokens of a server by client credentials, or by a refresh token (RFC 6749, 4.4 and 6).
+"""`auth.method: oauth`: tokens from a server, for client credentials or a refresh token (RFC 6749, 4.4 and 6).
 
-Owns: the request to `token_url`, how its answer is read, and refresh tokens that it replaced. Must never: store one.
+Owns: the request to `token_url`, how its answer is read, and refresh tokens that the server replaced. Must never: store
+one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def oauth(settings: ProviderSettings, learn: Learn) -> Tokens:
 
 
 class _Grant:
-    """A refresh token as it is now: the server may replace it at each use. Its owners take turns, as after a reload the
-    old connector and the new one may both have it."""
+    """A refresh token as it is now: the server may replace it at each use. Its owners take turns, since after a reload
+    both the old and the new connector may have it."""
 
     def __init__(self, token: str) -> None:
         self.token = token
@@ -116,7 +117,7 @@ def read_token(answer: Answered, where: str) -> tuple[Token, str]:
     if not isinstance(text, str) or not text:
         raise NoToken(f"{where} answered without an access_token")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise NoToken(f"{where} gave a token of the kind {_said(kind)}, and only Bearer is supported")
+        raise NoToken(f"{where} gave a token of the type {_said(kind)}, but only Bearer is supported")
     return Token(text, _life(fields.get("expires_in"))), replaced if isinstance(replaced, str) else ""
 
 

@@ -1,6 +1,6 @@
-"""`auth.method: passthrough`: the app's own credential, for the length of one request.
+"""`auth.method: passthrough`: the app's own credential, for the duration of one request.
 
-Owns: masking it in what the provider says. Must never: keep one.
+Owns: masking it in the provider's errors. Must never: keep a credential.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshd.sdk.provider import FailureKind, ProviderFailure, StreamEvent
 
 @contextmanager
 def masked(credential: Credential | None) -> Iterator[None]:
-    """Failures inside do not show it."""
+    """Failures inside the block do not show it."""
     try:
         yield
     except ProviderFailure as failure:
@@ -25,7 +25,7 @@ def masked(credential: Credential | None) -> Iterator[None]:
 async def masked_events(
     events: AsyncGenerator[StreamEvent, None], credential: Credential
 ) -> AsyncGenerator[StreamEvent, None]:
-    """The same of a stream. Closing it closes the other at once."""
+    """The same for a stream. Closing it closes the original at once."""
     async with aclosing(events):
         with masked(credential):
             async for event in events:
@@ -41,7 +41,8 @@ def without(credential: Credential | None, failure: ProviderFailure) -> Provider
 
 
 def required(credential: Credential | None, where: str) -> Credential:
-    """Raises ProviderFailure: requests of apps without one are not sent here, so this one is the daemon's own."""
+    """Raises ProviderFailure if there is none. Apps' requests without one are not sent here, so such a request is the
+    daemon's own."""
     if credential is None:
         message = f"{where} takes the keys of apps, and the daemon has none"
         raise ProviderFailure(FailureKind.UNSUPPORTED, message, unsent=True)

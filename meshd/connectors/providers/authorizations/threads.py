@@ -1,6 +1,6 @@
-"""Calls of libraries that block, each in a thread of its own.
+"""Blocking calls of libraries, each in a thread of its own.
 
-Owns: one thread at a time for each owner, and that libraries log nothing. Must never: keep the daemon from ending.
+Owns: one thread at a time for each owner, and silencing libraries' logs. Must never: keep the daemon from ending.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ Result = TypeVar("Result")
 
 
 def quieten(*loggers: str) -> None:
-    """Libraries log what a server said, which may repeat a secret. Their exceptions say the same, and are masked."""
+    """Silence libraries' loggers: they log servers' answers, which may repeat a secret. Their exceptions say the same,
+    and are masked."""
     for name in loggers:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class OwnThread:
-    """A call that takes too long keeps its thread until it ends; until then there is no other."""
+    """One thread at a time: a call that takes too long keeps its thread, and no other starts until it ends."""
 
     def __init__(self, where: str) -> None:
         self._where = where
         self._busy = threading.Lock()
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Raises what it raises, and NoToken."""
+        """Raises what `work` raises, and NoToken."""
         if not self._busy.acquire(blocking=False):
             raise NoToken(f"{self._where} has not answered an earlier request")
         done: Future[Result] = Future()

@@ -1,6 +1,6 @@
-"""A token that ends: one for all requests of a provider, renewed before its end.
+"""A token that expires: one for all requests of a provider, renewed before it does.
 
-Owns: when it is renewed, one renewal at a time, and how a failed one is told. Must never: show a token.
+Owns: when it is renewed, one renewal at a time, and how a failed one is reported. Must never: show a token.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from meshd.sdk.http.authorization import Learn, Unauthorized
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 _USUAL_LIFE = 3600.0
-"""Seconds, of a token whose end is not told. If it ends earlier, a 401 says so."""
+"""Seconds that a token lasts if the server does not say. If it expires earlier, a 401 says so."""
 _LONGEST_LIFE = 24 * 3600.0
-_EARLY = 60.0  # s before its end at which a token is renewed; a fifth of a short life
+_EARLY = 60.0  # s before its expiry at which a token is renewed; for a short-lived one, a fifth of its life
 _PAUSE = 1.0  # s after a failed renewal until the next one
 _TO_END = 2.0  # s that a renewal still gets when its provider is closed: a refresh token may have been replaced
 _MOST_BYTES = 32 * 1024
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class Token(NamedTuple):
-    """life: seconds from now; None: not told."""
+    """life: seconds from now; None: unknown."""
 
     text: str
     life: float | None
@@ -36,7 +36,7 @@ class Token(NamedTuple):
 
 
 class NoToken(Exception):
-    """Why there is no token. refused: the credentials were refused, instead of the server having failed."""
+    """Why there is no token. refused: the credentials were refused; otherwise, the server failed."""
 
     def __init__(self, message: str, *, refused: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class NoToken(Exception):
         self.retry_after = retry_after
 
     def failure(self) -> ProviderFailure:
-        """A new one for each request."""
+        """A new exception for each request."""
         kind = FailureKind.AUTHENTICATION if self.refused else FailureKind.CONNECTION
         return ProviderFailure(kind, self.message, unsent=True, retry_after=self.retry_after)
 
@@ -63,13 +63,13 @@ class Source(Protocol):
 
 
 def since_boot() -> float:
-    """Seconds, with those in which the machine was suspended: a token ends there, too."""
+    """Seconds, including those in which the machine was suspended: a token can expire then, too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Tokens:
-    """An `Authorization`. secrets: of the provider; they are told again with each token, so that many tokens push none
-    of them out of what is masked."""
+    """An `Authorization`. secrets: of the provider; they are learned again with each token, so that many tokens do not
+    push them out of what is masked."""
 
     def __init__(
         self, source: Source, secrets: Iterable[str], learn: Learn, now: Callable[[], float] = since_boot
@@ -91,14 +91,14 @@ class Tokens:
             return {"Authorization": self._header}
         if self._failed is not None and self._pauses(now):
             raise self._failed[1].failure()
-        # Another request that is cancelled ends no renewal.
+        # Cancelling a request that waits does not end the renewal.
         outcome = await asyncio.shield(self._renewing())
         if isinstance(outcome, NoToken):
             raise outcome.failure()
         return {"Authorization": outcome}
 
     def refused(self, given: Mapping[str, str]) -> bool:
-        if given.get("Authorization") == self._header:  # else it was renewed since
+        if given.get("Authorization") == self._header:  # else it has been renewed since
             self._header = ""
         return True
 
@@ -128,12 +128,12 @@ class Tokens:
             with Timeout(source.patience):
                 token = await source.renew()
             if not _TOKEN.fullmatch(token.text) or len(token.text) > _MOST_BYTES:
-                raise NoToken(f"{source.where} gave a token that no header can hold")
+                raise NoToken(f"{source.where} gave a token that cannot be sent in a header")
         except TimeoutError:
             failed = NoToken(f"{source.where} gave no token within {source.patience:g} s")
         except NoToken as error:
             failed = error
-        except Exception as error:  # of a library; its text may hold anything
+        except Exception as error:  # from a library; its text may contain anything
             failed = NoToken(f"{source.where} gave no token: {type(error).__name__}")
         else:
             self._failed = None

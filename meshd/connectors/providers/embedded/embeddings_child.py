@@ -36,7 +36,8 @@ class Embedder:
             counts = [int(self._model.token_count(text, is_query)) for text in texts]
             if max(counts) > MAX_TOKENS:
                 where = f"text {counts.index(max(counts))} of `input` has {max(counts)} tokens"
-                raise Refused(f"{where}, {MAX_TOKENS} at most: context length exceeded", "context_length_exceeded")
+                message = f"{where}, at most {MAX_TOKENS} are allowed: context length exceeded"
+                raise Refused(message, "context_length_exceeded")
             vectors = self._model.encode(texts, is_query)
         tokens = sum(counts)
         data = []

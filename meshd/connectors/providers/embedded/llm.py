@@ -109,7 +109,7 @@ class LocalLlmProvider(Provider):
         ]
 
     def _weights(self, name: str) -> Weights:
-        """The weights by model. Files are checked, not read, which takes a few microseconds each."""
+        """The weights of a model. Files are checked but not read, which takes a few microseconds each."""
         if is_file(self._default) and name == _name_of(self._default):
             path = Path(self._default).expanduser()
             if path.is_file():

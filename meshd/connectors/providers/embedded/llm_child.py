@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parameters.model_alias = {given.alias}
     parameters.hostnames = [given.socket]
     parameters.n_parallel = given.parallel
-    # One cache for all slots: one request may fill the whole window, two rarely do. It halves the memory.
+    # One cache for all slots halves the memory: one request may fill the whole window, but two rarely do.
     parameters.n_ctx = given.context
     parameters.kv_unified = True
     parameters.cpuparams.n_threads = child.threads(given.threads)

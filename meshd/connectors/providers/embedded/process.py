@@ -1,7 +1,7 @@
 """The daemon's side of a model's process: started when first needed, watched, stopped when idle.
 
 Owns: the child process, its socket and its last output.
-Must never: block the loop, leave a process or a socket behind, or start one unasked.
+Must never: block the loop, leave a process or a socket behind, or start a process that is not needed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PASSED_ON = re.compile(
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a child needs from the daemon's environment; providers' keys must not be passed to it."""
+    """The part of the daemon's environment that a child needs; providers' keys must not be passed to it."""
     return {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
 
 
@@ -63,8 +63,8 @@ class ChildServer:
         cwd: str | None = None,
         confines: bool = True,
     ) -> None:
-        """command: the arguments after the interpreter's, for a socket at the given path. confines: it tells how it is
-        confined."""
+        """command: the arguments after the interpreter's, for a socket at the given path. confines: it reports how it
+        is confined."""
         self.name = name
         self.starts = 0
         self.deaths = 0  # ends that were not asked for
@@ -86,14 +86,15 @@ class ChildServer:
         self._rest = b""
         self._line = b""  # of its standard output
         self.confined: list[str] = []
-        self.remark = ""  # what is missing of it, once a process has said so
+        self.remark = ""  # which confinement is missing, once a process has reported it
         self._users = 0
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
 
     @contextlib.asynccontextmanager
     async def use(self) -> AsyncIterator[str]:
-        """The socket's path, served as long as the block runs (unless the child dies). Raises ProviderFailure."""
+        """The path of the socket, which is served while the block runs (unless the child dies). Raises
+        ProviderFailure."""
         self._users += 1
         if self._idle is not None:
             self._idle.cancel()
@@ -111,8 +112,8 @@ class ChildServer:
         return self._ready
 
     async def suspect(self) -> None:
-        """Call it when a connection broke. A dying process may close its sockets before we notice its end: wait for
-        that, so that the next use starts a new one instead of connecting to the dead one's socket."""
+        """Call it when a connection broke. A dying process may close its sockets before its end is noticed: wait for
+        that, so that the next use starts a new process instead of connecting to the dead one's socket."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_WITHIN):
                 await self._ended.wait()
@@ -302,7 +303,7 @@ class ChildServer:
         return ": " + " | ".join(words) if words else ""
 
     def _socket_path(self, runtime_dir: str) -> str:
-        # The number distinguishes two generations of one provider during a reload.
+        # The number distinguishes two generations of a provider during a reload.
         file = f"{self.name}-{os.getpid()}-{next(_numbers)}.sock".replace("/", "_")
         path = os.path.join(runtime_dir, file)
         if runtime_dir and len(os.fsencode(path)) <= LONGEST_PATH:

@@ -1,6 +1,6 @@
 """What the embedded providers share: the OpenAI connector over a child's socket.
 
-Owns: starting the child for a call, and keeping it while the call lasts.
+Owns: starting the child for a call, and keeping it alive during the call.
 Must never: start a child only to describe it (`list_models`, `probe`, `describe`).
 """
 
@@ -19,7 +19,8 @@ from meshd.sdk.provider import FailureKind, ProviderAnswer, ProviderCall, Provid
 
 
 class EmbeddedModel:
-    """One model: its child and the connector that speaks to it: OpenAI's format, or a service of `meshd/services`."""
+    """One model: its child, and the connector that speaks to it, in OpenAI's format or as a service of
+    `meshd/services`."""
 
     def __init__(
         self, settings: ProviderSettings, model: str, command: Callable[[str], list[str]], service: str = ""
@@ -94,7 +95,7 @@ def described(package: str, model: str, models: Mapping[str, EmbeddedModel]) -> 
 
 
 class Started:
-    """`child.use()`, awaited no longer than the call may take."""
+    """`child.use()`, waiting no longer than the call may take."""
 
     def __init__(self, child: ChildServer, timeout: float) -> None:
         self._child = child

@@ -1,8 +1,8 @@
-"""Runs a server for the daemon: a process of its own between the two, which tells when the server answers, and ends it
-with all its processes when the daemon ends, however that happens.
+"""Runs a server for the daemon: a separate process between the two, which reports when the server answers, and ends it
+with all its child processes when the daemon ends, however that happens.
 
 Owns: the server's process group.
-Must never: import the daemon. Only the standard library's small modules are loaded, since one of these runs for each
+Must never: import the daemon. Only small modules of the standard library are loaded, since one guard runs for each
 server.
 
 Arguments: HOST PORT PATH COMMAND ARGUMENT…; with PORT 0, HOST is the path of a UNIX socket. stdin closes when the
@@ -68,7 +68,7 @@ def _watch(ended: int, host: str, port: int, path: str) -> None:
 
 
 def _answers(host: str, port: int, path: str) -> bool:
-    """Whether the server answers with anything but an error of its own, which is how most say that they are loading."""
+    """Whether the server answers with anything but a 5xx, which is how most say that they are still loading."""
     try:
         made = socket.socket(socket.AF_UNIX) if not port else socket.create_connection((host, port), _TRY_WITHIN)
         with made:
@@ -84,7 +84,7 @@ def _answers(host: str, port: int, path: str) -> bool:
 
 
 def _stop(server: int, ended: int) -> None:
-    """End the whole group: a script's own programs, too."""
+    """End the whole group, including programs that a script has started."""
     _signal(server, signal.SIGTERM)
     poll = select.poll()
     poll.register(ended, select.POLLIN)

@@ -1,7 +1,7 @@
-"""A provider whose server the daemon starts when it is first needed, and stops when it is not.
+"""A provider whose server the daemon starts when it is needed, and stops when it is not.
 
 Owns: the server's process, for any connector over HTTP.
-Must never: start the server only to describe or to probe it, or send anything to another user's server at its address.
+Must never: start the server only to describe or probe it, or send anything to another user's server at its address.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ManagedProvider(Provider):
     def __init__(self, settings: ProviderSettings, make: Callable[[ProviderSettings], Provider]) -> None:
         server = settings.managed
         assert server is not None
-        # found: the server's user is looked at with each connection, since anyone may listen at a free port.
+        # found: the server's user is checked at each connection, since anyone may listen at a free port.
         self._provider = make(replace(settings, managed=None, found=True))
         super().__init__(settings)
         self.batches = ""
@@ -94,11 +94,11 @@ class ManagedProvider(Provider):
 
     async def list_models(self) -> list[ModelListing]:
         if not self._child.running:
-            raise ProviderFailure(FailureKind.UNSUPPORTED, "its server does not run, so it lists no models")
+            raise ProviderFailure(FailureKind.UNSUPPORTED, "its server is not running, so it lists no models")
         return await self._provider.list_models()
 
     async def probe(self, timeout: float) -> float:
-        """A server that does not run is not needed, and so it is well."""
+        """A server that is not running is not needed now, so it counts as healthy."""
         return await self._provider.probe(timeout) if self._child.running else 0.0
 
     def describe(self) -> dict[str, Any]:

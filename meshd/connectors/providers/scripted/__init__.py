@@ -1,1 +1,1 @@
-"""Answers and faults by script, for tests and demonstrations."""
+"""Answers and faults from a script, for tests and demonstrations."""

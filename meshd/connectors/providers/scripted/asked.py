@@ -1,4 +1,4 @@
-"""What a request says to a scripted model.
+"""Reads what a scripted model has to know of a request.
 
 Must never: refuse a body that a real server would read.
 """
@@ -38,6 +38,6 @@ def _text_of(content: Any) -> str:
 
 
 def words(fields: dict[str, Any]) -> int:
-    """How many there are in all texts."""
+    """The number of words in all texts."""
     texts = [_text_of(message.get("content")) for message in _messages(fields)]
     return sum(len(text.split()) for text in [*texts, str(fields.get("prompt") or "")])

@@ -1,4 +1,4 @@
-"""Counts what a scripted server would charge for: delivered tokens, by model and request.
+"""Counts what a scripted server would charge for: the tokens it delivered, by model and request.
 
 Owns: the count that tests compare with a daemon's own.
 Must never: know a price, or count what was not sent.

@@ -2,7 +2,7 @@
 
 Owns: a step's `odd`, and the resulting bytes. Must never: change an answer's meaning.
 
-  {top, choice, delta}  fields to put into every chunk, its choice and its delta (of a plain answer: its message)
+  {top, choice, delta}  fields to put into every chunk, its choice and its delta (in a plain answer: its message)
   before, between       text to send as it is, before the first chunk, or before every one
   early                 a chunk with a finish reason comes first
   parts                 the text is a list of parts
@@ -36,7 +36,7 @@ class Odd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 def chunks(odd: Odd | None, payloads: list[bytes], *, content: bool) -> list[bytes]:
-    """The payloads of a stream's events. content: these have the text, else the finish reason and usage."""
+    """The payloads of a stream's events. content: they have the text; otherwise, the finish reason and usage."""
     if odd is None or not payloads:
         return payloads
     documents = [msgspec.json.decode(payload) for payload in payloads]

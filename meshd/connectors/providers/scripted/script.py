@@ -1,25 +1,25 @@
 """The language of scripted answers and faults, shared by the scripted provider and the scripted server.
 
 Owns: the steps of a script, which step a request gets, and the OpenAI-format bytes of each.
-Must never: do I/O or read a clock; the player of a step waits, cuts and resets.
+Must never: do I/O or read a clock; whatever plays a step does the waiting, cutting and resetting.
 
-A script is a list of steps. Requests take them in order; the last one repeats (`cycle: true`: from the start again). A
-mapping of model id to list gives each model its own (`*`: every other model). A step is one of
+A script is a list of steps. Requests take them in order; the last one repeats (`cycle: true`: it starts over). A
+mapping of model ids to lists gives each model its own (`*`: every other model). A step is one of
 
   {reply: "text"}              that text, streamed word by word, or as `tokens: ["te", "xt"]`
-  {echo: true}                 the last user message, said to be scripted
+  {echo: true}                 the last user message, marked as scripted
   {tool_call: {name: f, arguments: {…}}}, or several as `tool_calls`
-  {echo_results: true}         the results of the tools that were called last, said to be scripted
-  {embedding: 8}               vectors of that many dimensions, the same for the same text
+  {echo_results: true}         the results of the tools that were called last, marked as scripted
+  {embedding: 8}               vectors with this number of dimensions, the same for the same text
   {error: 503, message: "…", code: "…", type: "…", retry_after: 2}
   {fault: NAME, after: N}      N content chunks first (streams), then the fault (`Fault`)
 
-and any may have `times` (so many requests), `delay` (before the first byte), `chunk_delay`, `usage`,
-`running_usage` (a stream reports it in every chunk, as far as it has come), `finish_reason`, `headers`,
-`reasoning` (pieces of it, before the text), `preface` (a stream begins with a chunk that only names the role) and
-`byte_delay` (after `after` chunks, one byte at a time with so much between them). Of the faults `error_event` has a
-`shape` (`ErrorShape`), `pause` lasts for `pause`, and `raw` sends the text `raw` as it is, and then `[DONE]` (in place
-of a plain answer: that text alone). `odd` makes good answers odd (`oddities.py`).
+and any may have `times` (the number of requests that get it), `delay` (before the first byte), `chunk_delay`, `usage`,
+`running_usage` (a stream reports the usage so far in every chunk), `finish_reason`, `headers`, `reasoning` (its pieces,
+before the text), `preface` (a stream begins with a chunk that only names the role) and `byte_delay` (after `after`
+chunks, one byte at a time, with this delay between them). Of the faults, `error_event` has a `shape` (`ErrorShape`),
+`pause` lasts for `pause`, and `raw` sends the text `raw` as it is, followed by `[DONE]` (instead of a plain answer:
+that text alone). `odd` makes good answers odd (`oddities.py`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _UNITS = {None: 1.0, "": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 class Fault(enum.StrEnum):
     RESET = "reset"  # the connection is reset (with `after: 0`, before any byte)
-    CLEAN_CLOSE = "clean_close"  # a regular end of the stream, without a finish reason
+    CLEAN_CLOSE = "clean_close"  # the stream ends regularly, without a finish reason
     CUT_CHUNK = "cut_chunk"  # closed inside a chunk
     SILENCE = "silence"  # the stream stays open, nothing comes
     BAD_CHUNK = "bad_chunk"  # one chunk is not JSON, good ones follow
@@ -116,7 +116,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def at_once(self) -> bool:
-        """The fault comes before anything of the stream."""
+        """Whether the fault comes before anything of the stream."""
         return not self.after and not self.preface
 
     @property
@@ -194,7 +194,7 @@ def _steps(listed: Any, model: Any) -> list[Step]:
     if isinstance(listed, Mapping):
         listed = [listed]
     if not isinstance(listed, list | tuple) or not listed:
-        raise ScriptError("`script` is a list of steps, or a mapping of models to such lists")
+        raise ScriptError("`script` must be a list of steps, or a mapping of models to such lists")
     steps = []
     for number, raw in enumerate(listed, 1):
         try:
@@ -209,7 +209,7 @@ def _steps(listed: Any, model: Any) -> list[Step]:
 
 
 def words_of(step: Step, request: Request) -> list[str]:
-    """An answer's text in the pieces in which it is streamed."""
+    """An answer's text, in the pieces that are streamed."""
     if step.tokens is not None:
         return list(step.tokens)
     text = step.reply

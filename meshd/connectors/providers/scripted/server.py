@@ -1,11 +1,11 @@
-"""A real HTTP server that answers by script: `python -m meshd.connectors.providers.scripted.server`.
+"""A real HTTP server that answers from a script: `python -m meshd.connectors.providers.scripted.server`.
 
 Owns: the OpenAI endpoints of a scripted upstream, and faults on the real socket (RST, cut chunks, silence).
-Must never: be reachable from another machine; it listens on the loopback.
+Must never: be reachable from another machine; it listens on loopback.
 
 It prints `listening on http://127.0.0.1:PORT` once it serves. Besides the OpenAI endpoints (under /v1): GET /_served
-(what was asked so far, and the tokens delivered), GET /_bill (the same by request), PUT /_script (a new script: counts
-start again at 0), POST /_shutdown.
+(what was asked so far, and the tokens delivered), GET /_bill (the same by request), PUT /_script (a new script, which
+resets the counts), POST /_shutdown.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ class ScriptedServer:
         self._seen: set[int] = set()
         self._runner: web.AppRunner | None = None
         self.stopped = asyncio.Event()
-        self._changed = asyncio.Condition()
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -80,7 +79,7 @@ class ScriptedServer:
                 return _json(400, b'{"error":{"message":"the body is not an object","type":"invalid_request_error"}}')
             request = script.Request(operation, str(fields.get("model", "")), fields)
             step, item = self.script.take(request.model), self.bill.begin(request)
-            await self._count(1)
+            self.open += 1
             try:
                 await asyncio.sleep(step.delay_seconds)
                 return await self._play(http, request, step, item)
@@ -88,19 +87,9 @@ class ScriptedServer:
                 self.cancelled += 1
                 raise
             finally:
-                await asyncio.shield(self._count(-1))
+                self.open -= 1
 
         return handle
-
-    async def until_open(self, count: int) -> None:
-        """Wait until `count` requests are being answered: how a test waits for a cancel to arrive."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.open == count)
-
-    async def _count(self, difference: int) -> None:
-        async with self._changed:
-            self.open += difference
-            self._changed.notify_all()
 
     async def _play(self, http: web.Request, request: script.Request, step: Step, item: Item) -> web.StreamResponse:
         if step.error is not None:
@@ -285,7 +274,7 @@ def _options(document: bytes) -> dict[str, Any]:
     if isinstance(decoded, list):
         return {"script": decoded}
     if not isinstance(decoded, dict):
-        raise ScriptError("a script file holds a list of steps, or an object with `script`")
+        raise ScriptError("a script file must contain a list of steps, or an object with `script`")
     return decoded
 
 

@@ -1,17 +1,17 @@
-"""Providers whose API is their own, for one operation or a few: searches, translations, documents, speech, ….
+"""Providers with an API of their own, for one or a few operations: searches, translations, documents, speech, ….
 
-Owns: a call's steps (`meshd/services`) and its answer. Must never: know a service.
-What the service has no operation for is asked in the formats of the row's `speaks`, if it has any.
+Owns: a call's steps (`meshd/services`) and its answer. Must never: know a particular service.
+Operations that the service itself does not have are sent in the formats of the row's `speaks`, if it has any.
 
-Quirks beside those of `http_provider.py`:
+Quirks besides those of `http_provider.py`:
 
-  service         which of `meshd/services/known.py`
-  hosts           name → base URL, for services with more than one server; a configured `base_url` stands for all
-  homes           how a key ends → the base URL that such keys belong to
-  downloads       hosts, with all below them, that files are fetched from without the key
-  api_key_scheme  what stands before the key in `Authorization`, in place of `Bearer`
-  statuses        status → kind of failure, where a status is the provider's own
-  probe           a path that is asked free of charge, to see whether it is there; that of `quota` else
+  service         which service of `meshd/services/known.py` it is
+  hosts           name → base URL, for services with more than one server; a configured `base_url` replaces them all
+  homes           the end of a key → the base URL that such keys belong to
+  downloads       hosts, with their subdomains, that files are fetched from without the key
+  api_key_scheme  what precedes the key in `Authorization`, instead of `Bearer`
+  statuses        status → kind of failure, for statuses of the provider's own
+  probe           a path that can be asked free of charge, to see whether the service is up; by default, that of `quota`
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ class ServiceProvider(ServiceServer):
         return self._operations[str(call.operation)]
 
     def cancel(self, asked: Ask, key: str) -> None:
-        """End a job, while nothing waits for that."""
+        """End a job in the background."""
         task = asyncio.get_running_loop().create_task(self._cancelled(asked, key))
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
 
     def _is_spoken(self, call: ProviderCall) -> bool:
-        """Whether it is asked in a format. Raises ProviderFailure if it cannot be asked at all."""
+        """Whether the call is sent in a wire format. Raises ProviderFailure if it cannot be sent at all."""
         if str(call.operation) in self._operations:
             return False
         if not self._speaks_too:
@@ -153,12 +153,12 @@ class ServiceProvider(ServiceServer):
             with Timeout(CANCEL_TIMEOUT):
                 await self.servers.of(asked).ask(asked, key, CANCEL_TIMEOUT)
         except (ProviderFailure, TimeoutError):
-            pass  # the job comes to its own end
+            pass  # the job will end by itself
 
 
 class _Run:
-    """The steps of one call. timeout: seconds for each request. piped: the answer whose body the app gets, of `most`
-    bytes. headers, limits: of the last answer."""
+    """The steps of one call. timeout: seconds for each request. piped: the answer whose body the app gets, at most
+    `most` bytes. headers, limits: of the last answer."""
 
     def __init__(self, provider: ServiceProvider, call: ProviderCall, timeout: float) -> None:
         self._provider = provider
@@ -210,7 +210,7 @@ def _asked(call: ProviderCall) -> Asked:
 
 
 def _usage(result: Result, call: ProviderCall) -> Usage | None:
-    """None: it tells nothing of what counts."""
+    """None if the result does not report any usage that is billed."""
     if call.operation.tokens and result.input_tokens is None:
         return None
     return Usage(result.input_tokens or 0, units=tuple(result.units.items()), kind=tuple(result.kind.items()))
@@ -221,7 +221,7 @@ def _with_model(document: Any, model: str) -> bytes:
 
 
 def _events(result: Result) -> list[StreamEvent]:
-    """A whole answer as a stream: of a file, its pieces; of JSON, its events, or itself as the only one."""
+    """A complete answer as a stream: the pieces of a file; for JSON its events, or the document as the only one."""
     if result.document is None and not result.events:
         body, kind = result.body, result.content_type
         return [

@@ -1,6 +1,6 @@
 """Carries out the steps of a service, one after the other.
 
-Owns: how a job ends whose call ends before it. Must never: know a service, or limit the time (its caller does).
+Owns: ending a job whose call ends first. Must never: know a particular service, or limit the time (its caller does).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ async def carry_out(
     cancel: Callable[[Ask], None],
 ) -> Result:
     """ask: sends a request. malformed: the failure for an answer that lacks something. cancel: called with the request
-    that ends a job, if the steps did not come to their end. Raises ProviderFailure."""
+    that ends a job, if the steps did not complete. Raises ProviderFailure."""
     run = _Run(steps, malformed)
     try:
         while (step := run.next()) is not None:
@@ -33,7 +33,7 @@ async def carry_out(
         assert run.result is not None, "the steps have ended"
         return run.result
     except ProviderFailure as failure:
-        if run.job is not None:  # it may have been carried out, and is paid for then
+        if run.job is not None:  # it may have been carried out, and then has to be paid for
             failure.unsent, failure.status = False, 0
         raise
     finally:
@@ -43,7 +43,7 @@ async def carry_out(
 
 
 class _Run:
-    """ended: the steps have, in any way."""
+    """ended: whether the steps have ended, in any way."""
 
     def __init__(self, steps: Steps, malformed: Callable[[Ask, Told | None, str], ProviderFailure]) -> None:
         self._steps = steps

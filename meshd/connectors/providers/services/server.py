@@ -1,6 +1,6 @@
-"""One server of a service: sends the requests of its steps.
+"""One server of a service, to which the requests of its steps are sent.
 
-Owns: their addresses. Must never: ask another host than its own with the key, or know what is asked.
+Owns: their addresses. Must never: send the key to any host but its own, or know what is asked.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ServiceServer(HttpProvider):
         return str(self._requests.base.origin())
 
     async def ask(self, asked: Ask, key: str, timeout: float) -> tuple[Answer, Told]:
-        """The answer, with its body still to come if it is piped, and what it told. Asks again as the step and
-        `max_retries` say. timeout: seconds for each. Raises ProviderFailure."""
+        """The answer, whose body has not been read if it is piped, and what it says. Retries as the step and
+        `max_retries` allow. timeout: seconds for each try. Raises ProviderFailure."""
         delay, target = RETRY_DELAY, self._address(asked)
         for left in range(max(asked.again, self.settings.max_retries), -1, -1):
             try:

@@ -1,6 +1,6 @@
-"""The servers of one service: its own, others that its row names, and those of files that it refers to.
+"""The servers of one service: its own, others that its row names, and the file servers that it refers to.
 
-Must never: give the key to a server of files.
+Must never: send the key to a file server.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from meshd.sdk.provider import FailureKind, ProviderFailure, ProviderSettings
 from meshd.services.seam import Ask
 
 _MOST_KEYLESS = 8
-"""Servers of files that are kept connected."""
+"""File servers whose connections are kept."""
 
 
 def at_home(settings: ProviderSettings) -> ProviderSettings:
-    """The same at the address that its key belongs to, unless another is configured: quirk `homes`, by how a key
-    ends."""
+    """The settings with the address that its key belongs to, unless another is configured: the quirk `homes`, by the
+    end of the key."""
     homes: Mapping[str, str] = settings.quirks.get("homes") or {}
     row, key = provider_row(settings.connector), settings.api_key or ""
     if row is None or settings.base_url != row.base_url:
@@ -46,13 +46,13 @@ class Servers:
         self._closing: set[asyncio.Task[None]] = set()
 
     def of(self, asked: Ask) -> ServiceServer:
-        """The one that a request goes to. Raises ProviderFailure."""
+        """The server that a request goes to. Raises ProviderFailure."""
         found = self._at(asked.url) if asked.url else self._host(asked.host)
         found.credentials = self._main.credentials
         return found
 
     def _host(self, name: str) -> ServiceServer:
-        """Made when it is first asked: its address may have parts from the environment that no other needs."""
+        """Created when it is first needed: its address may have parts from the environment that no other needs."""
         if name not in self._named:
             return self._main
         if name not in self._hosts:
@@ -86,7 +86,7 @@ class Servers:
         if found is None:
             bare = replace(self._settings, base_url=origin, api_key=None, api_keys={}, headers={}, auth_method="none")
             found = ServiceServer(bare)
-        self._keyless[origin] = found  # the last one used comes last
+        self._keyless[origin] = found  # the most recently used one comes last
         if len(self._keyless) > _MOST_KEYLESS:
             oldest = self._keyless.pop(next(iter(self._keyless)))
             closing = asyncio.get_running_loop().create_task(oldest.aclose())
@@ -96,7 +96,7 @@ class Servers:
 
 
 def _moved(hosts: Mapping[str, str], base: str) -> dict[str, str]:
-    """Those that have a path, with it below a configured address, which stands for all hosts."""
+    """The hosts that have a path, moved below a configured address, which replaces all hosts."""
     address, ask, query = base.partition("?")
     paths = {name: url.partition("://")[2].partition("/")[2] for name, url in hosts.items()}
     return {name: f"{address.rstrip('/')}/{path}{ask}{query}" for name, path in paths.items() if path}

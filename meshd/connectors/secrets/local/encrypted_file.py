@@ -1,6 +1,6 @@
-"""`modelmesh.encrypted-file.v1`: a file encrypted with AES-256-GCM, by a passphrase or a key.
+"""`modelmesh.encrypted-file.v1`: a file encrypted with AES-256-GCM, with a passphrase or a key.
 
-Owns: the file's form, and the keys made of passphrases. Must never: decrypt what was changed by others, or spend more
+Owns: the file's format, and deriving keys from passphrases. Must never: decrypt what others have changed, or spend more
 time or memory on a file than the limits here.
 
 The file is a JSON object. `data` is the ciphertext of a JSON object of names and values; all other fields are
@@ -32,7 +32,7 @@ _ITERATIONS = range(100_000, 10_000_001)
 
 class EncryptedFileStore(FileStore):
     """Settings: `path`; one of `passphrase`, `passphrase_file` and `key_file` (32 bytes, as they are, in hexadecimal or
-    base64); `kdf`: what a new file's key is made with."""
+    base64); `kdf`: what derives a new file's key."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings, settings["path"])
@@ -50,7 +50,7 @@ class EncryptedFileStore(FileStore):
             plain = AESGCM(self._key(head)).decrypt(nonce, data, _authenticated(head))
         except InvalidTag:
             raise SecretStoreError(
-                f"{self.path} cannot be decrypted: the passphrase or key is another one, or the file was changed"
+                f"{self.path} cannot be decrypted: the passphrase or key is wrong, or the file was changed"
             ) from None
         found = json.loads(plain)
         return {str(name): str(value) for name, value in found.items()}
@@ -85,7 +85,7 @@ class EncryptedFileStore(FileStore):
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             known = False
         if not known:
-            raise SecretStoreError(f"{self.path} is not a file that `meshctl secrets` has encrypted")
+            raise SecretStoreError(f"{self.path} was not encrypted by `meshctl secrets`")
         return head, nonce, data
 
     def _key(self, head: Mapping[str, Any]) -> bytes:
@@ -122,7 +122,7 @@ class EncryptedFileStore(FileStore):
                 return Scrypt(salt, _KEY, n, r, p).derive(passphrase)
         except (KeyError, TypeError, ValueError, MemoryError):
             pass
-        raise SecretStoreError(f"{self.path} has parameters of a passphrase that are not accepted")
+        raise SecretStoreError(f"{self.path} has key derivation parameters that are not accepted")
 
 
 def _authenticated(head: Mapping[str, Any]) -> bytes:

@@ -90,7 +90,8 @@ class FileStore(SecretStore):
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """While no other process changes it. Its directory is made if it is missing. Raises SecretStoreError."""
+    """Lock the file, so that no other process changes it. Its directory is created if it is missing. Raises
+    SecretStoreError."""
     place = path.resolve()
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

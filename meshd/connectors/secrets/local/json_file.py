@@ -1,4 +1,4 @@
-"""`modelmesh.json-secrets.v1`: an object of a JSON file.
+"""`modelmesh.json-secrets.v1`: an object in a JSON file.
 
 Owns: where in the file it is. Must never: change the rest of the file.
 """

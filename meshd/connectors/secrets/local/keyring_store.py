@@ -1,6 +1,6 @@
-"""`modelmesh.keyring.v1`: the desktop's keyring, by the package `keyring`.
+"""`modelmesh.keyring.v1`: the desktop's keyring, through the package `keyring`.
 
-Owns: which keyring it is, and its errors. Must never: import the package before the keyring is asked.
+Owns: which keyring is used, and its errors. Must never: import the package before the keyring is asked.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ _MOST_SAID = 200
 
 
 class KeyringStore(SecretStore):
-    """Settings: `service`, under which the secrets are kept; `backend`: a class of keyring's, instead of its choice."""
+    """Settings: `service`, under which the secrets are kept; `backend`: a keyring backend class, instead of keyring's
+    own choice."""
 
     def get(self, name: str) -> str:
         value = self._asked(lambda ring: ring.get_password(self._service, name))
         if value is None:
-            raise SecretMissing(f"the keyring has no {name} of {self._service}")
+            raise SecretMissing(f"the keyring has no {name} for the service {self._service}")
         return str(value)
 
     def set(self, name: str, value: str) -> None:
@@ -52,6 +53,6 @@ class KeyringStore(SecretStore):
             raise SecretStoreUnreachable(f"there is no keyring that this process can use{bus}") from None
         except KeyringError as error:
             said = one_line(str(error))[:_MOST_SAID]
-            raise SecretStoreUnreachable(f"the keyring cannot be asked: {said or type(error).__name__}") from None
+            raise SecretStoreUnreachable(f"the keyring does not answer: {said or type(error).__name__}") from None
         except (ImportError, AttributeError, ValueError) as error:  # of `backend`
             raise SecretStoreError(f"the keyring {backend!r} cannot be used: {type(error).__name__}") from None

@@ -1,4 +1,4 @@
-"""`modelmesh.command.v1`: what a command of the operator's prints.
+"""`modelmesh.command.v1`: what one of the operator's commands prints.
 
 Owns: where the secret's name goes. Must never: use a shell.
 """
@@ -17,7 +17,7 @@ _NAME = "{name}"
 class CommandStore(SecretStore):
     """Settings: `command`, `set_command` (which gets the value on its standard input), `delete_command` and
     `list_command`: a program and its arguments, in which `{name}` is the secret's name; without it, the name is the
-    last argument. `pass_env`: variables that they get, besides the usual."""
+    last argument. `pass_env`: variables that they get, besides the usual ones."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)

@@ -1,6 +1,7 @@
 """`1password.cli.v1`: 1Password's program `op`.
 
-Owns: the reference of a secret. Must never: write, as `op` takes values only as arguments, which other users see.
+Owns: the reference to a secret. Must never: write, since `op` takes values only as arguments, which other users can
+see.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class OpStore(SecretStore):
         try:
             return sorted(str(item["title"]) for item in json.loads(answer))
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise SecretStoreError("op did not answer with a list of items") from None
+            raise SecretStoreError("op did not print a list of items") from None
 
     @property
     def _vault(self) -> str:

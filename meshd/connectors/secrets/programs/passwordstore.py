@@ -1,6 +1,6 @@
 """`passwordstore.pass.v1`: the standard UNIX password manager, `pass`.
 
-Owns: which line of an entry is the secret. Must never: decrypt an entry by itself.
+Owns: which line of an entry is the secret. Must never: decrypt an entry itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ITS_OWN = ("PASSWORD_STORE_*", "GNUPGHOME", "GPG_*")
 
 
 class PassStore(SecretStore):
-    """Settings: `prefix`, put before a name to get the entry's; `directory`: the store, if it is not pass's own choice.
+    """Settings: `prefix`, put before a name to get the entry's; `directory`: the store, instead of pass's default.
     The secret is an entry's first line."""
 
     def get(self, name: str) -> str:
@@ -39,7 +39,8 @@ class PassStore(SecretStore):
         return Path(self._settings.get("folder") or ".") / Path(given).expanduser()
 
     def _entry(self, name: str, new: bool = False) -> str:
-        """Raises SecretMissing for one that does not exist, for which pass has only an exit status of 1."""
+        """Raises SecretMissing for an entry that does not exist, since pass itself reports that only as exit status
+        1."""
         entry = f"{self._settings.get('prefix') or ''}{name}"
         if not entry or entry.startswith(("-", "/")) or "\0" in entry or ".." in entry.split("/"):
             raise SecretMissing(f"{entry!r} cannot be the name of an entry")

@@ -1,7 +1,7 @@
 """Runs a program that prints a secret.
 
-Owns: its environment, how much it may print, and its end. Must never: give it the daemon's keys, show what it printed,
-or put a secret into its arguments.
+Owns: its environment, how much it may print, and when it is ended. Must never: give it the daemon's keys, show what it
+printed, or put a secret into its arguments.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def run(
     passed_on: Collection[str] = (),
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """What the program prints. passed_on: variables of this process that it needs, besides the usual; one may end with
-    `*`. more: variables of its own. Raises SecretStoreError."""
+    """What the program prints. passed_on: variables of this process that it needs, besides the usual ones; one may end
+    in `*`. more: additional variables. Raises SecretStoreError."""
     environ = {name: value for name, value in os.environ.items() if _is_passed_on(name, passed_on)} | dict(more or {})
     with tempfile.TemporaryFile() as said:
         try:
@@ -67,7 +67,7 @@ def run(
             _end(process)
             process.wait()
         if late.is_set():
-            raise SecretStoreUnreachable(f"{command[0]} has not ended within {timeout:g} s")
+            raise SecretStoreUnreachable(f"{command[0]} did not end within {timeout:g} s")
         if len(printed) > MOST_BYTES:
             raise SecretStoreError(f"{command[0]} printed more than 1 MiB: that is not a secret")
         if process.returncode:
@@ -77,7 +77,7 @@ def run(
     try:
         return printed.decode()
     except UnicodeDecodeError:
-        raise SecretStoreError(f"{command[0]} printed no UTF-8 text") from None
+        raise SecretStoreError(f"{command[0]} printed something that is not UTF-8 text") from None
 
 
 def _is_passed_on(name: str, more: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""`aws.secrets-manager.v1` and `aws.parameter-store.v1`, by `botocore`.
+"""`aws.secrets-manager.v1` and `aws.parameter-store.v1`, through `botocore`.
 
 Owns: their calls, and what botocore's errors mean. Credentials are found as AWS's own tools find them.
 Must never: import botocore before a store is asked, or show a value in an error.
@@ -41,7 +41,7 @@ class _AwsStore(RemoteStore):
             code = str(error.response.get("Error", {}).get("Code"))
             deleted = code == "InvalidRequestException" and "marked" in str(error.response["Error"].get("Message"))
             if code in _MISSING or deleted:
-                raise SecretMissing(f"AWS {self.service} has none of this name ({code})") from None
+                raise SecretMissing(f"AWS {self.service} has no secret of this name ({code})") from None
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if status >= 500 or code.startswith(_BUSY):
                 raise SecretStoreUnreachable(f"AWS {self.service} answered with {code}") from None
@@ -104,7 +104,7 @@ class SecretsManagerStore(_AwsStore):
         self._call("put_secret_value", SecretId=secret, SecretString=text)
 
     def remove(self, secret: str) -> None:
-        """AWS keeps it for a week, in which it can be restored."""
+        """AWS keeps it for a week, during which it can be restored."""
         self.fetch(secret)
         self._call("delete_secret", SecretId=secret, RecoveryWindowInDays=7)
 

@@ -1,7 +1,7 @@
-"""`microsoft.key-vault.v1`: Azure Key Vault's REST API, with tokens by `azure-identity`.
+"""`microsoft.key-vault.v1`: Azure Key Vault's REST API, with tokens from `azure-identity`.
 
-Owns: secrets' names there, and pages of lists. Must never: import azure-identity before the store is asked, or send a
-token to another host.
+Owns: secrets' names there, and the pages of lists. Must never: import azure-identity before the store is asked, or send
+a token to another host.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class KeyVaultStore(RemoteStore):
     """Settings: `vault_url`, `prefix` or `path`, `tenant_id`, `client_id` and `client_secret` (else what the
     environment or the machine offers), `scope`, `ca_file`.
 
-    Names there have no `_`: `OPENAI_API_KEY` is `OPENAI-API-KEY`.
+    Names there cannot have `_`: `OPENAI_API_KEY` is `OPENAI-API-KEY`.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:

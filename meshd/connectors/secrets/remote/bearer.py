@@ -1,4 +1,4 @@
-"""A service that is asked with a bearer token, which a vendor's library gets.
+"""A service that is asked with a bearer token, which a vendor's library obtains.
 
 Owns: how long a token is used. Must never: keep a token anywhere but in memory.
 """
@@ -15,7 +15,7 @@ _SOON = 60.0  # s before a token's end at which it is renewed
 
 
 class BearerService:
-    """get: gives (a token, when it ends by UTC s). Raises SecretStoreError."""
+    """get: returns (a token, when it expires in UTC s). Raises SecretStoreError."""
 
     def __init__(self, service: Service, get: Callable[[], tuple[str, float]]) -> None:
         self._service = service
@@ -26,7 +26,7 @@ class BearerService:
     def ask(
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """As `Service.ask`. A token that the service refuses is not used again."""
+        """Like `Service.ask`. A token that the service refuses is not used again."""
         try:
             return self._service.ask(method, path, headers=self.headers(), body=body, query=query)
         except Refused as error:

@@ -1,4 +1,4 @@
-"""`google.secret-manager.v1`: its REST API, with tokens by `google-auth`.
+"""`google.secret-manager.v1`: its REST API, with tokens from `google-auth`.
 
 Owns: secrets and their versions. Must never: import google-auth before the store is asked.
 """
@@ -52,7 +52,7 @@ class GoogleStore(RemoteStore):
             try:
                 self._ask("POST", "/secrets", {"replication": {"automatic": {}}}, {"secretId": secret})
             except Refused as error:
-                if error.status != 409:  # another has just made it
+                if error.status != 409:  # 409: another daemon has just created it
                     raise
             self._ask("POST", path, body)
 

@@ -28,7 +28,7 @@ _warned: set[str] = set()
 
 
 class Refused(SecretStoreError):
-    """The service answered with a status of 400 or more. said: its words."""
+    """The service answered with a status of 400 or more. said: its message."""
 
     def __init__(self, where: str, status: int, said: str) -> None:
         super().__init__(f"{where} refused: {status}{said and f' {said}'}")
@@ -40,18 +40,18 @@ class Service:
     """One service. name: what messages call it."""
 
     def __init__(self, name: str, base_url: str, settings: Mapping[str, Any]) -> None:
-        """Raises ValueError for an address that is not one."""
+        """Raises ValueError for an invalid address."""
         self._name = name
         self._base = base_url.rstrip("/")
         self._settings = settings
         self._client: Any = None
         parts = urlsplit(self._base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{base_url} is not an address: https://…")
+            raise ValueError(f"{base_url} is not an address like https://…")
         self.where = f"{name} at {parts.netloc.rpartition('@')[2]}"
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK and self.where not in _warned:
             _warned.add(self.where)  # once, although each reload makes new stores
-            logger.warning("%s is asked without TLS: secrets are readable on the way", self.where)
+            logger.warning("%s is asked without TLS: secrets are readable on the network", self.where)
 
     def ask(
         self,
@@ -73,7 +73,7 @@ class Service:
             raise SecretStoreUnreachable(f"{self.where} answered with status {status}")
         answer = _parsed(content)
         if status == 404:
-            raise SecretMissing(f"{self.where} has none: {_said(answer)}".removesuffix(": "))
+            raise SecretMissing(f"{self.where} has no such secret: {_said(answer)}".removesuffix(": "))
         if status >= 300:
             raise Refused(self.where, status, "" if body is not None and method != "GET" else _said(answer))
         if content.strip() and not isinstance(answer, dict | list):
@@ -102,12 +102,10 @@ class Service:
 
     def _opened(self) -> Any:
         if self._client is None:
-            import httpx
-
-            from meshd.net.tls import tls_context
+            from meshd.net.tls import blocking_client
 
             timeout = float(self._settings.get("timeout") or PATIENCE)
-            self._client = httpx.Client(verify=tls_context(self._settings.get("ca_file")), timeout=timeout)
+            self._client = blocking_client(self._settings.get("ca_file"), timeout)
         return self._client
 
 
@@ -119,7 +117,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _said(answer: Any) -> str:
-    """The words of an error, in the shapes that these services have."""
+    """The message of an error, in the forms that these services use."""
     found = answer if isinstance(answer, dict) else {}
     error = found.get("error")
     words = error.get("message") if isinstance(error, dict) else found.get("message")

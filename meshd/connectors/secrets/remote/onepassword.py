@@ -23,7 +23,7 @@ _FIELD = "credential"
 
 class ConnectStore(RemoteStore):
     """Settings: `connect_url` ($OP_CONNECT_HOST), `token` or `token_file` ($OP_CONNECT_TOKEN), `vault` (its name or
-    id), `field`, `prefix` or `path`, `ca_file`. A secret is an item with this title, and its fields are the item's."""
+    id), `field`, `prefix` or `path`, `ca_file`. A secret is the item with that title; its fields are the item's."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
@@ -58,7 +58,7 @@ class ConnectStore(RemoteStore):
         if self.only_field in wanted and self.only_field not in known and "password" in known:
             wanted["password"] = wanted.pop(self.only_field)  # a login's, which `fetch` gives under that name
         fields = [{**field, "value": wanted.get(_label(field), field.get("value"))} for field in before]
-        if isinstance(content, dict):  # all that have a value: what is not there was deleted
+        if isinstance(content, dict):  # only fields with a value: the others were deleted
             fields = [field for field in fields if _label(field) in wanted or not field.get("value")]
         fields += [_concealed(label, value) for label, value in wanted.items() if label not in known]
         self._ask("PUT", f"/items/{quote(str(item['id']))}", {**item, "fields": fields})
@@ -90,7 +90,7 @@ class ConnectStore(RemoteStore):
             answer = self._send("GET", "/v1/vaults", query=_filter("name", wanted))
             found = [str(vault.get("id")) for vault in answer.get("data") or [] if vault.get("name") == wanted]
             if len(found) != 1:
-                raise SecretStoreError(f"this token may read {len(found)} vaults of the name {wanted}, not one")
+                raise SecretStoreError(f"this token may read {len(found)} vaults named {wanted}, instead of one")
             self._vault_id = found[0]
         return self._vault_id
 
@@ -112,7 +112,7 @@ class ConnectStore(RemoteStore):
             return read_value(place, private=True)
         token = self._settings.get("token") or os.environ.get("OP_CONNECT_TOKEN")
         if not token:
-            raise SecretStoreError("there is no token for 1Password Connect: `token_file` or $OP_CONNECT_TOKEN")
+            raise SecretStoreError("there is no token for 1Password Connect: set `token_file` or $OP_CONNECT_TOKEN")
         return str(token)
 
 
@@ -125,7 +125,7 @@ def _concealed(label: str, value: Any) -> dict[str, Any]:
 
 
 def _filter(field: str, value: str) -> dict[str, str]:
-    """SCIM's filter, as the API takes it. Raises SecretMissing for a value that could end it."""
+    """A SCIM filter, as the API takes it. Raises SecretMissing for a value that could break out of it."""
     if '"' in value or "\\" in value:
         raise SecretMissing(f"{value!r} cannot be a title")
     return {"filter": f'{field} eq "{value}"'}

@@ -1,4 +1,4 @@
-"""What the stores that are services share: which secret of the service a name means, and fields of one.
+"""What the stores that are services share: which of the service's secrets a name means, and a secret's fields.
 
 Owns: `NAME#FIELD`, `prefix`, `path`, and reading a secret with many fields once. Must never: talk to a service.
 """
@@ -14,20 +14,20 @@ from meshd.connectors.secrets.files import json_object
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 
 Content = str | dict[str, Any]
-"""Of a secret: a text, or fields."""
+"""The content of a secret: a text, or fields."""
 
-_SAME = 2.0  # s for which names in the same secret are answered by one read
+_SAME = 2.0  # s for which one read answers all names in the same secret
 
 
 class RemoteStore(SecretStore):
-    """Settings: `prefix`, put before a name to get the secret's; or `path`, the one secret whose fields have the names.
-    A name may also be `SECRET#FIELD`.
+    """Settings: `prefix`, put before a name to get the secret's name there; or `path`, the one secret whose fields are
+    the secrets. A name may also be `SECRET#FIELD`.
 
-    Fields of a secret that is a text are those of its JSON object.
+    The fields of a secret that is a text are those of its JSON object.
     """
 
     only_field = "value"
-    """Of a secret with fields, the one that is meant if a name gives none and there are several."""
+    """The field that is meant if a name gives none and the secret has several."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)

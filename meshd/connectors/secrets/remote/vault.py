@@ -1,6 +1,6 @@
 """`hashicorp.vault.v1`: the KV engine, version 2, of HashiCorp Vault and OpenBao.
 
-Owns: paths and versions of secrets. Must never: overwrite a change that another has just made.
+Owns: paths and versions of secrets. Must never: overwrite a change that someone else has just made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
 from meshd.connectors.secrets.remote.vault_token import VaultToken, address_of
 from meshd.sdk.secrets import SecretMissing, SecretStoreError
 
-_ATTEMPTS = 5  # at a change that others change at the same time
+_ATTEMPTS = 5  # at changing a secret that others change at the same time
 
 
 class VaultStore(RemoteStore):
@@ -42,9 +42,9 @@ class VaultStore(RemoteStore):
                 self._ask("POST", "data", secret, body={"options": {"cas": version}, "data": data})
                 return
             except Refused as error:
-                if error.status != 400 or isinstance(content, dict):  # fields were read before: theirs would be lost
+                if error.status != 400 or isinstance(content, dict):  # else others' changes to its fields would be lost
                     raise
-        raise SecretStoreError(f"{secret} was changed by others again and again")
+        raise SecretStoreError(f"{secret} was changed by others at the same time; try again")
 
     def remove(self, secret: str) -> None:
         self.fetch(secret)
@@ -74,7 +74,7 @@ class VaultStore(RemoteStore):
         return data["data"], version
 
     def _last_version(self, secret: str) -> int:
-        """Of a secret whose last version was deleted; 0 if there was none."""
+        """The last version of a secret that was deleted; 0 if there was none."""
         try:
             return int(_map(self._ask("GET", "metadata", secret).get("data")).get("current_version") or 0)
         except SecretMissing:

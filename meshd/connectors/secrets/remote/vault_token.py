@@ -1,4 +1,4 @@
-"""The token with which Vault is asked: given, or got by AppRole or Kubernetes; renewed before it ends.
+"""The token with which Vault is asked: given, or obtained with AppRole or Kubernetes, and renewed before it expires.
 
 Owns: logging in, and when a token is renewed. Must never: keep a token anywhere but in memory.
 """
@@ -85,7 +85,7 @@ class VaultToken:
 
     def _lives(self, auth: Mapping[str, Any]) -> None:
         seconds = auth.get("lease_duration")
-        if not isinstance(seconds, int | float) or seconds <= 0:  # 0: for ever
+        if not isinstance(seconds, int | float) or seconds <= 0:  # 0: it does not expire
             self._renew_at = self._ends_at = _FOREVER
             return
         now = time.monotonic()
@@ -101,7 +101,7 @@ class VaultToken:
         return {"role": str(given.get("role") or ""), "jwt": jwt}
 
     def _given(self) -> str:
-        """Read again each time, so that it may be replaced. Raises SecretStoreError."""
+        """The configured token, read again each time, since it may be replaced. Raises SecretStoreError."""
         if self._settings.get("token_file"):
             return self._file("token_file")
         token = self._settings.get("token") or os.environ.get("VAULT_TOKEN") or os.environ.get("BAO_TOKEN")
@@ -110,7 +110,7 @@ class VaultToken:
         own = Path("~/.vault-token").expanduser()
         if own.exists():
             return read_value(own, private=True)
-        raise SecretStoreError("there is no token for Vault: `token_file`, $VAULT_TOKEN, or `auth: approle`")
+        raise SecretStoreError("there is no token for Vault: set `token_file` or $VAULT_TOKEN, or use `auth: approle`")
 
     def _file(self, key: str) -> str:
         return read_value(self._beside(self._settings[key]), private=True)

@@ -1,8 +1,8 @@
 """Marks for the prompt cache, for apps that set none.
 
 Owns: where they are set: after the tools, after the system prompt, and after the last two turns of the user. The mark
-of the turn before finds again what the last request wrote. Must never: touch a request that has marks of its own, or
-set more than four, which is what the API takes.
+of the second-last turn finds what the last request wrote. Must never: touch a request that has marks of its own, or set
+more than four, the API's limit.
 
 https://docs.claude.com/en/docs/build-with-claude/prompt-caching, 2026-11-28
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 TURNS = 2
 _MARK = msgspec.Raw(b'{"type":"ephemeral"}')
@@ -22,7 +22,6 @@ _OWN = re.compile(rb'(?<!\\)"cache_control"\s*:')
 _MARKED = frozenset({b'"text"', b'"image"', b'"document"', b'"tool_use"', b'"tool_result"'})
 """Types of blocks that may have one. Reasoning may not."""
 _EMPTY = re.compile(rb'"(?:\s|\\[nrt])*"')
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -39,13 +38,13 @@ def with_marks(fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
             marked = _MARKS[name](raw)
             if marked is not None:
                 made[name] = msgspec.Raw(marked)
-    except _UNREADABLE:
+    except UNREADABLE:
         return fields
     return made
 
 
 def _tools(raw: bytes) -> bytes | None:
-    """The last tool that is sent with the request: those that load later cannot be cached."""
+    """Marks the last tool that is sent with the request: tools that load later cannot be cached."""
     tools = _list(whole(raw))
     for at in range(len(tools) - 1, -1, -1):
         tool = _object(tools[at])

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 MARK = "mesh.cited"
 """The `encrypted_index` of a page that another API cited."""
@@ -26,7 +26,7 @@ def without_foreign(messages: msgspec.Raw) -> msgspec.Raw:
     try:
         read = _decode(whole(bytes(messages)))
         return msgspec.Raw(_encode([_of_message(each) if _NEEDLE in bytes(each) else each for each in read]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return messages
 
 

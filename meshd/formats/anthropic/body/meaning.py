@@ -1,4 +1,4 @@
-"""What parameters mean beyond the request itself: whether its answer repeats, and which session it is of.
+"""What parameters mean beyond the request itself: whether its answer is repeatable, and which session it belongs to.
 
 Owns: the names of these parameters. Must never: read a header, or decide what is kept.
 """
@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
+from meshd.sdk.reading.lenient import UNREADABLE
+
 IMMATERIAL = frozenset({"cache_control", "metadata"})
 """They say who asks, or what the provider keeps, and do not change the answer."""
 
 _ELSEWHERE = ("container", "mcp_servers")
-"""What a request with these reads may be different each time."""
+"""What a request with these reads may differ each time."""
 _SESSION = "_session_"
 _LONGEST = 500  # characters
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def repeatable(fields: Mapping[str, msgspec.Raw]) -> bool:
@@ -38,13 +39,13 @@ def _runs_elsewhere(tool: dict[str, Any]) -> bool:
 
 
 def session(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The conversation that `metadata.user_id` names; "" if it names none. Claude Code writes it into that, as
+    """The conversation that `metadata.user_id` names; "" if it names none. Claude Code writes it there, as
     `user_…_account_…_session_ID` or, since 2.1.78, as JSON with a `session_id`."""
     user_id = user(fields)
     if user_id.startswith("{"):
         try:
             told = msgspec.json.decode(user_id)
-        except _UNREADABLE:
+        except UNREADABLE:
             told = None
         id = told.get("session_id") if isinstance(told, dict) else None
         if isinstance(id, str) and id:
@@ -63,5 +64,5 @@ def user(fields: Mapping[str, msgspec.Raw]) -> str:
 def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
     try:
         return msgspec.json.decode(fields[name])
-    except (KeyError, *_UNREADABLE):
+    except (KeyError, *UNREADABLE):
         return None

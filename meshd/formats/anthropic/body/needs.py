@@ -1,4 +1,4 @@
-"""What a request of the Messages API needs of a model, read from its body once.
+"""What a Messages API request needs from a model, read from its body once.
 
 Must never: change the body; its values stay raw bytes that pass through.
 """
@@ -41,7 +41,7 @@ class _OutputConfig(msgspec.Struct):
 
 
 class _Parameters(msgspec.Struct):
-    """Those that routing reads. output_format: as it was called in beta."""
+    """The parameters that routing reads. output_format: the name from the beta."""
 
     stream: bool | None = None
     max_tokens: Tokens | None = None
@@ -88,7 +88,8 @@ def _needs(
 
 
 class _Source(NamedTuple):
-    """An image or a document. size: bytes of base64 in the body. named: it is somewhere else."""
+    """An image or a document. size: bytes of base64 in the body. named: it is stored elsewhere, and the body only names
+    it."""
 
     image: bool
     size: int = 0
@@ -109,7 +110,8 @@ def _carried(contents: list[bytes]) -> Carried:
 
 
 def _sources(blocks: Any, depth: int) -> Iterator[_Source]:
-    """Of blocks, and of the blocks in a tool's result and in a document. A document's own text is text."""
+    """The sources of blocks, including the blocks in a tool's result and in a document. A document's own text counts as
+    text."""
     for block in blocks if isinstance(blocks, list) and depth < _DEEPEST else ():
         if not isinstance(block, dict):
             continue

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from meshd.catalogue.known import load_models
+from meshd.sdk.reading.lenient import UNREADABLE
 
 LEAST_THOUGHT = 1024
 """Tokens: the smallest `budget_tokens` that is accepted."""
@@ -21,7 +22,7 @@ def with_output_limit(
     fields: Mapping[str, msgspec.Raw], limit: int, name: str = "max_tokens"
 ) -> Mapping[str, msgspec.Raw]:
     """The body with that output limit, so that the reservation holds. This API has one name for it, and requires it.
-    A budget for thinking is a part of it, so it has to be smaller."""
+    A thinking budget is a part of it, so it has to be smaller."""
     limited = {**fields, "max_tokens": msgspec.Raw(b"%d" % limit)}
     thinking = _thinking(fields)
     budget = thinking.get("budget_tokens")
@@ -36,14 +37,14 @@ def with_output_limit(
 def _thinking(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(fields["thinking"])
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (KeyError, *UNREADABLE):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def largest_output(model: str) -> int:
-    """Tokens: the limit of a request that has none; the API requires one. A name may have a date after that of the
-    catalogue's row."""
+    """Tokens: the limit of a request that has none; the API requires one. The name may be that of the catalogue's row
+    with a date at its end."""
     rows = [row for row in load_models(_CATALOGUE) if row.max_output_tokens and model.startswith(row.id)]
     named = max(rows, key=lambda row: len(row.id), default=None)
     return _OUTPUT_UNKNOWN if named is None or named.max_output_tokens is None else named.max_output_tokens

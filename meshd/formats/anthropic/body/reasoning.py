@@ -1,8 +1,8 @@
-"""A conversation without the thoughts that a provider refuses: it verifies who signed them.
+"""A conversation without the thoughts that a provider refuses, as it verifies who signed them.
 
 Shapes: https://platform.claude.com/docs/en/build-with-claude/extended-thinking. With a budget for thinking
-(`enabled`), the turn before the results of tools has to begin with a thought; without one, thinking is turned off, and
-what only thinking requests may ask for goes with it. Adaptive thinking has no such rule.
+(`enabled`), the turn before the results of tools has to begin with a thought; without one, thinking is turned off,
+along with everything that only thinking requests may ask for. Adaptive thinking has no such rule.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _THOUGHTS = ("thinking", "redacted_thinking")
 _DISABLED = msgspec.Raw(b'{"type":"disabled"}')
 _CLEARS = "clear_thinking"
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def without_reasoning(fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
@@ -56,7 +55,7 @@ def _in_tool_loop(messages: list[Any]) -> bool:
 
 
 def _no_clearing(fields: dict[str, msgspec.Raw]) -> None:
-    """Editing thoughts is refused without thinking."""
+    """Remove the editing of thoughts, which is refused without thinking."""
     management = _value(fields, "context_management")
     edits = management.get("edits") if isinstance(management, dict) else None
     if not isinstance(edits, list):
@@ -72,5 +71,5 @@ def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
     """None if it is missing or cannot be read."""
     try:
         return msgspec.json.decode(whole(bytes(fields[name])))
-    except (KeyError, *_UNREADABLE):
+    except (KeyError, *UNREADABLE):
         return None

@@ -1,6 +1,6 @@
 """A message as an answer, and an answer as a message.
 
-What a provider sends is read as far as it goes: `formats/anthropic/answer.py` has judged whether it is an answer.
+What a provider sends is read as far as possible: `formats/anthropic/answer.py` has judged whether it is an answer.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _read(fields: Fields) -> Answer:
 
 
 def read_finish(fields: Fields) -> tuple[Finish | None, str]:
-    """Why an answer ended, and the stop text that ended it; nothing is taken."""
+    """Why an answer ended, and the stop text that ended it; the fields stay."""
     reason, sequence = fields.left.get("stop_reason"), fields.left.get("stop_sequence")
     finish = _FINISHES.get(reason, Finish.OTHER) if isinstance(reason, str) and reason else None
     if sequence is not None and (not isinstance(sequence, str) or not sequence):
@@ -76,7 +76,7 @@ def read_finish(fields: Fields) -> tuple[Finish | None, str]:
 
 
 def written_finish(finish: Finish | None, parts: tuple[Part, ...] = ()) -> str:
-    """An app looks for calls of tools only where this says that there are some."""
+    """The stop reason. An app looks for tool calls only if this says that there are some."""
     if any(isinstance(part, Refusal) for part in parts):
         return "refusal"
     if finish in (None, Finish.STOP, Finish.OTHER) and any(isinstance(part, ToolCall) for part in parts):
@@ -85,12 +85,12 @@ def written_finish(finish: Finish | None, parts: tuple[Part, ...] = ()) -> str:
 
 
 def message_head(id: str, model: str) -> dict[str, Any]:
-    """The fields of a message without content. An app may tell messages apart by their ids."""
+    """The fields of a message without content. An app may distinguish messages by their ids."""
     return {"id": id or f"msg_{uuid4().hex}", "type": "message", "role": "assistant", "model": model}
 
 
 def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
-    """The body: of the first choice, as only one can be asked for. Left out is what the API has no word for: sound,
+    """The body: of the first choice, as only one can be asked for. What the API cannot express is left out: sound,
     images, likelihoods."""
     choice = min(answer.choices, key=lambda choice: choice.index, default=Choice())
     made = {
@@ -104,7 +104,7 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
 
 
 def _blocks(choice: Choice) -> list[Any]:
-    """A text is in pieces, by what it cites."""
+    """A text is cut into pieces, by what each cites."""
     if not choice.citations:
         return written_blocks(choice.parts, answer=True)
     cited = [(written_blocks([part], answer=True), each) for part, each in cut(choice.parts, choice.citations)]

@@ -36,7 +36,7 @@ def citations_of(content: Sequence[Any]) -> tuple[Citation, ...]:
 
 
 def read_citation(citation: Any, start: int, end: int) -> Citation | None:
-    """start, end: of its block's text. None for one without a source that others could name."""
+    """start, end: of its block's text. None for a citation without a source that other formats could name."""
     fields = Fields.of(citation, "", FORMAT, strict=False)
     kind, quote, title = fields.take("type"), fields.text("cited_text"), fields.text("title")
     if kind == _PAGE:
@@ -53,7 +53,7 @@ def read_citation(citation: Any, start: int, end: int) -> Citation | None:
 
 
 def written_citations(citations: Iterable[Citation]) -> list[dict[str, Any]]:
-    """Of pages, and of documents of the request; others have no place here."""
+    """Citations of pages, and of documents in the request; others have no place here."""
     return [_written(each) for each in citations if each.url or each.document is not None]
 
 
@@ -78,7 +78,8 @@ def _written(each: Citation) -> dict[str, Any]:
 
 
 def cut(parts: Sequence[Part], citations: Sequence[Citation]) -> list[tuple[Part, list[dict[str, Any]]]]:
-    """The parts with what each cites, and their texts in pieces for that. A block of this format has its own."""
+    """The parts with what each cites; their texts are cut into pieces accordingly. A block that came in this format
+    keeps its own citations."""
     made: list[tuple[Part, list[dict[str, Any]]]] = []
     for part, cited in zip(parts, by_part(parts, citations), strict=True):
         told = [each for each in cited if written_citations([each])]

@@ -27,6 +27,7 @@ from meshd.formats.conversation.parts import (
 )
 from meshd.formats.conversation.reading import Fields, as_it_came
 from meshd.formats.conversation.seals import sealed, unsealed
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import InvalidRequestError
 
 FORMAT = "anthropic"
@@ -100,7 +101,7 @@ _CONTAINS = {"base64": "data", "url": "url", "file": "file_id", "text": "data"}
 
 
 def _read_source(fields: Fields) -> Source | None:
-    """None for one that other formats have nothing like: a document made of blocks, or without any text."""
+    """None for a source that has no counterpart in other formats: a document made of blocks, or without any text."""
     given = fields.left.get("source")
     if not isinstance(given, dict):
         fields.refuse("source", "a map")
@@ -176,7 +177,7 @@ _READERS: dict[str, Callable[[Fields], Part | None]] = {
 
 
 def taken_mark(fields: Fields) -> CacheMark | None:
-    """Take `cache_control`; one with more in it than a time stays in the original."""
+    """Take `cache_control`; if it has more in it than a time, it stays in the original."""
     given = fields.left.get("cache_control")
     if not isinstance(given, dict):
         if "cache_control" in fields.left:
@@ -195,7 +196,7 @@ def written_mark(mark: CacheMark) -> dict[str, Any]:
 
 
 def is_plain(parts: Sequence[Part]) -> bool:
-    """Whether it is a single text, which is written as one."""
+    """Whether it is a single text, which is written as a string."""
     return len(parts) == 1 and isinstance(part := parts[0], Text) and part.original is None and part.cache is None
 
 
@@ -258,8 +259,8 @@ def _written(part: Part, *, answer: bool) -> dict[str, Any] | None:
 
 
 def _written_reasoning(part: Reasoning, *, answer: bool) -> dict[str, Any] | None:
-    """A provider takes back only its own, which it knows by the signature. An encrypted part with an id is of another
-    API, to which the app brings it back."""
+    """A provider takes back only its own, which it knows by the signature. An encrypted part with an id belongs to
+    another API, to which the app sends it back."""
     if part.encrypted and not part.id:
         return {"type": "redacted_thinking", "data": part.encrypted}
     signature = sealed(part, of_items=False) if answer else part.signature
@@ -274,9 +275,9 @@ def as_input(arguments: str) -> Any:
         return {}
     try:
         value = _decode(arguments)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return invalid_input(arguments)
-    if value is None:  # some models write it for none
+    if value is None:  # some models write null for no arguments
         return {}
     return msgspec.Raw(arguments.encode()) if isinstance(value, dict) else invalid_input(arguments)
 

@@ -31,7 +31,7 @@ _OF_A_DELTA = frozenset({"type", "stop_reason", "stop_sequence"})
 
 
 class MessageReader:
-    """Of one stream: `read` its events in order."""
+    """Reads one stream: `read` its events in order."""
 
     def __init__(self) -> None:
         self._began = False
@@ -40,10 +40,10 @@ class MessageReader:
         self._others: set[int] = set()  # blocks that only this format has
         self._length = 0  # characters of the text so far
         self._begun = 0  # where the text of the open block begins
-        self._cited: list[Any] = []  # what the open block cites: some servers say it before its text
+        self._cited: list[Any] = []  # what the open block cites: some servers send it before the block's text
 
     def read(self, data: bytes) -> list[Event]:
-        """The events in one of the stream's. Raises Unreadable."""
+        """The neutral events in one of the stream's events. Raises Unreadable."""
         document = answer_of(data)
         try:
             return list(self._events(document, data))

@@ -1,7 +1,7 @@
 """A streamed message: events of records as its own.
 
-Owns: opening and closing blocks, one at a time, with numbers that count up. Parallel calls whose pieces come mixed wait
-until the one that is open is whole.
+Owns: opening and closing blocks, one at a time, with numbers that count up. Parallel calls whose pieces come
+interleaved wait until the open one is complete.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from meshd.formats.conversation.events import (
 from meshd.formats.conversation.parts import Part, Reasoning, Refusal, ToolCall
 from meshd.formats.conversation.seals import sealed
 from meshd.sdk.provider import Usage
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -41,8 +42,8 @@ _Key = tuple[str, object]
 
 
 class _Block:
-    """key: which events belong to it. deltas: that wait. arguments: of a call; as_one: they are something
-    else than an object, and are written as one when it closes."""
+    """key: tells which events belong to it. deltas: those that wait. arguments: those of a call; as_one: they are not
+    an object, and are written as one when the block closes."""
 
     def __init__(self, key: _Key, start: dict[str, Any]) -> None:
         self.key = key
@@ -72,13 +73,14 @@ class _Block:
             return False
         try:
             _decode("".join(self.arguments))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except UNREADABLE:
             return False
         return True
 
 
 class MessageWriter:
-    """Of one stream to an app. input_tokens: of its request, as far as the provider does not report them first."""
+    """Writes one stream to an app. input_tokens: those of its request, for as long as the provider has not reported
+    them."""
 
     def __init__(self, input_tokens: int = 0) -> None:
         self._input_tokens = input_tokens
@@ -89,8 +91,8 @@ class MessageWriter:
         self._index = -1  # of the block that was opened last
         self._open: _Block | None = None
         self._waiting: list[_Block] = []
-        self._size = 0  # characters that were said
-        self._said: list[Part] = []  # of which there are some, for the stop reason
+        self._size = 0  # characters of text written
+        self._said: list[Part] = []  # one part of each kind that occurred, for the stop reason
         self._calls: set[int] = set()
 
     def write(self, event: Event) -> list[bytes]:
@@ -143,7 +145,7 @@ class MessageWriter:
         return made
 
     def _report(self) -> dict[str, Any]:
-        """Of the whole, estimated where the provider reports none."""
+        """The usage of the whole answer, estimated if the provider reports none."""
         usage = self._usage or Usage(self._input_tokens, -(-self._size // BYTES_PER_TOKEN))
         if not usage.input_tokens:
             usage = msgspec.structs.replace(usage, input_tokens=self._input_tokens)
@@ -177,7 +179,7 @@ class MessageWriter:
         return self._put(block_of, {"type": "text_delta", "text": text})
 
     def _cite(self, citation: Citation) -> list[bytes]:
-        """All of the text's last block cites it, and what follows is another block. Left out if none is open."""
+        """The whole last block of text cites it, and what follows is another block. Left out if no block is open."""
         last = next((block for block in (*reversed(self._waiting), self._open) if block and block.is_text), None)
         made: list[bytes] = []
         for cited in written_citations([citation]) if last is not None else ():
@@ -226,7 +228,7 @@ class MessageWriter:
         return self._known(key) or _Block(key, start)
 
     def _put(self, block: _Block, delta: dict[str, Any] | None) -> list[bytes]:
-        """Write a piece of a block, which may be new, or keep it until that is open."""
+        """Write a piece of a block, which may be new, or keep the piece until that block is open."""
         made = self._start()
         if block is self._open:
             if delta is not None:
@@ -239,7 +241,7 @@ class MessageWriter:
         return made + self._go_on()
 
     def _go_on(self) -> list[bytes]:
-        """Open the blocks that wait, while the open one is whole."""
+        """Open the blocks that wait, one after another, as long as the open one is complete."""
         made: list[bytes] = []
         while self._waiting and (self._open is None or self._open.is_whole()):
             made += self._close()
@@ -267,7 +269,7 @@ class MessageWriter:
         return made
 
     def _unread(self, event: Unread) -> list[bytes]:
-        """A block that only this format has, as another stream of it had it."""
+        """A block that only this format has, as it came in another stream of this format."""
         if event.original.format != FORMAT or event.choice != 0:
             return []
         said = _decode(event.original.json)

@@ -1,7 +1,7 @@
-"""Messages and the system prompt as turns, and turns as these.
+"""Messages and the system prompt as turns, and turns as messages and a system prompt.
 
-One message is one turn; a user's message with results of tools in it is a turn of the role TOOL. Instructions stand
-apart from the messages: those that other formats have between the turns are added to them, at the end.
+One message is one turn; a user's message with results of tools in it is a turn of the role TOOL. Instructions are
+separate from the messages: those that other formats have between the turns are added at their end.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _system(turns: Sequence[Turn]) -> dict[str, Any]:
 
 
 def _messages(turns: Sequence[Turn]) -> list[Any]:
-    """Results of parallel calls, which other formats have a message each for, belong into one."""
+    """Results of parallel calls, for which other formats have one message each, belong in one message."""
     messages: list[Any] = []
     for turn, *others in rounds(turns):
         if others:
@@ -112,7 +112,7 @@ def _role(turn: Turn) -> str:
 
 
 def _without_end(turn: Turn) -> tuple[Part, ...]:
-    """An assistant's turn at the end may not end in white space."""
+    """If the last turn is the assistant's, it may not end in white space."""
     if turn.role is not Role.ASSISTANT or not turn.parts or not isinstance(last := turn.parts[-1], Text):
         return turn.parts
     return (*turn.parts[:-1], replace(last, text=last.text.rstrip())) if last.original is None else turn.parts

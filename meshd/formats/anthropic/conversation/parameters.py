@@ -132,8 +132,8 @@ def _user(fields: Fields) -> str:
 def written_parameters(parameters: Parameters, model: str, *, tools: bool) -> dict[str, Any]:
     """model: the provider's, as its version decides what it takes. Raises InvalidRequestError for what cannot be said.
 
-    Left out, as they only shape what is said: `seed`, the penalties, `verbosity`, and sampling parameters that a model
-    does not take, or not while it thinks.
+    Left out, as they only influence the wording: `seed`, the penalties, `verbosity`, and sampling parameters that a
+    model does not take, or does not take while it thinks.
     """
     _refuse(parameters)
     limit = parameters.max_output_tokens or largest_output(model)
@@ -187,7 +187,8 @@ def written_thinking(parameters: Parameters, model: str, limit: int) -> tuple[di
 
 
 def _becomes_an_effort(parameters: Parameters, model: str) -> bool:
-    """What asks for thinking: a word always, a budget where none is taken any more."""
+    """Whether thinking is requested by an effort: a word always is one, a budget if the model no longer takes
+    budgets."""
     if not thinks_adaptively(model):
         return False
     if parameters.reasoning_budget:
@@ -211,12 +212,12 @@ def _effort(effort: str, model: str) -> str:
 
 
 def _is_forced(parameters: Parameters) -> bool:
-    """Whether a tool has to be called, which a model that thinks cannot be told."""
+    """Whether a tool has to be called, which cannot be requested of a model that thinks."""
     return parameters.tool_choice is not None and parameters.tool_choice.mode is ToolMode.REQUIRED
 
 
 def sampling(parameters: Parameters, model: str, *, thinking: bool) -> dict[str, Any]:
-    """OpenAI's temperatures reach to 2, these to 1."""
+    """OpenAI's temperatures go up to 2, these up to 1."""
     if not takes_sampling(model):
         return {}
     temperature, top_p, top_k = parameters.temperature, parameters.top_p, parameters.top_k

@@ -17,7 +17,7 @@ _SINGLE = "disable_parallel_tool_use"
 
 
 def read_tool(fields: Fields) -> Tool | Other:
-    """One with a type is known to the model, or run by the provider."""
+    """A tool with a type is known to the model, or run by the provider."""
     kind = fields.left.get("type")
     if kind not in (None, "custom"):
         fields.odd()
@@ -59,7 +59,7 @@ def written_tool(tool: Tool | Other) -> dict[str, Any]:
 
 
 def _schema(schema: Json | None) -> Any:
-    """It has to be that of an object, and say so."""
+    """It has to be the schema of an object, and say so."""
     value = {} if schema is None else msgspec.json.decode(schema)
     return {"type": "object", **value} if isinstance(value, dict) and "type" not in value else raw(schema)
 
@@ -89,7 +89,7 @@ def read_tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
 
 
 def written_tool_choice(parameters: Parameters) -> dict[str, Any] | None:
-    """One that names several tools chooses among these: see `allowed`."""
+    """A choice that names several tools chooses among these: see `allowed`."""
     choice, parallel = parameters.tool_choice, parameters.parallel_tool_calls
     if choice is None and parallel is not False:
         return None
@@ -102,7 +102,7 @@ def written_tool_choice(parameters: Parameters) -> dict[str, Any] | None:
 
 
 def allowed(tools: tuple[Tool | Other, ...], choice: ToolChoice | None) -> tuple[Tool | Other, ...]:
-    """The tools that may be called, where a choice names several, for which there is no word here."""
+    """The tools that may be called, if a choice names several, which this API cannot express."""
     if choice is None or not choice.names or (choice.mode is ToolMode.REQUIRED and len(choice.names) == 1):
         return tools
     return tuple(tool for tool in tools if isinstance(tool, Tool) and tool.name in choice.names)

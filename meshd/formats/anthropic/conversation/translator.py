@@ -10,7 +10,8 @@ from meshd.formats.conversation.request import Conversation
 
 
 class AnthropicTranslator:
-    """Of messages; nothing else is translated. A request is written for the model that it names: the provider's."""
+    """Translates messages and nothing else. A request is written for the model that it names, which is the provider's
+    name."""
 
     read_request = staticmethod(read_request)
     write_request = staticmethod(write_request)

@@ -50,7 +50,7 @@ class Assembly:
         elif kind == "citations_delta":
             citations = block.get("citations")
             block["citations"] = [*(citations if isinstance(citations, list) else ()), delta.get("citation")]
-        else:  # newer than this, or a compaction, which comes whole
+        else:  # newer than this code, or a compaction, which comes in one piece
             block |= {name: value for name, value in delta.items() if name != "type"}
 
     def answer(self) -> bytes:
@@ -84,7 +84,7 @@ def invalid_input(text: str) -> dict[str, str]:
 
 
 def _given(usage: Any) -> dict[str, Any]:
-    """The counts that a report has: the first one may have others."""
+    """The counts that a report has; the first report may have others."""
     return {name: value for name, value in _map(usage).items() if value is not None}
 
 

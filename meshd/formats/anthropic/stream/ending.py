@@ -1,4 +1,4 @@
-"""Whether an ended stream is whole: a stop reason comes after all of the content, `message_stop` after everything.
+"""Whether an ended stream is complete: a stop reason comes after all of the content, `message_stop` after everything.
 
 Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes.
 """
@@ -40,8 +40,8 @@ class Ending(ending.Ending):
         return self._reason and self.content and not self.missed
 
     def is_regular(self, *, done: bool) -> bool:
-        """Without a stop reason, only `message_stop` is an end, and not inside a call's arguments: what else marks one
-        says nothing about the answer."""
+        """Without a stop reason, only `message_stop` counts as an end, and not in the middle of a call's arguments:
+        other marks of an end say nothing about the answer."""
         if self.missed or (self.doubt and not self.content):
             return False
         return self._reason or (self.stopped and self.content and self._arguments.are_whole)

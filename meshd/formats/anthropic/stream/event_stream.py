@@ -1,7 +1,7 @@
 """One stream of a message's events.
 
-Owns: telling when it is whole. A server that leaves out the last event is not told apart from one that was cut after
-the stop reason: all of the answer has come, and the app gets the event that is missing.
+Owns: telling when it is complete. A stream without the last event and one that was cut after the stop reason are
+treated alike: all of the answer has come, and the app gets the missing event.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A message of the model as an answer.
 
-What a provider sends is read as far as it goes: `formats/bedrock/answer.py` has judged whether it is an answer.
+What a provider sends is read as far as possible: `formats/bedrock/answer.py` has judged whether it is an answer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _citations(content: list[Any]) -> Iterator[Citation]:
 
 
 def read_citation(citation: Any, start: int, end: int) -> Citation | None:
-    """start, end: of the text that cites it. None for a source that others could not name."""
+    """start, end: of the text that cites it. None for a source that other formats could not name."""
     fields = Fields.of(citation, "", FORMAT, strict=False)
     title, source = fields.text("title"), fields.text("source")
     said = fields.left.get("sourceContent")

@@ -35,7 +35,8 @@ _S3 = re.compile(r"s3://[a-z0-9][.\-a-z0-9]{1,61}[a-z0-9](?:/.*)?", re.DOTALL)
 
 
 class ContentWriter:
-    """Of one request to that model. It names the documents, which may not have the same name twice."""
+    """Writes the content of one request to that model, and names its documents, of which no two may have the same
+    name."""
 
     def __init__(self, model: str) -> None:
         self._marks = takes_marks(model)
@@ -57,7 +58,8 @@ class ContentWriter:
         return blocks
 
     def mark(self, mark: CacheMark) -> list[dict[str, Any]]:
-        """What follows the marked part; nothing for a model without a cache, or without one that lasts for an hour."""
+        """The mark that follows a part; none for a model without a cache. An hour becomes the default duration if the
+        model's cache has no other."""
         if not self._marks:
             return []
         return [{"cachePoint": {"type": "default"} | ({"ttl": "1h"} if mark.ttl == "1h" and self._hour else {})}]
@@ -93,7 +95,7 @@ class ContentWriter:
 
 
 def _mark_in(part: Part) -> CacheMark | None:
-    """The mark of a part; one inside a tool's result stands after it, as there is no place for it in there."""
+    """The mark of a part; a mark inside a tool's result goes after the result, as there is no place for it inside."""
     mark: CacheMark | None = getattr(part, "cache", None)
     if mark is None and isinstance(part, ToolResult):
         return next((inner for each in reversed(part.parts) if (inner := _mark_in(each)) is not None), None)
@@ -101,8 +103,8 @@ def _mark_in(part: Part) -> CacheMark | None:
 
 
 def _reasoning(part: Reasoning) -> dict[str, Any] | None:
-    """A provider takes back only its own, which it knows by the signature. An encrypted part with an id is of another
-    API."""
+    """A provider takes back only its own, which it knows by the signature. An encrypted part with an id belongs to
+    another API."""
     if part.encrypted and not part.id:
         return {"reasoningContent": {"redactedContent": part.encrypted}}
     if part.signature:
@@ -139,7 +141,7 @@ def _sound(source: Source) -> dict[str, Any]:
 
 
 def read_blocks(content: Sequence[Any]) -> tuple[Part, ...]:
-    """Of an answer, whatever is in them."""
+    """The parts of an answer's blocks, whatever they contain."""
     return tuple(part for block in content for part in _read(block))
 
 
@@ -161,7 +163,7 @@ def _read(block: Any) -> list[Part]:
 
 
 def read_reasoning(value: Any) -> Reasoning:
-    """Of a block, or of a delta, which has the text and the signature one after the other."""
+    """Reasoning of a block, or of a delta; deltas have the text and the signature one after the other."""
     fields = Fields(value if isinstance(value, dict) else {}, "", FORMAT, strict=False)
     inner = fields.inner("reasoningText") if "reasoningText" in fields.left else fields
     return Reasoning(inner.text("text"), inner.text("signature"), fields.text("redactedContent"))

@@ -27,7 +27,7 @@ from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, js
 
 
 class ConverseReader:
-    """Of one stream: `read` its events in order."""
+    """Reads one stream: `read` its events in order."""
 
     def __init__(self) -> None:
         self._began = False
@@ -38,7 +38,7 @@ class ConverseReader:
         self._cited: list[Any] = []  # what the block cites
 
     def read(self, data: bytes) -> list[Event]:
-        """The events in one of the stream's. Raises Unreadable."""
+        """The neutral events in one of the stream's events. Raises Unreadable."""
         document = answer_of(data)
         try:
             return [each for kind, event in document.items() for each in self._events(kind, event)]

@@ -1,7 +1,7 @@
 """Turns as `system` and `messages`.
 
 The roles of messages alternate: neighbouring turns of one role are one message, and results of tools are a part of the
-user's. Instructions stand apart from the messages.
+user's. Instructions are separate from the messages.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _joined(turns: Sequence[Turn]) -> list[tuple[str, list[Part]]]:
 
 
 def _without_end(parts: list[Part]) -> list[Part]:
-    """An assistant's turn at the end may not end in white space."""
+    """If the last turn is the assistant's, it may not end in white space."""
     last = next((at for at in range(len(parts) - 1, -1, -1) if not isinstance(parts[at], Reasoning)), None)
     if last is None or not isinstance(text := parts[last], Text):
         return parts

@@ -1,7 +1,7 @@
 """The top level of a request besides its messages and tools.
 
-What only some models take is in `additionalModelRequestFields`, in the words of the model's own API: Claude's are
-Anthropic's.
+What only some models take is in `additionalModelRequestFields`, under the names of the model's own API: for Claude,
+those of Anthropic's.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html;
 https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html;
@@ -30,8 +30,8 @@ _NOVA_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "hi
 def written_parameters(parameters: Parameters, model: str, *, tools: bool) -> dict[str, Any]:
     """model: the provider's, as its family decides what it takes. Raises InvalidRequestError for what cannot be said.
 
-    Left out, as they only shape what is said: `seed`, the penalties, `verbosity`, and what a model does not take of
-    `top_k` and of reasoning.
+    Left out, as they only influence the wording: `seed`, the penalties, `verbosity`, and `top_k` and reasoning
+    parameters that a model does not take.
     """
     _refuse(parameters, model, tools=tools)
     config, more, limit = _sampling(parameters), dict[str, Any](), parameters.max_output_tokens
@@ -56,7 +56,8 @@ def written_parameters(parameters: Parameters, model: str, *, tools: bool) -> di
 
 
 def is_single(parameters: Parameters, model: str) -> bool:
-    """Whether the model may be told to make one call at a time; then its own words say which tool to choose too."""
+    """Whether the model can be told to make one call at a time; then the choice of tools is also written in its own
+    API's form."""
     return parameters.parallel_tool_calls is False and is_claude(model)
 
 
@@ -73,7 +74,7 @@ def _refuse(parameters: Parameters, model: str, *, tools: bool) -> None:
 
 
 def _sampling(parameters: Parameters) -> dict[str, Any]:
-    """OpenAI's temperatures reach to 2, these to 1."""
+    """OpenAI's temperatures go up to 2, these up to 1."""
     temperature = parameters.temperature
     values = {
         "temperature": min(temperature, 1) if temperature is not None else None,
@@ -86,7 +87,7 @@ def _sampling(parameters: Parameters) -> dict[str, Any]:
 def _claude(
     parameters: Parameters, model: str, config: dict[str, Any], more: dict[str, Any], output: dict[str, Any]
 ) -> int | None:
-    """Thinking as Anthropic's API has it. Returns the output limit, which a budget for thinking has to be below."""
+    """Thinking as Anthropic's API has it. Returns the output limit, which a thinking budget has to stay below."""
     limit = parameters.max_output_tokens or largest_output(model.rpartition("anthropic.")[2])
     thinking, effort = written_thinking(parameters, model, limit)
     if thinking is not None:
@@ -104,8 +105,8 @@ def _claude(
 
 
 def _nova(parameters: Parameters, model: str, config: dict[str, Any], more: dict[str, Any]) -> None:
-    """Nova 2 thinks by an effort. With the highest one it takes neither sampling nor an output limit, which counts for
-    more than the effort."""
+    """Nova 2 thinks by an effort. With the highest one it takes neither sampling parameters nor an output limit; the
+    output limit takes precedence over the effort."""
     if parameters.top_k is not None:
         more["inferenceConfig"] = {"topK": parameters.top_k}
     effort = _NOVA_EFFORTS.get(parameters.reasoning_effort)

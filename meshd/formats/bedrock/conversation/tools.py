@@ -1,8 +1,8 @@
 """Definitions of tools, and which of them may be called.
 
-The API requires the definitions of tools in every conversation that has calls, and has no word for "call none". Where
-none may be called, a conversation's calls and results are written as text, so that no definition is needed and none can
-be called.
+The API requires the definitions of tools in every conversation that has calls, and cannot express "call none". If none
+may be called, a conversation's calls and results are written as text, so that no definition is needed and none can be
+called.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshd.formats.conversation.request import Conversation, Role, Tool, ToolCho
 
 
 def callable_tools(conversation: Conversation) -> tuple[Tool | Other, ...]:
-    """None where the choice is to call none."""
+    """None if no tool may be called."""
     choice = conversation.parameters.tool_choice
     if choice is not None and choice.mode is ToolMode.NONE:
         return ()
@@ -57,7 +57,7 @@ def _spec(tool: Tool) -> dict[str, Any]:
 
 
 def _schema(schema: Json | None) -> Any:
-    """It has to be that of an object, and say so."""
+    """It has to be the schema of an object, and say so."""
     value = {} if schema is None else msgspec.json.decode(schema)
     if isinstance(value, dict) and "type" in value and schema is not None:
         return msgspec.Raw(schema)
@@ -65,7 +65,7 @@ def _schema(schema: Json | None) -> Any:
 
 
 def _choice(choice: ToolChoice) -> dict[str, Any]:
-    """One that names several tools chooses among these, the only ones that are sent."""
+    """A choice that names several tools chooses among these; only they are sent."""
     if choice.mode is not ToolMode.REQUIRED:
         return {"auto": {}}
     return {"tool": {"name": choice.names[0]}} if len(choice.names) == 1 else {"any": {}}

@@ -8,7 +8,7 @@ from meshd.formats.bedrock.conversation.request import write_request
 
 
 class BedrockTranslator:
-    """Of conversations. A request is written for the model that it names: the provider's."""
+    """Translates conversations. A request is written for the model that it names, which is the provider's name."""
 
     write_request = staticmethod(write_request)
     read_answer = staticmethod(read_answer)

@@ -1,4 +1,4 @@
-"""Whether an ended stream is whole: `messageStop` comes after all of the content, `metadata` after that.
+"""Whether an ended stream is complete: `messageStop` comes after all of the content, `metadata` after that.
 
 Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes.
 """
@@ -34,5 +34,5 @@ class Ending(ending.Ending):
         return self._reason and self.content
 
     def is_regular(self, *, done: bool) -> bool:
-        """Without a stop reason, nothing is an end."""
+        """Without a stop reason, nothing counts as an end."""
         return self._reason

@@ -1,7 +1,7 @@
 """One stream of frames with a message's events.
 
-Owns: telling when it is whole. A stream without the last event, which reports the usage, is not told apart from one
-that was cut after the stop reason: all of the answer has come.
+Owns: telling when it is complete. A stream without the last event, which reports the usage, is treated like one that
+was cut after the stop reason: all of the answer has come.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from binascii import crc32
 import msgspec
 
 from meshd.formats.sse import MAX_PENDING, BrokenFraming, EventTooLarge, ServerEvent
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _PRELUDE, _CHECKSUM = 12, 4
 _MOST_HEADERS = 128 * 1024  # bytes
@@ -91,7 +92,7 @@ def _event(frame: bytes) -> ServerEvent | None:
     if kind == b"event":
         name = headers.get(b":event-type", b"")
         if not _NAME.fullmatch(name) or payload[:1] != b"{":
-            return None  # `initial-response`, which has nothing for us
+            return None  # `initial-response`, which contains nothing for us
         return ServerEvent(b'{"%b":%b}' % (name, payload), name)
     code = headers.get(b":exception-type") or headers.get(b":error-code") or kind
     return ServerEvent(_error(code, headers.get(b":error-message", b""), payload))
@@ -101,7 +102,7 @@ def _error(code: bytes, message: bytes, payload: bytes) -> bytes:
     error: dict[str, object] = {"code": code.decode(errors="replace"), "message": message.decode(errors="replace")}
     try:
         said = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         said = None
     if isinstance(said, dict):
         error |= {name: value for name, value in said.items() if name != "code"}

@@ -1,6 +1,6 @@
-"""An answer of the chat as a neutral one, and the opposite.
+"""A chat's answer as a neutral one, and the reverse.
 
-What a provider sends is read as far as it goes: `formats/cohere/answer.py` has judged whether it is an answer.
+What a provider sends is read as far as possible: `formats/cohere/answer.py` has judged whether it is an answer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def new_id(id: str) -> str:
 
 
 def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
-    """The body: of the first choice, as only one can be asked for. Left out is what the API has no word for: sound,
+    """The body: of the first choice, as only one can be asked for. What the API cannot express is left out: sound,
     images, likelihoods."""
     choice = min(answer.choices, key=lambda choice: choice.index, default=Choice())
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]

@@ -1,4 +1,5 @@
-"""What an answer cites: the `citations` of its message, which count from the beginning of the content that has them.
+"""What an answer cites: the `citations` of its message, whose positions count from the beginning of the content that
+they belong to.
 
 Shapes: https://docs.cohere.com/reference/chat, https://docs.cohere.com/docs/rag-citations and the types of
 cohere-python 7.3.1, read on 28 November 2026. A source is a document of the request, or what a tool answered.
@@ -35,7 +36,7 @@ class Places:
         self._length += len(text)
 
     def of(self, citation: dict[str, Any]) -> int | None:
-        """None for what cites nothing of the text: a thought does."""
+        """None for a citation that is not about the text but, for example, a thought."""
         kind, number = citation.get("type"), citation.get("content_index")
         if kind == "THINKING_CONTENT":
             return None
@@ -58,7 +59,7 @@ def citations_of(message: dict[str, Any]) -> tuple[Citation, ...]:
 
 
 def read_citation(citation: Any, places: Places) -> Iterator[Citation]:
-    """One for each of its sources."""
+    """A citation for each of its sources."""
     fields = Fields.of(citation, "", FORMAT, strict=False)
     at = places.of(fields.left)
     start, end, sources = fields.whole("start") or 0, fields.whole("end") or 0, fields.left.get("sources")
@@ -80,7 +81,7 @@ def _read_source(source: dict[str, Any]) -> Citation | None:
 
 
 def written_citations(text: str, citations: Iterable[Citation]) -> list[dict[str, Any]]:
-    """text: all of an answer's. Of what has no certain place, nothing is said."""
+    """text: all of an answer's text. Citations without a certain place are left out."""
     placed = [each for each in citations if 0 <= each.start < each.end <= len(text)]
     return [
         {"start": start, "end": end, "text": text[start:end], "sources": [_written(each) for each in cited]}

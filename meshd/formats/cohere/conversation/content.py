@@ -45,7 +45,7 @@ def _read_block(fields: Fields) -> Part:
 
 
 def read_document(document: Any) -> File:
-    """A text, or a map with its data. What other formats have no place for is in its text."""
+    """A text, or a map with its data. Data that other formats have no place for becomes part of its text."""
     data = document.get("data", document) if isinstance(document, dict) else document
     title, text = "", data if isinstance(data, str) else ""
     if isinstance(data, dict):
@@ -65,7 +65,8 @@ def written_content(parts: Sequence[Part]) -> Any:
 
 
 def _written(part: Part) -> dict[str, Any] | None:
-    """None for what is left out: an empty text, which is refused, and reasoning, of which nothing says whose it is."""
+    """None for what is left out: an empty text, which is refused, and reasoning, as nothing shows which model it came
+    from."""
     match part:
         case Text() | Refusal():
             return {"type": "text", "text": part.text} if part.text else None

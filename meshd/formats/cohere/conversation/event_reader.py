@@ -24,7 +24,7 @@ from meshd.formats.conversation.reading import Unreadable, answer_of
 
 
 class ChatReader:
-    """Of one stream: `read` its events in order."""
+    """Reads one stream: `read` its events in order."""
 
     def __init__(self) -> None:
         self._began = False
@@ -32,7 +32,7 @@ class ChatReader:
         self._places = Places()
 
     def read(self, data: bytes) -> list[Event]:
-        """The events in one of the stream's. Raises Unreadable."""
+        """The neutral events in one of the stream's events. Raises Unreadable."""
         document = answer_of(data)
         try:
             return list(self._events(document))

@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ChatWriter:
-    """Of one stream. input_tokens: of its request, as far as the provider reports none."""
+    """Writes one stream. input_tokens: those of its request, in case the provider reports none."""
 
     def __init__(self, input_tokens: int = 0) -> None:
         self._usage = Usage(input_tokens)

@@ -1,4 +1,4 @@
-"""Messages as turns, and turns as messages; documents stand apart from them.
+"""Messages as turns, and turns as messages; documents are separate from them.
 
 What an assistant says before it calls tools is its `tool_plan`.
 """

@@ -74,7 +74,7 @@ def _response_format(fields: Fields) -> ResponseFormat | None:
 def written_parameters(parameters: Parameters, model: str, *, tools: bool, documents: bool) -> dict[str, Any]:
     """model: the provider's, as it decides whether it thinks. Raises InvalidRequestError for what cannot be said.
 
-    Left out, as they only shape what is said: `verbosity`, a penalty below 0, and the smaller of two penalties.
+    Left out, as they only influence the wording: `verbosity`, a penalty below 0, and the smaller of two penalties.
     """
     _refuse(parameters, tools=tools, documents=documents)
     top_k, top_p = parameters.top_k, parameters.top_p
@@ -124,7 +124,7 @@ def _written_format(wanted: ResponseFormat | None) -> dict[str, Any] | None:
 
 
 def _written_thinking(parameters: Parameters, model: str) -> dict[str, Any] | None:
-    """Nothing for a model that does not think, as the catalogue has it."""
+    """Nothing for a model that does not think according to the catalogue."""
     row = _row(model)
     if row is not None and "reasoning" not in row.features:
         return None

@@ -1,4 +1,4 @@
-"""A request of the chat as a conversation, and a conversation as a request."""
+"""A chat request as a conversation, and a conversation as a request."""
 
 from __future__ import annotations
 

@@ -53,12 +53,12 @@ def read_tool_choice(fields: Fields) -> ToolChoice | None:
 
 
 def written_tool_choice(choice: ToolChoice | None) -> str | None:
-    """One that names tools chooses among these: see `allowed`. Without a word, the model decides."""
+    """A choice that names tools chooses among these: see `allowed`. Without a choice, the model decides."""
     return None if choice is None else _NAMES.get(choice.mode)
 
 
 def allowed(tools: tuple[Tool | Other, ...], choice: ToolChoice | None) -> tuple[Tool | Other, ...]:
-    """The tools that may be called: those that a choice names, for which there is no word here."""
+    """The tools that may be called: those that a choice names, which this API cannot express."""
     if choice is None or not choice.names:
         return tools
     return tuple(tool for tool in tools if isinstance(tool, Tool) and tool.name in choice.names)

@@ -10,7 +10,7 @@ from meshd.formats.conversation.request import Conversation
 
 
 class CohereTranslator:
-    """A request is written for the model that it names: the provider's."""
+    """A request is written for the model that it names, which is the provider's name."""
 
     read_request = staticmethod(read_request)
     write_request = staticmethod(write_request)

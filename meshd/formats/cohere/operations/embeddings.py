@@ -16,18 +16,18 @@ from meshd.formats.cohere.usage import usage_in
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.errors.not_answers import Unanswered
 from meshd.formats.keeping import Fields
-from meshd.formats.openai.wire import STRICT_ERRORS, document_of
+from meshd.formats.openai.body.values import value_of
+from meshd.formats.openai.wire import document_of
 from meshd.formats.protocol import Reading
-from modelmesh.errors import InvalidRequestError
+from meshd.sdk.reading.lenient import UNREADABLE
 
 MOST_TEXTS = 96
-"""Of one request: https://docs.cohere.com/reference/embed."""
+"""The most texts in one request: https://docs.cohere.com/reference/embed."""
 _USUAL_INPUT = msgspec.Raw(b'"search_document"')
 _TYPES = frozenset({"float", "base64", "int8", "uint8", "binary", "ubinary"})
 _PASSED_ON = ("input_type", "truncate", "max_tokens", "priority")
 _RENAMED = {"dimensions": "output_dimension", "output_dimension": "output_dimension"}
 _encode = msgspec.json.Encoder().encode
-_any = msgspec.json.Decoder().decode
 
 
 class _Vectors(msgspec.Struct):
@@ -52,7 +52,7 @@ class EmbeddingsTranslator:
     def read_answer(self, body: bytes, asked: Fields, model: str) -> bytes:
         try:
             answer = _decode(body)
-        except STRICT_ERRORS as error:
+        except UNREADABLE as error:
             raise Unreadable(str(error)) from None
         usage, rows = usage_in(answer.meta), answer.embeddings.get(_type(asked)) or []
         tokens = 0 if usage is None else usage.input_tokens
@@ -62,10 +62,10 @@ class EmbeddingsTranslator:
 
 
 def read_embeddings(body: bytes) -> Reading:
-    """A unary answer of Cohere's. Raises NotAnAnswer."""
+    """A unary answer from Cohere. Raises NotAnAnswer."""
     try:
         answer = _decode(body)
-    except STRICT_ERRORS:
+    except UNREADABLE:
         document, _ = document_of(body)
         refuse(document)
         raise Unanswered("without embeddings", usage_in(document.get("meta"))) from None
@@ -76,7 +76,7 @@ def read_embeddings(body: bytes) -> Reading:
 
 
 def _texts(asked: Fields) -> list[str]:
-    given = _value(asked, "input")
+    given = value_of(asked, "input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise refused("anything but text to embed", "input")
@@ -87,11 +87,11 @@ def _texts(asked: Fields) -> list[str]:
 
 def _type(asked: Fields) -> str:
     """The one type of the vectors: OpenAI's form has no place for several."""
-    given = _value(asked, "embedding_types")
+    given = value_of(asked, "embedding_types")
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
     name = "embedding_types" if given is not None else "encoding_format"
-    kind = given if given is not None else _value(asked, "encoding_format") or "float"
+    kind = given if given is not None else value_of(asked, "encoding_format") or "float"
     if not isinstance(kind, str) or kind not in _TYPES:
         raise refused(f"any but one of {', '.join(sorted(_TYPES))} as the type of the vectors", name)
     return kind
@@ -99,13 +99,6 @@ def _type(asked: Fields) -> str:
 
 def _is_given(asked: Fields, name: str) -> bool:
     return name in asked and bytes(asked[name]) != b"null"
-
-
-def _value(asked: Fields, name: str) -> Any:
-    try:
-        return _any(asked[name]) if name in asked else None
-    except STRICT_ERRORS:
-        raise InvalidRequestError(f"`{name}` cannot be read", param=name) from None
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -12,7 +12,7 @@ import msgspec
 from meshd.formats.cohere.refused import refused
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.keeping import Fields
-from meshd.formats.openai.wire import STRICT_ERRORS
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _PASSED_ON = ("query", "top_n", "max_tokens_per_doc", "priority")
 _NOT_TAKEN = ("rank_fields", "max_chunks_per_doc")
@@ -38,7 +38,7 @@ class RerankTranslator:
             answer = _any(body)
             for result in answer["results"]:
                 result["document"] = {"text": _text(documents[result["index"]])}
-        except (*STRICT_ERRORS, LookupError, TypeError) as error:
+        except (*UNREADABLE, LookupError, TypeError) as error:
             raise Unreadable(f"no results of these documents: {error}") from None
         return _encode(answer)
 
@@ -46,7 +46,7 @@ class RerankTranslator:
 def _documents(asked: Fields) -> list[Any]:
     try:
         documents = _any(asked.get("documents", b"null"))
-    except STRICT_ERRORS:
+    except UNREADABLE:
         documents = None
     if not isinstance(documents, list):
         raise refused("anything but a list of documents", "documents")

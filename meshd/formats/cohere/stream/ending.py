@@ -1,4 +1,4 @@
-"""Whether an ended stream is whole: `message-end` comes last, with the finish reason.
+"""Whether an ended stream is complete: `message-end` comes last, with the finish reason.
 
 Must never: read a clock or bytes.
 """

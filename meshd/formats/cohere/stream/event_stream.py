@@ -1,4 +1,4 @@
-"""One stream of a chat's events. Owns: telling when it is whole."""
+"""One stream of a chat's events. Owns: telling when it is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may raise a price inside the contents and tools of a request to the Gemini API.
+"""What may raise the price inside the contents and tools of a request to the Gemini API.
 
 Owns: the places inside contents. The rows are data (`meshd/catalogue/body_fields.toml`), the rules are the chat's.
 Must never: change what it reads; names are removed from a copy.
@@ -23,7 +23,7 @@ _SPEECH = ("speechConfig", "speech_config")
 
 
 class PartsInside(Inside, frozen=True):
-    """part_names: what a part may have in it whose price is that of its tokens."""
+    """part_names: the members of a part that cost no more than their tokens."""
 
     part_names: frozenset[str] = frozenset()
 

@@ -1,7 +1,7 @@
 """What parameters mean beyond the request itself: whether its answer repeats.
 
-Owns: the names of these parameters. Must never: read a header, or decide what is kept. This API names no user, and no
-session.
+Owns: the names of these parameters. Must never: read a header, or decide what is kept. This API names neither users nor
+sessions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request of the Gemini API needs of a model, read from its body once.
+"""What a Gemini API request needs from a model, read from its body once.
 
 Must never: change the body; its values stay raw bytes that pass through.
 """
@@ -16,7 +16,6 @@ from meshd.formats.gemini.body.values import CONTENTS, PROMPT, TOOLS, config_of,
 from meshd.formats.openai.body.lengths import check_length, check_values
 from meshd.formats.openai.body.needs import (
     ELSEWHERE,
-    UNREADABLE,
     Carried,
     Members,
     has_any,
@@ -25,16 +24,17 @@ from meshd.formats.openai.body.needs import (
 from meshd.formats.openai.records import Tokens
 from meshd.formats.protocol import Asked
 from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import InvalidRequestError
 
 _LISTS = (*CONTENTS, *TOOLS)
 _ABSENT = msgspec.Raw(b"null")
 _AUDIO_BYTES = 32
-"""Of base64, per token: a second of audio is 32 tokens, and at 8 kbit/s 1365 bytes."""
+"""Bytes of base64 per token: a second of audio is 32 tokens, and 1365 bytes at 8 kbit/s."""
 
 
 class _Parameters(msgspec.Struct):
-    """Those that routing reads at the top level."""
+    """The parameters at the top level that routing reads."""
 
     stream: bool | None = None
 
@@ -138,7 +138,8 @@ def _carried(fields: Mapping[str, msgspec.Raw]) -> Carried:
 
 
 def _media(parts: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
-    """(the main type, bytes of base64 or 0 if it is elsewhere) of each, also in a function's response."""
+    """(main type, bytes of base64, or 0 if it is stored elsewhere) for each medium, including those in a function's
+    response."""
     for part in parts:
         result = member(part, "functionResponse", "function_response")
         if isinstance(result, dict):

@@ -15,8 +15,8 @@ _LIMIT = ("maxOutputTokens", "max_output_tokens")
 def with_output_limit(
     fields: Mapping[str, msgspec.Raw], limit: int, name: str = "maxOutputTokens"
 ) -> Mapping[str, msgspec.Raw]:
-    """The body with that output limit, so that the reservation holds. name: of the chat's limit that the model takes,
-    which has only one name here; "" if it takes none."""
+    """The body with that output limit, so that the reservation holds. name: the chat's name for the limit that the
+    model takes, which has only one name here; "" if it takes none."""
     config = config_of(fields)
     given = next((each for each in _LIMIT if config.get(each) is not None), "")
     if not given and not name:
@@ -27,8 +27,8 @@ def with_output_limit(
 def with_parameters(
     fields: Mapping[str, msgspec.Raw], defaults: Mapping[str, object], overrides: Mapping[str, object]
 ) -> Mapping[str, msgspec.Raw]:
-    """The body with a model's `defaults` filled in and its `overrides` applied, in the API's own names; one map,
-    `generationConfig`, by what is in it. The same object if there are none."""
+    """The body with a model's `defaults` filled in and its `overrides` applied, under the API's own names;
+    `generationConfig` is merged member by member. The same object if there are none."""
     if not defaults and not overrides:
         return fields
     merged: dict[str, msgspec.Raw] = {**_raw(defaults), **fields, **_raw(overrides)}

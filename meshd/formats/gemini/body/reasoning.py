@@ -1,7 +1,7 @@
-"""A conversation without the thoughts that a provider refuses: it verifies their signatures.
+"""A conversation without the thoughts that a provider refuses, as it verifies their signatures.
 
-https://ai.google.dev/gemini-api/docs/thought-signatures, 2026-11-28: a call without its signature is refused since
-Gemini 3, so that a mark stands in its place.
+https://ai.google.dev/gemini-api/docs/thought-signatures, 2026-11-28: since Gemini 3, a call without its signature is
+refused, so a mark takes its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from meshd.formats.gemini.body.values import CONTENTS, value
 
 UNSIGNED = "skip_thought_signature_validator"
-"""What stands for the signature of a call that another model made: the documentation's FAQ on signatures has it."""
+"""Takes the place of the signature of a call that another model made, as the documentation's FAQ on signatures says."""
 _SIGNATURE = ("thoughtSignature", "thought_signature")
 _CALL = ("functionCall", "function_call")
 

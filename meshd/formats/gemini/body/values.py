@@ -7,15 +7,13 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 CONTENTS = ("contents",)
 SYSTEM = ("systemInstruction", "system_instruction")
 CONFIG = ("generationConfig", "generation_config")
-TOOL_CONFIG = ("toolConfig", "tool_config")
 TOOLS = ("tools",)
 PROMPT = (*SYSTEM, *CONTENTS, *TOOLS)
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def value(fields: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> Any:
@@ -41,7 +39,7 @@ def member(found: Mapping[str, Any], *names: str) -> Any:
 
 
 def listed(found: Any) -> list[Any]:
-    """A list, or the one thing that stands without it."""
+    """A list, or a single value given without a list."""
     return found if isinstance(found, list) else [] if found is None else [found]
 
 

@@ -1,6 +1,6 @@
 """A response of the Gemini API as an answer, and an answer as a response.
 
-What a provider sends is read as far as it goes: `formats/gemini/answer.py` has judged whether it is an answer.
+What a provider sends is read as far as possible: `formats/gemini/answer.py` has judged whether it is an answer.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from meshd.formats.gemini.conversation.content import FORMAT, camelled, inner, r
 from meshd.formats.gemini.conversation.finishes import finish_of, written_finish
 from meshd.formats.gemini.conversation.grounding import KEYS, citations_of, texts_of, written_grounding
 from meshd.formats.gemini.usage import units_in, usage_in, usage_map
+from meshd.formats.gemini.wire import is_blocked
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,13 +42,13 @@ def _read(fields: Fields) -> Answer:
     given = fields.take("candidates")
     candidates = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     choices = tuple(_read_choice(camelled(_of(each)), n, id) for n, each in enumerate(candidates))
-    if blocked(fields.left) and not choices:
+    if is_blocked(fields.left) and not choices:
         choices = (Choice((), Finish.FILTER),)
         fields.odd()
     usage = usage_in(fields.left.get("usageMetadata"), units_in(candidates))
     if usage is not None and fields.left.get("usageMetadata") == usage_map(usage):
         del fields.left["usageMetadata"]
-    called = any(choice.finish is Finish.TOOL_CALLS for choice in choices)  # a writer has only the arguments' text
+    called = any(choice.finish is Finish.TOOL_CALLS for choice in choices)  # a writer's call has arguments only as text
     if created is not None or called or candidates != [_choice_map(choice) for choice in choices]:
         fields.odd()
     return Answer(choices, id, model, created, usage, original=fields.original())
@@ -66,12 +67,6 @@ def created_at(text: Any) -> int | None:
     except ValueError:
         return None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def blocked(document: dict[str, Any]) -> bool:
-    """Whether the prompt was not let through."""
-    feedback = document.get("promptFeedback")
-    return isinstance(feedback, dict) and bool(feedback.get("blockReason"))
 
 
 def _read_choice(fields: Fields, position: int, id: str) -> Choice:
@@ -93,8 +88,8 @@ def _cited_by(candidate: dict[str, Any]) -> tuple[Citation, ...]:
 
 
 def identified(parts: Iterable[Part], id: str, before: int = 0) -> Iterator[Part]:
-    """The parts, with an id for each call that has none, the same each time. id: of the answer. before: calls that came
-    before these."""
+    """The parts, with an id for each call that has none, the same each time. id: of the answer. before: how many calls
+    came before these."""
     for part in parts:
         if isinstance(part, ToolCall):
             if not part.id:
@@ -106,13 +101,13 @@ def identified(parts: Iterable[Part], id: str, before: int = 0) -> Iterator[Part
 
 
 def said(parts: Iterable[Part]) -> Iterator[Part]:
-    """The parts, with their signatures on thoughts as well: other formats have them only there. One on a text comes
-    after it."""
+    """The parts, with their signatures on thoughts as well, since other formats have them only there. The signature of
+    a text follows it."""
     held: Reasoning | None = None
     for part in parts:
         if part.original is not None and isinstance(part, Text | Reasoning | ToolCall):
             part = replace(part, original=None)
-        if isinstance(part, Text) and not part.text:  # as a stream has a signature
+        if isinstance(part, Text) and not part.text:  # a stream sends a signature this way
             if not part.signature:
                 continue
             part = Reasoning("", part.signature)
@@ -141,7 +136,7 @@ def said(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 def read_logprobs(value: Any) -> tuple[TokenLogprob, ...]:
-    """Of the tokens that were chosen, each with the likeliest at its place."""
+    """The log probabilities of the chosen tokens, each with the likeliest at its place."""
     if not isinstance(value, dict):
         return ()
     chosen, tops = value.get("chosenCandidates"), value.get("topCandidates")
@@ -178,7 +173,8 @@ def head(id: str, model: str) -> dict[str, Any]:
 
 
 def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
-    """The body. Left out is what the API has no word for: why a model refused is text, and which stop text was met."""
+    """The body. What the API cannot express is left out, such as which stop text was met; the reason for a refusal
+    becomes text."""
     made = {
         "candidates": [_choice_map(choice) for choice in answer.choices],
         **head(answer.id, answer.model),
@@ -200,7 +196,7 @@ def _choice_map(choice: Choice) -> dict[str, Any]:
 
 
 def with_signatures_inside(parts: Iterable[Part]) -> list[Part]:
-    """The opposite of `said`, where the signature of a thought is that of the call after it."""
+    """The reverse of `said`: the signature of a thought goes to the call after it."""
     made = list(parts)
     for n, part in enumerate(made):
         before = made[n - 1] if n else None

@@ -28,13 +28,14 @@ from meshd.formats.conversation.parts import (
 )
 from meshd.formats.conversation.reading import Fields, as_it_came, json_of
 from meshd.formats.conversation.seals import sealed, unsealed
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import InvalidRequestError
 
 FORMAT = "gemini"
 
 _UNDERSCORED = re.compile(r"(?<=[a-z0-9])_([a-z])")
 _TYPES: dict[type, str] = {Image: "image/jpeg", Audio: "audio/wav", File: "application/pdf"}
-"""What is sent for media whose type is not known."""
+"""The type that is sent for media of unknown type."""
 _PDF_BEGINS = "JVBERi"  # "%PDF-" as base64
 _AUDIO = {"audio/mp3": "audio/mpeg", "audio/x-wav": "audio/wav"}
 _SEALED = base64.urlsafe_b64encode(b"mesh.").decode()[:6]
@@ -59,7 +60,7 @@ def inner(fields: Fields, name: str) -> Fields:
 
 
 def read_parts(fields: Fields) -> list[Part]:
-    """Take the parts of a content; a single one may stand without its list."""
+    """Take the parts of a content; a single part may come without a list."""
     given = fields.take("parts")
     if given is None:
         return []
@@ -113,8 +114,8 @@ def _read_inline(fields: Fields) -> Part | None:
 
 
 def _usual_base64(content: str) -> str:
-    """The base64 that all other APIs take. Google's take both alphabets, with or without padding, and its SDK writes
-    the one that is safe in URLs."""
+    """The base64 that all other APIs take. Google's APIs take both alphabets, with or without padding, and its SDK
+    writes the URL-safe one."""
     return content.replace("-", "+").replace("_", "/") + "=" * (-len(content) % 4)
 
 
@@ -249,14 +250,14 @@ def signed(part: dict[str, Any], signature: str) -> dict[str, Any]:
 
 
 def _sealed(part: Reasoning) -> str:
-    """What another provider needs back of its thought, in an answer. It has to be base64, which Google's SDK decodes
-    and encodes again in another alphabet."""
+    """What another provider needs back from its thought, as a signature in an answer. It has to be base64, which
+    Google's SDK decodes and encodes again in another alphabet."""
     seal = sealed(part, of_items=not part.id)
     return base64.urlsafe_b64encode(seal.encode(errors="replace")).decode() if seal else ""
 
 
 def _unsealed(text: str, signature: str) -> Reasoning:
-    """The opposite; a signature of Google's own stays as it is."""
+    """The reverse; a signature of Google's own stays as it is."""
     if signature.startswith(_SEALED):
         try:
             seal = base64.urlsafe_b64decode(signature).decode()
@@ -294,14 +295,15 @@ def _written_result(result: ToolResult) -> dict[str, Any]:
 
 
 def as_args(arguments: str) -> Any:
-    """A call's arguments, which have to be an object here; text of a custom tool, and what is not JSON, in one."""
+    """A call's arguments, which have to be an object here; the text of a custom tool, and anything but JSON, is put
+    into an object."""
     if not arguments.strip():
         return {}
     try:
         value = _decode(arguments)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return {"INVALID_JSON": arguments}
-    if value is None:  # some models write it for none
+    if value is None:  # some models write null for no arguments
         return {}
     return msgspec.Raw(arguments.encode()) if isinstance(value, dict) else {"INVALID_JSON": arguments}
 

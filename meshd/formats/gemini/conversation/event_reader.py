@@ -25,12 +25,14 @@ from meshd.formats.conversation.events import (
 )
 from meshd.formats.conversation.parts import Audio, Original, Part, Reasoning, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
-from meshd.formats.gemini.conversation.answer import blocked, created_at, identified, read_logprobs
+from meshd.formats.gemini.conversation.answer import created_at, identified, read_logprobs
 from meshd.formats.gemini.conversation.content import FORMAT, camelled, read_parts, written_part
 from meshd.formats.gemini.conversation.finishes import finish_of
 from meshd.formats.gemini.conversation.grounding import KEYS, citations_of
 from meshd.formats.gemini.usage import units_in, usage_in
+from meshd.formats.gemini.wire import is_blocked
 from meshd.sdk.provider import Usage
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _OF_A_RESPONSE = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
 _OF_A_CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult", *KEYS})
@@ -53,7 +55,7 @@ class _Candidate(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """What most of a stream is: texts of one candidate."""
+    """What most of a stream consists of: texts of one candidate."""
 
     candidates: list[_Candidate]
     usageMetadata: dict[str, Any] | None = None
@@ -65,14 +67,14 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChunkReader:
-    """Of one stream: `read` its chunks in order."""
+    """Reads one stream: `read` its chunks in order."""
 
     def __init__(self) -> None:
         self._id: str | None = None
         self._calls: dict[int, int] = {}  # of each candidate
-        self._thoughts: dict[int, int] = {}  # that are over, the same
+        self._thoughts: dict[int, int] = {}  # thoughts that have ended, of each candidate
         self._texts: dict[int, list[str]] = {}  # of each candidate
-        self._cited: dict[int, set[Citation]] = {}  # the same: chunks may repeat what is cited
+        self._cited: dict[int, set[Citation]] = {}  # of each candidate: chunks may repeat citations
         self._units: dict[str, int] = {}
         self._usage: Usage | None = None
 
@@ -91,7 +93,7 @@ class ChunkReader:
         """The events of a chunk that has only texts; None if it has more."""
         try:
             chunk = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         if len(chunk.candidates) != 1:
             return None
@@ -120,7 +122,7 @@ class ChunkReader:
         candidates = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
         for position, candidate in enumerate(candidates):
             yield from self._candidate(camelled(Fields(candidate, "", FORMAT, strict=False)), position)
-        if blocked(document) and not candidates:
+        if is_blocked(document) and not candidates:
             yield Finished(Finish.FILTER)
         if unknown := {name: value for name, value in document.items() if name not in _OF_A_RESPONSE}:
             yield Unread(Original(FORMAT, json_of(unknown)))
@@ -189,7 +191,7 @@ class ChunkReader:
                 yield Cited(cited, choice)
 
     def _thought(self, text: str, signature: str, choice: int) -> ReasoningDelta:
-        """Nothing more of a thought comes after its signature."""
+        """A signature ends a thought."""
         block = self._thoughts.get(choice, 0)
         if signature:
             self._thoughts[choice] = block + 1

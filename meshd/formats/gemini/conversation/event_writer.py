@@ -1,6 +1,6 @@
 """A streamed response: events of records as its chunks.
 
-Owns: holding back a call until its arguments are whole, as they come in one piece here.
+Owns: holding back a call until its arguments are complete, as this API sends them in one piece.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from meshd.formats.gemini.conversation.finishes import written_finish
 from meshd.formats.gemini.conversation.grounding import written_grounding
 from meshd.formats.gemini.usage import usage_map
 from meshd.sdk.provider import Usage
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -39,7 +40,7 @@ _USUAL_AUDIO = "audio/pcm"
 
 
 class ChunkWriter:
-    """Of one stream to an app. Its chunks have the usage only where it is known: the last one always does."""
+    """Writes one stream to an app. Its chunks have the usage if it is known; the last one always does."""
 
     def __init__(self) -> None:
         self._head = head("", "")
@@ -99,7 +100,7 @@ class ChunkWriter:
         return [*self._calls_before(event.choice), self._chunk(event.choice, [made], more)]
 
     def _calls_before(self, choice: int) -> list[bytes]:
-        """The calls of a choice that are whole, as something else follows them."""
+        """The calls of a choice that are complete, because something else follows them."""
         keys = [key for key in self._calls if key[0] == choice and _is_whole(self._calls[key][1])]
         return [self._call(key) for key in keys]
 
@@ -121,7 +122,7 @@ class ChunkWriter:
         return made
 
     def _unread(self, event: Unread) -> list[bytes]:
-        """What only this format has, as another stream of it had it."""
+        """A part that only this format has, as it came in another stream of this format."""
         if event.original.format != FORMAT:
             return []
         said = _decode(event.original.json)
@@ -139,9 +140,9 @@ class ChunkWriter:
 
 
 def _is_whole(pieces: list[str]) -> bool:
-    """Whether these arguments need no more; none of a call without any is known to be the last."""
+    """Whether these arguments are complete; a call without any arguments so far may still get some."""
     try:
         _decode("".join(pieces))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True

@@ -36,7 +36,7 @@ _WRITTEN = {
 
 
 def finish_of(reason: Any, *, calls: bool) -> Finish | None:
-    """None if it has not ended. calls: the answer calls functions, which this API has no word for."""
+    """None if it has not ended. calls: the answer calls functions, for which this API has no finish reason."""
     if not isinstance(reason, str) or reason in ("", "FINISH_REASON_UNSPECIFIED"):
         return None
     finish = _FINISHES.get(reason, Finish.OTHER)
@@ -44,5 +44,5 @@ def finish_of(reason: Any, *, calls: bool) -> Finish | None:
 
 
 def written_finish(finish: Finish) -> str:
-    """An API without a word for a pause tells its end."""
+    """As this API cannot express a pause, it gets a plain end."""
     return _WRITTEN.get(finish, "STOP" if finish is Finish.PAUSE else "OTHER")

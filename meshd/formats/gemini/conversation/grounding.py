@@ -1,4 +1,4 @@
-"""What an answer cites: `groundingMetadata` and `citationMetadata` of a candidate, which count bytes of a part.
+"""What an answer cites: `groundingMetadata` and `citationMetadata` of a candidate, whose places count bytes of a part.
 
 Shapes: https://ai.google.dev/gemini-api/docs/google-search, https://ai.google.dev/api/generate-content and the types of
 google-genai 3.6.1, read on 28 November 2026.
@@ -47,7 +47,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _supported(grounding: dict[str, Any]) -> Iterable[tuple[int, Citation]]:
-    """Each with the number of its part, whose bytes it counts."""
+    """Each citation with the number of the part whose bytes it counts."""
     sources = [_read_chunk(each) for each in _list(grounding.get("groundingChunks"))]
     for support in _list(grounding.get("groundingSupports")):
         fields = Fields.of(support, "", FORMAT, strict=False)
@@ -60,7 +60,7 @@ def _supported(grounding: dict[str, Any]) -> Iterable[tuple[int, Citation]]:
 
 
 def _read_chunk(chunk: Any) -> Citation | None:
-    """None for one that names no source."""
+    """None for a chunk that names no source."""
     fields = Fields.of(chunk, "", FORMAT, strict=False)
     for kind in ("web", "maps", "retrievedContext"):
         if isinstance(fields.left.get(kind), dict):
@@ -81,7 +81,7 @@ def _read_source(source: Any) -> Citation | None:
 
 
 def _placed(citations: Sequence[tuple[int, Citation]], texts: Sequence[str]) -> Iterable[Citation]:
-    """By characters of all texts."""
+    """The same with places in characters of all texts."""
     begins = list(itertools.accumulate((len(text.encode(errors="replace")) for text in texts), initial=0))
     found = []
     for part, each in citations:
@@ -92,7 +92,7 @@ def _placed(citations: Sequence[tuple[int, Citation]], texts: Sequence[str]) -> 
 
 
 def _characters(text: str, places: Iterable[int]) -> dict[int, int]:
-    """How many characters there are in so many bytes."""
+    """How many characters that many bytes contain."""
     said = text.encode(errors="replace")
     made: dict[int, int] = {}
     before, count = 0, 0
@@ -126,7 +126,7 @@ def _chunk(url: str, title: str, quote: str, id: str) -> dict[str, Any]:
 
 
 def _segment(start: int, end: int, texts: Sequence[str]) -> dict[str, Any]:
-    """Of the part in which it ends."""
+    """The segment of a citation, in the part in which it ends."""
     part = 0
     while part < len(texts) - 1 and len(texts[part]) < end:
         start, end, part = max(start - len(texts[part]), 0), end - len(texts[part]), part + 1

@@ -1,8 +1,8 @@
-"""Contents and the system instruction as turns, and turns as these.
+"""Contents and the system instruction as turns, and turns as contents and a system instruction.
 
 One content is one turn; a user's content with responses of functions in it is a turn of the role TOOL. Responses name
-their function, which results of other formats do not: it is that of the call. Signatures of thoughts stand on the part
-that follows from them, which is a call where there are some, else the last text.
+their function, which results of other formats do not: it is that of the call. The signature of a thought goes to the
+part that follows from it, which is a call if there are any, else the last text.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def read_turn(fields: Fields) -> Turn:
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:
-    """The parts, with the pieces of a streamed text as one, as apps send them back; and those of a thought, whose
-    signature came last."""
+    """The parts, in which the pieces of a streamed text are joined, as apps send them back; likewise those of a
+    thought, whose signature came last."""
     made: list[Part] = []
     for part in parts:
         last = made[-1] if made else None
@@ -104,7 +104,7 @@ def _is_ours(turn: Turn) -> bool:
 
 
 def _named(turns: Sequence[Turn]) -> list[Turn]:
-    """Turns whose results have the name of the call that they answer: by its id, else in order."""
+    """The turns, in which each result has the name of the call that it answers, matched by id, else by order."""
     if all(not isinstance(part, ToolResult) or part.name for turn in turns for part in turn.parts):
         return list(turns)
     names: dict[str, str] = {}
@@ -129,7 +129,7 @@ def _named(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def _contents(turns: Sequence[Turn], model: str) -> list[Any]:
-    """Results of parallel calls, which other formats have a message each for, belong into one content."""
+    """Results of parallel calls, for which other formats have one message each, belong in one content."""
     contents: list[Any] = []
     for turn, *others in rounds(turns):
         if others:
@@ -144,7 +144,7 @@ def _contents(turns: Sequence[Turn], model: str) -> list[Any]:
 
 
 def _said(turn: Turn, model: str) -> list[Any]:
-    """Of the assistant. Thoughts without a signature are another provider's, and left out."""
+    """The parts of an assistant's turn. Thoughts without a signature are another provider's, and left out."""
     if _is_ours(turn) or all(isinstance(part, Text | Refusal) for part in turn.parts):
         return written_parts(turn.parts)
     parts = _with_signatures(turn.parts)
@@ -157,7 +157,7 @@ def _said(turn: Turn, model: str) -> list[Any]:
 
 
 def _with_signatures(parts: Sequence[Part]) -> list[Part]:
-    """Signatures of other formats' thoughts go to the part that Gemini's stand on."""
+    """Signatures of other formats' thoughts move to the part where Gemini expects them."""
     made: list[Part] = []
     signature = ""
     for part in parts:

@@ -13,7 +13,7 @@ from meshd.formats.gemini.versions import thinks_by_level, thinks_least
 
 _JSON = "application/json"
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
-"""As Google's own server for OpenAI's format has it: https://ai.google.dev/gemini-api/docs/openai, 2026-11-28."""
+"""As in Google's own server for OpenAI's format: https://ai.google.dev/gemini-api/docs/openai, 2026-11-28."""
 _LEVELS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 _MOST_STOPS = 5
 _SEEDS = 2**31 - 1
@@ -47,7 +47,7 @@ def read_parameters(fields: Fields) -> Parameters:
         "response_format": _format(config),
     }
     if values["choices"] == 1 or 0 in (values["frequency_penalty"], values["presence_penalty"]):
-        config.odd()  # as they are left out
+        config.odd()  # since they are left out
     if not config.left and values == dict.fromkeys(values) | {"stop": ()} and not (logprobs or effort or shown):
         config.odd()
     fields.keep(config)
@@ -66,7 +66,7 @@ def read_parameters(fields: Fields) -> Parameters:
 
 
 def _means_more(config: Fields, name: str) -> bool:
-    """Whether an answer of text alone would be another one."""
+    """Whether asking for text alone would change the answer."""
     value = config.left.get(name)
     return bool(value) and not (isinstance(value, list) and all(str(each).upper() == "TEXT" for each in value))
 
@@ -132,7 +132,7 @@ def _format(config: Fields) -> ResponseFormat | None:
 def written_parameters(parameters: Parameters, model: str, *, tools: bool) -> dict[str, Any]:
     """model: the provider's, as its version decides what it takes. Raises InvalidRequestError for what cannot be said.
 
-    Left out, as they only shape what is said: `verbosity`, `logit_bias`, the user; and `parallel_tool_calls`.
+    Left out, as they only influence the wording: `verbosity`, `logit_bias`, the user; and `parallel_tool_calls`.
     """
     if len(parameters.stop) > _MOST_STOPS:
         raise refused(f"more than {_MOST_STOPS} stop texts", "stop")

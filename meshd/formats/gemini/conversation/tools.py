@@ -16,8 +16,8 @@ _MODES = {"AUTO": ToolMode.AUTO, "NONE": ToolMode.NONE, "ANY": ToolMode.REQUIRED
 
 
 def read_tools(fields: Fields) -> list[Tool | Other]:
-    """Take `tools`: the functions in all of them, and what the provider runs, which can be spared where there are
-    functions."""
+    """Take `tools`: the functions in all of them, and the tools that the provider runs, which can be spared if there
+    are functions."""
     tools: list[Tool | Other] = []
     elsewhere: list[tuple[str, Any]] = []
     entries = fields.entries("tools")
@@ -71,7 +71,7 @@ def _other(tool: Other) -> Any:
 
 
 def read_tool_choice(fields: Fields) -> ToolChoice | None:
-    """Take `toolConfig`, if nothing else is in it than which functions may be called."""
+    """Take `toolConfig`, if it says only which functions may be called."""
     given = fields.left.get("toolConfig")
     if given is None:
         fields.take("toolConfig")

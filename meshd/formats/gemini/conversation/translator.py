@@ -10,7 +10,7 @@ from meshd.formats.gemini.conversation.request import read_request, write_reques
 
 
 class GeminiTranslator:
-    """Of `generateContent`. A request is written for the model that it names: the provider's."""
+    """Translates `generateContent`. A request is written for the model that it names, which is the provider's name."""
 
     read_request = staticmethod(read_request)
     write_request = staticmethod(write_request)

@@ -89,5 +89,5 @@ def _packed(vector: list[Any]) -> str:
 def _value(fields: Fields, name: str) -> Any:
     try:
         return msgspec.json.decode(lenient.whole(bytes(fields[name])))
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (KeyError, *lenient.UNREADABLE):
         return None

@@ -25,9 +25,9 @@ from meshd.sdk.reading import lenient
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 OF_IMAGEN = ("1:1", "3:4", "4:3", "9:16", "16:9")
 _MOST = 4  # images of one call to Imagen
-_NEAR = 0.04  # by which the sides' relation may differ from one that there is
+_NEAR = 0.04  # by which the sides' ratio may differ from a known one
 _SIZES = ((1536, ""), (3072, "2K"), (1 << 30, "4K"))
-"""The longer side up to which it is this size; "": the usual one, which some models do not take by name."""
+"""Sizes by the longest side that they cover; "": the usual size, which some models do not take by name."""
 _KNOWN = frozenset({"prompt", "n", "size", "aspect_ratio", "response_format", "model", "image", "images"})
 _LEFT_OUT = frozenset(
     {"user", "quality", "style", "moderation", "output_compression", "partial_images", "input_fidelity", "stream"}
@@ -96,7 +96,7 @@ def _to_imagen(given: Mapping[str, Any], count: Any, shown: list[Any]) -> Fields
 
 
 def _shape(given: Mapping[str, Any], known: Collection[str]) -> tuple[str, str]:
-    """The relation of the sides, and the size; "" if the app left it open."""
+    """The ratio of the sides, and the size; "" if the app left it open."""
     ratio, size = given.get("aspect_ratio"), given.get("size", "auto")
     if ratio is not None and ratio not in known:
         raise refused(f"`aspect_ratio` other than {', '.join(known)}", "aspect_ratio")
@@ -139,7 +139,7 @@ def _inline(image: Any) -> dict[str, Any]:
 def _value(raw: msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(lenient.whole(bytes(raw)))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except lenient.UNREADABLE:
         return None
 
 

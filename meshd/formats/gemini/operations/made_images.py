@@ -1,6 +1,6 @@
 """The images in a provider's answer: of a Gemini model's candidates, or an Imagen model's predictions.
 
-Owns: telling an answer from one that was blocked, and from an error.
+Owns: distinguishing an answer from a blocked one, and from an error.
 """
 
 from __future__ import annotations

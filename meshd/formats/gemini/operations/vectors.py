@@ -1,4 +1,4 @@
-"""Vectors: what a provider answers to `batchEmbedContents`, and what apps ask with this API's two methods, as OpenAI's
+"""Vectors: a provider's answer to `batchEmbedContents`, and requests of apps to this API's two methods, in OpenAI's
 form.
 
 Owns: what each field of an app's request becomes. Must never: choose a model.
@@ -78,7 +78,7 @@ def _text(request: dict[str, Any], where: str) -> str:
 
 
 def as_gemini(body: bytes, *, batch: bool) -> bytes:
-    """OpenAI's answer as this API has it."""
+    """OpenAI's answer in the form of this API."""
     document = lenient.decode(body)
     data = document.get("data") if isinstance(document, dict) else None
     vectors = [{"values": each.get("embedding")} for each in listed(data) if isinstance(each, dict)]

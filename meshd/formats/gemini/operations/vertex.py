@@ -1,7 +1,7 @@
 """Embeddings by Vertex AI, which has another method for them than the Gemini API: `embedContent` for Gemini's models,
 one text at a time, and `predict` for others.
 
-Owns: a `batchEmbedContents` body as theirs, and their answer as that of `batchEmbedContents`.
+Owns: converting a `batchEmbedContents` body into theirs, and their answer into that of `batchEmbedContents`.
 
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and google-genai 3.6.1
 (`embedding_api_type`), read on 28 November 2026.

@@ -1,4 +1,4 @@
-"""Whether an ended stream is whole: its last chunk has a finish reason.
+"""Whether an ended stream is complete: its last chunk has a finish reason.
 
 Owns: distinguishing a regular end from a cut. Must never: read a clock or bytes.
 """

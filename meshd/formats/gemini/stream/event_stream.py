@@ -21,7 +21,7 @@ class EventReader(event_reader.EventReader):
 
     def __init__(self, body: Body, **watched: Any) -> None:
         super().__init__(body, Ending(), **watched)
-        self._units: dict[str, int] = {}  # that have been shown, as each chunk shows its own
+        self._units: dict[str, int] = {}  # units reported so far, as each chunk reports only its own
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:

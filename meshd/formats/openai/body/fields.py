@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from meshd.core.needs import TIER_FIELD, Named, RequestNeeds
 from meshd.core.prices import tier_of
 from meshd.formats.openai.body.inside import Found, Inside, few, is_plain_input, longer
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})
 _NOTHING = re.compile(r"(?!)")
@@ -47,7 +47,8 @@ class BodyFields:
         object.__setattr__(self, "plain", frozenset(plain - {"prediction"}))
 
     def judged(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw], *, budgeted: bool = True) -> RequestNeeds:
-        """The same, with what cannot be priced. budgeted: False: no budget applies, and messages are not examined."""
+        """The same needs, plus what cannot be priced. budgeted: False: no budget applies, and messages are not
+        examined."""
         if not budgeted and self.plain.issuperset(fields):
             return needs
         costly: list[str] = []
@@ -106,7 +107,8 @@ class BodyFields:
         return left
 
     def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str] = ()) -> Iterator[Named]:
-        """The models that it names beside `model`, as far as can be seen. text: the fields that hold the app's text."""
+        """The models that it names besides `model`, as far as can be seen. text: the fields that hold the app's
+        text."""
         for name, raw in fields.items():
             if name in text:
                 continue
@@ -121,7 +123,8 @@ class BodyFields:
                         yield from self._named({key: each for key, each in tool.items() if key != "function"}, False)
 
     def _named(self, value: Any, named: bool) -> Iterator[Named]:
-        """named: it belongs to a field that names models. msgspec reads nothing too deep for this recursion."""
+        """named: the value belongs to a field that names models. msgspec rejects anything too deep for this
+        recursion."""
         if isinstance(value, str):
             yield Named(value, named)
         elif isinstance(value, list):
@@ -130,7 +133,8 @@ class BodyFields:
         elif isinstance(value, dict):
             one = _is_one(value)
             for key, each in value.items():
-                # Of `{"name": "a", "provider": "b"}` the name, of `{"first": "a"}` and `{"a": {"weight": 1}}` each.
+                # In `{"name": "a", "provider": "b"}`, only the name; in `{"first": "a"}` and `{"a": {"weight": 1}}`,
+                # every name.
                 alone = named and not one and not isinstance(each, str | list) and not _is_one(each)
                 yield Named(key, alone)
                 yield from self._named(each, (named and (not one or _is_of_one(key))) or self._carries_names(key))
@@ -156,7 +160,7 @@ def _is_given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
 
 
 def _is_one(value: Any) -> bool:
-    """Whether it describes one model, identified by its name."""
+    """Whether the map describes a single model, identified by its name."""
     return isinstance(value, dict) and any(map(_is_of_one, value))
 
 
@@ -171,5 +175,5 @@ def _has_maps(value: Any) -> bool:
 def _value(raw: msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return bytes(raw).decode(errors="replace")

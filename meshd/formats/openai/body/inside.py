@@ -1,4 +1,4 @@
-"""What may raise a price inside the messages, tools and inputs of a body.
+"""What may raise the price inside the messages, tools and inputs of a body.
 
 Owns: the rules for what is inside a field (data: `known_fields.py`).
 Must never: change what it reads; names are removed from a copy.
@@ -14,14 +14,13 @@ from typing import Any
 import msgspec
 
 from meshd.core.needs import Caches
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _DATA_URL = re.compile(r"\s*data:([a-z]*)", re.IGNORECASE)
 _SHORT = (None, "5m")
 _MOST_NAMES = 16
 _LONGEST = 60  # characters
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 maps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _any = msgspec.json.Decoder()
 _NULL = b"null"
@@ -30,8 +29,8 @@ LIST, MAP = b"[{"
 
 
 class Inside(msgspec.Struct, frozen=True):
-    """What is known. parts: kind → the names that such a part may have. files: kinds that some providers charge extra
-    for. images: kinds of pictures. marks: names that mark what is to be written to a cache."""
+    """The names known inside a body. parts: kind → the names that such a part may have. files: kinds that some
+    providers charge extra for. images: kinds of pictures. marks: names that mark what is to be written to a cache."""
 
     message: frozenset[str] = frozenset()
     parts: Mapping[str, frozenset[str]] = {}
@@ -44,7 +43,7 @@ class Inside(msgspec.Struct, frozen=True):
     # -- reading --------------------------------------------------------------------------------------
 
     def of(self, fields: Mapping[str, msgspec.Raw]) -> Found:
-        """Of a chat's messages and tools."""
+        """What is inside a chat's messages and tools."""
         found = Found()
         if "messages" in fields:
             self._of_messages(fields["messages"], found)
@@ -99,7 +98,7 @@ class Inside(msgspec.Struct, frozen=True):
                 found.fixed.append(f"{place}[].{kind}")
 
     def own_tools(self, raw: msgspec.Raw) -> tuple[bool, list[msgspec.Raw]]:
-        """(whether the app runs all of them, the ones that it runs)."""
+        """(whether the app runs all of the tools, those that it runs)."""
         if bytes(raw) == _NULL:
             return True, []
         try:
@@ -123,7 +122,7 @@ class Inside(msgspec.Struct, frozen=True):
                 found.caches = longer(found.caches, _read(bytes(values[name])))
 
     def mark_each(self, raw: msgspec.Raw | None, found: Found) -> None:
-        """Of a list of tools or of their calls, and of the function that each has in it."""
+        """Note the marks in a list of tools or tool calls, and in the function inside each."""
         for values in _listed(raw):
             self.mark(values, found)
             if "function" in values:
@@ -157,8 +156,8 @@ class Inside(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Found:
-    """unknown: names that can be left out. fixed: parts that cannot, as it would be another question. files: there are
-    some. caches: what is to be written to one."""
+    """unknown: names that can be left out. fixed: parts that cannot be left out without changing the question. files:
+    there are some. caches: what is to be written to a cache."""
 
     unknown: list[str] = field(default_factory=list)
     fixed: list[str] = field(default_factory=list)
@@ -167,12 +166,12 @@ class Found:
 
 
 def few(names: Iterable[str]) -> tuple[str, ...]:
-    """Each once, and no more than a person would read."""
+    """Each once, and no more of them than a person would read."""
     return tuple(dict.fromkeys(names))[:_MOST_NAMES]
 
 
 def is_plain_input(raw: msgspec.Raw) -> bool:
-    """Whether the input to complete or embed is only text and tokens."""
+    """Whether the input to complete or embed consists only of text and tokens."""
     text = bytes(raw)
     if text.startswith(b'"') or b"{" not in text:
         return True
@@ -183,7 +182,8 @@ def is_plain_input(raw: msgspec.Raw) -> bool:
 
 
 def longer(caches: Caches, mark: Any) -> Caches:
-    """The longest that is asked for, with that mark as well. A mark without a known time may be for a long one."""
+    """The longest duration asked for so far, this mark included. A mark with an unknown duration may mean a long
+    one."""
     short = isinstance(mark, dict) and mark.get("ttl") in _SHORT
     return "short" if short and caches != "lasting" else "lasting"
 
@@ -193,7 +193,7 @@ def _is_tokens(value: Any) -> bool:
 
 
 def _is_picture(part: Mapping[str, msgspec.Raw]) -> bool:
-    """Not video or sound sent as an image, which some servers accept."""
+    """Whether it is a picture, and not video or sound sent as an image, which some servers accept."""
     for name in ("image_url", "file_id"):
         value = _read(bytes(part.get(name, _NULL)))
         url = value.get("url") if isinstance(value, dict) else value

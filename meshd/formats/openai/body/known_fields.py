@@ -23,10 +23,9 @@ class FieldRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """of: where these names occur: in a message; in a part of its content, of these kinds; in a tool, of these
-    kinds; in an item or a tool (`own_tool`) of the Responses API, of these kinds; in a part or a tool (`declared`) of
-    the Gemini API; or in a cache mark. does: `images`: the part is a picture; `files`: some providers charge for it by
-    the page."""
+    """of: where these names occur: in a message; in a content part of these kinds; in a tool of these kinds; in an item
+    or a tool (`own_tool`) of these kinds in the Responses API; in a part or a tool (`declared`) of the Gemini API; or
+    in a cache mark. does: `images`: the part is a picture; `files`: some providers charge for it by the page."""
 
     of: Literal["message", "part", "tool", "item", "own_tool", "gemini_part", "declared", "mark"]
     kinds: tuple[str, ...] = ()
@@ -52,7 +51,7 @@ def carrying_names() -> re.Pattern[str]:
 
 
 def known_inside(message: str, tool: str) -> dict[str, Any]:
-    """The fields of `Inside`. message, tool: the rows that say what is in a message and in a tool."""
+    """The fields of `Inside`. message, tool: the rows for what is in a message and in a tool."""
     rows = inside_rows()
 
     def of(kind: str, does: str = "") -> list[InsideRow]:

@@ -1,4 +1,5 @@
-"""What OpenAI's parameters mean beyond the request itself: whether its answer repeats, and which session it is of.
+"""What OpenAI's parameters mean beyond the request itself: whether its answer is repeatable, and which session it
+belongs to.
 
 Owns: the names of these parameters. Must never: read a header, or decide what is kept.
 """
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
+
+from meshd.sdk.reading.lenient import UNREADABLE
 
 IMMATERIAL: Final = frozenset(
     {
@@ -66,7 +69,7 @@ def _scalar(fields: Mapping[str, msgspec.Raw], name: str) -> object:
     """The value of a number or bool, None for anything else."""
     try:
         return _number_or_bool.decode(fields[name])
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, *UNREADABLE):
         return None
 
 

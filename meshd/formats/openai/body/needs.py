@@ -1,4 +1,4 @@
-"""What a request in OpenAI's format needs of a model, read from its body once.
+"""What a request in OpenAI's format needs from a model, read from its body once.
 
 Must never: change the body; its values stay raw bytes that pass through.
 """
@@ -29,7 +29,7 @@ _DATA_URL = re.compile(r"\s*data:([a-z]*+)[^,]{0,200};\s*base64\s*,", re.IGNOREC
 _BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
 _BARE_KEYS: Final = {"data": "audio", "file_data": "file"}
 _AUDIO_BYTES: Final = 32
-"""Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
+"""Bytes of base64 per token: 41 for speech at 8 kbit/s with 32 tokens a second (Gemini's number; OpenAI's is 10)."""
 ELSEWHERE: Final = 1_000_000
 """Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
 
@@ -51,11 +51,10 @@ _string = msgspec.json.Decoder(str)
 _messages = msgspec.json.Decoder(list[Message])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _EMPTY: Final = (b"null", b"[]", b"{}", b"")
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class TopLevel(NamedTuple):
-    """What every format reads first. fields, sent: as in `Asked`. length: bytes, in UTF-8."""
+    """The part that every format reads first. fields, sent: as in `Asked`. length: bytes, in UTF-8."""
 
     fields: Mapping[str, msgspec.Raw]
     sent: Mapping[str, msgspec.Raw]
@@ -90,11 +89,11 @@ def read_top_level(
         parameters = read_parameters(fields)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request cannot be read: {error}") from None
-    except UNREADABLE as not_read:
+    except lenient.UNREADABLE as not_read:
         raise not_json(not_read) from None
     try:
         model = _string.decode(fields["model"]) if "model" in fields else default
-    except UNREADABLE:
+    except lenient.UNREADABLE:
         model = ""
     if not model:
         raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
@@ -126,7 +125,7 @@ class Members:
         self._names = {name: f'"{name}":'.encode() for name in read.__struct_fields__}
 
     def alone(self, fields: Mapping[str, msgspec.Raw]) -> bytes:
-        """A body of these alone, as errors then name them; empty if there are none."""
+        """A body with only these fields, so that errors name them; empty if there are none."""
         given = [self._names[name] + bytes(fields[name]) for name in fields if name in self._names]
         return b"{%s}" % b",".join(given) if given else b""
 
@@ -135,7 +134,7 @@ _members = Members(Parameters)
 
 
 def as_sent(body: bytes) -> dict[str, msgspec.Raw]:
-    """The top level of a body with halves of surrogate pairs, as JavaScript leaves them, which msgspec refuses."""
+    """The top level of a body with unpaired surrogates, as JavaScript may send them and msgspec refuses."""
     try:
         found = lenient.members(body)
     except lenient.NotJSON as error:
@@ -154,7 +153,7 @@ def contents_of(messages: msgspec.Raw) -> list[bytes]:
     against them."""
     try:
         read = _messages.decode(messages)
-    except UNREADABLE:
+    except lenient.UNREADABLE:
         raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
     contents = [content for message in read if (content := bytes(message.content)).startswith(b"[")]
     for each in contents:
@@ -219,11 +218,11 @@ def _needs(
 
 
 def _apart(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> tuple[int, int]:
-    """Bytes of text that is read again with each entry but the first, and those of the longest text read at once, 0 for
-    a single one. A text may be given by its tokens."""
+    """The bytes of text that is read again with each entry but the first, and those of the longest text read at once, 0
+    for a single one. A text may be given as tokens."""
     try:
         entries = [bytes(entry) for entry in _items.decode(fields[operation.apart])]
-    except (KeyError, *UNREADABLE):
+    except (KeyError, *lenient.UNREADABLE):
         return 0, 0
     if not any(entry.startswith(_BEGINNINGS) for entry in entries):  # numbers: the tokens of one text
         return 0, len(entries) * BYTES_PER_TOKEN
@@ -233,24 +232,24 @@ def _apart(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> tuple
 
 
 def _listed(value: msgspec.Raw) -> int:
-    """How many: the entries of a list, else one."""
+    """The number of entries of a list; 1 for anything else."""
     try:
         return len(_items.decode(value))
-    except UNREADABLE:
+    except lenient.UNREADABLE:
         return int(has_any(value))
 
 
 def _kind(value: msgspec.Raw) -> str:
-    """ "" if the model chooses. What is not a text names no kind that has a price."""
+    """ "" if the model chooses. Anything but a text names no kind that has a price."""
     try:
         said = _string.decode(value).strip().lower()[:_LONGEST_KIND]
-    except UNREADABLE:
+    except lenient.UNREADABLE:
         return "" if value == b"null" else _NO_KIND
     return "" if said == "auto" else said or _NO_KIND
 
 
 class Carried(NamedTuple):
-    """What a chat has besides text. size: its bytes in the body. tokens: at most, of all but images."""
+    """What a chat has besides text. size: its bytes in the body. tokens: an upper bound for all but images."""
 
     images: int = 0
     size: int = 0
@@ -261,7 +260,7 @@ NOTHING_CARRIED = Carried()
 
 
 def carried(contents: list[bytes]) -> Carried:
-    """Found in what the JSON says, however it is written: escaped, in any order, with white space."""
+    """Found in the decoded JSON, however it is written: escaped, in any order, with white space."""
     images = parts = size = tokens = inline = 0
     for content in contents:
         for part in parts_of_type(content, _PARTS, "messages[].content"):
@@ -294,7 +293,7 @@ def _inside(value: object, key: str = "", media: object = None) -> Iterator[tupl
 
 
 def _prompts(prompt: msgspec.Raw) -> int:
-    """How many prompts: each is completed separately. A list of token numbers is one."""
+    """The number of prompts; each is completed separately. A list of token numbers is one prompt."""
     if not bytes(prompt).startswith(b"["):
         return 1
     entries = msgspec.json.decode(prompt)

@@ -36,5 +36,5 @@ def with_output_limit(
     limited = {**fields, name: msgspec.Raw(b"%d" % limit)}
     for other in OUTPUT_LIMITS:
         if other != name:
-            limited.pop(other, None)  # of two limits a provider may use either
+            limited.pop(other, None)  # if there are two limits, a provider may use either
     return limited

@@ -9,8 +9,8 @@ Must never: change what the app sent; it only adds to it.
   final_message  as above, with `continue_final_message` instead of `add_generation_prompt` (vLLM)
   instruct       a finished turn, and an instruction to continue where it stops (OpenAI, which has no prefill). Every
                  server understands it, so it is the default, and used for an address with many models of which some
-                 refuse to end with the assistant's turn. Where tools are on offer it is always used: what a server
-                 writes after a prefilled turn it need not read for calls, so that a call would become text
+                 refuse to end with the assistant's turn. If tools are offered it is always used: a server need not look
+                 for calls in what it writes after a prefilled turn, so a call would become text
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meshd.sdk.reading.lenient import whole
 PREFILLS = ("assistant", "prefix", "partial", "final_message", "instruct")
 DEFAULT = "instruct"
 
-# With its turn no longer than what is reserved for it (`core/needs.py`: CONTINUING).
+# Together with its turn no longer than what is reserved for it (`core/needs.py`: CONTINUING).
 CONTINUE = {
     "role": "user",
     "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "
@@ -78,7 +78,7 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_fa
 
 
 def _text(prompt: msgspec.Raw) -> str:
-    """A prompt may be a list of one."""
+    """The prompt's text; a prompt may be a list of one."""
     given = _prompt(whole(bytes(prompt)))
     if isinstance(given, list) and len(given) == 1:
         given = given[0]

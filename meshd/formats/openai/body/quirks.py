@@ -7,7 +7,7 @@ Must never: change what no quirk names, or leave out silently: it is logged, onc
   rename            fields to send under another name
   drop              fields not to send
   add               fields to send where the request does not have them
-  usual             name → a value that goes without saying, and is not sent
+  usual             name → a default value, which is not sent
   clamp             name → the least and the most that a number may be; beyond, it becomes that
   roles             of messages: role → the one to send instead
   drop_in_messages  fields of messages not to send
@@ -23,7 +23,7 @@ import msgspec
 
 from meshd.catalogue.parameters import refused_by, refused_of
 from meshd.sdk.provider import ProviderSettings
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 logger = logging.getLogger("meshd.providers")
 
@@ -70,8 +70,8 @@ class BodyQuirks:
             return fields
         try:
             messages = _messages(whole(bytes(given)))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return fields  # the provider says what is wrong with it
+        except UNREADABLE:
+            return fields  # the provider will report what is wrong with it
         changed = [self._message(each) for each in messages]
         return fields if changed == messages else {**fields, "messages": msgspec.Raw(_encode(changed))}
 
@@ -101,7 +101,7 @@ class BodyQuirks:
             return value
         try:
             number = _number(bytes(value))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return value
         within = min(max(number, bounds[0]), bounds[1])
         return value if within == number else msgspec.Raw(_encode(within))

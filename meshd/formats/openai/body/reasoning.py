@@ -1,6 +1,6 @@
 """A chat without the reasoning that a provider refuses in what is sent to it.
 
-Each server has a field of its own for it (`sdk/reading/message_content.py`).
+Servers use different fields for it (`sdk/reading/message_content.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 from meshd.sdk.reading.message_content import REASONING
 
 _encode = msgspec.json.Encoder().encode
@@ -20,7 +20,7 @@ def without_reasoning(fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec
     """The same object if there is nothing to leave out."""
     try:
         messages = msgspec.json.decode(whole(bytes(fields["messages"])))
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (KeyError, *UNREADABLE):
         return fields
     if not isinstance(messages, list):
         return fields

@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RequestWriter:
-    """Raises ValueError for quirks that mean nothing."""
+    """Raises ValueError for invalid quirks."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         quirks = settings.quirks

@@ -1,7 +1,7 @@
 """What an answer cites: the `annotations` of a message.
 
 Shape: https://platform.openai.com/docs/guides/tools-web-search, read on 28 November 2026. OpenRouter adds the page's
-words, `content`.
+text as `content`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def page(cited: Citation) -> dict[str, Any]:
 
 
 def written_annotations(citations: Iterable[Citation]) -> list[dict[str, Any]]:
-    """Of the pages: a chat cites nothing else."""
+    """The annotations for cited pages: a chat cites nothing else."""
     return [
         {"type": _KIND, _KIND: page(each) | ({"content": each.quote} if each.quote else {})}
         for each in citations

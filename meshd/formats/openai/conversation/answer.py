@@ -1,6 +1,6 @@
 """A chat completion's answer as a record, and a record as an answer.
 
-What a provider sends is read as far as it goes: `formats/openai/answer.py` has judged whether it is an answer at all.
+What a provider sends is read as far as possible: `formats/openai/answer.py` has judged whether it is an answer at all.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OTHER_FINISHES = {
     "safety": Finish.FILTER,
     "refusal": Finish.REFUSAL,
 }
-"""As servers that translate from another format leave them."""
+"""Left by servers that translate from another format."""
 _WRITTEN = {
     **{finish: name for name, finish in _FINISHES.items()},
     Finish.CONTEXT: "length",
@@ -97,7 +97,7 @@ def _read_choice(fields: Fields, position: int) -> Choice:
 
 
 def _images(message: dict[str, Any]) -> list[Image]:
-    """OpenRouter's `images`; nothing is taken."""
+    """OpenRouter's `images`; the field stays."""
     entries = message.get("images")
     listed = entries if isinstance(entries, list) else []
     parts = [read_part(Fields.of(entry, "", FORMAT, strict=False)) for entry in listed]
@@ -167,7 +167,7 @@ def _logprob(token: TokenLogprob) -> dict[str, Any]:
 
 
 def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
-    """The body. asked: the request, as it may want the deprecated spelling."""
+    """The body. asked: the request, since it may want the deprecated spelling."""
     answer = custom_again(answer, asked)
     deprecated = uses_functions(asked)
     made: dict[str, Any] = {

@@ -36,6 +36,7 @@ from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.formats.openai.wire import choices_of, index_of
 from meshd.sdk.provider import Usage
+from meshd.sdk.reading.lenient import UNREADABLE
 from meshd.sdk.reading.message_content import REASONING
 from meshd.sdk.reading.message_content import read as read_said
 
@@ -61,7 +62,7 @@ class _UsualChoice(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _UsualChunk(msgspec.Struct, forbid_unknown_fields=True):
-    """One that says a piece of text and nothing else, as nearly all do."""
+    """A chunk with a piece of text and nothing else, as nearly all are."""
 
     choices: list[_UsualChoice]
     id: str | None = None
@@ -70,7 +71,7 @@ class _UsualChunk(msgspec.Struct, forbid_unknown_fields=True):
     model: str | None = None
     usage: None = None
     obfuscation: str | None = None
-    # of the whole answer: `ChunkReader` compares them
+    # the same in the whole answer: `ChunkReader` compares them
     service_tier: str | None = None
     system_fingerprint: str | None = None
     provider: str | None = None
@@ -81,13 +82,13 @@ _decode_usual = msgspec.json.Decoder(_UsualChunk).decode
 
 
 class ChunkReader:
-    """Of one stream: `read` its chunks in order."""
+    """Reads one stream: `read` its chunks in order."""
 
     def __init__(self) -> None:
         self._began = False
         self._calls: dict[int, list[tuple[int | None, str]]] = {}  # each choice's, by index and id
         self._block: dict[int, int] = {}  # each choice's thought that came last
-        self._seen: dict[str, Any] = {}  # what else its chunks say of the whole answer
+        self._seen: dict[str, Any] = {}  # what else its chunks say about the whole answer
 
     def read(self, data: bytes) -> list[Event]:
         """The events in a chunk. Raises Unreadable."""
@@ -103,7 +104,7 @@ class ChunkReader:
         """None if it takes a closer look."""
         try:
             chunk = _decode_usual(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         if len(chunk.choices) != 1 or not chunk.choices[0].delta.content:
             return None
@@ -147,7 +148,7 @@ class ChunkReader:
 
     def _of_delta(self, delta: dict[str, Any], index: int, logprobs: Any) -> Iterator[Event]:
         for number, part in numbered_in(delta):
-            if part.text or not (part.signature or part.id):  # else it belongs to what came last
+            if part.text or not (part.signature or part.id):  # otherwise it belongs to the previous thought
                 self._block[index] = number
             block = self._block.get(index, number)
             yield ReasoningDelta(part.text, part.signature, part.encrypted, index, block, part.id)
@@ -211,7 +212,7 @@ def _audio(fields: Fields, choice: int) -> Iterator[Event]:
 
 
 class ChunkWriter:
-    """Of one stream to an app. asked: its request."""
+    """Writes one stream to an app. asked: its request."""
 
     def __init__(self, asked: Conversation | None = None) -> None:
         self._began = Began()
@@ -222,7 +223,7 @@ class ChunkWriter:
         self._spoken: set[int] = set()  # choices that have had their role
         self._custom: set[tuple[int, int]] = set()
         self._again = CustomCalls(asked)
-        self._cited: dict[int, list[Citation]] = {}  # by each choice: told at once, as OpenAI's clients join no lists
+        self._cited: dict[int, list[Citation]] = {}  # each choice's: sent at once, as OpenAI's clients join no lists
         self._thoughts: dict[int, tuple[int, int, bool]] = {}  # each choice's last: its index, its block, whether ended
 
     def write(self, event: Event) -> list[bytes]:
@@ -284,8 +285,8 @@ class ChunkWriter:
         raise AssertionError(f"{type(event).__name__} is not a delta")
 
     def _thought(self, event: ReasoningDelta) -> dict[str, Any]:
-        """With an entry for each piece too, so that apps can send back every thought with its own signature. Its id
-        comes once, as apps join all texts."""
+        """Each piece also gets an entry, so that apps can send back every thought with its own signature. The id comes
+        only once, as apps join all texts."""
         said: dict[str, Any] = {TEXT: event.text} if event.text else {}
         sealed = bool(event.signature or event.encrypted)
         if event.text or sealed:

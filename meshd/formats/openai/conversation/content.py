@@ -28,7 +28,7 @@ _DATA_URL = re.compile(r"data:([^;,]*+)[^,]{0,200};\s*base64\s*,(.*)", re.IGNORE
 
 
 def read_content(fields: Fields, *, assistant: bool) -> list[Part]:
-    """Take a message's content. assistant: null says that there is none, elsewhere an empty text does."""
+    """Take a message's content. assistant: whether null means that there is none; elsewhere an empty text does."""
     given = "content" in fields.left
     content = fields.left.pop("content", None)
     if content is None or content == "":
@@ -141,7 +141,8 @@ _READERS: dict[str, Callable[[Fields], Part]] = {
 
 
 def cache_mark(values: dict[str, Any]) -> CacheMark | None:
-    """OpenAI's own, or Anthropic's, which many servers for this format accept. It is not taken: see `messages.py`."""
+    """OpenAI's own mark, or Anthropic's, which many servers for this format accept. The field stays: see
+    `messages.py`."""
     for name in ("prompt_cache_breakpoint", "cache_control"):
         mark = values.get(name)
         if isinstance(mark, dict):
@@ -156,7 +157,7 @@ def data_url(source: Source) -> str:
 
 
 def _is_plain(parts: Sequence[Part]) -> bool:
-    """Whether it is a single text, which is written as one."""
+    """Whether it is a single text, which is written as a string."""
     return len(parts) == 1 and isinstance(parts[0], Text) and parts[0].original is None
 
 

@@ -1,7 +1,7 @@
 """A chat's messages as turns, and turns as messages.
 
-One message is one turn. Reasoning and cache breakpoints are read for other formats; of a request they are only
-written back where they came in this format, as servers refuse fields that they do not know.
+One message is one turn. Reasoning and cache breakpoints are read for other formats; in a request they are written back
+only if they came in this format, as servers refuse unknown fields.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _read_call(fields: Fields) -> ToolCall | Other:
 
 
 def _arguments(fields: Fields) -> str:
-    """Some servers and apps have a map where JSON in a text belongs."""
+    """Some servers and apps send a map instead of a string of JSON."""
     value = fields.left.get("arguments")
     if isinstance(value, dict | list):
         fields.odd()
@@ -180,7 +180,7 @@ def _written_audio(audio: Audio) -> dict[str, Any]:
 
 
 def written_call(call: ToolCall, position: int, *, answer: bool) -> dict[str, Any]:
-    """position: among the calls of its message, for an id where its format has none."""
+    """position: among the calls of its message, to make an id if its format has none."""
     id = call.id or (f"call_{position}" if answer else "")
     if call.custom:
         return {"id": id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}

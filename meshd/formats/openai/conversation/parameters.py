@@ -16,8 +16,8 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def read_parameters(fields: Fields) -> Parameters:
-    """top_k and thinking_budget, which many servers accept and OpenAI refuses, are read and not taken: they are only
-    written back where they came."""
+    """top_k and thinking_budget, which many servers accept and OpenAI refuses, are read but not taken: they are written
+    back only if they came in this format."""
     given = fields.left.get("stream_options") is not None
     options = fields.inner("stream_options")
     stream_usage = options.on("include_usage")
@@ -50,7 +50,7 @@ def read_parameters(fields: Fields) -> Parameters:
 
 
 def _limit(fields: Fields) -> int | None:
-    """The larger of the two names: a server may use either. What is not positive means no limit."""
+    """The larger of the two names: a server may use either. Zero or less means no limit."""
     newer, older = fields.whole("max_completion_tokens"), fields.whole("max_tokens")
     if older is not None or (newer is not None and newer <= 0):
         fields.odd()

@@ -23,12 +23,12 @@ _FIELDS = frozenset({*REASONING, DETAILS, "thinking_blocks"})
 
 
 def reasoning_in(message: Mapping[str, Any]) -> list[Reasoning]:
-    """What a message says; nothing is taken from it."""
+    """The reasoning in a message; its fields stay."""
     return [part for _, part in numbered_in(message)]
 
 
 def numbered_in(message: Mapping[str, Any]) -> list[tuple[int, Reasoning]]:
-    """The same of a message or a delta, each with the number that tells it from others; 0 if it has none."""
+    """The same for a message or a delta, each thought with the number that identifies it; 0 if it has none."""
     if _FIELDS.isdisjoint(message):
         return []
     found = [each for name in (DETAILS, "thinking_blocks") for each in _listed(message.get(name))]
@@ -36,13 +36,13 @@ def numbered_in(message: Mapping[str, Any]) -> list[tuple[int, Reasoning]]:
         return found
     text = next((text for name in REASONING if (text := thought(message.get(name)))), "")
     signed = [n for n, (_, part) in enumerate(found) if part.signature or part.id]
-    if text and len(signed) == 1:  # a stream's came apart from its text
+    if text and len(signed) == 1:  # in a stream, the signature came separately from the text
         return [(index, replace(part, text=text) if n in signed else part) for n, (index, part) in enumerate(found)]
     return [(0, Reasoning(text)), *found] if text else found
 
 
 def taken_reasoning(message: Fields) -> list[Reasoning]:
-    """What an answer's message says; its fields are taken if a writer would write the same."""
+    """The reasoning in an answer's message; its fields are taken if a writer would write the same."""
     found = reasoning_in(message.left)
     if not found and _FIELDS.isdisjoint(message.left):
         return []

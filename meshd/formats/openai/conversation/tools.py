@@ -9,7 +9,7 @@ import msgspec
 from meshd.formats.conversation.parts import Json, Other
 from meshd.formats.conversation.reading import Fields, allowed_tools
 from meshd.formats.conversation.request import Tool, ToolChoice, ToolMode
-from meshd.formats.openai.conversation.content import cache_mark
+from meshd.formats.openai.conversation.content import FORMAT, cache_mark
 from modelmesh.errors import InvalidRequestError
 
 _MODES = {**{str(mode): mode for mode in ToolMode}, "any": ToolMode.REQUIRED}  # the last is Mistral's
@@ -71,7 +71,7 @@ def written_function(tool: Tool | Other) -> dict[str, Any]:
 
 
 def _refused(tool: Other) -> dict[str, Any]:
-    if tool.original is not None and tool.original.format == "openai":
+    if tool.original is not None and tool.original.format == FORMAT:
         return {}
     raise InvalidRequestError("OpenAI's format has no such tool", param="tools")
 
@@ -90,7 +90,7 @@ def read_tool_choice(fields: Fields) -> ToolChoice | None:
         value = fields.take(name)
         if value is None:
             continue
-        choice = _read_choice(value, fields.place(name))
+        choice = _read_choice(value)
         if choice is None:
             fields.refuse(name, "auto, none, required, or a tool of the request")
         elif name == "function_call" or written_tool_choice(choice) != value:
@@ -99,7 +99,7 @@ def read_tool_choice(fields: Fields) -> ToolChoice | None:
     return None
 
 
-def _read_choice(value: Any, place: str) -> ToolChoice | None:
+def _read_choice(value: Any) -> ToolChoice | None:
     if isinstance(value, str):
         return ToolChoice(_MODES[value]) if value in _MODES else None
     if not isinstance(value, dict):
@@ -121,7 +121,7 @@ def _named(value: Any) -> str:
 
 
 def written_tool_choice(choice: ToolChoice) -> Any:
-    """A custom tool is named like a function, unless it came otherwise."""
+    """A custom tool is named like a function, unless it came in another form."""
     if not choice.names:
         return str(choice.mode)
     tools = [{"type": "function", "function": {"name": name}} for name in choice.names]

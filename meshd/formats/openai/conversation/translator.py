@@ -9,7 +9,7 @@ from meshd.formats.openai.conversation.request import read_request, write_reques
 
 
 class OpenAITranslator:
-    """Of chat completions; nothing else is translated."""
+    """Translates chat completions and nothing else."""
 
     read_request = staticmethod(read_request)
     write_request = staticmethod(write_request)

@@ -1,6 +1,6 @@
-"""Whether the arguments of a stream's calls are whole, where no finish reason says that the answer is.
+"""Whether the arguments of a stream's calls are complete, if no finish reason says that the answer is.
 
-Owns: the arguments that have come. Must never: refuse a call that a provider says is whole.
+Owns: the arguments received so far. Must never: refuse a call that a provider says is complete.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 
 import msgspec
+
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _scan = json.JSONDecoder().raw_decode
 
@@ -27,15 +29,15 @@ _calls = msgspec.json.Decoder(list[_Call]).decode
 
 @dataclass
 class Arguments:
-    """Of all calls of one stream. pieces: by choice and index."""
+    """The arguments of all calls of one stream. pieces: by choice and index."""
 
     pieces: dict[tuple[int, int | None], list[str]] = field(default_factory=dict)
 
     def note(self, choice: int, extra: str) -> None:
-        """extra: what an event says besides text, as JSON; anything but pieces of calls is left out."""
+        """extra: what an event contains besides text, as JSON; anything but pieces of calls is ignored."""
         try:
             calls = _calls(extra)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except UNREADABLE:
             return
         for call in calls:
             if call.function is not None:

@@ -83,7 +83,7 @@ def _add(so_far: dict[str, Any], delta: dict[str, Any]) -> None:
 
 
 def _as_text(name: str, value: Any) -> Any:
-    """A text or a list of parts. A token may be a number (Cloudflare); what says nothing must not replace what did."""
+    """A text or a list of parts. A token may be a number (Cloudflare); an empty value must not replace a given one."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -96,7 +96,7 @@ def _parts(content: Any) -> list[Any]:
 
 
 def _calls(calls: list[Any], delta: list[Any]) -> list[Any]:
-    """Calls are told apart by their ids, as some servers give all of them one index, or none."""
+    """Calls are distinguished by their ids, as some servers give all of them one index, or none."""
     for position, part in enumerate(delta):
         if not isinstance(part, dict):
             continue

@@ -1,11 +1,11 @@
-"""Whether an ended stream is whole, by its finish reasons, its content and its unreadable chunks.
+"""Whether an ended stream is complete, by its finish reasons, its content and its unreadable chunks.
 
 Owns: distinguishing a regular end from a cut.
 Must never: read a clock or bytes.
 
-A finish reason after the content means that the answer is whole, however the connection ends. Some servers send one too
-soon, in the first chunk or in every chunk: then only `[DONE]`, a regular close or silence is the end. Some never send
-one: then only `[DONE]` is, unless some text may have been an error, or a call is without its end.
+A finish reason after the content means that the answer is complete, however the connection ends. Some servers send one
+too soon, in the first chunk or in every chunk: then only `[DONE]`, a regular close or silence is the end. Some never
+send one: then only `[DONE]` is the end, unless some text may have been an error, or a call is incomplete.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Ending(ending.Ending):
         return self.look_into(chunk, event)
 
     def look_into(self, chunk: Chunk, event: StreamEvent) -> bool:
-        """The same without the short way, which most chunks take."""
+        """The same without the shortcut that most chunks take."""
         choices = chunk.choices or ()
         if event.content:
             self.content = True

@@ -33,12 +33,12 @@ class EventReader(event_reader.EventReader):
         **watched: Any,
     ) -> None:
         ending = Ending(choices)
-        event_reader.EventReader.__init__(self, body, ending, **watched)  # as mypyc passes ** to super() wrongly
+        event_reader.EventReader.__init__(self, body, ending, **watched)  # because mypyc passes ** to super() wrongly
         self._chunks = ending  # `_ending`, as this format has it
         self._hide_usage = hide_usage
         self._operation = operation
         self._completion = not operation.conversation
-        self._usual = False  # text has come where it is due, in a chunk that is passed on as it is
+        self._usual = False  # text has come in the right place, in a chunk that is passed on as it is
         self._messages: Messages | None = None  # if whole messages come instead of deltas
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:

@@ -1,7 +1,8 @@
-"""An answer that is a file: its bytes, as they come.
+"""An answer that is a file: its bytes, as they arrive.
 
-Owns: distinguishing a file from an error, before its first byte is passed on, and from one that was cut off.
-Must never: hold more of it than one piece, or look into it.
+Owns: distinguishing a file from an error before its first byte is passed on, and a complete file from one that was cut
+off.
+Must never: hold more of the file than one piece, or look into it.
 """
 
 from __future__ import annotations

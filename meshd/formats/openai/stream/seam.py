@@ -1,4 +1,4 @@
-"""Where another attempt continues a stream of chunks: its chunks look like the rest of the first one's."""
+"""Where another attempt continues a stream of chunks: its chunks look like the rest of the first attempt's."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ChunkSeam:
 
 
 def _is_more_than_text(chunk: dict[str, Any]) -> bool:
-    """If a provider's event became several chunks, only the first is said to have more."""
+    """If a provider's event became several chunks, only the first counts as more than text."""
     return any(delta.get(name) for delta in _deltas(chunk) for name in _MORE)
 
 

@@ -1,6 +1,6 @@
 """A stream of events that have a `type`: of a transcript, an image, speech.
 
-Owns: whether it is whole: it ends with the event that the operation names, once for each answer that was asked for.
+Owns: whether it is complete: it ends with the event that the operation names, once for each answer that was asked for.
 Must never: change an event.
 """
 
@@ -47,7 +47,7 @@ class TypedEvents(event_reader.EventReader):
         super().__init__(body, _Ending(answers), **watched)
         self._operation = operation
         self._answers = answers
-        self._kinds: set[tuple[str, str]] | None = None  # what every answer so far says of its kind
+        self._kinds: set[tuple[str, str]] | None = None  # what every answer so far says about its kind
 
     def read_object(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         try:
@@ -73,8 +73,8 @@ class TypedEvents(event_reader.EventReader):
         return self._passed(event, content or ends)
 
     def _reported(self, document: dict[str, Any]) -> Usage | None:
-        """The report in an event that ends an answer. If there are several, they are of one kind as far as all of them
-        say so."""
+        """The report in an event that ends an answer. If there are several, they count as one kind only in what all of
+        them agree on."""
         operation = self._operation
         usage = reported(document, operation.reports, operation.priced_by)
         kinds = set() if usage is None else set(usage.kind)
@@ -84,7 +84,7 @@ class TypedEvents(event_reader.EventReader):
         return replace(usage, kind=tuple(self._kinds) if self._ending.ends == self._answers else ())
 
     def read_unary(self, body: bytes) -> list[StreamEvent]:
-        """Its own answer as the event that would have ended the stream."""
+        """A unary answer as the event that would have ended the stream."""
         body, usage, *_ = answer.read_answer(body, self._operation)
         return _as_events(body, self._operation, usage)
 

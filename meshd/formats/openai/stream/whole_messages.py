@@ -1,6 +1,6 @@
 """Whole messages instead of a stream's deltas: finds what is new in each.
 
-Owns: distinguishing servers whose chunks each have the answer so far from those whose chunks are pieces, and
+Owns: distinguishing servers whose chunks each repeat the answer so far from those whose chunks are pieces, and
 recognising the whole answer repeated after the deltas (MiniMax).
 Must never: deliver text twice, or drop new text. While the kind of server is unknown, chunks are held back.
 """
@@ -19,7 +19,7 @@ from meshd.sdk.reading.message_content import read as read_said
 Document = dict[str, Any]
 
 _LONG = 8  # characters: a piece does not begin by repeating this much of the earlier text
-_MOST_ALIKE = 4  # short, equal messages that show them to be pieces
+_MOST_ALIKE = 4  # short, equal messages that prove them to be pieces
 
 
 class Contradiction(ValueError):
@@ -115,7 +115,7 @@ class Messages:
         return delta
 
     def _had(self, name: str) -> bool:
-        """Whether deltas contained it already."""
+        """Whether the deltas have already contained it."""
         if name == "content":
             return bool(self._came.text)
         return bool(self._came.extra if name == "refusal" else self._came.reasoning)

@@ -1,4 +1,4 @@
-"""What may raise a price inside the input of the Responses API, and its other fields.
+"""What may raise the price inside the input of the Responses API, and its other fields.
 
 Owns: the places inside items. The rows are data (`meshd/catalogue/body_fields.toml`), the rules are the chat's.
 Must never: change what it reads; names are removed from a copy.
@@ -13,9 +13,9 @@ import msgspec
 
 from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.body.fields import BodyFields, Rule
-from meshd.formats.openai.body.inside import LIST, MAP, UNREADABLE, Found, Inside, maps, text_of
+from meshd.formats.openai.body.inside import LIST, MAP, Found, Inside, maps, text_of
 from meshd.formats.openai.body.known_fields import carrying_names, inside_rows, known_inside, load_rules
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _CONTENTS = ("content", "output")
 
@@ -60,7 +60,7 @@ class ItemsInside(Inside, frozen=True):
             found.fixed.append(f"input[].{name}")
 
     def _of_output(self, raw: msgspec.Raw, found: Found) -> None:
-        """Of a function; a shell's has parts without a type."""
+        """The output of a function; a shell's output has parts without a type."""
         try:
             parts = maps.decode(raw)
         except UNREADABLE:

@@ -1,4 +1,4 @@
-"""What parameters mean beyond the request itself: whether its answer repeats, and which session it is of.
+"""What parameters mean beyond the request itself: whether its answer is repeatable, and which session it belongs to.
 
 Owns: the names of these parameters. Must never: read a header, or decide what is kept.
 """
@@ -29,8 +29,8 @@ _TRUE = msgspec.Raw(b"true")  # the default of this API
 
 
 def session(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The conversation that the body names, as JSON; "" if it names none. A `previous_response_id` counts last, since
-    every answer has another."""
+    """The conversation that the body names, as JSON; "" if it names none. A `previous_response_id` is used last, since
+    it differs in every request."""
     return meaning.named(fields, _SESSION)
 
 

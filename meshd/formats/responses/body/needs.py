@@ -1,4 +1,4 @@
-"""What a request to the Responses API needs of a model, read from its body once.
+"""What a request to the Responses API needs from a model, read from its body once.
 
 Must never: change the body; its values stay raw bytes that pass through.
 """
@@ -13,7 +13,6 @@ import msgspec
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.formats.openai.body.lengths import check_length
 from meshd.formats.openai.body.needs import (
-    UNREADABLE,
     Members,
     carried,
     has_any,
@@ -23,6 +22,7 @@ from meshd.formats.openai.records import Tokens
 from meshd.formats.protocol import Asked
 from meshd.formats.responses.body.known_items import load_item_fields
 from meshd.sdk.calls.operation import OperationSpec
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import InvalidRequestError
 
 _LOGPROBS = "message.output_text.logprobs"
@@ -39,7 +39,7 @@ class _Text(msgspec.Struct):
 
 
 class _Parameters(msgspec.Struct):
-    """Those that routing reads."""
+    """The parameters that routing reads."""
 
     stream: bool | None = None
     text: _Text | None = None

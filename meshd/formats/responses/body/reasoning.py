@@ -1,7 +1,7 @@
-"""An input without the reasoning that a provider refuses: only who encrypted or stored it can read it.
+"""An input without the reasoning that a provider refuses: only the provider that encrypted or stored it can read it.
 
-The ids of the other items go with it, since a provider looks a stored item up by its id and then asks for the reasoning
-before it (https://platform.openai.com/docs/guides/reasoning). Calls are told apart by their `call_id`.
+The ids of the other items are removed too, since a provider looks up a stored item by its id and then asks for the
+reasoning before it (https://platform.openai.com/docs/guides/reasoning). Calls are identified by their `call_id`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.reading.lenient import whole
+from meshd.sdk.reading.lenient import UNREADABLE, whole
 
 _STORED = ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 _OF_REASONING = "rs_"
@@ -22,7 +22,7 @@ def without_reasoning(fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec
     """The same object if there is nothing to leave out."""
     try:
         items = msgspec.json.decode(whole(bytes(fields["input"])))
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (KeyError, *UNREADABLE):
         return fields
     if not isinstance(items, list):
         return fields

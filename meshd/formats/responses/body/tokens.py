@@ -1,7 +1,7 @@
 """Counting the tokens of a request to the Responses API with its model's vocabulary.
 
-Owns: which text of a body is counted. What is added to the text is that of the chat format
-(`formats/openai/body/tokens.py`), as the same models read it.
+Owns: which text of a body is counted. The additions to the text are those of the chat format
+(`formats/openai/body/tokens.py`), since the same models read it.
 Must never: load a vocabulary, or count fewer tokens than the provider will.
 """
 
@@ -51,7 +51,7 @@ def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: C
 
 
 def _tools(listed: Any) -> int:
-    """How many, with those of namespaces."""
+    """The number of tools, including those of namespaces."""
     if not isinstance(listed, list):
         return 1
     inside = (each.get("tools") for each in listed if isinstance(each, dict))

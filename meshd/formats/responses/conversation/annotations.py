@@ -1,4 +1,5 @@
-"""What an answer cites: the `annotations` of its texts, which count from the beginning of the text that has them.
+"""What an answer cites: the `annotations` of its texts, whose places count from the beginning of the text that has
+them.
 
 Shapes: https://platform.openai.com/docs/guides/tools-web-search, …/tools-file-search, read on 28 November 2026.
 """
@@ -33,7 +34,7 @@ def citations_of(output: Any) -> tuple[Citation, ...]:
 
 
 def read_citation(annotation: Any, at: int) -> Citation | None:
-    """at: where its text begins. None for another kind: files that the model wrote."""
+    """at: where its text begins. None for another kind, such as files that the model wrote."""
     if not isinstance(annotation, dict):
         return None
     if annotation.get("type") == "url_citation":
@@ -47,7 +48,7 @@ def read_citation(annotation: Any, at: int) -> Citation | None:
 
 
 def written_annotations(citations: Iterable[Citation]) -> list[dict[str, Any]]:
-    """Of pages, and of files that their provider names."""
+    """Annotations for pages, and for files that their provider names."""
     return [_written(each) for each in citations if each.url or each.id]
 
 

@@ -1,6 +1,6 @@
 """A response as an answer, and an answer as a response.
 
-What a provider sends is read as far as it goes: `formats/responses/answer.py` has judged whether it is an answer.
+What a provider sends is read as far as possible: `formats/responses/answer.py` has judged whether it is an answer.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def logprobs_of(output: Any) -> tuple[TokenLogprob, ...]:
 
 
 def read_token_logprobs(value: Any) -> tuple[TokenLogprob, ...]:
-    """They are written as in the chat format, without the map around them."""
+    """They are as in the chat format, but without the map around them."""
     return read_logprobs(Fields({"logprobs": {"content": value}}, "", FORMAT, strict=False)) if value else ()
 
 
@@ -102,7 +102,7 @@ def written_token_logprobs(logprobs: tuple[TokenLogprob, ...]) -> list[Any]:
 
 
 def _with_bytes(entry: dict[str, Any]) -> dict[str, Any]:
-    """Here they always have them."""
+    """In this API, tokens always have their bytes."""
     made = {**entry, "bytes": entry["bytes"] if entry["bytes"] is not None else list(entry["token"].encode())}
     return made | ({"top_logprobs": list(map(_with_bytes, entry["top_logprobs"]))} if "top_logprobs" in entry else {})
 
@@ -139,7 +139,7 @@ def _said_in(output: bytes) -> tuple[Part, ...]:
 
 
 def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list[Any]:
-    """The items of an answer. base: the id that theirs are made of."""
+    """The items of an answer. base: the id from which theirs are made."""
     items: list[Any] = []
     content: list[Any] = []
     status = item_status(choice.finish)
@@ -167,7 +167,7 @@ def written_output(choice: Choice, base: str, tools: Mapping[str, Tool]) -> list
 
 
 class Ids:
-    """The ids of one answer: an app tells items apart by them."""
+    """The ids of one answer, by which apps distinguish its items."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()

@@ -84,7 +84,8 @@ _READERS: dict[str, Callable[[Fields], Part]] = {
 
 
 def written_input(parts: Sequence[Part]) -> Any:
-    """What is said to the model, as a text where it is only one. Raises InvalidRequestError for what cannot be said."""
+    """What is said to the model, written as a string if it is a single text. Raises InvalidRequestError for what cannot
+    be said."""
     if not parts:
         return ""
     if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].cache is None:

@@ -1,6 +1,6 @@
 """The events of a streamed response as neutral events.
 
-What an event repeats at the end of a part, an item or the answer is only read where its deltas did not come.
+What an event repeats at the end of a part, an item or the answer is read only if its deltas did not come.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _REPEATED = {
 
 
 class EventReader:
-    """Of one stream: `read` its payloads in order."""
+    """Reads one stream: `read` its payloads in order."""
 
     def __init__(self) -> None:
         self._began = False
@@ -52,7 +52,7 @@ class EventReader:
         self._length = 0  # characters of all texts so far
         self._calls: dict[int, int] = {}  # by output index
         self._said: dict[tuple[int, str], int] = {}  # characters that have come, by output index and kind
-        self._thinking: dict[int, tuple[str, Any]] = {}  # which of its forms an item's reasoning comes in, and its part
+        self._thinking: dict[int, tuple[str, Any]] = {}  # the form in which an item's reasoning comes, and its part
         self._done: set[int] = set()
 
     def read(self, data: bytes) -> list[Event]:
@@ -157,7 +157,7 @@ class EventReader:
             self._count(index, "arguments", text)
 
     def _end_item(self, index: int, item: dict[str, Any]) -> Iterator[Event]:
-        """What an item has that its deltas did not say."""
+        """The content of an item that its deltas did not have."""
         if index in self._done:
             return
         self._done.add(index)

@@ -1,7 +1,7 @@
 """Neutral events as the events of a streamed response, in the order in which the API sends them.
 
-An item is closed when the next one begins; calls stay open until the end, because some providers send parallel calls in
-turns.
+An item is closed when the next one begins; calls stay open until the end, because some providers send parallel calls
+interleaved.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EventWriter:
-    """Of one stream to an app. asked: its request. tools: by name, if there is none."""
+    """Writes one stream to an app. asked: its request. tools: its tools by name, if there is no request."""
 
     def __init__(self, asked: Conversation | None = None, tools: Mapping[str, Tool] | None = None) -> None:
         self._asked = asked
@@ -56,8 +56,8 @@ class EventWriter:
         self._length = 0  # characters of all texts
 
     def resume(self, response: dict[str, Any], sequence: int, items: int, open: Item | None, length: int) -> None:
-        """Continue a stream that has begun. response: as it was when it began. sequence: of the next event. items: how
-        many have begun, with the one that is open. length: characters of the text so far."""
+        """Continue a stream that has begun. response: as it was when it began. sequence: the number of the next event.
+        items: how many have begun, including the open one. length: characters of the text so far."""
         self._response = {**skeleton(response_id(""), "", None, None), **response, "output": []}
         self._sequence = sequence
         self._length = length
@@ -124,7 +124,7 @@ class EventWriter:
 
     @property
     def _index(self) -> int:
-        """Of the next item."""
+        """The index of the next item."""
         return self._before + len(self._items)
 
     def _open(self, item: Item) -> Iterable[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Items of input and output as turns, and turns as items.
 
-What the model said in one go, which is several items here (reasoning, a message, calls), is one turn of the assistant.
-Every turn keeps its items as its original, because their ids and states have no place in the records.
+Everything that the model said in one answer, which is several items here (reasoning, a message, calls), is one turn of
+the assistant. Every turn keeps its items as its original, because their ids and states have no place in the records.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _SPARE = frozenset(
     {"web_search_call", "file_search_call", "image_generation_call", "code_interpreter_call", "mcp_list_tools",
      "mcp_call", "tool_search_call", "tool_search_output", "additional_tools"}
 )  # fmt: skip
-"""What the provider did for a message that follows, and what other items repeat: `additional_tools` are tools."""
+"""Items for what the provider did for a later message, and for what other items repeat: `additional_tools` are
+tools."""
 _OF_MODEL = frozenset(
     {"computer_call", "local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request", "program"}
 )
@@ -145,12 +146,12 @@ _READERS: dict[str, Callable[[Fields], tuple[Role, list[Part]]]] = {
 
 
 class ItemWriter:
-    """Of a request, in order, because an output is written like its call."""
+    """Writes the items of a request, in order, because an output is written like its call."""
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = tools
         self._custom: set[str] = set()  # ids of calls of custom tools
-        self._made: list[tuple[str, str]] = []  # of calls without an id, not answered yet: the tool and an id
+        self._made: list[tuple[str, str]] = []  # calls that had no id and are not answered yet: the tool and the new id
         self._count = 0
 
     def write(self, turn: Turn) -> list[Any]:
@@ -182,7 +183,7 @@ class ItemWriter:
     def _item(self, part: Part) -> Iterable[Any]:
         match part:
             case Reasoning():
-                # Only its own provider can read it, and refuses an id that it does not know.
+                # Only its own provider can read it, and that refuses an unknown id.
                 if part.encrypted and part.id:
                     yield reasoning_item(part, part.id)
             case ToolCall():
@@ -264,5 +265,5 @@ def called(items: Iterable[Any]) -> dict[str, Tool]:
 
 
 def parts_of(turns: Iterable[Turn]) -> tuple[Part, ...]:
-    """All that an answer's items say."""
+    """Everything that an answer's items contain."""
     return tuple(part for turn in turns for part in turn.parts)

@@ -16,7 +16,7 @@ from meshd.formats.responses.conversation.annotations import written_annotations
 from meshd.formats.responses.conversation.answer import Ids, written_call, written_token_logprobs
 from meshd.formats.responses.conversation.items import reasoning_item, said_part
 
-_MOST_PARTS = 100  # of a message; more is a mistake of its server
+_MOST_PARTS = 100  # of a message; more is a bug in its server
 Made = Iterable[dict[str, Any]]
 
 
@@ -33,7 +33,7 @@ class Item:
         yield {"type": "response.output_item.added", "output_index": self.index, "item": self.item}
 
     def finish(self, status: str) -> Made:
-        """Nothing if it is closed already."""
+        """The closing events; none if it is closed already."""
         if self._finished:
             return
         self._finished = True
@@ -43,7 +43,7 @@ class Item:
         yield {"type": "response.output_item.done", "output_index": self.index, "item": self.item}
 
     def _rest(self) -> Made:
-        """What comes before its end."""
+        """The events before its end."""
         raise NotImplementedError
 
 
@@ -57,7 +57,7 @@ class Message(Item):
         self._annotations: list[dict[str, Any]] = []
 
     def resume(self, text: str, content_index: int, *, open: bool) -> None:
-        """It has a part with this text, which is open or not. What came before that part is not known."""
+        """Continue with a part that has this text and may be open. What came before that part is unknown."""
         content = [said_part(Text("")) for _ in range(min(content_index, _MOST_PARTS))]
         if open:
             self._kind, self._text = ("output_text", 0), [text]
@@ -79,7 +79,7 @@ class Message(Item):
         yield event
 
     def cite(self, cited: Citation, length: int) -> Made:
-        """Of the text that is open; nothing if none is. length: characters of all texts so far."""
+        """Add citations to the open text; nothing if none is open. length: characters of all texts so far."""
         if self._kind is None or self._kind[0] != "output_text":
             return
         size = sum(map(len, self._text))
@@ -116,7 +116,7 @@ class Message(Item):
 
 
 class Thought(Item):
-    """A summary of one part, as other APIs do not divide it."""
+    """Reasoning as a summary of one part, as other APIs do not divide it."""
 
     def __init__(self, id: str, index: int, began: ReasoningDelta) -> None:
         super().__init__(reasoning_item(Reasoning(), id), index)

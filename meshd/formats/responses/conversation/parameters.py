@@ -18,7 +18,7 @@ _KINDS = {"text": AnswerKind.TEXT, "json_object": AnswerKind.JSON, "json_schema"
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _LOGPROBS = "message.output_text.logprobs"
 _BOUND = ("conversation", "prompt", "background")
-"""They name what OpenAI keeps, or leave the answer there."""
+"""They refer to what OpenAI keeps, or leave the answer with OpenAI."""
 
 
 def read_parameters(fields: Fields) -> Parameters:
@@ -88,7 +88,7 @@ def _read_format(text: Fields) -> ResponseFormat | None:
 
 
 def written_parameters(parameters: Parameters, tools: tuple[Tool | Other, ...]) -> dict[str, Any]:
-    """Raises InvalidRequestError for what this API does not have and the app would miss.
+    """Raises InvalidRequestError for parameters that this API lacks and the app would miss.
 
     Left out, because the answer has the same form without them: seed, top_k, a budget for reasoning.
     """

@@ -59,7 +59,7 @@ def read_request(body: bytes) -> Conversation:
 
 
 def _of_text(role: Role, text: str) -> Turn:
-    """Instructions, or input that is only a text: a text is its original."""
+    """Instructions, or input that is a single text, which is then also the original."""
     return Turn(role, (Text(text),) if text else (), original=Original(FORMAT, _encode(text)))
 
 
@@ -84,7 +84,7 @@ def write_request(conversation: Conversation) -> bytes:
 
 
 def _instructions(turn: Turn) -> str | None:
-    """The text that is said before the input, if the first turn is one; not if it came as an item."""
+    """The text for `instructions`, if the first turn is such a text; not if it came as an item."""
     original = turn.original
     if turn.role is not Role.SYSTEM or turn.name or len(turn.parts) > 1:
         return None
@@ -107,7 +107,7 @@ def _plain(turn: Turn) -> str:
 
 
 def echoed(asked: Conversation | None) -> dict[str, Any]:
-    """What a response repeats of its request."""
+    """The parts of its request that a response repeats."""
     conversation = Conversation("", ()) if asked is None else asked
     parameters = conversation.parameters
     came: dict[str, Any] = {}

@@ -21,8 +21,8 @@ _OWN = ("function", "custom", "namespace")
 
 
 def read_tools(values: Sequence[Any], where: str, *, strict: bool) -> list[Tool | Other]:
-    """A list of tools, and those of its namespaces. A tool that only this API has can be spared while there are
-    others: a model without it can still use those."""
+    """A list of tools, and those of its namespaces. A tool that only this API has can be spared if there are others, as
+    a model without it can still use those."""
     own = any(isinstance(value, dict) and value.get("type") in _OWN for value in values)
     found: list[Tool | Other] = []
     for n, value in enumerate(values):
@@ -101,7 +101,7 @@ def written_tools(tools: Iterable[Tool | Other]) -> list[Any]:
 
 
 def echoed_tools(tools: Sequence[Tool | Other]) -> list[Any]:
-    """Those of a request, as they came in it."""
+    """A request's tools, as they came in it."""
     came = [tool.original for tool in tools]
     if any(isinstance(tool, Tool) and tool.namespace is not None for tool in tools):
         return written_tools(tools)
@@ -123,7 +123,7 @@ def _written_tool(tool: Tool) -> dict[str, Any]:
     if tool.custom:
         return made if tool.grammar is None else {**made, "format": _written_grammar(tool.grammar)}
     made["parameters"] = None if tool.schema is None else msgspec.Raw(tool.schema)
-    # Without it this API takes the schema as strict, and refuses one that is not.
+    # Without it, this API treats the schema as strict, and refuses a schema that is not.
     made["strict"] = bool(tool.strict)
     return made
 
@@ -161,7 +161,7 @@ def _named(value: Any) -> str:
 
 
 def needed(tools: Iterable[Tool | Other], choice: ToolChoice | None) -> tuple[Tool | Other, ...]:
-    """The same, where a tool that has to be called cannot be spared."""
+    """The same tools, but one that has to be called cannot be spared."""
     wanted = choice.names if choice is not None and choice.mode is ToolMode.REQUIRED else ()
     return tuple(
         replace(tool, spare=False) if isinstance(tool, Other) and tool.kind in wanted else tool for tool in tools

@@ -1,6 +1,6 @@
 """Assembles a stream's events into the unary response that was asked for.
 
-Owns: finding the response in them. Must never: judge whether the stream was whole (`event_stream.py`).
+Owns: finding the response in the events. Must never: judge whether the stream was whole (`event_stream.py`).
 """
 
 from __future__ import annotations

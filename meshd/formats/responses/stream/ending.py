@@ -1,4 +1,4 @@
-"""Whether an ended stream is whole: only its last event says so.
+"""Whether an ended stream is complete: only its last event says so.
 
 Must never: read a clock or bytes.
 """

@@ -15,7 +15,7 @@ from meshd.sdk.provider import StreamEvent
 
 class EventReader(event_reader.EventReader):
     member = b"type"
-    # A tool of the provider that failed: the model reads that, and answers.
+    # A tool of the provider has failed: the model reads that, and answers.
     names = frozenset({b"response.mcp_call.failed", b"response.mcp_list_tools.failed"})
 
     _ending: Ending

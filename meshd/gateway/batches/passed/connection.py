@@ -1,6 +1,6 @@
 """Requests to the provider that a batch was passed on to, with the key that it was submitted with.
 
-Owns: which key that is. Must never: ask with another, whose account has no such batch.
+Owns: which key that is. Must never: use another key, whose account has no such batch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The parts of a batch that are sent to a provider: lines in a row, as many as one of its batches may have.
+"""The parts of a batch that are sent to a provider: consecutive lines, as many as one of its batches may have.
 
-Owns: where one part ends, and their bytes, one after the other in one file. Must never: send them.
+Owns: where one part ends, and the bytes of the parts, one after another in one file. Must never: send them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Work(Protocol):
 
 
 class Limits(NamedTuple):
-    """Of one batch at the provider. None: there is none. payload: bytes."""
+    """The limits of one batch at the provider. None: unlimited. payload: bytes."""
 
     items: int | None = None
     payload: int | None = None
@@ -72,12 +72,12 @@ class Parts:
             self._fd = -1
 
     def end_part(self) -> None:
-        """What is added next begins a part."""
+        """Whatever is added next begins a new part."""
         self._whole = True
 
     async def add(self, number: int, name: str, written: Written) -> bool:
-        """Add a request in the form of the provider. Returns False if no batch there may have so many bytes. Raises
-        ProviderFailure, OSError."""
+        """Add a request in the form of the provider. Returns False if it has more bytes than any batch there may have.
+        Raises ProviderFailure, OSError."""
         if self.asked not in ("", written.path):
             raise ProviderFailure(FailureKind.UNSUPPORTED, "its requests are for several paths", unsent=True)
         self.asked = written.path
@@ -117,8 +117,8 @@ class Parts:
 
 
 class PartFile:
-    """The requests of a part, sent while they are read. length: bytes with what is around them; size: those that were
-    read."""
+    """The requests of a part, sent while they are read. length: all bytes, including those around the requests; size:
+    bytes read so far."""
 
     def __init__(self, fd: int, planned: Planned, begin: bytes, end: bytes, work: Work) -> None:
         self.length: int | None = None

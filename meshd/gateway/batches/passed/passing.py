@@ -1,9 +1,9 @@
-"""Which batches are passed on to a provider's own API for batches, and to which.
+"""Which batches are passed on to a provider's own batch API, and to which provider.
 
 Owns: that choice. Must never: send anything.
 
-A batch is passed on if all its lines name one model or pool, and a member of it is declared for that (`delivery.batch`)
-and in service: the first one in the pool's order. Hooks see every request, so with hooks none is passed on.
+A batch is passed on if all its lines name the same model or pool, and a model of it declares `delivery.batch` and is in
+service: the first such model in the pool's order. Hooks see every request, so with hooks none is passed on.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Passing:
         self._spoken = spoken
         self._hooked = hooked
 
-    def choose(self, record: BatchRecord, caller: Caller, model: str, lines: int, size: int) -> AtProvider | None:
-        """model: what all lines name, "" if that differs. size: bytes of the file."""
+    def choose(self, caller: Caller, model: str, lines: int, size: int) -> AtProvider | None:
+        """model: the name that all lines have as `model`, "" if they differ. size: bytes of the file."""
         if self._hooked():
             return None
         for id in self._members(model, caller):
@@ -72,7 +72,7 @@ class Passing:
         return members[0] if len(members) == 1 else ""
 
     def settings(self, model: str) -> ModelBatchConfig:
-        """Those of a model, by its id."""
+        """The settings of a model, by its id."""
         return batch_settings(self._runtime, model)
 
     def preparing(self, record: BatchRecord, caller: Caller, at: AtProvider) -> Preparing:

@@ -16,6 +16,7 @@ import msgspec
 from meshd.core.caller import Caller
 from meshd.core.events.records import Attempt
 from meshd.core.prices import BATCH, units_of
+from meshd.formats.headers import IN_JSON
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.outcome import outcome
@@ -43,7 +44,7 @@ class DoesNotFit(Exception):
 
 @dataclass(slots=True)
 class Preparing:
-    """For the lines of one batch. spoken: what its endpoint means. model: its id."""
+    """Prepares the lines of one batch. spoken: what its endpoint means. model: the model's id."""
 
     runtime: Runtime
     spoken: Spoken
@@ -59,13 +60,14 @@ class Preparing:
         """The most that the line can cost. Raises MeshError, DoesNotFit."""
         inference, model = self._begun(request_id, body)
         question = inference.plan.question(clock.now())
-        if self.runtime.state.accounts.refusal(question, model) is not None:
+        reservation = self.runtime.counters.reserve(question, model)
+        if reservation is None:
             raise DoesNotFit
-        return self.runtime.state.accounts.reserve(question, model)
+        return reservation
 
     def give_back(self, reservation: Reservation) -> None:
         """It was not carried out."""
-        self.runtime.state.accounts.settle(reservation, 0, 0, sent=False)
+        self.runtime.counters.settle_line(reservation, 0, 0, sent=False)
 
     async def write(self, request_id: bytes, body: bytes) -> Written:
         """The line in the provider's form. Raises MeshError, ProviderFailure."""
@@ -80,8 +82,8 @@ class Preparing:
     async def read(
         self, request_id: bytes, body: bytes, answered: bytes, reservation: Reservation | None, *, counted: bool
     ) -> bytes:
-        """The app's answer, when what it cost is recorded. body: the line's. answered: its result. counted: an earlier
-        life has recorded it. Raises MeshError, ProviderFailure."""
+        """The answer for the app, returned once its cost has been recorded. body: that of the line. answered: its
+        result. counted: an earlier run has recorded the cost. Raises MeshError, ProviderFailure."""
         inference, model = self._begun(request_id, body)
         with self.runtime.connectors.lease(model.provider) as provider:
             answer = await self._asked(_Aside(provider, answered), inference, model)
@@ -90,7 +92,7 @@ class Preparing:
         usage = msgspec.structs.replace(meter.used(inference.plan.needs, model, None), tier=BATCH)
         if not counted:
             question = inference.plan.question(clock.now())
-            self._record(inference, model, usage, reservation or self.runtime.state.accounts.reserve(question, model))
+            self._record(inference, model, usage, reservation or self.runtime.counters.owe(question, model))
         return answer.body
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ class Preparing:
             self.endpoint,
             body,
             BackgroundReply(lambda answer, error: None),
-            headers={"content-type": "application/json"},
+            headers=IN_JSON,
             caller=self.caller,
             deadline=Deadline.after(arrived, _TIMEOUT),
             arrived=arrived,
@@ -146,7 +148,7 @@ class Preparing:
             request.request_id, now, usage.input_tokens, usage.output_tokens, usage.cached_tokens, cost, True, 1,
             units=units_of(usage),
         )  # fmt: skip
-        runtime.state.accounts.settle(reservation, usage.input_tokens + usage.output_tokens, cost)
+        runtime.counters.settle_line(reservation, usage.input_tokens + usage.output_tokens, cost)
         known, provider = runtime.state.model(model.id), runtime.state.provider(model.provider)
         known.requests += 1
         provider.requests += 1

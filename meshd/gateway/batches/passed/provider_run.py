@@ -1,9 +1,9 @@
 """A batch that is passed on to a provider's own API for batches, in as many parts as its limits need.
 
-Owns: what is reserved for it, and which line a result is of. Must never: count a result twice.
+Owns: what is reserved for it, and which line a result belongs to. Must never: count a result twice.
 
-What is not answered there (the provider refused or gave up a part, or a request failed in a way that may pass) is left
-to `batch_run.py`, which sends it by itself.
+What is not answered there (the provider refused or gave up on a part, or a request failed in a way that may be
+temporary) is left to `batch_run.py`, which sends those requests one by one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ Note = Callable[[AtProvider], Awaitable[None]]
 
 
 class ProviderRun:
-    """record: of the batch. at: what is known of it there. note: saves that; returns when it is saved. keep: keeps a
-    line's result. lost: lines that an earlier life has counted, whose results it did not keep. stop: set when the batch
-    is cancelled or too late. most_bytes: of a line. done: requests that are answered there and not fetched yet."""
+    """record: that of the batch. at: its state at the provider. note: saves that state; returns when it is saved. keep:
+    keeps a line's result. lost: lines that an earlier run has counted, whose results it did not keep. stop: set when
+    the batch is cancelled or its time is over. most_bytes: the limit for a line. done: requests that are answered there
+    and not fetched yet."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class ProviderRun:
         return sum(self._done.values())
 
     async def run(self) -> None:
-        """Until nothing more comes from there. Raises OSError."""
+        """Run until nothing more comes from the provider. Raises OSError."""
         reader = await self._work(partial(LineReader, self._source, self._most_bytes))
         try:
             await self._parts.open()
@@ -110,7 +111,7 @@ class ProviderRun:
     # -- before it is sent ----------------------------------------------------------------------------
 
     async def _prepare(self, reader: LineReader) -> None:
-        """Reserve what all lines may cost, and write those of which nothing may be there yet: all of them, or none."""
+        """Reserve what all lines may cost, and write those that cannot be at the provider yet: all of them, or none."""
         whole = True
         while (found := await self._work(reader.next)) is not None:
             number = found.number
@@ -124,7 +125,7 @@ class ProviderRun:
                 whole = await self._planned(found)
 
     def _reserve_sent(self, found: Found) -> None:
-        """What is there already will be paid for, whether it fits or not."""
+        """What is at the provider already will be paid for, whether it fits the budget or not."""
         body, id = bytes(decode(found.data).body), self._record.request_id(found.number)
         try:
             self._reserved[found.number] = self._preparing.reserve(id, body)
@@ -196,7 +197,7 @@ class ProviderRun:
         await note(part.changed(ended=True))
 
     async def _interrupt(self, part: Part, reader: LineReader) -> None:
-        """What is there is out of reach, and may have been billed."""
+        """What is at the provider is out of reach, and may have been billed."""
         why = KEY_MISSING if self._at.trouble else ""
         for number, found in self._lines.items():
             if part.first <= number <= part.last and not self._results.is_done(number):
@@ -213,7 +214,7 @@ class ProviderRun:
     # -- results --------------------------------------------------------------------------------------
 
     async def _take(self, result: Result, reader: LineReader) -> bool:
-        """Returns whether it is an answer that was not there yet."""
+        """Returns whether it is an answer that had not been kept yet."""
         named = _NAME.fullmatch(result.id)
         number = int(named[2], 16) if named is not None and named[1] == self._record.run else -1
         found = self._lines.get(number)
@@ -240,7 +241,7 @@ class ProviderRun:
 
 
 async def _together(runs: list[Coroutine[Any, Any, None]]) -> None:
-    """Until all have ended, or one has failed."""
+    """Wait until all have ended, or one has failed."""
     tasks = [asyncio.ensure_future(each) for each in runs]
     try:
         await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""What the configuration says of batches for a model, now.
+"""What the configuration currently says about batches for a model.
 
 Must never: keep it: a reload may change it.
 """

@@ -1,6 +1,6 @@
 """One batch at a provider: submitted once, looked at now and then, and fetched.
 
-Owns: what is known of it there. Must never: submit it a second time where the first submission may have arrived.
+Owns: its state there. Must never: submit it a second time if the first submission may have arrived.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Gone(Exception):
 
 
 class Submission:
-    """name: by which it is found there. part: what is known of it. note: saves that; returns when it is saved. take:
-    takes a result. seen: is told how many requests are answered there. stop: set when the batch is cancelled or too
-    late. polling: seconds between two looks, None: rarer each time. batch: the mesh's, for the log."""
+    """name: finds it at the provider. part: its state. note: saves that; returns when it is saved. take: takes a
+    result. seen: is told how many requests are answered there. stop: set when the batch is cancelled or its time is
+    over. polling: seconds between two looks; None: less often each time. batch: the mesh's id for it, for the log."""
 
     def __init__(
         self,
@@ -62,23 +62,23 @@ class Submission:
         self._stopped_at = 0.0  # by the monotonic clock
 
     async def run(self, path: str, open: Open | None) -> None:
-        """Until nothing more comes from there. path: where its requests are sent alone. open: opens the file of them;
-        None: an earlier life has. Raises Gone; ProviderFailure if it is refused."""
+        """Run until nothing more comes from the provider. path: where its requests would be sent alone. open: opens the
+        file of requests; None: an earlier run has submitted it. Raises Gone; ProviderFailure if it is refused."""
         for remote in await self._submitted(path, open):
             await self._fetch(await self._ended(remote))
 
     # -- to the provider ------------------------------------------------------------------------------
 
     async def _submitted(self, path: str, open: Open | None) -> list[Remote]:
-        """Those that may be this one: several, if its submission was cut off and the API has no names. Empty if there
-        is none."""
+        """The provider's batches that may be this one: several, if its submission was cut off and the API has no names.
+        Empty if there is none."""
         if self._part.id:
             return [Remote(self._part.id)]
         wait = SOONEST
         while True:
             if self._part.since:
                 found = await self._found()
-                if found or open is None:  # of an earlier life, and not there
+                if found or open is None:  # an earlier run began the submission, and it is not there
                     return found
             if self._stop.is_set() or open is None:
                 return []
@@ -115,7 +115,7 @@ class Submission:
 
     async def _ended(self, remote: Remote) -> Remote:
         """When nothing more comes."""
-        wait, cancelled = SOONEST, not self._part.id  # one that may be another's is left alone
+        wait, cancelled = SOONEST, not self._part.id  # one that may belong to another submission is left alone
         while True:
             failed: ProviderFailure | None = None
             try:
@@ -144,7 +144,7 @@ class Submission:
                         if result is not None:
                             await self._take(result)
                     break
-                except ProviderFailure as failure:  # what came is kept, and comes again
+                except ProviderFailure as failure:  # what came is kept; the next fetch sends it again
                     if 400 <= failure.status < 500:
                         raise Gone from None
                     logger.warning("results of batch %s: %s", self._batch, failure.message)
@@ -173,7 +173,7 @@ class Submission:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _give_up_late(self, failure: ProviderFailure | None) -> None:
-        """Raises Gone some time after the batch should have ended; at once if it cannot be asked for."""
+        """Raises Gone some time after the batch should have ended; at once if the provider cannot be asked about it."""
         if not self._stop.is_set():
             self._stopped_at = 0.0
         elif isinstance(failure, KeyMissing):
@@ -184,7 +184,7 @@ class Submission:
             raise Gone
 
     async def _pause(self, wait: float) -> float:
-        """Until it is stopped, at most. Returns the next wait."""
+        """Pause, or stop pausing when the batch is stopped. Returns the next wait."""
         polling = self._polling()
         seconds = wait if polling is None else max(polling, SOONEST)
         if not self._stop.is_set():

@@ -1,1 +1,1 @@
-"""What the APIs of others have besides requests to models: lists, kept responses, Ollama's endpoints."""
+"""What other providers' APIs have besides requests to models: lists, kept responses, Ollama's endpoints."""

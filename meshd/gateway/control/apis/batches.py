@@ -1,6 +1,6 @@
 """Batches over OpenAI's API: created, listed, looked at and cancelled.
 
-Owns: the paths `/v1/batches`. Must never: say of another app's batch that it exists.
+Owns: the paths `/v1/batches`. Must never: reveal that another app's batch exists.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class BatchApi(Group):
             raise AccessDeniedError("Batches are run for a user or a token only; send a token.", code="no_owner")
         require(self._files)
         if not self._batches.store.limits.enabled:
-            raise InvalidRequestError("No batches are run here; set batches.enabled.", code="batches_disabled")
+            raise InvalidRequestError("Batches are disabled here; set batches.enabled.", code="batches_disabled")
         return await self._batches.create(owner, call.caller, call.body)
 
     async def list(self, call: Call) -> dict[str, Any]:

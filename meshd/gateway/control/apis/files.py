@@ -1,6 +1,6 @@
 """Files over OpenAI's API: uploaded, listed, read and deleted.
 
-Owns: the paths `/v1/files`. Must never: say of another app's file that it exists.
+Owns: the paths `/v1/files`. Must never: reveal that another app's file exists.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.headers import IN_JSON
 from meshd.gateway.access.owner import Owner, owner_of
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.apis.pages import page
@@ -25,7 +26,6 @@ from modelmesh.errors import AccessDeniedError, InvalidRequestError, NotFoundErr
 
 PATH = "/v1/files"
 _CONTENT = "content"
-_JSON = {"content-type": "application/json"}
 
 
 class Files(Group):
@@ -48,7 +48,7 @@ class Files(Group):
             raise AccessDeniedError("Files are kept for a user or a token only; send a token.", code="no_owner")
         require(self._store)
         kept = await uploads.upload(self._store, owner, request)
-        request.reply.respond(msgspec.json.encode(kept.shown()), {}, _JSON)
+        request.reply.respond(msgspec.json.encode(kept.shown()), {}, IN_JSON)
 
     async def list(self, call: Call) -> dict[str, Any]:
         found = self._store.of(self._owner(call), call.query.get("purpose", ""))
@@ -60,7 +60,7 @@ class Files(Group):
         owner = owner_of(request.caller, self.runtime.apps.identify(request.caller))
         kept = self._store.find(owner, id)
         if part == "":
-            request.reply.respond(msgspec.json.encode(kept.shown()), {}, _JSON)
+            request.reply.respond(msgspec.json.encode(kept.shown()), {}, IN_JSON)
         elif part == _CONTENT:
             await self._send(request, kept.id)
         else:

@@ -103,7 +103,7 @@ class Gemini(Group):
 
 
 class VectorsReply(ReplyInFront):
-    """In front of an app's reply: OpenAI's embeddings become Gemini's."""
+    """Wraps an app's reply: OpenAI's embeddings become Gemini's."""
 
     __slots__ = ("_batch",)
 

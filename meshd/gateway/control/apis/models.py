@@ -1,4 +1,4 @@
-"""`/v1/models`: what an app may ask for, in the form that its API has for it.
+"""`/v1/models`: what an app may ask for, in the form of its API.
 
 Owns: what is listed, and in which order: pools, aliases, models.
 Must never: know an API's form (`meshd/formats/lists`), or list what the caller may not use.
@@ -49,7 +49,7 @@ def entries_of(app: AppSpec, table: RoutingTable) -> list[Entry]:
     found |= allowed_aliases(app, table)
     for model in allowed_models(app, table):
         target = table.named(model.id)
-        # Of a pool and a model of one name, the pool is asked.
+        # If a pool and a model have the same name, the pool is asked.
         if model.id not in found and target is not None:
             found[model.id] = target
     return [entry_of(name, target, app, table) for name, target in found.items()]
@@ -62,7 +62,7 @@ def entry_of(name: str, target: Target, app: AppSpec, table: RoutingTable) -> En
 
 
 def answerable(entries: Iterable[Entry], format: str | None) -> list[Entry]:
-    """Those that answer an operation of the wire format."""
+    """The entries that answer an operation of the wire format."""
     if format is None:
         return list(entries)
     operations = [each for each in OPERATIONS.values() if format in each.paths]

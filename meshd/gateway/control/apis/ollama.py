@@ -102,8 +102,8 @@ class Ollama(Group):
 
 
 class OllamaReply(ReplyInFront):
-    """In front of an app's reply: OpenAI's answers become Ollama's. The end of a stream waits for `finish`, as what is
-    sent there may have to wait for the app."""
+    """Wraps an app's reply: OpenAI's answers become Ollama's. The end of a stream is left to `finish`, since sending it
+    may have to wait for the app."""
 
     __slots__ = ("_answering", "_ended", "_media")
 

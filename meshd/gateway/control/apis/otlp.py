@@ -1,4 +1,4 @@
-"""OTLP's receiver: what agents export of requests that they made elsewhere.
+"""The OTLP receiver: agents export the requests that they made elsewhere.
 
 Owns: the paths, and what an exporter is answered. Must never: read an export in the router's loop, keep anything but
 what `meshd/telemetry/otlp_in` finds in it, or count it as the mesh's own money.
@@ -23,7 +23,7 @@ from modelmesh.errors import InvalidRequestError
 SIGNALS = ("traces", "logs", "metrics")
 _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _ANSWERS = {_JSON: b"{}", _PROTOBUF: b""}
-"""All of it was taken: an empty message."""
+"""An empty message: everything was accepted."""
 
 
 class Otlp(Group):
@@ -55,9 +55,7 @@ class Otlp(Group):
                 code="message_too_large",
             ) from None
         except ValueError as error:
-            raise InvalidRequestError(
-                f"This is not an export of OTLP: {str(error)[:200]}.", code="invalid_otlp"
-            ) from None
+            raise InvalidRequestError(f"This is not an OTLP export: {str(error)[:200]}.", code="invalid_otlp") from None
         if found:
             await request.work.known()
             app, user = self.runtime.apps.identify(request.caller).label, request.caller.user

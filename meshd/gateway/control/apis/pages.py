@@ -17,10 +17,10 @@ def page(
     """rows: all of them, oldest first, each with an `id`. most, usual: rows of a page. Raises InvalidRequestError."""
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
-        raise InvalidRequestError("`order` is asc or desc", param="order")
+        raise InvalidRequestError("`order` must be asc or desc", param="order")
     limit = query.get("limit", str(usual or most))
     if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= most):
-        raise InvalidRequestError(f"`limit` is a number from 1 to {most}", param="limit")
+        raise InvalidRequestError(f"`limit` must be a number from 1 to {most}", param="limit")
     found = list(rows) if order == "asc" else list(reversed(rows))
     if after := query.get("after"):
         places = [place for place, row in enumerate(found) if row["id"] == after]

@@ -1,7 +1,7 @@
-"""What apps ask about kept responses: to retrieve, delete or cancel one, and its input.
+"""What apps can ask for a kept response: to retrieve, delete or cancel it, or to list its input.
 
 Owns: the paths below the one that creates responses, except the count of an input (`token_counts.py`).
-Must never: say of another app's response that it exists.
+Must never: reveal that another app's response exists.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.formats.headers import IN_JSON
 from meshd.formats.keeping import Keeping
 from meshd.formats.known import FORMATS
 from meshd.gateway.access.owner import Owner, owner_of
@@ -55,7 +56,7 @@ class Responses(Group):
             return
         else:
             body = stored.response
-        request.reply.respond(body, {}, {"content-type": "application/json"})
+        request.reply.respond(body, {}, IN_JSON)
 
     async def delete(self, spoken: Spoken, call: Call) -> msgspec.Raw:
         keeping = _keeping(spoken)

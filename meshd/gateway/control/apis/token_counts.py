@@ -1,6 +1,6 @@
-"""How many tokens a request has: what apps ask before they send it.
+"""Answers apps that ask how many tokens a request has before they send it.
 
-Owns: the paths below those of the requests, in every API that has such a question.
+Owns: the paths below those of the requests, in every API that has such an endpoint.
 Must never: know an API's form (`AppSide.counted`), or reserve, bill or ask a provider anything.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from meshd.formats.headers import IN_JSON
 from meshd.formats.known import FORMATS
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
@@ -17,8 +18,6 @@ from meshd.gateway.frontends.media import require_json
 from meshd.gateway.responses.keeper import ResponseKeeper
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, spoken_at
-
-_JSON = {"content-type": "application/json"}
 
 
 class TokenCounts(Group):
@@ -37,4 +36,4 @@ class TokenCounts(Group):
         """Raises MeshError."""
         require_json(request)
         count = await self._responses.count(request, spoken)
-        request.reply.respond(spoken.format.app.counted(count), {}, _JSON)
+        request.reply.respond(spoken.format.app.counted(count), {}, IN_JSON)

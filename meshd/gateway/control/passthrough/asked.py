@@ -1,4 +1,4 @@
-"""What a caller asks of a provider's own API: the provider, and a path, query and headers that are safe to send.
+"""What a caller requests from a provider's own API: the provider, and a path, query and headers that are safe to send.
 
 Owns: what is refused or left out. Must never: let a path leave the provider's base URL, or a caller's secret leave the
 mesh.
@@ -62,7 +62,7 @@ def asked(path: str, query: str) -> Asked:
 
 
 def headers_to_send(headers: Mapping[str, str]) -> dict[str, str]:
-    """A caller's headers, by name in lower case, without those of its connection and all that may be secret."""
+    """A caller's headers, by name in lower case, without those of its connection and those that may be secret."""
     named = {name.strip().lower() for name in headers.get("connection", "").split(",")}
     return {
         name: value
@@ -76,7 +76,7 @@ def headers_to_send(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(path: str) -> None:
-    """path: its escapes resolved once, or not."""
+    """path: with its escapes resolved once, or as it came."""
     segments = re.split(r"[/\\]", path)
     if any(segment.partition(";")[0].strip() in (".", "..") for segment in segments):
         raise _refused("leads upwards")

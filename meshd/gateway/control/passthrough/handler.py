@@ -1,6 +1,6 @@
 """`/providers/NAME/…`: a provider's own API over HTTP, with the daemon's key.
 
-Owns: who may use it, its limits, and what is counted of it. Must never: send a caller's credentials to a
+Owns: who may use it, its limits, and what is counted. Must never: send a caller's credentials to a
 provider that does not take them, or hold more of an
 answer than its caller reads.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import quote
 
+from meshd.core.text.durations import ASK_AGAIN_IN
 from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.access.rights import Reader
 from meshd.gateway.control.base import Group
@@ -21,7 +22,7 @@ from meshd.gateway.requests.outcome import outcome
 from meshd.host import clock
 from meshd.routing.decision.stages.credential import no_key
 from meshd.routing.rates.headroom import NoRoom
-from meshd.routing.rates.places import Place, take
+from meshd.routing.rates.places import Place
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.calls.passing import RawAnswer, RawRequest
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure
@@ -59,14 +60,14 @@ class Passthrough(Group):
         await self._pass_on(request, asked(request.path, request.query))
 
     async def fine_tune(self, request: Request, rest: str) -> None:
-        """To the one provider that is configured for it."""
+        """Pass a request on to the one provider that is configured for fine-tuning."""
         reader = Reader.of(request.caller, self.runtime.apps, self.runtime.table)
         table = self.runtime.table
         names = [name for name in reader.providers() if table.providers[name].fine_tuning]
         if len(names) != 1:
             which = f"Several providers ({', '.join(map(short, names))}) have" if names else "No provider has"
             raise InvalidRequestError(
-                f"{which} `fine_tuning.supported`, where fine-tuning is passed on to; set it for one, or ask at "
+                f"{which} `fine_tuning.supported`, but exactly one must have it; set it for one, or ask at "
                 f"{PREFIX}NAME/fine_tuning/….",
                 code="fine_tuning_provider",
             )
@@ -79,7 +80,7 @@ class Passthrough(Group):
         identity = self.runtime.apps.identify(request.caller, request.arrived_at)
         spec = self._allowed(request, what)
         self._check_money(identity, spec)
-        place = self._place(request, identity, spec)
+        place = self._place(identity, spec)
         passing = _Passing(request, spec)
         self.runtime.state.provider(spec.name).requests += 1
         try:
@@ -139,18 +140,18 @@ class Passthrough(Group):
                     code="unpriced",
                 )
 
-    def _place(self, request: Request, identity: Identity, spec: ProviderSpec) -> Place:
-        rates = self.runtime.state.rates
-        found = take(rates, identity.account, identity.spec.rate, spec, clock.now())
+    def _place(self, identity: Identity, spec: ProviderSpec) -> Place:
+        found = self.runtime.counters.enter(identity.account, identity.spec.rate, spec, clock.now())
         if isinstance(found, NoRoom):
-            raise RateLimitError(f"{found.reason}.", retry_after=1.0 if found.frees_in is None else found.frees_in)
+            again = ASK_AGAIN_IN if found.frees_in is None else found.frees_in
+            raise RateLimitError(f"{found.reason}.", retry_after=again)
         return found
 
     # -- counting -------------------------------------------------------------------------------------
 
     def _account(self, identity: Identity, what: Asked, passing: _Passing, place: Place) -> None:
         used = passing.used.total()
-        place.leave(used.input_tokens + used.output_tokens)
+        self.runtime.counters.leave(place, used.input_tokens + used.output_tokens)
         self.runtime.outcomes.request_ended(
             outcome(
                 passing.request, OPERATION, identity, what.path, passing.status,
@@ -163,7 +164,7 @@ class Passthrough(Group):
 
 
 class _Passing:
-    """One request that is passed on. status: that its caller got."""
+    """One request that is passed on. status: what its caller got."""
 
     def __init__(self, request: Request, spec: ProviderSpec) -> None:
         self.request = request

@@ -1,4 +1,4 @@
-"""What an answer that is passed on says of tokens, where its form is known.
+"""What an answer that is passed on reports about tokens, if its form is known.
 
 Must never: hold more than a bounded part of an answer, or delay it.
 """
@@ -13,14 +13,14 @@ from meshd.formats.openai.records import WireUsage
 from meshd.formats.openai.usage import usage_of
 from meshd.formats.sse import EventParser, EventTooLarge
 from meshd.sdk.provider import Usage
+from meshd.sdk.reading.lenient import UNREADABLE
 
 _MOST = 1024**2  # bytes of a JSON answer that is read
 _PLACES = ("response", "message")  # where events of streams have a usage inside
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class PassedUsage:
-    """What one answer used. content_type: as its header says; only JSON and event streams are read. size: bytes of the
+    """What one answer used. content_type: that of its header; only JSON and event streams are read. size: bytes of the
     answer so far."""
 
     def __init__(self, content_type: str) -> None:
@@ -47,7 +47,7 @@ class PassedUsage:
                 self._body = None
 
     def total(self) -> Usage:
-        """What is known; zero of what is not. Call it once, at the end."""
+        """All that is known, with zero for the rest. Call it once, at the end."""
         if self._body:
             self._read(bytes(self._body))
         return self._found
@@ -55,7 +55,7 @@ class PassedUsage:
     def _read(self, data: bytes) -> None:
         try:
             said: Any = msgspec.json.decode(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         if not isinstance(said, dict):
             return
@@ -69,7 +69,7 @@ class PassedUsage:
         """Some APIs report the prompt at the beginning of a stream and the rest at its end."""
         try:
             found = usage_of(msgspec.convert(usage, WireUsage))
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         if found is not None:
             before = self._found

@@ -112,7 +112,7 @@ class Access:
         return any(self._known(token) is not None for token in _tokens_in(headers))
 
     def _known(self, token: str) -> Token | None:
-        """Each is compared, and each in constant time, so that the time taken tells nothing."""
+        """Each is compared, and each in constant time, so that the time taken reveals nothing."""
         digest = hashlib.sha256(token.encode("latin-1")).hexdigest()
         found = None
         for known, app in (self.tokens or {}).items():
@@ -121,7 +121,7 @@ class Access:
         return found
 
     def _is_own(self, host: str) -> bool:
-        """Another address than loopback is asked with a token, which no page has."""
+        """Requests to addresses other than loopback need a token, which no page has."""
         if self.bearer and not is_loopback(self.host):
             return True
         name = host.lower()

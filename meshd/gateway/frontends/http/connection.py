@@ -22,12 +22,12 @@ from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.frontends.socket_connection import SocketConnection
 from modelmesh.errors import MeshError
 
-_FEWEST = 4096  # bytes of a body in that time
-_STUCK = 60.0  # s in which a client has to read something of an answer that has ended
+_FEWEST = 4096  # bytes of a body that must arrive in that time
+_STUCK = 60.0  # s in which a client must read some of an answer that has ended
 _AHEAD: Final = 4  # requests that are read while another one is answered
 _UNPARSED: Final = 64 * 1024  # bytes that wait for their turn before nothing more is read
 _LOOK_EVERY = 0.25  # s between two looks whether a client that sends no more is still there
-_LINGER = 2.0  # s that a closed connection is still read, so that the client gets its last answer
+_LINGER = 2.0  # s for which a closed connection is still read, so that the client gets its last answer
 
 
 class Receiver(Protocol):
@@ -43,15 +43,15 @@ class Receiver(Protocol):
         """The refusal for a body for which there is no room."""
 
     def fits(self, connection: HttpConnection, size: int) -> bool:
-        """Whether there is room for so many bytes of its user."""
+        """Whether its user has room for that many more bytes."""
 
     def gone(self, connection: HttpConnection) -> None:
         """Nothing more comes, and nothing can be sent."""
 
 
 class HttpConnection(SocketConnection, asyncio.Protocol):
-    """caller: as the kernel names it. asks_as: whose share it uses. listener: where it came in. reply: of the request
-    that is being answered."""
+    """caller: as identified by the kernel. asks_as: the caller whose share it uses. listener: where it came in. reply:
+    that of the request being answered."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         self._reader = RequestReader(lambda incoming: receiver.judge(self, incoming))
         self._waiting: deque[Incoming] = deque()
         self._unparsed = b""
-        self._since = time.monotonic()  # when it became what it is: idle, in a head, in a body, unread
+        self._since = time.monotonic()  # since when it has been in its state: idle, in a head, in a body, unread
         self._came = 0  # bytes of a body since then
         self._left = 0  # bytes that the client had not read then
         self._closing = False  # after what is being sent
@@ -95,7 +95,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         return self._looking is not None
 
     def _look_for_client(self) -> None:
-        """From now on, end with it."""
+        """From now on, end when the client does."""
         self._looking = None
         if self._transport is not None and half_closed.waits(self._transport, is_unix=self.listener.is_unix):
             self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_client)
@@ -141,7 +141,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         return self.reply is None and not self._waiting and not self._reader.begun and not self._unparsed
 
     def count_as(self, caller: Caller) -> None:
-        """What it holds counts towards another share from now on."""
+        """From now on, what it holds counts towards another share."""
         held, user = self._held + self._unread, caller.shares_as
         self._room.take(user, held)
         self._room.give(self.user, held)
@@ -238,7 +238,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
             self._allow_to_continue()
 
     def watch(self, upload: Upload) -> None:
-        """Read on as fast as it is read."""
+        """Continue to read the upload as fast as it is consumed."""
 
         def taken() -> None:
             self._give_room()
@@ -247,7 +247,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
         upload.wanted, upload.taken = self._allow_to_continue, taken
 
     def _allow_to_continue(self) -> None:
-        """A client that asked whether it may send its body may, if nothing is to be sent to it before."""
+        """Let a client that asked for permission send its body, if nothing has to be sent to it first."""
         current = self._reader.current
         if current is not None and self._reader.in_body and current.continues:
             current.continues = False
@@ -297,7 +297,7 @@ class HttpConnection(SocketConnection, asyncio.Protocol):
     # -- the end --------------------------------------------------------------------------------------
 
     def _close_after_writing(self) -> None:
-        """The client may still send: if that were not read, the kernel would throw away what we have sent."""
+        """The client may still be sending: if that were not read, the kernel would discard what we have sent."""
         self._closing = True
         self._waiting.clear()
         self._unparsed = b""

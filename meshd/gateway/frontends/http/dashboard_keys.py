@@ -1,10 +1,11 @@
 """The keys that tell the dashboard from other pages of the same address.
 
-Owns: the secret they are made of, which no other start of the daemon has. Must never: show a key to another user.
+Owns: the secret from which they are made, a new one at each start of the daemon. Must never: show a key to another
+user.
 
-A browser takes all pages from one address for one origin. Where the daemon listens, another user's program may have
-listened before, with a page that is still open. So the dashboard sends a key, which `meshctl dashboard` asks for over
-the mesh socket, where the kernel says who asks.
+A browser treats all pages from one address as one origin. Before the daemon, another user's program may have listened
+at its address, and a page of it may still be open. So the dashboard sends a key, which `meshctl dashboard` asks for
+over the mesh socket, where the kernel says who asks.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Whether a client that has ended its side of a connection still has the other, and may read an answer.
 
-Owns: the questions to the kernel. Must never: count a client as present if the kernel does not show it.
+Owns: the questions to the kernel. Must never: count a client as present unless the kernel shows that it is.
 
 A client that waits for its answer after its last byte looks the same as one that has exited. For programs of this
 machine the kernel knows: a UNIX socket hangs up when its other end is closed, and a TCP socket that no program has any
-more has no inode. For a client on another machine, it finds out only by sending.
+more has no inode. For a client on another machine, only sending shows whether it is there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def waits(transport: asyncio.BaseTransport, *, is_unix: bool) -> bool:
 
 def _hung_up(connected: Any) -> bool:
     poll = select.poll()
-    poll.register(connected.fileno(), 0)  # POLLHUP is always told
+    poll.register(connected.fileno(), 0)  # POLLHUP is always reported
     return bool(poll.poll(0))
 
 

@@ -25,7 +25,7 @@ MESH_NAMES = (
 
 
 def head(status: int, headers: list[tuple[str, str]]) -> bytes:
-    """Headers that frame the body are only those of `headers` made by this package."""
+    """The head as bytes. Only this package puts headers that frame the body into `headers`."""
     pieces = [_STATUS.get(status) or f"HTTP/1.1 {status} Other\r\n"]
     for name, value in headers:
         pieces += (name, ": ", value, "\r\n")
@@ -41,8 +41,8 @@ def plain(value: str) -> str:
 
 
 def of_answer(headers: Mapping[str, str] | None) -> list[tuple[str, str]]:
-    """A provider's headers, without those that frame a body, and without its limits: the app's own limits have the same
-    names. Its id of the request has another name than ours."""
+    """A provider's headers, without those that frame a body, and without its limits, as the app's own limits have the
+    same names. Its request id gets another name than ours."""
     found: dict[str, tuple[str, str]] = {}
     for given, value in (headers or {}).items():
         small, name = _name_of(given) if len(given) <= _LONGEST_NAME else ("", "")
@@ -53,7 +53,7 @@ def of_answer(headers: Mapping[str, str] | None) -> list[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=1024)  # the names of nearly all answers are the same few
 def _name_of(given: str) -> tuple[str, str]:
-    """A provider's name of a header in lower case, and as it is sent; both "" if it is not."""
+    """The name of a provider's header in lower case, and as it is sent; both "" if it is not sent."""
     name = plain(given).replace(":", "").replace(" ", "")
     small = _OF_PROVIDER.get(name.lower(), name.lower())
     if small in _MADE_HERE or small.startswith(LIMITS):
@@ -80,7 +80,7 @@ def _of_names(pool: str | None, model: str | None, provider: str | None) -> tupl
 
 
 def of_error(error: MeshError) -> list[tuple[str, str]]:
-    """x-should-retry: OpenAI's and Anthropic's SDKs follow it. What the mesh says may be repeated is repeated, and
+    """x-should-retry: OpenAI's and Anthropic's SDKs follow it. So they repeat what the mesh says may be repeated, and
     nothing that may have been billed already."""
     found = [("content-type", "application/json"), ("x-should-retry", "true" if error.retryable else "false")]
     if error.retry_after is not None:

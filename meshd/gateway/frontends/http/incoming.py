@@ -1,4 +1,4 @@
-"""Requests as their bytes come: parsed by `httptools` (llhttp, strictly), within bounds.
+"""Requests as their bytes arrive: parsed by `httptools` (llhttp, strictly), within bounds.
 
 Owns: the framing of one connection's requests. Must never: know who asks, or what a path means.
 """
@@ -25,11 +25,11 @@ _CHUNKED_COST: Final = 8  # bytes on the wire for one of a chunked body, at most
 
 
 class Incoming:
-    """A request. target: as it was sent. headers: by name in lower case; several values are joined. refusal: why it is
-    not answered otherwise. limit: bytes of its body that may come; setting: the key that would allow more. caller: who
-    asks, with which rights, if it is not refused. continues: the client waits for a 100 before it sends the body.
-    closes: the connection can have no request after this one. streams: set by `judge` if its body may be read while it
-    comes; upload: that body."""
+    """A request. target: as it was sent. headers: by name in lower case; several values are joined. refusal: the error
+    that answers it, if it is refused. limit: the most bytes that its body may have; setting: the key that would allow
+    more. caller: who asks, with which rights, if it is not refused. continues: the client waits for a 100 before it
+    sends the body. closes: the connection can have no request after this one. streams: set by `judge` if its body may
+    be read while it arrives; upload: that body."""
 
     __slots__ = (
         "_body",
@@ -95,8 +95,8 @@ class Incoming:
 class RequestReader:
     """judge: called with each request whose head has come; it sets `limit`, and a `refusal` if it is refused.
 
-    complete: requests to be answered, in order; one with an upload as soon as its head has come. in_head, in_body: the
-    part that comes next is within one. ended: nothing after `complete` is read.
+    complete: requests to be answered, in order; one with an upload as soon as its head has arrived. in_head, in_body:
+    whether the next bytes belong to one. ended: nothing after `complete` is read.
     """
 
     def __init__(self, judge: Callable[[Incoming], None]) -> None:
@@ -106,7 +106,7 @@ class RequestReader:
         self._judge: Callable[[Incoming], None] | None = judge  # until `close`
         self._raw = 0  # bytes of the head, or of a chunked body
         self._fields = 0
-        self._declined: Incoming | None = None  # asked to switch to another protocol, and has a body
+        self._declined: Incoming | None = None  # a request to switch to another protocol that has a body
         self._parser: Any = httptools.HttpRequestParser(self)
 
     @property
@@ -138,11 +138,12 @@ class RequestReader:
             self._check_bounds(len(data))
 
     def close(self) -> None:
-        """Nothing is read any more. What refers to this is let go, as only the garbage collector would undo circles."""
+        """Read nothing more. References to this object are dropped, since only the garbage collector could free
+        cycles."""
         self._parser = self._judge = None
 
     def cut(self, error: MeshError) -> None:
-        """Refuse what has begun to come."""
+        """Refuse the request that has begun to arrive."""
         self._refuse(error)
 
     # -- httptools' -----------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ class RequestReader:
         self._now.target += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.in_body:  # of a declined one, or after a chunked body
+        if self.in_body:  # of a declined request, or after a chunked body
             return
         current = self.current
         assert current is not None, "a message has begun"
@@ -246,7 +247,7 @@ class RequestReader:
             self._refuse(_malformed("its chunks are too small"))
 
     def _decline(self, rest: bytes) -> None:
-        """Continue in HTTP/1.1, as a server may (RFC 9110, 7.8): a new parser reads on where this one ended."""
+        """Continue in HTTP/1.1, as a server may (RFC 9110, 7.8): a new parser continues where this one ended."""
         self._parser = httptools.HttpRequestParser(self)
         if self._declined is not None:
             length = self._declined.length

@@ -1,7 +1,7 @@
 """Where the HTTP front end listens, by the running configuration.
 
-Owns: its addresses, and what the section `proxy` says of them. Must never: end the daemon because an address is taken.
-"""
+Owns: its addresses, and what the section `proxy` says about them. Must never: end the daemon because an address is
+taken."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from meshd.compilation.server_certificate import load_certificate, tls_of
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
+from meshd.core.objection import Objection
 from meshd.formats.limit_headers import ANTHROPIC_NAMES, OPENAI_NAMES
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.http.access import Access
@@ -38,7 +40,8 @@ _EXPOSED = ", ".join(
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """One address. tls: None without TLS. wants_tls: it is that of a connection that came without, to be refused."""
+    """One address. tls: None without TLS. wants_tls: this stands for connections that came without TLS and are
+    refused."""
 
     is_unix: bool
     tls: ssl.SSLContext | None = None
@@ -46,13 +49,13 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 PLAIN = Listener(is_unix=False, wants_tls=True)
-"""Of connections that came without TLS to an address that has it."""
+"""The listener of connections that came without TLS to an address that has it."""
 
 
 class Listeners:
-    """connected: called with a listener, a socket and who is at its other end. places: for the connections.
-
-    addresses: as URLs; a UNIX socket's path as it is. problems: why others are not here. keepalive: seconds.
+    """connected: called with a listener, a socket and the caller at its other end. places: those for the connections.
+    addresses: as URLs; a UNIX socket's path as it is. problems: why other addresses are missing here. keepalive:
+    seconds.
     max_body: bytes.
     """
 
@@ -114,6 +117,7 @@ class Listeners:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._acceptors, self._files, self.addresses, self.problems, self._bound = [], [], [], [], None
+        self._tls = None  # or a reload while the front end is off would renew a certificate that is not named any more
 
     # -- CORS -----------------------------------------------------------------------------------------
 
@@ -140,7 +144,7 @@ class Listeners:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _bind(self) -> None:
-        """Listen where it should, unless it does already."""
+        """Listen at the configured addresses, unless it does already."""
         config, place = self._config, self._place
         if config is None or place is None or self._loop is None:
             return
@@ -162,9 +166,9 @@ class Listeners:
         if self._tls is None:
             return
         try:
-            _load(self._tls, config)
-        except OSError as error:
-            logger.warning("proxy.tls: the certificate or its key cannot be read: %s", error)
+            load_certificate(self._tls, config)
+        except Objection as objection:  # none, if `objections` was called first
+            logger.warning("%s", objection)
 
     def _listen_tcp(self, loop: asyncio.AbstractEventLoop, config: ProxyConfig) -> None:
         host = "127.0.0.1" if config.host == "localhost" else config.host
@@ -174,7 +178,7 @@ class Listeners:
             self._tls = tls_of(config)
             acceptor = self._acceptor(Listener(is_unix=False, tls=self._tls))
             found = acceptor.listen_tcp(loop, host, port)
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, Objection) as error:
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 why = "another program listens there; end it, or set proxy.port to another one, or to auto"
             else:
@@ -204,22 +208,6 @@ class Listeners:
     def _fail(self, problem: str) -> None:
         self.problems.append(problem)
         logger.warning("%s", problem)
-
-
-def tls_of(config: ProxyConfig) -> ssl.SSLContext | None:
-    """Raises OSError, which SSLError is too."""
-    if config.tls.cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, config)
-    return context
-
-
-def _load(context: ssl.SSLContext, config: ProxyConfig) -> None:
-    """Raises OSError, which SSLError is too."""
-    assert config.tls.cert is not None
-    context.load_cert_chain(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key or config.tls.cert))
 
 
 async def begins_plainly(loop: asyncio.AbstractEventLoop, accepted: socket.socket, patience: float) -> bool:

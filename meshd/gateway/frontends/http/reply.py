@@ -37,7 +37,7 @@ class Sender(Protocol):
 
 
 class HttpReply(CreditedReply):
-    """extra: headers of every answer to this request. told: more of them, asked for when its head is sent. chunked:
+    """extra: headers of every answer to this request. told: returns further headers when its head is sent. chunked:
     False for HTTP/1.0. bodiless: the request was HEAD. keeps: whether its connection may be used again. finish: called
     when it is answered."""
 
@@ -74,7 +74,7 @@ class HttpReply(CreditedReply):
         self._sender = sender
         self._app = app
         self._loop = loop
-        self._mesh: dict[str, Any] = {}  # what is known of the answer before it
+        self._mesh: dict[str, Any] = {}  # what is known about the answer before it comes
         self._opened: tuple[int, Mapping[str, str]] | None = None
         self._begun = False  # the head of a stream was sent
         self._first = self._last = b""  # the chunks that were sent first and last
@@ -86,7 +86,7 @@ class HttpReply(CreditedReply):
         return self._sender.full
 
     def watch(self) -> None:
-        """From now on, an app that waits for a stream, or for more of it, gets a keep-alive when it is silent."""
+        """From now on, an app that waits for a stream, or for more of it, gets a keep-alive while it is silent."""
         self._heard = self.sent
         self._timer = self._loop.call_later(SILENCE, self._break_silence)
 
@@ -122,7 +122,7 @@ class HttpReply(CreditedReply):
             self._finish(begin + self._piece(last) + self._end())
 
     def _send_chunk(self, data: bytes) -> None:
-        self.credit = MOST_CREDIT  # how much the client takes is between the two ends of the connection
+        self.credit = MOST_CREDIT  # the connection itself controls how much the client takes
         begin = b"" if self._begun else self._stream_head()
         if self.bodiless and not self.done:
             self._finish(begin)  # nothing more is to be read for it
@@ -139,7 +139,7 @@ class HttpReply(CreditedReply):
         self._whole(status, body, headers)
 
     def may_keep(self) -> None:
-        """The connection may be used again, unless the client was told otherwise."""
+        """Whether the connection may be used again, unless the client was told otherwise."""
         if not self._begun:
             self.keeps = True
 
@@ -150,7 +150,7 @@ class HttpReply(CreditedReply):
         self.wake()
 
     def _remark(self, mesh: dict[str, Any]) -> bytes:
-        """What the head of a stream cannot say yet."""
+        """What is not yet known when the head of a stream is sent."""
         return self._app.remark(f"{name}: {value}" for name, value in heads.of_mesh(mesh))
 
     def _whole(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
@@ -198,7 +198,7 @@ class HttpReply(CreditedReply):
 
     def _break_off(self) -> None:
         """A file has no place for an error: its last chunk is not sent, so that the client knows that the file is
-        incomplete. Without chunks, only a reset tells that."""
+        incomplete. Without chunks, only a reset tells the client."""
         self.keeps = False
         self._finish(b"")
         if not self.chunked:

@@ -14,18 +14,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-from meshd.config.schema import ProxyConfig
+from meshd.compilation.apps import known_tokens
+from meshd.compilation.server_certificate import tls_of
+from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Caller, Peer
+from meshd.core.objection import Objection
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import OWN_PREFIX, Deadline, Request
 from meshd.gateway.frontends.http import pages
 from meshd.gateway.frontends.http.connection import HttpConnection
 from meshd.gateway.frontends.http.incoming import METHODS, Incoming, too_long
-from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly, tls_of
+from meshd.gateway.frontends.http.listeners import PLAIN, Listener, Listeners, begins_plainly
 from meshd.gateway.frontends.http.reply import HttpReply
 from meshd.gateway.frontends.http.upload import SLOW, WHOLE, Upload
-from meshd.gateway.frontends.shares.turns import Turns
 from meshd.gateway.spoken import framing
 from meshd.host import clock
 from meshd.messages import ListenHttp
@@ -36,7 +38,7 @@ _CHECK_EVERY = 2.0  # s between two looks for clients that are too slow
 
 
 class Endpoints(Protocol):
-    """What may be asked for, by path (`gateway/control/dispatcher.py`)."""
+    """What may be requested, by path (`gateway/control/dispatcher.py`)."""
 
     def methods(self, path: str) -> set[str]:
         """Those that a path takes; empty if there is no such path."""
@@ -45,13 +47,13 @@ class Endpoints(Protocol):
         """The name of the format in which errors are written. headers: by lower-case name."""
 
     def streams(self, path: str) -> bool:
-        """Whether the body of a request may be read while it comes."""
+        """Whether the body of a request may be read while it arrives."""
 
     def compressed(self, path: str) -> bool:
         """Whether a body may be compressed with gzip."""
 
     def largest(self, path: str) -> tuple[int, str] | None:
-        """Bytes of such a body, and the key that would allow more; None: as for any body."""
+        """The limit for such a body in bytes, and the key that would allow more; None: as for any body."""
 
     def unknown(self, path: str, *, own: bool) -> NotFoundError:
         """The error for a path that does not exist."""
@@ -69,35 +71,30 @@ class HttpServer:
         self._endpoints = endpoints
         self._limits = limits
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turns: Turns | None = None
         self._made: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     # -- life -----------------------------------------------------------------------------------------
 
-    def open(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
-        """turns: those of the other front ends, so that a user has the same turn at all of them."""
-        self._loop, self._turns = loop, turns
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.listeners.open(loop)
         self._timer = loop.call_later(_CHECK_EVERY, self._check)
 
     def listen(self, place: ListenHttp) -> None:
         self.listeners.at(place)
 
-    def use(self, config: ProxyConfig, tokens: Mapping[str, str]) -> None:
-        """Use another configuration from now on. tokens: digest → app."""
-        self.listeners.use(config, tokens)
+    def use(self, config: MeshConfig) -> None:
+        """Use other addresses, settings and tokens."""
+        self.listeners.use(config.proxy, known_tokens(config))
 
-    def objections(self, config: ProxyConfig) -> tuple[str, ...]:
+    def objections(self, config: MeshConfig) -> tuple[str, ...]:
         """Why the configuration cannot be used; empty if it can."""
         try:
-            tls_of(config)
-        except OSError as error:
-            return (f"proxy.tls: the certificate or its key cannot be read: {error}",)
+            tls_of(config.proxy)
+        except Objection as objection:
+            return (str(objection),)
         return ()
-
-    def reloaded(self) -> None:
-        """`use` was called; limits are asked for at each request."""
 
     def drain(self, reason: str, seconds: float) -> None:
         """Every answer from now on closes its connection."""
@@ -124,9 +121,8 @@ class HttpServer:
 
     def _connected(self, listener: Listener, accepted: socket.socket, caller: Peer) -> None:
         assert self._loop is not None
-        assert self._turns is not None
-        loop = self._loop
-        connection = HttpConnection(loop, caller, self, self._turns, self._admission.room, listener)
+        loop, turns = self._loop, self._admission.turns
+        connection = HttpConnection(loop, caller, self, turns, self._admission.room, listener)
         self.connections.add(connection)
         self._admission.connections.take(connection.user)
         made = loop.create_task(self._make(connection, accepted, listener))
@@ -266,7 +262,7 @@ class HttpServer:
             self._ask(connection, incoming, reply, request_id, arrived)
 
     def _watch(self, connection: HttpConnection, upload: Upload, reply: HttpReply) -> None:
-        """An answer that comes before all of the upload closes the connection."""
+        """An answer that comes before the whole upload has arrived closes the connection."""
         connection.watch(upload)
         if upload.done:
             return

@@ -1,6 +1,6 @@
 """A request's body that is passed on while it arrives.
 
-Owns: the piece of it that waits to be read. Must never: hold more than that.
+Owns: the piece that waits to be read. Must never: hold more than that.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable
 from modelmesh.errors import MeshError, RequestTimeoutError
 
 WHOLE = 64 * 1024
-"""Bytes of a body that is read whole in any case."""
+"""Bytes: a body of at most this size is read whole in any case."""
 _MOST = 64 * 1024  # bytes that wait to be read before nothing more of the body is parsed
 SLOW = 30.0
-"""Seconds in which some of a body has to come."""
+"""Seconds within which another part of a body has to arrive."""
 
 
 class Upload:
-    """length: bytes, None if it is not known before. size: bytes that have come. wanted: called when something is to
-    be read; taken: when it was; ended: when all has come."""
+    """length: bytes, None if it is not known in advance. size: bytes that have arrived. wanted: called when a reader
+    waits for bytes; taken: when some were read; ended: when all have arrived."""
 
     def __init__(self, length: int | None) -> None:
         self.length = length
@@ -49,12 +49,12 @@ class Upload:
         self.ended()
 
     def fail(self, error: MeshError) -> None:
-        """The rest does not come."""
+        """The rest will not arrive."""
         self._error = error
         self._came.set()
 
     async def read(self) -> bytes:
-        """What has come, at least a byte; b"" at the end. Raises MeshError."""
+        """What has arrived, at least a byte; b"" at the end. Raises MeshError."""
         while not self._parts:
             if self._error is not None:
                 raise self._error

@@ -17,18 +17,18 @@ from meshd.gateway.frontends.shares.fair_share import FairShare
 from meshd.host.awake import ON_TIME
 from modelmesh import protocol as wire
 
-SILENT = "it fell silent"
+_SILENT = "it fell silent"
 UNREAD = "it does not read its messages"
 _STALLED = "it did not finish its message"
 
 
 class Connection(ABC):
-    """One client's connection. Who calls belongs to it: nothing that a client sends changes it.
+    """One client's connection. The caller belongs to the connection: nothing that a client sends changes it.
 
-    seen, since: monotonic s. label, client: what the client says of itself. requests: ids of those in flight.
+    seen, since: monotonic s. label, client: what the client says about itself. requests: ids of those in flight.
     greeted: it has sent a message, and has not fallen silent since. full: the client has much to read. held_back: it
-    asks without reading the answers, so nothing more of it is read until it does. came_by: which of the further
-    addresses. leaves: why it is closed as soon as its requests have ended; "" if it is not.
+    asks without reading the answers, so nothing more is read from it until it does. came_by: the further address that
+    it uses, if any. leaves: why it is to be closed as soon as its requests have ended; "" if it is not.
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -52,15 +52,15 @@ class Connection(ABC):
 
     @abstractmethod
     def reads(self) -> bool:
-        """Whether it has read some of what it has to read since this was asked."""
+        """Whether it has read anything since this was last asked."""
 
     @property
     @abstractmethod
     def stalled(self) -> bool:
-        """Whether it has begun a message, and nothing keeps it from sending the rest."""
+        """Whether it has begun a message and could send the rest."""
 
     def count_as(self, caller: Caller) -> None:
-        """It has shown that another caller is at its other end, whose share it uses from now on."""
+        """The other end has proved to be another caller, whose share the connection uses from now on."""
         self.caller = caller
 
     @abstractmethod
@@ -73,10 +73,10 @@ class Connection(ABC):
 
 
 class Connections:
-    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds. places:
-    for the connections of all users."""
+    """lost: called with a connection that was lost, why, and whether it fell silent, after it was forgotten.
+    heartbeat: seconds. places: for the connections of all users."""
 
-    def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float, places: FairShare) -> None:
+    def __init__(self, lost: Callable[[Connection, str, bool], None], heartbeat: float, places: FairShare) -> None:
         self.known: set[Connection] = set()
         self._places = places
         self.heartbeat = heartbeat
@@ -101,7 +101,7 @@ class Connections:
         self._places.take(connection.caller.shares_as)
 
     def hand_over(self, connection: Connection, caller: Caller) -> str:
-        """A connection's caller is another one; returns why it may not be, or ""."""
+        """A connection now belongs to another caller; returns why that is not allowed, or ""."""
         places, user = self._places, caller.shares_as
         if not places.fits(user):
             return f"it has {places.of(user)} connections already"
@@ -120,10 +120,10 @@ class Connections:
         if connection.leaves and not connection.requests:
             self.lose(connection, connection.leaves)
 
-    def lose(self, connection: Connection, why: str) -> None:
+    def lose(self, connection: Connection, why: str, *, silent: bool = False) -> None:
         if connection in self.known:
             self._forget(connection)
-            self._lost(connection, why)
+            self._lost(connection, why, silent)
             connection.close()
 
     def _beat(self) -> None:
@@ -139,7 +139,7 @@ class Connections:
             if connection.reads():
                 connection.seen = now
             elif not connection.spoke:
-                self.lose(connection, SILENT)
+                self.lose(connection, _SILENT, silent=True)
             elif connection.held_back:
                 self.lose(connection, UNREAD)
             elif connection.stalled:
@@ -147,7 +147,7 @@ class Connections:
             elif connection.greeted:
                 # It stays open: a process that was stopped may continue, and what it sends then must not be lost.
                 connection.greeted = False
-                self._lost(connection, SILENT)
+                self._lost(connection, _SILENT, True)
 
     def _schedule_beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._next_beat = time.monotonic() + self.heartbeat

@@ -19,12 +19,12 @@ from meshd.gateway.frontends.ipc.connections import UNREAD, Connection, Connecti
 from meshd.gateway.frontends.ipc.zmtp_connection import Receiver
 from meshd.gateway.frontends.peer_identity import ourselves
 
-_DRAIN_AT_ONCE = 256  # messages read before the loop may do something else
+_DRAIN_AT_ONCE = 256  # messages read before the loop turns to other work
 _UNREAD_MESSAGES = 10_000  # unread messages to a connection, after which it counts as lost
 
 
 class InprocConnection(Connection):
-    """routing_id: that libzmq gave it."""
+    """routing_id: the one that libzmq gave it."""
 
     def __init__(self, routing_id: bytes, socket: InprocSocket) -> None:
         super().__init__(ourselves())

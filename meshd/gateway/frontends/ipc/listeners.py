@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshd.compilation.curve_key import daemon_key
+from meshd.compilation.curve_key import key_in_use
 from meshd.compilation.posture import untrusted_socket
 from meshd.config.schema import DaemonConfig
 from meshd.core.caller import Peer, Token, is_owner, of_key
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd.gateway")
 
 Connected = Callable[["Listener", socket.socket, Peer], None]
-"""Called with a connection, and who is at its other end."""
+"""Called with a connection and the caller at its other end."""
 
 
 class Listener:
-    """One address. address: with its real port, when it is open. curve: its clients show a key."""
+    """One address. address: with its real port, when it is open. curve: whether its clients have to show a key."""
 
     def __init__(self, connected: Connected, places: ConnectionPlaces, *, curve: bool, is_unix: bool) -> None:
         self.address = ""
@@ -108,7 +108,7 @@ class FurtherListeners:
         app."""
         try:
             key = key_of(config)
-        except MeshError as error:  # none, if the objections were asked for
+        except MeshError as error:  # none, if `objections` was called first
             logger.error("the addresses and keys of the mesh socket stay as they are: %s", error)
             return []
         if key is None or self.key is None or key.public != self.key.public:
@@ -117,7 +117,7 @@ class FurtherListeners:
         return self._listen()
 
     def holder(self, public: bytes) -> Token | None:
-        """Who has this key; None if it is not admitted."""
+        """The holder of this key; None if the key is not admitted."""
         digest = of_key(encode_key(public))
         app = self._clients.get(digest)
         return None if app is None else Token(digest, app)
@@ -181,17 +181,14 @@ class FurtherListeners:
 
 def key_of(config: DaemonConfig) -> DaemonKey | None:
     """The daemon's key; None if no address needs one. Raises MeshError."""
-    if not config.curve.given or not any(text.startswith("tcp://") for text in config.listen):
+    secret = key_in_use(config)
+    if secret is None:
         return None
-    secret = daemon_key(config.curve)
     from meshd.gateway.frontends.ipc.curve.session import DaemonKey  # and with it libsodium
 
-    made = DaemonKey(secret)
-    if config.curve.public_key not in (None, encode_key(made.public)):
-        raise ConfigurationError("daemon.curve.public_key belongs to another secret key; correct or remove it")
-    return made
+    return DaemonKey(secret)
 
 
 def _needs_key(caller: Peer) -> str:
-    """Of TCP without CURVE: the kernel names the user of a program on this machine."""
+    """The refusal over TCP without CURVE, where the kernel names the user of a program on this machine."""
     return "" if is_owner(caller) else "over TCP without daemon.curve, only the daemon's user is admitted"

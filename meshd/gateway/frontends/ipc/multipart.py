@@ -2,8 +2,8 @@
 
 Owns: sending and receiving the frames of one message. Must never: know what they mean, or wait.
 
-pyzmq's own `send_multipart` and `recv_multipart` combine flags as enums for every frame, and ask the socket by an enum
-whether there is another one: several microseconds per message, in every request.
+pyzmq's own `send_multipart` and `recv_multipart` combine flags as enums for every frame, and use an enum to ask the
+socket whether there is another frame: several microseconds per message, in every request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _get: Final[Callable[[Any, int], Any]] = _Socket.get
 
 
 def send(socket: zmq.Socket[bytes], identity: bytes, frames: list[bytes]) -> None:
-    """Raises zmq.ZMQError: EHOSTUNREACH, the peer has gone; EAGAIN, it does not read its messages."""
+    """Raises zmq.ZMQError: EHOSTUNREACH, the peer has gone; EAGAIN, the peer does not read its messages."""
     *others, last = frames
     _send(socket, identity, _MORE)
     for frame in others:

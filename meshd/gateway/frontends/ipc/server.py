@@ -11,25 +11,25 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from meshd.config.schema import DaemonConfig
+from meshd.compilation.apps import known_keys
+from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Peer, Token
 from meshd.core.events.event_type import EventType
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.frontends.ipc import zmtp
-from meshd.gateway.frontends.ipc.connections import SILENT, Connection, Connections
+from meshd.gateway.frontends.ipc.connections import Connection, Connections
 from meshd.gateway.frontends.ipc.curve.handshakes import Handshakes
 from meshd.gateway.frontends.ipc.curve.long_frames import LongFrames
 from meshd.gateway.frontends.ipc.listeners import FurtherListeners, Listener, key_of
 from meshd.gateway.frontends.ipc.reply import IpcReply
 from meshd.gateway.frontends.ipc.zmtp_connection import ZmtpConnection
 from meshd.gateway.frontends.sent_answer import Answer
-from meshd.gateway.frontends.shares.turns import Turns
 from meshd.host import clock
 from meshd.host.plain_text import printable
 from modelmesh import protocol as wire
@@ -67,7 +67,6 @@ class IpcServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inproc: InprocSocket | None = None
         self._made: set[asyncio.Task[Any]] = set()
-        self._turns: Turns | None = None
         self._handshakes = Handshakes(admission.connections, self.connections.lose)
         self._long_frames = LongFrames()
 
@@ -75,20 +74,15 @@ class IpcServer:
     def addresses(self) -> list[str]:
         return self._acceptor.addresses + (self._inproc.addresses if self._inproc is not None else [])
 
-    @property
-    def turns(self) -> Turns:
-        assert self._turns is not None, "it is open"
-        return self._turns
-
     # -- life -----------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._turns = Turns(loop)
         self.connections.open(loop)
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
-        """Listen at an `ipc://` address, as `Acceptor.listen`, or an `inproc://` one. Raises ValueError for others."""
+        """Listen at an `ipc://` address, like `Acceptor.listen`, or at an `inproc://` one. Raises ValueError for
+        others."""
         assert self._loop is not None, "it is open"
         if address.startswith("inproc://"):
             if self._inproc is None:
@@ -102,29 +96,26 @@ class IpcServer:
         else:
             raise ValueError(f"{address} is not an ipc:// or inproc:// address")
 
-    def objections(self, config: DaemonConfig) -> tuple[str, ...]:
+    def objections(self, config: MeshConfig) -> tuple[str, ...]:
         """Why the configuration cannot be used; empty if it can."""
         try:
-            key_of(config)
+            key_of(config.daemon)
         except MeshError as error:
             return (str(error),)
         return ()
 
-    def use(self, config: DaemonConfig, clients: Mapping[str, str]) -> None:
-        """Use another configuration from now on: addresses, and keys of clients. clients: public key in Z85 → app."""
-        closed = self.further.use(config, clients)
+    def use(self, config: MeshConfig) -> None:
+        """Use other addresses, and other keys of clients."""
+        closed = self.further.use(config.daemon, known_keys(config))
         for connection in list(self.connections.known):
             caller = connection.caller
             if isinstance(caller, Token) and not self.further.admits(caller):
                 self.connections.lose(connection, "its key is not admitted any more")
             elif connection.came_by in closed:
-                self._part(connection, "its address is not served any more", config.drain_timeout)
-
-    def reloaded(self) -> None:
-        """Limits are asked for at each message."""
+                self._part(connection, "its address is not served any more", config.daemon.drain_timeout)
 
     def stop_receiving(self) -> None:
-        """What a client sends from now on is for the next daemon, or life, at this address."""
+        """What a client sends from now on is for the next daemon, or the next run of the router, at this address."""
         self._acceptor.stop()
         self.further.stop()
         if self._inproc is not None:
@@ -138,8 +129,6 @@ class IpcServer:
         self._acceptor.close()
         self.further.close()
         self.connections.close()
-        if self._turns is not None:
-            self._turns.close()
         if self._inproc is not None:
             self._inproc.close()
         self._long_frames.close()
@@ -172,7 +161,7 @@ class IpcServer:
         assert self._loop is not None
         loop = self._loop
         key = self.further.key if listener is not None and listener.curve else None
-        common = loop, caller, self, self.turns, self._admission.room, self._bounds, self._fits
+        common = loop, caller, self, self._admission.turns, self._admission.room, self._bounds, self._fits
         if key is None:
             connection = ZmtpConnection(*common)
         else:
@@ -325,7 +314,7 @@ class IpcServer:
         self._admission.admit(request, size, self._rights(connection), crowded=incoming.crowded)
 
     def _resumed(self, connection: Connection, request: Request) -> None:
-        """The client has sent a request in flight again over a new connection, to which its answer goes now."""
+        """The client has sent a request in flight again over a new connection, which gets its answer from now on."""
         reply = request.reply
         if not isinstance(reply, IpcReply):
             self._malformed(connection, "this request id is in use", request.request_id)
@@ -345,28 +334,28 @@ class IpcServer:
     # -- peers ----------------------------------------------------------------------------------------
 
     def _part(self, connection: Connection, why: str, seconds: float) -> None:
-        """Its requests have so many seconds to end."""
+        """Close the connection once its requests have ended, or after that many seconds."""
         assert self._loop is not None
         self.send(connection, wire.encode(wire.GOAWAY, b"", wire.GoawayHead(why, int(seconds * 1000))))
         self.connections.leave(connection, why)
         if connection.requests:
             self._loop.call_later(seconds, self.connections.lose, connection, why)
 
-    def _lost(self, connection: Connection, why: str) -> None:
+    def _lost(self, connection: Connection, why: str, silent: bool) -> None:
         self._handshakes.ended(connection)
         if connection.requests:
-            give_up = partial(self._give_up, connection, list(connection.requests), why)
-            self.turns.ready(connection.caller.shares_as, give_up)
+            give_up = partial(self._give_up, connection, list(connection.requests), silent)
+            self._admission.turns.ready(connection.caller.shares_as, give_up)
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)
 
-    def _give_up(self, connection: Connection, request_ids: list[bytes], why: str) -> bool:
+    def _give_up(self, connection: Connection, request_ids: list[bytes], silent: bool) -> bool:
         """Cancel one of a lost connection's requests, unless it has ended or another connection has taken it over.
         Called by `Turns`: a user may have thousands."""
         request_id = request_ids.pop()
         if request_id in connection.requests:
             request = self._admission.lost(request_id)
             connection.requests.discard(request_id)
-            if request is not None and why == SILENT:  # the client may only have slept, and would keep waiting
+            if request is not None and silent:  # the client may only have been asleep, and would keep waiting
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
         return bool(request_ids)

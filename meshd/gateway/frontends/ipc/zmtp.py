@@ -75,8 +75,8 @@ class Peer:
     take: asked for room in bytes for a frame, before any of it is kept; False: there is none now. session: with CURVE;
     it makes the messages that leave (`CurveSession.message`).
 
-    What has come is looked at one message or command at a time, by `next`, so that a peer with many small ones takes
-    neither much memory nor the loop.
+    `next` reads what has arrived one message or command at a time, so that a peer with many small ones takes neither
+    much memory nor much of the loop's time.
 
     opening: a long sealed frame, which is to be opened in another thread (`session.open`) and given to `opened`; until
     then, `next` finds nothing.
@@ -134,18 +134,18 @@ class Peer:
         self._lost = False  # a sealed frame was not kept, so it is unknown where the next message begins
         self._greeted = False
         self.delimited = False
-        self._data = b""  # what has come
-        self._at = 0  # what of it has been looked at
+        self._data = b""  # what has arrived
+        self._at = 0  # how much of it has been read
         self._open = False  # a frame's header has been read, and not all of the frame
         self._flags = 0  # of the current frame
         self._missing = 0  # bytes of it
         self._keeps = True  # whether its bytes are kept
-        self._part = bytearray()  # of its whole size, if they are
+        self._part = bytearray()  # of the frame's whole size, if they are kept
         self._limits = bounds()
         self._frames: list[bytes] = []
         self._kept = 0
         self._discarded = 0
-        self._crowded = False  # whether frames of this message are not kept for want of room
+        self._crowded = False  # whether frames of this message are dropped for lack of room
         send(GREETING if session is None else CURVE_GREETING)
 
     @property
@@ -171,16 +171,16 @@ class Peer:
 
     @property
     def discards(self) -> bool:
-        """Whether what comes next is a frame that is not kept."""
+        """Whether the next frame is one that is not kept."""
         return self._open and not self._keeps
 
     def filled(self, size: int) -> None:
-        """So many bytes were read into `missing`."""
+        """That many bytes were read into `missing`."""
         self._missing -= size
         self.pending = not self._missing
 
     def receive(self, data: bytes) -> None:
-        """Bytes that have come, for `next`."""
+        """Bytes that have arrived, for `next`."""
         self._data = self._data[self._at :] + data if self._data else data
         self._at = 0
         self.pending = True
@@ -269,11 +269,11 @@ class Peer:
         self._data, self._at = (data, at) if self.pending else (b"", 0)
 
     def stop_waiting(self) -> None:
-        """The frame that waits for room is not kept, and neither are this message's others."""
+        """Drop the frame that waits for room, and the message's other frames."""
         self._crowded = self.waits
 
     def drop(self) -> None:
-        """Hold nothing of what has come."""
+        """Drop everything that has arrived."""
         self._data, self._at, self._part, self._open = b"", 0, bytearray(), False
         self._frames.clear()
         self.opening, self._content = bytearray(), None
@@ -378,7 +378,7 @@ class Peer:
                 raise Violation(f"the command {name[:16]!r} before READY")
             self._join(data)
         elif name == b"PING":
-            # Two bytes of a time to live, which concerns who asks, and a context to be returned.
+            # Two bytes of time to live, which concern only the sender, and a context to return.
             pong = b"\x04PONG" + data[2 : 2 + _LONGEST_CONTEXT]
             if self.session is not None:
                 self._send(framed(0, self.session.seal(_SEALED_COMMAND, pong)))

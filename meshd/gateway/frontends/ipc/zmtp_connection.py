@@ -20,7 +20,7 @@ from meshd.gateway.frontends.socket_connection import SocketConnection
 
 _PIECE = 16 * 1024  # bytes that are read at a time; of a long frame, as much as there is
 
-# What is read into it is taken out before anything else is read.
+# What is read into it is taken out before the next read.
 _buffer = memoryview(bytearray(4 * _PIECE))
 
 
@@ -41,7 +41,7 @@ class Receiver(Protocol):
 
 
 class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
-    """bounds: of its next message. fits: whether there is room for so many bytes of its user."""
+    """bounds: those of its next message. fits: whether its user has room for that many more bytes."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         self._receiver = receiver
         self._bounds = bounds
         self._has_room = fits
-        self._direct = False  # what is read now goes into a message
+        self._direct = False  # bytes are now read straight into a message
         self._peer: zmtp.Peer
 
     # -- asyncio's -----------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         return found if found is not None else _buffer if self._peer.discards else _buffer[:_PIECE]
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._peer.ready:  # until then, a few bytes now and then are silence
+        if self._peer.ready:  # until then, a few bytes now and then count as silence
             self.seen = time.monotonic()
         if self._direct:
             self._peer.filled(nbytes)
@@ -193,7 +193,7 @@ class ZmtpConnection(SocketConnection, Connection, asyncio.BufferedProtocol):
         self._proceed()
 
     def _reply(self, data: bytes) -> None:
-        """What the protocol itself sends, after what was sealed before: messages of CURVE are numbered."""
+        """Send a message of the protocol itself, after whatever was sealed before: CURVE's messages are numbered."""
         self._write()
         transport = self._transport
         if transport is not None and not transport.is_closing():

@@ -28,7 +28,7 @@ class Violation(Exception):
 
 
 class Refused(Violation):
-    """The same, and the peer is told: what was sent to it is to be delivered before its connection is closed."""
+    """The same, but the peer is told: what was sent to it is delivered before its connection is closed."""
 
 
 class Session(Protocol):
@@ -49,7 +49,7 @@ class Session(Protocol):
 
 
 def check_greeting(data: bytes, mechanism: bytes) -> None:
-    """As far as it has come: a peer may send the rest only when it knows our version. Raises Violation."""
+    """Check the part that has arrived: a peer may send the rest only when it knows our version. Raises Violation."""
     if data[:1] != b"\xff" or (len(data) > 9 and data[9] != 0x7F):
         raise Violation("no ZMTP greeting")
     if len(data) > 10 and data[10] < 3:
@@ -81,5 +81,5 @@ def framed(flags: int, body: bytes) -> bytes:
 
 
 def header(size: int, flags: int = 0) -> bytes:
-    """What stands before so many bytes of a frame."""
+    """The header of a frame with that many bytes."""
     return bytes((flags, size)) if size < 256 else bytes((flags | LONG,)) + size.to_bytes(8)

@@ -13,18 +13,23 @@ from meshd.host.process import descriptors
 
 MOST_CONNECTIONS = 8192
 """For all users together, and at most half of the descriptors; the other half is for providers and files."""
-_GENEROSITY = 1 / 3  # a user that is alone gets a fifth of the places that are not the operators'
+_GENEROSITY = 1 / 3  # a single user gets a quarter of the places that are not the operators': a fifth of all
 _OPERATORS_FEW = 4  # connections of an operator, which the other one cannot take from it
-_BURST = 256  # connections that a user may make at once,
-_PACE = 64.0  # and a second: to look up who connects takes ten times as long as to refuse it
+BURST = 256  # connections that a user may make at once,
+PACE = 64.0  # and a second: to look up who connects takes ten times as long as to refuse it
 NO_DESCRIPTORS = "no file descriptors are left; raise LimitNOFILE= or `ulimit -n`"
 
 
 class ConnectionPlaces(FairShare):
-    __slots__ = ("_due", "_others")
+    """most: for all users together. burst, pace: connections that a user may make at once, and a second."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_burst", "_due", "_most", "_others", "_pace")
+
+    def __init__(self, most: int = MOST_CONNECTIONS, burst: int = BURST, pace: float = PACE) -> None:
         super().__init__(0, _GENEROSITY)
+        self._most = most
+        self._burst = burst
+        self._pace = pace
         self._others = -1  # descriptors that were open before there were connections; -1: not counted yet
         self._due: dict[Hashable, float] = {}  # user → when all of its connections have been within the pace
 
@@ -37,18 +42,18 @@ class ConnectionPlaces(FairShare):
         """Why the user may not make another connection now, or "". now: monotonic s. own: root and the daemon's own
         user, who keep the last places."""
         free = descriptors.limit() - self._others - descriptors.LAST
-        self.capacity = max(min(MOST_CONNECTIONS, free // 2), 0)  # the limit may have been changed from outside
+        self.capacity = max(min(self._most, free // 2), 0)  # the limit may have been changed from outside
         has = self.of(user)
         if not self.fits(user, operator=own) and not (own and has < _OPERATORS_FEW):
             return f"it has {has} already, and all users together {self.total}"
         if not descriptors.left(descriptors.LAST if own else descriptors.LAST + descriptors.reserve() // 2):
             return NO_DESCRIPTORS
-        return "" if own or self._paced(user, now) else f"it makes too many, more than {_PACE:g} a second"
+        return "" if own or self._paced(user, now) else f"it makes too many, more than {self._pace:g} a second"
 
     def _paced(self, user: Hashable, now: float) -> bool:
         """Whether the user makes no more connections than it may (the generic cell rate algorithm)."""
-        due = max(self._due.get(user, now), now) + 1 / _PACE
-        if due - now > _BURST / _PACE:
+        due = max(self._due.get(user, now), now) + 1 / self._pace
+        if due - now > self._burst / self._pace:
             return False
         if len(self._due) > 256:
             self._due = {each: until for each, until in self._due.items() if until > now}

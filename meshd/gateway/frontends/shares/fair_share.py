@@ -2,9 +2,9 @@
 
 Owns: what each user has. Must never: know what it is (connections, requests, bytes).
 
-A user may take more while it has less than a multiple of what is free. So something is always left: with a generosity
-of 3, a single user gets three quarters, and the next one three quarters of the rest. Source: the dynamic thresholds of
-shared-memory switches (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+A user may take more while it has less than a fixed multiple of what is free. So something is always left: with a
+generosity of 3, a single user gets three quarters, and the next one three quarters of the rest. Source: the dynamic
+thresholds of shared-memory switches (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
 One part in eight is for operators alone, who may take everything.
 """
 
@@ -30,7 +30,7 @@ class FairShare:
         return self._has.get(user, 0)
 
     def fits(self, user: Hashable, amount: int = 1, *, operator: bool = False, least: int = 0) -> bool:
-        """Whether the user may take it now. least: what it may have in any case, as long as there is some."""
+        """Whether the user may take it now. least: what it may have in any case, as long as any is left."""
         free = self.capacity - self.total
         if operator:
             return amount <= free
@@ -38,7 +38,7 @@ class FairShare:
         return amount <= free and self._has.get(user, 0) + amount <= max(self._generosity * free, least)
 
     def take(self, user: Hashable, amount: int = 1) -> None:
-        """Whether it fits or not."""
+        """Take it, even if it does not fit."""
         self.total += amount
         self._has[user] = self._has.get(user, 0) + amount
 

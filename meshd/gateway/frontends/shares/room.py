@@ -1,4 +1,4 @@
-"""Room for the bytes that the daemon holds for its users: messages that come in, and answers that are not read.
+"""Room for the bytes that the daemon holds for its users: messages that arrive, and answers that have not been read.
 
 Owns: how much each user takes, and who waits for room. Must never: hold the bytes themselves.
 """
@@ -11,31 +11,35 @@ from typing import Protocol
 
 from meshd.gateway.frontends.shares.fair_share import FairShare
 
-_FEWEST = 256 * 1024**2  # bytes of all users
-_MESSAGES = 4  # of the largest size, for which there is room in any case
-_GENEROSITY = 1 / 11  # a user that is alone gets a twelfth, as a body is held twice while it is sent to a provider
+FEWEST_BYTES = 256 * 1024**2  # of all users
+FEWEST_MESSAGES = 4  # messages of the largest size, for which there is always room
+_GENEROSITY = 1 / 11  # a single user gets a twelfth, as a body is held twice while it is sent to a provider
 
 
 class Waiting(Protocol):
-    """Waits for room. user: the one whose share it is."""
+    """Waits for room. user: whose share it uses."""
 
     user: Hashable
 
     def try_again(self) -> bool:
-        """Called when somebody gave room back. Returns whether it still waits."""
+        """Called when room has been given back. Returns whether it still waits."""
 
 
 class Room(FairShare):
-    __slots__ = ("_waiting", "_wake_scheduled")
+    """There is room for that many bytes, and for that many messages of the largest size."""
 
-    def __init__(self) -> None:
-        super().__init__(_FEWEST, _GENEROSITY)
+    __slots__ = ("_fewest_bytes", "_fewest_messages", "_waiting", "_wake_scheduled")
+
+    def __init__(self, fewest_bytes: int = FEWEST_BYTES, fewest_messages: int = FEWEST_MESSAGES) -> None:
+        super().__init__(fewest_bytes, _GENEROSITY)
+        self._fewest_bytes = fewest_bytes
+        self._fewest_messages = fewest_messages
         self._waiting: dict[Waiting, None] = {}
         self._wake_scheduled = False
 
     def resize(self, largest: int) -> None:
         """largest: bytes of the largest message that is allowed."""
-        self.capacity = max(_FEWEST, _MESSAGES * largest)
+        self.capacity = max(self._fewest_bytes, self._fewest_messages * largest)
 
     def give(self, user: Hashable, amount: int = 1) -> None:
         super().give(user, amount)
@@ -51,7 +55,7 @@ class Room(FairShare):
         self._waiting.pop(waiting, None)
 
     def _wake(self) -> None:
-        """Those of one user in their order."""
+        """Those of one user in the order in which they wait."""
         self._wake_scheduled = False
         full = set()
         for waiting in list(self._waiting):

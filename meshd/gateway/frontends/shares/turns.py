@@ -1,4 +1,4 @@
-"""Whose message is handled next: users take turns, so that a flood of one costs others little.
+"""Whose message is handled next: users take turns, so that a flood from one costs the others little.
 
 Owns: the users with messages that wait, what each has used of the loop's time, and how many messages are handled before
 the loop does something else.
@@ -6,7 +6,7 @@ Must never: know what a message is.
 
 A user that is alone gets many messages handled at a time. With others around, each may use half of the loop's time, and
 little of it at once: after that it waits for as long as its messages took, including what they led to. So a user whose
-messages cost more gets fewer of them handled. Of those that wait, the one that has used least comes first.
+messages cost more gets fewer of them handled. Of the users that wait, the one that has used least comes first.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Final
 
-_ALONE: Final = 64  # messages in one turn of a user that is alone
+_ALONE: Final = 64  # messages in one turn of a single user
 _ALONE_TIME: Final = 0.002  # s of them
 _AMONG_OTHERS: Final = 4
 _AMONG_OTHERS_TIME: Final = 0.0005
 _AROUND: Final = 1.0  # s that a user counts as present after a message
-_LOOK_EVERY: Final = 0.1  # s between two looks for users that do not any more
+_LOOK_EVERY: Final = 0.1  # s between two looks for users that are no longer present
 _LONG: Final = 0.001  # s of what messages led to, after which fewer are handled in the next turn
 _SHORTEST_PAUSE: Final = 0.001  # s; the loop's timers have no smaller unit
 _LONGEST_PAUSE: Final = 0.05
@@ -33,7 +33,7 @@ Worker = Callable[[], bool]
 
 class _User:
     """seen: when it last had a message. due: when it has waited for as long as its messages took. Both monotonic s.
-    lap: the iteration of the loop in which it had so many messages handled."""
+    lap: the iteration of the loop in which it had `handled` messages handled."""
 
     __slots__ = ("due", "handled", "lap", "queue", "seen")
 
@@ -130,7 +130,7 @@ class Turns:
             self._timer = self._loop.call_soon(self._pause, now)
 
     def _pause(self, handled: float) -> None:
-        """handled: when the messages were, and the loop turned to what they led to."""
+        """handled: when its messages had been handled, and the loop turned to what they led to."""
         now = time.monotonic()
         part = (now - handled) / len(self._waiting)
         for user in self._waiting:

@@ -11,6 +11,7 @@ import msgspec
 
 from meshd.gateway.requests.request import InferenceRequest
 from meshd.sdk.hooks import Change, Refusal
+from meshd.sdk.reading.lenient import UNREADABLE
 from modelmesh.errors import AccessDeniedError, MeshError
 
 
@@ -45,7 +46,7 @@ def is_json(value: object) -> bool:
         return False
     try:
         msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True
 

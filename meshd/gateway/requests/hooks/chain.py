@@ -1,7 +1,7 @@
 """The chain of hooks: what each hook gets, and how its answer affects the request.
 
 Owns: the order of the hooks, which of them are set aside, and the reply that holds an answer until they have seen it.
-Must never: let a mistake of a hook fail a request, unless the hook is required; run for a router without hooks.
+Must never: let a bug in a hook fail a request, unless the hook is required; run for a router without hooks.
 
 The hooks see an answer last, before each app gets it: the cache keeps the model's own answer, and the hooks see it for
 every app.
@@ -19,6 +19,7 @@ import msgspec
 
 from meshd.core.events.records import Outcome
 from meshd.core.text.exceptions import one_line
+from meshd.formats.headers import IN_JSON
 from meshd.gateway.frontends.exchange import GONE, ClientGone, Reply, Request
 from meshd.gateway.frontends.workplaces import Workplace
 from meshd.gateway.requests.hooks.answers import (
@@ -51,7 +52,6 @@ logger = logging.getLogger("meshd.gateway")
 
 _POWERS = {Change: Power.CHANGE, bytes: Power.CHANGE, Answer: Power.ANSWER, Refusal: Power.REFUSE}
 _STAGES = ("before_request", "before_attempt", "after_response", "on_stream_event", "on_error")
-_JSON = {"content-type": "application/json"}
 
 Failed = Callable[[str, str], None]
 """(hook, why)"""
@@ -66,7 +66,7 @@ class Refused(ClientGone):
 
 
 class HookChain:
-    """hooks: by name, in their order. failed: called with a hook's first mistake. ended: called with the outcomes of
+    """hooks: by name, in their order. failed: called with a hook's first failure. ended: called with the outcomes of
     requests, and where their callers work."""
 
     def __init__(
@@ -144,8 +144,8 @@ class HookChain:
 
 
 class HookedRequest(Reply):
-    """A request that passes the hooks, as a reply in front of its app's own. An answer waits here for `after_response`,
-    and the outcome waits until it is known what the app got."""
+    """A request that passes through the hooks, as a wrapper around its app's reply. An answer waits here for
+    `after_response`, and the outcome waits until it is known what the app got."""
 
     __slots__ = ("_app", "_chain", "_error", "_facts", "_held", "_instead", "_outcome", "_over", "_request")
 
@@ -162,7 +162,7 @@ class HookedRequest(Reply):
         self._over = False
 
     async def run(self, ask: Callable[[HookedRequest], Awaitable[None]]) -> None:
-        """Answer the request by `ask`. Raises what `ask` raises, except MeshError, which the app gets."""
+        """Answer the request through `ask`. Raises what `ask` raises, except MeshError, which the app gets."""
         self._request.way_back = self
         try:
             try:
@@ -187,7 +187,7 @@ class HookedRequest(Reply):
     # -- its outcome ----------------------------------------------------------------------------------
 
     def ended(self, outcome: Outcome) -> None:
-        """The request is over, apart from the hooks."""
+        """The request is over, except for the hooks."""
         if self._over:
             self._report(outcome)
         else:
@@ -264,7 +264,7 @@ class HookedRequest(Reply):
             else:
                 self.end(None, mesh)
         else:
-            self.respond(said.body, mesh, _JSON)
+            self.respond(said.body, mesh, IN_JSON)
         inference.served(served)
 
     async def before_attempt(self, step: AttemptStep) -> None:

@@ -36,7 +36,7 @@ class Passed(NamedTuple):
 
 
 class Delivery:
-    """reply: that of its app. pieces: how many pieces of content the app has. usage: of earlier attempts."""
+    """reply: the app's. pieces: how many pieces of content the app has got. usage: that of earlier attempts."""
 
     def __init__(self, reply: Reply, operation: OperationSpec, needs: RequestNeeds, app: AppSide = OPENAI.app) -> None:
         self.pieces = 0
@@ -177,7 +177,7 @@ class _Splice:
         self._tail = text[-LONGEST_OVERLAP:]
         self._whole = text
         self._held: list[str] | None = []
-        self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
+        self._ending: list[StreamEvent] = []  # a finish reason that came while text is held, and what came with it
         self._size = 0  # characters held
         self._anew = True  # the held text begins like the whole text, so far
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshd.core.events.answering import ProviderAnswering
 from meshd.core.text.durations import format_duration
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
@@ -53,7 +54,7 @@ def exhausted(course: Course, now: float) -> MeshError:
     # If one of the models was only down, the request itself may be valid.
     if course.fatal or all(attempt.reason in THE_APPS_OWN or attempt.status == 409 for attempt in course.attempts):
         last = course.attempts[-1]
-        lost = failure.status == 404 and course.state.provider(last.provider).answering == "nothing"
+        lost = failure.status == 404 and course.state.provider(last.provider).answering is ProviderAnswering.NOTHING
         if lost and failure.kind is FailureKind.UNSUPPORTED:
             return nothing_there(failure, last, course.book.as_maps())
         return passed_on(failure, course.book.as_maps())

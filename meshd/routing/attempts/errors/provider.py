@@ -89,7 +89,7 @@ def _error_object(failure: ProviderFailure) -> dict[str, Any]:
 
 
 def _names(own: dict[str, Any], status: int) -> dict[str, Any]:
-    """The fields by which programs tell errors apart."""
+    """The fields by which programs distinguish errors."""
     return {key: _code(own.get(key), status) or None for key in ("code", "type", "param")}
 
 

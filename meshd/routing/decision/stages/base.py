@@ -22,8 +22,8 @@ from modelmesh.errors import MeshError
 
 
 class ModelStatus(NamedTuple):
-    """How a model within a pool is. status: as `recovery.status` has it. cause: None where the configuration says so.
-    recovers: seconds until it may be tried; None: not by itself."""
+    """The state of a model within a pool. status: as `recovery.status` has it. cause: None where the configuration says
+    so. recovers: seconds until it may be tried; None: not by itself."""
 
     status: str
     reason: str = ""
@@ -54,7 +54,8 @@ class Stage(ABC):
         return 0.0
 
     def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
-        """For lists of models, whatever a request needs: what sets it aside, or is to be known of it; None: nothing."""
+        """For lists of models, whatever a request needs: what sets the model aside or is worth knowing about it; None:
+        nothing."""
         return None
 
     def remarks(self, models: Sequence[str], question: Question) -> dict[str, str]:
@@ -66,8 +67,8 @@ class Stage(ABC):
         return None
 
     def error(self, drops: Sequence[Drop]) -> MeshError | None:
-        """The error of a request that no model can be asked, if only this stage prevents it. drops: every model
-        in every pool that it asked."""
+        """The error of a request for which no model can be asked, if only this stage prevents it. drops: every model in
+        every pool that the request asked."""
         return None
 
 

@@ -112,9 +112,9 @@ def parse_maintenance(text: str, timezone: str = "UTC") -> Maintenance:
 
 def ends_in(pool: PoolSpec, now: float, timezone: str) -> float | None:
     """Seconds until the window that the pool is in ends; None outside of one. now: by the wall clock."""
-    if pool.deactivation.maintenance is None:
+    if pool.deactivation.maintenance_window is None:
         return None
-    end = parse_maintenance(pool.deactivation.maintenance, timezone).covers(now)
+    end = parse_maintenance(pool.deactivation.maintenance_window, timezone).covers(now)
     return None if end is None else end - now
 
 
@@ -124,7 +124,7 @@ def objection_of(pool: PoolSpec, now: float, timezone: str) -> str | None:
     return (
         None
         if left is None
-        else f"maintenance window {pool.deactivation.maintenance!r}, for another {format_duration(left)}"
+        else f"maintenance window {pool.deactivation.maintenance_window!r}, for another {format_duration(left)}"
     )
 
 
@@ -137,7 +137,7 @@ class MaintenanceStage(Stage):
         self._state = state
 
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        if question.pool.deactivation.maintenance is None:
+        if question.pool.deactivation.maintenance_window is None:
             return None
         return objection_of(question.pool, question.now + self._state.ahead, question.table.timezone)
 
@@ -145,7 +145,7 @@ class MaintenanceStage(Stage):
         left = ends_in(question.pool, question.now + self._state.ahead, question.table.timezone)
         if left is None:
             return None
-        return ModelStatus(STANDBY, f"maintenance window {question.pool.deactivation.maintenance!r}", left)
+        return ModelStatus(STANDBY, f"maintenance window {question.pool.deactivation.maintenance_window!r}", left)
 
     def clears_in(
         self, model: ModelSpec, question: Question, *, untested: bool = False, dropped: bool = True

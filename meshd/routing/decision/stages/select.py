@@ -22,4 +22,4 @@ class SelectStage(Stage):
         select = question.pool.select
         if select is None or select.score(model, Live(question, self._state)) is not None:
             return None
-        return f"select does not choose it now: {select.text}"
+        return f"`select` does not include it now: {select.text}"

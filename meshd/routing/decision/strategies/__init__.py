@@ -1,1 +1,1 @@
-"""Strategies: which one of the models that may be asked is asked."""
+"""Strategies: which of the models that may be asked is asked first."""

@@ -37,8 +37,11 @@ class Context(Protocol):
         """Another strategy, which one may build on."""
 
 
+MakeStrategy = Callable[[Context], Strategy]
+
+
 class InContext:
-    """A strategy that uses what is known of models."""
+    """A strategy that uses what is known about models."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

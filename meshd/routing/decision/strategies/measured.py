@@ -23,7 +23,7 @@ from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 
 EXPLORED = 0.05
 """The share of requests with which `latency-first` measures the other models."""
-_STALE = 3600.0  # s: a measurement of this age counts as no older
+_STALE = 3600.0  # s: an older measurement counts as this old
 
 _MILLION = 1_000_000
 _LIMITS = frozenset({*OUTPUT_LIMITS, "n"})  # parameters that change an estimate
@@ -171,7 +171,8 @@ def _times(states: list[ModelState | None], *, stream: bool) -> list[float | Non
 
 
 def _is_untried(state: ModelState | None) -> bool:
-    """No request is trying it now, and earlier tries did not fail: another would wait for the same, or fail too."""
+    """No request is trying it now, and earlier tries did not fail; otherwise another would only wait for the same, or
+    fail too."""
     return state is None or (not state.in_flight and state.last_failure is None)
 
 

@@ -37,8 +37,7 @@ class SessionStickiness(InContext):
 
     With `session.ttl`, a session that moved because its model was down stays there until it has been quiet for that
     long, instead of jumping back in between. Only these are remembered (`PoolState.moved`), at most `MOST_MOVED` in a
-    pool: of the user who has most of them, the one quiet for longest is forgotten first; a restart forgets them all.
-    """
+    pool: the user who has most of them loses the one that has been quiet longest; a restart forgets them all."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -1,1 +1,1 @@
-"""How long recordings are at most, by their frames."""
+"""The greatest possible length of recordings, from their frames."""

@@ -32,8 +32,8 @@ _CHECKS = _checks()
 
 
 def length(data: memoryview) -> Fraction | None:
-    """In seconds, whatever the file says in front of its frames. None if it is not FLAC, or has too many of what may be
-    frames. Raises IndexError where it ends too early."""
+    """In seconds, whatever the file says before its frames. None if it is not FLAC, or has too many possible frames.
+    Raises IndexError if it ends too early."""
     if bytes(data[:4]) != b"fLaC":
         return None
     rate = data[18] << 12 | data[19] << 4 | data[20] >> 4
@@ -59,7 +59,7 @@ def _after_blocks(data: memoryview) -> int:
 
 
 def _frame(head: bytes, rate: int) -> tuple[int, int] | None:
-    """Its samples and their rate; None if it is not a frame. rate: where it does not say one."""
+    """(samples, rate); None if it is not a frame. rate: used if the frame does not give one."""
     try:
         block, speed = head[2] >> 4, head[2] & 0x0F
         at = 4 + _number_bytes(head[4])
@@ -81,7 +81,7 @@ def _frame(head: bytes, rate: int) -> tuple[int, int] | None:
 
 
 def _number_bytes(first: int) -> int:
-    """Of the number of a frame, which is written as UTF-8 writes a letter."""
+    """The length of a frame's number, which is encoded like a character in UTF-8."""
     return 1 if first < 0x80 else max(8 - (first ^ 0xFF).bit_length(), 1)
 
 

@@ -19,7 +19,7 @@ _KBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 
 def _frames() -> dict[int, tuple[int, Fraction]]:
-    """The second and third byte of a frame → its bytes, and seconds. Layer III alone, and no free rates."""
+    """The second and third byte of a frame → its bytes and seconds. Only Layer III, without free bit rates."""
     found = {}
     for version, rates in _RATES.items():
         samples, kbits = (1152, _KBITS_1) if version == 3 else (576, _KBITS_2)
@@ -38,7 +38,8 @@ _FRAMES = _frames()
 
 
 def length(data: memoryview) -> Fraction | None:
-    """In seconds, at most: what is not a frame has the lowest rate. None if it is not MP3, or has too many frames."""
+    """In seconds, at most: bytes outside frames count at the lowest rate. None if it is not MP3, or has too many
+    frames."""
     start = at = _after_tags(data)
     seen: Counter[int] = Counter()
     for _ in range(MOST_FRAMES):
@@ -51,14 +52,14 @@ def length(data: memoryview) -> Fraction | None:
         at += _FRAMES[header][0]
     else:
         return None
-    if at == start or (seen.total() == 1 and at < len(data)):  # by accident
+    if at == start or (seen.total() == 1 and at < len(data)):  # it only looks like MP3
         return None
     spoken = sum((_FRAMES[header][1] * count for header, count in seen.items()), Fraction())
     return spoken + Fraction(max(len(data) - at, 0), _LEAST_PER_SECOND)
 
 
 def _after_tags(data: memoryview) -> int:
-    """Where the first frame begins: decoders pass over tags too, which may have a picture."""
+    """Where the first frame begins: decoders skip tags, which may contain a picture."""
     at = 0
     for _ in range(_MOST_TAGS):
         if at + 10 > len(data) or bytes(data[at : at + 3]) != b"ID3":

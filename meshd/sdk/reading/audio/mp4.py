@@ -1,6 +1,6 @@
-"""MP4 with AAC (`.m4a`): tables say how many frames it has, one of the whole file, or one of each fragment, as browsers
-and streams have them. But an entry may hide several frames, which FFmpeg decodes all. So that its bytes count as well,
-at the lowest rate: half a bit a sample. Speech in AAC has one to three.
+"""MP4 with AAC (`.m4a`): tables say how many frames it has, either one for the whole file or, from browsers and
+streams, one for each fragment. But an entry may hide several frames, all of which FFmpeg decodes. So its bytes count as
+well, at the lowest rate: half a bit a sample. Speech in AAC has one to three.
 
 https://developer.apple.com/documentation/quicktime-file-format, and for the stream's own description ISO/IEC 14496-1
 (`esds`) and 14496-3 (AudioSpecificConfig).
@@ -17,7 +17,7 @@ from fractions import Fraction
 
 MOST_FRAMES = 500_000
 _MOST_BOXES = 256
-"""In one place, but for the fragments of a file."""
+"""In one place, except for the fragments of a file."""
 _MOST_FRAGMENTS = 65_536
 _SAMPLES = 1024
 """Of a frame."""
@@ -26,18 +26,18 @@ _PER_BYTE = 16
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _AAC = (0x40, 0x66, 0x67, 0x68)
 _SIZES = struct.Struct(">4xII")
-_ENTRY = {0: 28, 1: 44}  # bytes in front of the boxes of `mp4a`, by its version
+_ENTRY = {0: 28, 1: 44}  # bytes before the boxes of `mp4a`, by its version
 _SIZE_HERE = 0x200  # a fragment's entries have sizes of their own
-_OF_A_RUN = (0x1, 0x4)  # fields in front of a fragment's entries, by their flags
+_OF_A_RUN = (0x1, 0x4)  # fields before a fragment's entries, by their flags
 _OF_AN_ENTRY = (0x100, _SIZE_HERE, 0x400, 0x800)
-_OF_A_FRAGMENT = ((0x1, 8), (0x2, 4), (0x8, 4))  # in front of the usual size, with their bytes
+_OF_A_FRAGMENT = ((0x1, 8), (0x2, 4), (0x8, 4))  # before the usual size, with their lengths
 _USUAL_SIZE = 0x10
 _TABLES = re.compile(rb"moof|trak|stsz|stz2|traf|trun")
 
 
 @dataclass(slots=True)
 class _Track:
-    """rate: samples a second. usual: bytes of an entry in a fragment that does not say it."""
+    """rate: samples a second. usual: bytes of an entry, for a fragment that does not give them."""
 
     rate: int
     usual: int = 0
@@ -58,8 +58,8 @@ class _Unknown(Exception):
 
 
 def length(data: memoryview) -> Fraction | None:
-    """In seconds, at most, of all its sound. None if it is not MP4, has sound that is not AAC, too many frames, or
-    tables elsewhere. Raises struct.error or IndexError where it ends too early."""
+    """Of all its sound, in seconds, at most. None if it is not MP4, has sound that is not AAC, too many frames, or
+    tables in unexpected places. Raises struct.error or IndexError if it ends too early."""
     if bytes(data[4:8]) != b"ftyp":
         return None
     top = [(name, box) for name, box in _boxes(data, _MOST_FRAGMENTS) if name != b"mdat"]
@@ -80,13 +80,13 @@ def length(data: memoryview) -> Fraction | None:
 
 
 def _tables_in(top: list[tuple[bytes, memoryview]]) -> Counter[bytes]:
-    """Every name of a table, or of what holds one, wherever it stands."""
+    """Every name of a table, or of a box that contains one, wherever it is."""
     found = Counter(bytes(match[0]) for _, box in top for match in _TABLES.finditer(box))
     return found + Counter(name for name, _ in top if _TABLES.fullmatch(name))
 
 
 def _tables_read(films: list[memoryview], fragments: list[memoryview]) -> Counter[bytes]:
-    """Those in their places."""
+    """The tables in their expected places."""
     tracks = [track for film in films for track in _inside(film, b"trak")]
     parts = [part for fragment in fragments for part in _inside(fragment, b"traf")]
     return Counter(
@@ -101,7 +101,7 @@ def _tables_read(films: list[memoryview], fragments: list[memoryview]) -> Counte
 
 
 def _boxes(data: memoryview, most: int = _MOST_BOXES) -> Iterator[tuple[bytes, memoryview]]:
-    """Those that follow each other in it. Raises struct.error for more than is plausible."""
+    """The boxes in it, in order. Raises struct.error for an implausible number."""
     at = 0
     for _ in range(most):
         if at + 8 > len(data):
@@ -134,7 +134,7 @@ def _only(data: memoryview, name: bytes) -> memoryview:
 
 
 def _read_film(film: memoryview, tracks: dict[int, _Track]) -> None:
-    """Its tracks of sound, with the frames of their tables."""
+    """Read its sound tracks, with the frames in their tables."""
     for track in _inside(film, b"trak"):
         head, media = _only(track, b"tkhd"), _only(track, b"mdia")
         number = _number(head, 20 if head[0] else 12)
@@ -178,7 +178,7 @@ def _read_fragment(fragment: memoryview, tracks: dict[int, _Track]) -> None:
 
 
 def _read_run(run: memoryview, track: _Track, usual: int) -> None:
-    """Entries that follow each other."""
+    """Read a run of entries."""
     flags, count = _number(run, 0), _number(run, 4)
     if track.frames + count > MOST_FRAMES:
         raise _Unknown
@@ -200,7 +200,7 @@ def _number(data: memoryview, at: int) -> int:
 
 
 def _rate(described: memoryview) -> int | None:
-    """Of the one description of AAC; None if there are others."""
+    """The sample rate in the only description of AAC; None if there are others."""
     entries = list(_boxes(described[8:]))
     if [name for name, _ in entries] != [b"mp4a"]:
         return None
@@ -211,7 +211,7 @@ def _rate(described: memoryview) -> int | None:
 
 
 def _own_rate(esds: memoryview) -> int | None:
-    """As the decoder is told it."""
+    """The sample rate that the decoder is given."""
     at = _descriptor(esds, 4, 3)
     flags = esds[at + 2]
     if flags & 0xE0:  # it depends on another stream
@@ -225,7 +225,7 @@ def _own_rate(esds: memoryview) -> int | None:
 
 
 def _descriptor(esds: memoryview, at: int, tag: int) -> int:
-    """Where the content of the descriptor begins that begins here. Raises IndexError if it is another."""
+    """Where the content of the descriptor at this position begins. Raises IndexError if it has another tag."""
     if esds[at] != tag:
         raise IndexError("another descriptor")
     at += 1

@@ -21,8 +21,8 @@ _BEGIN = re.compile(rb"OggS")
 
 @dataclass(slots=True)
 class _Stream:
-    """Of one serial number. block: seconds of a packet of Vorbis; None: it is Opus. headers: packets in front of sound
-    that have not come yet. spoken: in `OPUS_UNIT`, or in blocks. open: whether its last packet continues."""
+    """The stream of one serial number. block: seconds of a Vorbis packet; None: it is Opus. headers: header packets
+    that have not been seen yet. spoken: in `OPUS_UNIT`, or in blocks. open: whether its last packet continues."""
 
     block: Fraction | None
     headers: int
@@ -35,9 +35,9 @@ class _Stream:
 
 
 def length(data: memoryview) -> Fraction | None:
-    """In seconds, at most, whatever its positions say: what is not a page has the lowest rate, and pages are looked
-    for behind it, as FFmpeg does. None if it is neither
-    Opus nor Vorbis, or has too many packets. Raises struct.error where it ends too early."""
+    """In seconds, at most, whatever its positions say: bytes outside pages count at the lowest rate, and pages are
+    looked for after them, as FFmpeg does. None if it is neither Opus nor Vorbis, or has too many packets. Raises
+    struct.error if it ends too early."""
     streams: dict[int, _Stream] = {}
     at = packets = lost = 0
     if bytes(data[:4]) != b"OggS":
@@ -70,7 +70,7 @@ def _stream(head: bytes) -> _Stream | None:
 
 
 def _read(stream: _Stream, data: memoryview, at: int, sizes: bytes, continued: bool) -> int:
-    """Count a page's packets where they begin; where the page ends."""
+    """Count a page's packets where they begin. Returns where the page ends."""
     begins = not (continued and stream.open)
     for size in sizes:
         if begins and stream.headers:

@@ -1,4 +1,4 @@
-"""Packets of Opus and Vorbis, in any container: how long each is at most.
+"""Packets of Opus and Vorbis, in any container: the greatest possible length of each.
 
 https://www.rfc-editor.org/rfc/rfc6716#section-3.1, https://xiph.org/vorbis/doc/Vorbis_I_spec.html
 """
@@ -14,13 +14,13 @@ OPUS_UNIT = Fraction(1, 400)
 """Seconds."""
 
 _VORBIS = struct.Struct("<IBIIIIB")
-_LONGEST = 48  # of an Opus packet, as all below in units of 2.5 ms
+_LONGEST = 48  # of an Opus packet; like everything below, in units of 2.5 ms
 _OPUS = (4, 8, 16, 24) * 3 + (4, 8) * 2 + (1, 2, 4, 8) * 4
 _HIGHEST_RATE = 384_000
 
 
 def opus_units(data: memoryview, at: int) -> int:
-    """How many `OPUS_UNIT` a packet is, by its first bytes; what is cut off is as long as one can be."""
+    """How many `OPUS_UNIT` a packet lasts, by its first bytes; an incomplete one counts as the longest possible."""
     if at + 2 > len(data):
         return _LONGEST
     first = data[at]
@@ -29,8 +29,8 @@ def opus_units(data: memoryview, at: int) -> int:
 
 
 def vorbis_unit(head: bytes) -> Fraction | None:
-    """Seconds of a packet at most, by the stream's first header; None if that is another, or not plausible. Raises
-    struct.error where it ends too early."""
+    """Seconds of a packet, at most, by the stream's first header; None if that is another header, or not plausible.
+    Raises struct.error if it ends too early."""
     if not head.startswith(b"\x01vorbis"):
         return None
     _, _, rate, _, _, _, blocks = _VORBIS.unpack_from(head, 7)

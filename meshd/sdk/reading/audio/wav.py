@@ -1,4 +1,4 @@
-"""WAV: a header says how many bytes of samples are a second."""
+"""WAV: a header says how many bytes of samples make up a second."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MOST_PER_SECOND = 384_000 * 8 * 8
 
 
 def length(data: memoryview) -> Fraction | None:
-    """In seconds, at most: all bytes of the file may be samples, whatever its header says of their number. None if it
-    is not plain WAV. Raises struct.error where it ends too early."""
+    """In seconds, at most: all bytes of the file may be samples, whatever number its header gives. None if it is not
+    plain WAV. Raises struct.error if it ends too early."""
     if bytes(data[:4]) != b"RIFF" or bytes(data[8:12]) != b"WAVE":
         return None
     at = 12

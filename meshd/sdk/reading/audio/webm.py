@@ -1,9 +1,9 @@
-"""WebM and Matroska with Opus or Vorbis: blocks of packets in clusters. A packet of Opus says in its first bytes how
-long it is; one of Vorbis is a block at most. Times that the file says are not read.
+"""WebM and Matroska with Opus or Vorbis: blocks of packets in clusters. An Opus packet says in its first bytes how long
+it is; a Vorbis packet is at most one block. Times that the file states are not read.
 
-Where a reader could find more, it counts too. FFmpeg looks for the next cluster after something broken, which may be
-inside an element that is passed over here. So clusters are looked for in there as well, and all bytes that are not
-blocks of a known track have the lowest rate.
+Whatever a player could find counts too. After something broken, FFmpeg looks for the next cluster, which may be inside
+an element that is skipped here. So clusters are looked for in there as well, and all bytes that are not blocks of a
+known track count at the lowest rate.
 
 https://www.rfc-editor.org/rfc/rfc8794, https://www.rfc-editor.org/rfc/rfc9559
 """
@@ -31,13 +31,13 @@ _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xA3, 0xA0, 0xA1
 _BESIDE = frozenset({0xE7, 0xAB, 0xA7, 0xBF, 0x9B, 0xFB, 0x75A2})
 """Numbers in clusters and groups: times, positions, checksums."""
 _LARGEST_NUMBER = 8  # bytes
-_LONGEST_DESCRIPTION = 8192  # bytes of tracks, as Vorbis has its codebooks there
+_LONGEST_DESCRIPTION = 8192  # bytes of a track's description, where Vorbis has its codebooks
 _SOUND = 2
 _BEGIN = re.compile(re.escape(_CLUSTER.to_bytes(4, "big")))
 
 
 class _Element(NamedTuple):
-    """begin, end: of its content; end: None if it does not say it."""
+    """begin, end: of its content; end is None if the element does not give it."""
 
     id: int
     begin: int
@@ -49,15 +49,15 @@ class _Broken(Exception):
 
 
 class _Track(NamedTuple):
-    """unit: seconds of a packet of Vorbis at most; None: it is Opus. sound: False for pictures."""
+    """unit: seconds of a Vorbis packet, at most; None: it is Opus. sound: False for video."""
 
     sound: bool
     unit: Fraction | None = None
 
 
 def length(data: memoryview) -> Fraction | None:
-    """In seconds, at most, of all its sound. None if it is not WebM, has sound of another codec, or too many packets.
-    Raises IndexError where it ends too early."""
+    """Of all its sound, in seconds, at most. None if it is not WebM, has sound in another codec, or too many packets.
+    Raises IndexError if it ends too early."""
     if bytes(data[:4]) != _EBML.to_bytes(4, "big"):
         return None
     reading = _Reading(data)
@@ -75,7 +75,7 @@ class _Unknown(Exception):
 
 
 class _Reading:
-    """Of one file. known: bytes of the blocks that were counted, with what belongs to them."""
+    """The state of reading one file. known: bytes of the blocks that were counted, including their headers."""
 
     def __init__(self, data: memoryview) -> None:
         self.tracks: dict[int, _Track] = {}
@@ -124,7 +124,7 @@ class _Reading:
         return end if found is None else found.start()
 
     def _take(self, element: _Element, at: int) -> bool:
-        """Whether one below a segment or a cluster is fully known. Raises _Broken, _Unknown, IndexError."""
+        """Whether an element below a segment or a cluster is fully known. Raises _Broken, _Unknown, IndexError."""
         begin, end = element.begin, element.end
         assert end is not None, "it is known"
         if element.id == _TRACKS:
@@ -214,8 +214,8 @@ def _vorbis(private: bytes) -> Fraction:
 
 
 def _number(data: memoryview, at: int, *, keep: bool) -> tuple[int, int]:
-    """A number that says its own length, and where it ends. keep: its mark is part of it, as of an id. Raises _Broken,
-    IndexError."""
+    """(a number that contains its own length, where it ends). keep: the length marker is part of the number, as in ids.
+    Raises _Broken, IndexError."""
     first = data[at]
     size = 9 - first.bit_length()
     if size > (4 if keep else 8):
@@ -235,7 +235,7 @@ def _element(data: memoryview, at: int) -> _Element:
 
 
 def _inside(data: memoryview, begin: int, end: int) -> Iterator[_Element]:
-    """Those that follow each other there. Raises _Broken, IndexError."""
+    """The elements there, in order. Raises _Broken, IndexError."""
     at = begin
     for _ in range(_MOST_ELEMENTS):
         if at >= end:

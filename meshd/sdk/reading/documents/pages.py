@@ -1,8 +1,8 @@
 """How many pages a document has.
 
-Owns: which formats are read. The number that a file only says (`/Count`) would let an app reserve less than it uses:
-page objects are counted, also those in compressed streams of objects.
-Must never: hold more than `MOST_INFLATED` bytes of them, or guess: None where the bytes do not say it.
+Owns: which formats are read. The number that a file merely states (`/Count`) could let an app reserve less than it
+uses, so page objects are counted, including those in compressed object streams.
+Must never: hold more than `MOST_INFLATED` bytes of these, or guess: the result is None if the bytes do not tell.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 MOST_INFLATED = 32 * 1024 * 1024
-"""Bytes of all compressed streams of objects together."""
+"""Bytes of all compressed object streams together."""
 
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _OBJECTS = re.compile(rb"/ObjStm\b[^\0]{0,400}?>>\s*stream\r?\n")
@@ -21,7 +21,7 @@ _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
 def pages_of(data: memoryview) -> int | None:
-    """At least one; None for another format, and for what cannot be read to its end."""
+    """At least one; None for another format, or a document that cannot be read to its end."""
     if bytes(data[:8]).startswith(_PICTURES):
         return 1
     if b"%PDF-" not in bytes(data[:1024]):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.providers.local_server import LocalServer
+from tests.support.providers.servers.local_server import LocalServer
 
 ASKED: list[str] = []
 

@@ -21,8 +21,8 @@ import pytest
 from meshd.cli.screen.cells import width_of
 from modelmesh import MeshError, OpenAIClient
 from modelmesh.testing import MeshProcess
-from tests.support import meshctl
-from tests.support.forked import Forked
+from tests.support.processes import meshctl
+from tests.support.processes.forked import Forked
 
 PATIENCE = 40.0
 WIDTHS = (60, 80, 120, 200)

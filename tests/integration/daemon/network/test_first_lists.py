@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from modelmesh import MeshError
-from tests.support.providers.flaky_server import ANSWER
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.faulty.flaky_server import ANSWER
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 
 class Listing(LocalServer):

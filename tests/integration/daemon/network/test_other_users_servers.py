@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps.posing import Posing
+from tests.support.apps.other_users.posing import Posing
 from tests.support.daemons.pool_rule_cases import events
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.providers.odd_provider import OddProvider
+from tests.support.providers.faulty.odd_provider import OddProvider
 
 CONFIG: dict[str, Any] = {
     "providers": {

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemons.pool_rule_cases import provider
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 
 KEY = "sk-the-key-of-the-test"
 QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}

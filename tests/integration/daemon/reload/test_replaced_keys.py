@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons.key_load import Load, under_load
 from tests.support.daemons.pool_rule_cases import events, provider
-from tests.support.providers.keyed_provider import KeyedProvider
+from tests.support.daemons.stress.key_load import Load, under_load
+from tests.support.providers.credentials.keyed_provider import KeyedProvider
 
 QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}
 OLD, NEW = "sk-the-old-key-000000", "sk-the-new-key-111111"
@@ -279,10 +279,10 @@ def test_a_source_without_a_key_never_empties_what_runs(
     if reload:
         assert daemon.ask("POST", "/mesh/v1/reload")["ok"] or content in ("# nothing\n", "K")
     else:
-        eventually(lambda: "stays as it is" in daemon.log())
+        eventually(lambda: "its known value stays in use" in daemon.log())
     if not (reload and content in ("# nothing\n", "K")):  # who writes that, and reloads, means it
         assert daemon.say(model="p.m").choices[0].message.content == "hi"
-        assert daemon.log().count("stays as it is") == 1
+        assert daemon.log().count("its known value stays in use") == 1
 
 
 def test_a_probe_asks_with_the_new_key_too(meshd: Any, short: Path, keyed: KeyedProvider) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.providers.small_proxy import SmallProxy
-from tests.support.providers.token_server import SECRET, TokenServer
+from tests.support.providers.credentials.token_server import SECRET, TokenServer
+from tests.support.providers.servers.small_proxy import SmallProxy
 from tests.support.waiting import until
 
 PASSWORD = "pr0xy-passw0rd"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps.other_user import PYTHON, WAIT, App
+from tests.support.apps.other_users.other_user import PYTHON, WAIT, App
 from tests.support.daemons.pool_rule_cases import MESSAGES, Cases, events, limit
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")

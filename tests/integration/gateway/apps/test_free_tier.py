@@ -12,7 +12,7 @@ import time
 import pytest
 
 import modelmesh
-from tests.support.daemons.midnight import zone_with_midnight_in
+from tests.support.daemons.clocks.midnight import zone_with_midnight_in
 
 ALLOWANCES = {"one": 20, "two": 30, "three": 50}
 TOTAL = sum(ALLOWANCES.values())

@@ -10,7 +10,7 @@ import pytest
 from modelmesh import MeshError
 from tests.support.apps.spending import QUIET
 from tests.support.daemons.pool_rule_cases import explain
-from tests.support.providers.odd_provider import OddProvider
+from tests.support.providers.faulty.odd_provider import OddProvider
 
 PRICED = {"provider": "odd", "pricing": {"input_per_1m": 1, "output_per_1m": 10}}
 SOUND = {"audio_input_per_1m": 20, "audio_output_per_1m": 100}

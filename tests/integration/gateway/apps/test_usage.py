@@ -9,7 +9,7 @@ import pytest
 import modelmesh
 from tests.support.apps.spending import QUIET
 from tests.support.daemons.pool_rule_cases import events
-from tests.support.providers.odd_provider import OddProvider
+from tests.support.providers.faulty.odd_provider import OddProvider
 
 PRICING = {"input_per_1m": 1, "output_per_1m": 10}
 HUGE = ["18446744073709551615", "1e308", "-9223372036854775808", "99999999999999999999999999", "-1", "0"]

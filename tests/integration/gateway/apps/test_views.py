@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshd.gateway.access.rights import OF_OPERATORS
-from tests.support.apps.other_user import WAIT, App
+from tests.support.apps.other_users.other_user import WAIT, App
 from tests.support.daemons.pool_rule_cases import MESSAGES, Cases
 from tests.support.waiting import until
 

@@ -51,6 +51,7 @@ def test_what_happens_to_models_that_appear_and_go(meshd, upstream, eventually, 
         assert (found[0]["changed"]["new"], found[0]["changed"]["gone"]) == (["two"], ["one"])
     if new == "register":
         eventually(lambda: events(daemon, "pool_membership_changed", pool="chat"))
+        assert events(daemon, "pool_membership_changed", pool="chat")[0]["reason"].endswith("removed up.one")
 
 
 def test_a_sync_comes_by_itself_and_of_the_named_providers_alone(meshd, upstream, eventually):

@@ -8,7 +8,7 @@ import pytest
 
 from modelmesh import MeshError
 from tests.support.daemons.pool_rule_cases import Cases, events, member, provider
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 ANSWER = {
     "id": "x", "object": "chat.completion", "created": 1, "model": "m",

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from modelmesh import MeshError
-from tests.support.daemons.clocked import Clock, last_month_end
-from tests.support.daemons.dying import crashing
+from tests.support.daemons.clocks.clocked import Clock, last_month_end
 from tests.support.daemons.pool_rule_cases import Cases, events, explain, limit, member, meshctl, provider
+from tests.support.daemons.stress.dying import crashing
 
 DAY = 86400
 CENT = {"pricing": {"per_request": 0.01}}

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from modelmesh import MeshError
-from tests.support.daemons.midnight import DAY, zone_with_midnight_in
+from tests.support.daemons.clocks.midnight import DAY, zone_with_midnight_in
 from tests.support.daemons.pool_rule_cases import Cases, events, limit, member, provider
 
 FAILS, ANSWERS = {"error": 503}, {"reply": "well"}

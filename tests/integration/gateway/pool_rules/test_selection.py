@@ -90,7 +90,7 @@ def test_select_by_what_models_do(daemon):
     assert daemon.model("erring")["failures"] == 2
     assert member(daemon, "unerring", "erring")["status"] == "active"
     [stage] = (stage for stage in explain(daemon, "unerring")["stages"] if stage["name"] == "select")
-    assert stage["dropped"][0]["reason"] == "select does not choose it now: default(failures, 0) < 2"
+    assert stage["dropped"][0]["reason"] == "`select` does not include it now: default(failures, 0) < 2"
 
 
 def test_in_turn_by_weight(daemon):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelmesh import AuthenticationError, MeshError, NotFoundError, ProviderError, RateLimitError
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 WORDED = "Provider {} answered with an error; ask again, or add another to the pool."
 OVERLOADED: tuple[Any, ...] = (

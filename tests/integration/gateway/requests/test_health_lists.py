@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelmesh import MeshError
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 ANSWER = {
     "id": "a", "object": "chat.completion", "created": 1, "model": "m",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.support.providers.local_server import LocalServer
+from tests.support.providers.servers.local_server import LocalServer
 
 WORDS = [
     "EMPTY",

@@ -14,7 +14,7 @@ import pytest
 
 from modelmesh import MeshError
 from tests.support.daemons.pool_rule_cases import Cases, events, provider
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 WAIT = 20.0
 ANSWER = {

@@ -7,8 +7,8 @@ import json
 import pytest
 
 import modelmesh
-from tests.support.providers.flaky_server import ANSWER, FlakyServer
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.faulty.flaky_server import ANSWER, FlakyServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 FLAGS = (
     {"reasons": ["violence"], "flagged_input": "…", "provider_name": "OpenAI"},

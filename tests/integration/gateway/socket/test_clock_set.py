@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.support.daemons.clocked import Clock
+from tests.support.daemons.clocks.clocked import Clock
 from tests.support.daemons.pool_rule_cases import Cases, member
 
 YEARS = 3 * 365 * 86400.0

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "from first"}, "finish_reason": "stop"}
 ANSWER = json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [CHOICE]}).encode()

@@ -19,7 +19,7 @@ pytest.importorskip("nacl", reason="needs modelmesh[curve]")
 from meshd.core.text.z85 import decode_key
 from modelmesh import AuthenticationError, ConfigurationError, DaemonUnavailableError, MeshError, OpenAIClient
 from tests.integration.gateway.conftest import CONFIG
-from tests.support.apps.curve_peer import GREETING, CurvePeer, on_the_wire, pair
+from tests.support.apps.curve.curve_peer import GREETING, CurvePeer, on_the_wire, pair
 from tests.support.apps.line import Line
 from tests.support.apps.raw_peer import RawPeer
 from tests.support.waiting import WAIT, until

@@ -8,7 +8,7 @@ import pytest
 
 from meshd.mesh import ModelMesh
 from tests.support.apps.spending import QUIET
-from tests.support.providers.odd_provider import OddProvider
+from tests.support.providers.faulty.odd_provider import OddProvider
 
 HALF = "Elbe\ud83c"
 

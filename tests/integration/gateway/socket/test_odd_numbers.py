@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import modelmesh
-from tests.support.providers.local_server import Handler, LocalServer
+from tests.support.providers.servers.local_server import Handler, LocalServer
 
 NUMBERS = ["1e400", "-1e400", "1E+999999999999", "9" * 400, "-" + "9" * 5000, "NaN", "Infinity", "-Infinity", "1e-400",
            "0." + "3" * 5000, "123456789012345678901234567890"]  # fmt: skip

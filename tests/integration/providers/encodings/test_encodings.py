@@ -17,7 +17,7 @@ from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.net.encodings import zstd_module
 from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
-from tests.support.http_requests import requests_of
+from tests.support.formats.http_requests import requests_of
 
 ANSWER = json.dumps(
     {"id": "a", "object": "chat.completion", "model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2},

@@ -11,7 +11,7 @@ import asyncio
 from aiohttp import web
 
 from meshd.services.seam import Ask, Asked, Begun, Result, Service, Steps, Wait
-from tests.support.providers.in_thread import ProviderInThread
+from tests.support.providers.servers.in_thread import ProviderInThread
 
 SOUND = bytes(range(256)) * 1000
 

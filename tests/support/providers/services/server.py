@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.providers.in_thread import ProviderInThread
+from tests.support.providers.servers.in_thread import ProviderInThread
 
 KEY = "svc-test-0123456789abcdef"
 

@@ -11,7 +11,7 @@ import pytest
 
 from meshd.catalogue import overrides
 from meshd.catalogue.price_list import PriceList
-from tests.support.price_lists import listing, model, price
+from tests.support.config.price_lists import listing, model, price
 
 TREBLED = [
     model("gpt-5-mini", price(input_mtok=0.75, output_mtok=6)),
@@ -49,7 +49,7 @@ def test_an_update_is_shown_asked_for_kept_and_removed(meshctl: Any, tmp_path: P
     assert (told["prices"]["input_per_1m"], told["date"]) == ("0.75", "2026-11-28")
     assert "nothing changes" in meshctl("catalogue", "update", "--yes", *here).stdout
     assert "removed" in meshctl("catalogue", "reset", *here).stdout
-    assert "there are none" in meshctl("catalogue", "reset", *here).stdout
+    assert "nothing to remove" in meshctl("catalogue", "reset", *here).stdout
     told = json.loads(meshctl("catalogue", "show", "openai", "gpt-5-mini", "--json", *here).stdout)
     assert told["prices"]["input_per_1m"] == "0.25"
 

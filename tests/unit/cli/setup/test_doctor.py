@@ -290,7 +290,7 @@ def test_default_sockets_that_clients_leave_out(tmp_path: Path, monkeypatch: pyt
     directory = tmp_path / "meshd"
     directory.mkdir()
     directory.chmod(0o777)
-    said = f"clients leave out {directory}/mesh.sock: {directory} can be written by other users"
+    said = f"clients leave out {directory}/mesh.sock: {directory} is writable by other users"
     assert said in [found.message for found in posture_checks.default_sockets()]
     directory.chmod(0o700)
     assert said not in [found.message for found in posture_checks.default_sockets()]

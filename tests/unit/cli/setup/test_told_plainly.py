@@ -45,7 +45,7 @@ def test_what_is_advised_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.M
     assert no_daemon("", ["/nowhere/mesh.sock"], permitted=True) == [
         "No daemon answers; start one with `meshd`.",
         "  tried /nowhere/mesh.sock: no such file",
-        "  one at another place: --socket PATH, or MESH_SOCKET",
+        "  for a daemon at another place: --socket PATH, or MESH_SOCKET",
     ]
     (tmp_path / "bin" / "meshd").touch()  # as after `make run`
     assert "`bin/meshd`" in no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]

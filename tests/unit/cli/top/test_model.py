@@ -178,7 +178,7 @@ def test_the_head_says_how_the_daemon_is() -> None:
     assert head.plain.startswith("meshd 1, up 1 m 1 s   0 in flight   4 waiting   draining")
     assert (head.plain.endswith("● live"), len(head)) == (True, 78)
     lost = lines.head(look, history, "no daemon answers at /run/x (gone): start it", 78).plain
-    assert "no daemon answers at /run/x (gone); asking again…" in lost
+    assert "no daemon answers at /run/x (gone); retrying…" in lost
     assert lost.endswith("● no daemon")
     assert lines.head(None, history, "", 78).plain.startswith("asking the daemon")
     assert lines.gauges(None, history, 78).plain == lines.spend(None, 78).plain == ""

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 import modelmesh
-from modelmesh._connection.async_connection import open_connections
+from modelmesh._connection.async_registry import open_connections
 from modelmesh.protocol import CANCEL, CREDIT, DEFAULT_CREDIT, HELLO, PING, REQUEST
 from tests.support.client.calls import says
 from tests.support.client.fake_daemon import BOUND, Paced, chunk, echo

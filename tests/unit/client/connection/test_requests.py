@@ -140,7 +140,7 @@ def test_clients_of_a_process_share_the_connection_and_the_last_one_closes_it(da
 def test_a_forgotten_client_releases_the_connection(daemon, socket_path):
     import gc
 
-    from modelmesh._connection.connection import open_connections
+    from modelmesh._connection.registry import open_connections
 
     client = modelmesh.OpenAIClient(socket_path)
     ask(client, "a")

@@ -9,8 +9,9 @@ import time
 import pytest
 
 import modelmesh
-from modelmesh._connection import redial
-from modelmesh._connection.connection import acquire
+from modelmesh._connection import session
+from modelmesh._connection.links import redial
+from modelmesh._connection.registry import acquire, release
 from modelmesh.protocol import ERROR, HELLO, PING, PONG, REQUEST, ErrorHead, encode
 from tests.support.client.calls import InThread, ask, says
 from tests.support.client.fake_daemon import FakeDaemon, chunk, echo
@@ -25,7 +26,7 @@ def connection(socket_path):
     """The one that the clients of this path share."""
     connection = acquire(f"ipc://{socket_path}")
     yield connection
-    connection.release()
+    release(connection)
 
 
 def test_no_socket_is_an_error_at_once(socket_path):
@@ -295,7 +296,7 @@ def test_a_connection_is_kept_alive_while_a_request_waits(start, client):
 
 
 def test_a_daemon_that_falls_silent_is_dialled_again(start, client, monkeypatch):
-    monkeypatch.setattr("modelmesh._connection.session.SILENCE_SLACK_SECONDS", 0.0)
+    monkeypatch.setattr(session, "SILENCE_SLACK_SECONDS", 0.0)
     daemon = start(heartbeat_ms=50)
     assert ask(client, "hi") == "hi"
     daemon.ignored.update(daemon.peers)

@@ -58,17 +58,17 @@ def test_settings_that_are_not_given_are_the_defaults(absent: Any) -> None:
 
 @pytest.mark.parametrize("wrong", ["5", b"5", object(), [5], {"read": 5}], ids=lambda value: type(value).__name__)
 def test_what_is_not_a_timeout_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="timeout is a number of seconds"):
+    with pytest.raises(TypeError, match="timeout must be a number of seconds"):
         modelmesh.OpenAIClient("/nowhere/x", timeout=wrong)
-    with pytest.raises(TypeError, match="timeout is a number of seconds"):
+    with pytest.raises(TypeError, match="timeout must be a number of seconds"):
         mock_client().chat.completions.create(model="m", messages=[], timeout=wrong)
 
 
 @pytest.mark.parametrize("wrong", [None, "2", True, math.nan], ids=repr)
 def test_what_is_not_a_number_of_retries_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="max_retries is a number"):
+    with pytest.raises(TypeError, match="max_retries must be a number"):
         modelmesh.OpenAIClient("/nowhere/x", max_retries=wrong)
-    with pytest.raises(TypeError, match="max_retries is a number"):
+    with pytest.raises(TypeError, match="max_retries must be a number"):
         mock_client().with_options(max_retries=wrong)
 
 

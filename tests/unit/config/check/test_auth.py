@@ -10,7 +10,7 @@ from meshd.compilation.compile import Directories, provider_settings
 from meshd.config import MeshConfig
 from meshd.config.check import auth as checks
 from meshd.connectors.registry import default_registry
-from tests.support.problems import found, house
+from tests.support.config.problems import found, house
 
 OAUTH = {
     "method": "oauth",
@@ -65,14 +65,14 @@ def test_complete_methods(auth: dict[str, Any], monkeypatch: pytest.MonkeyPatch)
         ({"scopes": ["a"]}, ["auth.scopes: belongs to `auth.method` `oauth` or `service_account` or `entra`, and the "
                              "method is an API key"]),
         ({"method": "service_account", "credentials": "{}", "credentials_file": "/x"},
-         ["auth.credentials: and `credentials_file` are two keys: give only one of them"]),
+         ["auth.credentials: and `credentials_file` are both given: leave one of them out"]),
         ({"method": "service_account", "credentials_file": "/no/such.json"},
          ["auth.credentials_file: /no/such.json cannot be read"]),
         ({"method": "entra", "client_secret": "s3cret-s3cret"},
          ["auth.tenant_id: is missing: `client_secret` needs `tenant_id` and `client_id`",
           "auth.client_id: is missing: `client_secret` needs `tenant_id` and `client_id`"]),
         ({"method": "entra", "tenant_id": "t"},
-         ["auth.client_secret: is missing: `tenant_id` is of an application with a secret"]),
+         ["auth.client_secret: is missing: `tenant_id` belongs to an application with a secret"]),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_too_much(

@@ -11,7 +11,7 @@ from meshd.config.check import connectors as check
 from meshd.config.schema.proxy import ProxyToken
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.sdk.connector import ConnectorSpec
-from tests.support.problems import found, house, said_at
+from tests.support.config.problems import found, house, said_at
 
 
 def test_keys_of_connectors() -> None:

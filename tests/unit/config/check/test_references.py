@@ -8,7 +8,7 @@ import pytest
 
 from meshd.config import MeshConfig
 from meshd.core.events.event_type import EventType
-from tests.support.problems import found, house, said_at
+from tests.support.config.problems import found, house, said_at
 
 
 def test_dangling_references_of_pools() -> None:

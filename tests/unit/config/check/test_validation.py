@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshd.config import MeshConfig
-from tests.support.problems import VALID, found, house
+from tests.support.config.problems import VALID, found, house
 
 
 def test_secrets_are_always_masked() -> None:

@@ -19,8 +19,8 @@ import pytest
 from meshd.connectors.observability.syslog.messages import Header, framed, message
 from meshd.connectors.observability.syslog.sink import SyslogSink
 from meshd.sdk.observability import Entry
-from tests.support.certificates import certificate
-from tests.support.ports import free_port
+from tests.support.network.certificates import certificate
+from tests.support.network.ports import free_port
 from tests.support.waiting import until
 
 RSYSLOGD = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")

@@ -11,7 +11,7 @@ import pytest
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
-from tests.support.http_requests import requests_of
+from tests.support.formats.http_requests import requests_of
 
 KEYS = {"f1": "sk-first-key", "f2": "sk-second-key"}
 

@@ -93,10 +93,10 @@ def test_one_that_hangs_is_waited_for_once(odd: Odd) -> None:
     released = threading.Event()
     odd.answer = lambda: str(released.wait(20))
     bounded = BoundedStore("acme.v1", odd, 0.05)
-    with pytest.raises(SecretStoreUnreachable, match="has not answered in time"):
+    with pytest.raises(SecretStoreUnreachable, match="did not answer in time"):
         bounded.get("A")
     bounded.retry()
-    with pytest.raises(SecretStoreUnreachable, match="has not answered an earlier question"):
+    with pytest.raises(SecretStoreUnreachable, match="has not answered an earlier request"):
         bounded.get("A")
     assert len(odd.asked) == 1
     odd.answer = lambda: "v"
@@ -121,7 +121,7 @@ def test_calls_that_belong_together_have_one_limit(odd: Odd) -> None:
         bounded.get("A")
     assert "in time" in bounded.standing.error
     bounded.retry()
-    with pytest.raises(SecretStoreUnreachable, match="was not asked, as others took too long"):
+    with pytest.raises(SecretStoreUnreachable, match="was not asked, because other stores took too long"):
         bounded.get("B")
     assert len(odd.asked) == 1
     released.set()

@@ -202,7 +202,7 @@ def test_a_store_that_cannot_be_made_is_an_objection() -> None:
     resolver = SecretResolver(now=Clock())
     objections = resolver.prepare(sources(store="modelmesh.nothing.v1"))
     assert len(objections) == 1
-    assert "modelmesh.nothing.v1" in objections[0]
+    assert "modelmesh.nothing.v1" in str(objections[0])
 
 
 def test_no_value_is_shown() -> None:

@@ -1,4 +1,4 @@
-"""Conversations as requests of Cohere's chat, and back. Shapes: tests/support/providers/cohere.py."""
+"""Conversations as requests of Cohere's chat, and back. Shapes: tests/support/providers/vendors/cohere.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meshd.formats.openai.conversation.translator import OpenAITranslator
 from modelmesh.errors import InvalidRequestError
 from tests.support.answers.cohere_chat import chat, events
 from tests.support.conversations import asked, drawn
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 OURS, THEIRS = OpenAITranslator(), CohereTranslator()
 HI: Any = [{"role": "user", "content": "hi"}]

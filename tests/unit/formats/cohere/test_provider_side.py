@@ -1,4 +1,7 @@
-"""What is read of Cohere's answers, streams, vectors, results and lists. Shapes: tests/support/providers/cohere.py."""
+"""What is read of Cohere's answers, streams, vectors, results and lists.
+
+Shapes: tests/support/providers/vendors/cohere.py.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ from meshd.sdk.provider import (
 )
 from modelmesh.errors import InvalidRequestError
 from tests.support.answers.cohere_chat import chat, events
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 SIDE = COHERE.provider(ProviderSettings("here", "cohere.nlp.v1"))
 WHERE = Address("here", "http://here")

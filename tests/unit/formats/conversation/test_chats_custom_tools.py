@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversations.member import Member, answered
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 PATCH = '*** Begin Patch\n\u2028🙂\\n"'
 ASKED: dict[str, Any] = {

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from tests.support.conversations import asked, drawn, told
 from tests.support.conversations.expressed import chat_for, check_answer, facts_for
 from tests.support.conversations.member import Member, answered
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 FORMATS = ("openai", "anthropic", "responses", "gemini")
 few = settings(max_examples=12)

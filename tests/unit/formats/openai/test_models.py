@@ -12,7 +12,7 @@ from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.errors.not_answers import Broken
 from meshd.formats.openai.models import guess_capabilities, read_listing
 from meshd.sdk import ProviderSettings
-from tests.support.http_requests import requests_of
+from tests.support.formats.http_requests import requests_of
 
 CHAT, EMBED = ("chat-completion",), ("text-embeddings",)
 

@@ -9,11 +9,10 @@ from dataclasses import replace
 import pytest
 
 from meshd.host import clock
-from meshd.routing.rates.headroom import Headroom, NoRoom
 from meshd.routing.table.policies import CachePolicy, SessionPolicy
-from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
+from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec, ProviderSpec, RateSpec
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
-from tests.support.gateway.builder import CHAT, MAIL, ROOT, VIM, Gateway, model
+from tests.support.gateway.builder import CHAT, MAIL, ROOT, SCRIPTED, VIM, Gateway, model
 
 TWO = ("a.one", "b.two")
 
@@ -101,16 +100,19 @@ async def test_on_budget_exceeded(rule, chosen):
 # -- waiting, falling back, and other policies ------------------------------------------------------------
 
 
-@pytest.mark.interpreted
-async def test_it_would_wait_where_everybody_is_only_at_a_limit(monkeypatch):
-    core = Gateway(waiting={"vim": 3})
-    crowds = {"a.one": NoRoom("full", 7.0), "b.two": NoRoom("busy", None)}
-    monkeypatch.setattr(core.runtime.state.rates, "no_room", lambda question, model: crowds[model.id])
-    monkeypatch.setattr(core.runtime.state.rates, "headroom", lambda question, model: Headroom(0.25, 2.0, None))
+async def test_it_would_wait_where_everybody_is_only_at_a_limit():
+    by_minute = ProviderSpec("a", SCRIPTED, rate=RateSpec(rpm=4))
+    by_place = ProviderSpec("b", SCRIPTED, rate=RateSpec(concurrency=1))
+    core = Gateway(providers=(by_minute, by_place), waiting={"vim": 3})
+    for id in ("a.one", "a.one", "a.one", "b.two"):
+        core.takes_place(id)
+    explained = await core.explain()
+    assert (explained["chosen"], explained["queue"]["would_wait"]) == ("a.one", False)
+    assert rows(explained)["a.one"]["headroom"] == {"fraction": 0.25, "requests": 1.0, "tokens": None}
+    core.takes_place("a.one")
     explained = await core.explain()
     assert (explained["chosen"], explained["error"]) == (None, None)
-    assert explained["queue"] == {"would_wait": True, "waiting": 3, "frees_in": 7.0}
-    assert rows(explained)["a.one"]["headroom"] == {"fraction": 0.25, "requests": 2.0, "tokens": None}
+    assert explained["queue"] == {"would_wait": True, "waiting": 3, "frees_in": pytest.approx(60.0, abs=5.0)}
 
 
 async def test_it_falls_back_on_pools_that_the_app_may_use():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from meshd.core.caller import Peer
+from meshd.core.events.cause import dump_why
 from meshd.host import clock
 from meshd.routing.availability.recovery import stand_by
-from meshd.routing.rates.key_ring import RestingKey
-from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
+from meshd.routing.table.specs import Allowance, AppSpec, KeySpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, QuotaStatus
 from modelmesh import AccessDeniedError, NotFoundError
-from tests.support.gateway.builder import CHAT, MAIL, OWN, ROOT, VIM, Gateway, model
+from tests.support.gateway.builder import CHAT, MAIL, OWN, ROOT, SCRIPTED, VIM, Gateway, model
 from tests.support.routing.causes import because
 
 IN_CHAT = AppSpec("mail", pools=frozenset({"chat"}))
@@ -170,19 +168,22 @@ async def test_a_model_and_a_provider_show_their_limits():
     }
 
 
-@pytest.mark.interpreted
-async def test_a_provider_shows_its_keys_and_what_it_says_of_its_quota(monkeypatch):
-    core = Gateway()
+async def test_a_provider_shows_its_keys_and_what_it_says_of_its_quota():
+    keys = (KeySpec("ab"), KeySpec("cd"))
+    core = Gateway(providers=(ProviderSpec("a", SCRIPTED, keys=keys), ProviderSpec("b", SCRIPTED)))
+    until = clock.now() + 20.0
+    refused, limited = because("401", FailureKind.AUTHENTICATION), because("429", FailureKind.RATE_LIMIT)
     resting = [
-        RestingKey("ab", because("401", FailureKind.AUTHENTICATION), math.inf),
-        RestingKey("cd", because("429", FailureKind.RATE_LIMIT), 20.0),
+        {"id": "ab", "why": dump_why(refused), "until": None},
+        {"id": "cd", "why": dump_why(limited), "until": until},
     ]
-    monkeypatch.setattr(core.runtime.state.rates, "resting_keys", lambda name, now: resting if name == "a" else [])
+    core.runtime.state.rates.load_keys({"a": resting}, clock.now())
     core.runtime.state.provider("a").quota = QuotaStatus(used=1.0, unit="USD")
     first, second = (await core.get("/mesh/v1/providers"))["data"]
     assert first["resting_keys"] == [
         {"id": "ab", "reason": "401", "cause": "key_refused", "until": None},
-        {"id": "cd", "reason": "429", "cause": "rate_limited", "until": 20.0},
+        {"id": "cd", "reason": "429", "cause": "rate_limited", "until": pytest.approx(until, abs=0.1)},
     ]
     assert first["quota"] == {"used": 1.0, "remaining": None, "limit": None, "unit": "USD"}
+    assert first["keys"] == 2
     assert (second["resting_keys"], second["quota"], second["keys"]) == ([], None, 1)

@@ -14,7 +14,7 @@ from meshd.formats.errors.response_failures import failure_from_response
 from meshd.routing.attempts.results import LAST_REFUSALS
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.gateway.virtual_world import Acting, Outcome, World, in_virtual_time, sdk_alone
-from tests.support.providers.flaky_server import REFUSALS
+from tests.support.providers.faulty.flaky_server import REFUSALS
 
 KEYS = [name for name in REFUSALS if not name.startswith(("429", "5"))]
 ANYWAY = [name for name in REFUSALS if name not in KEYS]  # asked again whatever it says

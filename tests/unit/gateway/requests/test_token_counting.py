@@ -27,7 +27,7 @@ from meshd.gateway.requests.token_counting import (
     pieces,
 )
 from meshd.operations.chat import CHAT
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 pytest.importorskip("splintr")
 

@@ -62,7 +62,7 @@ class World:
 
 async def test_what_a_hook_removes_is_not_kept() -> None:
     world = World()
-    world.router.use_hooks([("masking", Masking({}))])
+    world.router.serving.use_hooks([("masking", Masking({}))])
     made = await world.ask("POST", "/v1/responses", model="chat", input="keep SECRET")
     path = f"/v1/responses/{made['id']}"
     assert await world.ask("GET", path) == made

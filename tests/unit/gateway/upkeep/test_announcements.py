@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from meshd.core.events.event_type import EventType
+from meshd.core.events.records import Event
 from meshd.core.prices import LongPrompt, Pricing
 from meshd.gateway.reports.ends import remarks
 from meshd.gateway.upkeep.announcements import ANNOUNCED, Announcements
-from meshd.routing.table.specs import ModelSpec, Origin
+from meshd.routing.table.specs import ModelSpec, Origin, PoolSpec, ProviderSpec
 from meshd.sdk.provider import ModelListing
+from tests.support.gateway.builder import CHAT, SCRIPTED, Gateway
 from tests.support.gateway.probed import Probed, model
 
 TODAY = date(2026, 11, 28)
@@ -25,34 +25,31 @@ class Said:
     """A router's announcements, with a calendar that the test turns. rows: what its state keeps."""
 
     def __init__(self, *models: ModelSpec, rows: Any = None) -> None:
-        self.events: list[tuple[EventType, str, str, str, dict[str, Any]]] = []
-        self.table = SimpleNamespace(models={each.id: each for each in models}, pools=("chat",))
+        self.models = models
+        self.pools = [PoolSpec("chat", CHAT, tuple(each.id for each in models))]
+        self.gateway = Gateway(models=models, pools=self.pools)
+        self.gateway.told.clear()  # its own announcements, by today's date
         self.day = TODAY
-        self.retires: dict[str, str] = {}
-        self.asked: str | None = None  # the model that the pool asks now
         self.rows: dict[str, Any] = rows or {}
-        state = SimpleNamespace(pool=lambda name: SimpleNamespace(current=self.asked))
-        runtime: Any = SimpleNamespace(table=self.table, state=state, retires=self.retires, publisher=self)
-        self.told = Announcements(runtime, self._tell, lambda: self.day)
+        self.told = Announcements(self.gateway.runtime, self._tell, lambda: self.day)
         self.told.restore(self.rows)
 
     def _tell(self, actor: str, message: Any) -> None:
         assert (actor, message.table) == ("state", ANNOUNCED)
         self.rows[message.key] = message.value
 
-    def event(self, type: EventType, severity: str, ids: Any, reason: str, changed: Any) -> None:
-        self.events.append((type, severity, ids["model"], reason, changed))
-
     def use(self, **changed: Any) -> None:
         """Another table: its first model is changed."""
-        first = next(iter(self.table.models.values()))
-        self.table.models[first.id] = replace(first, **changed)
+        self.models = (replace(self.models[0], **changed), *self.models[1:])
+        self.gateway.use(self.models, self.pools, [ProviderSpec("p", SCRIPTED)])
+        self.gateway.told.clear()
         self.told.committed()
 
     def said(self, type: str) -> list[tuple[str, str, str, dict[str, Any]]]:
         """And forget it."""
-        found, self.events = [rest for kind, *rest in self.events if kind == type], []
-        return [(severity, model, reason, changed) for severity, model, reason, changed in found]
+        found = [event for event in self.gateway.told_of(Event) if event.type == type]
+        self.gateway.told.clear()
+        return [(event.severity, event.ids["model"], event.reason, event.changed) for event in found]
 
 
 def priced(dollars_in: float, dollars_out: float, **more: Any) -> Pricing:
@@ -78,7 +75,7 @@ def test_a_price_that_changes_is_said_with_the_old_one_and_the_day() -> None:
     made.use(pricing=priced(0.5, 2, long_prompts=long, of_units={"searches": DOLLAR // 100}), priced_on="")
     [(severity, _, reason, changed)] = made.said("price_changed")
     assert severity == "warning", "one of them is dearer"
-    assert reason.endswith(" USD, by the configuration")
+    assert reason.endswith(" USD, as configured")
     assert changed["day"] == "2026-11-28"
     assert set(changed["prices"]) == {
         "input_per_1m", "per_search", "long_prompts.1000.input_per_1m", "long_prompts.1000.output_per_1m",
@@ -138,8 +135,9 @@ def test_of_models_that_the_configuration_does_not_name_the_one_asked_is_said() 
     made = Said(*(model(name, retires="2026-12-11", origin=Origin.CATALOGUE) for name in "ab"))
     made.told.committed()
     assert made.said("model_deprecated") == []
-    assert made.retires == {"p.a": "2026-12-11", "p.b": "2026-12-11"}
-    made.asked = "p.b"
+    runtime = made.gateway.runtime
+    assert runtime.retires == {"p.a": "2026-12-11", "p.b": "2026-12-11"}
+    runtime.state.pool("chat").current = "p.b"
     made.told.committed()
     assert [model for _, model, _, _ in made.said("model_deprecated")] == ["p.b"]
 

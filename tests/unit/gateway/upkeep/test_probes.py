@@ -74,7 +74,7 @@ async def test_a_few_at_a_time() -> None:
 
 
 async def test_none_in_a_maintenance_window_nor_of_a_pool_that_is_gone() -> None:
-    made = Probed(deactivation=DeactivationPolicy(maintenance="* * * * * 2h"))
+    made = Probed(deactivation=DeactivationPolicy(maintenance_window="* * * * * 2h"))
     await made.probe_models()
     await made.router.probes.models(messages.ProbeModels("gone", 5.0))
     assert made.provider.calls == []

@@ -16,7 +16,7 @@ from meshd.host.trust import socket_owners
 from meshd.host.trust.local_servers import UNKNOWN, distrust, distrust_connection, distrust_url, is_here
 from meshd.host.trust.socket_owners import Owner, owners, peer_of
 from meshd.host.users import is_system_user
-from tests.support.apps.posing import Posing
+from tests.support.apps.other_users.posing import Posing
 
 OTHER, SYSTEM = 54_321, 33
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

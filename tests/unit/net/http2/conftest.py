@@ -12,8 +12,8 @@ from yarl import URL
 
 from meshd.net.answers import Answer
 from meshd.net.http import Transport, UpstreamBody
-from tests.support.certificates import certificate
-from tests.support.providers.http2_server import Peer, Serve, http2_server
+from tests.support.network.certificates import certificate
+from tests.support.providers.servers.http2_server import Peer, Serve, http2_server
 
 
 class Client:

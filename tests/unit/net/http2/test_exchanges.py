@@ -11,7 +11,7 @@ from h2.settings import SettingCodes
 from meshd.net.answers import HIGH
 from meshd.net.failures import Cancelled, Cut, NotHttp
 from meshd.net.http import UpstreamBody
-from tests.support.providers.http2_server import Peer, frame
+from tests.support.providers.servers.http2_server import Peer, frame
 from tests.unit.net.http2.conftest import Serving
 
 TWO_AT_ONCE = frame(4, 0, 0, b"\0\3\0\0\0\2")

@@ -13,7 +13,7 @@ from meshd.net.answers import HIGH
 from meshd.net.failures import Cancelled, ConnectionLost, Cut, NotHttp, Refused, TransportError
 from meshd.net.http import UpstreamBody
 from meshd.net.http2 import connection
-from tests.support.providers.http2_server import Peer, frame, goaway
+from tests.support.providers.servers.http2_server import Peer, frame, goaway
 from tests.unit.net.http2.conftest import Serving
 from tests.unit.net.http2.test_exchanges import echo
 

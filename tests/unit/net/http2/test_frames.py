@@ -15,7 +15,7 @@ from meshd.net.failures import NotHttp, TransportError
 from meshd.net.http2.connection import Http2Connection
 from meshd.net.http2.frames import MOST_SPARE, Frames, Spare, going_away
 from meshd.net.http2.heads import fields_of
-from tests.support.providers.http2_server import frame, goaway
+from tests.support.providers.servers.http2_server import frame, goaway
 from tests.unit.net.test_http1 import Wire
 
 HEAD = b"POST /v1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nContent-Length: 4\r\n\r\n"

@@ -14,9 +14,9 @@ from yarl import URL
 from meshd.net.failures import CertificateRefused, NotConnected
 from meshd.net.http import Transport, UpstreamBody
 from meshd.net.pool import queued
-from tests.support.certificates import certificate
-from tests.support.providers.http2_server import Peer, frame
-from tests.support.providers.small_proxy import SmallProxy
+from tests.support.network.certificates import certificate
+from tests.support.providers.servers.http2_server import Peer, frame
+from tests.support.providers.servers.small_proxy import SmallProxy
 from tests.unit.net.http2.conftest import Serving
 from tests.unit.net.http2.test_exchanges import TWO_AT_ONCE, echo
 

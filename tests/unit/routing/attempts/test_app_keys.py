@@ -19,7 +19,8 @@ TAKES = ProviderSpec("k", "c", app_keys=True)
 
 def plan(made: Mesh, *, key: bool = True) -> RequestPlan:
     requester = Requester(operator=True, has_key=key)
-    return RequestPlan(made.pipeline, structs.replace(made.question(), requester=requester), NOW + 1000)
+    question = structs.replace(made.question(), requester=requester)
+    return RequestPlan(made.pipeline, made.counters, question, NOW + 1000)
 
 
 def test_without_a_key_it_is_left_out() -> None:

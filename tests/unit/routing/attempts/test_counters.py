@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from meshd.routing.attempts.counters import Counters, Taken
+from meshd.routing.attempts.counters import Counters
 from meshd.routing.attempts.local_counters import LocalCounters
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.waiting import Wait
-from meshd.routing.request.question import Question
-from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.provider import RateLimits, Usage
+from meshd.routing.budgets.records import Use
+from meshd.routing.rates.headroom import NoRoom
+from meshd.routing.rates.places import Place
+from meshd.routing.table.specs import NO_RATES, ProviderSpec, RateSpec
+from meshd.sdk.provider import Usage
 from tests.support.routing.account_builders import DOLLAR, budget
 from tests.support.routing.routing_builders import NOW, SERVER, Mesh, mesh, tried
-
-
-@dataclass
-class Contended:
-    """As if other processes had just taken the room at these models."""
-
-    made: Mesh
-    full: set[str]
-    asked: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.local = LocalCounters(self.made.state)
-
-    def take(self, question: Question, model: ModelSpec) -> Taken | None:
-        self.asked.append(model.id)
-        return None if model.id in self.full else self.local.take(question, model)
-
-    def settle(
-        self, taken: Taken, now: float, tokens: int, cost: int, limits: RateLimits | None, *, sent: bool, left: bool
-    ) -> None:
-        self.local.settle(taken, now, tokens, cost, limits, sent=sent, left=left)
+from tests.support.routing.watched_counters import WatchedCounters
 
 
 def plan(made: Mesh, counters: Counters) -> RequestPlan:
-    return RequestPlan(made.pipeline, made.question(), NOW + 1000.0, counters=counters)
+    return RequestPlan(made.pipeline, counters, made.question(), NOW + 1000.0)
 
 
 def test_a_refused_step_is_decided_again_without_that_model() -> None:
     made = mesh("p.a", "p.b", "p.c")
-    counters = Contended(made, {"p.a", "p.b"})
+    counters = WatchedCounters(made.state, {"p.a", "p.b"})
     request = plan(made, counters)
     assert tried(request.next(NOW)).model.id == "p.c"
-    assert counters.asked == ["p.a", "p.b", "p.c"]
+    assert counters.taken == ["p.a", "p.b", "p.c"]
     assert [attempt.number for attempt in request.book.open.values()] == [1], "a refusal is not an attempt"
 
 
 def test_a_refusal_leaves_nothing_taken_anywhere() -> None:
     made = mesh("p.a")
     made.state.accounts.configure({("pool", "chat"): (budget(DOLLAR, "pool", "chat"),)}, "UTC")
-    request = plan(made, Contended(made, {"p.a"}))
+    request = plan(made, WatchedCounters(made.state, {"p.a"}))
     request.next(NOW)
     assert not request.book.open
     assert not any(made.in_flight())
@@ -62,7 +42,7 @@ def test_a_refusal_leaves_nothing_taken_anywhere() -> None:
 
 def test_a_request_whose_models_are_all_taken_decides_again_a_moment_later() -> None:
     made = mesh("p.a", "p.b")
-    counters = Contended(made, {"p.a", "p.b"})
+    counters = WatchedCounters(made.state, {"p.a", "p.b"})
     request = plan(made, counters)
     wait = request.next(NOW)
     assert isinstance(wait, Wait)
@@ -75,7 +55,7 @@ def test_a_request_whose_models_are_all_taken_decides_again_a_moment_later() -> 
 
 def test_an_attempt_that_waited_is_taken_when_it_leaves_and_decided_again_if_refused() -> None:
     made = mesh("p.a", "p.b")
-    counters = Contended(made, set())
+    counters = WatchedCounters(made.state, set())
     request = plan(made, counters)
     step = tried(request.next(NOW))
     request.failed(SERVER, NOW, 0.1, step=step)
@@ -92,7 +72,7 @@ def test_an_attempt_that_waited_is_taken_when_it_leaves_and_decided_again_if_ref
 
 def test_a_hedge_that_is_refused_is_not_made() -> None:
     made = mesh("p.a", "p.b")
-    request = plan(made, Contended(made, {"p.b"}))
+    request = plan(made, WatchedCounters(made.state, {"p.b"}))
     tried(request.next(NOW))
     assert request.hedge(NOW) is None
     assert request.hedges == 0
@@ -108,3 +88,29 @@ def test_of_one_process_all_scopes_are_taken_together_and_settled_together() -> 
     request.succeeded(NOW, 0.1, usage=Usage(10, 5))
     assert step.taken.reservation.settled
     assert step.taken.ticket.left
+
+
+def test_a_line_is_reserved_if_it_fits_and_owed_if_it_was_carried_out() -> None:
+    made = mesh("p.a")
+    made.state.accounts.configure({("pool", "chat"): (budget(1, "pool", "chat", measure="requests"),)}, "UTC")
+    counters, question, model = LocalCounters(made.state), made.question(), made.table.models["p.a"]
+    first = counters.reserve(question, model)
+    assert first is not None
+    assert counters.reserve(question, model) is None
+    counters.settle_line(first, 0, 0, sent=False)
+    second = counters.reserve(question, model)
+    assert second is not None
+    for each in (second, counters.owe(question, model)):
+        counters.settle_line(each, 10, 3)
+    assert made.state.accounts.used("pool", "chat") == Use(2, 20, 6)
+    assert not made.state.rates.providers
+
+
+def test_a_request_that_is_passed_on_has_its_place_until_it_leaves() -> None:
+    made = mesh("p.a")
+    counters, provider = LocalCounters(made.state), ProviderSpec("p", "c", rate=RateSpec(concurrency=1))
+    place = counters.enter("app", NO_RATES, provider, NOW)
+    assert isinstance(place, Place)
+    assert isinstance(counters.enter("app", NO_RATES, provider, NOW), NoRoom)
+    counters.leave(place, 9)
+    assert isinstance(counters.enter("app", NO_RATES, provider, NOW), Place)

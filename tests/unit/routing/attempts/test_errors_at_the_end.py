@@ -341,7 +341,7 @@ def test_an_app_that_may_use_none_of_the_models_is_told_what_it_may_use() -> Non
     made = mesh("p.a", "p.b")
     question = made.question()
     question.requester = Requester(AppSpec("mail", models=frozenset({"q.other"})))
-    error = gave_up(RequestPlan(made.pipeline, question, NOW + 100.0).next(NOW))
+    error = gave_up(RequestPlan(made.pipeline, made.counters, question, NOW + 100.0).next(NOW))
     assert isinstance(error, errors.AccessDeniedError)
     assert error.message.startswith("mail may not use chat; ask for what it may use, or change `apps`.")
     assert error.allowed == ["q.other"]
@@ -365,7 +365,7 @@ def test_an_app_is_told_only_of_models_that_it_may_use(own: str, operator: bool)
     made.state.model("p.own").deactivated = made.state.model("x.away").deactivated = "by hand"
     question = made.question(RequestNeeds(CHAT, tools=True, tokens=9, stream=True))
     question.requester = Requester(AppSpec("mail", models=frozenset({"p.own"})), operator=operator)
-    error = gave_up(RequestPlan(made.pipeline, question, NOW + 100.0).next(NOW))
+    error = gave_up(RequestPlan(made.pipeline, made.counters, question, NOW + 100.0).next(NOW))
     told = f"{error.message} {vars(error)}"
     assert "p.own: " in error.message
     assert error.code == ("no_active_model" if own == "away" else "model_cannot")
@@ -378,7 +378,7 @@ def test_which_models_could_names_those_that_the_app_may_use() -> None:
     made.table.models.update(beside)
     question = made.question(RequestNeeds(CHAT, tools=True))
     question.requester = Requester(AppSpec("mail", models=frozenset({"p.own", "q.able", "q.also"})))
-    error = gave_up(RequestPlan(made.pipeline, question, NOW + 100.0).next(NOW))
+    error = gave_up(RequestPlan(made.pipeline, made.counters, question, NOW + 100.0).next(NOW))
     assert error.could == ["q.able", "q.also"]
     assert "these could: q.able, q.also" in error.message
     assert "x.able" not in error.message

@@ -152,7 +152,7 @@ class Crowds(RuleBasedStateMachine):
                 "deactivation": some.builds(
                     DeactivationPolicy,
                     retry_limit=some.integers(1, 3),
-                    maintenance=some.sampled_from([None, None, "@hourly 10m"]),
+                    maintenance_window=some.sampled_from([None, None, "@hourly 10m"]),
                 ),
                 "recovery": some.builds(RecoveryPolicy, cooldown=some.sampled_from([0.0, 5.0, 60.0])),
             }

@@ -82,7 +82,7 @@ def test_a_request_asks_once_more_for_each_further_key_and_no_more(
 
 @pytest.mark.parametrize("meanwhile", ["maintenance", "by hand"])
 def test_a_back_off_does_not_end_at_a_model_that_was_set_aside(meanwhile: str) -> None:
-    made = mesh("p.a", deactivation=DeactivationPolicy(maintenance="@hourly 10m"), retry=RetryPolicy(3))
+    made = mesh("p.a", deactivation=DeactivationPolicy(maintenance_window="@hourly 10m"), retry=RetryPolicy(3))
     made.now = 1_000_799.9 if meanwhile == "maintenance" else made.now
     plan = made.plan()
     tried(plan.next(made.now))

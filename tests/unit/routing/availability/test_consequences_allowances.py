@@ -97,13 +97,20 @@ def test_without_a_window_it_rests_for_the_cooldown_which_does_not_grow() -> Non
         assert made.decide() == "p.a"
 
 
-@pytest.mark.interpreted
-def test_the_stint_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, begun = mesh("p.a"), []
-    monkeypatch.setattr(made.state.accounts, "begin_stint", lambda *member: begun.append(member))
-    spend_all(made, rule("stint"), resets_at=None)
-    spend_all(made, rule("stint"), resets_at=None)
-    assert begun == [("chat", "p.a")]
+def test_the_stint_begins_again() -> None:
+    made, limit = mesh("p.a"), rule("stint")
+    accounts, spec = made.state.accounts, made.table.models["p.a"]
+    accounts.configure({("member", limit.name): (limit,)}, "UTC")
+
+    def requests_after_another() -> int:
+        accounts.settle(accounts.reserve(made.question(), spec), 1, 1)
+        return accounts.used("member", limit.name, "stint").requests
+
+    assert [requests_after_another() for _ in range(3)] == [1, 2, 3]
+    spend_all(made, limit, resets_at=None)
+    assert requests_after_another() == 1
+    spend_all(made, limit, resets_at=None)
+    assert requests_after_another() == 2, "it was set aside already"
 
 
 def test_where_a_reset_does_not_bring_back_an_operator_does() -> None:

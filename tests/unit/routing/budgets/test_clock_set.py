@@ -98,7 +98,7 @@ def test_what_only_an_operator_brings_back_is_left_alone() -> None:
 
 
 def test_a_maintenance_window_is_the_wall_clocks() -> None:
-    made = mesh("p.m", deactivation=DeactivationPolicy(maintenance="0 2 * * * 1h"))
+    made = mesh("p.m", deactivation=DeactivationPolicy(maintenance_window="0 2 * * * 1h"))
     made.now = 86400.0 * 20_000 + 12 * 3600
     assert made.decide() == "p.m"
     step(made, 14.5 * 3600)  # it is half past two now

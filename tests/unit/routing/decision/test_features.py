@@ -16,7 +16,6 @@ from meshd.routing.attempts.plan import AttemptStep, RequestPlan
 from meshd.routing.availability import interventions, saved
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision import features
-from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.features import CALLED, REMEMBERED, used
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
@@ -30,6 +29,7 @@ from tests.support.routing.routing_builders import (
     PRIORITY,
     ROUND_ROBIN,
     STICK,
+    STRATEGIES,
     Mesh,
     failure,
     gave_up,
@@ -88,9 +88,9 @@ def pools(draw: some.DrawFn) -> Mesh:
         "chat",
         CHAT,
         tuple(ids),
-        strategy=draw(some.sampled_from(list(BUILT_IN))),
+        strategy=draw(some.sampled_from(list(STRATEGIES))),
         model_priority=tuple(draw(some.permutations(ids)))[: draw(some.integers(0, count))],
-        fallback_strategy=draw(some.sampled_from([None, *BUILT_IN])),
+        fallback_strategy=draw(some.sampled_from([None, *STRATEGIES])),
         balance_mode=draw(some.sampled_from(["absolute", "relative"])),
         select=compile_selection(text) if text else None,
         session=SessionPolicy(ttl=draw(some.sampled_from([None, 60.0]))),

@@ -23,6 +23,7 @@ from tests.support.routing.routing_builders import (
     PRIORITY,
     ROUND_ROBIN,
     STICK,
+    STRATEGIES,
     Mesh,
     mesh,
     model,
@@ -45,7 +46,7 @@ class Only(Stage):
 
 
 def with_stages(made: Mesh, *more: Stage) -> Pipeline:
-    return Pipeline(made.state, [*standard_stages(made.state), *more])
+    return Pipeline(made.state, STRATEGIES, [*standard_stages(made.state), *more])
 
 
 def test_the_first_in_order_that_passes_every_stage_is_chosen_and_those_before_it_say_why_not() -> None:
@@ -112,7 +113,7 @@ def test_a_pipeline_is_made_of_other_stages_as_well() -> None:
     made.pipeline = with_stages(made, Only("p.b", "last"))
     assert [stage.name for stage in made.pipeline.stages] == [*STANDARD, "last"]
     assert made.decide() == made.pipeline.explain(made.question()).chosen == "p.b"
-    assert len(Pipeline(MeshState()).stages) == len(STANDARD), "another pipeline has its own"
+    assert len(Pipeline(MeshState(), STRATEGIES).stages) == len(STANDARD), "another pipeline has its own"
 
 
 # -- what errors say -----------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def test_the_error_lists_models_of_the_whole_table_that_could_do_it() -> None:
     made = mesh(model("p.a", features=NO_FEATURES), *[f"q.m{number}" for number in range(50)])
     made.state.model("q.m0").deactivated = "by hand"
     assert made.pipeline.able(made.question(TOOLS)) == [f"q.m{number}" for number in range(10)]
-    assert Pipeline(made.state, [Only("q.m7")]).able(made.question(TOOLS)) == ["q.m7"]
+    assert Pipeline(made.state, STRATEGIES, [Only("q.m7")]).able(made.question(TOOLS)) == ["q.m7"]
 
 
 # -- agreement -----------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_tokens_left_are_compared_with_those_that_are_needed():
     )
     ticket = room.enter(1, tokens=299, output=1)
     assert room.headroom(1) == Headroom(200 / 6000, None, 200.0)
-    room.leave(ticket, 2, tokens=100)
+    room.leave(ticket, tokens=100)
     assert room.headroom(2).tokens == 400.0
 
 
@@ -105,7 +105,7 @@ def test_the_end_of_a_request_that_was_counted_in_the_header_changes_nothing():
     room = Room()
     ticket = room.enter(0, tokens=299, output=1)
     observe(room, ticket, 1, remaining_tokens=500, limit_tokens=6000, reset_tokens=10.0)
-    room.leave(ticket, 2, tokens=10)
+    room.leave(ticket, tokens=10)
     assert room.headroom(2).tokens == 500.0
 
 

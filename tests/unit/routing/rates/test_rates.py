@@ -28,8 +28,8 @@ def test_without_limits_there_is_always_room():
 
 def test_requests_a_minute_of_all_the_providers_models_together():
     room = Room("p.m", "p.n", rate=RateSpec(rpm=2))
-    room.leave(room.enter(0), 1)
-    room.leave(room.enter(10, model="p.n"), 11)
+    room.leave(room.enter(0))
+    room.leave(room.enter(10, model="p.n"))
     assert room.no_room(20) == NoRoom("p is at its limit of 2 requests a minute; room in 40 s", 40.0)
     assert room.no_room(20, model="p.n") is not None
     assert room.no_room(59.9) == NoRoom("p is at its limit of 2 requests a minute; room in 1 s", pytest.approx(0.1))
@@ -76,19 +76,19 @@ def test_tokens_a_minute_count_the_estimate_and_then_what_was_used():
         "p is at its limit of 1000 tokens a minute; room in 59 s", 59.0
     )
     assert room.no_room(1, tokens=100, output=100) is None
-    room.leave(ticket, 2, tokens=500)
+    room.leave(ticket, tokens=500)
     assert room.no_room(2, tokens=400, output=100) is None
     assert room.no_room(2, tokens=401, output=100) is not None
 
 
 def test_an_end_of_unknown_use_leaves_the_estimate_and_one_after_the_window_changes_nothing():
     room = Room(rate=RateSpec(tpm=1000))
-    room.leave(room.enter(0, tokens=1000, output=1), 1)
+    room.leave(room.enter(0, tokens=1000, output=1))
     assert room.no_room(1, tokens=1, output=1) is not None
     long = room.enter(60, tokens=500, output=1)
     room.enter(100, tokens=400, output=1)
     assert room.no_room(121, tokens=598, output=1) is None  # of the long one, 60 s are over
-    room.leave(long, 121, tokens=10_000)
+    room.leave(long, tokens=10_000)
     assert room.no_room(121, tokens=598, output=1) is None
 
 
@@ -139,23 +139,23 @@ def test_an_apps_limits_hold_for_each_account():
     ticket = room.enter(0, tokens=49, output=1, account="a")
     assert room.no_room(1, account="a") == NoRoom("app a is at its concurrency limit of 1", None)
     assert room.no_room(1, account="b") is None
-    room.leave(ticket, 1)
+    room.leave(ticket)
     assert room.no_room(1, tokens=50, output=1, account="a") == NoRoom(
         "app a is at its limit of 100 tokens a minute; room in 59 s", 59.0
     )
-    room.leave(room.enter(2, tokens=1, output=1, account="a"), 3)
+    room.leave(room.enter(2, tokens=1, output=1, account="a"))
     assert room.no_room(5, account="a") == NoRoom("app a is at its limit of 2 requests a minute; room in 55 s", 55.0)
 
 
 def test_records_of_what_is_idle_are_dropped():
     room = Room(app=RateSpec(rpm=10))
     for number in range(100):
-        room.leave(room.enter(number / 100, account=f"a{number}"), number / 100)
+        room.leave(room.enter(number / 100, account=f"a{number}"))
     busy = room.enter(1, account="busy")
     room.enter(100, account="late")
     room.enter(4000, account="last")
     assert set(room.rates.apps) == {"busy", "late", "last"}  # one is in flight, one was idle for less than a sweep
-    room.leave(busy, 4000)
+    room.leave(busy)
     room.enter(4061, account="last")
     assert set(room.rates.apps) == {"late", "last"}
 
@@ -229,7 +229,7 @@ def test_no_60_seconds_ever_see_more_than_the_limits(steps, rpm, tpm):
         ticket = room.enter(at, **wanted)
         if ends:
             used = min(used, ticket.tokens)
-            room.leave(ticket, at, tokens=used)
+            room.leave(ticket, tokens=used)
         sent.append((at, used if ends else ticket.tokens))
         recent = [each for each in sent if each[0] > at - 60.0 + LATE]
         assert len(recent) <= rpm
@@ -264,7 +264,7 @@ def test_the_headroom_of_all_members_is_that_of_each(rpm, tpm, concurrency, max_
         ticket = room.enter(at, model)
         if told is not None:
             room.rates.observe(ticket, RateLimits(limit_requests=10, remaining_requests=told), NOW + at)
-        room.leave(ticket, at, 7)
+        room.leave(ticket, tokens=7)
         each = [room.headroom(at, model.id) for model in members]
         assert room.rates.headrooms(room.question(at), members) == each
         of_providers = room.rates.headrooms_of_providers(room.question(at), {"p.m", "p.n"}, members[:1])

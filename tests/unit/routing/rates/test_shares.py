@@ -79,9 +79,9 @@ def test_who_waits_for_an_answer_always_finds_room_within_what_is_held_back(
     for now in sorted({*wanted, *(float(at) for at in range(0, 301, every))}):
         if now in wanted and sum(now - WINDOW < at for at in sent) < kept:
             assert room.no_room(now, tokens=each - 1, output=1) is None
-            room.leave(room.enter(now, tokens=each - 1, output=1), now)
+            room.leave(room.enter(now, tokens=each - 1, output=1))
             sent.append(now)
         while room.no_room(now, tokens=each - 1, output=1, share=SHARE) is None:
-            room.leave(room.enter(now, tokens=each - 1, output=1, share=SHARE), now)
+            room.leave(room.enter(now, tokens=each - 1, output=1, share=SHARE))
             batch += 1
     assert batch >= 5 * (LIMIT - kept) - len(sent)  # and the batch is not starved

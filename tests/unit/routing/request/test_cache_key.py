@@ -20,7 +20,7 @@ from meshd.routing.request.cache_key import LONGEST, Lookup, Wish, lookup, wishe
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import AppSpec, PoolSpec
 from modelmesh import InvalidRequestError
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 from tests.support.routing.routing_builders import CHAT_NEEDS
 
 FORMAT = OPENAI.app

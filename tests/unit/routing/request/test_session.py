@@ -13,7 +13,7 @@ from meshd.formats.responses.format import RESPONSES
 from meshd.routing.request.session import session_of
 from meshd.routing.table.policies import SessionPolicy
 from meshd.routing.table.specs import DEFAULT_STRATEGY, STICKY, PoolSpec
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 CLAUDE_CODES = {"user_id": json.dumps({"device_id": "d", "session_id": "in body"})}
 HEADERS = (

@@ -212,7 +212,7 @@ def test_the_stage_drops_what_is_not_selected_now() -> None:
     decision = made.pipeline.decide(made.question(CHAT_NEEDS))
     assert decision.model is not None
     assert decision.model.id == "p.b"
-    assert [drop.reason for drop in decision.dropped] == ["select does not choose it now: in_flight < 1"]
+    assert [drop.reason for drop in decision.dropped] == ["`select` does not include it now: in_flight < 1"]
     assert not decision.dropped[0].permanent
 
 

@@ -24,7 +24,7 @@ from meshd.telemetry.otlp_in.export import TooLarge
 from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.otlp_in.usage import uses
 from meshd.telemetry.statistics.outside import OutsideUse
-from tests.support.otlp import claude_event, codex_event, logs, sums
+from tests.support.telemetry.otlp import claude_event, codex_event, logs, sums
 
 MESSAGES = {"logs": ExportLogsServiceRequest, "metrics": ExportMetricsServiceRequest}
 

@@ -14,7 +14,7 @@ from meshd.sdk.observability import Entry
 from meshd.sdk.tracing import CLIENT, Shared, Span
 from meshd.telemetry.otlp_out import as_json, protobuf
 from meshd.telemetry.otlp_out.records import log_of
-from tests.support.otlp_receiver import attributes, decoded
+from tests.support.telemetry.otlp_receiver import attributes, decoded
 
 BOTH = pytest.mark.parametrize("encoding", [protobuf, as_json], ids=["protobuf", "json"])
 SPAN = Span(

@@ -22,7 +22,7 @@ from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_out.batch import ENDED, Ended, encode
 from meshd.telemetry.otlp_out.exporter import seconds_of
 from meshd.telemetry.otlp_out.sink import OtlpSink
-from tests.support.otlp_receiver import Receiver, attributes
+from tests.support.telemetry.otlp_receiver import Receiver, attributes
 from tests.support.waiting import until
 
 TRACE = Trace("a" * 32, "b" * 16, "c" * 16)

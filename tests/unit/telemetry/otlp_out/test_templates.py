@@ -16,7 +16,7 @@ from meshd.telemetry.otlp_out import kinds, protobuf
 from meshd.telemetry.otlp_out.batch import Ended
 from meshd.telemetry.otlp_out.records import EachAlone
 from meshd.telemetry.otlp_out.templates import Templates, template_of
-from tests.support.otlp_receiver import decoded
+from tests.support.telemetry.otlp_receiver import decoded
 
 NAMES = Names({"p": "gcp.gemini"}, {"p.m": "gemini-3"})
 AHEAD = 1.7e9

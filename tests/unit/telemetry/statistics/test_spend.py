@@ -30,8 +30,15 @@ def ask(statistics: Statistics, by: str, field: str = "cost_total", **how: Any) 
     return {row["name"]: row[field] for row in rows}
 
 
+def kept(days: int = 30, of_spend: int = 400) -> Statistics:
+    """For that long."""
+    statistics = Statistics(retention=days * DAY)
+    statistics.spend.retention = of_spend * DAY
+    return statistics
+
+
 def restored(statistics: Statistics, now: float = NOW) -> Statistics:
-    again = Statistics()
+    again = kept()
     assert again.restore({key: value for key, value in statistics.changes(now) if value is not None}) == 0
     return again
 
@@ -51,7 +58,7 @@ def test_spend_is_counted_by_what_a_request_was_for() -> None:
 
 
 def test_spend_outlives_the_other_statistics() -> None:
-    statistics = Statistics()
+    statistics = kept()
     statistics.record(outcome(), NOW)
     later = NOW + 200 * DAY
     statistics.record(outcome(project="~/web", cost=1), later)

@@ -1,1 +1,1 @@
-"""Speech on this machine: a text read aloud, and the words of a recording."""
+"""Speech on this machine: speech from text, and text from recordings."""

@@ -1,6 +1,6 @@
 """`modelmesh.local-speech.v1` and `modelmesh.local-transcription.v1`: each in a child process of the daemon.
 
-Owns: the one model of each. Must never: import their packages into the daemon.
+Owns: each one's single model. Must never: import their packages into the daemon.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ EXTRA = "speech"
 
 
 class _LocalAudioProvider(Provider):
-    """Options: `idle_timeout`, `start_timeout`. PACKAGES: the one that has the model, then what it needs here.
-    CHILD: the module. SERVICE: of `meshd/services`."""
+    """Options: `idle_timeout`, `start_timeout`. PACKAGES: the one that contains the model, then what it needs
+    here. CHILD: the module. SERVICE: of `meshd/services`."""
 
     MODEL: ClassVar[str]
     PACKAGES: ClassVar[tuple[str, ...]]
@@ -70,7 +70,7 @@ class _LocalAudioProvider(Provider):
 
     def _check(self, call: ProviderCall) -> None:
         if call.operation != self.OPERATION:
-            message = f"{self.MODEL} has {self.OPERATION} only"
+            message = f"{self.MODEL} supports only {self.OPERATION}"
             raise ProviderFailure(FailureKind.UNSUPPORTED, message, status=400)
         if call.model != self.MODEL:
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is only {self.MODEL} here", status=404)

@@ -1,6 +1,6 @@
-"""Samples of sound: read from WAV, at another rate, in pieces.
+"""Audio samples: reading them from WAV, resampling, cutting into pieces.
 
-Must never: import the daemon. Samples are int16, of one channel.
+Must never: import the daemon. Samples are int16, mono.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Samples = NDArray[np.int16]
 
 _RATES = range(1_000, 384_001)
 _MOST_CHANNELS = 8
-_BLOCK = 1 << 18  # samples at a time, which bounds the memory
+_BLOCK = 1 << 18  # samples at a time, to bound the memory
 _HALF = 32  # samples of the low-pass filter on each side
-_PAUSE = 0.1  # s, in which it is measured how loud it is
+_PAUSE = 0.1  # s over which the loudness is measured
 
 
 def read_wav(content: bytes, most_seconds: float) -> tuple[Samples, int]:
@@ -30,13 +30,13 @@ def read_wav(content: bytes, most_seconds: float) -> tuple[Samples, int]:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             data = file.readframes(file.getnframes())
     except (wave.Error, EOFError, OverflowError) as error:
-        raise Refused(f"the file is not a WAV file of PCM that can be read: {error}", param="file") from None
+        raise Refused(f"the file is not a WAV file with PCM samples: {error}", param="file") from None
     if rate not in _RATES or channels > _MOST_CHANNELS or width > 4:
-        message = f"WAV of {rate} Hz, {channels} channels and {8 * width} bits is not read"
+        message = f"WAV with {rate} Hz, {channels} channels and {8 * width} bits is not supported"
         raise Refused(message, param="file")
     frames = len(data) // (channels * width)
     if frames > rate * most_seconds:
-        message = f"the recording has {frames / rate:.0f} s, {most_seconds:g} at most"
+        message = f"the recording is {frames / rate:.0f} s long; at most {most_seconds:g} s are allowed"
         raise Refused(message, param="file")
     return _one_channel(data[: frames * channels * width], channels, width), rate
 
@@ -52,7 +52,7 @@ def write_wav(samples: Samples, rate: int) -> bytes:
 
 
 def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
-    """By linear interpolation; what the lower rate cannot hold is filtered out before."""
+    """By linear interpolation, after filtering out the frequencies that the lower rate cannot represent."""
     if rate == wanted:
         return samples
     count = len(samples) * wanted // rate
@@ -70,7 +70,7 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
 
 
 def pieces(samples: Samples, rate: int, longest: float, shortest: float) -> Iterator[tuple[int, Samples]]:
-    """(where it begins, the piece): each ends where it is quietest after `shortest` and before `longest` seconds."""
+    """(where it begins, the piece). Each ends where it is quietest between `shortest` and `longest` seconds."""
     step, at = int(_PAUSE * rate), 0
     while len(samples) - at > longest * rate:
         start = at + int(shortest * rate)
@@ -85,7 +85,7 @@ def pieces(samples: Samples, rate: int, longest: float, shortest: float) -> Iter
 
 def _one_channel(data: bytes, channels: int, width: int) -> Samples:
     every: NDArray[np.int16]
-    if width == 1:  # the only width without a sign
+    if width == 1:  # the only unsigned width
         every = (np.frombuffer(data, np.uint8).astype(np.int16) - 128) << 8
     else:  # the two highest bytes of each
         every = np.frombuffer(data, np.uint8).reshape(-1, width)[:, -2:].copy().view(np.dtype("<i2"))[:, 0]

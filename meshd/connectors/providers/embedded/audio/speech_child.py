@@ -1,7 +1,7 @@
 """The process that reads texts aloud: eSpeak NG behind `/v1/speak` on a UNIX socket.
 
 Owns: this one endpoint and its checks.
-Must never: open a TCP port, or read two texts at once: the library has one state.
+Must never: open a TCP port, or read two texts at once: the library has global state.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from meshd.connectors.providers.embedded.answering import Answer, Gone, Refused,
 from meshd.connectors.providers.embedded.audio.sound import Samples, resampled, write_wav
 
 RATE = 24_000
-"""Samples a second, as OpenAI's `pcm` has them."""
+"""Samples a second, as in OpenAI's `pcm`."""
 MAX_CHARACTERS = 4096
 MAX_SECONDS = 900
-WORDS_A_MINUTE = 160  # at speed 1; the library has 80 to 450
+WORDS_A_MINUTE = 160  # at speed 1; the library supports 80 to 450
 _VOICE = re.compile(r"[A-Za-z0-9+_-]{1,40}")  # no paths: the library would open a file of any name
 
 _SYNCHRONOUS, _DO_NOT_EXIT, _UTF8, _SPEED = 2, 0x8000, 1, 1
@@ -43,7 +43,7 @@ class Speaker:
         self._parts: list[bytes] = []
         self._left = 0
         self._gone: Gone = lambda: False
-        self._heard = _Heard(self._hear)  # kept: the library calls it
+        self._heard = _Heard(self._hear)  # kept alive, since the library calls it
         self._library.espeak_SetSynthCallback(self._heard)
         self._lock = threading.Lock()
 
@@ -51,7 +51,7 @@ class Speaker:
         asked = read_json(body)
         text, voice, speed, form = (asked.get(name) for name in ("text", "voice", "speed", "format"))
         if not isinstance(text, str) or len(text) > MAX_CHARACTERS or "\0" in text:
-            message = f"`input` is a text of at most {MAX_CHARACTERS} characters, without NUL"
+            message = f"`input` must be a text of at most {MAX_CHARACTERS} characters, without NUL"
             raise Refused(message, param="input")
         if not isinstance(voice, str) or not _VOICE.fullmatch(voice):
             raise Refused("`voice` is not the name of a voice", param="voice")
@@ -78,7 +78,7 @@ class Speaker:
         return np.frombuffer(b"".join(parts), np.int16)
 
     def _hear(self, samples: int | None, count: int, events: int | None) -> int:
-        """Takes samples from the library; 1 ends the text."""
+        """Called by the library with samples. Returning 1 stops it."""
         if samples and count > 0:
             self._left -= count
             self._parts.append(ctypes.string_at(samples, count * 2))

@@ -1,4 +1,4 @@
-"""The process that writes down recordings: PocketSphinx behind `/v1/transcribe` on a UNIX socket.
+"""The process that transcribes recordings: PocketSphinx behind `/v1/transcribe` on a UNIX socket.
 
 Owns: this one endpoint and its checks.
 Must never: open a TCP port, or decode two pieces at once: they would share one decoder.
@@ -15,9 +15,9 @@ from meshd.connectors.providers.embedded.answering import Answer, Gone, as_json,
 from meshd.connectors.providers.embedded.audio.sound import Samples, pieces, read_wav, resampled
 
 RATE = 16_000
-"""Samples a second, as its model wants them."""
+"""Samples a second, as its model needs them."""
 MAX_SECONDS = 600
-LONGEST, SHORTEST = 15.0, 8.0  # s of a piece: recordings of several apps take turns
+LONGEST, SHORTEST = 15.0, 8.0  # s of a piece, after which another app's recording gets its turn
 _FRAMES = 100  # a second
 
 

@@ -1,6 +1,7 @@
 """A connection of CURVE: its long frames are sealed and opened in other threads.
 
-Owns: the order in which frames leave, which is that of their numbers, and what waits behind one that is being sealed.
+Owns: the order in which frames leave, which is that of their numbers, and what waits behind a frame that is being
+sealed.
 Must never: seal or open a long frame in the loop, or have one sealed when it has ended.
 """
 
@@ -48,10 +49,10 @@ class CurveConnection(ZmtpConnection):
         self._long_frames = long_frames
         self._opening: asyncio.Future[Opened] | None = None
         self._sealing: asyncio.Future[list[bytes]] | None = None
-        self._behind: deque[bytes | LongFrame] = deque()  # what leaves after the frame that is being sealed
+        self._behind: deque[bytes | LongFrame] = deque()  # what is sent after the frame that is being sealed
         self._waiting = 0  # bytes of both
         self._paused = False  # the client has much to read
-        self._closes = False  # when everything is sealed
+        self._closes = False  # once everything is sealed
 
     def _secured(self) -> zmtp.Session:
         return self._session
@@ -83,7 +84,7 @@ class CurveConnection(ZmtpConnection):
             super()._reply(data)
 
     def _wait(self, part: bytes | LongFrame) -> None:
-        """It leaves in its turn; until then, it is as if the client had not read it."""
+        """It is sent when its turn comes; until then, it counts as unread by the client."""
         self._behind.append(part)
         self._waiting += len(part)
         self.full = True
@@ -153,7 +154,7 @@ class CurveConnection(ZmtpConnection):
     def _was_opened(self, opening: asyncio.Future[Opened]) -> None:
         if opening is not self._opening:  # the connection has ended
             if not opening.cancelled():
-                opening.exception()  # is not asked for by anyone else
+                opening.exception()  # retrieved, so that asyncio does not warn
             return
         self._opening = None
         try:

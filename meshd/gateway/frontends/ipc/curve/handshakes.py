@@ -1,11 +1,11 @@
 """The connections at addresses of CURVE whose clients have not shown a key yet.
 
-Owns: how many there are at a time, and which of them ends when there are too many.
+Owns: how many there are at a time, and which of them is closed when there are too many.
 Must never: let a network keep the clients of another one from showing their keys.
 
-Each costs four multiplications on the curve (some 150 µs) and is made before it is known who asks. How fast a network
-makes them is bounded with all its connections (`connection_places.py`); how long each may take, by the heartbeat. They
-take their turns in the loop as one user does, however many networks they come from.
+Each costs four multiplications on the curve (some 150 µs), before it is known who asks. `connection_places.py` limits
+how fast a network makes them, as all its connections; the heartbeat limits how long each may take. All handshakes
+together take turns in the loop like a single user, however many networks they come from.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 
 HANDSHAKES = "handshakes"
-"""Under what they are counted in turns and room, all together."""
+"""The user under which all of them together count for turns and room."""
 TOO_MANY = "too many others were about to show a key"
-_PART = 8  # of all places for connections, which they may have together
+_PART = 8  # together, they may have one in eight of all places for connections
 _FEWEST = 4
 
 
 class Handshakes:
-    """lose: called with the connection that has to end."""
+    """lose: called with the connection to close."""
 
     def __init__(self, places: ConnectionPlaces, lose: Callable[[Connection, str], None]) -> None:
         self._places = places
@@ -35,8 +35,8 @@ class Handshakes:
         return len(self._of)
 
     def began(self, connection: Connection) -> None:
-        """If there are too many, the network with the most of them loses its oldest: who wants to be served is done
-        within a few round trips, and who only takes places takes them from itself."""
+        """If there are too many, the network with the most of them loses its oldest: a client that wants to be served
+        is done within a few round trips, and an attacker that only fills places takes them from itself."""
         network = connection.caller.shares_as
         self._of[connection] = network
         self._networks.setdefault(network, {})[connection] = None

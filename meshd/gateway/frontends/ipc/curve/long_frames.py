@@ -1,10 +1,9 @@
 """Where long frames are sealed and opened: in threads, while the loop serves others.
 
-Owns: these threads, and whose frame is next.
+Owns: these threads, and which user's frame is next.
 Must never: work at two frames of one user at a time, or know what a frame means.
 
-libsodium lets go of the interpreter while it works. PyNaCl holds it for the copies that it makes, as any copy of a body
-does.
+libsodium releases the GIL while it works. PyNaCl holds it while it copies, as any copy of a body does.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-_THREADS = 2  # so that a user with long frames keeps no other one waiting
+_THREADS = 2  # so that a user with long frames does not keep others waiting
 Made = TypeVar("Made")
 
 
@@ -29,7 +28,7 @@ class LongFrames:
         self._closed = False
 
     def begin(self, user: Hashable, work: Callable[[], Made]) -> asyncio.Future[Made]:
-        """Work after what the user has begun before. What is cancelled before its turn is not done."""
+        """Do this work after what the user has begun before. Work that is cancelled before its turn is not done."""
         made: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
         waiting = self._users.get(user)
         if waiting is not None:
@@ -40,7 +39,8 @@ class LongFrames:
         return made
 
     def close(self) -> None:
-        """What is begun from now on is done at once: no user is served any more who would wait for it."""
+        """Work that begins from now on is done at once, since no other user is served any more that would have to
+        wait."""
         self._closed = True
         self._threads.shutdown(wait=False)
 

@@ -1,4 +1,4 @@
-"""CurveZMQ, the server's side of it, without any I/O: who a peer is, by its key, and encrypted messages.
+"""CurveZMQ, the server's side of it, without any I/O: identifying a peer by its key, and encrypted messages.
 
 Owns: the daemon's key pair and, of one connection, its handshake, its session key and the numbers of its messages.
 Must never: keep more of a peer than one key before it has shown its own, or decide which keys are admitted.
@@ -55,7 +55,7 @@ class DaemonKey:
 
 @dataclass(slots=True)
 class LongFrame:
-    """A frame that has its number, and is still to be sealed."""
+    """A frame that has its number but still has to be sealed."""
 
     _session: bytes
     _number: bytes
@@ -87,8 +87,8 @@ class CurveSession:
         self._key = key
         self._admits = admits
         self._cookie_key = b""
-        self._heard = -1  # the number of the last command that came
-        self._said = 0  # of the last one that was sealed
+        self._heard = -1  # the number of the last command received
+        self._said = 0  # that of the last one sealed
         self._session = b""  # the key of messages
 
     def command(self, body: bytes) -> bytes:
@@ -96,12 +96,12 @@ class CurveSession:
         try:
             return self._initiate(body) if self._cookie_key else self._hello(body)
         except CryptoError:  # PyNaCl's, also for a key of small order
-            raise Violation("a box of the handshake that cannot be opened: the server's key may be another") from None
+            raise Violation("a handshake box that cannot be opened: the client may have another server key") from None
 
     def open(self, body: bytes | bytearray) -> tuple[int, bytes]:
         """The flags and the content of a MESSAGE. In any thread, one after the other. Raises Violation."""
         if not body.startswith(_MESSAGE):
-            raise Violation("something else than a MESSAGE after the handshake")
+            raise Violation("something other than a MESSAGE after the handshake")
         number = self._number(body[8:_BEFORE_BOX])
         box = body[_BEFORE_BOX:] if isinstance(body, bytes) else bytes(memoryview(body)[_BEFORE_BOX:])
         try:
@@ -118,8 +118,8 @@ class CurveSession:
         return _MESSAGE + number + _box(self._session, number, flags, content)
 
     def message(self, frames: Sequence[bytes], *, delimited: bool) -> list[bytes | LongFrame]:
-        """A multipart message on the wire, as libzmq sends it: each frame is a MESSAGE, without flags outside. The long
-        ones have their numbers, and with them their places. delimited: with an empty frame in front."""
+        """A multipart message on the wire, as libzmq sends it: each frame is a MESSAGE, without flags outside. Long
+        frames get their numbers here, which fix their places. delimited: with an empty frame in front."""
         last = len(frames) - 1
         parts: list[bytes | LongFrame] = [framed(0, self.seal(_MORE, b""))] if delimited else []
         for place, frame in enumerate(frames):
@@ -138,7 +138,7 @@ class CurveSession:
         theirs, number = body[80:112], self._number(body[112:120])
         common = crypto_box_beforenm(theirs, self._key.secret)
         if crypto_box_open_easy_afternm(body[120:], b"CurveZMQHELLO---" + number, common) != bytes(64):
-            raise Violation("a HELLO with another content than zeros")
+            raise Violation("a HELLO whose content is not all zeros")
         public, secret = crypto_box_keypair()
         self._cookie_key = os.urandom(32)
         nonce = os.urandom(16)
@@ -167,7 +167,7 @@ class CurveSession:
     # -- numbers --------------------------------------------------------------------------------------
 
     def _number(self, nonce: bytes | bytearray) -> bytes | bytearray:
-        """The short nonce of what came; each has to be larger than the one before. Raises Violation."""
+        """The short nonce of a received command; each has to be larger than the one before. Raises Violation."""
         number = int.from_bytes(nonce)
         if number <= self._heard:
             raise Violation(f"the number {number} after {self._heard}")

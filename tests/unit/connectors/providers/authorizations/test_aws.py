@@ -21,7 +21,7 @@ from meshd.host import clock
 from meshd.sdk import FailureKind, ProviderFailure, ProviderSettings
 from meshd.sdk.http.authorization import Unauthorized
 from meshd.sdk.http.credentials import Credentials
-from tests.support.providers.bedrock import BEARER, KEY, SECRET, TOKEN, signature_of
+from tests.support.providers.vendors.bedrock import BEARER, KEY, SECRET, TOKEN, signature_of
 from tests.support.waiting import WAIT
 
 PATH = "/model/arn%3Aaws%3Abedrock%2Fx/converse"

@@ -15,9 +15,9 @@ from meshd.connectors.providers.authorizations.tokens import Tokens
 from meshd.sdk import FailureKind, ProviderFailure, ProviderSettings
 from meshd.sdk.http.authorization import Unauthorized
 from meshd.sdk.http.credentials import Credentials, secrets_of
-from tests.support.certificates import certificate
-from tests.support.providers.cloud_tokens import CloudTokens
-from tests.support.providers.small_proxy import SmallProxy
+from tests.support.network.certificates import certificate
+from tests.support.providers.credentials.cloud_tokens import CloudTokens
+from tests.support.providers.servers.small_proxy import SmallProxy
 
 pytest.importorskip("google.auth")
 pytest.importorskip("azure.identity")

@@ -22,8 +22,8 @@ from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.sdk.calls.passing import RawRequest
 from meshd.sdk.http.authorization import Unauthorized
-from tests.support.bodies import split
-from tests.support.providers.token_server import CLIENT, SECRET, TokenServer
+from tests.support.formats.bodies import split
+from tests.support.providers.credentials.token_server import CLIENT, SECRET, TokenServer
 from tests.support.waiting import until
 
 ASKED = Unauthorized("POST", "http://api.test/v1", {}, b"")
@@ -239,9 +239,9 @@ async def test_a_refusal_is_told_without_the_secrets_that_it_repeats(server: Tok
         (200, b"[" * 50_000, "answered without an access_token"),
         (200, [1], "answered without an access_token"),
         (200, {"access_token": 5}, "answered without an access_token"),
-        (200, {"access_token": "t0ken-1", "token_type": "DPoP"}, "of the kind DPoP, and only Bearer is supported"),
-        (200, {"access_token": "t0ken\r\nX-Evil: 1"}, "a token that no header can hold"),
-        (200, {"access_token": "t" * 100_000}, "a token that no header can hold"),
+        (200, {"access_token": "t0ken-1", "token_type": "DPoP"}, "of the type DPoP, but only Bearer is supported"),
+        (200, {"access_token": "t0ken\r\nX-Evil: 1"}, "a token that cannot be sent in a header"),
+        (200, {"access_token": "t" * 100_000}, "a token that cannot be sent in a header"),
         (200, b" " * 300_000, "answered more than 262144 bytes"),
     ],
 )

@@ -167,9 +167,9 @@ def test_an_encrypted_file_that_was_changed_is_refused(tmp_path: Path, field: st
         ({"kdf": "md5"}, "not accepted"),
         ({"kdf": "pbkdf2-sha256", "iterations": 10**12}, "not accepted"),
         ({"kdf": "none"}, "with a key file"),
-        ({"format": "other"}, "is not a file that"),
-        ({"nonce": "AAAA"}, "is not a file that"),
-        ({"data": 7}, "is not a file that"),
+        ({"format": "other"}, "was not encrypted by"),
+        ({"nonce": "AAAA"}, "was not encrypted by"),
+        ({"data": 7}, "was not encrypted by"),
     ],
 )
 def test_parameters_of_an_encrypted_file_have_limits(tmp_path: Path, change: dict[str, Any], said: str) -> None:

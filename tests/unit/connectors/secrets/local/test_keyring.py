@@ -26,7 +26,7 @@ def ring(backend: str = FILE, **more: Any) -> SecretStore:
 
 def test_a_keyring_is_read_and_written(tmp_path: Path) -> None:
     kept = ring()
-    with pytest.raises(SecretMissing, match="has no A_KEY of meshd"):
+    with pytest.raises(SecretMissing, match="has no A_KEY for the service meshd"):
         kept.get("A_KEY")
     kept.set("A_KEY", "a-1")
     assert ring().get("A_KEY") == "a-1"

@@ -67,7 +67,7 @@ def test_a_command_gets_none_of_the_daemons_keys(monkeypatch: pytest.MonkeyPatch
         (("/nonexistent/program",), "cannot be run: No such file"),
         (("sh", "-c", "echo s3cret; echo not signed in >&2; exit 3"), "ended with status 3: not signed in$"),
         (("sh", "-c", "head -c 2000000 /dev/zero"), "more than 1 MiB"),
-        (("sh", "-c", r"printf '\377\376'"), "no UTF-8"),
+        (("sh", "-c", r"printf '\377\376'"), "not UTF-8"),
     ],
 )
 def test_a_command_that_fails(words: tuple[str, ...], said: str) -> None:
@@ -78,7 +78,7 @@ def test_a_command_that_fails(words: tuple[str, ...], said: str) -> None:
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(SecretStoreUnreachable, match=r"has not ended within 0\.2 s"):
+    with pytest.raises(SecretStoreUnreachable, match=r"did not end within 0\.2 s"):
         command("sh", "-c", f"sleep 100 & echo $! >{tmp_path}/child; wait", timeout=0.2).get("A_KEY")
     assert time.monotonic() - started < 10
     child = int((tmp_path / "child").read_text())

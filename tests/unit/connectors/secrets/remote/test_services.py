@@ -226,7 +226,7 @@ def test_a_login_of_1password_has_a_password(make: Make) -> None:
 
 def test_a_vault_of_1password_that_is_not_there(make: Make) -> None:
     _, store = make("connect", vault="Other")
-    with pytest.raises(SecretStoreError, match="vaults of the name Other"):
+    with pytest.raises(SecretStoreError, match="vaults named Other"):
         store.get("A")
 
 

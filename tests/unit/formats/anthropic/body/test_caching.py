@@ -16,8 +16,8 @@ from meshd.formats.anthropic.format import ANTHROPIC
 from meshd.formats.openai.format import OPENAI
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import ProviderCall, ProviderSettings
-from tests.support.bodies import split
 from tests.support.formats import anthropic_messages
+from tests.support.formats.bodies import split
 from tests.support.formats.openai_chats import texts, words
 
 MARK = {"type": "ephemeral"}

@@ -17,8 +17,8 @@ from meshd.formats.anthropic.body.parameters import with_output_limit
 from meshd.formats.anthropic.body.tokens import count
 from meshd.formats.openai.body.tokens import PER_TOOLS
 from meshd.operations.chat import CHAT
-from tests.support.bodies import split
 from tests.support.formats import anthropic_messages, openai_chats
+from tests.support.formats.bodies import split
 
 ID = "57a121ec-f78c-48c3-a745-e3036a3ecc33"
 

@@ -12,7 +12,7 @@ from typing import Any
 from meshd.formats.bedrock.conversation.translator import BedrockTranslator
 from meshd.formats.conversation.citations import Citation
 from meshd.formats.conversation.events import Cited
-from meshd.formats.known import app_format
+from meshd.formats.lookup import app_format
 
 BEFORE, TEXT = "As they say: ", "Rain is likely."
 PAGE = {"title": "Weather", "location": {"web": {"url": "https://weather.example/", "domain": "weather.example"}}}

@@ -15,7 +15,7 @@ from meshd.formats.bedrock.conversation.translator import BedrockTranslator
 from meshd.formats.bedrock.stream.assembled import Assembly
 from meshd.formats.bedrock.stream.event_stream import MEDIA_TYPE
 from meshd.formats.conversation.events import assembled
-from meshd.formats.known import provider_format
+from meshd.formats.lookup import provider_format
 from meshd.formats.protocol import Address, Opened
 from meshd.host import clock
 from meshd.net.http import BodyInHand
@@ -31,7 +31,7 @@ from meshd.sdk.provider import (
 from tests.support.answers import spoken_converse
 from tests.support.conversations import drawn
 from tests.support.formats.converse_frames import error, event, exception
-from tests.support.providers.three_apis import Said
+from tests.support.providers.vendors.three_apis import Said
 
 SIDE = provider_format("bedrock").provider(ProviderSettings("here", "aws.bedrock.v1"))
 SAID = Said(thought="Hm", sealed="c2ln", calls=(("f", {"a": [1, None]}), ("g", {})), cached=3, written=2, lasting=1)

@@ -16,7 +16,7 @@ from meshd.operations import chat
 from meshd.routing.table.access import forbidden
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 

@@ -13,7 +13,7 @@ from meshd.formats.openai.body.needs import read
 from meshd.operations.chat import CHAT
 from meshd.sdk.reading import lenient
 from modelmesh import InvalidRequestError
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 HALVES = ["\\ud83c", "\\uD83C", "\\udc00", "\\ud83c\\ud83c", "\\udf0d\\ud83c", "\\ud83c x \\udf0d", "\\ud83cA"]
 WHOLE = ["\\ud83c\\udf0d", "\\\\ud83c", "\\\\\\\\ud83c", "\\u00e9", "ud83c", "Elbe", "\\\\\\ud83c\\udf0d"]

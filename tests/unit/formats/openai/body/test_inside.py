@@ -20,7 +20,7 @@ from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request.unpriced import unpriced
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import OperationSpec
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 PICTURE = "data:image/png;base64,QUJD"
 SOUND = {"type": "input_audio", "input_audio": {"data": "QUJD" * 40, "format": "wav"}}

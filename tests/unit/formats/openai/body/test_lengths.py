@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshd.formats.known import app_format
+from meshd.formats.lookup import app_format
 from meshd.formats.openai.body.lengths import MOST_ITEMS, check_length, check_values, parts_of_type
 from meshd.operations.chat import CHAT
 from modelmesh.errors import InvalidRequestError

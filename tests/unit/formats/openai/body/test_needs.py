@@ -19,7 +19,7 @@ from meshd.operations import chat, completion, embeddings, rerank
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec
 from modelmesh import InvalidRequestError
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 CHAT = chat.CHAT
 HELLO = [{"role": "user", "content": "Hello"}]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from meshd.catalogue.known import load_provider_rows, provider_row
-from meshd.formats.known import provider_format
+from meshd.formats.lookup import provider_format
 from meshd.formats.openai.body.request import RequestWriter
 from meshd.formats.responses.request import RequestWriter as ResponsesWriter
 from meshd.operations.chat import CHAT

@@ -12,7 +12,7 @@ from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import OperationSpec
-from tests.support.bodies import split
+from tests.support.formats.bodies import split
 
 HELLO = {"role": "user", "content": "Hello there"}
 

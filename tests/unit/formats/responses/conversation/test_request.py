@@ -74,6 +74,8 @@ def plain(conversation: Conversation) -> Conversation:
             turns[-1] = replace(turns[-1], parts=_texts_first(turns[-1].parts + parts))
         else:
             turns.append(Turn(turn.role, _texts_first(parts)))
+        if turn.role is Role.ASSISTANT:  # its texts are written as one
+            turns[-1] = replace(turns[-1], parts=_joined(turns[-1].parts))
     parameters = replace(conversation.parameters, original=None, stream_usage=False)
     dropped = {"seed": None, "top_k": None, "reasoning_budget": None}
     penalties = {"frequency_penalty": None, "presence_penalty": None, "choices": None}
@@ -85,6 +87,17 @@ def plain(conversation: Conversation) -> Conversation:
 
 def _texts_first(parts: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted(parts, key=lambda part: isinstance(part, ToolCall)))
+
+
+def _joined(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    found: list[Any] = []
+    for part in parts:
+        before = found[-1] if found else None
+        if isinstance(part, Text) and isinstance(before, Text) and replace(before, text="") == replace(part, text=""):
+            found[-1] = replace(part, text=before.text + part.text)
+        else:
+            found.append(part)
+    return tuple(found)
 
 
 def _bare(part: Any) -> Any:

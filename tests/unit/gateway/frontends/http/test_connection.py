@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from meshd.config.schema import ProxyConfig
+from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Peer
 from meshd.gateway.frontends.socket_connection import UNREAD_BYTES
 from tests.support.daemons.served import until
@@ -115,7 +115,8 @@ def test_tokens_have_shares_of_their_own() -> None:
 
     async def test() -> None:
         world = World(lambda request: None)
-        world.server.use(ProxyConfig(), {digest: name for name, digest in digests.items()})
+        tokens = [{"app": name, "hash": digest} for name, digest in digests.items()]
+        world.server.use(MeshConfig({"proxy": {"auth": {"tokens": tokens}}}))
         world.admission.connections.capacity = 64
         peer = Peer(network="192.0.2.1")
         for name in ("ann", "bob"):

@@ -14,7 +14,7 @@ from meshd.core.caller import Peer
 from meshd.gateway.frontends import acceptor, admission
 from meshd.gateway.frontends.credit import MOST_CREDIT
 from meshd.gateway.frontends.ipc import multipart
-from meshd.gateway.frontends.shares import room
+from meshd.gateway.frontends.shares.room import Room
 from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 from modelmesh import protocol as wire
 from tests.support.daemons.served import served_in, until
@@ -221,9 +221,7 @@ def test_a_changed_limit_holds_from_the_next_message(run, line):
     run(test)
 
 
-def test_a_peer_that_takes_nothing_is_lost(run, line, monkeypatch):
-    monkeypatch.setattr(room, "_FEWEST", 4 * LIMIT)
-
+def test_a_peer_that_takes_nothing_is_lost(short, line):
     async def test(served, address):
         first = line(address, RCVHWM=1)
         first.send(wire.HELLO)
@@ -236,7 +234,7 @@ def test_a_peer_that_takes_nothing_is_lost(run, line, monkeypatch):
             await asyncio.sleep(0)
         assert served.lost == ["it does not read its messages"]
 
-    run(test)
+    served_in(short, LIMIT, room=Room(4 * LIMIT))(test)
 
 
 # -- listening --------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def decodes_or_is_malformed(frames: list[bytes]) -> None:
         ([b"", b"i" * 16, b""], "of no bytes", True),
         ([b"\x03\x03", b"i" * 16, b""], "unknown kind 0303", True),
         ([b"\x63", b"short", b""], "unknown kind", False),
-        ([wire.REQUEST, b"short", b""], "16 bytes, this one 5", False),
+        ([wire.REQUEST, b"short", b""], "16 bytes, this one has 5", False),
         ([wire.REQUEST, b"i" * 16, b"\xc1"], "REQUEST head", True),
         ([wire.REQUEST, b"i" * 16, b"\x90"], "REQUEST head", True),
         ([wire.REQUEST, b"i" * 16, msgspec.msgpack.encode({"path": 7})], "REQUEST head", True),

@@ -11,7 +11,8 @@ import pytest
 from meshd.core.caller import Peer
 from meshd.gateway.frontends import acceptor, socket_connection
 from meshd.gateway.frontends.admission import STRANGERS_MESSAGE
-from meshd.gateway.frontends.shares import connection_places, room
+from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
+from meshd.gateway.frontends.shares.room import Room
 from modelmesh import protocol as wire
 from tests.support.apps.raw_peer import RawPeer, command, header, message
 from tests.support.daemons.served import served_in, until
@@ -84,8 +85,6 @@ def test_a_user_leaves_places_to_others_and_to_operators(short, connect, path):
 
 def test_a_user_that_connects_again_and_again_is_slowed_down(short, connect, monkeypatch):
     monkeypatch.setattr(acceptor, "user_of", lambda connected: ANN)
-    monkeypatch.setattr(connection_places, "_BURST", 8)
-    monkeypatch.setattr(connection_places, "_PACE", 0.001)
 
     async def test(served, address):
         for _ in range(8):
@@ -98,13 +97,12 @@ def test_a_user_that_connects_again_and_again_is_slowed_down(short, connect, mon
         operator.request()
         await until(lambda: served.accepted)
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, places=ConnectionPlaces(burst=8, pace=0.001))(test)
 
 
 @pytest.fixture
 def lets_in(monkeypatch):
-    """`lets_in(address, uid)`: another connection of that user, or None if it is refused. There are 64 in all."""
-    monkeypatch.setattr(connection_places, "MOST_CONNECTIONS", 64)
+    """`lets_in(address, uid)`: another connection of that user, or None if it is refused."""
     monkeypatch.setattr(os, "getuid", lambda: OWN)
     made = []
 
@@ -140,7 +138,7 @@ def test_users_share_the_connections_and_leave_some_to_operators(short, lets_in)
         await until(lambda: len(served.server.connections.known) == 65 - sum(counts[:4]))
         assert await lets_in(address, 1001)
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, places=ConnectionPlaces(most=64))(test)
 
 
 # -- messages ---------------------------------------------------------------------------------------------
@@ -173,14 +171,12 @@ def test_many_headers_are_refused(short, connect):
     served_in(short, LIMIT)(test)
 
 
-@pytest.fixture
-def little_room(monkeypatch):
+def little_room():
     """Eight messages of the largest size; a user that is alone may take a twelfth, or two messages of its own."""
-    monkeypatch.setattr(room, "_FEWEST", 8 * STRANGERS_MESSAGE)
-    monkeypatch.setattr(room, "_MESSAGES", 1)
+    return Room(8 * STRANGERS_MESSAGE, 1)
 
 
-def test_unfinished_messages_take_room_from_their_own_user_alone(short, connect, little_room):
+def test_unfinished_messages_take_room_from_their_own_user_alone(short, connect):
     async def test(served, address):
         served.operators = {0}
         stalled = [await connect(address, ANN, raw=True) for _ in range(3)]
@@ -199,13 +195,13 @@ def test_unfinished_messages_take_room_from_their_own_user_alone(short, connect,
         await until(lambda: len(served.accepted) == 3)
         assert len(served.accepted[-1].body) == STRANGERS_MESSAGE
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, room=little_room())(test)
 
 
 @pytest.mark.parametrize(
     "head", [{"headers": {"x-long": "x" * 60_000}}, {"path": "/v1/" + "x" * 15_000 + "\N{SLIGHTLY SMILING FACE}"}]
 )
-def test_heads_of_requests_in_flight_take_room(short, connect, little_room, head):
+def test_heads_of_requests_in_flight_take_room(short, connect, head):
     """Also small ones, whose texts take four times as much memory as bytes on the wire."""
 
     async def test(served, address):
@@ -224,10 +220,10 @@ def test_heads_of_requests_in_flight_take_room(short, connect, little_room, head
         await until(lambda: served.accepted[-1].request_id == waits)
         assert served.admission.room.total == sum(each.size for each in served.accepted[30:])
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, room=little_room())(test)
 
 
-def test_a_message_that_finds_no_room_is_refused_after_a_while(short, connect, little_room, monkeypatch):
+def test_a_message_that_finds_no_room_is_refused_after_a_while(short, connect, monkeypatch):
     monkeypatch.setattr(socket_connection, "ROOM_PATIENCE", 0.1)
 
     async def test(served, address):
@@ -245,7 +241,7 @@ def test_a_message_that_finds_no_room_is_refused_after_a_while(short, connect, l
         line.request(body=b"x" * STRANGERS_MESSAGE)
         await until(lambda: len(served.accepted) == 2)
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, room=little_room())(test)
 
 
 def test_what_is_begun_has_to_be_finished(short, connect):
@@ -280,7 +276,7 @@ def test_what_never_ends_is_ended(short, connect):
     served_in(short, LIMIT, heartbeat=0.1)(test)
 
 
-def test_unread_answers_take_room_and_then_the_connection(short, connect, little_room):
+def test_unread_answers_take_room_and_then_the_connection(short, connect):
     async def test(served, address):
         served.operators = {0}
         deaf, bob = await connect(address, ANN, raw=True), await connect(address, BOB)
@@ -294,4 +290,4 @@ def test_unread_answers_take_room_and_then_the_connection(short, connect, little
         await until(lambda: len(served.accepted) == 9)
         assert served.admission.room.total == served.accepted[-1].size
 
-    served_in(short, LIMIT)(test)
+    served_in(short, LIMIT, room=little_room())(test)

@@ -79,7 +79,7 @@ class World:
             pools=[PoolSpec("chat", CHAT, ("a.one",), retry=RetryPolicy(1), cache=cache)],
             connect=lambda settings: self.model,
         )
-        self.gateway.router.use_hooks((type(hook).__name__.lower(), hook) for hook in hooks)
+        self.gateway.router.serving.use_hooks((type(hook).__name__.lower(), hook) for hook in hooks)
 
     async def ask(self, log: list[Any] | None = None, **given: Any) -> list[Any]:
         app = App([] if log is None else log, **given)
@@ -249,7 +249,7 @@ async def test_a_refusal_is_the_answer_and_the_outcome(place: str, cached: bool)
 async def test_a_kept_answer_may_be_refused() -> None:
     world = World(cached=True)
     await world.ask()
-    world.gateway.router.use_hooks([("late", Refusing("after_response"))])
+    world.gateway.router.serving.use_hooks([("late", Refusing("after_response"))])
     assert await world.ask() == [("error", 451, "not_that")]
     assert [status for status, _ in world.ends] == [200, 451]
 
@@ -334,7 +334,7 @@ async def test_a_refused_request_that_others_follow_leaves_them_their_answer() -
             self.seen += 1
             return Refusal("not the first") if self.seen == 1 else None
 
-    world.gateway.router.use_hooks([("first", First({}))])
+    world.gateway.router.serving.use_hooks([("first", First({}))])
     answers = await asyncio.gather(world.ask(), world.ask())
     assert sorted(each[0][0] for each in answers) == ["answer", "error"]
     assert len(world.model.calls) == 1

@@ -14,7 +14,6 @@ from hypothesis import strategies as some
 from msgspec import structs
 
 from meshd.routing.availability.state import Availability
-from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.decision.strategies.scored import Scored
 from meshd.routing.rates.rates import Headroom, Rates
 from meshd.routing.request.question import Question, Requester
@@ -22,7 +21,7 @@ from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import ModelSpec
 from tests.support.routing.causes import resting
-from tests.support.routing.routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
+from tests.support.routing.routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, STRATEGIES, Mesh, mesh, model
 
 pytestmark = pytest.mark.interpreted
 
@@ -241,7 +240,7 @@ def test_no_other_strategy_to_fall_back_on_is_the_pools_order(fallback: str | No
     assert order(made) == ["p.b", "p.a"]
 
 
-@pytest.mark.parametrize("fallback", BUILT_IN)
+@pytest.mark.parametrize("fallback", STRATEGIES)
 def test_every_strategy_can_be_the_fallback(fallback: str) -> None:
     made = with_rooms(
         mesh("p.a", "q.b", "p.c", strategy=PRIORITY, provider_priority=("q",), fallback_strategy=fallback)

@@ -11,9 +11,18 @@ from hypothesis import strategies as some
 from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.availability.state import Availability
-from meshd.routing.decision.strategies.registry import BUILT_IN
 from tests.support.routing.causes import resting
-from tests.support.routing.routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
+from tests.support.routing.routing_builders import (
+    NO_FEATURES,
+    NOW,
+    PRIORITY,
+    ROUND_ROBIN,
+    STICK,
+    STRATEGIES,
+    Mesh,
+    mesh,
+    model,
+)
 
 VISION = RequestNeeds(CHAT, images=1)
 
@@ -178,7 +187,7 @@ def test_looking_at_the_order_takes_no_turn() -> None:
 # -- all -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_an_order_is_all_members_once(strategy: str) -> None:
     made = mesh("p.a", "q.b", "p.c", strategy=strategy)
     for _ in range(5):

@@ -15,11 +15,10 @@ from hypothesis import strategies as some
 
 pytest.importorskip("nacl", reason="needs modelmesh[curve]")
 
-from meshd.config.schema import DaemonConfig
 from meshd.gateway.frontends.ipc.curve import session
 from meshd.gateway.frontends.ipc.zmtp_handshake import LONG_FRAME
 from modelmesh import protocol as wire
-from tests.support.apps.curve_client import CurveClient
+from tests.support.apps.curve.curve_client import CurveClient
 from tests.support.apps.line import Line
 from tests.support.daemons.served import Served, until
 from tests.support.daemons.served_curve import (
@@ -27,6 +26,7 @@ from tests.support.daemons.served_curve import (
     LAPTOP,
     LAPTOP_SECRET,
     SERVER,
+    curve_config,
     curve_served_in,
     dial,
 )
@@ -256,7 +256,7 @@ def test_a_long_answer_leaves_before_its_connection_is_closed(run, boxes, end):
         await asked(client, served, 3)
         boxes.gate.clear()
         if end == "address":
-            served.server.use(DaemonConfig(), {LAPTOP: "laptop"})
+            served.server.use(curve_config(laptop=LAPTOP))
             assert wire.decode(await client.next()).kind == wire.GOAWAY
         for each in served.accepted:
             each.reply.respond(bytes(LONG), {})

@@ -16,12 +16,12 @@ from meshd.core.caller import Peer
 from meshd.gateway.frontends import acceptor
 from meshd.gateway.frontends.ipc.curve import session
 from meshd.gateway.frontends.ipc.curve.handshakes import HANDSHAKES, TOO_MANY
-from meshd.gateway.frontends.shares import connection_places
+from meshd.gateway.frontends.shares.connection_places import ConnectionPlaces
 from meshd.gateway.frontends.shares.turns import Turns
 from meshd.host.build import is_compiled
 from modelmesh import protocol as wire
-from tests.support.apps.curve_client import CurveClient
-from tests.support.apps.curve_peer import CurvePeer, on_the_wire
+from tests.support.apps.curve.curve_client import CurveClient
+from tests.support.apps.curve.curve_peer import CurvePeer, on_the_wire
 from tests.support.daemons.served import until
 from tests.support.daemons.served_curve import BENCH_SECRET, curve_served_in, dial
 
@@ -35,8 +35,8 @@ def run(short: Any) -> Callable[[Any], None]:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_places, "MOST_CONNECTIONS", 8 * MOST)
+def run_with_few(short: Any) -> Callable[[Any], None]:
+    return curve_served_in(short, places=ConnectionPlaces(most=8 * MOST))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def is_served(client: CurveClient, served: Any) -> None:
     assert wire.decode(await client.next()).body == b"hi"
 
 
-def test_no_more_than_a_part_of_the_connections_is_about_to_show_a_key(run, few):
+def test_no_more_than_a_part_of_the_connections_is_about_to_show_a_key(run_with_few):
     async def test(served, address):
         first = await (await dial(address)).join()
         idle = [await dial(address) for _ in range(MOST)]
@@ -77,10 +77,10 @@ def test_no_more_than_a_part_of_the_connections_is_about_to_show_a_key(run, few)
         await known(served, 2 + MOST)
         assert served.lost == [TOO_MANY]
 
-    run(test)
+    run_with_few(test)
 
 
-def test_a_network_with_many_handshakes_ends_its_own(run, few, network):
+def test_a_network_with_many_handshakes_ends_its_own(run_with_few, network):
     async def test(served, address):
         slow = await dial(address)
         await slow.welcome()
@@ -92,10 +92,10 @@ def test_a_network_with_many_handshakes_ends_its_own(run, few, network):
         slow.curve.ready(await slow.frame())
         await is_served(slow, served)
 
-    run(test)
+    run_with_few(test)
 
 
-def test_networks_that_together_make_many_leave_the_latest_its_handshake(run, few, network):
+def test_networks_that_together_make_many_leave_the_latest_its_handshake(run_with_few, network):
     async def test(served, address):
         for number in range(3 * MOST):
             network.append(f"192.0.2.{number}")
@@ -104,13 +104,10 @@ def test_networks_that_together_make_many_leave_the_latest_its_handshake(run, fe
         await is_served(await (await dial(address)).join(), served)
         assert len(served.server.connections.known) <= MOST + 1
 
-    run(test)
+    run_with_few(test)
 
 
-def test_a_network_makes_so_many_handshakes_at_once_and_in_a_second(run, network, monkeypatch):
-    monkeypatch.setattr(connection_places, "_BURST", 4)
-    monkeypatch.setattr(connection_places, "_PACE", 0.001)
-
+def test_a_network_makes_so_many_handshakes_at_once_and_in_a_second(short, network):
     async def test(served, address):
         made = [await dial(address) for _ in range(6)]
         for each in made[:4]:
@@ -121,7 +118,7 @@ def test_a_network_makes_so_many_handshakes_at_once_and_in_a_second(run, network
         network.append("192.0.2.2")
         await is_served(await (await dial(address)).join(), served)
 
-    run(test)
+    curve_served_in(short, places=ConnectionPlaces(burst=4, pace=0.001))(test)
 
 
 @pytest.mark.skipif(is_compiled(), reason="compiled callers do not look up the method that is replaced")

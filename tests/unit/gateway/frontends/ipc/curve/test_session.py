@@ -16,7 +16,7 @@ pytest.importorskip("nacl", reason="needs modelmesh[curve]")
 from meshd.core.text.z85 import decode_key, encode_key
 from meshd.gateway.frontends.ipc.curve.session import CurveSession, DaemonKey, LongFrame
 from meshd.gateway.frontends.ipc.zmtp import Bounds, Incoming, Peer, Refused, Violation
-from tests.support.apps.curve_peer import DEALER, GREETING, CurvePeer, frames_in, on_the_wire
+from tests.support.apps.curve.curve_peer import DEALER, GREETING, CurvePeer, frames_in, on_the_wire
 
 KEY = DaemonKey(bytes(range(32)))
 CLIENT = bytes(range(1, 33))

@@ -1,0 +1,141 @@
+"""Batches that are posted: signed as Standard Webhooks says, in order, until they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from meshd.connectors.observability.webhook.delivery import key_of, signature
+from meshd.connectors.observability.webhook.sink import WebhookSink
+from meshd.sdk.observability import Entry
+from tests.support.telemetry.receiver import Receiver
+from tests.support.waiting import until
+
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Any]:
+    made: list[Receiver] = []
+
+    def make(*statuses: int, port: int = 0) -> Receiver:
+        made.append(Receiver(*statuses, port=port))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def webhook(tmp_path: Path) -> Iterator[Any]:
+    made: list[WebhookSink] = []
+
+    def make(url: str, **settings: Any) -> WebhookSink:
+        written = {"path": str(tmp_path / "spool"), "batch_interval": 0.01, "batch_size": 2}
+        made.append(WebhookSink({"url": url, **written, **settings}, first_wait=0.01))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def put(sink: WebhookSink, *messages: str) -> None:
+    for message in messages:
+        sink.write(Entry("event", 0, "info", message, {}))
+
+
+def settled(sink: WebhookSink) -> Any:
+    return lambda: sink.status()["waiting"] == 0
+
+
+def test_the_standards_own_library_accepts_a_batch(receiver: Any, webhook: Any) -> None:
+    server = receiver()
+    sink = webhook(server.url, secret=f"an-older-one {SECRET}", headers={"X-Team": "house"})
+    put(sink, "größer \x9b2J", "b", "c")
+    until(settled(sink))
+    headers, body = server.got[0]
+    found = Webhook(SECRET).verify(body, headers)
+    assert [each["message"] for each in found["data"]] == ["größer \\x9b2J", "b"]
+    assert found["type"] == "mesh.entries"
+    assert headers["X-Team"] == "house"
+    assert len({headers["webhook-id"] for headers, _ in server.got}) == 2
+    for wrong, text in ((SECRET[:-2] + "oE", body), (SECRET, body + b" ")):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(wrong).verify(text, headers)
+
+
+def test_it_is_tried_again_with_the_same_id_and_nothing_overtakes(receiver: Any, webhook: Any) -> None:
+    server = receiver(500, 429, 302, 401, 204)
+    sink = webhook(server.url, secret=SECRET)
+    put(sink, *map(str, range(6)))
+    until(settled(sink))
+    ids = [headers["webhook-id"] for headers, _ in server.got]
+    assert ids[:5] == [ids[0]] * 5
+    assert len(set(ids)) == 3
+    assert server.entries()[8:] == ["0", "1", "2", "3", "4", "5"]
+    assert sink.status() == {"waiting": 0, "dropped": 0, "error": ""}
+
+
+def test_a_batch_that_the_server_does_not_want_does_not_stop_the_others(receiver: Any, webhook: Any) -> None:
+    server = receiver(422, 204)
+    sink = webhook(server.url)
+    put(sink, "a", "b", "c")
+    until(settled(sink))
+    assert server.entries() == ["a", "b", "c"]
+    assert sink.status()["dropped"] == 2
+    assert "webhook-signature" not in server.got[0][0]
+
+
+def test_what_a_dead_server_did_not_get_comes_after_a_restart_of_both(receiver: Any, webhook: Any) -> None:
+    server = receiver(500)
+    sink = webhook(server.url)
+    port = server.server_address[1]
+    put(sink, *map(str, range(5)))
+    until(lambda: server.got)
+    until(lambda: sink.status()["error"] == "the server answered with status 500")
+    server.stop()
+    until(lambda: "Connect" in sink.status()["error"])
+    sink.close()
+    again = receiver(port=port)
+    later = webhook(again.url)
+    until(settled(later))
+    put(later, "5")
+    until(settled(later))
+    assert again.entries() == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_a_server_that_hangs_delays_neither_writing_nor_the_end(receiver: Any, webhook: Any) -> None:
+    server = receiver()
+    server.gate.clear()
+    sink = webhook(server.url, timeout=0.2)
+    put(sink, "a", "b")
+    until(lambda: server.got)
+    put(sink, "c", "d")
+    until(lambda: "Timeout" in sink.status()["error"])
+    assert sink.status()["waiting"] == 4
+    sink.close()
+    server.gate.set()
+    later = webhook(server.url)
+    until(settled(later))
+    assert server.entries()[-4:] == ["a", "b", "c", "d"]
+
+
+def test_the_end_delivers_what_is_open(receiver: Any, webhook: Any) -> None:
+    server = receiver()
+    sink = webhook(server.url, batch_size=100, batch_interval=3600.0)
+    put(sink, "a")
+    sink.close()
+    assert server.entries() == ["a"]
+
+
+def test_a_secret_that_is_not_one_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="base64 does not follow"):
+        WebhookSink({"url": "http://h", "path": str(tmp_path), "secret": "whsec_!"})
+    assert Webhook("YWJj").sign("m", datetime.fromtimestamp(5, UTC), "{}") == signature([key_of("abc")], "m", 5, b"{}")
