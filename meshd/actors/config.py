@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
+from meshd.compilation.before_start.posture import untrusted_config, untrusted_files, untrusted_packages
 from meshd.compilation.compile import Directories, Discovered, compile_config
-from meshd.compilation.posture import untrusted_config, untrusted_files, untrusted_packages
 from meshd.compilation.running_config import RunningConfig
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig

@@ -35,8 +35,8 @@ from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_in.once import Once
-from meshd.telemetry.redaction import secrets_in
 from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks, objections_to
+from meshd.telemetry.text.redaction import secrets_in
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH, _METRICS = "flush", "metrics"

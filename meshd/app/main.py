@@ -17,7 +17,7 @@ from typing import NoReturn
 from meshd.app.arguments import Options, complete
 from meshd.app.listen import ListenError
 from meshd.app.process import Process
-from meshd.compilation.posture import untrusted_packages
+from meshd.compilation.before_start.posture import untrusted_packages
 from meshd.config import MeshConfig, find_config
 from meshd.config.check.problems import configuration_error
 from meshd.config.source import ConfigSource
@@ -143,7 +143,7 @@ def _check_packages(config: MeshConfig) -> None:
 
 def _checked(config: MeshConfig, socket: str | None) -> int:
     """Print everything that would prevent a start, one line each."""
-    from meshd.compilation.preflight import obstacles
+    from meshd.compilation.before_start.preflight import obstacles
     from meshd.config.advice import remarks
 
     code = EX_OK
@@ -161,7 +161,7 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
 def _warn_of_proxies(config: MeshConfig) -> None:
     """Done at the start, because later errors say only that a provider cannot be reached."""
     if any(name.lower().endswith("_proxy") for name in os.environ):
-        from meshd.compilation.preflight import proxies
+        from meshd.compilation.before_start.preflight import proxies
 
         for found in proxies(config):
             logger.warning("%s", found.message)

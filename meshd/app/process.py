@@ -23,7 +23,7 @@ from meshd.app.listen import http_listener, listeners, socket_path, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.app.report import dump, first_status, greet, say_alive, summary
 from meshd.app.signals import ENDING, Signals
-from meshd.compilation.posture import untrusted_socket
+from meshd.compilation.before_start.posture import untrusted_socket
 from meshd.config import MeshConfig
 from meshd.config.check.problems import configuration_error
 from meshd.config.source import ConfigSource

@@ -34,7 +34,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     variables that may contain the key; the first one that is set counts. needs_env: variables that zero configuration
     needs besides the key. host_env: the variable that says where a local server is. auth: its `auth.method`, without a
     key. quirks: see `meshd/connectors/providers/http_provider.py`. price_list: what a public list of prices calls it
-    (`price_list.py`). settings: the class of its own keys (`meshd/config/schema/settings.py`).
+    (`price_list.py`). settings: the class of its own keys (`meshd/config/schema/connectors/settings.py`).
     """
 
     id: str

@@ -16,14 +16,14 @@ import msgspec
 from meshd.catalogue.known import ModelRow, provider_row
 from meshd.catalogue.retirements import retirement
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
-from meshd.compilation.known_models import KnownModels
-from meshd.compilation.listed_names import ListedNames
 from meshd.compilation.managed import managed_server
-from meshd.compilation.output_limits import limit_of
+from meshd.compilation.models.known_models import KnownModels
+from meshd.compilation.models.listed_names import ListedNames
+from meshd.compilation.models.output_limits import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
-from meshd.config.schema.usual_settings import QuirksConfig
+from meshd.config.schema.connectors.usual_settings import QuirksConfig
 from meshd.connectors.providers.addresses import lacking
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.prices import BATCH, CACHE_WRITES, PRICES, PriceRow, Pricing

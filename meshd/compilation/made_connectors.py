@@ -1,4 +1,4 @@
-"""The connectors that are made anew for each configuration: hooks, discovery, and strategies of other packages.
+"""The connectors that are made again for each configuration: hooks, discovery, and strategies of other packages.
 
 Owns: which of them a configuration names, and why some cannot be made.
 Must never: use one.

@@ -18,7 +18,7 @@ from meshd.connectors.registry import default_registry
 from meshd.host.process.processes import sees_other_programs
 from meshd.host.process.program_names import is_interpreter
 from meshd.host.users import uid_of, user_name
-from meshd.net.proxies import is_loopback
+from meshd.net.connections.proxies import is_loopback
 from meshd.routing.table.access import DEFAULT_APP
 
 _SENT = ("oauth", "service_account", "entra", "passthrough")

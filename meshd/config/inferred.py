@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from meshd.config.check.auth import method_of, sends_no_key
 from meshd.config.check.connectors import own_settings
+from meshd.config.check.sections.auth import method_of, sends_no_key
 from meshd.config.check.validation import infer_provider
 from meshd.config.schema import ConnectorEntry, ModelConfig, PoolConfig, RootConfig
 from meshd.config.schema.base import OpenSection

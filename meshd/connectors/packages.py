@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-OWN = "meshd.connectors.builtin:CONNECTORS"  # our own entry point, which needs no search of the installed packages
+OWN = "meshd.connectors.built_in.connectors:CONNECTORS"
+"""Our own entry point, which needs no search of the installed packages."""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -26,11 +26,11 @@ from meshd.formats.conversation.events import (
     RefusalDelta,
     TextDelta,
 )
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.instructions import with_instructions_first
 from meshd.formats.conversation.reading import Unreadable
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.form_files import with_files
+from meshd.formats.conversation.tools.freeform import with_functions
+from meshd.formats.multipart.files import with_files
 from meshd.formats.protocol import Format, ProviderFormat, ProviderTranslator, Translator
 from meshd.sdk.provider import FailureKind, Provider, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage
 from modelmesh.errors import InvalidRequestError

@@ -34,7 +34,7 @@ from meshd.gateway.configured.key_renewal import KeyRenewal
 from meshd.gateway.configured.outside_strategies import OutsideStrategies
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
-from meshd.gateway.control.gauges import Gauges
+from meshd.gateway.control.watching.gauges import Gauges
 from meshd.gateway.files.store import TABLE as FILES
 from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission, Limits, Rights, draining

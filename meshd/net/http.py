@@ -15,11 +15,11 @@ from yarl import URL
 
 from meshd.host.awake import Timeout
 from meshd.net.answers import Answer
-from meshd.net.connecting import Connector, proxy_authorization
+from meshd.net.connections.connecting import Connector, proxy_authorization
+from meshd.net.connections.pool import Pool, queued
+from meshd.net.connections.proxies import Proxy, ProxyRefused, configured_proxy, find_proxy
 from meshd.net.encodings import Decoder, decoder
 from meshd.net.failures import CertificateRefused, ConnectionLost, Disconnected, Http1Required, Refused
-from meshd.net.pool import Pool, queued
-from meshd.net.proxies import Proxy, ProxyRefused, configured_proxy, find_proxy
 from meshd.net.sending import Source, send
 
 # An idle connection that was closed fails within a round trip. A request that failed later was being processed, and

@@ -24,9 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from meshd.net.connections.proxies import Proxy, ProxyRefused, find_proxy
+from meshd.net.connections.tls import tls_context
 from meshd.net.encodings import EncodingError, decoder
-from meshd.net.proxies import Proxy, ProxyRefused, find_proxy
-from meshd.net.tls import tls_context
 from meshd.pull.errors import PullError, Unreachable, Unverified
 from meshd.pull.sources import LARGEST, hub_hash, is_loopback, is_safe
 from meshd.pull.store import create, sync_directory

@@ -14,12 +14,12 @@ from meshd.spend.recovered import MOST_SEEN
 from meshd.telemetry.last_requests import LastRequests
 from meshd.telemetry.metrics.metrics import Metrics
 from meshd.telemetry.otlp_in.once import Once
-from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
 from meshd.telemetry.statistics.statistics import Statistics
+from meshd.telemetry.text.redaction import Redactor
 
 if TYPE_CHECKING:
-    from meshd.telemetry.content import ContentReader
+    from meshd.telemetry.text.content import ContentReader
 
 RECENT = 200
 
@@ -54,7 +54,7 @@ class Kept:
         self.traces_content = observability.tracing.content
         self.reader = None
         if logging.level != "metadata" or self.traces_content:
-            from meshd.telemetry.content import ContentReader  # it knows every API's conversations
+            from meshd.telemetry.text.content import ContentReader  # it knows every API's conversations
 
             self.reader = ContentReader(self.redactor, logging.level, logging.max_payload_size, logging.redact_personal)
 

@@ -18,7 +18,7 @@ from meshd.core.seconds import to_nanos
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Sink
 from meshd.telemetry.records import log_entry
-from meshd.telemetry.redaction import Redactor
+from meshd.telemetry.text.redaction import Redactor
 
 _SEVERITIES = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
 

@@ -18,8 +18,8 @@ from meshd.core.seconds import from_nanos, to_nanos
 from meshd.core.text.durations import format_duration
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry
-from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.statistics.measures import USAGE, Measure, in_usd
+from meshd.telemetry.text.redaction import Redactor
 
 
 def event_entry(event: Event) -> Entry:

@@ -14,7 +14,7 @@ from meshd.cli.report import charts
 from meshd.cli.report.charts import Series
 from meshd.cli.report.month import Figures, Row, money, outside
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget
+from meshd.cli.show.usage import budget
 from meshd.host.plain_text import one_line
 
 _MOST_ROWS = 20

@@ -159,7 +159,7 @@ def _here(path: Path | None) -> tuple[list[Problem], list[str]]:
     """Of a file whose keys and values are right: what in it a daemon here would refuse; and remarks, on what its daemon
     would lack, and on rules of apps that allow more than they seem to. What the running daemon occupies does not count
     against a file that it will read."""
-    from meshd.compilation.preflight import obstacles
+    from meshd.compilation.before_start.preflight import obstacles
     from meshd.config import MeshConfig
     from meshd.config.advice import remarks
 

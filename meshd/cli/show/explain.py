@@ -12,7 +12,7 @@ import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget as budgets
+from meshd.cli.show.usage import budget as budgets
 from meshd.operations.known import OPERATIONS, usual
 from meshd.sdk.calls.operation import OperationSpec
 from modelmesh.wording import few

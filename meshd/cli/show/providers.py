@@ -12,8 +12,8 @@ import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget as budgets
 from meshd.cli.show.standings import availability, show_limits, the_one
+from meshd.cli.show.usage import budget as budgets
 
 app = helping.Commands()
 

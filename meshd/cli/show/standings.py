@@ -8,7 +8,7 @@ from typing import Any
 
 from meshd.cli import daemon
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget as budgets
+from meshd.cli.show.usage import budget as budgets
 from meshd.core.events.answering import ProviderAnswering
 
 _STYLES = {"active": out.GOOD, "standby": out.BAD, "probation": "yellow"}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget
+from meshd.cli.show.usage import budget
 from meshd.cli.top import model
 from meshd.cli.top.model import Cell, Column, History, Row, Snapshot
 

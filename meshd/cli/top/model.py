@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget
+from meshd.cli.show.usage import budget
 from meshd.core.seconds import from_nanos
 from meshd.host.plain_text import one_line
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshd.cli.screen import output as out
-from meshd.cli.show import budget
+from meshd.cli.show.usage import budget
 from meshd.cli.top.model import (
     BAD,
     FAINT,

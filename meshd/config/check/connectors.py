@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from meshd.config.check.auth import check_auth, method_of, sends_no_key
 from meshd.config.check.error_messages import sentence
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
+from meshd.config.check.sections.auth import check_auth, method_of, sends_no_key
 from meshd.config.check.values import as_map
 from meshd.config.schema.base import ConnectorEntry, OpenSection
+from meshd.config.schema.connectors.stores import SecretsConfig, StorageConfig
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks, TracingConfig
 from meshd.config.schema.routing.providers import ProviderConfig
-from meshd.config.schema.stores import SecretsConfig, StorageConfig
 from meshd.config.schema_walk import Report, keys_of, suggest_key
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.text.key_path import Path
@@ -133,7 +133,7 @@ class ConnectorChecks:
         path = entry.get("ca_file")
         if not isinstance(path, str) or "${" in path or entry.get("enabled") is False:
             return
-        from meshd.net.tls import certificate_fault
+        from meshd.net.connections.tls import certificate_fault
 
         fault = certificate_fault(path)
         if fault:
@@ -143,7 +143,7 @@ class ConnectorChecks:
         address = entry.get("proxy")
         if not isinstance(address, str) or "${" in address:
             return
-        from meshd.net.proxies import ProxyRefused, configured_proxy
+        from meshd.net.connections.proxies import ProxyRefused, configured_proxy
 
         try:
             proxy = configured_proxy(address)

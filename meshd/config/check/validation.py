@@ -15,15 +15,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from meshd.config.check.aliases import check_aliases
-from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import ONE_OF, sentence, shown
-from meshd.config.check.listening import check_listening
-from meshd.config.check.managed import check_managed
-from meshd.config.check.packages import use_packages
 from meshd.config.check.pool_checks import RuleChecks
 from meshd.config.check.problems import Places, Problem, problem_in
-from meshd.config.check.proxy import check_proxy
+from meshd.config.check.sections.apps import AppChecks
+from meshd.config.check.sections.listening import check_listening
+from meshd.config.check.sections.managed import check_managed
+from meshd.config.check.sections.packages import use_packages
+from meshd.config.check.sections.proxy import check_proxy
 from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune

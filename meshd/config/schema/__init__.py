@@ -2,6 +2,13 @@
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig
 from meshd.config.schema.base import ConnectorEntry, OpenSection, Section
+from meshd.config.schema.connectors.stores import (
+    BatchesConfig,
+    KeptFilesConfig,
+    ResponsesConfig,
+    SecretsConfig,
+    StorageConfig,
+)
 from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
 from meshd.config.schema.money import BudgetConfig, PricingConfig
 from meshd.config.schema.observability import LoggingSinks, ObservabilityConfig, RoutingSinks, StatisticsSinks
@@ -16,7 +23,6 @@ from meshd.config.schema.routing.pools import (
     StreamConfig,
 )
 from meshd.config.schema.routing.providers import ProviderConfig, ProviderRateLimitConfig
-from meshd.config.schema.stores import BatchesConfig, KeptFilesConfig, ResponsesConfig, SecretsConfig, StorageConfig
 
 __all__ = [
     "LOCAL_SERVERS",

@@ -8,13 +8,19 @@ from pydantic import BeforeValidator, Field
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig, CurveKey
 from meshd.config.schema.base import Duration, Entries, Mode, Names, Positive, Section, Size, as_list
+from meshd.config.schema.connectors.stores import (
+    BatchesConfig,
+    KeptFilesConfig,
+    ResponsesConfig,
+    SecretsConfig,
+    StorageConfig,
+)
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.observability import ObservabilityConfig
 from meshd.config.schema.proxy import ProxyConfig
 from meshd.config.schema.routing.models import ModelConfig
 from meshd.config.schema.routing.pools import PoolConfig
 from meshd.config.schema.routing.providers import ProviderConfig
-from meshd.config.schema.stores import BatchesConfig, KeptFilesConfig, ResponsesConfig, SecretsConfig, StorageConfig
 
 
 class CurveClient(Section):

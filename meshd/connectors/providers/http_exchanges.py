@@ -28,10 +28,10 @@ from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.host.process.shortages import lack_of
 from meshd.net.answers import Answer
+from meshd.net.connections.pool import queued
 from meshd.net.encodings import EncodingError
 from meshd.net.failures import ConnectTimeout, Disconnected, PoolFull, TransportError
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
-from meshd.net.pool import queued
 from meshd.sdk.calls.tracing import CallTrace, HttpCall
 from meshd.sdk.http.authorization import Authorization, Unauthorized
 from meshd.sdk.http.credentials import Credentials

@@ -234,7 +234,7 @@ class GoogleDriveStorage(Storage):
 
     def _opened(self) -> Any:
         if self._client is None:
-            from meshd.net.tls import blocking_client
+            from meshd.net.connections.tls import blocking_client
 
             self._client = blocking_client(self._settings.get("ca_file"), self._patience)
         return self._client

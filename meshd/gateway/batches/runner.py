@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from meshd.config.schema.stores import BatchesConfig
+from meshd.config.schema.connectors.stores import BatchesConfig
 from meshd.config.units import parse_duration, write_duration
 from meshd.core.caller import Caller
 from meshd.gateway.access.owner import Owner

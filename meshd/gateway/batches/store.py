@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.config.schema.stores import BatchesConfig
+from meshd.config.schema.connectors.stores import BatchesConfig
 from meshd.gateway.access.owner import Owner, key_of
 from meshd.gateway.actors import Actors
 from meshd.gateway.batches.records import BatchRecord

@@ -25,7 +25,7 @@ from meshd.gateway.frontends.admission import MOST_FIELDS
 from meshd.gateway.frontends.exchange import lower_names
 from meshd.gateway.reports import views
 from meshd.gateway.requests import token_counting
-from meshd.gateway.requests.hedging import hedge_delay
+from meshd.gateway.requests.attempts.hedging import hedge_delay
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, spoken_at
 from meshd.host import clock

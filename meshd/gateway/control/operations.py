@@ -17,11 +17,11 @@ from meshd.gateway.control.apis.token_counts import TokenCounts
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.commands import Commands
 from meshd.gateway.control.dispatcher import Dispatcher
-from meshd.gateway.control.gauges import Gauges
 from meshd.gateway.control.inventory import Inventory
-from meshd.gateway.control.metrics import Metrics
 from meshd.gateway.control.status import Status
 from meshd.gateway.control.stored_state import StoredState
+from meshd.gateway.control.watching.gauges import Gauges
+from meshd.gateway.control.watching.metrics import Metrics
 from meshd.gateway.files.store import FileStore
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.exchange import Request

@@ -17,8 +17,8 @@ from meshd.core.events.records import Outcome
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from meshd.gateway.control.event_feed import EventFeed
 from meshd.gateway.control.inventory import Inventory
+from meshd.gateway.control.watching.event_feed import EventFeed
 from meshd.gateway.frontends.admission import Admission
 from meshd.gateway.frontends.http.listeners import Listeners
 from meshd.gateway.frontends.ipc.server import IpcServer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from meshd.config.schema.stores import KeptFilesConfig
+from meshd.config.schema.connectors.stores import KeptFilesConfig
 from modelmesh.errors import InvalidRequestError, MeshError
 
 

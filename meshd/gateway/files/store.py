@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.config.schema.stores import KeptFilesConfig
+from meshd.config.schema.connectors.stores import KeptFilesConfig
 from meshd.core.messaging.mailboxes import ActorUnavailable
 from meshd.gateway.access.owner import Owner, key_of
 from meshd.gateway.actors import Actors

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from meshd.formats import forms
-from meshd.formats.form_stream import FormStream
+from meshd.formats.multipart import forms
+from meshd.formats.multipart.stream import FormStream
 from meshd.gateway.access.owner import Owner
 from meshd.gateway.files import disk
 from meshd.gateway.files.store import FileStore, KeptFile, new_id

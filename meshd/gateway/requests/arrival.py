@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from functools import partial
 
 from meshd.core.events.records import Outcome
-from meshd.formats import forms
+from meshd.formats.multipart import forms
 from meshd.gateway.frontends import media
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.requests.outcome import outcome

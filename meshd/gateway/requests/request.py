@@ -22,9 +22,9 @@ from meshd.formats.protocol import Format, PassedOn
 from meshd.gateway.access.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.reports.request_events import RequestEvents
-from meshd.gateway.requests.attempt import UpstreamAttempt
-from meshd.gateway.requests.attempt_plan import Fate, Hooks
-from meshd.gateway.requests.hedging import Race, hedge_delay
+from meshd.gateway.requests.attempts.attempt import UpstreamAttempt
+from meshd.gateway.requests.attempts.attempt_plan import Fate, Hooks
+from meshd.gateway.requests.attempts.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
 from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.streams.interruption import interrupted, within_a_stream

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.config.schema.stores import ResponsesConfig
+from meshd.config.schema.connectors.stores import ResponsesConfig
 from meshd.formats.headers import IN_JSON
 from meshd.formats.keeping import Fields, Keeping, Stored
 from meshd.formats.known import FORMATS

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.config.schema.stores import ResponsesConfig
+from meshd.config.schema.connectors.stores import ResponsesConfig
 from meshd.core.fair_eviction import Shares
 from meshd.formats.keeping import Stored
 from meshd.gateway.access.owner import Owner, key_of

@@ -13,7 +13,7 @@ import logging
 from meshd import messages
 from meshd.core.events.answering import ProviderAnswering
 from meshd.gateway.actors import Tell
-from meshd.gateway.requests.attempt import OVERTIME
+from meshd.gateway.requests.attempts.attempt import OVERTIME
 from meshd.gateway.requests.streams.relay import failure_of_bug
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token

@@ -15,7 +15,7 @@ import msgspec
 from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import PassedOn
-from meshd.gateway.requests.attempt import UpstreamAttempt
+from meshd.gateway.requests.attempts.attempt import UpstreamAttempt
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.operations.known import OPERATIONS, serves

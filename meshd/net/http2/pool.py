@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from meshd.net.connections.pool import Open, Pool, queued
 from meshd.net.failures import Disconnected
 from meshd.net.http1 import HttpConnection
 from meshd.net.http2.connection import UNTOLD, Http2Connection
 from meshd.net.http2.negotiated import Negotiated
-from meshd.net.pool import Open, Pool, queued
 from meshd.net.seam import Connection
 
 

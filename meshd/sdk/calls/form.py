@@ -1,6 +1,7 @@
 """A form (`multipart/form-data`) that an app sent: its parts, and the same form with other values.
 
-Owns: the parts' bytes, which are passed on unchanged. Must never: read a body (`meshd/formats/forms.py` does).
+Owns: the parts' bytes, which are passed on unchanged. Must never: read a body
+(`meshd/formats/multipart/forms.py` does).
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Exporter:
 
     def _opened(self) -> Any:
         if self._client is None:
-            from meshd.net.tls import blocking_client
+            from meshd.net.connections.tls import blocking_client
 
             self._client = blocking_client(self._ca_file, self._timeout)
         return self._client

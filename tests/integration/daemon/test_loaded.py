@@ -62,7 +62,7 @@ OF_OTHERS |= {"pydantic.networks", "requests", "rich", "textual", "tomlkit", "ty
 OURS = {f"meshd.formats.{name}.format" for name in ("anthropic", "bedrock", "cohere", "gemini", "responses")}
 OURS |= {f"meshd.config.schema.{name}_settings" for name in ("secret", "sink", "storage")}
 OURS |= {
-    "meshd.config.schema.settings",
+    "meshd.config.schema.connectors.settings",
     "meshd.cli",
     "meshd.connectors.providers.embedded.process",
     "meshd.connectors.providers.managed.provider",

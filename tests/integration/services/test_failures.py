@@ -12,7 +12,7 @@ import pytest
 
 from meshd.catalogue.known import load_models, provider_row
 from meshd.connectors.providers.services.provider import ServiceProvider
-from meshd.formats.forms import read_form
+from meshd.formats.multipart.forms import read_form
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.services.known import service

@@ -11,7 +11,7 @@ from meshd.catalogue import overrides, refresh
 from meshd.catalogue.known import ModelRow, ProviderRow
 from meshd.catalogue.overrides import NONE, Listed, Overrides
 from meshd.catalogue.refresh import refreshed
-from meshd.compilation.known_models import KnownModels
+from meshd.compilation.models.known_models import KnownModels
 from tests.support.config.price_lists import listing, model, price
 
 ACME = ProviderRow(id="acme.llm.v1", name="acme", description="Acme", price_list="acme")
@@ -50,7 +50,7 @@ def row(id: str, prices: dict[str, str], **more: Any) -> ModelRow:
 def catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = tuple(row(id, prices) for id, prices in ROWS.items())
     rows += (row("drawn", {"input_per_1m": "1", "output_per_1m": "2"}, images=({"size": "1x1", "price": "1"},)),)
-    for module in ("meshd.catalogue.refresh", "meshd.compilation.known_models"):
+    for module in ("meshd.catalogue.refresh", "meshd.compilation.models.known_models"):
         monkeypatch.setattr(f"{module}.load_models", lambda connector: rows if connector == ACME.id else ())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.compilation import known_models
+from meshd.compilation.models import known_models
 from tests.support.config.compiling import ROW
 
 

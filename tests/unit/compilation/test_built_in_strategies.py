@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshd.compilation.built_in_strategies import built_in_strategies
-from meshd.connectors import builtin
+from meshd.connectors.built_in import connectors as builtin
 from meshd.connectors.registry import default_registry
 from meshd.routing.decision.strategies.base import Context
 from meshd.routing.request.question import Question

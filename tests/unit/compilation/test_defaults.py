@@ -13,10 +13,10 @@ import pytest
 
 from meshd.config.schema import Section
 from meshd.config.schema.access import AppConfig
+from meshd.config.schema.connectors.stores import StorageConfig
 from meshd.config.schema.discovery import HealthConfig, SyncConfig
 from meshd.config.schema.money import BudgetConfig
 from meshd.config.schema.routing import models, pools, providers
-from meshd.config.schema.stores import StorageConfig
 from meshd.core.by_name import record_of
 from meshd.discovery.settings import HealthSettings, SyncSettings
 from meshd.routing.table import policies

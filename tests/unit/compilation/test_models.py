@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from meshd.compilation import known_models
 from meshd.compilation.compile import Discovered
+from meshd.compilation.models import known_models
 from meshd.core.prices import Pricing
 from meshd.routing.table.specs import ModelSpec
 from tests.support.config.compiling import CHAT, EMBEDDINGS, HOUSE, ROW, chat, compiled, listed, pools

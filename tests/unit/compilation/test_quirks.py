@@ -8,7 +8,7 @@ import pytest
 
 from meshd.compilation.compile import Directories, provider_settings
 from meshd.config import MeshConfig
-from meshd.config.schema.usual_settings import QuirksConfig
+from meshd.config.schema.connectors.usual_settings import QuirksConfig
 from meshd.connectors.providers import http_provider
 from meshd.connectors.registry import default_registry
 from meshd.formats.openai.body.prefill import PREFILLS

@@ -105,7 +105,8 @@ def test_a_built_in_connector_cannot_be_replaced(place: Path, id: str, aliases: 
     install(place, "acme_greedy", good("acme_greedy", id, aliases))
     registry = ConnectorRegistry()
     (fault,) = registry.faults()
-    assert fault.message.startswith(f"the package acme_greedy offers the secret-store {id}, but meshd itself already has ")
+    offered = f"the package acme_greedy offers the secret-store {id}, but meshd itself already has "
+    assert fault.message.startswith(offered)
     assert registry.get_connector("modelmesh.env.v1").__module__ == "meshd.connectors.secrets.env"
     assert registry.get_connector("modelmesh.dotenv.v1").__module__ == "meshd.connectors.secrets.dotenv"
     assert registry.find("acme.other.v1") is None

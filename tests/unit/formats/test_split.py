@@ -15,7 +15,7 @@ from meshd.catalogue.known import provider_row
 from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.split import MOST_CALLS, Split, in_calls, most_at_once
-from meshd.gateway.requests.usage_meter import UsageMeter
+from meshd.gateway.requests.attempts.usage_meter import UsageMeter
 from meshd.operations.chat import CHAT
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import FailureKind, ProviderAnswer, ProviderCall, ProviderFailure, StreamEvent, Usage

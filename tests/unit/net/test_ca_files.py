@@ -10,9 +10,9 @@ import pytest
 from yarl import URL
 
 from meshd.config import MeshConfig
+from meshd.net.connections.tls import tls_context
 from meshd.net.failures import CertificateRefused
 from meshd.net.http import Transport, UpstreamBody
-from meshd.net.tls import tls_context
 from tests.support.network.certificates import certificate
 
 

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from meshd.net.connections.proxies import Proxy, ProxyRefused, configured_proxy
 from meshd.net.failures import ProxyAnswered, TransportError
 from meshd.net.http import Transport, UpstreamBody
-from meshd.net.proxies import Proxy, ProxyRefused, configured_proxy
 from tests.support.config.problems import found, house
 from tests.support.network.certificates import certificate
 from tests.support.providers.servers.in_thread import ProviderInThread

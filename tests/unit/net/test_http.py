@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from meshd.connectors.providers.http_requests import HttpRequests
-from meshd.net.connecting import proxy_authorization
-from meshd.net.proxies import find_proxy, is_loopback
+from meshd.net.connections.connecting import proxy_authorization
+from meshd.net.connections.proxies import find_proxy, is_loopback
 from meshd.operations.chat import CHAT
 from meshd.sdk import ProviderCall, ProviderSettings
 from tests.support.formats.http_requests import requests_of

@@ -10,10 +10,10 @@ import pytest
 from yarl import URL
 
 from meshd.formats.errors.transport_failures import failure_from_exception
-from meshd.net.connecting import proxy_authorization
+from meshd.net.connections.connecting import proxy_authorization
+from meshd.net.connections.proxies import find_proxy
 from meshd.net.failures import TransportError
 from meshd.net.http import Transport, UpstreamBody
-from meshd.net.proxies import find_proxy
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 

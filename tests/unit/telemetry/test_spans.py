@@ -11,8 +11,8 @@ from meshd.sdk.calls.tracing import HttpCall
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Span
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.records import clean_outcome
-from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.spans import severity_of, spans_of, trace_entry
+from meshd.telemetry.text.redaction import Redactor
 
 KEY = "sk-of-the-house-1234567890"
 TRACE = Trace("a" * 32, "b" * 16, "c" * 16)

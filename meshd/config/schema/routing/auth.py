@@ -1,7 +1,7 @@
 """The section `providers.NAME.auth`: how the mesh identifies itself to a provider.
 
 Owns: its keys, and which of them belong to which method. Must never: check one method's keys against each other
-(`config/check/auth.py`).
+(`config/check/sections/auth.py`).
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class SyslogSink(Sink):
         plain = socket.create_connection((host, port), self._timeout)
         self._socket = plain
         if self._way == "tls":
-            from meshd.net.tls import tls_context
+            from meshd.net.connections.tls import tls_context
 
             # Its handshake is bounded by the same timeout.
             self._socket = tls_context(self._ca_file).wrap_socket(plain, server_hostname=host)

@@ -12,7 +12,7 @@ from typing import Any
 from meshd.connectors.providers.authorizations.threads import OwnThread, quieten
 from meshd.connectors.providers.authorizations.tokens import NoToken, Token, Tokens
 from meshd.host.plain_text import one_line
-from meshd.net.proxies import ProxyRefused, configured_proxy
+from meshd.net.connections.proxies import ProxyRefused, configured_proxy
 from meshd.sdk.http.authorization import Learn
 from meshd.sdk.http.credentials import secrets_of
 from meshd.sdk.settings import ProviderSettings

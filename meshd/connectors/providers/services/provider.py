@@ -29,8 +29,8 @@ from meshd.formats.protocol import Address, Opened
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.net.answers import Answer
+from meshd.net.connections.pool import queued
 from meshd.net.http import UpstreamBody
-from meshd.net.pool import queued
 from meshd.sdk.provider import (
     FailureKind,
     ProviderAnswer,

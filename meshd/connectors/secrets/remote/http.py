@@ -102,7 +102,7 @@ class Service:
 
     def _opened(self) -> Any:
         if self._client is None:
-            from meshd.net.tls import blocking_client
+            from meshd.net.connections.tls import blocking_client
 
             timeout = float(self._settings.get("timeout") or PATIENCE)
             self._client = blocking_client(self._settings.get("ca_file"), timeout)

@@ -20,11 +20,11 @@ from meshd.formats.anthropic.conversation.content import (
     written_blocks,
     written_content,
 )
-from meshd.formats.conversation.call_ids import with_ids
 from meshd.formats.conversation.parts import Part, Refusal, Text, ToolResult
 from meshd.formats.conversation.reading import Fields, as_it_came
 from meshd.formats.conversation.request import Role, Turn
-from meshd.formats.conversation.results import results_first, rounds
+from meshd.formats.conversation.tools.call_ids import with_ids
+from meshd.formats.conversation.tools.results import results_first, rounds
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)

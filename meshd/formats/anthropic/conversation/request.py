@@ -11,10 +11,10 @@ from meshd.formats.anthropic.conversation.content import FORMAT
 from meshd.formats.anthropic.conversation.messages import read_system, read_turn, written_turns
 from meshd.formats.anthropic.conversation.parameters import read_parameters, written_parameters
 from meshd.formats.anthropic.conversation.tools import allowed, read_tool, written_tool
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, as_it_came, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation
+from meshd.formats.conversation.tools.freeform import with_functions
 from modelmesh.errors import InvalidRequestError
 
 _encode = msgspec.json.Encoder().encode

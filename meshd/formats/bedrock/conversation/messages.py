@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from meshd.formats.bedrock.conversation.content import ContentWriter
 from meshd.formats.bedrock.conversation.refused import refused
-from meshd.formats.conversation.call_ids import with_ids
 from meshd.formats.conversation.parts import File, Image, Part, Reasoning, Refusal, Text
 from meshd.formats.conversation.request import Role, Turn
-from meshd.formats.conversation.results import results_first
+from meshd.formats.conversation.tools.call_ids import with_ids
+from meshd.formats.conversation.tools.results import results_first
 
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)
 _NOT_OF_AN_ID = re.compile(r"[^A-Za-z0-9_.:-]")

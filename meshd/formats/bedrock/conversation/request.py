@@ -12,10 +12,10 @@ from meshd.formats.bedrock.conversation.messages import written_turns
 from meshd.formats.bedrock.conversation.parameters import is_single, written_parameters
 from meshd.formats.bedrock.conversation.refused import FORMAT
 from meshd.formats.bedrock.conversation.tools import callable_tools, told_as_text, tool_config
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import not_too_deep
 from meshd.formats.conversation.request import Conversation
+from meshd.formats.conversation.tools.freeform import with_functions
 from modelmesh.errors import InvalidRequestError
 
 _encode = msgspec.json.Encoder().encode

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from meshd.formats.cohere.conversation.content import FORMAT, read_content, written_content, written_document
 from meshd.formats.cohere.refused import refused
-from meshd.formats.conversation.call_ids import with_ids
 from meshd.formats.conversation.parts import File, Other, Part, Text, ToolCall, ToolResult
 from meshd.formats.conversation.reading import Fields
 from meshd.formats.conversation.request import Role, Turn
-from meshd.formats.conversation.results import with_results_as_text
+from meshd.formats.conversation.tools.call_ids import with_ids
+from meshd.formats.conversation.tools.results import with_results_as_text
 
 _ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL}
 _INSTRUCTS = (Role.SYSTEM, Role.DEVELOPER)

@@ -11,10 +11,10 @@ from meshd.formats.cohere.conversation.content import FORMAT, read_document
 from meshd.formats.cohere.conversation.messages import read_turn, written_turns
 from meshd.formats.cohere.conversation.parameters import read_parameters, written_parameters
 from meshd.formats.cohere.conversation.tools import allowed, read_tool, strict_tools, written_tool
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation, Role, Turn
+from meshd.formats.conversation.tools.freeform import with_functions
 from modelmesh.errors import InvalidRequestError
 
 _encode = msgspec.json.Encoder().encode

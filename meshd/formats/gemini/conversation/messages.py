@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from meshd.formats.conversation.parts import Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from meshd.formats.conversation.reading import Fields, as_it_came
 from meshd.formats.conversation.request import Role, Turn
-from meshd.formats.conversation.results import results_first, rounds
+from meshd.formats.conversation.tools.results import results_first, rounds
 from meshd.formats.gemini.body.reasoning import UNSIGNED
 from meshd.formats.gemini.conversation.content import (
     FORMAT,

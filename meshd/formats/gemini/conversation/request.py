@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.parts import Image, ToolResult
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.conversation.results import with_results_as_text
+from meshd.formats.conversation.tools.freeform import with_functions
+from meshd.formats.conversation.tools.results import with_results_as_text
 from meshd.formats.gemini.conversation.content import FORMAT, camelled
 from meshd.formats.gemini.conversation.messages import read_system, read_turn, written_turns
 from meshd.formats.gemini.conversation.parameters import read_parameters, written_parameters

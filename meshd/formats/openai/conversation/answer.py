@@ -13,10 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob, created_at
-from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came, not_too_deep
 from meshd.formats.conversation.request import Conversation
+from meshd.formats.conversation.tools.freeform import custom_again
 from meshd.formats.openai.conversation.annotations import taken_annotations, written_annotations
 from meshd.formats.openai.conversation.content import FORMAT, read_content, read_part, written_content
 from meshd.formats.openai.conversation.messages import read_said, written_said

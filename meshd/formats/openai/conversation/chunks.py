@@ -23,10 +23,10 @@ from meshd.formats.conversation.events import (
     Unread,
     Used,
 )
-from meshd.formats.conversation.freeform import CustomCalls
 from meshd.formats.conversation.parts import Original, Reasoning
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
 from meshd.formats.conversation.request import Conversation
+from meshd.formats.conversation.tools.freeform import CustomCalls
 from meshd.formats.openai.conversation.annotations import taken_annotations, written_annotations
 from meshd.formats.openai.conversation.answer import read_finish, read_logprobs, written_finish, written_logprobs
 from meshd.formats.openai.conversation.content import FORMAT

@@ -14,7 +14,7 @@ from meshd.formats.conversation.parts import Original, Other
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, as_it_came, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation, Tool
-from meshd.formats.conversation.results import with_results_as_text
+from meshd.formats.conversation.tools.results import with_results_as_text
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import read_turn, written_turn
 from meshd.formats.openai.conversation.parameters import read_parameters, written_parameters

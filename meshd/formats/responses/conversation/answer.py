@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob, created_at
 from meshd.formats.conversation.citations import by_part
-from meshd.formats.conversation.freeform import custom_again
 from meshd.formats.conversation.parts import Original, Part, Reasoning, Refusal, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of, not_too_deep
 from meshd.formats.conversation.request import Conversation, Tool
-from meshd.formats.conversation.tool_names import by_name
+from meshd.formats.conversation.tools.freeform import custom_again
+from meshd.formats.conversation.tools.tool_names import by_name
 from meshd.formats.openai.conversation.answer import read_logprobs, written_logprobs
 from meshd.formats.responses.conversation.annotations import citations_of, written_annotations
 from meshd.formats.responses.conversation.content import FORMAT

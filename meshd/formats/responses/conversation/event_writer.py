@@ -24,10 +24,10 @@ from meshd.formats.conversation.events import (
     TextDelta,
     Used,
 )
-from meshd.formats.conversation.freeform import CustomCalls
 from meshd.formats.conversation.parts import ToolCall
 from meshd.formats.conversation.request import Conversation, Tool
-from meshd.formats.conversation.tool_names import by_name
+from meshd.formats.conversation.tools.freeform import CustomCalls
+from meshd.formats.conversation.tools.tool_names import by_name
 from meshd.formats.responses.conversation.answer import Ids, closing, item_status, skeleton
 from meshd.formats.responses.conversation.open_items import Call, Item, Message, Thought
 from meshd.formats.responses.ids import item_id, response_id

@@ -25,7 +25,7 @@ from meshd.formats.conversation.parts import (
 from meshd.formats.conversation.reading import Fields, json_of
 from meshd.formats.conversation.request import Namespace, Role, Tool, Turn
 from meshd.formats.conversation.seals import sealed, unsealed
-from meshd.formats.conversation.tool_names import joined
+from meshd.formats.conversation.tools.tool_names import joined
 from meshd.formats.openai.conversation.messages import signature_in
 from meshd.formats.responses.conversation.content import FORMAT, read_content, written_input
 from meshd.formats.responses.conversation.tools import named_in

@@ -11,7 +11,7 @@ from meshd.formats.conversation.parts import Original, Other, Text
 from meshd.formats.conversation.portable import portable
 from meshd.formats.conversation.reading import Fields, as_it_came, invalid, not_too_deep, request_of
 from meshd.formats.conversation.request import Conversation, Role, Tool, Turn
-from meshd.formats.conversation.tool_names import by_name
+from meshd.formats.conversation.tools.tool_names import by_name
 from meshd.formats.responses.conversation.content import FORMAT
 from meshd.formats.responses.conversation.items import ItemWriter, read_items, tools_in
 from meshd.formats.responses.conversation.parameters import read_parameters, written_parameters

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from meshd.formats.conversation.parts import Json, Original, Other
 from meshd.formats.conversation.reading import Fields, allowed_tools, as_it_came, json_of
 from meshd.formats.conversation.request import Namespace, Tool, ToolChoice, ToolMode
-from meshd.formats.conversation.tool_names import by_name, joined
+from meshd.formats.conversation.tools.tool_names import by_name, joined
 from meshd.formats.responses.conversation.content import FORMAT
 from modelmesh.errors import InvalidRequestError
 

@@ -19,9 +19,9 @@ from meshd.core.prices import BATCH, units_of
 from meshd.formats.headers import IN_JSON
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.gateway.requests import arrival
+from meshd.gateway.requests.attempts.usage_meter import UsageMeter
 from meshd.gateway.requests.outcome import outcome
 from meshd.gateway.requests.request import InferenceRequest
-from meshd.gateway.requests.usage_meter import UsageMeter
 from meshd.gateway.responses.replies import BackgroundReply
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.spoken import Spoken, in_format

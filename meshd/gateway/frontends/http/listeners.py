@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from meshd.compilation.server_certificate import load_certificate, tls_of
+from meshd.compilation.before_start.server_certificate import load_certificate, tls_of
 from meshd.config.schema import ProxyConfig
 from meshd.core.caller import Peer
 from meshd.core.objection import Objection

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from meshd.compilation.apps import known_tokens
-from meshd.compilation.server_certificate import tls_of
+from meshd.compilation.before_start.server_certificate import tls_of
 from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Caller, Peer
 from meshd.core.objection import Objection

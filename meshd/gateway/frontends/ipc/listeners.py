@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshd.compilation.curve_key import key_in_use
-from meshd.compilation.posture import untrusted_socket
+from meshd.compilation.before_start.curve_key import key_in_use
+from meshd.compilation.before_start.posture import untrusted_socket
 from meshd.config.schema import DaemonConfig
 from meshd.core.caller import Peer, Token, is_owner, of_key
 from meshd.core.listen_address import ListenAddress, parse, shown

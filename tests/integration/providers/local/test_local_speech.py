@@ -137,7 +137,7 @@ def test_speech_that_is_refused(client: openai.OpenAI, asked: dict[str, Any], pa
         (b"ID3\x04" + bytes(99), {}, "file", "WAV only"),
         (b"RIFF\0\0\0\0WAVEfmt ", {}, "file", "cannot|not a WAV"),
         (wav()[:20] + b"\x03" + wav()[21:], {}, "file", "unknown format"),
-        (wav(1000, seconds=601, width=1), {}, "file", "600 at most"),
+        (wav(1000, seconds=601, width=1), {}, "file", "at most 600 s"),
         (wav(500), {}, "file", "500 Hz"),
         (wav(), {"language": "de"}, "language", "English only"),
         (wav(), {"response_format": "diarized_json"}, "response_format", "speakers"),

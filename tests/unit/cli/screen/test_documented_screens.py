@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshd.cli.screen import output as out
-from meshd.cli.setup import checks, doctor
+from meshd.cli.setup.diagnosis import checks, doctor
 from modelmesh.version import VERSION
 
 DOCUMENT = Path(__file__).parents[4] / "docs/operating.md"

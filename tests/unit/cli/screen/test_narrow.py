@@ -25,8 +25,8 @@ with progress_screen("smollm2-135m", silent=False) as tell:
         time.sleep(0.2)
 """
 FINDING = """
-from meshd.cli.setup.doctor import print_finding
-from meshd.cli.setup.checks import Finding
+from meshd.cli.setup.diagnosis.doctor import print_finding
+from meshd.cli.setup.diagnosis.checks import Finding
 print_finding(Finding("provider openai", "problem", "something that is long enough " * 6, "do this " * 20))
 """
 

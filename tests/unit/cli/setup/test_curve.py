@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from meshd.compilation.curve_key import daemon_key
+from meshd.compilation.before_start.curve_key import daemon_key
 from meshd.config import MeshConfig
 from meshd.config.schema.root import CurveConfig
 from meshd.core.text.z85 import decode_key

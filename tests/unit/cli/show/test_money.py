@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshd.cli.show import budget
+from meshd.cli.show.usage import budget
 
 TOMORROW = time.time() + 30 * 3600
 MAIL = {

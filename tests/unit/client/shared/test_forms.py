@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.formats.forms import read_form
+from meshd.formats.multipart.forms import read_form
 from modelmesh._shared.forms import encode_form
 
 

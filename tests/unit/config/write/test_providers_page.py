@@ -9,7 +9,7 @@ import yaml
 
 from meshd.catalogue.known import load_provider_rows
 from meshd.config import MeshConfig
-from meshd.config.schema.usual_settings import QuirksConfig
+from meshd.config.schema.connectors.usual_settings import QuirksConfig
 from meshd.config.write.providers_page import BEGIN, main, table, written
 
 PAGE = Path(__file__).parents[4] / "docs" / "providers.md"

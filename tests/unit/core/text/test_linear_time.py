@@ -19,8 +19,8 @@ from meshd.host.plain_text import harmless, in_json, one_line, printable, stripp
 from meshd.operations.chat import CHAT
 from meshd.sdk.http.credentials import Credentials, secrets_of, without_keys
 from meshd.sdk.provider import ProviderSettings
-from meshd.telemetry.personal_data import RULES
-from meshd.telemetry.redaction import Redactor
+from meshd.telemetry.text.personal_data import RULES
+from meshd.telemetry.text.redaction import Redactor
 
 SHORT, TIMES = 4_000, 8
 MOST = 4.0 * TIMES  # a quadratic one takes TIMES² as long

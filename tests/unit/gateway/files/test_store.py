@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshd.config.schema.stores import KeptFilesConfig
+from meshd.config.schema.connectors.stores import KeptFilesConfig
 from meshd.gateway.access.owner import Owner
 from meshd.gateway.actors import Actors
 from meshd.gateway.files.store import FileStore, KeptFile

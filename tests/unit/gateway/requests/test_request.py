@@ -15,7 +15,7 @@ from meshd.core.needs import PREAMBLE
 from meshd.core.prices import Pricing
 from meshd.formats.openai.format import OPENAI
 from meshd.gateway.requests import arrival
-from meshd.gateway.requests.attempt import OVERTIME
+from meshd.gateway.requests.attempts.attempt import OVERTIME
 from meshd.gateway.spoken import Spoken
 from meshd.host import clock
 from meshd.operations import chat

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshd.config.schema.stores import ResponsesConfig
+from meshd.config.schema.connectors.stores import ResponsesConfig
 from meshd.formats.keeping import Stored
 from meshd.gateway.access.owner import Owner
 from meshd.gateway.frontends.exchange import Deadline, Reply

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.config.schema.stores import ResponsesConfig
+from meshd.config.schema.connectors.stores import ResponsesConfig
 from meshd.core.caller import Peer, Token
 from meshd.formats.keeping import Stored
 from meshd.gateway.access.app_identity import Identity

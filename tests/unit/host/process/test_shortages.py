@@ -15,8 +15,8 @@ from hypothesis import strategies as some
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.host.process.shortages import ThisNameOnly, lack_of
+from meshd.net.connections.names import Names
 from meshd.net.failures import ConnectionLost, NotConnected, ProxyUnreachable
-from meshd.net.names import Names
 from meshd.operations.chat import CHAT
 from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 

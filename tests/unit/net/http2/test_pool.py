@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from meshd.net.connections.pool import queued
 from meshd.net.failures import CertificateRefused, NotConnected
 from meshd.net.http import Transport, UpstreamBody
-from meshd.net.pool import queued
 from tests.support.network.certificates import certificate
 from tests.support.providers.servers.http2_server import Peer, frame
 from tests.support.providers.servers.small_proxy import SmallProxy

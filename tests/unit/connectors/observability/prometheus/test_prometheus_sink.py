@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from meshd.config.schema.sink_settings import PrometheusSettings
+from meshd.config.schema.connectors.sink_settings import PrometheusSettings
 from meshd.connectors.observability.prometheus.endpoint import MOST_AT_ONCE, Endpoint
 from meshd.connectors.observability.prometheus.sink import PrometheusSink
 from meshd.sdk.metrics import Family, Reading

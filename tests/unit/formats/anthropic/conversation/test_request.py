@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from meshd.formats.anthropic.conversation.request import read_request, write_request
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.parts import (
     CacheMark,
     File,
@@ -37,6 +36,7 @@ from meshd.formats.conversation.request import (
     ToolMode,
     Turn,
 )
+from meshd.formats.conversation.tools.freeform import with_functions
 from meshd.formats.openai.conversation.request import read_request as read_openai
 from modelmesh import InvalidRequestError
 from tests.support.formats import anthropic_messages, openai_chats

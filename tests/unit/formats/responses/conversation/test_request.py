@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from meshd.formats.anthropic.conversation import request as messages
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.parts import Audio, Image, Other, Reasoning, Refusal, Text, ToolCall, ToolResult
 from meshd.formats.conversation.request import (
     AnswerKind,
@@ -26,6 +25,7 @@ from meshd.formats.conversation.request import (
     ToolMode,
     Turn,
 )
+from meshd.formats.conversation.tools.freeform import with_functions
 from meshd.formats.openai.conversation import request as chat
 from meshd.formats.responses.conversation.request import read_request, write_request
 from modelmesh.errors import InvalidRequestError

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from meshd.formats.conversation.freeform import with_functions
 from meshd.formats.conversation.parts import Image, Source, Text, ToolCall, ToolResult
 from meshd.formats.conversation.request import (
     Conversation,
@@ -18,6 +17,7 @@ from meshd.formats.conversation.request import (
     Tool,
     Turn,
 )
+from meshd.formats.conversation.tools.freeform import with_functions
 from tests.support.formats.responses_requests import as_chat, read, written
 
 PATCH = {

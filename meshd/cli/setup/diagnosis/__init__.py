@@ -1,0 +1,1 @@
+"""`meshctl doctor`: what is checked, and what it advises."""

@@ -1,0 +1,1 @@
+"""Who used how much, and what it cost."""

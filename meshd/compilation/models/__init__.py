@@ -1,0 +1,1 @@
+"""What is known about the configuration's models."""

@@ -1,0 +1,1 @@
+"""What is checked in single sections of the configuration."""

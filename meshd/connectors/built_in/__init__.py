@@ -1,0 +1,1 @@
+"""The connectors that come with meshd, as a table."""

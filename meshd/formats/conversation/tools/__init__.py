@@ -1,0 +1,1 @@
+"""Tools of a conversation, where formats differ in them."""

@@ -1,0 +1,1 @@
+"""Bodies that are forms, with files in them."""

@@ -1,0 +1,1 @@
+"""Connections: names, proxies, TLS, and those that are kept."""

@@ -1,0 +1,1 @@
+"""Texts of prompts, answers and errors, and what is masked in them."""
