@@ -35,11 +35,11 @@ COMMANDS: Final[dict[str, str]] = {
     "pools": "show.pools",
     "models": "show.models",
     "providers": "show.providers",
-    "apps": "show.apps",
-    "clients": "show.clients",
-    "budget": "show.budget",
+    "apps": "show.usage.apps",
+    "clients": "show.usage.clients",
+    "budget": "show.usage.budget",
     "explain": "show.explain",
-    "stats": "show.stats",
+    "stats": "show.usage.stats",
     "report": "report.command",
     "top": "top.command",
     "events": "show.events",
@@ -62,7 +62,7 @@ COMMANDS: Final[dict[str, str]] = {
     "curve": "setup.curve",
     "secrets": "setup.secrets",
     "state": "setup.state",
-    "doctor": "setup.doctor",
+    "doctor": "setup.diagnosis.doctor",
 }
 
 

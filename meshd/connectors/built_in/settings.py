@@ -11,13 +11,13 @@ _USUAL = frozenset({"EnvStoreSettings", "HttpSettings", "NoSettings", "SqliteSet
 
 
 def settings_path(module: str, name: str) -> str:
-    """As "module:attribute". module: in `meshd/config/schema`, for those that are not usual."""
-    return f"meshd.config.schema.{'usual_settings' if name in _USUAL else module}:{name}"
+    """As "module:attribute". module: in `meshd/config/schema/connectors`, for those that are not usual."""
+    return f"meshd.config.schema.connectors.{'usual_settings' if name in _USUAL else module}:{name}"
 
 
 class Specs:
     """Makes the specs of one type. folder: the package of most of them. settings: the module of their own keys, in
-    `meshd/config/schema`."""
+    `meshd/config/schema/connectors`."""
 
     def __init__(self, type: str, folder: str, settings: str) -> None:
         self._type = type

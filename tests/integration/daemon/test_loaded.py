@@ -60,7 +60,7 @@ OF_PYTHON |= {"lzma", "shutil", "tempfile", "urllib.request", "xml", "zipfile"}
 OF_OTHERS = {"aiohttp", "anthropic", "botocore", "brotli", "cronsim", "cryptography", "google.auth", "httpx", "openai"}
 OF_OTHERS |= {"pydantic.networks", "requests", "rich", "textual", "tomlkit", "typer", "zmq"}
 OURS = {f"meshd.formats.{name}.format" for name in ("anthropic", "bedrock", "cohere", "gemini", "responses")}
-OURS |= {f"meshd.config.schema.{name}_settings" for name in ("secret", "sink", "storage")}
+OURS |= {f"meshd.config.schema.connectors.{name}_settings" for name in ("secret", "sink", "storage")}
 OURS |= {
     "meshd.config.schema.connectors.settings",
     "meshd.cli",
