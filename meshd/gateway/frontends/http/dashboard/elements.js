@@ -50,7 +50,7 @@ export function table(caption, columns, rows, nothing) {
   );
 }
 
-// A state, told by a mark and a word as well as by its colour.
+// A state, shown by a mark and a word as well as by its colour.
 export function state(tone, text) {
   const marks = { good: "●", warn: "▲", bad: "■", faint: "○" };
   return h("span", { class: `${tone} state` }, h("span", { "aria-hidden": "true" }, `${marks[tone] ?? ""} `), text);

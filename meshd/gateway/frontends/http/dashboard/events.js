@@ -1,4 +1,4 @@
-// What the daemon noticed, as it happens.
+// The daemon's events, as they happen.
 
 import { followEvents, get } from "/dashboard/api.js";
 import { h, part, state } from "/dashboard/elements.js";
@@ -14,7 +14,7 @@ export async function load() {
   return kept;
 }
 
-// Follows the events until the page is closed; after a break it begins again.
+// Follows the events until the page is closed; reconnects after an interruption.
 export async function follow() {
   for (;;) {
     try {
@@ -23,7 +23,7 @@ export async function follow() {
         changed();
       });
     } catch {
-      // The daemon is gone for a while, or does not let this page in; the rest of the page says so.
+      // The daemon is not running now, or refuses this page; the rest of the page says so.
     }
     kept = [];
     await new Promise((resolve) => setTimeout(resolve, 3000));

@@ -23,7 +23,7 @@ const summary = document.getElementById("summary");
 const places = document.getElementById("places");
 let status = {};
 let timer = null;
-let shown = ""; // what was drawn last, to draw nothing twice
+let shown = ""; // what was drawn last, so that nothing is drawn twice
 let following = false;
 
 function current() {
@@ -101,7 +101,7 @@ async function refresh(action) {
   if (!ended) timer = setTimeout(() => (part.every === null ? watch() : refresh()), part.every ?? STATUS_EVERY);
 }
 
-// Keeps the summary current where the part keeps itself so.
+// Keeps the summary up to date when the part updates itself.
 async function watch() {
   try {
     status = await get("status");
