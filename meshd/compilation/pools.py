@@ -15,11 +15,29 @@ from meshd.core.by_name import fields_of, record_of
 from meshd.operations.known import answered
 from meshd.routing.select.require import unmet
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
-from meshd.routing.table.policies import PacingPolicy
+from meshd.routing.table.policies import (
+    CachePolicy,
+    DeactivationPolicy,
+    PacingPolicy,
+    RecoveryPolicy,
+    RetryPolicy,
+    SessionPolicy,
+    StreamPolicy,
+)
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 
 if TYPE_CHECKING:
     from meshd.routing.select.expression import Selection
+
+
+_POLICIES = {
+    "retry": RetryPolicy,
+    "deactivation": DeactivationPolicy,
+    "recovery": RecoveryPolicy,
+    "stream": StreamPolicy,
+    "session": SessionPolicy,
+    "cache": CachePolicy,
+}
 
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
@@ -98,5 +116,5 @@ def _configured_pool(
         deactivate_on_outage="on_api_outage" in pool.provider_deactivation,
         recover_on_probe=pool.provider_recovery == "on_probe_success",
         # All others have the same names in the configuration, and so have the fields of their policies.
-        **fields_of(PoolSpec, pool, but=("capability", "select")),
+        **fields_of(PoolSpec, pool, _POLICIES, but=("capability", "select")),
     )

@@ -6,9 +6,9 @@ Must never: know a section or a record.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection
-from typing import Any, TypeVar, get_type_hints
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,16 +21,14 @@ def record_of(record: type[Record], section: Any) -> Record:
     return msgspec.convert(section, record, from_attributes=True)
 
 
-def fields_of(record: type, section: Any, *, but: Collection[str] = ()) -> dict[str, Any]:
-    """The same values as arguments, for a record that needs others as well. but: fields that mean something else than
-    the key of their name."""
-    return {
-        name: msgspec.convert(getattr(section, name), form, from_attributes=True)
-        for name, form in _forms(record).items()
-        if name not in but and hasattr(section, name)
-    }
-
-
-@functools.cache
-def _forms(record: type) -> dict[str, Any]:
-    return get_type_hints(record)
+def fields_of(record: Any, section: Any, policies: Mapping[str, type], *, but: Collection[str] = ()) -> dict[str, Any]:
+    """The same values as arguments, for a dataclass that needs others as well. policies: of the fields that are records
+    themselves; a compiled class does not keep its annotations. but: fields that mean something else than the key of
+    their name."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(record):
+        name = field.name
+        if name not in but and hasattr(section, name):
+            value, policy = getattr(section, name), policies.get(name)
+            found[name] = value if policy is None or value is None else record_of(policy, value)
+    return found

@@ -124,7 +124,7 @@ class Secrets:
 def refusals(secrets: Secrets) -> Iterator[Obstacle]:
     """What the actors of a daemon would refuse, in their words."""
     written, config = secrets.config, secrets.resolved
-    found = {"connector": secrets.objections}
+    found = {"connector": [*secrets.objections]}
     if config is not None:  # otherwise the daemon does not get so far either
         found["curve"] = _raised(key_in_use, config.daemon)
         found["tls"] = _raised(tls_of, config.proxy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ _MOST_WRITTEN = 2**63 - 1
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 """What msgspec raises for what is not JSON, or not as it should be."""
 
 

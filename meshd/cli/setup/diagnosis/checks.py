@@ -247,11 +247,13 @@ def _unresolved(host: str) -> str:
     return ""
 
 
-def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
-    """Without a daemon: what would prevent its start."""
+def start(config: Any, socket_path: str | None, told: Collection[str] = ()) -> Iterator[Finding]:
+    """Without a daemon: what would prevent its start, besides the faults that were told."""
     from meshd.compilation.before_start.preflight import obstacles
 
     for found in obstacles(config, socket_path):
+        if found.message in told:
+            continue
         yield Finding(found.subject, PROBLEM if found.fatal else WARNING, found.message, found.advice)
 
 

@@ -124,7 +124,8 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
         return
     for fault in faults:
         yield checks.Finding("configuration", checks.PROBLEM, str(fault), "fix it before meshd is started")
-    yield from _safely("start", lambda: checks.start(config, daemon.settings.socket or os.environ.get("MESH_SOCKET")))
+    socket_path = daemon.settings.socket or os.environ.get("MESH_SOCKET")
+    yield from _safely("start", lambda: checks.start(config, socket_path, {str(fault) for fault in faults}))
     yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
     yield from _safely("apps", lambda: checks.access(config))
     yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
