@@ -209,7 +209,7 @@ async def test_the_forms_of_an_embedding(embeddings: LocalEmbeddingsProvider):
         ({"input": [[1, 2, 3]]}, FailureKind.INVALID_REQUEST, "token arrays"),
         ({"input": []}, FailureKind.INVALID_REQUEST, "not empty"),
         ({"input": "a", "dimensions": 9999}, FailureKind.INVALID_REQUEST, "between 1 and 384"),
-        ({"input": "word " * 2000}, FailureKind.CONTEXT_LENGTH, "512 at most"),
+        ({"input": "word " * 2000}, FailureKind.CONTEXT_LENGTH, "at most 512 are allowed"),
     ],
 )
 async def test_bad_input_to_embeddings(embeddings: LocalEmbeddingsProvider, body, kind, words):

@@ -121,7 +121,7 @@ def test_a_daemon_starts_without_its_store(
     daemon = meshd(config(keyed, vault, connect))
     eventually(lambda: provider(daemon, "q").get("available"))
     assert daemon.say(model="q.m").choices[0].message.content == "hi"
-    assert "secret K is missing: hashicorp.vault.v1 has not answered" in str(provider(daemon, "p"))
+    assert "secret K is missing: hashicorp.vault.v1 did not answer" in str(provider(daemon, "p"))
     vault.fault = ""
     eventually(lambda: provider(daemon, "p").get("available"))
     assert daemon.say(model="p.m").choices[0].message.content == "hi"

@@ -220,7 +220,7 @@ def test_a_client_without_keys_is_refused(daemon: Any) -> None:
     [
         ({}, "needs the daemon's public key"),
         ({"curve_server_key": SERVER}, "this client's own key"),
-        ({"curve_server_key": "short", "curve_secret_key": LAPTOP_SECRET}, "curve_server_key is not a key"),
+        ({"curve_server_key": "short", "curve_secret_key": LAPTOP_SECRET}, "curve_server_key is not a CurveZMQ key"),
         ({"curve_server_key": SERVER, "curve_secret_key": '"' * 40}, "it is not Z85"),
         (
             {"curve_server_key": SERVER, "curve_secret_key": LAPTOP_SECRET, "curve_public_key": BENCH},
