@@ -86,8 +86,11 @@ def policy_keys() -> list[tuple[str, str, str]]:
 
 def changed(record: type, name: str) -> Any:
     """A value of that field other than its default."""
-    default = getattr(record("", "", ()) if record is PoolSpec else record(), name)
-    return OTHER[name] if name in OTHER else _other_than(default, get_type_hints(record)[name])
+    if name in OTHER:
+        return OTHER[name]
+    if record is PoolSpec:  # compiled, it does not keep its annotations
+        return _other_than(getattr(record("", "", ()), name), pools.PoolConfig.model_fields[name].annotation)
+    return _other_than(getattr(record(), name), get_type_hints(record)[name])
 
 
 def _other_than(default: Any, form: Any) -> Any:
