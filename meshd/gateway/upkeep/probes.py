@@ -32,7 +32,7 @@ AT_ONCE = 4
 """Concurrent probes of models: a start must not become a load test."""
 
 _REFUSED_AFTER_READING = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, FailureKind.CONTENT_POLICY})
-"""Kinds of failure of one token's request that are no error of a probe: a server has read the request."""
+"""Failures of a request for one token that show a running server: it has read the request."""
 
 _LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
 """Statuses that show a running server: the key may not be allowed to see the list, or the server has no list."""
