@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from meshd.core.text.key_path import Path, dotted
 from modelmesh.errors import ConfigurationError
 
@@ -13,3 +16,12 @@ class Objection(ConfigurationError):
         super().__init__(f"{dotted(path)}: {why}")
         self.path = path
         self.why = why
+
+
+def raised(check: Callable[[Any], object], section: Any) -> list[Objection]:
+    """What the check of a section raises: one objection, or none."""
+    try:
+        check(section)
+    except Objection as objection:
+        return [objection]
+    return []

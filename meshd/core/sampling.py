@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshd.core.tracing import Trace
-from meshd.sdk.calls.tracing import CallTrace, new_span_id
+from meshd.sdk.calls.tracing import CallTrace
 
 _PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
 _STATE: Final = re.compile(r"[\x20-\x7e]{1,512}\Z")
@@ -57,7 +57,7 @@ class Sampling:
         state = headers.get("tracestate", "")
         return Trace(
             trace_id,
-            new_span_id(),
+            self._random(16),
             parent_id,
             state if _STATE.match(state) else "",
             flag if self._follow else self._takes(trace_id),

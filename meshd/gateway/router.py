@@ -23,6 +23,7 @@ from meshd.core.caller import Caller
 from meshd.core.events.answering import ProviderAnswering
 from meshd.core.events.event_type import EventType
 from meshd.core.sampling import Sampling
+from meshd.discovery.settings import HealthSettings, concerns
 from meshd.gateway.access.app_identity import AppMatcher
 from meshd.gateway.actors import Actors
 from meshd.gateway.batches.passed.passing import Passing
@@ -79,7 +80,7 @@ _MOST_NAMED = 5  # models in the text of an event
 
 
 class Router:
-    """before: an earlier life, which crashed; this one continues its work. counters: makes them for the state."""
+    """before: an earlier run, which crashed; this one continues its work. counters: makes them for the state."""
 
     def __init__(
         self,
@@ -219,7 +220,7 @@ class Router:
     # -- state ----------------------------------------------------------------------------------------
 
     def restore(self, restored: messages.RestoredState) -> None:
-        """Continue where an earlier life ended."""
+        """Continue where an earlier run ended."""
         self.runtime.publisher.restore(restored.tables)
         self.responses.restore(restored.tables.get(TABLE, {}))
         self.files.restore(restored.tables.get(FILES, {}), restored.directory)
@@ -290,12 +291,12 @@ class Router:
     def _give_new_chances(self, previous: RunningConfig, generation: RunningConfig) -> None:
         """A provider with a new key or address counts as another provider; and one that probes set aside must not wait
         for probes that are switched off."""
-        health = generation.config.discovery.health
+        health = HealthSettings.of(generation.config.discovery.health)
         for name, settings in generation.providers.items():
             known, former = self.runtime.state.providers.get(name), previous.providers.get(name)
             if known is None or former is None:
                 continue
-            unprobed = not health.enabled or bool(health.providers and name not in health.providers)
+            unprobed = not concerns(health, name)
             if former != settings:
                 self.cache.clear(name)
                 known.answering = ProviderAnswering.UNKNOWN

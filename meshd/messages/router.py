@@ -92,7 +92,7 @@ class Expecting(Message, frozen=True):
 
 
 class RestoreState(Message, frozen=True):
-    """Continue where an earlier life ended (at the start, and after an import). journal: the segment to append to."""
+    """Continue where an earlier run ended (at the start, and after an import). journal: the segment to append to."""
 
     restored: RestoredState
     journal: str = ""

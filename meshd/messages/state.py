@@ -33,7 +33,7 @@ class LoadState(Message, frozen=True):
 
 
 class RestoredState(Message, frozen=True):
-    """tables: table → key → value. begun: ids of requests that an earlier life had sent to a provider and
+    """tables: table → key → value. begun: ids of requests that an earlier run had sent to a provider and
     not settled (they count as spent, and are not sent again). answered: ids whose provider answered just before a
     crash, so that the answer may not have reached the app (not sent again either). directory: where files may be kept,
     "" for nowhere."""

@@ -9,9 +9,8 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,7 +29,7 @@ from meshd.compilation.made_connectors import discovery_of, hooks_of, strategies
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.connectors.providers.addresses import lacking, lacking_at_hosts
-from meshd.core.objection import Objection
+from meshd.core.objection import raised
 from meshd.host.socket_path import default_socket
 from meshd.host.trust.paths import untrusted
 from meshd.host.users import user_name
@@ -126,8 +125,8 @@ def refusals(secrets: Secrets) -> Iterator[Obstacle]:
     written, config = secrets.config, secrets.resolved
     found = {"connector": [*secrets.objections]}
     if config is not None:  # otherwise the daemon does not get so far either
-        found["curve"] = _raised(key_in_use, config.daemon)
-        found["tls"] = _raised(tls_of, config.proxy)
+        found["curve"] = raised(key_in_use, config.daemon)
+        found["tls"] = raised(tls_of, config.proxy)
         found["connector"] += [
             *objections_to(config.observability),
             *hooks_of(config)[1],
@@ -138,14 +137,6 @@ def refusals(secrets: Secrets) -> Iterator[Obstacle]:
         for objection in objections:
             problem = written.problem_at(objection.path, objection.why)
             yield Obstacle(subject, str(problem), True, _ADVICE.get(subject, ""), problem, refused=True)
-
-
-def _raised(check: Callable[[Any], object], section: Any) -> list[Objection]:
-    try:
-        check(section)
-    except Objection as objection:
-        return [objection]
-    return []
 
 
 def addresses(config: MeshConfig) -> Iterator[Obstacle]:

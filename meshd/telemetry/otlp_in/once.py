@@ -40,7 +40,7 @@ class _Kept(Generic[Key, Found]):
 
 
 class Once:
-    """started: UTC s; sums since an earlier time have been counted by an earlier life, as far as is known."""
+    """started: UTC s; sums since an earlier time have been counted by an earlier run, as far as is known."""
 
     def __init__(self, started: float) -> None:
         self._started = started

@@ -208,7 +208,7 @@ class Statistics:
         yield from self.spend.changes(now)
 
     def restore(self, rows: dict[str, dict[str, Any]]) -> int:
-        """Add rows that an earlier life wrote. Returns how many were invalid."""
+        """Add rows that an earlier run wrote. Returns how many were invalid."""
         bad = 0
         for key, value in rows.items():
             try:

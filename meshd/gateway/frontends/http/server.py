@@ -18,7 +18,7 @@ from meshd.compilation.apps import known_tokens
 from meshd.compilation.before_start.server_certificate import tls_of
 from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Caller, Peer
-from meshd.core.objection import Objection
+from meshd.core.objection import raised
 from meshd.formats.protocol import Framing
 from meshd.gateway.frontends.admission import Admission, holds_much
 from meshd.gateway.frontends.exchange import OWN_PREFIX, Deadline, Request
@@ -90,11 +90,7 @@ class HttpServer:
 
     def objections(self, config: MeshConfig) -> tuple[str, ...]:
         """Why the configuration cannot be used; empty if it can."""
-        try:
-            tls_of(config.proxy)
-        except Objection as objection:
-            return (str(objection),)
-        return ()
+        return tuple(map(str, raised(tls_of, config.proxy)))
 
     def drain(self, reason: str, seconds: float) -> None:
         """Every answer from now on closes its connection."""

@@ -19,6 +19,7 @@ from meshd.compilation.apps import known_keys
 from meshd.config.mesh_config import MeshConfig
 from meshd.core.caller import Peer, Token
 from meshd.core.events.event_type import EventType
+from meshd.core.objection import raised
 from meshd.gateway.frontends.acceptor import Acceptor
 from meshd.gateway.frontends.admission import Admission, NotYours, Rights
 from meshd.gateway.frontends.exchange import Deadline, Request
@@ -98,11 +99,7 @@ class IpcServer:
 
     def objections(self, config: MeshConfig) -> tuple[str, ...]:
         """Why the configuration cannot be used; empty if it can."""
-        try:
-            key_of(config.daemon)
-        except MeshError as error:
-            return (str(error),)
-        return ()
+        return tuple(map(str, raised(key_of, config.daemon)))
 
     def use(self, config: MeshConfig) -> None:
         """Use other addresses, and other keys of clients."""
