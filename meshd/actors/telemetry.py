@@ -36,6 +36,7 @@ from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks, objections_to
+from meshd.telemetry.text.cleaning import clean_event, clean_outcome
 from meshd.telemetry.text.redaction import secrets_in
 
 logger = logging.getLogger("meshd.telemetry")
@@ -164,7 +165,7 @@ class TelemetryActor(MeshActor):
 
     def event(self, message: Event) -> None:
         kept = self._kept
-        message = records.clean_event(message, kept.redactor)
+        message = clean_event(message, kept.redactor)
         kept.statistics.event(message, self._now())
         kept.metrics.event(message)
         kept.recent.append(message)
@@ -214,7 +215,7 @@ class TelemetryActor(MeshActor):
     def recent_requests(self, message: messages.RecentRequests) -> list[Entry]:
         kept = self._kept
         newest = islice(filter(message.wanted, reversed(kept.requests)), message.limit)
-        return [records.request_entry(records.clean_outcome(outcome, kept.redactor)) for outcome in newest][::-1]
+        return [records.request_entry(clean_outcome(outcome, kept.redactor)) for outcome in newest][::-1]
 
     def status(self, message: messages.TelemetryStatus) -> list[dict[str, Any]]:
         return self._kept.sinks.status()

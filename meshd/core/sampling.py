@@ -16,6 +16,7 @@ from meshd.sdk.calls.tracing import CallTrace
 _PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
 _STATE: Final = re.compile(r"[\x20-\x7e]{1,512}\Z")
 _NONE: Final = re.compile(r"0+\Z")
+_FRESH: Final = Trace()
 _POOL: Final = 4096
 """Random bytes that are made at once, for 170 requests."""
 
@@ -24,7 +25,7 @@ class Sampling:
     """ratio: of new traces. follow: an app that says whether its trace is recorded decides for the mesh too. sent_on:
     the providers that are told of traces; `*`: all. on: whether any of this is wanted."""
 
-    __slots__ = ("_digits", "_follow", "_ratio", "_sent_on", "_used", "on")
+    __slots__ = ("_digits", "_follow", "_ratio", "_sent_on", "_used", "_usual", "on")
 
     def __init__(
         self, on: bool = False, ratio: float = 1.0, follow: bool = True, sent_on: frozenset[str] = frozenset()
@@ -33,6 +34,7 @@ class Sampling:
         self._ratio: Final = ratio
         self._follow: Final = follow
         self._sent_on: Final = sent_on
+        self._usual: Final = ratio >= 1.0 and not sent_on  # the ids of new traces are not needed here
         self._digits = ""
         self._used = 0
 
@@ -51,6 +53,8 @@ class Sampling:
         parent = headers.get("traceparent")
         given = _parent(parent) if parent else None
         if given is None:
+            if self._usual:
+                return _FRESH
             trace_id = self._random(32)
             return Trace(trace_id, self._random(16), "", "", self._ratio >= 1.0 or self._takes(trace_id))
         trace_id, parent_id, flag = given

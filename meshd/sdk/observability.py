@@ -67,6 +67,8 @@ class Sink(ABC):
     whole_requests: ClassVar[bool] = False
     """Whether it makes spans and log records of ended requests itself: entries of the stream `ended`, with an
     `Ended` of the daemon's own (`meshd/telemetry/otlp_out/batch.py`). Only for sinks of the daemon."""
+    batch: ClassVar[int] = 500
+    """How many entries are written before a `flush`, at most."""
     linger: ClassVar[float] = 0.0
     """How long entries may wait for others of their batch, in seconds."""
     lasting: ClassVar[bool] = False

@@ -20,9 +20,10 @@ from meshd.telemetry.carry_over import Kept
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_out.batch import ENDED, Ended, encode
 from meshd.telemetry.queue import SinkQueue
-from meshd.telemetry.records import clean_outcome, request_entry
+from meshd.telemetry.records import request_entry
 from meshd.telemetry.sinks import Ways
 from meshd.telemetry.spans import NOTHING_SAID, trace_entry
+from meshd.telemetry.text.cleaning import clean_outcome
 
 logger = logging.getLogger("meshd.telemetry")
 _MORE = 400
@@ -33,9 +34,14 @@ def tell_of(ended: Iterable[tuple[Outcome, Content | None]], kept: Kept) -> None
     """Requests as they are, but with their contents aside."""
     together: dict[SinkQueue, list[Ended]] = {}
     sinks, redactor, samples = kept.sinks, kept.redactor, kept.sample_rate < 1.0
+    before = 200, True
+    usual = sinks.ways(*before)
     for outcome, content in ended:
         trace = outcome.trace
-        ways = sinks.ways(outcome.status, trace is not None and trace.sampled)
+        kind = outcome.status, trace is not None and trace.sampled
+        if kind != before:
+            before, usual = kind, sinks.ways(*kind)
+        ways = usual
         if ways is not None and samples and outcome.status == 200 and not kept.sampled():
             ways = ways.without_record()
         if ways is None:

@@ -18,7 +18,6 @@ from meshd.sdk.observability import Entry, NotNow, Sink
 
 LIMIT = 16 * 1024 * 1024
 """Bytes of the entries that wait for a sink, by `size_of`."""
-BATCH = 500
 BATCH_BYTES = 1024 * 1024
 IDLE = 30.0  # s
 LONGEST_BACKOFF = 30.0
@@ -60,9 +59,9 @@ def _count(entries: Iterable[_Waiting]) -> int:
 
 
 class SinkQueue:
-    """make: creates the sink, in the sink's thread (it may open files). limit: bytes. linger: seconds that entries
-    wait for others, unless there are enough for a batch. on_trouble: called once per
-    outage."""
+    """make: creates the sink, in the sink's thread (it may open files). limit: bytes. batch: entries that are written
+    at once. linger: seconds that entries wait for others, unless there are enough for a batch. on_trouble: called once
+    per outage."""
 
     def __init__(
         self,
@@ -70,6 +69,7 @@ class SinkQueue:
         make: Callable[[], Sink],
         *,
         limit: int = LIMIT,
+        batch: int = Sink.batch,
         linger: float = 0.0,
         on_trouble: Callable[[str, str], None] | None = None,
         sleep: Callable[[float], Any] | None = None,
@@ -80,6 +80,7 @@ class SinkQueue:
         self.error = ""
         self._make = make
         self._limit = limit
+        self._batch = batch
         self._linger = linger
         self._hurried = False  # as it is drained
         self._on_trouble = on_trouble
@@ -110,7 +111,7 @@ class SinkQueue:
             self._count += count
             if not self._running:
                 self._start()
-            elif before == 0 or before < BATCH <= self._count:
+            elif before == 0 or before < self._batch <= self._count:
                 self._change.notify_all()
 
     def put_latest(self, entry: Entry) -> None:
@@ -231,12 +232,12 @@ class SinkQueue:
         return True
 
     def _is_full(self) -> bool:
-        return self._closing or self._hurried or self._count >= BATCH
+        return self._closing or self._hurried or self._count >= self._batch
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = count = 0
-        while self._entries and count < BATCH and size < BATCH_BYTES:
+        while self._entries and count < self._batch and size < BATCH_BYTES:
             batch.append(self._entries.popleft())
             size += batch[-1].size
             count += batch[-1].stands_for

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
-from meshd.core.events.records import Attempt, Event, Outcome
+from meshd.core.events.records import Event, Outcome
 from meshd.core.money import dollars
 from meshd.core.seconds import from_nanos, to_nanos
 from meshd.core.text.durations import format_duration
+from meshd.core.tracing import with_ids
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry
 from meshd.telemetry.statistics.measures import USAGE, Measure, in_usd
@@ -38,32 +37,6 @@ def event_entry(event: Event) -> Entry:
         event.type + (f" {concerned}" if concerned else "") + (f": {event.reason}" if event.reason else "") + rests
     )
     return Entry("event", event.at_ns, event.severity, message, fields)
-
-
-def clean_event(event: Event, redactor: Redactor) -> Event:
-    reason = redactor.text(event.reason) if event.reason else ""
-    changed = redactor.value(event.changed) if event.changed else event.changed
-    if reason == event.reason and changed == event.changed:
-        return event
-    return msgspec.structs.replace(event, reason=reason, changed=changed)
-
-
-def clean_outcome(outcome: Outcome, redactor: Redactor) -> Outcome:
-    """Without keys in what apps and providers wrote."""
-    attempts, clean = outcome.attempts, not outcome.error
-    for each in attempts:
-        if each.message:
-            attempts, clean = tuple([_clean_attempt(each, redactor) for each in attempts]), False
-            break
-    if clean and redactor.are_clean((outcome.asked, outcome.app, outcome.label)):
-        return outcome
-    asked, app, label = map(redactor.text, (outcome.asked, outcome.app, outcome.label))
-    error = redactor.text(outcome.error)
-    return msgspec.structs.replace(outcome, asked=asked, app=app, label=label, error=error, attempts=attempts)
-
-
-def _clean_attempt(attempt: Attempt, redactor: Redactor) -> Attempt:
-    return msgspec.structs.replace(attempt, message=redactor.text(attempt.message))
 
 
 def severity_of_request(status: int) -> str:
@@ -93,7 +66,8 @@ def request_entry(outcome: Outcome, content: Mapping[str, Any] = MappingProxyTyp
     if outcome.bytes_in or outcome.bytes_out:
         fields |= {"bytes_in": outcome.bytes_in, "bytes_out": outcome.bytes_out}
     if outcome.trace is not None and outcome.trace.sampled:
-        fields |= {"trace_id": outcome.trace.trace_id, "span_id": outcome.trace.span_id}
+        trace = with_ids(outcome.trace, outcome.request_id, outcome.at)
+        fields |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
     if outcome.hedges:
         fields["hedges"] = outcome.hedges
     if outcome.cached:

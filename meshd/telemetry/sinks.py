@@ -229,7 +229,7 @@ class Sinks:
         if queue is None:
             name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
             make = _maker(entry.connector, settings)
-            queue = SinkQueue(name, make, linger=cls.linger, on_trouble=self._on_trouble)
+            queue = SinkQueue(name, make, batch=cls.batch, linger=cls.linger, on_trouble=self._on_trouble)
         self._queues[key] = queue
         return queue, cls
 

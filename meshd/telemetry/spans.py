@@ -13,7 +13,7 @@ from functools import lru_cache
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
 from meshd.core.seconds import to_nanos
-from meshd.core.tracing import Trace
+from meshd.core.tracing import Trace, with_ids
 from meshd.sdk.calls.tracing import HttpCall
 from meshd.sdk.observability import Entry
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Attribute, Shared, Span
@@ -43,6 +43,7 @@ def spans_of(
 ) -> Iterator[Span]:
     """The request's first. ahead: how far UTC is ahead of the clock by which they are timed. said: attributes with
     what was asked and answered."""
+    trace = with_ids(trace, outcome.request_id, outcome.at)
     start, end = times(outcome.arrived, outcome.total_time, ahead)
     operation = names.operation(outcome.operation)
     attributes: dict[str, Attribute] = {

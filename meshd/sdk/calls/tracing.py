@@ -7,6 +7,7 @@ Must never: hold anything of a prompt or an answer.
 from __future__ import annotations
 
 from random import getrandbits
+from typing import Final
 
 import msgspec
 
@@ -44,7 +45,7 @@ class CallTrace(msgspec.Struct, gc=False):
         return (f"{lines}tracestate: {self.state}\r\n" if self.state else lines).encode()
 
 
-MOST_CALLS = 32
+MOST_CALLS: Final = 32
 """Calls of an attempt that are recorded; a service may be polled for an hour."""
 
 

@@ -7,7 +7,7 @@ Must never: follow a redirect, which could take the credentials elsewhere; or tr
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from itertools import chain
 from time import time
@@ -24,6 +24,9 @@ from modelmesh.version import VERSION
 _ENCODINGS: dict[str, ModuleType] = {"protobuf": protobuf, "json": as_json}
 _LATER = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same batch may be taken."""
+_MOST_POSTED = 512 * 1024
+"""Bytes of records in a post, unless one part has more: nginx takes a MiB unless it is told otherwise."""
+_TOO_LARGE = 413
 _MOST_READ = 64 * 1024  # bytes of an answer
 
 
@@ -35,16 +38,40 @@ class NotTaken(Exception):
         self.after = after
 
 
+class _TooLarge(Exception):
+    """For the receiver."""
+
+
 class _Records:
-    """For one request. count: of records; a part may have several."""
+    """For one post. each: encoded, of one or more records each; count: of all records."""
+
+    def __init__(self, each: Iterable[tuple[bytes, int]] = ()) -> None:
+        self.each: list[tuple[bytes, int]] = []
+        self.count = 0
+        self.size = 0
+        for encoded, count in each:
+            self.add(encoded, count)
+
+    def add(self, encoded: bytes, count: int) -> None:
+        self.each.append((encoded, count))
+        self.count += count
+        self.size += len(encoded)
+
+    def halves(self) -> tuple[_Records, _Records]:
+        middle = len(self.each) // 2
+        return _Records(self.each[:middle]), _Records(self.each[middle:])
+
+
+class _Posts:
+    """All of one kind."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.parts: list[bytes] = []
+        self.each: list[_Records] = []
 
-    def add(self, part: bytes, count: int = 1) -> None:
-        self.count += count
-        self.parts.append(part)
+    def add(self, encoded: bytes, count: int = 1) -> None:
+        if not self.each or self.each[-1].size + len(encoded) > _MOST_POSTED:
+            self.each.append(_Records())
+        self.each[-1].add(encoded, count)
 
 
 class Exporter:
@@ -71,11 +98,9 @@ class Exporter:
 
     def export(self, batch: Batch) -> Result:
         dropped, refused = 0, ""
-        for kind, encoded in self._encoded(batch).items():
-            if not encoded.count:
-                continue
+        for kind, encoded in self._encoded(batch):
             try:
-                lost, why = self._post(kind, encoded)
+                lost, why = self._post_all(kind, encoded)
             except Exception as error:  # anything that a library raises about an address or a connection
                 self.close()
                 failed = one_line(f"{type(error).__name__}: {error}")
@@ -90,8 +115,8 @@ class Exporter:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _encoded(self, batch: Batch) -> dict[str, _Records]:
-        traces, logs, metrics = (_Records() for _ in range(3))
+    def _encoded(self, batch: Batch) -> Iterator[tuple[str, _Records]]:
+        traces, logs, metrics = (_Posts() for _ in range(3))
         for each in batch.entries:
             logs.add(self._encoding.log(log_of(each)))
         self._requests.name_by(batch.names)
@@ -105,12 +130,27 @@ class Exporter:
         for family in reading.families if reading else ():
             if family.rows:
                 metrics.add(self._encoding.metric(family, reading))
-        return {"traces": traces, "logs": logs, "metrics": metrics}
+        for kind, posts in (("traces", traces), ("logs", logs), ("metrics", metrics)):
+            for post in posts.each:
+                yield kind, post
+
+    def _post_all(self, kind: str, encoded: _Records) -> tuple[int, str]:
+        """How many records the receiver refused, and why. What is too large for it is sent in two halves. Raises
+        NotTaken, and what a library raises about an address, a certificate or a connection."""
+        try:
+            return self._post(kind, encoded)
+        except _TooLarge as error:
+            if len(encoded.each) == 1:
+                return encoded.count, str(error)
+        lost, why = 0, ""
+        for half in encoded.halves():
+            more, reason = self._post_all(kind, half)
+            lost, why = lost + more, reason or why
+        return lost, why
 
     def _post(self, kind: str, encoded: _Records) -> tuple[int, str]:
-        """How many records the receiver refused, and why. Raises NotTaken, and what a library raises about an address,
-        a certificate or a connection."""
-        body = self._encoding.request(kind, self._resource, encoded.parts)
+        """The same, as a whole. Raises _TooLarge as well."""
+        body = self._encoding.request(kind, self._resource, [each for each, _ in encoded.each])
         url = f"{self._endpoint}/v1/{kind}"
         said = b""
         with self._opened().stream("POST", url, content=body, headers=self._headers) as answer:
@@ -121,8 +161,11 @@ class Exporter:
             status, asked = int(answer.status_code), str(answer.headers.get("retry-after") or "")
         if status in _LATER:
             raise NotTaken(f"{url} answered with status {status}", seconds_of(asked))
+        refused = f"{url} refused {encoded.count} records with status {status}"
+        if status == _TOO_LARGE:
+            raise _TooLarge(refused)
         if status >= 300:
-            return encoded.count, f"{url} refused {encoded.count} records with status {status}"
+            return encoded.count, refused
         rejected = min(self._encoding.rejected(said), encoded.count)
         return rejected, f"{url} rejected {rejected} records" if rejected else ""
 

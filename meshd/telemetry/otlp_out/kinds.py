@@ -14,6 +14,7 @@ from typing import Any
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.money import dollars
 from meshd.core.seconds import to_nanos
+from meshd.core.tracing import with_ids
 from meshd.sdk.calls.tracing import HttpCall
 from meshd.telemetry.otlp_out.batch import Ended
 from meshd.telemetry.otlp_out.protobuf import varint
@@ -110,6 +111,7 @@ def read(ended: Ended, ahead: float) -> Read | None:
         span_id = 0
         texts += (b"", b"", b"")
     else:
+        trace = with_ids(trace, outcome.request_id, outcome.at)
         span_id = int(trace.span_id, 16)
         texts += (_bytes_of(trace.trace_id), span_id.to_bytes(8, "big"), _bytes_of(trace.parent_id))
         kind += (trace.state, trace.sampled)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from meshd.connectors.observability.process.child_process import ChildProcess, Ended
+from meshd.connectors.observability.refusals import Refusals
 from meshd.host import clock
 from meshd.host.plain_text import one_line
 from meshd.sdk.observability import Entry, NotNow, Sink
@@ -27,7 +28,7 @@ _ENVIRONMENT = [
     for each in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
     for name in (each, each.upper())
 ]
-_KINDS = 3  # requests for a batch: traces, logs, metrics
+_POSTS = 6  # for a batch, about
 _MORE = 5.0  # s that encoding may take
 
 
@@ -39,6 +40,7 @@ class OtlpSink(Sink):
     metrics: ClassVar[bool] = True
     traces: ClassVar[bool] = True
     whole_requests: ClassVar[bool] = True
+    batch: ClassVar[int] = 2000  # each takes the interpreter from requests several times
     linger: ClassVar[float] = 1.0
     lasting: ClassVar[bool] = True
 
@@ -48,12 +50,13 @@ class OtlpSink(Sink):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Raises OSError if there is no such process."""
-        self._within = _KINDS * 2 * float(settings.get("timeout") or 10.0) + _MORE
+        self._within = _POSTS * 2 * float(settings.get("timeout") or 10.0) + _MORE
         self._process = ChildProcess(_CHILD, environment=_ENVIRONMENT, first=encode(dict(settings)))
         self._process.start()
         self._names = Names()
         self._dropped = 0
         self._error = ""
+        self._refusals = Refusals("opentelemetry.otlp")
         self._requests = 0
         self._ended: list[msgspec.Raw] = []
         self._entries: list[msgspec.Raw] = []
@@ -94,6 +97,8 @@ class OtlpSink(Sink):
             raise NotNow(one_line(result.failed), result.after)
         self._dropped += max(0, result.dropped)
         self._error = one_line(result.refused)
+        if result.dropped > 0:
+            self._refusals.told(self._error)
 
     def status(self) -> Mapping[str, Any]:
         return {"dropped": self._dropped, "error": self._error}

@@ -57,12 +57,13 @@ def exporting(otlp: dict[str, Any], **reply: Any) -> dict[str, Any]:
 
 
 class Receiver:
-    """status: what it answers; retry_after: with that header, if it is not 200; rejects: how many records it says it
-    has not taken; hangs: it answers nothing until `go_on`; slow: seconds before an answer. received: (path, message) in
-    order."""
+    """status: what it answers; most: bytes of a body, for more it answers 413; retry_after: with that header, if it is
+    not 200; rejects: how many records it says it has not taken; hangs: it answers nothing until `go_on`; slow: seconds
+    before an answer. received: (path, message) in order."""
 
     def __init__(self, port: int = 0) -> None:
         self.status, self.retry_after, self.rejects, self.slow = 200, "", 0, 0.0
+        self.most = 2**30
         self.headers: list[dict[str, str]] = []
         self.received: list[tuple[str, Any]] = []
         self.hangs = False
@@ -75,7 +76,7 @@ class Receiver:
 
     def forget(self) -> None:
         """What came, and what it was told."""
-        self.status, self.retry_after, self.rejects = 200, "", 0
+        self.status, self.retry_after, self.rejects, self.most = 200, "", 0, 2**30
         self.headers.clear()
         self.received.clear()
 
@@ -97,6 +98,8 @@ class Receiver:
         if self.hangs:
             self._go_on.wait(30)
         threading.Event().wait(self.slow)
+        if len(body) > self.most:
+            return 413
         if self.status == 200:
             self.headers.append(headers)
             self.received.append((path, decoded(path, headers["content-type"], body)))

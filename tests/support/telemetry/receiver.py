@@ -9,12 +9,14 @@ from typing import Any
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers with the next of `statuses`, the last one again and again. got: headers and body of each request."""
+    """Answers with the next of `statuses`, the last one again and again, but 413 to more than `most` bytes. got:
+    headers and body of each request that was not too large."""
 
     daemon_threads = True
 
     def __init__(self, *statuses: int, port: int = 0) -> None:
         self.statuses = list(statuses) or [204]
+        self.most = 2**30
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -23,9 +25,13 @@ class Receiver(ThreadingHTTPServer):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.got.append((dict(self.headers), body))
-                receiver.gate.wait(20)
-                self.send_response(receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0])
+                if len(body) <= receiver.most:
+                    receiver.got.append((dict(self.headers), body))
+                    receiver.gate.wait(20)
+                    status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
+                else:
+                    status = 413
+                self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
 

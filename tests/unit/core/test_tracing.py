@@ -7,7 +7,7 @@ from yarl import URL
 
 from meshd.connectors.providers import traced
 from meshd.core.sampling import Sampling
-from meshd.core.tracing import Trace
+from meshd.core.tracing import Trace, with_ids
 from meshd.sdk.calls.tracing import MOST_CALLS, CallTrace, HttpCall
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -44,8 +44,33 @@ def test_a_later_version_may_have_more() -> None:
 def test_anything_else_begins_a_trace(text: str) -> None:
     trace = begun(text, tracestate="a=1")
     assert (trace.parent_id, trace.state) == ("", "")
-    assert trace.trace_id != ID
-    assert len(trace.trace_id) == 32
+    assert trace.trace_id == ""  # the request's id
+
+
+def test_a_new_trace_has_the_id_of_its_request() -> None:
+    request, at = "5c2f4a" + "0" * 10 + "9d" * 8, 1.7e9
+    trace = with_ids(ON.begin({}), request, at)
+    assert (trace.trace_id, trace.parent_id, trace.sampled) == (request, "", True)
+    assert len(trace.span_id) == 16
+    assert with_ids(ON.begin({}), request, at) == trace
+    assert with_ids(ON.begin({}), request, at + 60).span_id != trace.span_id  # it was sent again
+
+
+@pytest.mark.parametrize("sampling", [Sampling(True, 0.999999), Sampling(True, sent_on=frozenset({"*"}))])
+def test_ids_that_are_needed_at_once_are_random(sampling: Sampling) -> None:
+    traces = {sampling.begin({}).trace_id for _ in range(400)}  # more than are made at once
+    assert len(traces) == 400
+    assert {len(each) for each in traces} == {32}
+    trace = sampling.begin({})
+    assert with_ids(trace, "ab" * 16, 1.0) == trace
+
+
+@pytest.mark.parametrize("request_id", ["0" * 32, "f" * 32, "0" * 31 + "1", f"{10**18:032x}"])
+def test_ids_are_never_zero(request_id: str) -> None:
+    trace = with_ids(Trace(), request_id, 1e9)
+    assert int(trace.trace_id, 16) > 0
+    assert int(trace.span_id, 16) > 0
+    assert (len(trace.trace_id), len(trace.span_id)) == (32, 16)
 
 
 @pytest.mark.parametrize("state", ["x" * 513, "a=1\r\nx: y", "a=é", "a\0"])

@@ -10,8 +10,8 @@ from meshd.host import clock
 from meshd.sdk.calls.tracing import HttpCall
 from meshd.sdk.tracing import CLIENT, INTERNAL, SERVER, Span
 from meshd.telemetry.metrics.names import Names
-from meshd.telemetry.records import clean_outcome
 from meshd.telemetry.spans import severity_of, spans_of, trace_entry
+from meshd.telemetry.text.cleaning import clean_outcome
 from meshd.telemetry.text.redaction import Redactor
 
 KEY = "sk-of-the-house-1234567890"

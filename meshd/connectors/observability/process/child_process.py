@@ -108,13 +108,12 @@ class ChildProcess:
     def _tell(self, message: bytes, until: float) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        pipe, view = self._process.stdin.fileno(), memoryview(_length(len(message)) + message)
-        while view:
-            _wait(pipe, select.POLLOUT, until)
+        pipe, left = self._process.stdin.fileno(), [memoryview(_length(len(message))), memoryview(message)]
+        while left:
             try:
-                view = view[os.write(pipe, view) :]
+                left = _without(left, os.writev(pipe, left))
             except BlockingIOError:
-                continue
+                _wait(pipe, select.POLLOUT, until)
             except OSError:
                 raise Ended(self._how_it_ended()) from None
 
@@ -145,6 +144,16 @@ class ChildProcess:
             return f"its process ended with status {self._process.wait(_ENDS_WITHIN)}"
         except subprocess.TimeoutExpired:
             return "its process closed its pipes"
+
+
+def _without(views: list[memoryview], written: int) -> list[memoryview]:
+    """What is left to be written."""
+    left = []
+    for view in views:
+        if written < len(view):
+            left.append(view[written:])
+        written = max(0, written - len(view))
+    return left
 
 
 def _wait(pipe: int, event: int, until: float) -> None:

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from meshd.connectors.observability.webhook.spool import Batch, Spool
+from meshd.connectors.observability.refusals import Refusals
+from meshd.connectors.observability.webhook.spool import Spool
 from meshd.host.plain_text import one_line
 from modelmesh.version import VERSION
 
@@ -26,8 +27,13 @@ FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # s between two tries
 _LOOKS_EVERY = 3600.0  # s; new batches wake it
 _MOST_READ = 64 * 1024  # bytes of an answer
 _MOST_SAID = 200
-_UNWANTED = frozenset({400, 413, 415, 422})
+_TOO_LARGE = 413
+_UNWANTED = frozenset({400, _TOO_LARGE, 415, 422})
 """Statuses about this batch: a server would answer the same again."""
+
+
+class _NotNow(Exception):
+    """The server cannot take a batch now."""
 
 
 class Delivery(threading.Thread):
@@ -39,6 +45,7 @@ class Delivery(threading.Thread):
         super().__init__(name="meshd-sink-webhook-delivery", daemon=True)
         self.error = ""
         self.dropped = 0
+        self._refusals = Refusals("webhook")
         self._spool = spool
         self._url = str(settings["url"])
         self._headers = {str(name): str(value) for name, value in (settings.get("headers") or {}).items()}
@@ -77,25 +84,39 @@ class Delivery(threading.Thread):
             batch = self._spool.take(_LOOKS_EVERY)
             if batch is None:
                 return not self._spool.stopped
-            status = self._post(batch)
+            at = batch.path.stat().st_mtime
+            refused, why = self._deliver(f"msg_{batch.id}", self._spool.read(batch), at)
+        except _NotNow as error:
+            self.error = str(error)
+            return False
         except Exception as error:
             # Whatever a library raises about an address, a certificate or a connection.
             self.error = one_line(f"{type(error).__name__}: {error}")[:_MOST_SAID]
             return False
-        if 200 <= status < 300:
-            self.error = ""
-        elif status in _UNWANTED:
-            self.dropped += batch.lines
-            self.error = f"the server refused {batch.lines} entries with status {status}"
-        else:
-            self.error = f"the server answered with status {status}"
-            return False
+        self.error = why
+        if refused:
+            self.dropped += refused
+            self._refusals.told(why)
         self._spool.done(batch)
         return True
 
-    def _post(self, batch: Batch) -> int:
-        body = body_of(self._spool.read(batch), batch.path.stat().st_mtime)
-        id, at = f"msg_{batch.id}", int(time.time())
+    def _deliver(self, id: str, lines: list[bytes], at: float) -> tuple[int, str]:
+        """How many entries the server refused, and why. What is too large for it is sent in two halves. Raises _NotNow,
+        and what a library raises."""
+        status = self._post(id, body_of(lines, at))
+        if 200 <= status < 300:
+            return 0, ""
+        if status == _TOO_LARGE and len(lines) > 1:
+            middle = len(lines) // 2
+            first, why = self._deliver(f"{id}-1", lines[:middle], at)
+            second, later = self._deliver(f"{id}-2", lines[middle:], at)
+            return first + second, why or later
+        if status in _UNWANTED:
+            return len(lines), f"the server refused {len(lines)} entries with status {status}"
+        raise _NotNow(f"the server answered with status {status}")
+
+    def _post(self, id: str, body: bytes) -> int:
+        at = int(time.time())
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"meshd/{VERSION}",

@@ -93,7 +93,8 @@ def test_a_file_that_was_renamed_is_made_by_who_renamed_it(tmp_path: Path) -> No
 @pytest.mark.skipif(LOGROTATE is None, reason="needs logrotate")
 @pytest.mark.parametrize("way", ["copytruncate", "create 0600", "nocreate"])
 def test_logrotate(tmp_path: Path, way: str) -> None:
-    """While entries are written: each is whole, and only copytruncate may lose some, between its copy and its end."""
+    """While entries are written: each is whole, and only copytruncate may lose some, between its copy and its end. A
+    line of two pages may be cut by that, since the kernel shows it a page at a time."""
     tmp_path.chmod(0o700)
     path, state, config = tmp_path / "mesh.jsonl", tmp_path / "state", tmp_path / "rotate.conf"
     config.write_text(f"{path} {{\n  rotate 9\n  size 1\n  missingok\n  nocompress\n  {way}\n}}\n")
@@ -121,6 +122,9 @@ def test_logrotate(tmp_path: Path, way: str) -> None:
         tmp_path.glob("mesh.jsonl*"), key=lambda each: -int(each.suffix[1:]) if each.suffix != ".jsonl" else 1
     )
     assert len(files) == 4
+    if way == "copytruncate":
+        for each in files[:-1]:
+            each.write_bytes(each.read_bytes()[: each.read_bytes().rfind(b"\n") + 1])
     found = messages(*files)
     assert found[-1] == "last"
     assert path.read_bytes()[:1] == b"{", "no hole where the file was cut"

@@ -123,6 +123,30 @@ def test_what_a_receiver_refuses_is_dropped_and_counted(sink: OtlpSink, receiver
     assert sink.status() == {"dropped": before + 4, "error": ""}
 
 
+@pytest.mark.parametrize("most", [600, 5_000, 100_000])
+def test_what_is_too_large_for_a_receiver_is_sent_in_parts(sink: OtlpSink, receiver: Receiver, most: int) -> None:
+    before = sink.status()["dropped"]
+    receiver.most = most
+    send(sink, *[line(f"line {number}") for number in range(300)])
+    assert [log.body.string_value for log in receiver.logs()] == [f"line {number}" for number in range(300)]
+    assert sink.status() == {"dropped": before, "error": ""}
+
+
+def test_a_record_that_is_too_large_by_itself_is_dropped(sink: OtlpSink, receiver: Receiver) -> None:
+    before = sink.status()["dropped"]
+    receiver.most = 1000
+    send(sink, line("a"), line("x" * 2000), line("b"))
+    assert [log.body.string_value for log in receiver.logs()] == ["a", "b"]
+    assert sink.status()["dropped"] == before + 1
+    assert "refused 1 records with status 413" in sink.status()["error"]
+
+
+def test_no_post_of_many_records_is_larger_than_a_proxy_takes(sink: OtlpSink, receiver: Receiver) -> None:
+    send(sink, *[line("x" * 5000) for _ in range(500)])
+    assert len(receiver.logs()) == 500
+    assert all(int(headers["content-length"]) < 1_000_000 for headers in receiver.headers)
+
+
 def test_of_two_readings_only_the_last_is_sent(sink: OtlpSink, receiver: Receiver) -> None:
     for value in (1, 2):
         family = Family("c", "counter", "1", "C.", (), (((), value),))

@@ -65,9 +65,10 @@ attempts = st.builds(
     began=st.just(0.0) | seconds,
     calls=st.lists(calls, max_size=2).map(tuple),
 )
-traces = st.builds(Trace, ids(32), ids(16), st.just("") | ids(16), st.sampled_from(["", "a=1"]), flags)
+further = {"parent_id": st.just("") | ids(16), "state": st.sampled_from(["", "a=1"]), "sampled": flags}
+traces = st.builds(Trace, ids(32), ids(16), **further) | st.builds(Trace)
 DIFFERS: dict[str, st.SearchStrategy[Any]] = {
-    "request_id": ids(32) | names,
+    "request_id": ids(32),
     "at": seconds,
     "pid": amounts,
     "attempts": st.lists(attempts, max_size=2).map(tuple),

@@ -93,6 +93,37 @@ def test_a_batch_that_the_server_does_not_want_does_not_stop_the_others(receiver
     assert "webhook-signature" not in server.got[0][0]
 
 
+def test_what_is_too_large_for_the_server_is_sent_in_parts(receiver: Any, webhook: Any) -> None:
+    server = receiver(204, 503, 204)
+    server.most = 1000
+    sink = webhook(server.url, batch_size=40, batch_interval=3600.0)
+    expected = [f"{number:04d}" for number in range(40)]
+    put(sink, *expected)
+    until(settled(sink))
+    found = server.entries()
+    assert sorted(set(found)) == expected
+    once = found[: len(found) - len(expected)]  # before the 503
+    assert found[len(once) :] == expected
+    ids = [headers["webhook-id"] for headers, _ in server.got]
+    assert len(ids) > len(set(ids)) == len(ids) - 2  # each part has its own, which stays the same
+    assert sink.status() == {"waiting": 0, "dropped": 0, "error": ""}
+
+
+def test_an_entry_that_is_too_large_by_itself_is_dropped(
+    receiver: Any, webhook: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = receiver()
+    server.most = 1000
+    sink = webhook(server.url, batch_size=3)
+    put(sink, "a", "x" * 2000, "b", "c", "y" * 2000, "d")
+    until(settled(sink))
+    assert server.entries() == ["a", "b", "c", "d"]
+    assert sink.status()["dropped"] == 2
+    assert [record.message for record in caplog.records if "dropped" in record.message] == [
+        "webhook: entries were dropped: the server refused 1 entries with status 413"
+    ]
+
+
 def test_what_a_dead_server_did_not_get_comes_after_a_restart_of_both(receiver: Any, webhook: Any) -> None:
     server = receiver(500)
     sink = webhook(server.url)
