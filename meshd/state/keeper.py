@@ -41,7 +41,7 @@ from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
-_REST = 0.001  # s between two pieces of the journal, so that the router's thread gets its turn
+_REST = 0.002  # s between two pieces of the journal, so that the router's thread gets its turn
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 

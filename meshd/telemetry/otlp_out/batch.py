@@ -32,6 +32,9 @@ class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
     content: Mapping[str, Any] = {}
 
 
+decode_ended = msgspec.msgpack.Decoder(tuple[Ended, ...]).decode
+
+
 class Told(msgspec.Struct, frozen=True):
     """A batch. ahead: how far the wall clock is ahead of the clock by which requests are timed, in seconds. ended,
     entries and reading: encoded records (lists of `Ended`, `Entry`, `Reading`)."""
@@ -44,11 +47,11 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """`Told`, as it is read."""
+    """`Told`, as it is read. ended: decoded by `decode_ended`, one after the other, so that they are small in memory."""
 
     ahead: float
     names: Names = Names()
-    ended: tuple[tuple[Ended, ...], ...] = ()
+    ended: tuple[msgspec.Raw, ...] = ()
     entries: tuple[Entry, ...] = ()
     reading: Reading | None = None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshd.host.plain_text import one_line
 from meshd.telemetry.otlp_out import as_json, protobuf
-from meshd.telemetry.otlp_out.batch import Batch, Result
+from meshd.telemetry.otlp_out.batch import Batch, Result, decode_ended
 from meshd.telemetry.otlp_out.records import EachAlone, log_of
 from meshd.telemetry.otlp_out.templates import Templates
 from modelmesh.version import VERSION
@@ -120,7 +120,7 @@ class Exporter:
         for each in batch.entries:
             logs.add(self._encoding.log(log_of(each)))
         self._requests.name_by(batch.names)
-        for ended in chain.from_iterable(batch.ended):
+        for ended in chain.from_iterable(map(decode_ended, batch.ended)):
             spans, count, log = self._requests.encoded(ended, batch.ahead)
             if count:
                 traces.add(spans, count)

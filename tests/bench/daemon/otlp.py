@@ -17,7 +17,7 @@ _COUNT = 40_000
 while it lasts. A shorter run either has that in it or has not."""
 _WARM = 6_000
 """Requests before those that count, so that what is sent in the background is under way: it lags by a second."""
-_ROUNDS = 5
+_ROUNDS = 7
 
 
 class Run(NamedTuple):
