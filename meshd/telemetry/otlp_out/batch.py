@@ -47,7 +47,8 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """`Told`, as it is read. ended: decoded by `decode_ended`, one after the other, so that they are small in memory."""
+    """`Told`, as it is read. ended: decoded by `decode_ended`, one after the other, which takes less
+    memory."""
 
     ahead: float
     names: Names = Names()
