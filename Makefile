@@ -78,8 +78,9 @@ pages: $(VENV)/.installed-dev ## write the pages that are made of the schema, th
 	@$(PY) -m meshd.manual.reference
 
 docs: $(VENV)/.installed-dev ## the documentation as a site, in .cache/site
-	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
-	@echo "== open .cache/site/index.html"
+	@mkdir -p .cache
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --config-file docs/site/mkdocs.yml 2>.cache/docs.log || { cat .cache/docs.log; exit 1; }
+	@echo "== open .cache/site/index.html; its search needs a server: python3 -m http.server -d .cache/site"
 
 lint: $(VENV)/.installed-dev ## check style, types, security, spelling, wording and where tests are
 	@$(PY) -m ruff check .

@@ -158,6 +158,8 @@ class TelemetryActor(MeshActor):
 
     def outside_used(self, message: messages.OutsideUsed) -> None:
         kept, now = self._kept, self._now()
+        if message.uses and kept.once.came_before(message.uses[0].user, message.export):
+            return
         for use in message.uses:
             new = kept.once.new(use)
             if new is not None:

@@ -1,16 +1,20 @@
 """Writes a file: all of it or nothing.
 
-Must never: let another user read what the caller has not said they may.
+Must never: let another user read what the caller has not said they may, or replace a device, a pipe or a directory.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace it, or the file that a link points to; its directory exists. Raises OSError."""
+    if _is_special(path):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     target = path.resolve()
     # Not by `tempfile`: with what it imports, that is 0.4 MB of a daemon that needs nothing else of it.
     partial = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
@@ -25,3 +29,23 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """The same for a path that a user has named as the output: a device or a pipe gets the data. Raises OSError."""
+    if _is_special(path):
+        with path.open("wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) or 0 :]
+    else:
+        replace_file(path, data)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it exists, and is neither a file nor a directory, for which replacing fails."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -73,7 +73,7 @@ def _bash(actions: list[argparse.Action]) -> str:
 def _zsh(actions: list[argparse.Action]) -> str:
     lines = []
     for action in actions:
-        what = _plain(action).replace("[", "(").replace("]", ")").replace(":", " ")
+        what = _plain(action).replace("[", "(").replace("]", ")").replace(":", ",")
         value = f":{str(action.metavar).lower()}:_files" if action.metavar else ""
         if action.choices:
             value = f":value:({' '.join(choices_of(action))})"

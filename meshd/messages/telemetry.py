@@ -16,9 +16,11 @@ class RequestsEnded(Message, frozen=True):
 
 
 class OutsideUsed(Message, frozen=True):
-    """What agents say that they used elsewhere → telemetry. uses: `OutsideUse`s."""
+    """What agents say that they used elsewhere → telemetry. uses: `OutsideUse`s. export: the same for an export that is
+    sent again, and for no other; "": unknown."""
 
     uses: list[Any]
+    export: str = ""
 
 
 class QueryStatistics(Message, frozen=True):

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 400.0, 190.0, 46.0, 22.0, 8.0
+_WIDTH, _HEIGHT, _BOTTOM, _TOP = 400.0, 190.0, 22.0, 8.0
+_LEFT, _CHARACTER = 46.0, 6.5
+"""The space for the values of the grid's lines at least, and for each of their characters."""
 _PLOT = _HEIGHT - _BOTTOM - _TOP
 _LINES = 4
 _GAP = 0.25  # of the space of a bar
@@ -28,11 +30,13 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series], shown: Cal
     """Bars on top of each other. labels: below them. shown: a value in words."""
     sums = [sum(each.values[at] for each in series) for at in range(len(labels))]
     top = _round_up(max(sums, default=0.0))
-    space = (_WIDTH - _LEFT - 4) / max(len(labels), 1)
-    parts = [_line(step * top / _LINES, top, shown) for step in range(_LINES + 1)]
+    lines = [step * top / _LINES for step in range(_LINES + 1)]
+    margin = max(_LEFT, 8 + _CHARACTER * max(len(shown(value)) for value in lines))
+    space = (_WIDTH - margin - 4) / max(len(labels), 1)
+    parts = [_line(value, top, margin, shown) for value in lines]
     every = max(1, math.ceil(len(labels) / 8))
     for at, label in enumerate(labels):
-        left, below = _LEFT + at * space, 0.0
+        left, below = margin + at * space, 0.0
         for each in series:
             value = each.values[at]
             if value > 0:
@@ -63,11 +67,11 @@ def share(part: float, whole: float) -> str:
     )
 
 
-def _line(value: float, top: float, shown: Callable[[float], str]) -> str:
+def _line(value: float, top: float, left: float, shown: Callable[[float], str]) -> str:
     y = _y(value, top)
     return (
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 4}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="axis end" x="{_LEFT - 5}" y="{y + 4:.1f}">{escape(shown(value))}</text>'
+        f'<line class="grid" x1="{left:.1f}" x2="{_WIDTH - 4}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="axis end" x="{left - 5:.1f}" y="{y + 4:.1f}">{escape(shown(value))}</text>'
     )
 
 

@@ -14,7 +14,7 @@ from meshd.cli import daemon, helping
 from meshd.cli.report.month import Month, figures
 from meshd.cli.report.page import page
 from meshd.cli.screen import output as out
-from meshd.host.replaced_file import replace_file
+from meshd.host.replaced_file import write_output
 
 app = helping.Commands()
 
@@ -52,7 +52,7 @@ def report(
         return
     path = Path(output or f"meshd-report-{wanted.name}.html")
     try:
-        replace_file(path, document.encode())
+        write_output(path, document.encode())
     except OSError as error:
         raise daemon.Refused(f"{path} cannot be written: {error.strerror}") from None
     out.say(str(path))

@@ -15,7 +15,7 @@ from typing import Any
 from meshd.cli import daemon
 
 BREAKDOWNS = ("project", "app", "user", "agent", "model", "pool", "session", "label")
-_WRITTEN = re.compile(r"(\d{4})-(\d{2})")
+_WRITTEN = re.compile(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])")
 _MARGIN = 1.0  # s: the daemon's clock is read later than ours, and a day that only touches the month does not count
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ Owns: its parts and their words. Must never: hold a script, load anything, or le
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from typing import Any
@@ -117,28 +117,27 @@ def _breakdown(found: Figures, name: str, title: str) -> str:
 
 def _table(caption: str, first: str, rows: Sequence[tuple[str, Row]], whole: Row) -> str:
     has_outside = any(outside(row) or row.get("outside_requests") for _, row in rows)
-    columns = [first, "spend", "share", *(["outside"] if has_outside else []), *_COLUMNS]
+    columns = [first, "spend", "share", *_COLUMNS, *(_OUTSIDE if has_outside else [])]
     lines = []
     for name, row in rows:
         cells = [out.usd(money(row)), charts.share(money(row), money(whole)) + _percent(money(row), money(whole))]
-        cells += [out.usd(outside(row))] if has_outside else []
-        cells += [_cell(row, column) for column in _COLUMNS.values()]
+        cells += [out.compact(row.get(name)) for name in _COLUMNS.values()]
+        if has_outside:
+            tokens = sum(row.get(name) or 0 for name in ("outside_tokens_in", "outside_tokens_out"))
+            cells += [out.usd(outside(row)), out.compact(row.get("outside_requests")), out.compact(tokens)]
         lines.append([_name(name), *cells])
     return _framed(caption, columns, lines)
 
 
 _COLUMNS = {
-    "requests": ("requests_total",),
-    "failed": ("requests_failed",),
-    "saved": ("requests_saved",),
-    "tokens in": ("tokens_in", "outside_tokens_in"),
-    "from caches": ("tokens_cached", "outside_tokens_cached"),
-    "tokens out": ("tokens_out", "outside_tokens_out"),
+    "requests": "requests_total",
+    "failed": "requests_failed",
+    "saved": "requests_saved",
+    "tokens in": "tokens_in",
+    "from caches": "tokens_cached",
+    "tokens out": "tokens_out",
 }
-
-
-def _cell(row: Row, names: Iterable[str]) -> str:
-    return out.compact(sum(row.get(name) or 0 for name in names))
+_OUTSIDE = ("outside", "outside requests", "outside tokens")
 
 
 def _percent(part: float, whole: float) -> str:

@@ -244,10 +244,10 @@ def count(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """A count in at most three digits: 950, 1.2k, 34k, 5.6M."""
+    """A count in at most three digits: 950, 1.2k, 34k, 5.6M, 7G."""
     value = float(value or 0)
-    for unit in ("", "k", "M"):
-        if value < 999.5 or unit == "M":
+    for unit in ("", "k", "M", "G"):
+        if value < 999.5 or unit == "G":
             return f"{value:.0f}{unit}" if unit == "" or value >= 9.95 else f"{value:.1f}{unit}"
         value /= 1000
     return ""

@@ -14,7 +14,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
-from meshd.host.replaced_file import replace_file
+from meshd.host.replaced_file import write_output
 
 app = helping.Commands()
 state_app = helping.Commands(
@@ -39,7 +39,7 @@ def export(file: File = _STREAM) -> None:
         print(text)
         return
     try:
-        replace_file(file, text.encode())
+        write_output(file, text.encode())
     except OSError as error:
         raise daemon.Refused(f"{file} cannot be written: {error.strerror}") from None
     out.say(f"written to {file}", out.GOOD)

@@ -175,10 +175,11 @@ class Dispatcher:
 
     def _authorize(self, operation: Operation, caller: Caller, path: str) -> None:
         if operation.admin and not self.is_admin(caller):
+            who = short(caller.user or caller.app)
             allowed = list(dict.fromkeys(["root", user_name(os.getuid()), "apps with admin: true"]))
             raise AccessDeniedError(
                 told(
-                    f"{short(caller.user)} may not give this command; use root, or an app with `admin: true`.",
+                    f"{who} may not give this command; use root, or an app with `admin: true`.",
                     f"{path} is for {', '.join(allowed)}",
                 ),
                 app=caller.app,

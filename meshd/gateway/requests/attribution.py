@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from meshd.catalogue.agents import agent_headers, known_agents
@@ -46,7 +47,12 @@ def agent_in(headers: Mapping[str, str]) -> str:
 
 
 def _name(value: str | None) -> str:
-    return printable(value) if value else ""
+    if not value:
+        return ""
+    if not value.isascii():
+        with suppress(UnicodeError):  # HTTP's headers are read as Latin-1; a folder's name, by contrast, is in UTF-8
+            value = value.encode("latin-1").decode()
+    return printable(value)
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,7 +3,8 @@
 Owns: which sessions the mesh served, and by which signal each other session is told. Must never: grow without bound.
 
 An agent may report the same requests as events, in metrics and in spans. The signal that comes first from a session is
-the one that counts. Metrics may be sums since the agent's start; of those, the increase counts.
+the one that counts. An export whose answer was lost comes again, as it was. Metrics may be sums since the agent's
+start; of those, the increase counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from meshd.telemetry.statistics.outside import OutsideUse
 
 MOST_SESSIONS = 4096
 MOST_SERIES = 8192
+MOST_EXPORTS = 4096
 
 Key = TypeVar("Key", bound=tuple[str, ...])
 Found = TypeVar("Found")
@@ -46,11 +48,19 @@ class Once:
         self._started = started
         self._served: _Kept[tuple[str, str], bool] = _Kept(MOST_SESSIONS)
         self._signals: _Kept[tuple[str, str, str], str] = _Kept(MOST_SESSIONS)
+        self._exports: _Kept[tuple[str, str], bool] = _Kept(MOST_EXPORTS)
         self._sums: _Kept[tuple[str, str, str, str], OutsideUse] = _Kept(MOST_SERIES)
 
     def served(self, outcome: Outcome) -> None:
         if outcome.session:
             self._served.put((outcome.user, outcome.session), True)
+
+    def came_before(self, user: str, export: str) -> bool:
+        """Whether the user has sent this export already. export: its digest; "": unknown."""
+        if not export or self._exports.get((user, export)):
+            return bool(export)
+        self._exports.put((user, export), True)
+        return False
 
     def new(self, use: OutsideUse) -> OutsideUse | None:
         """What is to be counted of it; None: nothing."""

@@ -1,7 +1,7 @@
 """What agents say in their exports about requests that they made.
 
-Owns: finding it, by `meshd/catalogue/outside.toml`. Must never: keep a text other than names, or trust a figure: all
-are bounded, and none is negative.
+Owns: finding it, by `meshd/catalogue/outside.toml`. Must never: keep a text other than names, or trust a figure: none
+is negative, and one that is larger than can be meant is not counted.
 """
 
 from __future__ import annotations
@@ -85,16 +85,14 @@ def _of_records(records: Iterable[Record], common: Attributes) -> Iterator[Outsi
         use = _named(event, {**common, **attributes})._replace(
             requests=1,
             tokens_in=_sum(attributes, event.tokens_in),
-            tokens_cached=_sum(attributes, event.tokens_cached),
             tokens_out=_sum(attributes, event.tokens_out),
             cost=int(_number(attributes.get(event.cost), _MOST_USD) * NANO),
         )
+        use = use._replace(tokens_cached=min(_sum(attributes, event.tokens_cached), use.tokens_in))
         pricing = _pricing(event.prices, use.model) if event.prices else None
-        yield (
-            use
-            if pricing is None
-            else use._replace(cost=pricing.cost(use.tokens_in, use.tokens_out, min(use.tokens_cached, use.tokens_in)))
-        )
+        if pricing is not None:
+            use = use._replace(cost=pricing.cost(use.tokens_in, use.tokens_out, use.tokens_cached))
+        yield use
 
 
 def _of_metrics(metrics: Iterable[Metric], common: Attributes) -> Iterator[OutsideUse]:
@@ -144,12 +142,12 @@ def _sum(attributes: Attributes, names: Iterable[str]) -> int:
 
 
 def _number(value: Any, most: float) -> float:
-    """0 for what is none; older agents write figures as text."""
+    """0 for what is none, or cannot be meant; older agents write figures as text."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
-    return min(found, most) if found > 0 else 0.0
+    return found if 0 < found <= most and math.isfinite(found) else 0.0
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,26 +22,43 @@ _LOADED = re.compile(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", "docs/site/mkdocs.yml"]
-    done = subprocess.run(
-        [*build, "--site-dir", str(place)],
-        cwd=ROOT,
+    done = _built(ROOT, place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+def _built(project: Path, place: Path) -> subprocess.CompletedProcess[str]:
+    """As `make docs` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--config-file", "docs/site/mkdocs.yml", "--site-dir", str(place)],
+        cwd=project,
         env={"NO_MKDOCS_2_WARNING": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place
 
 
 def test_every_link_leads_somewhere(site: Path) -> None:
     """mkdocs' own check, which fails the build; and the pages are there."""
     assert (site / "index.html").exists()
-    assert (site / "start/apps/index.html").exists()
-    assert (site / "project/CHANGELOG/index.html").exists()
-    assert not (site / "status").exists()
+    assert (site / "start/apps.html").exists()
+    assert (site / "project/CHANGELOG.html").exists()
+    assert not (site / "status.html").exists()
+
+
+@pytest.mark.parametrize("link", ["no-such-page.md", "routing.md#nothing-here"])
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, link: str) -> None:
+    for name in ("docs", "CHANGELOG.md", "SECURITY.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "docs").unlink()
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    with (tmp_path / "docs/index.md").open("a") as file:
+        file.write(f"\n[there]({link})\n")
+    done = _built(tmp_path, tmp_path / "site")
+    assert done.returncode != 0
+    assert link in done.stderr
 
 
 def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:

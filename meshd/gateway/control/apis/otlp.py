@@ -7,6 +7,7 @@ what `meshd/telemetry/otlp_in` finds in it, or count it as the mesh's own money.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from concurrent.futures import Executor
 from functools import partial
 
@@ -61,7 +62,8 @@ class Otlp(Group):
             app, user = self.runtime.apps.identify(request.caller).label, request.caller.user
             project = request.work.project
             placed = [use._replace(app=app, user=user, project=use.project or project) for use in found]
-            self.actors.tell("telemetry", messages.OutsideUsed(placed))
+            same = hashlib.blake2b(request.body, digest_size=16, person=signal.encode()).hexdigest()
+            self.actors.tell("telemetry", messages.OutsideUsed(placed, same))
         request.reply.respond(_ANSWERS[form], {}, {"content-type": form})
 
 

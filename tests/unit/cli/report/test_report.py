@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from meshd.cli.report import charts
 from meshd.cli.report.charts import Series
 from meshd.cli.report.month import Month
 from meshd.cli.report.page import page
+from meshd.cli.screen import output as out
 from tests.support.months import november
 
 NOW = datetime(2026, 11, 28, 20, tzinfo=UTC)
@@ -56,9 +58,11 @@ def test_months(text: str, name: str) -> None:
     assert Month.named("last", datetime(2026, 1, 31, tzinfo=UTC)).name == "2025-12"
 
 
-@pytest.mark.parametrize("text", ["november", "2026-13", "2026-12", "2026-1", ""])
+@pytest.mark.parametrize(
+    "text", ["november", "2026-13", "2026-00", "2026-12", "2026-1", "0000-01", "２０２６-10", "2026-10\n", ""]
+)
 def test_no_months(text: str) -> None:
-    with pytest.raises(ValueError, match=r"month|future"):
+    with pytest.raises(ValueError, match=r"is not a month; write 2026-11|is in the future"):
         Month.named(text, NOW)
 
 
@@ -90,6 +94,41 @@ def test_bars_stay_within_the_chart(values: list[float]) -> None:
         assert float(y) >= 8.0
         assert float(y) + float(height) <= 169.0
     assert "nan" not in drawn
+
+
+@pytest.mark.parametrize("top", [0.0, 3.5, 2000.0, 15000.0, 1e9, 1e12])
+def test_the_values_of_an_axis_are_within_the_chart(top: float) -> None:
+    drawn = charts.bars("a chart", ["1"], [Series("a", "spend", [top])], out.usd)
+    for x, text in re.findall(r'class="axis end" x="([\d.]+)"[^>]*>([^<]*)<', drawn):
+        assert float(x) >= 6.4 * len(text)
+
+
+def test_what_agents_used_elsewhere_has_columns_of_its_own() -> None:
+    found = november(NOW)
+    row = {"name": "p", "cost_total": 1.0, "requests_total": 2, "tokens_in": 300}
+    row |= {"outside_requests": 7, "outside_tokens_in": 5_000_000, "outside_tokens_out": 1, "outside_cost": 9.0}
+    told = Read(page(type(found)(found.month, found.until, row, {"2026-11-01": row}, {"project": [row]})))
+    for words in ("outside requests", "outside tokens", "5.0M", "300", "$9.00"):
+        assert words in told.text
+
+
+def test_the_report_goes_to_a_pipe_and_replaces_no_device(fake: Any, meshctl: Any, tmp_path: Path) -> None:
+    class Empty(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            return True
+
+        def __getitem__(self, key: str) -> Any:
+            return {"data": []}
+
+    fake.answers = Empty()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert meshctl("report", "--month", "2026-01", "-o", str(pipe)).exit_code == 0
+    assert os.read(reader, 15) == b"<!doctype html>"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert meshctl("report", "--month", "2026-01", "-o", str(tmp_path)).exit_code == 1
 
 
 def test_what_is_asked_and_written(fake: Any, meshctl: Any, tmp_path: Path, monkeypatch: Any) -> None:

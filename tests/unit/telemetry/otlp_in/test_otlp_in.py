@@ -81,6 +81,18 @@ def test_no_figure_is_negative_or_endless(figure: Any) -> None:
     assert all(0 <= count < 2**62 for count in use.counts)
 
 
+@pytest.mark.parametrize("figure", ["1e400", "inf", 1e308, "nan", -1, 10**400])
+def test_what_cannot_be_meant_is_not_counted(figure: Any) -> None:
+    [use] = read(logs(claude_event(cost_usd=str(figure), input_tokens=str(figure)), body="claude_code.api_request"))
+    assert use.cost == 0
+    assert use.tokens_in < 200
+
+
+def test_tokens_from_caches_are_no_more_than_all() -> None:
+    [use] = read(logs(codex_event(input_token_count=10, cached_token_count=1000)))
+    assert (use.tokens_in, use.tokens_cached) == (10, 10)
+
+
 def test_names_are_short_and_harmless() -> None:
     [use] = read(logs(claude_event("\x1b[31m" + "s" * 500, model=5.5), body="claude_code.api_request"))
     assert use.session.startswith("[31ms")
@@ -152,6 +164,16 @@ def test_one_signal_counts_for_a_session() -> None:
     assert counted.new(USE._replace(signal="metrics")) is None
     assert counted.new(USE) == USE
     assert counted.new(USE._replace(signal="metrics", session="s2")) is not None
+
+
+def test_an_export_that_is_sent_again_counts_once() -> None:
+    counted = Once(0.0)
+    digests = {"a": False, "b": False}
+    assert {digest: counted.came_before("alice", digest) for digest in digests} == digests
+    assert all(counted.came_before("alice", digest) for digest in digests)
+    assert not counted.came_before("alice", "")
+    assert not counted.came_before("alice", "")
+    assert not counted.came_before("bob", "a")
 
 
 def test_sums_since_a_start_count_their_increase() -> None:
