@@ -91,6 +91,16 @@ class Spend:
             self._kept.put(minute, found)
 
 
+def outside_of(sums: Bucket) -> Bucket | None:
+    """What agents used elsewhere, alone; None: nothing."""
+    if not any(sums.n[place] for place in _OUTSIDE):
+        return None
+    found = Bucket()
+    for place in _OUTSIDE:
+        found.n[place] = sums.n[place]
+    return found
+
+
 _OUTSIDE = tuple(
     COUNTED[name]
     for name in (

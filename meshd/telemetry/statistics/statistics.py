@@ -143,6 +143,8 @@ class Statistics:
             found = self.spend.query(by, where or {}, start, end, now)
         else:
             found = self._breakdown.query(by, where or {}, start, end)
+            for group, sums in self._outside(by, where or {}, start, end, now).items():
+                found.setdefault(group, Bucket()).add(sums)
         rows = []
         for group, sums in found.items():
             if (name is None or group[0] == name) and (all(group) or any(sums.n[place] for place in b.USED)):
@@ -155,24 +157,38 @@ class Statistics:
         )
         return [rows[i] for i in order]
 
+    def _outside(
+        self, by: tuple[str, ...], where: Mapping[str, str], start: float, end: float, now: float
+    ) -> dict[tuple[str, ...], Bucket]:
+        """What agents used elsewhere, where it has a name in each of these dimensions: group → sum of that alone."""
+        if not all(each in spend.PLACES or each in TIMES for each in (*by, *where)):
+            return {}
+        sums = self.spend.query(by, where, start, end, now)
+        return {group: only for group, found in sums.items() if all(group) and (only := spend.outside_of(found))}
+
     def _by_scope(self, scope: str, name: str | None, since: float | None, now: float) -> list[dict[str, Any]]:
         rows = []
+        outside = self._outside((scope,), {}, -math.inf if since is None else now - since, math.inf, now)
         names = {each for kind, each in self._series if kind == scope} | {
             each for kind, each in self._down if kind == scope and each
         }
+        names |= {each for (each,) in outside}
         for each in sorted(names):
             if name is not None and each != name:
                 continue
             series = self._series.get((scope, each))
             found = Bucket()
             if series is not None:
-                found = series.total if since is None else series.since(now - since)
+                found.add(series.total if since is None else series.since(now - since))
+            elsewhere = outside.get((each,))
+            if elsewhere is not None:
+                found.add(elsewhere)
             row = self._row((scope,), (each,), found)
             down = self._down.get((scope, each))
             if down is not None:
                 start = down if since is None else max(down, now - since)
                 row["downtime_total"] += max(0.0, now - start)
-            if since is None or row["requests_total"] or row["standby_events"] or down is not None or name:
+            if since is None or row["requests_total"] or row["standby_events"] or down is not None or elsewhere or name:
                 rows.append(row)
         rows.sort(key=lambda row: -row["requests_total"])
         return rows

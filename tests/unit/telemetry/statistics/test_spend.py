@@ -91,7 +91,12 @@ def test_what_was_used_elsewhere_is_beside_and_never_in_the_sums() -> None:
         assert ask(each, "project", "outside_cost") == {"~/api": 1000}
         assert ask(each, "model", "outside_tokens_in", of_spend=True) == {"gpt-5": 100, "p/m": 0}
         assert ask(each, "app") == {"agent": 7}
-        assert ask(each, "app", "outside_cost") == {"agent": 0}
+        assert ask(each, "app", "outside_cost") == {"agent": 1000}
+        assert ask(each, "model") == {"p/m": 7, "gpt-5": 0}
+        assert ask(each, "model", "outside_tokens_in") == {"p/m": 0, "gpt-5": 100}
+        assert ask(each, "app,model", "outside_requests") == {"agent, p/m": 0, "agent, gpt-5": 2}
+        assert ask(each, "provider", "outside_requests") == {"p": 0}
+        assert ask(each, "pool", "outside_requests") == {"chat": 0}
 
 
 def test_one_users_sessions_do_not_hide_what_another_spent(monkeypatch: pytest.MonkeyPatch) -> None:
