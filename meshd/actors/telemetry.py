@@ -19,6 +19,7 @@ from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
+from meshd.compilation.before_start.sinks import objections_to
 from meshd.connectors.observability.prometheus.exposition import text_of
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
@@ -35,7 +36,7 @@ from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.metrics import own
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_in.once import Once
-from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks, objections_to
+from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
 from meshd.telemetry.text.cleaning import clean_event, clean_outcome
 from meshd.telemetry.text.redaction import secrets_in
 

@@ -62,6 +62,8 @@ class Sink(ABC):
     metrics: ClassVar[bool] = False
     """Whether, as a sink of statistics, it gets readings of all metrics instead of rows: entries of the stream
     `metrics`, whose field `reading` is a `sdk.metrics.Reading`."""
+    only_metrics: ClassVar[bool] = False
+    """Whether it can do nothing with events and logs."""
     traces: ClassVar[bool] = False
     """Whether it takes traces: entries of the stream `trace`, whose field `spans` has `sdk.tracing.Span`s."""
     whole_requests: ClassVar[bool] = False

@@ -52,7 +52,6 @@ class StateSettings(msgspec.Struct, frozen=True):
         form = (self.format, self.compression, self.key, self.key_file)
         return self.connector, self.settings, *form, self.lease
 
-    def form(self) -> Form | None:
-        """None: values are written as they are. Raises ValueError."""
-        form = Form.of(self.format, self.compression, self.key, self.key_file)
-        return None if form == Form() else form
+    def form(self) -> Form:
+        """How values are written; values of every other form are read as well. Raises ValueError."""
+        return Form.of(self.format, self.compression, self.key, self.key_file)

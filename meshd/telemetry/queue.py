@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from meshd.connectors.observability.in_words import in_words
 from meshd.sdk.observability import Entry, NotNow, Sink
 
 LIMIT = 16 * 1024 * 1024
@@ -246,7 +247,7 @@ class SinkQueue:
     def _finished(self, batch: list[_Waiting], done: int, error: Exception | None = None) -> None:
         """The first `done` of them are written; the rest waits as before, unless the queue has been closed."""
         with self._change:
-            self.error = "" if error is None else f"{type(error).__name__}: {error}"
+            self.error = "" if error is None else in_words(error)
             self.written += _count(batch[:done])
             self._held -= _size(batch[:done])
             self._taken = 0
@@ -263,7 +264,7 @@ class SinkQueue:
             try:
                 sink.close()
             except Exception as error:
-                self.error = f"{type(error).__name__}: {error}"
+                self.error = in_words(error)
             self.dropped += int(_told_by(sink).get("dropped") or 0)
 
 
@@ -273,4 +274,4 @@ def _told_by(sink: Sink | None) -> Mapping[str, Any]:
     try:
         return sink.status()
     except Exception as error:  # of another package
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": in_words(error)}

@@ -7,26 +7,25 @@ Must never: make an entry, or wait for a sink.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from meshd.core.objection import Objection
 from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue, size_of
 from meshd.telemetry.records import severity_of_request
 from meshd.telemetry.spans import severity_of
-from modelmesh.errors import ConfigurationError
 
 EVENTS, REQUESTS, LOGS, STATISTICS, METRICS, TRACES = "event", "request", "log", "statistics", "metrics", "trace"
 NEVER = 1000
-_PARTS = ("routing", "logging", "statistics", "tracing")
+PARTS = ("routing", "logging", "statistics", "tracing")
 _RELEASED_WITHIN = 1.0  # s
 
 
@@ -57,25 +56,6 @@ class Ways(msgspec.Struct, frozen=True):
         return Ways(self.spans, False, tuple((queue, True, False) for queue, traced, _ in self.whole if traced))
 
 
-def objections_to(observability: Any) -> list[Objection]:
-    """Why the section cannot be used; empty if it can."""
-    objections: list[Objection] = []
-    for part in _PARTS:
-        at = ("observability", part, "connector")
-        for entry in getattr(observability, part).connector:
-            try:
-                cls = _sink_class(entry.connector)
-            except ConfigurationError as error:
-                objections.append(Objection(at, str(error)))
-                continue
-            if part == "tracing" and not cls.traces:
-                objections.append(Objection(at, f"{entry.connector} takes no traces"))
-    if observability.logging.presidio_model and find_spec("presidio_analyzer") is None:
-        why = 'needs Presidio; install it with pip install "modelmesh[presidio]"'
-        objections.append(Objection(("observability", "logging", "presidio_model"), why))
-    return objections
-
-
 def default_connector() -> str:
     """The journal under systemd, lines on standard error everywhere else."""
     if os.environ.get("JOURNAL_STREAM") and not sys.stderr.isatty() and os.path.exists("/run/systemd/journal/socket"):
@@ -95,16 +75,19 @@ class Sinks:
         self._ways: dict[tuple[int, bool], Ways | None] = {}
         self._events: frozenset[str] = frozenset()
         self._stage: SinkQueue | None = None
+        self._places: dict[SinkQueue, tuple[str, str, str]] = {}  # kind, where it writes, section
 
     def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
         """Use these sinks from now on. Queues whose settings did not change continue, with their waiting entries."""
         before, self._queues = self._queues, {}
         self._stage = self._presidio(observability.logging, before)
+        self._places = {}
         level, traced = SEVERITIES[log_level], SEVERITIES[observability.tracing.min_severity]
         parts = {
-            part: [self._queue(entry, part, state_dir, before) for entry in _entries(observability, part)]
-            for part in _PARTS
+            part: [self._queue(entry, part, state_dir, before) for entry in entries(observability, part)]
+            for part in PARTS
         }
+        self._name_apart()
         self._routes = {
             EVENTS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["routing"]),
             LOGS: tuple(Route(queue, level) for queue, _ in parts["logging"]),
@@ -217,35 +200,61 @@ class Sinks:
         return self._queues[key]
 
     def _queue(
-        self, entry: _Wanted, part: str, state_dir: Path, before: dict[str, SinkQueue]
+        self, entry: WantedSink, part: str, state_dir: Path, before: dict[str, SinkQueue]
     ) -> tuple[SinkQueue, type[Sink]]:
-        cls = _sink_class(entry.connector)
-        settings = dict(entry.settings)
-        name = cls.file_name(part, settings)
-        if name and not settings.get("path"):
-            settings["path"] = str(state_dir / name)
+        cls = sink_class(entry.connector)
+        settings = settings_of(cls, entry, part, state_dir)
         key = f"{cls.__module__}.{cls.__qualname__} {sorted(settings.items())!r}"
         queue = self._queues.get(key) or before.get(key)
+        name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
         if queue is None:
-            name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
             make = _maker(entry.connector, settings)
             queue = SinkQueue(name, make, batch=cls.batch, linger=cls.linger, on_trouble=self._on_trouble)
         self._queues[key] = queue
+        self._places.setdefault(queue, (name, _place(settings), part))
         return queue, cls
 
+    def _name_apart(self) -> None:
+        """Name each sink by its kind, and where there are several of a kind, also by where it writes."""
+        kinds = Counter(kind for kind, _, _ in self._places.values())
+        places = Counter((kind, place) for kind, place, _ in self._places.values())
+        for queue, (kind, place, part) in self._places.items():
+            where = place if place and places[kind, place] == 1 else f"{place} ({part})".strip()
+            queue.name = kind if kinds[kind] == 1 else f"{kind} {where}"
 
-class _Wanted(msgspec.Struct, frozen=True):
+
+class WantedSink(msgspec.Struct, frozen=True):
     connector: str
     settings: dict[str, Any]
 
 
-def _entries(observability: Any, part: str) -> Iterable[_Wanted]:
+def entries(observability: Any, part: str) -> Iterable[WantedSink]:
     section = getattr(observability, part)
     if section.connector:
         for entry in section.connector:
-            yield _Wanted(entry.connector, {**section.settings, **entry.settings})
+            yield WantedSink(entry.connector, {**section.settings, **entry.settings})
     elif part not in ("statistics", "tracing"):  # kept for queries, not printed every minute
-        yield _Wanted(default_connector(), {})
+        yield WantedSink(default_connector(), {})
+
+
+def settings_of(cls: type[Sink], entry: WantedSink, part: str, state_dir: Path) -> dict[str, Any]:
+    """With the sink's usual `path`, if it needs one and has none."""
+    settings = dict(entry.settings)
+    name = cls.file_name(part, settings)
+    if name and not settings.get("path"):
+        settings["path"] = str(state_dir / name)
+    return settings
+
+
+def _place(settings: dict[str, Any]) -> str:
+    """Where it writes, without what may be secret; "" if its settings do not say."""
+    for key in ("url", "endpoint", "address"):
+        text = str(settings.get(key) or "")
+        if "://" in text:  # of a sink of another package, it may not be a valid URL
+            return re.split("[/?#]", text.partition("://")[2])[0].rpartition("@")[2]
+        if text:
+            return text.rpartition("@")[2]
+    return next((str(settings[key]) for key in ("function", "path", "port", "to") if settings.get(key)), "")
 
 
 def _for_requests(cls: type[Sink], level: int) -> int:
@@ -254,7 +263,7 @@ def _for_requests(cls: type[Sink], level: int) -> int:
     return level if cls.quiet else 0
 
 
-def _sink_class(id: str) -> type[Sink]:
+def sink_class(id: str) -> type[Sink]:
     from meshd.connectors.registry import default_registry
 
     cls: type[Sink] = default_registry().get_connector(id, "observability")

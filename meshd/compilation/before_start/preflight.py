@@ -23,6 +23,7 @@ from meshd.compilation.before_start.posture import (
     untrusted_socket,
 )
 from meshd.compilation.before_start.server_certificate import tls_of
+from meshd.compilation.before_start.sinks import objections_to
 from meshd.compilation.built_in_strategies import built_in_strategies
 from meshd.compilation.compile import Directories, provider_settings
 from meshd.compilation.made_connectors import discovery_of, hooks_of, strategies_of
@@ -36,7 +37,6 @@ from meshd.host.users import user_name
 from meshd.state import form
 from meshd.state.directory import state_dir_of
 from meshd.state.lock import StateLocked
-from meshd.telemetry.sinks import objections_to
 
 _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY that are reported

@@ -114,9 +114,8 @@ class SecretResolver:
         return self.look(self.names)
 
     def poll(self) -> Looked:
-        """Like `look`, for the secrets that do not come from files."""
-        stores = self._current()
-        return self.look([name for name in self.names if not stores.files(name)])
+        """Like `look`, for all secrets: those of files too, as a name may be in another store before or after them."""
+        return self.look(self.names)
 
     @property
     def poll_after(self) -> float | None:

@@ -46,8 +46,7 @@ def near_storage(settings: StateSettings, directory: Path) -> Storage:
     if not storage.remote:
         return storage
     storage.close()
-    near = SqliteStorage({}, directory)
-    return near if form is None else EncodedStorage(near, form)
+    return EncodedStorage(SqliteStorage({}, directory), form)
 
 
 def remote_copy(

@@ -1,20 +1,19 @@
 """Encodes batches and posts them, by OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
 
-Owns: what of a batch is encoded, and the connection.
-Must never: follow a redirect, which could take the credentials elsewhere; or try a batch again, as the daemon does.
+Owns: what of a batch is encoded.
+Must never: try a batch again, as the daemon does.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from itertools import chain
-from time import time
 from types import ModuleType
 from typing import Any
 
-from meshd.host.plain_text import one_line
+from meshd.connectors.observability.in_words import in_words
+from meshd.net.connections.posting import Posting
 from meshd.telemetry.otlp_out import as_json, protobuf
 from meshd.telemetry.otlp_out.batch import Batch, Result, decode_ended
 from meshd.telemetry.otlp_out.records import EachAlone, log_of
@@ -27,7 +26,6 @@ _LATER = frozenset({408, 429, 500, 502, 503, 504})
 _MOST_POSTED = 512 * 1024
 """Bytes of records in a post, unless one part has more: nginx takes a MiB unless it is told otherwise."""
 _TOO_LARGE = 413
-_MOST_READ = 64 * 1024  # bytes of an answer
 
 
 class NotTaken(Exception):
@@ -86,15 +84,13 @@ class Exporter:
             **{str(name): str(value) for name, value in (settings.get("headers") or {}).items()},
             "Content-Type": self._encoding.CONTENT_TYPE,
         }
-        self._timeout = float(settings.get("timeout") or 10.0)
-        self._ca_file = settings.get("ca_file")
+        self._posting = Posting(settings.get("ca_file"), float(settings.get("timeout") or 10.0))
         self._resource = {
             "service.name": "meshd",
             "service.version": VERSION,
             "host.name": socket.gethostname(),
             **{str(name): str(value) for name, value in (settings.get("resource") or {}).items()},
         }
-        self._client: Any = None
 
     def export(self, batch: Batch) -> Result:
         dropped, refused = 0, ""
@@ -103,15 +99,13 @@ class Exporter:
                 lost, why = self._post_all(kind, encoded)
             except Exception as error:  # anything that a library raises about an address or a connection
                 self.close()
-                failed = one_line(f"{type(error).__name__}: {error}")
+                failed = in_words(error)
                 return Result(failed, getattr(error, "after", 0.0), dropped, refused)
             dropped, refused = dropped + lost, why or refused
         return Result("", 0.0, dropped, refused)
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._posting.close()
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -152,15 +146,9 @@ class Exporter:
         """The same, as a whole. Raises _TooLarge as well."""
         body = self._encoding.request(kind, self._resource, [each for each, _ in encoded.each])
         url = f"{self._endpoint}/v1/{kind}"
-        said = b""
-        with self._opened().stream("POST", url, content=body, headers=self._headers) as answer:
-            for piece in answer.iter_bytes():
-                said += piece
-                if len(said) > _MOST_READ:
-                    break
-            status, asked = int(answer.status_code), str(answer.headers.get("retry-after") or "")
+        status, said, after = self._posting.post(url, body, self._headers)
         if status in _LATER:
-            raise NotTaken(f"{url} answered with status {status}", seconds_of(asked))
+            raise NotTaken(f"{url} answered with status {status}", after)
         refused = f"{url} refused {encoded.count} records with status {status}"
         if status == _TOO_LARGE:
             raise _TooLarge(refused)
@@ -168,21 +156,3 @@ class Exporter:
             return encoded.count, refused
         rejected = min(self._encoding.rejected(said), encoded.count)
         return rejected, f"{url} rejected {rejected} records" if rejected else ""
-
-    def _opened(self) -> Any:
-        if self._client is None:
-            from meshd.net.connections.tls import blocking_client
-
-            self._client = blocking_client(self._ca_file, self._timeout)
-        return self._client
-
-
-def seconds_of(retry_after: str) -> float:
-    """Of `Retry-After`: seconds, or a date. 0 for anything else."""
-    text = retry_after.strip()[:64]
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0

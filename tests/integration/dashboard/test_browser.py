@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from modelmesh import OpenAIClient
 from tests.conformance.install import directory, missing
-from tests.integration.dashboard.conftest import CONFIG, Dashboard
+from tests.integration.dashboard.conftest import CONFIG, Dashboard, Shown, ask
 from tests.support.network.ports import free_port
 from tests.support.telemetry.otlp import claude_event, logs
 from tests.support.waiting import WAIT
 
 PARTS = ("Overview", "Requests", "Usage", "Events", "Ask")
 PICTURES = Path(__file__).parents[3] / ".cache" / "screenshots"
-
-
-class Shown:
-    """The dashboard in a tab. said: errors on its console."""
-
-    def __init__(self, browser: Any, dashboard: Dashboard, fragment: str, **options: Any) -> None:
-        self._context = browser.new_context(**options)
-        self._context.set_default_timeout(WAIT * 1000)
-        self.page = self._context.new_page()
-        self.said: list[str] = []
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        self.page.goto(f"{dashboard.url}/{fragment}")
-
-    def part(self, name: str) -> None:
-        self.page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
-        self.page.wait_for_function("name => document.title.endsWith(name)", arg=name)
-        self.page.wait_for_selector("main h2")
-
-    def sees(self, text: str) -> None:
-        self.page.get_by_text(text).first.wait_for()
-
-    def yes(self) -> None:
-        self.page.get_by_role("dialog").get_by_role("button", name="Yes").click()
-
-    def close(self) -> None:
-        self._context.close()
-
-
-@pytest.fixture
-def shown(browser: Any, dashboard: Dashboard) -> Iterator[Shown]:
-    found = Shown(browser, dashboard, f"#key={dashboard.key}")
-    found.sees("pools")
-    yield found
-    found.close()
-    assert found.said == []
-
-
-def ask(dashboard: Dashboard, model: str) -> None:
-    with OpenAIClient(dashboard.daemon.socket, timeout=WAIT) as client:
-        client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
 
 
 def test_without_its_key_the_page_says_what_to_do(browser: Any, dashboard: Dashboard) -> None:
@@ -118,6 +75,15 @@ def test_an_answer_streams_and_a_decision_is_explained(shown: Shown) -> None:
     shown.sees("slow.chat, first token")
     shown.page.get_by_role("button", name="Explain").click()
     shown.sees("slow.chat would answer.")
+
+
+def test_an_answers_controls_are_shown_as_signs(shown: Shown) -> None:
+    shown.part("Ask")
+    shown.page.get_by_label("Pool").select_option("odd")
+    shown.page.get_by_role("button", name="Send").click()
+    shown.sees("odd.chat, first token")
+    answer = shown.page.get_by_role("log").evaluate("each => each.textContent")
+    assert answer == "one\n\ttwo \ufffdoff \ufffd[31mred\nthree"
 
 
 def test_usage_by_project_shows_what_agents_spend_elsewhere(shown: Shown, dashboard: Dashboard) -> None:

@@ -74,7 +74,7 @@ def test_all_of_it(meshd: Any) -> None:
 
             await load.more(50)
             first.hangs = True
-            await troubled("Timeout")
+            await troubled("did not answer")
             await asyncio.to_thread(first.close)
             await troubled("Connect")
             second = Receiver(port=first.port)

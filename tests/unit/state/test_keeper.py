@@ -251,3 +251,28 @@ def test_an_answer_that_a_crash_may_have_lost_is_not_bought_again(tmp_path: Path
     third = opened(tmp_path, clock)
     assert third.load().answered == {(3).to_bytes(16)}
     third.close()
+
+
+KEY = {"key": "ab" * 32}
+FORMS = [{}, {"compression": "zstd"}, {"format": "msgpack"}, KEY, {"format": "msgpack", **KEY}]
+
+
+@pytest.mark.parametrize("later", FORMS, ids=str)
+@pytest.mark.parametrize("earlier", FORMS, ids=str)
+def test_state_survives_another_form_of_values(
+    tmp_path: Path, connector: str, earlier: dict[str, str], later: dict[str, str]
+) -> None:
+    lacks_key = "key" in earlier and "key" not in later
+    first = opened(tmp_path, connector=connector, **earlier)
+    spend(writer(first), 40)
+    first.changed("member", "chat\0p/m", {"status": "standby", "until": 1.5, "long": "x" * 500})
+    first.close()
+    second = opened(tmp_path, connector=connector, **later)
+    if lacks_key:
+        assert "is encrypted, and storage.encryption gives no key" in second.error
+        second.close()
+        second = opened(tmp_path, connector=connector, **earlier)
+    assert second.error == ""
+    assert second.load().tables["member"] == {"chat\0p/m": {"status": "standby", "until": 1.5, "long": "x" * 500}}
+    assert usage(second)["cost"] == 40
+    second.close()

@@ -1,14 +1,19 @@
 """The sinks' own keys, for the sinks that come with the daemon.
 
 Owns: their types, defaults and descriptions; the registry names each by "module:attribute".
-Must never: import a sink.
+Must never: import a sink. A text with a reference (`${…}`) is checked when it has its value.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from meshd.config.schema.base import (
@@ -25,9 +30,76 @@ from meshd.config.schema.base import (
     Size,
 )
 
+_ADDRESS = r"^(/.+|(udp|tcp|tls)://.+)$"
+_APP_NAME = r"^[!-~]{1,48}$"
+_FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+_LONGEST_SOCKET = 107  # bytes of its path
+
+
+def _where(fits: Callable[[str], bool], expected: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if "${" not in value and not fits(value):
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": expected})
+        return value
+
+    return AfterValidator(check)
+
+
+def _is_address(value: str) -> bool:
+    if not re.search(_ADDRESS, value):
+        return False
+    try:
+        return value.startswith("/") or urlsplit(value).port != 0
+    except ValueError:  # not a port, or half an IPv6 address
+        return False
+
+
+def _short_enough(value: str) -> str:
+    if value.startswith("/") and len(value.encode()) > _LONGEST_SOCKET:
+        raise PydanticCustomError("meshd", "is too long: the path of a socket has at most 107 bytes")
+    return value
+
+
+def _secret(value: str) -> str:
+    for each in value.split():
+        if not each.startswith("whsec_") or "${" in each:
+            continue
+        try:
+            key = base64.b64decode(each.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not key:
+            raise PydanticCustomError("meshd", "begins with whsec_, but base64 does not follow")
+    return value
+
+
+def _is_directory(value: str) -> bool:
+    return "${" not in value and Path(value).expanduser().is_dir()
+
+
+def _file(value: str) -> str:
+    if _is_directory(value):
+        raise PydanticCustomError("meshd", "is a directory, not a file")
+    return value
+
+
+def _folder(value: str) -> str:
+    if "${" not in value and Path(value).expanduser().exists() and not _is_directory(value):
+        raise PydanticCustomError("meshd", "is a file, not a directory")
+    return value
+
+
+_File = Annotated[str, AfterValidator(_file)]
+_Folder = Annotated[str, AfterValidator(_folder)]
+_Address = Annotated[
+    str,
+    _where(_is_address, "the path of a UNIX socket, or udp://, tcp:// or tls:// with a host and a port up to 65535"),
+    AfterValidator(_short_enough),
+]
+
 
 class FileSinkSettings(Section):
-    path: str | None = Field(
+    path: _File | None = Field(
         default=None,
         description="The file, with one JSON object per line.",
         json_schema_extra={"shown_default": "`logging.jsonl` or the like in the state directory"},
@@ -46,16 +118,18 @@ class JsonLogSettings(Section):
 
 
 class SyslogSettings(Section):
-    address: str = Field(
+    address: _Address = Field(
         default="/dev/log",
-        pattern=r"^(/.+|(udp|tcp|tls)://.+)$",
+        json_schema_extra={"pattern": _ADDRESS},
         description="The path of a UNIX socket, or `udp://HOST:PORT`, `tcp://HOST:PORT`, `tls://HOST:PORT`. The ports "
         "514 (UDP), 601 (TCP) and 6514 (TLS) may be left out.",
     )
     facility: Literal[
         "user", "daemon", "auth", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
     ] = Field(default="daemon", description="The facility.")
-    app_name: str = Field(default="meshd", pattern=r"^[!-~]{1,48}$", description="The name of the program.")
+    app_name: Annotated[
+        str, _where(lambda name: bool(re.search(_APP_NAME, name)), "1 to 48 ASCII characters without spaces")
+    ] = Field(default="meshd", json_schema_extra={"pattern": _APP_NAME}, description="The name of the program.")
     content: Literal["json", "text"] = Field(
         default="json", description="All details, as JSON after `@cee:`, or only the line for people."
     )
@@ -67,7 +141,7 @@ class SyslogSettings(Section):
 
 class WebhookSettings(Section):
     url: HttpUrl = Field(description="Where batches are posted.")
-    secret: str | None = Field(
+    secret: Annotated[str, AfterValidator(_secret)] | None = Field(
         default=None,
         description="The key for signatures: `whsec_` and base64, or any text. Separate several keys with spaces.",
         json_schema_extra={"shown_default": "none; batches are not signed"},
@@ -79,7 +153,7 @@ class WebhookSettings(Section):
     batch_size: Positive = Field(default=100, description="Most entries in a batch.")
     batch_interval: Duration = Field(default=1.0, description="Longest time that an entry waits for others.")
     timeout: Duration = Field(default=10.0, description="Longest time for a delivery.")
-    path: str | None = Field(
+    path: _Folder | None = Field(
         default=None,
         description="The folder for what has not been delivered yet.",
         json_schema_extra={"shown_default": "a folder in the state directory"},
@@ -111,7 +185,7 @@ class OtlpSettings(Section):
 
 
 class PrometheusSettings(Section):
-    path: str | None = Field(
+    path: _File | None = Field(
         default=None,
         description="The file, for node_exporter's textfile collector, instead of `port`. Its name ends in `.prom`.",
     )
@@ -138,8 +212,10 @@ class PrometheusSettings(Section):
 
 
 class CallbackSettings(Section):
-    function: str = Field(
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+    function: Annotated[
+        str, _where(lambda name: bool(re.search(_FUNCTION, name)), "a module, a colon and the name of a function in it")
+    ] = Field(
+        json_schema_extra={"pattern": _FUNCTION},
         description="`module:function`, called with each entry, a map.",
     )
     timeout: Duration = Field(default=5.0, description="Longest time for a call.")

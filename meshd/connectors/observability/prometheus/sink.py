@@ -20,6 +20,7 @@ class PrometheusSink(Sink):
 
     quiet: ClassVar[bool] = False
     metrics: ClassVar[bool] = True
+    only_metrics: ClassVar[bool] = True
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._path = Path(settings["path"]).expanduser() if settings.get("path") else None

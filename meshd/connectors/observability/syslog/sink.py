@@ -5,6 +5,7 @@ Owns: the connection. Syslog confirms nothing: what the other side had not read 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ class SyslogSink(Sink):
         if self._way in _LONGEST:
             for data in self._messages:
                 self._socket.send(data)
+        elif self._way == "unix stream":  # as the C library and Python's SysLogHandler end them
+            self._socket.sendall(b"".join(data + b"\0" for data in self._messages))
         else:
             self._socket.sendall(b"".join(map(framed, self._messages)))
         self._messages.clear()
@@ -86,15 +89,13 @@ class SyslogSink(Sink):
 
     def _connect(self) -> None:
         self.close()
-        if self._way == "unix":
-            found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        if self._address.startswith("/"):
             try:
-                found.settimeout(self._timeout)
-                found.connect(self._address)
-            except OSError:
-                found.close()
-                raise
-            self._socket = found
+                self._way, self._socket = "unix", _unix(self._address, socket.SOCK_DGRAM, self._timeout)
+            except OSError as error:
+                if error.errno != errno.EPROTOTYPE:
+                    raise
+                self._way, self._socket = "unix stream", _unix(self._address, socket.SOCK_STREAM, self._timeout)
             return
         parts = urlsplit(self._address)
         host, port = parts.hostname or "localhost", parts.port or _PORTS[self._way]
@@ -108,6 +109,17 @@ class SyslogSink(Sink):
 
             # Its handshake is bounded by the same timeout.
             self._socket = tls_context(self._ca_file).wrap_socket(plain, server_hostname=host)
+
+
+def _unix(path: str, kind: socket.SocketKind, timeout: float) -> socket.socket:
+    found = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
+    try:
+        found.settimeout(timeout)
+        found.connect(path)
+    except OSError as error:
+        found.close()
+        raise OSError(error.errno, error.strerror or str(error), path) from None
+    return found
 
 
 def _datagrams(host: str, port: int, timeout: float) -> socket.socket:

@@ -13,19 +13,21 @@ import hmac
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from meshd.connectors.observability.in_words import in_words
 from meshd.connectors.observability.refusals import Refusals
-from meshd.connectors.observability.webhook.spool import Spool
+from meshd.connectors.observability.webhook.spool import Gone, Spool
 from meshd.host.plain_text import one_line
+from meshd.net.connections.posting import Answer, Posting
 from modelmesh.version import VERSION
 
 TYPE = "mesh.entries"
 FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # s between two tries
+_LONGEST_ASKED = 300.0  # s, where the server says how long
 _LOOKS_EVERY = 3600.0  # s; new batches wake it
-_MOST_READ = 64 * 1024  # bytes of an answer
 _MOST_SAID = 200
 _TOO_LARGE = 413
 _UNWANTED = frozenset({400, _TOO_LARGE, 415, 422})
@@ -33,14 +35,24 @@ _UNWANTED = frozenset({400, _TOO_LARGE, 415, 422})
 
 
 class _NotNow(Exception):
-    """The server cannot take a batch now."""
+    """The server cannot take a batch now. after: s that it asks to wait, 0: it does not say."""
+
+    def __init__(self, message: str, after: float) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class Delivery(threading.Thread):
-    """Call `start`, and `stop` at the end. dropped: entries of batches that the server refused. first_wait: s until the
-    second try."""
+    """Call `start`, and `stop` at the end. dropped: entries that the server refused, or whose files were removed.
+    first_wait: s until the second try. sleep: waits so many seconds."""
 
-    def __init__(self, spool: Spool, settings: Mapping[str, Any], first_wait: float = FIRST_WAIT) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        settings: Mapping[str, Any],
+        first_wait: float = FIRST_WAIT,
+        sleep: Callable[[float], Any] | None = None,
+    ) -> None:
         """Raises ValueError for an invalid secret."""
         super().__init__(name="meshd-sink-webhook-delivery", daemon=True)
         self.error = ""
@@ -50,11 +62,11 @@ class Delivery(threading.Thread):
         self._url = str(settings["url"])
         self._headers = {str(name): str(value) for name, value in (settings.get("headers") or {}).items()}
         self._keys = [key_of(secret) for secret in str(settings.get("secret") or "").split()]
-        self._timeout = float(settings.get("timeout") or 10.0)
-        self._ca_file = settings.get("ca_file")
+        self._posting = Posting(settings.get("ca_file"), float(settings.get("timeout") or 10.0))
         self._first_wait = first_wait
+        self._asked = 0.0
         self._stopped = threading.Event()
-        self._client: Any = None
+        self._sleep = sleep or self._stopped.wait
 
     def stop(self, timeout: float) -> None:
         """Deliver the rest if that is quick. The spool is closed when the thread ends."""
@@ -72,38 +84,44 @@ class Delivery(threading.Thread):
                     break
                 else:
                     wait = min(_LONGEST_WAIT, wait * 2 or self._first_wait)
-                    self._stopped.wait(wait * random.uniform(0.8, 1.2))
+                    self._sleep(max(wait * random.uniform(0.8, 1.2), self._asked))
         finally:
-            if self._client is not None:
-                self._client.close()
+            self._posting.close()
             self._spool.close()
 
     def _deliver_next(self) -> bool:
         """Whether the oldest batch is settled. False too if there is none."""
+        self._asked = 0.0
         try:
             batch = self._spool.take(_LOOKS_EVERY)
             if batch is None:
                 return not self._spool.stopped
-            at = batch.path.stat().st_mtime
-            refused, why = self._deliver(f"msg_{batch.id}", self._spool.read(batch), at)
+            try:
+                lines, at = self._spool.read(batch)
+                refused, why = self._deliver(f"msg_{batch.id}", lines, at)
+            except Gone as gone:  # nothing brings it back, and it must not hold up the others
+                refused, why = batch.lines, one_line(str(gone))
         except _NotNow as error:
-            self.error = str(error)
+            self.error, self._asked = str(error), min(error.after, _LONGEST_ASKED)
             return False
         except Exception as error:
             # Whatever a library raises about an address, a certificate or a connection.
-            self.error = one_line(f"{type(error).__name__}: {error}")[:_MOST_SAID]
+            self.error = in_words(error)[:_MOST_SAID]
             return False
         self.error = why
         if refused:
             self.dropped += refused
             self._refusals.told(why)
-        self._spool.done(batch)
+        try:
+            self._spool.done(batch)
+        except OSError as error:
+            self.error = one_line(f"a delivered batch cannot be removed: {in_words(error)}")
         return True
 
     def _deliver(self, id: str, lines: list[bytes], at: float) -> tuple[int, str]:
         """How many entries the server refused, and why. What is too large for it is sent in two halves. Raises _NotNow,
         and what a library raises."""
-        status = self._post(id, body_of(lines, at))
+        status, _, after = self._post(id, body_of(lines, at))
         if 200 <= status < 300:
             return 0, ""
         if status == _TOO_LARGE and len(lines) > 1:
@@ -113,9 +131,9 @@ class Delivery(threading.Thread):
             return first + second, why or later
         if status in _UNWANTED:
             return len(lines), f"the server refused {len(lines)} entries with status {status}"
-        raise _NotNow(f"the server answered with status {status}")
+        raise _NotNow(f"the server answered with status {status}", after)
 
-    def _post(self, id: str, body: bytes) -> int:
+    def _post(self, id: str, body: bytes) -> Answer:
         at = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -125,20 +143,7 @@ class Delivery(threading.Thread):
             **({"webhook-signature": signature(self._keys, id, at, body)} if self._keys else {}),
             **self._headers,
         }
-        with self._opened().stream("POST", self._url, content=body, headers=headers) as answer:
-            read = 0
-            for piece in answer.iter_raw():
-                read += len(piece)
-                if read > _MOST_READ:
-                    break
-            return int(answer.status_code)
-
-    def _opened(self) -> Any:
-        if self._client is None:
-            from meshd.net.connections.tls import blocking_client
-
-            self._client = blocking_client(self._ca_file, self._timeout)
-        return self._client
+        return self._posting.post(self._url, body, headers)
 
 
 def body_of(lines: list[bytes], at: float) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,8 +27,15 @@ class WebhookSink(Sink):
 
     def __init__(self, settings: Mapping[str, Any], first_wait: float = FIRST_WAIT) -> None:
         """Raises OSError, ValueError."""
+        folder = Path(settings["path"]).expanduser()
+        earlier = _name(settings)
+        if folder.name.startswith("webhook-") and folder.name.endswith(earlier.removeprefix("webhook")):
+            # Until 2026-12, the name did not contain the part. The first sink to come delivers what is left there.
+            with suppress(OSError):
+                if not folder.exists():
+                    folder.with_name(earlier).rename(folder)
         self._spool = Spool(
-            Path(settings["path"]).expanduser(),
+            folder,
             batch_size=int(settings.get("batch_size", 100)),
             batch_interval=float(settings.get("batch_interval", 1.0)),
             max_size=int(settings.get("max_size", 100_000_000)),
@@ -41,7 +49,8 @@ class WebhookSink(Sink):
 
     @classmethod
     def file_name(cls, part: str, settings: Mapping[str, Any]) -> str:
-        return f"webhook-{hashlib.sha256(str(settings.get('url')).encode()).hexdigest()[:12]}"
+        # By the URL, so that a new secret or size keeps what is not delivered yet.
+        return f"webhook-{part}{_name(settings).removeprefix('webhook')}"
 
     def write(self, entry: Entry) -> None:
         self._spool.add(as_json(entry))
@@ -52,3 +61,7 @@ class WebhookSink(Sink):
 
     def close(self) -> None:
         self._delivery.stop(_DELIVERED_WITHIN)
+
+
+def _name(settings: Mapping[str, Any]) -> str:
+    return f"webhook-{hashlib.sha256(str(settings.get('url')).encode()).hexdigest()[:12]}"

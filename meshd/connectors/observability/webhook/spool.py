@@ -24,6 +24,10 @@ MOST_BYTES = 1024 * 1024
 _OPEN, _WHOLE = ".open", ".batch"
 
 
+class Gone(Exception):
+    """The file of a batch was removed or emptied by someone else."""
+
+
 @dataclass(slots=True)
 class Batch:
     """size: bytes. began: when its first line was added, by the spool's clock."""
@@ -68,15 +72,11 @@ class Spool:
         self._size = 0
         self._lines = 0
         self._stopped = False
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = self._locked()
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._find()
-        except OSError as error:
+        except OSError:
             os.close(self._lock)
-            if isinstance(error, BlockingIOError):
-                raise OSError(error.errno, f"{folder} is in use; give each sink a path of its own") from None
             raise
         self._number = max((batch.number for batch in self._whole), default=0)
 
@@ -95,6 +95,8 @@ class Spool:
         with self._changed:
             if self._size + len(data) > self._max_size:
                 raise OSError(errno.ENOSPC, f"{self._folder} is full (max_size)")
+            if self._open is not None and not os.fstat(self._fd).st_nlink:
+                self._seal()  # the file was removed, so a line in it would be lost
             if self._open is None:
                 self._begin()
             assert self._open is not None
@@ -124,18 +126,26 @@ class Spool:
                     return None
                 self._changed.wait(min(left, max(self._due_in(), 0.001)))
 
-    def read(self, batch: Batch) -> list[bytes]:
-        """Its lines. Raises OSError."""
-        return batch.path.read_bytes().splitlines()
+    def read(self, batch: Batch) -> tuple[list[bytes], float]:
+        """Its lines, and when the last was added (UTC s). Raises Gone, and OSError if it may be readable later."""
+        try:
+            with batch.path.open("rb") as file:
+                lines, at = file.read().splitlines(), os.fstat(file.fileno()).st_mtime
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            lines = []
+        if not lines:
+            raise Gone(f"{batch.path}, with {batch.lines} entries, was removed before it was delivered")
+        return lines, at
 
     def done(self, batch: Batch) -> None:
-        """Remove a batch that was delivered or given up."""
-        with suppress(FileNotFoundError):
-            batch.path.unlink()
+        """Remove a batch that was delivered or given up. Raises OSError if its file cannot be removed; the next process
+        finds it again then."""
         with self._changed:
             self._whole.remove(batch)
             self._size -= batch.size
             self._lines -= batch.lines
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            batch.path.unlink()
 
     def stop(self) -> None:
         """Nothing more will be added, so what is there can be taken at once."""
@@ -155,6 +165,19 @@ class Spool:
 
     # -- inside ---------------------------------------------------------------------------------------
 
+    def _locked(self) -> int:
+        """The descriptor of the lock in the folder, which is created if it is not there. Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                raise OSError(error.errno, f"{self._folder} is in use; give each sink a path of its own") from None
+            raise
+        return lock
+
     def _find(self) -> None:
         """Find what an earlier process left."""
         found = [path for path in self._folder.iterdir() if path.suffix in (_OPEN, _WHOLE)]
@@ -173,6 +196,10 @@ class Spool:
             self._lines += self._whole[-1].lines
 
     def _begin(self) -> None:
+        if not os.fstat(self._lock).st_nlink:  # the folder was removed or emptied
+            lock = self._locked()
+            os.close(self._lock)
+            self._lock = lock
         name = f"{self._number + 1:016d}-{secrets.token_hex(8)}{_OPEN}"
         path = self._folder / name
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -193,11 +220,13 @@ class Spool:
         batch = self._open
         if batch.lines:
             sealed = batch.path.with_suffix(_WHOLE)
-            os.replace(batch.path, sealed)
+            with suppress(FileNotFoundError, NotADirectoryError):  # `read` says that it is gone
+                os.replace(batch.path, sealed)
             batch.path = sealed
             self._whole.append(batch)
         else:
-            batch.path.unlink()
+            with suppress(FileNotFoundError, NotADirectoryError):
+                batch.path.unlink()
         os.close(self._fd)
         self._fd, self._open = -1, None
         self._changed.notify_all()

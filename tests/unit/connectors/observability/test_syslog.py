@@ -214,6 +214,31 @@ def test_an_authority_that_is_not_trusted_gets_nothing(tmp_path: Path) -> None:
         thread.join(10)
 
 
+def test_a_unix_socket_may_be_a_stream(short: Path) -> None:
+    """As syslog-ng's `unix-stream()` is; a restart may make datagrams of it."""
+    path = short / "log"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        sink = SyslogSink({"address": str(path), "content": "text"})
+        put(sink, entry("one"), entry("x" * 120_000))
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(10)
+            got = bytearray()
+            while got.count(b"\0") < 2:
+                got += connection.recv(65536)
+        assert [len(each) > 100_000 for each in got.split(b"\0")] == [False, True, False]
+        assert got.split(b"\0")[0].endswith(b" event - one")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as later:
+        later.settimeout(10)
+        later.bind(str(path))
+        put(sink, entry("two"))
+        assert later.recv(65536).endswith(b" event - two")
+    sink.close()
+
+
 def test_a_server_that_does_not_read_is_waited_for_only_so_long() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         sink = SyslogSink({"address": f"tcp://127.0.0.1:{server.getsockname()[1]}", "timeout": 0.2})

@@ -210,3 +210,20 @@ def test_no_value_is_shown() -> None:
     resolver.resolve(["A"], section(values={"A": "sk-very-secret"}))
     assert "sk-very-secret" not in repr(vars(resolver))
     assert "sk-very-secret" not in SecretStores(section(values={"A": "sk-very-secret"}), make_store).key
+
+
+def test_what_changes_in_a_store_outside_is_found_beside_a_file(tmp_path: Path) -> None:
+    keys, told = tmp_path / "keys.env", tmp_path / "told"
+    keys.write_text("B=b\n")
+    keys.chmod(0o600)
+    told.write_text("one")
+    command = {"connector": "command", "command": ["sh", "-c", f"cat {told}"]}
+    clock = Clock()
+    resolver = SecretResolver(now=clock)
+    wanted = sources(store=[command, {"connector": "modelmesh.dotenv.v1", "path": str(keys)}], cache_ttl=2)
+    assert resolver.resolve(["A"], wanted)[0] == {"A": "one"}
+    resolver.commit()
+    assert resolver.poll() == Looked()
+    told.write_text("two")
+    clock.now += 3
+    assert resolver.poll().changed == ("A",)

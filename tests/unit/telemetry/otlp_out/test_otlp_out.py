@@ -16,11 +16,11 @@ from meshd.connectors.observability.process.child_process import Ended as Proces
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.tracing import Trace
 from meshd.host import clock
+from meshd.net.connections.posting import seconds_of
 from meshd.sdk.metrics import Family, Reading
 from meshd.sdk.observability import Entry, NotNow
 from meshd.telemetry.metrics.names import Names
 from meshd.telemetry.otlp_out.batch import ENDED, Ended, encode
-from meshd.telemetry.otlp_out.exporter import seconds_of
 from meshd.telemetry.otlp_out.sink import OtlpSink
 from tests.support.telemetry.otlp_receiver import Receiver, attributes
 from tests.support.waiting import until

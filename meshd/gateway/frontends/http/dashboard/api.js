@@ -82,8 +82,11 @@ async function readEvents(response, each) {
   }
 }
 
-export async function followEvents(each, signal) {
-  await readEvents(await ask("/mesh/v1/events?stream=true", { headers: headers(), signal }), each);
+// opened: called when the daemon has begun to send events.
+export async function followEvents(each, opened) {
+  const response = await ask("/mesh/v1/events?stream=true", { headers: headers() });
+  opened();
+  await readEvents(response, each);
 }
 
 // Asks a model; calls `each` with every chunk. Returns the headers of the answer.

@@ -1,7 +1,7 @@
 // A request typed in: an answer, or an explanation of which model would give it.
 
 import { chat, get, post } from "/dashboard/api.js";
-import { h, part, state, table } from "/dashboard/elements.js";
+import { h, part, plain, state, table } from "/dashboard/elements.js";
 import { usd } from "/dashboard/format.js";
 
 const written = { model: "", text: "Which planet is the largest?" };
@@ -46,16 +46,16 @@ async function ask(body, answer, told) {
       const piece = chunk.choices?.[0]?.delta?.content;
       if (piece) {
         first ??= performance.now();
-        answer.append(piece);
+        answer.append(plain(piece));
       }
     }, running.signal);
     const parts = [
       headers.get("x-mesh-model"), first === null ? "" : `first token after ${Math.round(first - began)} ms`,
       `${Math.round(performance.now() - began)} ms in all`, usage ? `${usage.prompt_tokens} + ${usage.completion_tokens} tokens` : "",
     ];
-    told.textContent = parts.filter(Boolean).join(", ");
+    told.textContent = plain(parts.filter(Boolean).join(", "));
   } catch (error) {
-    told.textContent = error.name === "AbortError" ? "Stopped." : error.message;
+    told.textContent = error.name === "AbortError" ? "Stopped." : plain(error.message);
     told.className = error.name === "AbortError" ? "faint" : "bad";
   }
 }

@@ -1,18 +1,21 @@
 // Makes elements. Text is always text: nothing that a model, a provider or an app wrote becomes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// Those of meshd/host/plain_text.py.
+const CONTROLS =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const LINE_ENDS = /\r\n|[\r\u2028\u2029]/g;
 
-// Text from outside, without characters that control how text is shown.
+// Text from outside, without characters that control how text is shown. Newlines and tabs stay.
 export function plain(value) {
-  return String(value ?? "").replace(CONTROLS, "\ufffd");
+  return String(value ?? "").replace(LINE_ENDS, "\n").replace(CONTROLS, "\ufffd");
 }
 
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value === true ? "" : name.startsWith("aria-") ? plain(value) : value);
   }
   for (const child of children.flat()) {
     if (child !== null && child !== undefined) element.append(child instanceof Node ? child : plain(child));

@@ -23,7 +23,7 @@ def taken(found: Spool) -> list[list[bytes]]:
     """All that can be taken at once."""
     batches = []
     while (batch := found.take(0)) is not None:
-        batches.append(found.read(batch))
+        batches.append(found.read(batch)[0])
         found.done(batch)
     return batches
 
