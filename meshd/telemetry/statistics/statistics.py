@@ -143,7 +143,7 @@ class Statistics:
             found = self.spend.query(by, where or {}, start, end, now)
         else:
             found = self._breakdown.query(by, where or {}, start, end)
-            for group, sums in self._outside(by, where or {}, start, end, now).items():
+            for group, sums in self.spend.outside(by, where or {}, start, end, now).items():
                 found.setdefault(group, Bucket()).add(sums)
         rows = []
         for group, sums in found.items():
@@ -157,18 +157,9 @@ class Statistics:
         )
         return [rows[i] for i in order]
 
-    def _outside(
-        self, by: tuple[str, ...], where: Mapping[str, str], start: float, end: float, now: float
-    ) -> dict[tuple[str, ...], Bucket]:
-        """What agents used elsewhere, where it has a name in each of these dimensions: group → sum of that alone."""
-        if not all(each in spend.PLACES or each in TIMES for each in (*by, *where)):
-            return {}
-        sums = self.spend.query(by, where, start, end, now)
-        return {group: only for group, found in sums.items() if all(group) and (only := spend.outside_of(found))}
-
     def _by_scope(self, scope: str, name: str | None, since: float | None, now: float) -> list[dict[str, Any]]:
         rows = []
-        outside = self._outside((scope,), {}, -math.inf if since is None else now - since, math.inf, now)
+        outside = self.spend.outside((scope,), {}, -math.inf if since is None else now - since, math.inf, now)
         names = {each for kind, each in self._series if kind == scope} | {
             each for kind, each in self._down if kind == scope and each
         }

@@ -92,7 +92,10 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def dashboard(module_meshd: Any) -> Dashboard:
-    daemon = module_meshd(CONFIG)
+    return dashboard_of(module_meshd(CONFIG))
+
+
+def dashboard_of(daemon: Any) -> Dashboard:
     found = daemon.ask("GET", "/mesh/v1/dashboard")
     return Dashboard(daemon, found["url"], found["key"])
 
@@ -116,6 +119,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def shown(browser: Any, dashboard: Dashboard) -> Iterator[Shown]:
+    yield from opened(browser, dashboard)
+
+
+def opened(browser: Any, dashboard: Dashboard) -> Iterator[Shown]:
+    """The page, until the test ends; then it must have said nothing."""
     found = Shown(browser, dashboard, f"#key={dashboard.key}")
     found.sees("pools")
     yield found

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.install import directory, missing
-from tests.integration.dashboard.conftest import CONFIG, Dashboard, Shown
+from tests.integration.dashboard.conftest import CONFIG, Dashboard, Shown, dashboard_of, opened
 
 POLLS = 5000  # ms, in which Overview is asked for more than once
 BOTH = ("slow.chat", "echo.chat")
@@ -18,18 +18,12 @@ BOTH = ("slow.chat", "echo.chat")
 @pytest.fixture
 def own(meshd: Any) -> Dashboard:
     """Of a daemon that a test may mark."""
-    daemon = meshd(CONFIG)
-    given = daemon.ask("GET", "/mesh/v1/dashboard")
-    return Dashboard(daemon, given["url"], given["key"])
+    return dashboard_of(meshd(CONFIG))
 
 
 @pytest.fixture
 def page(browser: Any, own: Dashboard) -> Iterator[Shown]:
-    found = Shown(browser, own, f"#key={own.key}")
-    found.sees("pools")
-    yield found
-    found.close()
-    assert found.said == []
+    yield from opened(browser, own)
 
 
 def rotate_in_vain(page: Shown, own: Dashboard) -> Any:

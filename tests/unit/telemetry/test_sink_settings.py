@@ -147,3 +147,10 @@ def test_two_sinks_of_a_kind_are_told_apart(tmp_path: Path) -> None:
         assert names(**files) == [f"file {tmp_path}/routing.jsonl", f"file {tmp_path}/logging.jsonl"]
     finally:
         sinks.close(0.0)
+
+
+def test_a_path_of_a_user_that_does_not_exist_ends_no_check() -> None:
+    for sink in ({"connector": "modelmesh.file.v1"}, {"connector": "modelmesh.webhook.v1", "url": "http://h"}):
+        MeshConfig.from_dict(
+            {"observability": {"logging": {"connector": [sink | {"path": "~no-such-user/x"}]}}}, environ={}
+        )

@@ -20,6 +20,7 @@ from typing import Any
 from meshd.connectors.observability.in_words import in_words
 from meshd.connectors.observability.refusals import Refusals
 from meshd.connectors.observability.webhook.spool import Gone, Spool
+from meshd.core.webhook_key import key_of
 from meshd.host.plain_text import one_line
 from meshd.net.connections.posting import Answer, Posting
 from modelmesh.version import VERSION
@@ -150,16 +151,6 @@ def body_of(lines: list[bytes], at: float) -> bytes:
     """lines: JSON objects. at: UTC s."""
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     return b'{"type":"%s","timestamp":"%s","data":[%s]}' % (TYPE.encode(), when.encode(), b",".join(lines))
-
-
-def key_of(secret: str) -> bytes:
-    """Raises ValueError."""
-    if not secret.startswith("whsec_"):
-        return secret.encode()
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        raise ValueError("secret begins with whsec_, but base64 does not follow") from None
 
 
 def signature(keys: list[bytes], id: str, at: int, body: bytes) -> str:

@@ -28,12 +28,12 @@ class WebhookSink(Sink):
     def __init__(self, settings: Mapping[str, Any], first_wait: float = FIRST_WAIT) -> None:
         """Raises OSError, ValueError."""
         folder = Path(settings["path"]).expanduser()
-        earlier = _name(settings)
-        if folder.name.startswith("webhook-") and folder.name.endswith(earlier.removeprefix("webhook")):
+        address = _digest(settings)
+        if folder.name.startswith("webhook-") and folder.name.endswith(f"-{address}"):
             # Until 2026-12, the name did not contain the part. The first sink to come delivers what is left there.
             with suppress(OSError):
                 if not folder.exists():
-                    folder.with_name(earlier).rename(folder)
+                    folder.with_name(f"webhook-{address}").rename(folder)
         self._spool = Spool(
             folder,
             batch_size=int(settings.get("batch_size", 100)),
@@ -50,7 +50,7 @@ class WebhookSink(Sink):
     @classmethod
     def file_name(cls, part: str, settings: Mapping[str, Any]) -> str:
         # By the URL, so that a new secret or size keeps what is not delivered yet.
-        return f"webhook-{part}{_name(settings).removeprefix('webhook')}"
+        return f"webhook-{part}-{_digest(settings)}"
 
     def write(self, entry: Entry) -> None:
         self._spool.add(as_json(entry))
@@ -63,5 +63,6 @@ class WebhookSink(Sink):
         self._delivery.stop(_DELIVERED_WITHIN)
 
 
-def _name(settings: Mapping[str, Any]) -> str:
-    return f"webhook-{hashlib.sha256(str(settings.get('url')).encode()).hexdigest()[:12]}"
+def _digest(settings: Mapping[str, Any]) -> str:
+    """Of the address."""
+    return hashlib.sha256(str(settings.get("url")).encode()).hexdigest()[:12]

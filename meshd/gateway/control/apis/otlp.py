@@ -48,7 +48,7 @@ class Otlp(Group):
         gzip = request.headers.get("content-encoding", "").strip().lower() == "gzip"
         read = partial(_read, request.body, signal, json=form == _JSON, gzip=gzip)
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._reader, read)
+            found, same = await asyncio.get_running_loop().run_in_executor(self._reader, read)
         except export.TooLarge:
             raise InvalidRequestError(
                 f"This export is larger than {export.MOST_BYTES // 1024**2} MiB; send smaller batches.",
@@ -62,14 +62,14 @@ class Otlp(Group):
             app, user = self.runtime.apps.identify(request.caller).label, request.caller.user
             project = request.work.project
             placed = [use._replace(app=app, user=user, project=use.project or project) for use in found]
-            same = hashlib.blake2b(request.body, digest_size=16, person=signal.encode()).hexdigest()
             self.actors.tell("telemetry", messages.OutsideUsed(placed, same))
         request.reply.respond(_ANSWERS[form], {}, {"content-type": form})
 
 
-def _read(body: bytes, signal: str, *, json: bool, gzip: bool) -> list[OutsideUse]:
-    """Raises ValueError."""
+def _read(body: bytes, signal: str, *, json: bool, gzip: bool) -> tuple[list[OutsideUse], str]:
+    """What it says, and what tells it from other exports. Raises ValueError."""
     from meshd.telemetry.otlp_in import export
     from meshd.telemetry.otlp_in.usage import uses
 
-    return uses(export.read(body, signal, json=json, gzip=gzip), signal)
+    found = uses(export.read(body, signal, json=json, gzip=gzip), signal)
+    return found, hashlib.blake2b(body, digest_size=16, person=signal.encode()).hexdigest()

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from meshd.connectors.observability.webhook.delivery import Delivery, key_of, signature
+from meshd.connectors.observability.webhook.delivery import Delivery, signature
 from meshd.connectors.observability.webhook.sink import WebhookSink
 from meshd.connectors.observability.webhook.spool import Spool
+from meshd.core.webhook_key import key_of
 from meshd.sdk.observability import Entry
 from tests.support.telemetry.receiver import Receiver
 from tests.support.waiting import until
