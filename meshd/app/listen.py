@@ -108,7 +108,7 @@ def http_listener(path: Path, mesh: Listen) -> ListenHttp:
 
 
 def _absolute(address: str) -> Path:
-    return Path(address.removeprefix("ipc://")).expanduser().absolute()
+    return Path(os.path.expanduser(address.removeprefix("ipc://"))).absolute()
 
 
 def _gid(group: str | None) -> int | None:

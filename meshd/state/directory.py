@@ -33,7 +33,7 @@ def state_dir_of(config: Any, given: Path | None, private: Path | None) -> Path:
     if given is not None:
         return given
     if config.daemon.state_dir:
-        return Path(config.daemon.state_dir).expanduser()
+        return Path(os.path.expanduser(config.daemon.state_dir))
     if private is not None and config.storage.connector == MEMORY:
         return private
     return default_state_dir()

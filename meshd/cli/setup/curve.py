@@ -55,7 +55,7 @@ def daemon_key(
     $ meshctl curve daemon ~/.config/meshd/curve.key
     """
     public, secret = _pair()
-    path = file.expanduser().absolute()
+    path = Path(os.path.expanduser(file)).absolute()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -5,6 +5,7 @@ Must never: show it.
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +33,7 @@ def daemon_key(curve: CurveConfig) -> bytes:
     if find_spec("nacl") is None:
         raise Objection(_CURVE, 'needs PyNaCl: pip install "modelmesh[curve]"')
     if curve.secret_key_file:
-        where, text = _FILE, _read(Path(curve.secret_key_file).expanduser())
+        where, text = _FILE, _read(Path(os.path.expanduser(curve.secret_key_file)))
     else:
         where, text = _KEY, curve.secret_key or ""
     try:

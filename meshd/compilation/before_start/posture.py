@@ -6,6 +6,7 @@ Must never: change anything, or show a secret's value.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -86,13 +87,13 @@ def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple
     finally:
         stores.close()
     if key := config.daemon.curve.secret_key_file:
-        yield ("daemon", "curve", "secret_key_file"), "its key", Path(key).expanduser()
+        yield ("daemon", "curve", "secret_key_file"), "its key", Path(os.path.expanduser(key))
     for name, provider in config.providers.items():
         model = str(provider.settings.get("model") or "")
         if key := provider.auth.credentials_file:
-            yield ("providers", name, "auth", "credentials_file"), "its key", Path(key).expanduser()
+            yield ("providers", name, "auth", "credentials_file"), "its key", Path(os.path.expanduser(key))
         if provider.connector == "modelmesh.local-llm.v1" and is_file(model):
-            yield ("providers", name, "model"), "its weights", Path(model).expanduser()
+            yield ("providers", name, "model"), "its weights", Path(os.path.expanduser(model))
     yield (), "the weights of models", models_dir(data_dir)
     for pulled in list_models(data_dir):
         yield (), f"the weights of {pulled.name}", pulled.path
@@ -108,7 +109,7 @@ def _files_of(config: MeshConfig, data_dir: str | Path | None) -> Iterator[tuple
     ]
     for at, settings in (*sinks, (("storage",), config.storage.settings)):
         if isinstance(settings.get("path"), str):
-            yield at, "what is written there", Path(settings["path"]).expanduser()
+            yield at, "what is written there", Path(os.path.expanduser(settings["path"]))
 
 
 def _files_of_stores(config: MeshConfig) -> Iterator[tuple[KeyPath, str, Path]]:
@@ -119,7 +120,7 @@ def _files_of_stores(config: MeshConfig) -> Iterator[tuple[KeyPath, str, Path]]:
             given = settings.get(key)
             name = given[0] if isinstance(given, list | tuple) and given else given
             if isinstance(name, str) and "/" in name:
-                yield ("secrets", key), f"`secrets.{key}`", Path(sources.folder) / Path(name).expanduser()
+                yield ("secrets", key), f"`secrets.{key}`", Path(sources.folder, os.path.expanduser(name))
 
 
 def _places_of(module: str) -> list[str]:

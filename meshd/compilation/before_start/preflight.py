@@ -230,7 +230,9 @@ def socket_place(config: MeshConfig, given: str | None = None, running: bool = F
 
 
 def _socket(config: MeshConfig, given: str | None) -> Path:
-    return Path((given or config.daemon.socket or str(default_socket())).removeprefix("ipc://")).expanduser().absolute()
+    return Path(
+        os.path.expanduser((given or config.daemon.socket or str(default_socket())).removeprefix("ipc://"))
+    ).absolute()
 
 
 def _user() -> str:

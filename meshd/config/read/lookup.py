@@ -26,7 +26,7 @@ def find_config(
     env = os.environ if environ is None else environ
     named = given or env.get("MESHD_CONFIG")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     for directory in (user_directory(env), Path(system_directory)):
         for ending in ENDINGS:
             candidate = directory / f"mesh{ending}"

@@ -27,7 +27,7 @@ class FileSink(Sink):
     buffered: ClassVar[bool] = True
 
     def __init__(self, settings: Mapping[str, Any], *, now: Callable[[], float] = time.time) -> None:
-        self._path = Path(settings["path"]).expanduser()
+        self._path = Path(os.path.expanduser(settings["path"]))
         self._max_size = int(settings.get("max_size", 50_000_000)) or (1 << 62)
         self._every = float(settings.get("rotate_every") or 0.0)
         self._keep = int(settings.get("keep", 5))

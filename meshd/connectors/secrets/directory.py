@@ -12,7 +12,7 @@ import stat
 from abc import abstractmethod
 from pathlib import Path
 
-from meshd.connectors.secrets.files import read_value
+from meshd.connectors.secrets.files import beside, read_value
 from meshd.connectors.secrets.local.file_store import write
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 
@@ -55,7 +55,7 @@ class DirectoryStore(FolderStore):
     """Settings: `path` (relative to `folder`, which the resolver adds)."""
 
     def folder(self) -> Path:
-        path = Path(self._settings.get("folder") or ".") / Path(self._settings["path"]).expanduser()
+        path = beside(self._settings, self._settings["path"])
         if not path.is_dir():
             raise SecretMissing(f"{path} is not a directory" if path.exists() else f"there is no directory {path}")
         return path

@@ -11,6 +11,7 @@ import os
 import select
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ _PIPE_PATIENCE = 5.0  # s for a pipe's writer to open and close it
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IRGRP
 
 _pipes: dict[tuple[int, int], bytes] = {}  # device and inode → content, which comes only once
+
+
+def beside(settings: Mapping[str, Any], path: str) -> Path:
+    """Where a path of a store's settings is: relative to `folder`, the configuration's, which the resolver adds. `~` of
+    a user that does not exist stays as it is."""
+    return Path(settings.get("folder") or ".", os.path.expanduser(path))
 
 
 def json_object(text: str) -> dict[str, Any] | None:

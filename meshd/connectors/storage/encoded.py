@@ -155,7 +155,7 @@ def _read_key(key: str | None, key_file: str | None) -> bytes:
     text = key or ""
     if key_file:
         try:
-            content = Path(key_file).expanduser().read_bytes()
+            content = Path(os.path.expanduser(key_file)).read_bytes()
         except OSError as error:
             raise ValueError(f"storage.encryption.key_file: {key_file} cannot be read: {error.strerror}") from None
         if len(content) == _KEY:

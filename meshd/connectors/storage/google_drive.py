@@ -8,6 +8,7 @@ same name: of two leases the older counts, of two values the one that was change
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -225,7 +226,7 @@ class GoogleDriveStorage(Storage):
         if not self._token or time.time() >= self._ends_at - _SOON:
             given = self._settings.get("credentials_file")
             try:
-                text = read_text(Path(given).expanduser(), private=True) if given else None
+                text = read_text(Path(os.path.expanduser(given)), private=True) if given else None
                 scope = _SCOPES[self._folder == _APP_FOLDER]
                 self._token, self._ends_at, _ = new_token(scope, text, self._patience)
             except (NoToken, SecretStoreError, SecretMissing) as error:

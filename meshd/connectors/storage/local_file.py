@@ -27,7 +27,7 @@ class LocalFileStorage(Storage):
 
     def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
         path = settings.get("path")
-        self._directory = Path(path).expanduser() if path else directory / "files"
+        self._directory = Path(os.path.expanduser(path)) if path else directory / "files"
         self._backup = bool(settings.get("backup", False))
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

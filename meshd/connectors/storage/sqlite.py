@@ -34,7 +34,7 @@ class SqliteStorage(Storage):
 
     def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
         path = settings.get("path")
-        self.path = Path(path).expanduser() if path else directory / "state.sqlite3"
+        self.path = Path(os.path.expanduser(path)) if path else directory / "state.sqlite3"
         self.readonly = False
         self._connection = self._open()
         self._file = _identity(self.path)

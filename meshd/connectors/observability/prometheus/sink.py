@@ -5,6 +5,7 @@ Owns: the file or the port. Must never: show metrics at a port to a program with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ class PrometheusSink(Sink):
     only_metrics: ClassVar[bool] = True
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._path = Path(settings["path"]).expanduser() if settings.get("path") else None
+        self._path = Path(os.path.expanduser(settings["path"])) if settings.get("path") else None
         self._mode = int(settings.get("mode") or 0o600)
         self._endpoint: Endpoint | None = None
         if self._path is None:

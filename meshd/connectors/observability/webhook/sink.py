@@ -6,6 +6,7 @@ Owns: the spool and its delivery. What was written is delivered at least once an
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ class WebhookSink(Sink):
 
     def __init__(self, settings: Mapping[str, Any], first_wait: float = FIRST_WAIT) -> None:
         """Raises OSError, ValueError."""
-        folder = Path(settings["path"]).expanduser()
+        folder = Path(os.path.expanduser(settings["path"]))
         address = _digest(settings)
         if folder.name.startswith("webhook-") and folder.name.endswith(f"-{address}"):
             # Until 2026-12, the name did not contain the part. The first sink to come delivers what is left there.

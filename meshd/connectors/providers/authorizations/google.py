@@ -95,7 +95,7 @@ class Google:
         if not text and not path:
             return library.default(scopes=self._scopes, request=request)[0]
         if path:
-            text = read_text(Path(path).expanduser(), private=True)
+            text = read_text(Path(os.path.expanduser(path)), private=True)
         key = _key(str(text), f"{path}" if path else "auth.credentials")
         self._learn_from(key)
         if key.get("type") == "service_account":

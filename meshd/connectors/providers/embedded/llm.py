@@ -6,6 +6,7 @@ Must never: fetch weights itself (`meshctl pull` does), or import xllamacpp into
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -111,7 +112,7 @@ class LocalLlmProvider(Provider):
     def _weights(self, name: str) -> Weights:
         """The weights of a model. Files are checked but not read, which takes a few microseconds each."""
         if is_file(self._default) and name == _name_of(self._default):
-            path = Path(self._default).expanduser()
+            path = Path(os.path.expanduser(self._default))
             if path.is_file():
                 return self._described(name, path)
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is no file {path}", status=404)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from meshd.connectors.secrets.files import read_bytes, read_value
+from meshd.connectors.secrets.files import beside, read_bytes, read_value
 from meshd.connectors.secrets.local.file_store import FileStore
 from meshd.sdk.secrets import SecretStoreError
 
@@ -94,7 +94,7 @@ class EncryptedFileStore(FileStore):
             wanted = "a key file" if head.get("kdf") == "none" else "a passphrase"
             raise SecretStoreError(f"{self.path} is encrypted with {wanted}, and `secrets` gives none")
         if path := self._settings.get("key_file"):
-            return _raw_key(self._beside(path))
+            return _raw_key(beside(self._settings, path))
         passphrase = self._passphrase()
         known = (passphrase, json.dumps(dict(head), sort_keys=True))
         if known not in self._made:
@@ -103,7 +103,7 @@ class EncryptedFileStore(FileStore):
 
     def _passphrase(self) -> bytes:
         if path := self._settings.get("passphrase_file"):
-            return read_value(self._beside(path), private=True).encode()
+            return read_value(beside(self._settings, path), private=True).encode()
         return str(self._settings["passphrase"]).encode()
 
     def _derived(self, passphrase: bytes, head: Mapping[str, Any]) -> bytes:

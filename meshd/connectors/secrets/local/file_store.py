@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from meshd.connectors.secrets.files import read_text
+from meshd.connectors.secrets.files import beside, read_text
 from meshd.host.file_watching import state_of
 from meshd.host.replaced_file import replace_file
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
@@ -31,7 +31,7 @@ class FileStore(SecretStore):
 
     def __init__(self, settings: Mapping[str, Any], path: str) -> None:
         super().__init__(settings)
-        self.path = self._beside(path)
+        self.path = beside(settings, path)
         self._read_at: tuple[int, ...] | None = None
         self._values: dict[str, str] = {}
 
@@ -83,9 +83,6 @@ class FileStore(SecretStore):
             self._values = self._parsed(read_text(self.path, private=True))
             self._read_at = version
         return self._values
-
-    def _beside(self, path: str) -> Path:
-        return Path(self._settings.get("folder") or ".") / Path(path).expanduser()
 
 
 @contextmanager

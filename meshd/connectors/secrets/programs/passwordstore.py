@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from meshd.connectors.secrets.files import beside
 from meshd.connectors.secrets.programs.running import PATIENCE, run
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 
@@ -36,7 +37,7 @@ class PassStore(SecretStore):
     @property
     def _folder(self) -> Path:
         given = self._settings.get("directory") or os.environ.get("PASSWORD_STORE_DIR") or "~/.password-store"
-        return Path(self._settings.get("folder") or ".") / Path(given).expanduser()
+        return beside(self._settings, given)
 
     def _entry(self, name: str, new: bool = False) -> str:
         """Raises SecretMissing for an entry that does not exist, since pass itself reports that only as exit status

@@ -9,12 +9,11 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from meshd.connectors.google_tokens import NoToken, new_token
-from meshd.connectors.secrets.files import read_text
+from meshd.connectors.secrets.files import beside, read_text
 from meshd.connectors.secrets.remote.bearer import BearerService
 from meshd.connectors.secrets.remote.http import PATIENCE, Refused, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
@@ -84,7 +83,7 @@ class GoogleStore(RemoteStore):
         given = self._settings.get("credentials_file")
         credentials = None
         if given:
-            path = Path(self._settings.get("folder") or ".") / Path(given).expanduser()
+            path = beside(self._settings, given)
             credentials = read_text(path, private=True)
         patience = self._settings.get("timeout") or PATIENCE
         try:

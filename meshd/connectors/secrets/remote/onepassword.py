@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from meshd.connectors.secrets.files import read_value
+from meshd.connectors.secrets.files import beside, read_value
 from meshd.connectors.secrets.remote.http import Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
 from meshd.sdk.secrets import SecretMissing, SecretStoreError
@@ -108,8 +107,7 @@ class ConnectStore(RemoteStore):
     def _token(self) -> str:
         """Raises SecretStoreError."""
         if path := self._settings.get("token_file"):
-            place = Path(self._settings.get("folder") or ".") / Path(path).expanduser()
-            return read_value(place, private=True)
+            return read_value(beside(self._settings, path), private=True)
         token = self._settings.get("token") or os.environ.get("OP_CONNECT_TOKEN")
         if not token:
             raise SecretStoreError("there is no token for 1Password Connect: set `token_file` or $OP_CONNECT_TOKEN")

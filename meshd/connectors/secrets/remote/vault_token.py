@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from meshd.connectors.secrets.files import read_value
+from meshd.connectors.secrets.files import beside, read_value
 from meshd.connectors.secrets.remote.http import Refused, Service
 from meshd.sdk.secrets import SecretStoreError
 
@@ -97,7 +97,7 @@ class VaultToken:
         if self._auth == "approle":
             secret = given.get("secret_id") or (self._file("secret_id_file") if given.get("secret_id_file") else "")
             return {"role_id": str(given.get("role_id") or ""), **({"secret_id": str(secret)} if secret else {})}
-        jwt = read_value(self._beside(given.get("jwt_file") or _SERVICE_ACCOUNT))
+        jwt = read_value(beside(self._settings, given.get("jwt_file") or _SERVICE_ACCOUNT))
         return {"role": str(given.get("role") or ""), "jwt": jwt}
 
     def _given(self) -> str:
@@ -107,16 +107,13 @@ class VaultToken:
         token = self._settings.get("token") or os.environ.get("VAULT_TOKEN") or os.environ.get("BAO_TOKEN")
         if token:
             return str(token)
-        own = Path("~/.vault-token").expanduser()
+        own = Path(os.path.expanduser("~/.vault-token"))
         if own.exists():
             return read_value(own, private=True)
         raise SecretStoreError("there is no token for Vault: set `token_file` or $VAULT_TOKEN, or use `auth: approle`")
 
     def _file(self, key: str) -> str:
-        return read_value(self._beside(self._settings[key]), private=True)
-
-    def _beside(self, path: str) -> Path:
-        return Path(self._settings.get("folder") or ".") / Path(path).expanduser()
+        return read_value(beside(self._settings, self._settings[key]), private=True)
 
     def _headers(self, token: str) -> dict[str, str]:
         namespace = self._settings.get("namespace") or os.environ.get("VAULT_NAMESPACE")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -166,7 +167,7 @@ class FurtherListeners:
         made = Listener(self._connected, self._places, curve=curve, is_unix=bool(address.path))
         try:
             if address.path:
-                made.at_path(loop, Path(address.path).expanduser(), self._config)
+                made.at_path(loop, Path(os.path.expanduser(address.path)), self._config)
             else:
                 made.at_port(loop, address)
         except (OSError, ValueError, MeshError) as error:
