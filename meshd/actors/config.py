@@ -18,6 +18,7 @@ from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.before_start.posture import untrusted_config, untrusted_files, untrusted_packages
 from meshd.compilation.compile import Directories, Discovered, compile_config
+from meshd.compilation.missing_secrets import secrets_missing
 from meshd.compilation.running_config import RunningConfig
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
@@ -214,7 +215,7 @@ class ConfigActor(MeshActor):
         discovered = self._applicable(config)
         merged = _with_found(config, discovered)
         try:
-            resolved, missing, problems = self._resolve_secrets(merged, fresh)
+            resolved, missing, awaited, problems = self._resolve_secrets(merged, fresh)
         except ActorUnavailable as error:
             return [Problem("", None, f"{error}; reload again")]
         if problems:
@@ -233,7 +234,7 @@ class ConfigActor(MeshActor):
             secret_names=_secrets_by_provider(merged),
             source=source,
             notes=tuple(compiled.notes),
-            warnings=warnings,
+            warnings=(*warnings, *awaited),
         )
         objections = self._ask_all(running)
         if objections or dry_run:
@@ -277,22 +278,27 @@ class ConfigActor(MeshActor):
             if discovered.settings is None or name not in config.providers
         }
 
-    def _resolve_secrets(self, config: MeshConfig, fresh: bool) -> tuple[MeshConfig, dict[str, str], list[Problem]]:
-        """(the configuration with its secrets, provider → why its secret is missing, problems)."""
+    def _resolve_secrets(
+        self, config: MeshConfig, fresh: bool
+    ) -> tuple[MeshConfig, dict[str, str], list[str], list[Problem]]:
+        """(the configuration with its secrets, provider → why its secret is missing, what else waits for one,
+        problems)."""
         wanted = config.secret_paths()
         if not wanted:
-            return config, {}, []
+            return config, {}, [], []
         request = messages.ResolveSecrets(tuple(wanted), secret_sources(config), fresh=fresh)
         resolved = self.directory.ask("secret", request, _READ)
         missing: dict[str, str] = {}
+        awaited: list[str] = []
         problems: list[Problem] = []
-        for name, why in resolved.missing.items():
-            for path in wanted[name]:
-                if not config.secrets.fail_on_missing and path[0] == "providers":
-                    missing[str(path[1])] = f"secret {name} is missing: {why}"
-                else:
-                    problems.append(config.problem_at(path, f"secret {name} is missing: {why}"))
-        return config.with_secrets(resolved.values), missing, problems
+        for each in secrets_missing(config, resolved.missing, resolved.unreachable):
+            if each.fatal:
+                problems.append(each.problem)
+            elif each.provider:
+                missing[each.provider] = each.why
+            else:
+                awaited.append(str(each.problem))
+        return config.with_secrets(resolved.values), missing, awaited, problems
 
     def _ask_all(self, running: RunningConfig) -> list[Problem]:
         objections: list[Problem] = []

@@ -18,12 +18,14 @@ import msgspec
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
+from meshd.compilation.before_start.storage import objections_to_storage
 from meshd.config.schema import StorageConfig
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event
 from meshd.core.messaging.mailboxes import Directory
 from meshd.core.money import dollars
 from meshd.core.seconds import to_nanos
+from meshd.core.text.key_path import dotted
 from meshd.host import clock
 from meshd.host.trust.paths import untrusted
 from meshd.sdk.storage import Grant
@@ -99,7 +101,12 @@ class StateActor(MeshActor):
     def prepare(self, message: Prepare) -> tuple[str, ...]:
         config = message.running.config
         directory = state_dir_of(config, self._given_dir, self._private_dir)
-        settings = StateSettings.of(config.storage, config.daemon.timezone)
+        objections = objections_to_storage(config, directory)
+        if objections:
+            return tuple(f"{dotted(each.path)}: {each.why}" for each in objections)
+        key_awaits = config.awaited("storage", "encryption")
+        awaits = [name for name in config.awaited("storage") if name not in key_awaits]
+        settings = StateSettings.of(config.storage, config.daemon.timezone, awaits, key_awaits)
         if self._keeper is None:
             with contextlib.suppress(OSError):  # the keeper reports that
                 make_private(directory)
@@ -122,6 +129,7 @@ class StateActor(MeshActor):
         if self._keeper is not None:
             self._committed = True
             self._keeper.commit()
+            self._tell_late(self._keeper)
             self._schedule()
 
     def discard(self, message: messages.Discard) -> None:
@@ -194,6 +202,7 @@ class StateActor(MeshActor):
         if keeper is None:
             return
         keeper.sync()
+        self._tell_late(keeper)
         if news := keeper.take_news():
             rows = {usage_id(key): msgspec.structs.asdict(sums) for key, sums in news.items()}
             self.tell("router", messages.SpentElsewhere(rows))
@@ -201,6 +210,11 @@ class StateActor(MeshActor):
         if path:
             self.tell("router", messages.RotateJournal(path))
         self._schedule()
+
+    def _tell_late(self, keeper: StateKeeper) -> None:
+        late = keeper.take_late()
+        if late is not None:
+            self.tell("router", messages.RestoreState(late))
 
     # -- inside ---------------------------------------------------------------------------------------
 

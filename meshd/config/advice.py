@@ -6,21 +6,28 @@ Must never: refuse anything.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.config.check.connectors import is_hosted
+from meshd.config.check.references import strings
 from meshd.config.mesh_config import MeshConfig
 from meshd.config.schema import AppConfig
 from meshd.connectors.registry import default_registry
+from meshd.core.text.key_path import dotted
 from meshd.host.process.processes import sees_other_programs
 from meshd.host.process.program_names import is_interpreter
 from meshd.host.users import uid_of, user_name
 from meshd.net.connections.proxies import is_loopback
 from meshd.routing.table.access import DEFAULT_APP
 
+_PATH_KEY = re.compile(r"path|cert|\w+_(file|dir)")
+_BESIDE_THE_FILE = ("include", "profiles", "secrets", "connectors")
+"""Sections whose relative paths start at the main file's folder, or which are not in use as they are written."""
+_FIXED = ("/", "~", "${")
 _SENT = ("oauth", "service_account", "entra", "passthrough")
 """Methods whose tokens, or keys of apps, are sent as they are."""
 
@@ -29,6 +36,7 @@ def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iter
     """All remarks on a configuration."""
     yield from on_access(config, environ)
     yield from of_placeholders(config, environ)
+    yield from of_relative_paths(config)
 
 
 def on_access(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
@@ -50,6 +58,13 @@ def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[
         variable = variables.get(name)
         if is_placeholder(environ.get(variable, "") if variable else str(provider.api_key or "")):
             yield f"{variable or f'providers.{name}.api_key'} is a placeholder, which {name} will refuse"
+
+
+def of_relative_paths(config: MeshConfig) -> Iterator[str]:
+    """Files and folders that depend on where the daemon is started; systemd starts it in `/`."""
+    for path, text in strings(config.raw):
+        if path[0] not in _BESIDE_THE_FILE and _PATH_KEY.fullmatch(str(path[-1])) and not text.startswith(_FIXED):
+            yield f"{dotted(path)} is relative to the folder in which meshd is started: give the whole path"
 
 
 def of_matches(config: MeshConfig) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from meshd.config.awaited import consequence, without_awaited
 from meshd.config.check.problems import Places, Problem, configuration_error, problem_in
 from meshd.config.check.references import (
     env_values,
@@ -79,6 +80,7 @@ class MeshConfig:
         environ: Mapping[str, str] | None = None,
         problems: tuple[Problem, ...] = (),
         secrets: Mapping[str, str] | None = None,
+        resolved: bool = False,
         written: Written | None = None,
     ) -> None:
         if raw is not None and not isinstance(raw, Mapping):
@@ -90,6 +92,7 @@ class MeshConfig:
         self._environ = os.environ if environ is None else environ
         self._load_problems = problems
         self._secrets = dict(secrets or {})
+        self._resolved = resolved  # what refers to another secret has to wait for it
         self._texts: Written = written or {}
         self._written, self.origins, form_problems = canonical(self.raw, self._places)
         self._written = as_meant(RootConfig, self._written, self._texts)
@@ -234,7 +237,8 @@ class MeshConfig:
         except ValidationError:
             # From None: pydantic's own error may carry values.
             raise configuration_error(self.validate()) from None
-        return complete(root, resolve_secrets(implied_keys(self._flat), self._secrets))
+        root = complete(root, resolve_secrets(implied_keys(self._flat), self._secrets))
+        return without_awaited(root) if self._resolved else root
 
     # -- operations -----------------------------------------------------------------------------------
 
@@ -291,6 +295,19 @@ class MeshConfig:
                     found.setdefault(name, []).append(path)
         return found
 
+    def awaited(self, *section: str) -> list[str]:
+        """The secrets that a section refers to and that are not known."""
+        wanted = self.secret_paths().items()
+        return [
+            name
+            for name, paths in wanted
+            if name not in self._secrets and any(path[: len(section)] == section for path in paths)
+        ]
+
+    def without_secret(self, path: Path) -> str:
+        """What happens while the secret at `path` is not known, in words; "" if the configuration cannot be used."""
+        return consequence(path, self._typed)
+
     def secrets_of_provider(self, name: str) -> set[str]:
         """The values in its section that are secret by their key, and those of referenced secrets."""
         return self._secrets_at(("providers", name))
@@ -324,7 +341,8 @@ class MeshConfig:
         return problem_in(self.origins, path, message, file=self.file)
 
     def with_secrets(self, values: Mapping[str, str]) -> MeshConfig:
-        """A new configuration whose typed views hold these values; `raw` keeps the references."""
+        """A new configuration whose typed views hold these values; `raw` keeps the references. Sinks and discovery
+        connectors that need another secret are left out of the views."""
         return MeshConfig(
             self.raw,
             file=self.file,
@@ -333,6 +351,7 @@ class MeshConfig:
             environ=self._environ,
             problems=self._load_problems,
             secrets={**self._secrets, **values},
+            resolved=True,
             written=self._texts,
         )
 

@@ -221,11 +221,12 @@ class Router:
 
     def restore(self, restored: messages.RestoredState) -> None:
         """Continue where an earlier run ended."""
-        self.runtime.publisher.restore(restored.tables)
+        self.runtime.publisher.restore(restored)
         self.responses.restore(restored.tables.get(TABLE, {}))
         self.files.restore(restored.tables.get(FILES, {}), restored.directory)
-        self.batches.restore(restored.tables.get(BATCHES, {}), restored.begun | restored.answered)
-        self.admission.interrupt(restored.begun | restored.answered)
+        sent = restored.begun | restored.answered
+        self.batches.restore(restored.tables.get(BATCHES, {}), sent, unread=bool(restored.unread))
+        self.admission.interrupt(sent)
         self.announcements.restore(restored.tables.get(ANNOUNCED, {}))
 
     def every_few_seconds(self) -> None:

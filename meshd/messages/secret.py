@@ -16,8 +16,11 @@ class ResolveSecrets(Message, frozen=True):
 
 
 class SecretsResolved(Message, frozen=True):
+    """missing: name → why. unreachable: those of them that a store may have that does not answer."""
+
     values: dict[str, str]
-    missing: dict[str, str]  # name → why
+    missing: dict[str, str]
+    unreachable: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:  # a value never reaches a log
         return f"SecretsResolved({sorted(self.values)}, missing={sorted(self.missing)})"

@@ -36,12 +36,15 @@ class RestoredState(Message, frozen=True):
     """tables: table → key → value. begun: ids of requests that an earlier run had sent to a provider and
     not settled (they count as spent, and are not sent again). answered: ids whose provider answered just before a
     crash, so that the answer may not have reached the app (not sent again either). directory: where files may be kept,
-    "" for nowhere."""
+    "" for nowhere. unread: why what earlier runs stored cannot be read yet, so that it is not known what they spent.
+    late: it can be read now, and this is what the router lacked."""
 
     tables: dict[str, dict[str, dict[str, Any]]]
     begun: frozenset[bytes]
     answered: frozenset[bytes] = frozenset()
     directory: str = ""
+    unread: str = ""
+    late: bool = False
 
 
 class JournalRotated(Message, frozen=True):

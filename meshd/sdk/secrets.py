@@ -28,6 +28,10 @@ class SecretUnavailable(SecretMissing):
     """The source is missing, empty or not readable, perhaps only for a moment; the secret may still exist."""
 
 
+class SecretUnreachable(SecretUnavailable):
+    """A store that may have it does not answer."""
+
+
 class SecretStore(ABC):
     """Created from its own keys in the `secrets` section, without contacting anything yet. Used by one thread at a
     time."""

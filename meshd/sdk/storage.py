@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -64,6 +65,13 @@ class Storage(ABC):
     shares: ClassVar[bool] = False
     readonly: bool = False
     """Whether it can currently be read but not written."""
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        """Why these settings cannot work, in words that follow the storage's id; "": nothing is known. Called
+        when a configuration is checked, so it must not write or connect. directory: for its files, unless the settings
+        say otherwise."""
+        return ""
 
     @abstractmethod
     def load(self, key: str) -> bytes | None:

@@ -5,6 +5,7 @@ Owns: STATE_DIR/format. Must never: change for anything that a daemon of the pre
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from meshd.host.replaced_file import replace_file
@@ -31,6 +32,16 @@ def check(directory: Path) -> None:
     form = _form_of(directory)
     if form > FORM:
         raise StateOfLater(directory, form)
+
+
+def is_used(directory: Path) -> bool:
+    """Whether a daemon has kept state there, or that cannot be found out."""
+    try:
+        return any(name.startswith(("format", "state.", "journal")) for name in os.listdir(directory))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def mark(directory: Path) -> None:

@@ -28,6 +28,7 @@ from meshd.spend.recovered import COVERED
 from meshd.state import form
 from meshd.state.codec import EXPORT_VERSION, read_export
 from meshd.state.directory import make_private
+from meshd.state.loading import read_earlier
 from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import LostAttempts
 from meshd.state.outage import Outage, Report
@@ -35,14 +36,13 @@ from meshd.state.remote.copier import USUAL_PATIENCE, Answer, Patience
 from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
-from meshd.state.stored_ledger import ledger_rows, read_ledger
+from meshd.state.stored_ledger import ledger_rows
 from meshd.state.tables import PRIVATE, Tables, changes_of
 from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
 _REST = 0.002  # s between two pieces of the journal, so that the router's thread gets its turn
-ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 
 class StateKeeper:
@@ -78,6 +78,9 @@ class StateKeeper:
         self._answered: set[bytes] = set()
         self._lost = LostAttempts()
         self._loaded = False
+        self._had_state = False  # an earlier run has left something
+        self._began_without = False  # the router did, because that could not be read
+        self._late: RestoredState | None = None
         self._synced_at = 0.0
         self._pruned_day = ""
 
@@ -148,6 +151,7 @@ class StateKeeper:
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._start_over()
         try:
+            self._had_state = self._had_state or form.is_used(self.directory)
             form.check(self.directory)
             make_private(self.directory)
             self._lock.acquire()
@@ -194,29 +198,30 @@ class StateKeeper:
 
     def _load(self, storage: Storage) -> None:
         now = self._now()
-        self._tables.read(storage)
-        were_open = read_ledger(storage, self._ledger, self._segments, now)
-        try:
-            self._segments.fold(self._ledger)
-            self._answered = self._segments.settled_within(ANSWERS_MAY_BE_LOST)
-        except OSError as error:
-            logger.warning("the spend journal cannot be read: %s", error)
-        self._lost.read(storage, self._segments, self._ledger, were_open)
-        self._segments.keep_all(now)
-        self._ledger.bury(self._steady())
-        self._ledger.forget_days(now)
+        earlier = read_earlier(storage, self._tables, self._segments, self._lost, now=now, steady=self._steady())
+        self._ledger, self._answered = earlier.ledger, earlier.answered
         self._ledger_behind = True
         self._loaded = True
+        if self._began_without:
+            self._began_without = False
+            self._late = earlier.as_news()
 
     # -- from the router ------------------------------------------------------------------------------
 
     def load(self) -> RestoredState:
+        unread = "" if self._loaded or not self._had_state else self.error
+        self._began_without = not self._loaded
         tables = self._tables.mirrored()
         tables |= {table: self.table(table) for table in PRIVATE}
         sums = self.remote.with_elsewhere(self._ledger.usage).items()
         tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in sums}
         begun, answered = frozenset(self._ledger.begun), frozenset(self._answered)
-        return RestoredState(tables, begun, answered, str(self.directory))
+        return RestoredState(tables, begun, answered, str(self.directory), unread)
+
+    def take_late(self) -> RestoredState | None:
+        """What the router began without, once it can be read."""
+        late, self._late = self._late, None
+        return late
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
         """Of the router's tables."""
@@ -270,8 +275,7 @@ class StateKeeper:
         except StateLocked as error:  # it was lost, and another daemon has the directory or the storage now
             problem = str(error)
         try:
-            if self._segments.fold(self._ledger, _REST):
-                self._ledger_behind = True
+            self._fold()
             if self._ledger.expire(self._steady()):
                 self._ledger_behind = True
         except OSError as error:
@@ -284,6 +288,11 @@ class StateKeeper:
         else:
             self._synced()
         return self.status()
+
+    def _fold(self) -> None:
+        """Raises OSError. Until the storage says how far the journal is folded already, it has to wait."""
+        if self._loaded and self._segments.fold(self._ledger, _REST):
+            self._ledger_behind = True
 
     def _write(self, *, tables: bool) -> str:
         if self._storage is None:
@@ -333,8 +342,7 @@ class StateKeeper:
     def spend_today(self) -> int:
         """10⁻⁹ USD spent today at all providers, up to the last record of the journal."""
         try:
-            if self._segments.fold(self._ledger, _REST):
-                self._ledger_behind = True
+            self._fold()
         except OSError as error:
             logger.debug("the spend journal cannot be read now: %s", error)
         today = Calendar(self.settings.timezone).period(self._now()).day

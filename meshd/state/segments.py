@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from meshd.spend.journal import create_segment, read_pieces, read_segment
@@ -52,6 +52,11 @@ class Segments:
         create_segment(self.directory / name)
         self._inodes[name] = os.stat(self.directory / name).st_ino
         return name
+
+    def resume(self, offsets: Mapping[str, int], last: int) -> None:
+        """Continue where an earlier run ended. A segment that this run created has another's name at most."""
+        self.offsets.update({name: offset for name, offset in offsets.items() if name not in self._inodes})
+        self.last = max(self.last, last)
 
     def begin(self) -> str:
         """The path of the router's first segment. Raises OSError; then another is offered later."""
@@ -114,11 +119,22 @@ class Segments:
             self.offsets.pop(self.current, None)
         self.current = ""
 
+    def earlier(self) -> list[str]:
+        """The names of those that an earlier run wrote. Raises OSError."""
+        return [name for name in self.names() if name not in self._inodes]
+
+    def fold_earlier(self, ledger: Ledger) -> None:
+        """Raises OSError."""
+        self._fold(self.earlier(), ledger, 0.0)
+
     def fold(self, ledger: Ledger, rest: float = 0.0) -> bool:
         """Read the new records of every segment. rest: s between two pieces, during which the router has the
         interpreter. Returns whether there were any. Raises OSError."""
+        return self._fold(self.names(), ledger, rest)
+
+    def _fold(self, names: list[str], ledger: Ledger, rest: float) -> bool:
         found = False
-        for name in self.names():
+        for name in names:
             offset = self.offsets.get(name, 0)
             if os.stat(self.directory / name).st_size <= offset:
                 continue
@@ -132,8 +148,9 @@ class Segments:
         return found
 
     def settled_within(self, seconds: float) -> set[bytes]:
-        """Requests that their provider answered within these seconds before the last record, after which the daemon may
-        have been killed. Their answers may not have reached the apps, and must not be bought again. Raises OSError."""
+        """Requests of an earlier run that their provider answered within these seconds before its last record, after
+        which the daemon may have been killed. Their answers may not have reached the apps, and must not be bought
+        again. Raises OSError."""
         answered, last = dict[bytes, float](), 0.0
         for record in self.records():
             last = max(last, record.at)
@@ -142,8 +159,8 @@ class Segments:
         return {request for request, at in answered.items() if at >= last - seconds}
 
     def records(self) -> Iterator[Begin | Settle]:
-        """All records. Raises OSError."""
-        for name in self.names():
+        """All records of earlier runs. Raises OSError."""
+        for name in self.earlier():
             yield from read_segment(self.directory / name)[0]
 
     def unread(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,8 @@ from meshd.connectors.storage.encoded import Form
 class StateSettings(msgspec.Struct, frozen=True):
     """timezone: for the days on which spend is counted. format, compression, key, key_file: how values are written.
     lease: whether a remote storage is locked; lease_timeout, lease_retry: s that a start waits for it, and s between
-    two attempts. No field has a default: the schema has them."""
+    two attempts. awaits, key_awaits: the secrets that its settings and its key need and that no store gives now. No
+    field has a default: the schema has them."""
 
     connector: str
     settings: Mapping[str, Any]
@@ -27,9 +28,13 @@ class StateSettings(msgspec.Struct, frozen=True):
     lease: bool
     lease_timeout: float
     lease_retry: float
+    awaits: tuple[str, ...]
+    key_awaits: tuple[str, ...]
 
     @classmethod
-    def of(cls, section: Any, timezone: str = "UTC") -> StateSettings:
+    def of(
+        cls, section: Any, timezone: str = "UTC", awaits: Iterable[str] = (), key_awaits: Iterable[str] = ()
+    ) -> StateSettings:
         """From the configuration's section `storage`, and `daemon.timezone`."""
         return cls(
             connector=section.connector,
@@ -44,6 +49,8 @@ class StateSettings(msgspec.Struct, frozen=True):
             lease=section.locking.enabled,
             lease_timeout=section.locking.timeout,
             lease_retry=section.locking.retry_interval,
+            awaits=tuple(awaits),
+            key_awaits=tuple(key_awaits),
         )
 
     @property
@@ -52,6 +59,17 @@ class StateSettings(msgspec.Struct, frozen=True):
         form = (self.format, self.compression, self.key, self.key_file)
         return self.connector, self.settings, *form, self.lease
 
+    @property
+    def lacks(self) -> str:
+        """Why the storage cannot be opened yet, "" if it can."""
+        return f"the storage {self.connector} waits for {_named(self.awaits)}" if self.awaits else ""
+
     def form(self) -> Form:
         """How values are written; values of every other form are read as well. Raises ValueError."""
+        if self.key_awaits:
+            raise ValueError(f"storage.encryption waits for {_named(self.key_awaits)}")
         return Form.of(self.format, self.compression, self.key, self.key_file)
+
+
+def _named(secrets: tuple[str, ...]) -> str:
+    return f"the secret {' and '.join(secrets)}, whose store does not answer"

@@ -36,8 +36,7 @@ def read_ledger(storage: Storage, ledger: Ledger, segments: Segments, now: float
         for name, sums in document.usage.items():
             ledger.add(usage_of(name), sums)
         items = document.items
-    segments.offsets.update(items.offsets)
-    segments.last = max(segments.last, items.last_segment)
+    segments.resume(items.offsets, items.last_segment)
     for begin in items.open:
         ledger.open[begin.request, begin.attempt] = begin
     ledger.begun.update({bytes.fromhex(request): at for request, at in items.begun.items()})

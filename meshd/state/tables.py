@@ -33,13 +33,17 @@ class Tables:
         self.pending: dict[tuple[str, str], Row | None] = {}
         self._mirror: dict[str, dict[str, Row]] = {}
 
-    def read(self, storage: Storage) -> None:
-        """Read the stored rows. Rows that the router sent while the storage could not be read are newer, and stay.
-        Raises StorageError."""
+    def read(self, storage: Storage) -> dict[str, dict[str, Row]]:
+        """Read the stored rows. Rows that the router sent while the storage could not be read are newer, and stay; all
+        others are returned. Raises StorageError, with nothing changed."""
+        found: dict[str, dict[str, Row]] = {}
         for key, value in storage.items("table/"):
             table, id = table_key(key)
-            if table not in WRITE_THROUGH:
-                self._mirror.setdefault(table, {}).setdefault(id, read_stored(key, value, Row) or {})
+            if table not in WRITE_THROUGH and id not in self._mirror.get(table, {}):
+                found.setdefault(table, {})[id] = read_stored(key, value, Row) or {}
+        for table, rows in found.items():
+            self._mirror.setdefault(table, {}).update(rows)
+        return found
 
     def change(self, table: str, id: str, row: Row | None) -> None:
         """Change a row, in the mirror only."""

@@ -24,9 +24,11 @@ from meshd.compilation.before_start.posture import (
 )
 from meshd.compilation.before_start.server_certificate import tls_of
 from meshd.compilation.before_start.sinks import objections_to
+from meshd.compilation.before_start.storage import objections_to_storage
 from meshd.compilation.built_in_strategies import built_in_strategies
 from meshd.compilation.compile import Directories, provider_settings
 from meshd.compilation.made_connectors import discovery_of, hooks_of, strategies_of
+from meshd.compilation.missing_secrets import MissingSecret, secrets_missing
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.connectors.providers.addresses import lacking, lacking_at_hosts
@@ -94,30 +96,30 @@ class Secrets:
         from meshd.connectors.secrets.resolver import SecretResolver
 
         self.config = config
-        self._wanted = config.secret_paths()
+        wanted = config.secret_paths()
         sources = secret_sources(config)
         resolver = SecretResolver(now=time.monotonic)
         try:
-            self._values, self._missing = resolver.resolve(self._wanted, sources) if self._wanted else ({}, {})
+            self._found = resolver.resolve(wanted, sources)
             self.objections = resolver.prepare(sources)
         finally:
             resolver.close()
 
     @property
     def resolved(self) -> MeshConfig | None:
-        """The configuration with its secrets; None if one is missing that more than a provider needs."""
-        needed = (path for name in self._missing for path in self._wanted[name])
-        return self.config.with_secrets(self._values) if all(path[0] == "providers" for path in needed) else None
+        """The configuration with its secrets; None if it cannot be used without one that is missing."""
+        lacks = any(each.fatal for each in self._lacks(all_needed=False))
+        return None if lacks else self.config.with_secrets(self._found.values)
 
     def missing(self, strict: bool = False) -> Iterator[Obstacle]:
         section = self.config.secrets
-        fatal = section.fail_on_missing or (strict and "fail_on_missing" not in section.model_fields_set)
-        for name, why in self._missing.items():
-            for path in self._wanted[name]:
-                of_provider = path[0] == "providers"
-                left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
-                problem = self.config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
-                yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
+        all_needed = section.fail_on_missing or (strict and "fail_on_missing" not in section.model_fields_set)
+        for each in self._lacks(all_needed=all_needed):
+            yield Obstacle("secret", str(each.problem), each.fatal, f"set {each.name}", each.problem)
+
+    def _lacks(self, *, all_needed: bool) -> Iterator[MissingSecret]:
+        found = self._found
+        return secrets_missing(self.config, found.missing, found.unreachable, all_needed=all_needed)
 
 
 def refusals(secrets: Secrets) -> Iterator[Obstacle]:
@@ -128,6 +130,7 @@ def refusals(secrets: Secrets) -> Iterator[Obstacle]:
         found["curve"] = raised(key_in_use, config.daemon)
         found["tls"] = raised(tls_of, config.proxy)
         found["connector"] += [
+            *objections_to_storage(config, state_dir_of(config, None, None)),
             *objections_to(config.observability),
             *hooks_of(config)[1],
             *discovery_of(config)[1],

@@ -24,7 +24,8 @@ profiles:               # override everything else, if MESHD_PROFILE names them
   unchanged.
 - Each file is read only once, at its first occurrence. Files that include each other are an error, as are more than
   256 files, more than 8 levels, and more than 8 MiB. `${env:…}` is not resolved in the paths of included files.
-- Relative paths in other keys (`secrets.path`) start at the main file's folder.
+- Relative paths in `secrets` start at the main file's folder. Write all others in full: they start where the daemon was
+  started.
 - Each of these files, like the main file, has to be one that only root and the daemon's own user can change
   ([security.md](security.md)). The daemon watches all of them, and notices new files that match.
 - Error messages name the file and the line. `meshctl config files` lists the files and profiles in use;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from meshd.connectors.secrets.replacement import Replacements, Verdict
 from meshd.connectors.secrets.stores import MakeStore, SecretStores, make_store
 from meshd.core.objection import Objection
 from meshd.core.secret_sources import SecretSources, StoreStanding
-from meshd.sdk.secrets import SecretMissing, SecretUnavailable
+from meshd.sdk.secrets import SecretMissing, SecretUnavailable, SecretUnreachable
 
 logger = logging.getLogger("meshd.secrets")
 
@@ -34,6 +35,14 @@ class Looked(msgspec.Struct, frozen=True):
 
     changed: tuple[str, ...] = ()
     unsettled: bool = False
+
+
+class Resolved(NamedTuple):
+    """missing: name → why. unreachable: those of them that a store may have that does not answer."""
+
+    values: dict[str, str]
+    missing: dict[str, str]
+    unreachable: frozenset[str] = frozenset()
 
 
 class SecretResolver:
@@ -54,10 +63,8 @@ class SecretResolver:
         self._kept: dict[str, str] = {}  # name → why it could not be read, reported once
         self._replacements = Replacements()
 
-    def resolve(
-        self, names: Iterable[str], sources: SecretSources | None = None, *, fresh: bool = False
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """(values, missing name → why). fresh: read the stores, not the cache."""
+    def resolve(self, names: Iterable[str], sources: SecretSources | None = None, *, fresh: bool = False) -> Resolved:
+        """fresh: read the stores, not the cache."""
         names = tuple(names)
         stores = self._of(sources) if sources is not None else self._current()
         stores.begin(_RESOLVE, again=fresh)
@@ -65,13 +72,16 @@ class SecretResolver:
             stores.forget(names)
         values: dict[str, str] = {}
         missing: dict[str, str] = {}
+        unreachable: set[str] = set()
         for name in names:
             try:
                 values[name] = self._value(stores, name, fresh)
             except SecretMissing as error:
                 missing[name] = str(error)
+                if isinstance(error, SecretUnreachable):
+                    unreachable.add(name)
         self._given = _Values(values), frozenset(missing), _Values(self._awaited)
-        return values, missing
+        return Resolved(values, missing, frozenset(unreachable))
 
     def look(self, names: Iterable[str] | None = None) -> Looked:
         """Read the stores again. names: None for all that come from files."""

@@ -15,11 +15,20 @@ from typing import Any
 from meshd.connectors.secrets.bounded import BoundedStore
 from meshd.core.secret_sources import SecretSources, StoreStanding
 from meshd.host.file_watching import being_written
-from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
+from meshd.sdk.secrets import (
+    SecretMissing,
+    SecretStore,
+    SecretStoreError,
+    SecretStoreUnreachable,
+    SecretUnavailable,
+    SecretUnreachable,
+)
 from modelmesh.errors import ConfigurationError
 
 UNKEPT = 300.0
 """Seconds after which values are read again if they are not kept in memory."""
+
+_KINDS: list[type[SecretMissing]] = [SecretMissing, SecretUnavailable, SecretUnreachable]
 
 MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
 
@@ -29,6 +38,23 @@ def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
 
     store: SecretStore = make_connector("secret-store", id, settings)
     return store
+
+
+def _asked(id: str, store: SecretStore, name: str) -> str:
+    """Raises only SecretMissing and SecretStoreError."""
+    try:
+        return store.get(name)
+    except (SecretMissing, SecretStoreError):
+        raise
+    except Exception as error:  # a store's mistake; its text may contain a value
+        raise SecretStoreError(f"{id} failed with {type(error).__name__}") from None
+
+
+def _kind_of(error: SecretMissing | SecretStoreError) -> type[SecretMissing]:
+    """What it means for the name, whichever store raised it."""
+    if isinstance(error, SecretStoreUnreachable | SecretUnreachable):
+        return SecretUnreachable
+    return SecretUnavailable if isinstance(error, SecretStoreError | SecretUnavailable) else SecretMissing
 
 
 def usable(name: str, value: str) -> str:
@@ -95,28 +121,25 @@ class SecretStores:
         return tuple(store.standing for store in self._outside)
 
     def get(self, name: str, now: float) -> str:
-        """Raises SecretMissing with every store's reason, SecretUnavailable if one of them cannot be read now."""
+        """Raises SecretMissing with every store's reason: SecretUnreachable if one of them does not answer,
+        SecretUnavailable if one of them cannot be read now."""
         cached = self._cache.get(name)
         if cached is not None and now < cached[1]:
             return cached[0]
-        reasons, unavailable = list(self.problems), False
-        for number, (_, store) in enumerate(self.named):
+        reasons, kind = list(self.problems), _KINDS[0]
+        for number, (id, store) in enumerate(self.named):
             try:
-                value = usable(name, store.get(name))
+                value = usable(name, _asked(id, store, name))
             except (SecretMissing, SecretStoreError) as error:
                 reasons.append(str(error))
-                unreadable = isinstance(error, SecretStoreError | SecretUnavailable)
-                if unreadable and self._came_from.get(name) == number:
+                kind = max(kind, _kind_of(error), key=_KINDS.index)
+                if _kind_of(error) is not SecretMissing and self._came_from.get(name) == number:
                     break  # a later store's value must not replace one that may be missing only for a moment
-                unavailable = unavailable or unreadable
                 continue
             self._came_from[name] = number
             self.remember(name, value, now)
             return value
-        else:
-            if not unavailable:
-                raise SecretMissing("; ".join(dict.fromkeys(reasons)) or "no secret store is configured")
-        raise SecretUnavailable("; ".join(dict.fromkeys(reasons)))
+        raise kind("; ".join(dict.fromkeys(reasons)) or "no secret store is configured")
 
     def remember(self, name: str, value: str, now: float) -> None:
         if self._keep:

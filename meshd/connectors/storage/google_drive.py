@@ -20,6 +20,7 @@ from uuid import uuid4
 from meshd.connectors.bounded_answers import TooLong, sent
 from meshd.connectors.google_tokens import NoToken, new_token
 from meshd.connectors.secrets.files import read_text
+from meshd.connectors.storage.faults import of_certificates
 from meshd.host.plain_text import one_line
 from meshd.sdk.secrets import SecretMissing, SecretStoreError
 from meshd.sdk.storage import Storage, StorageError, StoredStat
@@ -53,6 +54,10 @@ class GoogleDriveStorage(Storage):
         self._token, self._ends_at = "", 0.0
         self._ids: dict[str, str] = {}  # names of values → ids of files
         self._now = 0.0  # UTC s by the server, at its last answer
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        return of_certificates(settings)
 
     # -- values ---------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
+from meshd.connectors.storage.faults import of_folder
 from meshd.sdk.storage import Storage, StorageError, StoredStat
 
 _ENDING = ".value"
@@ -33,6 +34,10 @@ class LocalFileStorage(Storage):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot create {self._directory}: {error.strerror}") from error
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        return of_folder(settings.get("path"))
 
     def load(self, key: str) -> bytes | None:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from meshd.connectors.storage.faults import of_certificates
 from meshd.connectors.storage.sizes import batches, checked
 from meshd.host.plain_text import one_line as shown
 from meshd.sdk.storage import Storage, StorageError, StoredStat
@@ -47,6 +48,16 @@ class PostgresqlStorage(Storage):
         self._names = {"values": sql.Identifier(table), "leases": sql.Identifier(f"{table}_leases")}
         self._connection: Any = None
         self._where = "PostgreSQL"
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        from psycopg import ProgrammingError, conninfo
+
+        try:
+            conninfo.conninfo_to_dict(str(settings.get("url") or ""))
+        except ProgrammingError:  # its text may contain the password
+            return "cannot read its url: it is postgresql://USER@HOST:PORT/NAME, or host=… dbname=…"
+        return of_certificates(settings)
 
     # -- values ---------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+from meshd.connectors.storage.faults import of_certificates
 from meshd.connectors.storage.redis_limits import DIVIDE
 from meshd.connectors.storage.sizes import batches, checked
 from meshd.core.text.exceptions import one_line
@@ -48,6 +49,19 @@ class RedisStorage(Storage):
         self._hint = "; it may ask for a certificate (storage.cert_file)" if asked else ""
         self.client = self._opened(settings)
         self._number = int(time.time() * 1000)  # of the last claim: higher than before a restart
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        try:
+            parts = urlsplit(str(settings.get("url") or URL))
+            if parts.scheme == "unix" and len(parts.path) < 2:
+                return "needs the path of a socket: unix:///run/redis.sock"
+            if fault := of_certificates(settings) if parts.scheme == "rediss" else "":
+                return fault
+            cls(settings, directory).close()  # it connects at the first command
+        except (ValueError, TypeError):  # its text may contain the password
+            return "cannot read its url: it is redis://HOST:PORT/DATABASE, rediss://… or unix:///PATH"
+        return ""
 
     def _opened(self, settings: Mapping[str, Any]) -> Any:
         import redis

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
+from meshd.connectors.storage.faults import of_certificates
 from meshd.connectors.storage.sizes import MOST_BYTES, checked
 from meshd.host.plain_text import one_line
 from meshd.sdk.storage import Storage, StorageError, StoredStat
@@ -42,6 +43,10 @@ class S3Storage(Storage):
         self._prefix = str(settings.get("prefix") or "meshd/")
         self._client: Any = None
         self._heeds_conditions = False
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        return of_certificates(settings)
 
     # -- values ---------------------------------------------------------------------------------------
 

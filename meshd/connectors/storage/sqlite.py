@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from meshd.connectors.storage.faults import of_file
 from meshd.sdk.storage import Storage, StorageError, StorageReset, StoredStat
 
 logger = logging.getLogger("meshd.storage")
@@ -38,6 +39,10 @@ class SqliteStorage(Storage):
         self.readonly = False
         self._connection = self._open()
         self._file = _identity(self.path)
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
+        return of_file(settings.get("path"))
 
     # -- opening --------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class Batches:
         self._slots = Slots(lambda: self.store.limits.max_inflight)
         self._running: dict[str, tuple[BatchRun, asyncio.Task[None]]] = {}
         self._sent: frozenset[bytes] = frozenset()  # requests that an earlier run sent
-        self._configured = False
+        self._configured = self._unread = False
         files.used, files.growing = self.store.uses, self._growing
 
     # -- life -----------------------------------------------------------------------------------------
@@ -85,10 +85,14 @@ class Batches:
         """Take over the batches of an earlier run."""
         self.store.inherit(before.store)
 
-    def restore(self, rows: Mapping[str, dict[str, Any]], sent: Iterable[bytes]) -> None:
-        """Take what an earlier process left. sent: ids of requests that it had sent, whose answers may be lost."""
-        self.store.restore(rows)
-        self._sent = frozenset(sent)
+    def restore(self, rows: Mapping[str, dict[str, Any]], sent: Iterable[bytes], *, unread: bool = False) -> None:
+        """Take what an earlier process left. sent: ids of requests that it had sent, whose answers may be lost. unread:
+        this is not all of it; the rest follows."""
+        self._sent |= frozenset(sent)
+        self._unread = unread
+        restored = self.store.restore(rows)
+        if self._configured:
+            self._resume(restored)
 
     def configure(self, config: BatchesConfig) -> None:
         """Use these limits from now on. The first call also resumes the batches of earlier runs."""
@@ -97,12 +101,16 @@ class Batches:
         if not self._configured and self._files.enabled:
             self._configured = True
             open = [record for record in self.store if not record.ended]
-            self._files.remove_unknown({id for record in open for id in (record.output, record.errors)})
-            for record in self.store:
-                if not record.ended:
-                    self._begin(record)
-                elif not record.told:
-                    self._actors.spawn(self._tell(record))
+            if not self._unread:
+                self._files.remove_unknown({id for record in open for id in (record.output, record.errors)})
+            self._resume(self.store)
+
+    def _resume(self, records: Iterable[BatchRecord]) -> None:
+        for record in records:
+            if not record.ended:
+                self._begin(record)
+            elif not record.told:
+                self._actors.spawn(self._tell(record))
 
     # -- what apps ask for ----------------------------------------------------------------------------
 

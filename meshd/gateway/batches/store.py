@@ -44,16 +44,17 @@ class BatchStore:
         """Take over the records of an earlier run."""
         self._records, self.limits = before._records, before.limits
 
-    def restore(self, rows: Mapping[str, dict[str, Any]]) -> None:
-        """Load what an earlier process stored."""
+    def restore(self, rows: Mapping[str, dict[str, Any]]) -> list[BatchRecord]:
+        """Load what an earlier process stored. Returns it, oldest first."""
         found = []
         for key, value in rows.items():
             try:
                 found.append((key, msgspec.convert(value, BatchRecord)))
             except msgspec.ValidationError as error:
                 logger.warning("a stored batch is ignored: %s", error)
-        for key, record in sorted(found, key=lambda each: each[1].created_at):
-            self._records.setdefault(key, record)
+        found = sorted((each for each in found if each[0] not in self._records), key=lambda each: each[1].created_at)
+        self._records.update(found)
+        return [record for _, record in found]
 
     def sweep(self) -> None:
         """Drop those that ended long ago. Call it now and then."""

@@ -112,7 +112,13 @@ class Status(Group):
             "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
             "secrets": msgspec.to_builtins(runtime.secrets),
-            "notes": [*((*generation.notes, *generation.warnings) if generation else ()), *remarks, *said, *ending],
+            "notes": [
+                *((*generation.notes, *generation.warnings) if generation else ()),
+                *_unknown_spend(runtime.state.accounts.unknown),
+                *remarks,
+                *said,
+                *ending,
+            ],
             "lacks": outcomes.shortages.lately(now),
         }
         return reader.shown("status", found)
@@ -190,6 +196,15 @@ _OF_REQUEST = {
 """What `GET /mesh/v1/requests` is filtered by → of an outcome."""
 
 
+_MOST_ENTRIES = 1_000_000  # more than are kept
+
+
 def _limit(query: Mapping[str, str]) -> int:
     limit = number(query, "limit")
-    return 50 if limit is None else int(limit)
+    return 50 if limit is None else int(min(limit, _MOST_ENTRIES))
+
+
+def _unknown_spend(why: str) -> list[str]:
+    if not why:
+        return []
+    return [f"what earlier runs spent is not known, so requests that a budget pays for are refused: {why}"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,6 +18,8 @@ PIECE = 256 * 1024
 """Bytes that are read or written at a time."""
 PART = ".part"
 """Ends the name of a file that is still uploaded."""
+OURS = re.compile(r"file-[0-9a-f]{24}(\.part)?")
+"""The names of files that apps uploaded or batches wrote."""
 
 
 def create(path: Path) -> int:
@@ -61,10 +64,11 @@ def remove(path: Path) -> None:
 
 
 def remove_others(directory: Path, known: Collection[str]) -> None:
-    """Remove files whose records are lost, and uploads that an earlier run did not finish."""
+    """Remove files whose records are lost, and uploads that an earlier run did not finish. A storage may keep its own
+    files in the same folder."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(directory)):
-            if entry.name not in known:
+            if OURS.fullmatch(entry.name) and entry.name not in known:
                 remove(Path(entry.path))
 
 

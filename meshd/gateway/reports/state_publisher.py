@@ -198,9 +198,9 @@ class StatePublisher:
 
     # -- what is restored -----------------------------------------------------------------------------
 
-    def restore(self, tables: dict[str, dict[str, dict[str, Any]]]) -> None:
+    def restore(self, restored: messages.RestoredState) -> None:
         """Continue where an earlier run ended."""
-        now, state = clock.now(), self._state
+        now, state, tables = clock.now(), self._state, restored.tables
         for key, value in tables.get("member", {}).items():
             pool, model = split_member_key(key)
             state.members[pool, model] = saved.load_member(value, now)
@@ -215,7 +215,9 @@ class StatePublisher:
         resting = {key: value.get("resting", []) for key, value in tables.get("keys", {}).items()}
         state.rates.load_keys(resting, now)
         self._keys = resting
-        state.accounts.restore(usage_rows(tables.get("usage", {})), now)
+        use = state.accounts.add if restored.late else state.accounts.restore
+        use(usage_rows(tables.get("usage", {})), now)
+        state.accounts.unknown = restored.unread
         state.wake_at = 0.0  # a cooldown may have ended in the meantime
 
 

@@ -57,6 +57,7 @@ class Accounts:
         self.open: set[Reservation] = set()
         self._alerts: list[Alert] = []
         self.shares: Shares | None = None  # None: the limits are this daemon's own
+        self.unknown = ""  # why it is not known what earlier runs have spent
 
     # -- limits ---------------------------------------------------------------------------------------
 
@@ -160,6 +161,9 @@ class Accounts:
             # What costs nothing fits a budget that is used up.
             if amount and taken[measure] + amount > most:
                 return self._refuse(limit, amount, now)
+        if self.unknown and estimate.cost and route.budget is not None:
+            limit = route.budget
+            return Refusal(limit.allowance, limit.unknown(self.unknown), limit.spent, limit.reserved, None)
         return None
 
     def _refuse(self, limit: Limit, amount: int, now: float) -> Refusal:

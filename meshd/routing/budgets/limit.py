@@ -198,6 +198,10 @@ class Limit:
         most, per = money(self.allowance.limit), _PER[self.allowance.window]
         return f"the price of {model} is unknown, and {_who(self.allowance)} may spend {most} {per}: set its `pricing`"
 
+    def unknown(self, why: str) -> str:
+        """Why nothing can be paid for while it is not known what earlier runs have spent."""
+        return f"it is not known what {_who(self.allowance)} has spent, because the stored state cannot be read: {why}"
+
     def _text(self, amount: int) -> str:
         return _text(self.allowance, amount)
 

@@ -42,6 +42,8 @@ def near_storage(settings: StateSettings, directory: Path) -> Storage:
     Raises ConfigurationError, ValueError, StorageError.
     """
     form = settings.form()
+    if settings.lacks:  # only a remote one may
+        return EncodedStorage(SqliteStorage({}, directory), form)
     storage = open_storage(settings.connector, settings.settings, directory, form)
     if not storage.remote:
         return storage
@@ -57,6 +59,8 @@ def remote_copy(
     patience: Patience = USUAL_PATIENCE,
 ) -> RemoteCopy:
     """What copies that storage to the remote one, which is not asked yet. Raises like `near_storage`, and OSError."""
+    if settings.lacks:
+        return RemoteCopy(lacks=settings.lacks)
     storage = open_storage(settings.connector, settings.settings, directory, settings.form())
     if not storage.remote:
         storage.close()
@@ -78,9 +82,11 @@ def remote_copy(
 
 
 class RemoteCopy:
-    """elsewhere: what other directories have spent, which counts here too."""
+    """lacks: why the remote storage cannot be opened yet. elsewhere: what other directories have spent, which counts
+    here too."""
 
-    def __init__(self, copier: Copier | None = None) -> None:
+    def __init__(self, copier: Copier | None = None, lacks: str = "") -> None:
+        self._lacks = lacks
         self.elsewhere: dict[UsageKey, Usage] = {}
         self._copier = copier
         self._news: dict[UsageKey, Usage] = {}
@@ -137,12 +143,17 @@ class RemoteCopy:
         """Ask for this daemon's part of limits. What is kept is first remembered here, for a start without the remote
         storage. first: the first time since the router started."""
         copier = self._copier
-        if copier is None or storage is None or (copier.problem and any(claim.last for claim in claims)):
+        none = copier is None and not self._lacks
+        if none or storage is None or (copier is not None and copier.problem and any(claim.last for claim in claims)):
             # What cannot be given back now is what the next start begins with.
             answer({claim.key: Grant(claim.keeps) for claim in claims}, False)
             return
         claims = self._kept.remember(storage, claims, first=first)
-        copier.divide(claims, {claim.key: Grant(claim.keeps) for claim in claims}, answer)
+        kept = {claim.key: Grant(claim.keeps) for claim in claims}
+        if copier is None:
+            answer(kept, False)
+        else:
+            copier.divide(claims, kept, answer)
 
     def note(self, changes: Mapping[str, bytes | None]) -> None:
         """The changes have been written to the local storage."""
@@ -161,7 +172,7 @@ class RemoteCopy:
         """For `meshctl status`: error, pending, copied_at (UTC s); {} without a remote storage."""
         copier = self._copier
         if copier is None:
-            return {}
+            return {"error": self._lacks, "pending": 0, "copied_at": 0.0, "shared": False} if self._lacks else {}
         told = {"error": copier.problem, "pending": copier.pending, "copied_at": copier.copied_at}
         return {**told, "shared": copier.place.shared}
 

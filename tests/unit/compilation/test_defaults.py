@@ -183,7 +183,7 @@ def test_settings_of_the_state_come_from_the_schema_alone() -> None:
         "encryption": {"key": "k", "key_file": "f"},
         "locking": {"enabled": False, "timeout": 3.0, "retry_interval": 2.0},
     }
-    made = StateSettings.of(StorageConfig.model_validate(section), "Europe/Berlin")
+    made = StateSettings.of(StorageConfig.model_validate(section), "Europe/Berlin", ["PASSWORD"], ["KEY"])
     assert msgspec.structs.asdict(made) == {
         "connector": "modelmesh.local-file.v1",
         "settings": {"path": "/srv/state"},
@@ -197,4 +197,6 @@ def test_settings_of_the_state_come_from_the_schema_alone() -> None:
         "lease": False,
         "lease_timeout": 3.0,
         "lease_retry": 2.0,
+        "awaits": ("PASSWORD",),
+        "key_awaits": ("KEY",),
     }

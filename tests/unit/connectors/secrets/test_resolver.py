@@ -59,7 +59,7 @@ def env(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_stores_are_asked_in_order(env: Any) -> None:
     resolver = SecretResolver(now=Clock())
     env("A", "from the environment")
-    found, missing = resolver.resolve(["A", "B", "C"], section(values=dict(VALUES)))
+    found, missing, _ = resolver.resolve(["A", "B", "C"], section(values=dict(VALUES)))
     assert found == {"A": "from the environment", "B": "b1"}
     assert "TEST_C" in missing["C"]
     assert "configuration gives no value for C" in missing["C"]

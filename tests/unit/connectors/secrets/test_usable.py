@@ -10,7 +10,8 @@ from meshd.core.secret_sources import SecretSources
 
 def resolved(value: str) -> tuple[dict[str, str], dict[str, str]]:
     sources = SecretSources((("modelmesh.memory-secrets.v1", {"values": {"KEY": value}}),))
-    return SecretResolver(now=lambda: 1.0).resolve(["KEY"], sources)
+    values, missing, _ = SecretResolver(now=lambda: 1.0).resolve(["KEY"], sources)
+    return values, missing
 
 
 @pytest.mark.parametrize("value", ["sk-1\n", " sk-1", "sk-1\r\n", "\tsk-1 \n\n", "\u00a0sk-1"])

@@ -1,0 +1,56 @@
+"""Reads what earlier runs have left, in the storage and in the journal.
+
+Must never: count an attempt of this run, which the storage may be read in the middle of; or change anything if the
+storage cannot be read.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from meshd.messages import RestoredState
+from meshd.sdk.storage import Storage
+from meshd.spend.ledger import Ledger, usage_id
+from meshd.state.lost_attempts import LostAttempts
+from meshd.state.segments import Segments
+from meshd.state.stored_ledger import read_ledger
+from meshd.state.tables import Row, Tables
+
+logger = logging.getLogger("meshd.state")
+
+ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """ledger: without this run's attempts. answered: as in RestoredState. rows: table → id → the stored rows that were
+    not known."""
+
+    ledger: Ledger
+    answered: set[bytes]
+    rows: dict[str, dict[str, Row]]
+
+    def as_news(self) -> RestoredState:
+        """For a router that began without it."""
+        usage = {usage_id(key): msgspec.structs.asdict(sums) for key, sums in self.ledger.usage.items()}
+        begun, answered = frozenset(self.ledger.begun), frozenset(self.answered)
+        return RestoredState({**self.rows, "usage": usage}, begun, answered, late=True)
+
+
+def read_earlier(
+    storage: Storage, tables: Tables, segments: Segments, lost: LostAttempts, *, now: float, steady: float
+) -> Earlier:
+    """now: UTC s. steady: by the router's clock. Raises StorageError."""
+    rows, ledger, answered = tables.read(storage), Ledger(), set[bytes]()
+    were_open = read_ledger(storage, ledger, segments, now)
+    try:
+        segments.fold_earlier(ledger)
+        answered = segments.settled_within(ANSWERS_MAY_BE_LOST)
+    except OSError as error:
+        logger.warning("the spend journal cannot be read: %s", error)
+    lost.read(storage, segments, ledger, were_open)
+    segments.keep_all(now)
+    ledger.bury(steady)
+    ledger.forget_days(now)
+    return Earlier(ledger, answered, rows)
