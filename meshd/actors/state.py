@@ -129,7 +129,7 @@ class StateActor(MeshActor):
         if self._keeper is not None:
             self._committed = True
             self._keeper.commit()
-            self._tell_late(self._keeper)
+            self._tell_router(self._keeper)
             self._schedule()
 
     def discard(self, message: messages.Discard) -> None:
@@ -202,16 +202,17 @@ class StateActor(MeshActor):
         if keeper is None:
             return
         keeper.sync()
-        self._tell_late(keeper)
-        if news := keeper.take_news():
-            rows = {usage_id(key): msgspec.structs.asdict(sums) for key, sums in news.items()}
-            self.tell("router", messages.SpentElsewhere(rows))
+        self._tell_router(keeper)
         path = keeper.offer_segment()
         if path:
             self.tell("router", messages.RotateJournal(path))
         self._schedule()
 
-    def _tell_late(self, keeper: StateKeeper) -> None:
+    def _tell_router(self, keeper: StateKeeper) -> None:
+        """What it did not know."""
+        if news := keeper.take_news():
+            rows = {usage_id(key): msgspec.structs.asdict(sums) for key, sums in news.items()}
+            self.tell("router", messages.SpentElsewhere(rows))
         late = keeper.take_late()
         if late is not None:
             self.tell("router", messages.RestoreState(late))

@@ -227,7 +227,7 @@ class Router:
         sent = restored.begun | restored.answered
         self.batches.restore(restored.tables.get(BATCHES, {}), sent, unread=bool(restored.unread))
         self.admission.interrupt(sent)
-        self.announcements.restore(restored.tables.get(ANNOUNCED, {}))
+        self.announcements.restore(restored.tables.get(ANNOUNCED, {}), late=restored.late)
 
     def every_few_seconds(self) -> None:
         """Save counters, and drop what has expired, outside of any request."""

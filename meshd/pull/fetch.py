@@ -120,6 +120,7 @@ def download(
     if url.startswith("file://"):
         _copy(part, Path(unquote(urlsplit(url).path)), tell, free)
     else:
+        _check_address(url)
         with httpx.Client(**_way_to(url), verify=_trusted(ca_file), timeout=_TIMEOUT) as client:
             client.event_hooks = {"response": [lambda response: _note_hub_hash(part, response)]}
             _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None)
@@ -143,6 +144,14 @@ def download(
         raise PullError(f"{url} has the sha256 {found}, not {wanted}", "the file was not kept; try again, or report it")
     _put_in_place(part, target)
     return found
+
+
+def _check_address(url: str) -> None:
+    """Raises PullError. Otherwise, each step of a connection would fail in its own way."""
+    try:
+        httpx.URL(url).host.encode("idna")
+    except (httpx.InvalidURL, ValueError):
+        raise PullError(f"{url} is not an address", "check it") from None
 
 
 def _proxy_for(url: str) -> Proxy | None:

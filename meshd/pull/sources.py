@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from meshd.catalogue.known import LocalModelRow, load_local_models
+from meshd.host.installing import how_to_install
 from meshd.pull.errors import PullError
 from modelmesh.wording import no_such
 
@@ -32,7 +33,6 @@ PIP_TIMEOUT = 600.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PIP = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<path>.+)")
 _UNREACHED = "connection broken by"
-_PIP_MISSING = "install modelmesh[local], which brings it, or the package meshd-local"
 _HOST = re.compile(r"host='([^']{1,253})'")
 _WHY = re.compile(r"\[Errno -?\d{1,5}\] ([^'\")]{3,200})|(Cannot connect to proxy|timed out)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -100,7 +100,10 @@ def _read(text: str, environ: Mapping[str, str]) -> Source | None:
 
 def is_safe(url: str) -> bool:
     """Whether others on the network cannot change what comes from this address: it is encrypted, or on this machine."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return parts.scheme in ("https", "file") or (parts.scheme == "http" and is_loopback(parts.hostname))
 
 
@@ -211,7 +214,7 @@ def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
                 "check the network, HTTPS_PROXY if there is a proxy, and the index (`pip config list`)",
             )
         if lines and lines[-1].endswith("No module named pip"):
-            raise PullError(f"{sys.executable} has no pip, which is needed to find {package}", _PIP_MISSING)
+            raise PullError(f"{sys.executable} has no pip, which is needed to find {package}", how_to_install("local"))
         said = [line for line in lines if line.startswith("ERROR")]
         reason = (said or lines or ["no reason given"])[-1]
         raise PullError(f"pip finds no {package}: {reason.removeprefix('ERROR: ')}", "check its index and the network")

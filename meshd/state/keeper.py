@@ -28,7 +28,7 @@ from meshd.spend.recovered import COVERED
 from meshd.state import form
 from meshd.state.codec import EXPORT_VERSION, read_export
 from meshd.state.directory import make_private
-from meshd.state.loading import read_earlier
+from meshd.state.loading import Lacking, read_earlier
 from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import LostAttempts
 from meshd.state.outage import Outage, Report
@@ -37,7 +37,7 @@ from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
 from meshd.state.stored_ledger import ledger_rows
-from meshd.state.tables import PRIVATE, Tables, changes_of
+from meshd.state.tables import PRIVATE, Row, Tables, changes_of
 from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
@@ -79,8 +79,7 @@ class StateKeeper:
         self._lost = LostAttempts()
         self._loaded = False
         self._had_state = False  # an earlier run has left something
-        self._began_without = False  # the router did, because that could not be read
-        self._late: RestoredState | None = None
+        self._lacking = Lacking()
         self._synced_at = 0.0
         self._pruned_day = ""
 
@@ -202,26 +201,27 @@ class StateKeeper:
         self._ledger, self._answered = earlier.ledger, earlier.answered
         self._ledger_behind = True
         self._loaded = True
-        if self._began_without:
-            self._began_without = False
-            self._late = earlier.as_news()
+        self._lacking.read(earlier, self._private)
 
     # -- from the router ------------------------------------------------------------------------------
 
     def load(self) -> RestoredState:
-        unread = "" if self._loaded or not self._had_state else self.error
-        self._began_without = not self._loaded
+        unread = self.error if self._had_state and not self._loaded else ""
+        if unmet := "" if self._had_state else self.remote.unmet:
+            unread = f"the state directory is new, and {unmet}"
+        self._lacking.begins(stored=not self._loaded, remote=bool(unmet))
         tables = self._tables.mirrored()
-        tables |= {table: self.table(table) for table in PRIVATE}
+        tables |= self._private()
         sums = self.remote.with_elsewhere(self._ledger.usage).items()
         tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in sums}
         begun, answered = frozenset(self._ledger.begun), frozenset(self._answered)
         return RestoredState(tables, begun, answered, str(self.directory), unread)
 
     def take_late(self) -> RestoredState | None:
-        """What the router began without, once it can be read."""
-        late, self._late = self._late, None
-        return late
+        """What the router began without, once it can be read, apart from `take_news`."""
+        if not self.remote.unmet:
+            self._lacking.met()
+        return self._lacking.take()
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
         """Of the router's tables."""
@@ -387,12 +387,15 @@ class StateKeeper:
     # -- export ---------------------------------------------------------------------------------------
 
     def export(self) -> dict[str, Any]:
+        """Raises ValueError while what is stored cannot be read."""
+        self._need_all()
         restored = self.load()
         tables = {table: rows for table, rows in restored.tables.items() if table not in ("usage", *PRIVATE)}
         return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:
         """Replace tables and sums with the exported ones; attempts that are open now stay. Raises ValueError."""
+        self._need_all()
         tables, sums = read_export(state)
         self._tables.replace(tables)
         for key in self._ledger.usage:
@@ -402,3 +405,11 @@ class StateKeeper:
         self._write_all_again()
         self.sync(boundary=True)
         return self.load()
+
+    def _private(self) -> dict[str, dict[str, Row]]:
+        return {table: self.table(table) for table in PRIVATE}
+
+    def _need_all(self) -> None:
+        """Raises ValueError."""
+        if not self._loaded and self._had_state:
+            raise ValueError(f"what is stored cannot be read: {self.error}")

@@ -7,6 +7,7 @@ storage cannot be read.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -31,11 +32,11 @@ class Earlier(msgspec.Struct, frozen=True):
     answered: set[bytes]
     rows: dict[str, dict[str, Row]]
 
-    def as_news(self) -> RestoredState:
-        """For a router that began without it."""
+    def as_news(self, more: Mapping[str, dict[str, Row]]) -> RestoredState:
+        """For a router that began without it. more: tables of which no rows are known here."""
         usage = {usage_id(key): msgspec.structs.asdict(sums) for key, sums in self.ledger.usage.items()}
         begun, answered = frozenset(self.ledger.begun), frozenset(self.answered)
-        return RestoredState({**self.rows, "usage": usage}, begun, answered, late=True)
+        return RestoredState({**self.rows, **more, "usage": usage}, begun, answered, late=True)
 
 
 def read_earlier(
@@ -54,3 +55,31 @@ def read_earlier(
     ledger.bury(steady)
     ledger.forget_days(now)
     return Earlier(ledger, answered, rows)
+
+
+class Lacking:
+    """What the router began without, because it could not be read."""
+
+    def __init__(self) -> None:
+        self._stored = self._remote = False
+        self._late: RestoredState | None = None
+
+    def begins(self, *, stored: bool, remote: bool) -> None:
+        """The router begins now: without what is stored, without knowing what a remote storage has."""
+        self._stored, self._remote = stored, remote
+
+    def read(self, earlier: Earlier, more: Callable[[], Mapping[str, dict[str, Row]]]) -> None:
+        """more: as in `Earlier.as_news`."""
+        if self._stored:
+            self._stored = False
+            self._late = earlier.as_news(more())
+
+    def met(self) -> None:
+        """What a remote storage has is known. The router gets it as news."""
+        if self._remote:
+            self._remote = False
+            self._late = RestoredState({}, frozenset(), late=True)
+
+    def take(self) -> RestoredState | None:
+        late, self._late = self._late, None
+        return late

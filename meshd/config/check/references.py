@@ -30,6 +30,8 @@ _TOLD_ELSEWHERE = re.compile(
 _PLACEHOLDERS = re.compile(r"<[^<>]+>|(?:\w+-)?(?:\.{3}|…)|your[-_ ].*(?:key|token|secret).*", re.I)
 """Example values that cannot be keys. `advice.py` reports other words (EMPTY, changeme)."""
 IS_PLACEHOLDER = "is a placeholder: write the key itself, or ${secrets:NAME} for the environment's NAME"
+_HALF = re.compile("[\ud800-\udfff]")
+"""A JSON file can contain them as escapes."""
 _KINDS = ("env", "secrets")
 _DEEPEST = 8
 """How many references may be nested in the defaults of references."""
@@ -159,6 +161,8 @@ def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Pat
 
 
 def _faults(text: str, path: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    if _HALF.search(text):
+        yield "contains half of a character (\\ud800 to \\udfff), which no file or network can hold"
     for found in _references(text):
         message = _fault(found.kind, found.body, path, environ)
         if message:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.config.imports.draft import COMPATIBLE, Draft, address, rest_of, seconds, valid, whole, without_empty
+from meshd.config.check.error_messages import shown
+from meshd.config.imports.addresses import address, extended, host_of
+from meshd.config.imports.draft import COMPATIBLE, Draft, rest_of, valid, without_empty
 from meshd.config.imports.given import Given
+from meshd.config.units import write_duration
 from meshd.sdk.connector import ConnectorSpec
 
 VARIABLE = r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$"
@@ -57,9 +60,8 @@ def read(given: Given, draft: Draft) -> None:
     _fallbacks(settings, draft)
     _aliases(settings[0], draft)
     general = given.below("general_settings")
-    inflight = whole(general.number("global_max_parallel_requests"))
-    if inflight:
-        draft.daemon["max_inflight"] = inflight
+    key = "global_max_parallel_requests"
+    draft.limit("max_inflight", general.whole(key), general.at(key))
     settings[0].take("enable_pre_call_checks")  # the mesh always does this
 
 
@@ -76,18 +78,21 @@ def _deployment(deployment: Given, draft: Draft) -> None:
     spec = draft.spec(vendor)
     base = params.text("api_base", "base_url")
     if spec is None and base is None:
-        draft.refuse(deployment, params.at("model"), f"there is no connector for {vendor}, and no `api_base`")
+        draft.refuse(deployment, params.at("model"), f"there is no connector for {shown(vendor)}, and no `api_base`")
         return
     if spec is None or (spec.short_name == "openai" and base and "openai.com" not in base):
         vendor, spec = (COMPATIBLE if spec is not None else vendor), draft.spec(COMPATIBLE)
     assert spec is not None
-    provider = draft.provider(_provider_name(vendor, spec, base), _provider(params, deployment, spec, base, draft))
+    given = _provider(params, deployment, spec, base, draft)
+    provider = draft.provider(_provider_name(vendor, spec, base, draft), given, deployment)
+    if provider is None:
+        return
     info.take("id", "base_model", "db_model")
     if "*" in model:
         _wildcard(group, provider, deployment, draft)
         return
     settings = {"provider": provider, "model": model, **_model(params, info, spec)}
-    id = draft.model(f"{provider}.{model}", settings)
+    id = draft.model(f"{provider}.{model}", settings, deployment.path)
     draft.pool(group, deployment.at("model_name")).setdefault("models", []).append(id)
 
 
@@ -102,9 +107,9 @@ def _vendor(params: Given, full: str) -> tuple[str, str]:
     return next((known for start, known in _BY_NAME.items() if full.startswith(start)), "openai"), full
 
 
-def _provider_name(vendor: str, spec: ConnectorSpec, base: str | None) -> str:
+def _provider_name(vendor: str, spec: ConnectorSpec, base: str | None, draft: Draft) -> str:
     if spec.short_name == COMPATIBLE and vendor == COMPATIBLE and base:
-        return base.partition("://")[2].partition("/")[0].partition(":")[0].replace(".", "-") or vendor
+        return (host_of(draft.value(base)) or vendor).replace(".", "-")
     return vendor if spec.short_name == COMPATIBLE else spec.short_name
 
 
@@ -114,29 +119,30 @@ def _provider(params: Given, deployment: Given, spec: ConnectorSpec, base: str |
         settings["base_url"] = _base(base, spec, draft)
     settings |= draft.credentials(params.text("api_key"), params.at("api_key"), spec.short_name, spec)
     _of_clouds(params, spec, settings, draft)
-    timeout, retries = params.number("timeout", "request_timeout"), params.number("max_retries", "num_retries")
-    if timeout:
-        settings["timeout"] = seconds(timeout)
-    if retries:
-        settings["max_retries"] = int(retries)
+    settings["timeout"] = _duration(params.positive("timeout", "request_timeout"))
+    settings["max_retries"] = params.whole("max_retries", "num_retries", least=0)
+    headers = draft.headers(params.below("default_headers")) | draft.headers(params.below("extra_headers"))
     organization = params.text("organization")
-    headers = {name: draft.value(str(value)) for name, value in (params.any("extra_headers") or {}).items()}
     if organization:
         headers["OpenAI-Organization"] = draft.value(organization)
     settings["headers"] = headers
     limits = {
-        "rpm": whole(params.number("rpm") or deployment.number("rpm")),
-        "tpm": whole(params.number("tpm") or deployment.number("tpm")),
-        "concurrency": whole(params.number("max_parallel_requests")),
+        "rpm": params.whole("rpm") or deployment.whole("rpm"),
+        "tpm": params.whole("tpm") or deployment.whole("tpm"),
+        "concurrency": params.whole("max_parallel_requests"),
     }
     settings["rate_limit"] = without_empty(limits)
     return without_empty(settings)
 
 
+def _duration(seconds: float | None) -> str | None:
+    return write_duration(seconds) if seconds is not None else None
+
+
 def _base(base: str, spec: ConnectorSpec, draft: Draft) -> str:
     plain = draft.value(base)
     if spec.short_name == "azure-openai" and "/openai" not in plain:
-        return plain.rstrip("/") + "/openai/v1"
+        return extended(plain, "/openai/v1")
     return address(spec, plain)
 
 
@@ -159,10 +165,9 @@ def _of_clouds(params: Given, spec: ConnectorSpec, settings: dict[str, Any], dra
 
 
 def _model(params: Given, info: Given, spec: ConnectorSpec) -> dict[str, Any]:
-    mode = info.peek("mode")
-    capability = _MODES.get(str(mode)) if mode else "chat-completion" if spec.short_name == COMPATIBLE else None
-    if mode and capability:
-        info.take("mode")
+    mode = info.one_of("mode", _MODES)
+    chats = spec.short_name == COMPATIBLE and not info.peek("mode")
+    capability = _MODES[mode] if mode else "chat-completion" if chats else None
     prices = {
         "input_per_1m": _per_million(params, info, "input_cost_per_token"),
         "output_per_1m": _per_million(params, info, "output_cost_per_token"),
@@ -175,13 +180,11 @@ def _model(params: Given, info: Given, spec: ConnectorSpec) -> dict[str, Any]:
             "pricing": without_empty(prices),
             "constraints": without_empty(
                 {
-                    "context_window": whole(info.number("max_input_tokens")),
-                    "max_output_tokens": whole(info.number("max_output_tokens", "max_tokens")),
+                    "context_window": info.whole("max_input_tokens"),
+                    "max_output_tokens": info.whole("max_output_tokens", "max_tokens"),
                 }
             ),
-            "features": {
-                ours: info.any(theirs) for theirs, ours in _FEATURES.items() if isinstance(info.peek(theirs), bool)
-            },
+            "features": {ours: value for theirs, ours in _FEATURES.items() if (value := info.flag(theirs)) is not None},
             "defaults": rest_of(params, _DEFAULTS),
         }
     )
@@ -196,7 +199,7 @@ def _per_million(params: Given, info: Given, key: str) -> float | None:
 
 def _wildcard(group: str, provider: str, deployment: Given, draft: Draft) -> None:
     message = f"every model that {provider} lists is offered, as `{provider}.MODEL`"
-    draft.remark(deployment.at("model_name"), f"{group!r} is a pattern: {message}")
+    draft.remark(deployment.at("model_name"), f"{shown(group)} is a pattern: {message}")
 
 
 # -- groups -------------------------------------------------------------------------------------------
@@ -211,41 +214,42 @@ def _pools(settings: list[Given], draft: Draft) -> None:
 def _common(settings: list[Given]) -> dict[str, Any]:
     """What applies to all groups. The router's settings win over the library's."""
     router, library = settings
-    strategy = router.peek("routing_strategy")
-    if strategy in _STRATEGIES:
-        router.take("routing_strategy")
-    retries = _first(settings, "num_retries")
-    wait = _first(settings, "retry_after")
-    timeout = _first([router], "timeout") or _first([library], "request_timeout")
-    fails, cooldown = _first(settings, "allowed_fails"), _first(settings, "cooldown_time")
-    first = _first([router], "stream_timeout")
+    strategy = router.one_of("routing_strategy", _STRATEGIES)
+    given = strategy is not None or bool(router.peek("routing_strategy"))
+    retries, fails = _first_whole(settings, "num_retries"), _first_whole(settings, "allowed_fails")
+    wait, cooldown = _first_duration(settings, "retry_after"), _first_duration(settings, "cooldown_time")
+    limit, first = router.positive("timeout"), router.positive("stream_timeout")
     cache = library.below("cache_params")
     local = library.peek("cache") is True and cache.peek("type") in (None, "local")
     if local:
         library.take("cache")
         cache.take("type")
-    ttl = cache.number("ttl") if local else None
     return without_empty(
         {
-            "strategy": _STRATEGIES.get(str(strategy or "simple-shuffle")),
+            "strategy": _STRATEGIES[strategy or "simple-shuffle"] if strategy or not given else None,
             "retry": without_empty(
                 {
-                    "max_attempts": int(retries) + 1 if retries is not None else None,
-                    "initial_delay": seconds(wait) if wait else None,
-                    "deadline": seconds(timeout) if timeout else None,
+                    "max_attempts": retries + 1 if retries is not None else None,
+                    "initial_delay": wait,
+                    "deadline": _duration(limit or library.positive("request_timeout")),
                 }
             ),
-            "deactivation": {"retry_limit": int(fails) + 1} if fails is not None else None,
-            "recovery": {"cooldown": seconds(cooldown)} if cooldown else None,
-            "stream": {"first_token_timeout": seconds(first)} if first else None,
-            "cache": {"ttl": seconds(ttl or 3600)} if local else None,
+            "deactivation": {"retry_limit": fails + 1} if fails is not None else None,
+            "recovery": without_empty({"cooldown": cooldown}),
+            "stream": without_empty({"first_token_timeout": _duration(first)}),
+            "cache": {"ttl": _duration(cache.positive("ttl") or 3600)} if local else None,
         }
     )
 
 
-def _first(settings: list[Given], key: str) -> float | None:
-    found = [given.number(key) for given in settings]
+def _first_whole(settings: list[Given], key: str) -> int | None:
+    found = [given.whole(key, least=0) for given in settings]
     return next((number for number in found if number is not None), None)
+
+
+def _first_duration(settings: list[Given], key: str) -> str | None:
+    found = [given.positive(key) for given in settings]
+    return next(map(_duration, filter(None, found)), None)
 
 
 def _fallbacks(settings: list[Given], draft: Draft) -> None:
@@ -263,7 +267,7 @@ def _add_fallbacks(draft: Draft, group: str, names: list[str], at: Any) -> None:
     pool = draft.pools.get(valid(group))
     for name in map(valid, names):
         if pool is None or name not in draft.pools:
-            draft.remark(at, f"there is no group {name if pool is not None else group}")
+            draft.remark(at, f"there is no group {shown(name if pool is not None else group)}")
         elif name != valid(group) and name not in pool.setdefault("fallback_pools", []):
             pool["fallback_pools"].append(name)
 
@@ -275,5 +279,5 @@ def _aliases(router: Given, draft: Draft) -> None:
         target = detailed.text("model") if detailed else aliases.text(name)
         if target and valid(target) in draft.pools:
             draft.alias(name, valid(target), aliases.at(name))
-        else:
-            draft.remark(aliases.at(name), f"there is no group {target}")
+        elif target:
+            draft.remark(aliases.at(name), f"there is no group {shown(target)}")

@@ -9,8 +9,10 @@ import re
 import shlex
 from typing import Any
 
-from meshd.config.imports.draft import COMPATIBLE, Draft, address, seconds, valid, without_empty
+from meshd.config.imports.addresses import address, extended
+from meshd.config.imports.draft import COMPATIBLE, Draft, rest_of, valid, without_empty
 from meshd.config.imports.given import Given
+from meshd.config.units import write_duration
 
 VARIABLE = r"\$\{env\.([A-Za-z_][A-Za-z0-9_]*)\}"
 
@@ -20,18 +22,21 @@ _MACRO = re.compile(r"\$\{([A-Za-z0-9_-]+)\}")
 _HERE = re.compile(r"http://(localhost|127\.0\.0\.1)(:|/|$)")
 _DEEPEST = 8
 """How deeply macros may be nested."""
-_STRATEGIES = {"pin": "priority-selection", "warm": "priority-selection", "spillover": "priority-selection"}
+_LONGEST = 10_000
+"""Characters of a macro, and of a text with all of its macros in it."""
+_KEY = re.compile(r"--api[-_]key(=|$)")
+_STRATEGIES = ("pin", "warm", "spillover")
 
 
 def read(given: Given, draft: Draft) -> None:
     models = given.each("models")
     macros = {model.name: _macros(given) | _macros(model) for model in models}
-    first = int(given.number("startPort") or _START_PORT)
+    first = given.whole("startPort") or _START_PORT
     # llama-swap numbers the models that ask for a port from its first port on, in order of their names.
     asking = sorted(model.name for model in models if _wants_port(model, macros[model.name]))
+    ports = {name: first + number for number, name in enumerate(asking)}
     for model in models:
-        port = first + asking.index(model.name) if model.name in asking else None
-        _model(model, macros[model.name], port, draft)
+        _model(model, macros[model.name], ports.get(model.name), draft)
     if any("managed" in provider for provider in draft.providers.values()):
         both = "servers run side by side; `managed.idle_timeout` stops unused ones"
         draft.remark(("models",), f"no server is stopped because another is needed: {both}")
@@ -44,11 +49,12 @@ def read(given: Given, draft: Draft) -> None:
 
 def _macros(given: Given) -> dict[str, Any]:
     macros = given.peek("macros")
-    return macros if isinstance(macros, dict) else {}
+    found = macros.items() if isinstance(macros, dict) else ()
+    return {name: value for name, value in found if not isinstance(value, dict | list) and len(str(value)) <= _LONGEST}
 
 
 def _wants_port(model: Given, macros: dict[str, Any]) -> bool:
-    return any(_PORT in _expanded(str(model.peek(key) or ""), macros) for key in ("cmd", "proxy"))
+    return any(_PORT in _expanded(model.peek_text(key), macros) for key in ("cmd", "proxy"))
 
 
 def _model(given: Given, macros: dict[str, Any], port: int | None, draft: Draft) -> None:
@@ -58,49 +64,62 @@ def _model(given: Given, macros: dict[str, Any], port: int | None, draft: Draft)
     if _PORT in base:
         draft.refuse(given, given.path, "neither `cmd` nor `proxy` says where its server listens")
         return
-    managed = _managed(given, {**macros, **own}, draft) if _HERE.match(base) else {}
+    words = _words(given, {**macros, **own}) if _HERE.match(base) else []
     filters = given.below("filters")
     dropped = [name.strip() for name in (filters.text("stripParams", "strip_params") or "").split(",") if name.strip()]
-    limit = given.number("concurrencyLimit")
+    spec = draft.spec(COMPATIBLE)
+    assert spec is not None
     settings = {
-        "connector": "openai-compatible.v1",
+        "connector": spec.id,
         "base_url": address(None, draft.value(base), "/v1"),
-        "auth": {"method": "none"},
-        "rate_limit": {"concurrency": int(limit)} if limit else None,
+        **draft.credentials(_key_in(words), given.at("cmd"), given.name, spec),
+        "rate_limit": without_empty({"concurrency": given.whole("concurrencyLimit")}),
         "quirks": {"drop": dropped} if dropped else None,
-        "managed": managed,
+        "managed": _managed(given, words, {**macros, **own}, draft) if words else None,
     }
-    provider = draft.provider(given.name, without_empty(settings))
-    parameters = filters.any("setParams")
+    provider = draft.provider(given.name, without_empty(settings), given)
+    if provider is None:
+        return
+    parameters = filters.below("setParams")
     kind = given.below("capabilities")
-    reranks = kind.peek("reranker") is True
-    kind.take("reranker")
+    reranks, tools, context = kind.flag("reranker"), kind.flag("tools"), kind.whole("context")
     given.take("name", "description", "metadata", "unlisted", "sendLoadingState")
-    context = kind.number("context")
     entry = {
         "provider": provider,
         "model": given.text("useModelName") or given.name,
         "capabilities": ["reranking" if reranks else "chat-completion"],
-        "features": {"tool_calling": kind.any("tools")} if isinstance(kind.peek("tools"), bool) else None,
-        "constraints": {"context_window": int(context)} if context else None,
-        "overrides": parameters if isinstance(parameters, dict) else None,
+        "features": {"tool_calling": tools} if tools is not None else None,
+        "constraints": without_empty({"context_window": context}),
+        "overrides": rest_of(parameters, parameters),
     }
-    id = draft.model(draft.named(given.name, given.path), without_empty(entry))
+    id = draft.model(draft.named(given.name, given.path), without_empty(entry), given.path)
     for alias in given.texts("aliases"):
         draft.alias(alias, id, given.at("aliases"))
 
 
-def _managed(given: Given, macros: dict[str, Any], draft: Draft) -> dict[str, Any]:
-    """The server that is started for a request. A command that a shell could not read is left."""
-    lines = [line for line in str(given.peek("cmd") or "").splitlines() if not line.lstrip().startswith("#")]
+def _words(given: Given, macros: dict[str, Any]) -> list[str]:
+    """The command of a server; empty if a shell could not read it, which is left for a remark."""
+    lines = [line for line in given.peek_text("cmd").splitlines() if not line.lstrip().startswith("#")]
     try:
         words = shlex.split(_expanded(" ".join(line.rstrip(" \\") for line in lines), macros))
     except ValueError:
-        words = []
-    if not words:
-        return {}
-    given.take("cmd")
-    seconds_unused, check = given.number("ttl"), given.text("checkEndpoint") or "/health"
+        given.expect("cmd", "a command that a shell can read")
+        return []
+    if words:
+        given.take("cmd")
+    return words
+
+
+def _key_in(words: list[str]) -> str | None:
+    """The key that the server asks for, if its command gives it one."""
+    pairs = zip(words, [*words[1:], ""], strict=False)
+    given = [word.partition("=")[2] if "=" in word else after for word, after in pairs if _KEY.match(word)]
+    return next(filter(None, given), None)
+
+
+def _managed(given: Given, words: list[str], macros: dict[str, Any], draft: Draft) -> dict[str, Any]:
+    """The server that is started for a request."""
+    unused, check = given.number("ttl"), given.text("checkEndpoint") or "/health"
     variables = (text.partition("=") for text in given.texts("env"))
     return without_empty(
         {
@@ -108,7 +127,7 @@ def _managed(given: Given, macros: dict[str, Any], draft: Draft) -> dict[str, An
             "args": [draft.value(word) for word in words[1:]],
             "env": {name: draft.value(_expanded(value, macros)) for name, _, value in variables},
             "ready": check if check.startswith("/") else None,
-            "idle_timeout": seconds(seconds_unused) if seconds_unused else None,
+            "idle_timeout": write_duration(unused) if unused else None,  # 0: it is not stopped
         }
     )
 
@@ -116,7 +135,7 @@ def _managed(given: Given, macros: dict[str, Any], draft: Draft) -> dict[str, An
 def _expanded(text: str, macros: dict[str, Any]) -> str:
     for _ in range(_DEEPEST):
         new = _MACRO.sub(lambda found: str(macros.get(found[1], found[0])), text)
-        if new == text or len(new) > 10_000:
+        if new == text or len(new) > _LONGEST:
             break
         text = new
     return text
@@ -129,12 +148,12 @@ def _peer(given: Given, draft: Draft) -> None:
         return
     spec = draft.spec(COMPATIBLE)
     assert spec is not None
-    settings: dict[str, Any] = {"connector": spec.id, "base_url": draft.value(base).rstrip("/") + "/v1"}
+    settings: dict[str, Any] = {"connector": spec.id, "base_url": extended(draft.value(base), "/v1")}
     settings |= draft.credentials(key, given.at("apiKey"), given.name, spec)
-    provider = draft.provider(given.name, settings)
-    for name in given.texts("models"):
+    provider = draft.provider(given.name, settings, given)
+    for name in given.texts("models") if provider is not None else ():
         id = draft.named(name, given.at("models"))
-        draft.model(id, {"provider": provider, "model": name, "capabilities": ["chat-completion"]})
+        draft.model(id, {"provider": provider, "model": name, "capabilities": ["chat-completion"]}, given.at("models"))
 
 
 def _selector(given: Given, draft: Draft) -> None:
@@ -144,7 +163,6 @@ def _selector(given: Given, draft: Draft) -> None:
     if not known or valid(given.name) in draft.models:
         draft.refuse(given, given.path, "none of its targets is")
         return
-    if given.peek("strategy") in _STRATEGIES:
-        given.take("strategy")
+    given.one_of("strategy", _STRATEGIES)
     pool = draft.pool(given.name, given.path)
     pool |= {"models": known, "strategy": "priority-selection", "model_priority": known}

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.config.imports.draft import COMPATIBLE, Draft, address, seconds, whole, without_empty
+from meshd.config.imports.addresses import address
+from meshd.config.imports.draft import COMPATIBLE, Draft, rest_of, without_empty
 from meshd.config.imports.given import Given
+from meshd.config.units import write_duration
 
 VARIABLE = None
 POOL = "portkey"
@@ -25,21 +27,19 @@ def read(given: Given, draft: Draft) -> None:
     if given.peek("targets"):
         _pool(given, POOL, draft)
     else:
-        _fill(draft.pool(POOL, given.path), [_target(given, draft)], given, draft)
+        _fill(draft.pool(POOL, given.at("provider")), [_target(given, draft)], given, draft)
 
 
 def _pool(given: Given, name: str, draft: Draft, depth: int = 0) -> None:
     """A list of targets. A target that has targets itself becomes a pool of its own, to fall back to."""
     strategy = given.below("strategy")
-    mode = strategy.peek("mode")
-    if mode in _STRATEGIES:
-        strategy.take("mode")
-    pool = draft.pool(name, given.path)
-    pool["strategy"] = _STRATEGIES.get(str(mode), "priority-selection")
+    mode = strategy.one_of("mode", _STRATEGIES)
+    pool = draft.pool(name, given.at("targets"))
+    pool["strategy"] = _STRATEGIES[mode or "single"]
     found: list[dict[str, Any]] = []
     for number, target in enumerate(given.each("targets"), start=1):
         if target.peek("targets") and depth < _DEEPEST:
-            below = f"{name}-{target.text('name') or number}"
+            below = draft.free(f"{name}-{target.text('name') or number}", draft.pools)
             _pool(target, below, draft, depth + 1)
             if draft.pools.get(below, {}).keys() & {"models", "providers"}:
                 pool.setdefault("fallback_pools", []).append(below)
@@ -90,14 +90,16 @@ def _target(given: Given, draft: Draft) -> dict[str, Any]:
         settings["base_url"] = address(spec, base)
     at = given.at("api_key" if "api_key" in given else "apiKey")
     settings |= draft.credentials(given.text("api_key", "apiKey"), at, spec.short_name, spec)
-    timeout = given.number("request_timeout", "requestTimeout")
+    timeout = given.positive("request_timeout", "requestTimeout")
     if timeout:
-        settings["timeout"] = seconds(timeout / 1000)
+        settings["timeout"] = write_duration(timeout / 1000)
     _resource(given, spec.short_name, settings)
-    provider = draft.provider(spec.short_name, settings)
+    provider = draft.provider(spec.short_name, settings, given)
+    if provider is None:
+        return {}
     parameters = given.below("override_params" if "override_params" in given else "overrideParams")
     model = parameters.text("model")
-    overrides = {name: parameters.any(name) for name in parameters if name != "model"}
+    overrides = rest_of(parameters, (name for name in parameters if name != "model"))
     if model is None:
         return {"provider": provider}
     entry = {
@@ -107,18 +109,18 @@ def _target(given: Given, draft: Draft) -> dict[str, Any]:
         "overrides": overrides,
         "weight": given.number("weight"),
     }
-    return {"provider": provider, "model": _model(f"{provider}.{model}", without_empty(entry), draft)}
+    return {"provider": provider, "model": _model(f"{provider}.{model}", without_empty(entry), given, draft)}
 
 
-def _model(wanted: str, entry: dict[str, Any], draft: Draft) -> str:
+def _model(wanted: str, entry: dict[str, Any], given: Given, draft: Draft) -> str:
     """Several targets that are the same model share one entry."""
-    return wanted if draft.models.get(wanted) == entry else draft.model(wanted, entry)
+    return wanted if draft.models.get(wanted) == entry else draft.model(wanted, entry, given.path)
 
 
 def _resource(given: Given, connector: str, settings: dict[str, Any]) -> None:
     if connector == "azure-openai" and (resource := given.text("resource_name", "azure_resource_name")):
         settings["base_url"] = f"https://{resource}.openai.azure.com/openai/v1"
-        if str(given.peek("api_version") or "")[:4].isdigit():
+        if given.peek_text("api_version")[:4].isdigit():
             settings["api_version"] = given.text("api_version")
     elif connector == "bedrock" and (region := given.text("aws_region")):
         settings["base_url"] = f"https://bedrock-runtime.{region}.amazonaws.com"
@@ -133,21 +135,21 @@ def _fill(pool: dict[str, Any], targets: list[dict[str, Any]], given: Given, dra
         if pool.get("strategy") == "priority-selection" and len(models) > 1:
             pool["model_priority"] = models
         if open_to_all:
-            draft.remark(given.path, f"its targets without a model are not in the pool: {', '.join(open_to_all)}")
+            draft.remark(
+                given.at("targets"), f"its targets without a model are not in the pool: {', '.join(open_to_all)}"
+            )
     elif open_to_all:
         pool |= {"capability": _CHAT, "providers": open_to_all}
         if len(open_to_all) > 1 and pool.get("strategy") == "priority-selection":
             pool["provider_priority"] = open_to_all
     retry, cache = given.below("retry"), given.below("cache")
-    attempts = retry.number("attempts")
-    codes = retry.any("on_status_codes") or retry.any("onStatusCodes")
+    attempts = retry.whole("attempts", least=0)
     own = {
-        "max_attempts": int(attempts) + 1 if attempts is not None else None,
-        "retryable_codes": codes if isinstance(codes, list) else None,
-        "honor_retry_after": retry.any("use_retry_after_headers"),
+        "max_attempts": attempts + 1 if attempts is not None else None,
+        "retryable_codes": retry.statuses("on_status_codes") or retry.statuses("onStatusCodes"),
+        "honor_retry_after": retry.flag("use_retry_after_headers"),
     }
     pool |= {"retry": without_empty(own)} if without_empty(own) else {}
-    if cache.peek("mode") == "simple":
-        cache.take("mode")
-        age = whole(cache.number("max_age", "maxAge"))
-        pool["cache"] = {"ttl": f"{age}s"} if age else {}
+    if cache.one_of("mode", ("simple",)):
+        age = cache.whole("max_age", "maxAge")
+        pool["cache"] = {"ttl": write_duration(age)} if age else {}

@@ -81,8 +81,19 @@ def is_pattern(text: str) -> bool:
 
 
 def matches(pattern: str) -> list[str]:
-    """The configuration files that match, by name. Hidden ones and those of another ending do not count."""
-    return sorted(path for path in glob.glob(pattern) if path.endswith(ENDINGS) and os.path.isfile(path))
+    """The configuration files that match, by name, whether they can be read or not. Directories, hidden files, those of
+    another ending and links to /dev/null, with which people mask a file, do not count."""
+    return sorted(path for path in glob.glob(pattern) if path.endswith(ENDINGS) and not _is_masked(path))
+
+
+def _is_masked(path: str) -> bool:
+    return os.path.isdir(path) or os.path.realpath(path) == os.devnull
+
+
+def unreadable(pattern: str) -> list[str]:
+    """The directories whose files may match, but cannot be listed."""
+    folders = filter(os.path.isdir, glob.glob(os.path.dirname(pattern)))
+    return sorted(folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK))
 
 
 def _folders(pattern: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from meshd.config.check.problems import Place, Places, Problem, problem_in
 from meshd.config.read.characters import MOST_BYTES
-from meshd.config.read.config_files import ConfigFiles, below, is_pattern, matches, pieces_beside
+from meshd.config.read.config_files import ConfigFiles, below, is_pattern, matches, pieces_beside, unreadable
 from meshd.config.read.loading import Loaded, load_file
 from meshd.config.read.merging import Part, on_top
 from meshd.config.read.normalise import canonical, flat_path
@@ -27,6 +27,8 @@ MOST_FILES = 256
 MOST_DEPTH = 8
 MOST_VALUES = 300_000
 PROFILE = "MESHD_PROFILE"
+_OF_FILES = frozenset({"include", "profiles"})
+"""Keys that say what belongs to a configuration, and are none of its sections."""
 
 _V = TypeVar("_V")
 
@@ -83,7 +85,7 @@ class _Reader:
         self._read(self._main, None)
         self._patterns += pieces_beside(self._main)
         for pattern in pieces_beside(self._main):
-            for piece in matches(pattern):
+            for piece in self._matching(pattern, None):
                 self._read(piece, Problem("", None, "", None, piece))
 
     def result(self, environ: Mapping[str, str]) -> Read:
@@ -109,7 +111,7 @@ class _Reader:
     def take(self, loaded: Loaded, file: str | None) -> None:
         """A file's content, without `include`, and with its profiles apart."""
         places = _places(loaded, file)
-        raw = {key: value for key, value in loaded.raw.items() if key not in ("include", "profiles")}
+        raw = {key: value for key, value in loaded.raw.items() if key not in _OF_FILES}
         part = _part(raw, places, loaded.written)
         part.problems[:0] = loaded.problems
         self._parts.append(part)
@@ -122,7 +124,12 @@ class _Reader:
             if profile is not None and not isinstance(profile, dict):
                 part.problems.append(problem_in(places, at, "expected a map of sections", file=file))
                 continue
-            own = _part(profile or {}, _below(places, at), _below(loaded.written, at))
+            of_files = _OF_FILES & (profile or {}).keys()
+            for key in sorted(of_files):
+                message = "works only at the top of a file, not in a profile"
+                part.problems.append(problem_in(places, (*at, key), message, file=file))
+            sections = {key: value for key, value in (profile or {}).items() if key not in of_files}
+            own = _part(sections, _below(places, at), _below(loaded.written, at))
             self._profiles[name] = on_top(self._profiles.get(name, Part()), own)
 
     # -- files ----------------------------------------------------------------------------------------
@@ -153,7 +160,8 @@ class _Reader:
         elif os.path.exists(path) and not os.path.isfile(path):  # a pipe would never end
             self._fail(named, f"{path} is not a file")
         elif not os.path.exists(path):
-            self._fail(named, f"there is no file {path}")
+            is_link = os.path.islink(path)
+            self._fail(named, f"{path} is a link to a missing file" if is_link else f"there is no file {path}")
         else:
             return True
         return False
@@ -173,7 +181,7 @@ class _Reader:
 
     def _include(self, loaded: Loaded, path: str) -> None:
         given = loaded.raw.get("include")
-        entries = given if isinstance(given, list) else [given] if given else []
+        entries = given if isinstance(given, list) else [] if given is None else [given]
         places = _places(loaded, path)
         for index, entry in enumerate(entries):
             at: Path = ("include", index) if isinstance(given, list) else ("include",)
@@ -187,9 +195,14 @@ class _Reader:
                 continue
             pattern = below(folder, os.path.expanduser(entry))
             self._patterns.append(pattern)
-            for found in matches(pattern):
+            for found in self._matching(pattern, named):
                 if os.path.realpath(found) != self._open[-1]:  # `*.yaml` means the others
                     self._read(found, named)
+
+    def _matching(self, pattern: str, named: Problem | None) -> list[str]:
+        for folder in unreadable(pattern):
+            self._fail(named, f"the files in {folder} cannot be listed: it is not readable")
+        return matches(pattern)
 
     def _fail(self, named: Problem | None, message: str) -> None:
         about = named or Problem("", None, "", None, self._main)

@@ -10,7 +10,7 @@ from typing import Any
 from meshd import messages
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from modelmesh.errors import InvalidRequestError
+from modelmesh.errors import InvalidRequestError, MeshError
 
 _SLOW = 60.0  # s for a large state
 
@@ -22,7 +22,11 @@ class StoredState(Group):
 
     async def exported(self, call: Call) -> dict[str, Any]:
         self.runtime.publisher.save_counters()
-        return dict(await self.need("state", messages.ExportState(), _SLOW))
+        try:
+            return dict(await self.need("state", messages.ExportState(), _SLOW))
+        except ValueError as error:
+            said = f"the state cannot be exported: {error}"
+            raise MeshError(said, status_code=503, code="state_unreadable") from None
 
     async def imported(self, call: Call) -> dict[str, Any]:
         """Replace what is stored, and use it."""

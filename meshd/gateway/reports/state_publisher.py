@@ -214,7 +214,7 @@ class StatePublisher:
             state.pool(key).current = value.get("current")
         resting = {key: value.get("resting", []) for key, value in tables.get("keys", {}).items()}
         state.rates.load_keys(resting, now)
-        self._keys = resting
+        self._keys |= resting
         use = state.accounts.add if restored.late else state.accounts.restore
         use(usage_rows(tables.get("usage", {})), now)
         state.accounts.unknown = restored.unread

@@ -39,9 +39,10 @@ class Announcements:
         self._day = now()
         self._listed: dict[tuple[str, str], str] = {}  # provider and its name for a model → the day in its list
 
-    def restore(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Load what an earlier run announced."""
-        self.known = {id: dict(row) for id, row in rows.items() if _are_prices(row.get("prices", {}))}
+    def restore(self, rows: Mapping[str, Mapping[str, Any]], *, late: bool = False) -> None:
+        """Load what an earlier run announced. late: beside what this one has."""
+        found = {id: dict(row) for id, row in rows.items() if _are_prices(row.get("prices", {}))}
+        self.known = found | self.known if late else found
 
     def committed(self) -> None:
         """Another table is in use."""

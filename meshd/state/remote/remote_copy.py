@@ -89,6 +89,7 @@ class RemoteCopy:
         self._lacks = lacks
         self.elsewhere: dict[UsageKey, Usage] = {}
         self._copier = copier
+        self._arrived = False
         self._news: dict[UsageKey, Usage] = {}
         self._kept = KeptParts()
         if copier is not None:
@@ -131,8 +132,18 @@ class RemoteCopy:
         assert self._copier is not None, "something arrived"
         storage.save_many({**changes, ELSEWHERE: dump_elsewhere(arrival.elsewhere)})
         self.elsewhere = arrival.elsewhere
+        self._arrived = True
         self._copier.note(dict(storage.items()))
         self._copier.adopted()
+
+    @property
+    def unmet(self) -> str:
+        """Why it is not known what the remote storage has, "" if it is. Limits that are divided there are not taken
+        before, whatever was spent."""
+        if self._copier is None:
+            return self._lacks
+        known = self._arrived or self._copier.place.shared
+        return "" if known else self._copier.problem or f"{self._copier.place.id} has not answered yet"
 
     def take_news(self) -> dict[UsageKey, Usage]:
         """What others have spent that the router does not know yet."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelmesh.errors import BudgetExceededError
+from modelmesh.errors import BudgetExceededError, MeshError
 from tests.support.daemons import stored
 from tests.support.daemons.daemon import Daemon
 from tests.support.daemons.stored import PRICE, remote, spent, started
@@ -82,6 +82,7 @@ def test_a_budget_is_not_overrun_while_the_key_of_the_state_is_not_known(
     daemon = started(daemons, tmp_path / "d", encrypted(vault, connector))
     for _ in range(3):
         daemon.say(model="chat")
+    uploaded = daemon.client().files.create(file=("notes.txt", b"what an app keeps"), purpose="user_data")
     assert daemon.stop() == 0
     vault.fault = "dies"
     daemon.start()
@@ -95,8 +96,10 @@ def test_a_budget_is_not_overrun_while_the_key_of_the_state_is_not_known(
     eventually(lambda: round(spent(daemon), 6) == round(3 * PRICE, 6))
     daemon.say(model="chat")
     assert "has spent" in refused(daemon)
+    assert daemon.client().files.content(uploaded.id).read() == b"what an app keeps"
     assert daemon.stop() == 0
     daemon.start()
+    assert daemon.client().files.content(uploaded.id).read() == b"what an app keeps"
     assert round(spent(daemon), 6) == round(4 * PRICE, 6)
     assert KEYS[0] not in daemon.log()
 
@@ -112,6 +115,10 @@ def test_state_is_left_as_it_is_with_another_key(
     daemon.start()
     daemon.say(model="free")
     assert "storage.encryption has another key" in refused(daemon)
+    with pytest.raises(MeshError, match="cannot be exported: what is stored cannot be read"):
+        daemon.ask("GET", "/mesh/v1/state")
+    with pytest.raises(MeshError, match="cannot be imported: what is stored cannot be read"):
+        daemon.ask("POST", "/mesh/v1/state", {"version": 1, "tables": {}, "usage": {}})
     assert daemon.stop() == 0
     vault.set("STATE_KEY", KEYS[0])
     daemon.start()

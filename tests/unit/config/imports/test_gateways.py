@@ -1,4 +1,4 @@
-"""Other gateways' configurations: what becomes of each key, and what is told of those that have no counterpart."""
+"""Other gateways' configurations: what each key is converted to, and what is told of those without a counterpart."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_litellm_deployments_and_groups() -> None:
         "connector": "openai-compatible.v1",
         "base_url": "${env:HOUSE_URL}",
         "api_key": "${secrets:HOUSE_KEY}",
-        "timeout": "300s",
+        "timeout": "5m",
         "rate_limit": {"rpm": 60, "tpm": 100000},
     }
     assert house["pricing"] == {"input_per_1m": 0.15, "output_per_1m": 0.6}
@@ -88,7 +88,7 @@ def test_litellm_deployments_and_groups() -> None:
     assert (gpt["strategy"], gpt["retry"]) == ("latency-first", {"max_attempts": 3, "deadline": "30s"})
     assert gpt["deactivation"] == {"retry_limit": 4}
     assert gpt["recovery"] == {"cooldown": "45s"}
-    assert gpt["cache"] == {"ttl": "600s"}
+    assert gpt["cache"] == {"ttl": "10m"}
     assert config["pools"]["house"]["fallback_pools"] == ["gpt"]
     assert config["aliases"] == {"gpt-4o": "gpt", "gpt-4o-mini": "house"}
     assert config["daemon"] == {"max_inflight": 200}
@@ -96,35 +96,107 @@ def test_litellm_deployments_and_groups() -> None:
 
 def test_litellm_says_what_it_could_not_take_over() -> None:
     remarks = told(example("litellm"))
-    assert "no connector for watsonx" in remarks["model_list[7].litellm_params.model"]
+    assert "no connector for 'watsonx'" in remarks["model_list[7].litellm_params.model"]
     assert "meshctl secrets set OPENAI_API_KEY`" in remarks["model_list[2].litellm_params.api_key"]
     assert "as `groq.MODEL`" in remarks["model_list[6].model_name"]
     assert "a pool for each tag" in remarks["model_list[2].litellm_params.tags"]
     assert "meshctl token create" in remarks["general_settings.master_key"]
-    assert "no group nothing" in remarks["router_settings.model_group_alias.gone"]
+    assert "no group 'nothing'" in remarks["router_settings.model_group_alias.gone"]
     assert "litellm_settings.success_callback" in remarks
     assert "router_settings.num_retries" not in remarks
 
 
 def test_bifrost_keys_models_and_networks() -> None:
     config = example("bifrost").config
-    openai = config["providers"]["openai"]
-    assert openai["api_keys"] == [
-        {"key": "${secrets:OPENAI_API_KEY}", "weight": 0.7},
-        {"key": "${secrets:OPENAI_API_KEY_2}", "weight": 0.3},
-    ]
+    openai, other = config["providers"]["openai"], config["providers"]["openai-2"]
+    assert (openai["api_key"], other["api_key"]) == ("${secrets:OPENAI_API_KEY}", "${secrets:OPENAI_API_KEY_2}")
+    assert config["models"]["openai/gpt-5"] == {"provider": "openai", "model": "gpt-5"}
+    shared = config["pools"]["openai/gpt-5-mini"]
+    assert shared == {"models": ["openai.gpt-5-mini", "openai-2.gpt-5-mini"], "strategy": "round-robin"}
+    assert [config["models"][id]["weight"] for id in shared["models"]] == [0.7, 0.3]
     assert (openai["timeout"], openai["max_retries"]) == ("40s", 1)
     assert openai["headers"] == {"X-Team": "${env:TEAM}"}
     assert openai["rate_limit"] == {"concurrency": 20}
-    assert {"openai/gpt-5", "openai/gpt-5-mini", "house/fast", "azure/gpt-5"} <= config["models"].keys()
+    assert {"openai/gpt-5", "house/fast", "azure/gpt-5"} <= config["models"].keys()
     assert config["models"]["house/fast"]["model"] == "qwen3-4b"
     assert config["providers"]["house"]["base_url"] == "${env:HOUSE_ROOT}/v1"
     assert config["providers"]["house"]["auth"] == {"method": "none"}
     assert config["providers"]["azure"]["deployments"] == {"gpt-5": "gpt-5-eu"}
     remarks = told(example("bifrost"))
-    assert "no connector for elsewhere" in remarks["providers.elsewhere"]
+    assert "no connector for 'elsewhere'" in remarks["providers.elsewhere"]
     assert "every model that anthropic lists" in remarks["providers.anthropic"]
     assert "apps" in remarks["governance.virtual_keys"]
+    assert "each of openai, openai-2 has some" in remarks["providers.openai"]
+
+
+def of_keys(folder: Path, *keys: dict[str, Any], **content: Any) -> Imported:
+    given = [{"value": f"env.KEY_{number}", "models": ["*"], **key} for number, key in enumerate(keys)]
+    return written(folder, "bifrost", {"providers": {"openai": {"keys": given}}, **content})
+
+
+def keys_of(imported: Imported, provider: str = "openai") -> list[str]:
+    found = imported.config["providers"][provider]
+    keys = [each["key"] for each in found.get("api_keys", ())] or [found["api_key"]]
+    return [key.removeprefix("${secrets:").removesuffix("}") for key in keys]
+
+
+def test_bifrost_keys_for_the_same_models_are_one_provider_s(tmp_path: Path) -> None:
+    imported = of_keys(tmp_path, {"weight": 0.7}, {"weight": 0}, {"weight": -1})
+    assert [key["weight"] for key in imported.config["providers"]["openai"]["api_keys"]] == [0.7, 0, 1]
+    assert "a number of at least 0" in told(imported)["providers.openai.keys[2].weight"]
+    assert list(imported.config) == ["providers"]
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ({"enabled": False}, "is not imported: it is not enabled"),
+        ({"models": []}, "is not imported: it is for no model"),
+        ({"models": ["a"], "blacklisted_models": ["a"]}, "is not imported: it is for no model"),
+        ({"blacklisted_models": ["*"]}, "is not imported: it is for no model"),
+    ],
+)
+def test_bifrost_keys_that_are_not_in_use_are_not_imported(tmp_path: Path, key: dict[str, Any], why: str) -> None:
+    imported = of_keys(tmp_path, {}, key)
+    assert keys_of(imported) == ["KEY_0"]
+    assert told(imported)["providers.openai.keys[1]"].startswith(why)
+    with pytest.raises(ConfigurationError, match="none of its keys is in use"):
+        of_keys(tmp_path, key)
+
+
+def test_an_empty_list_of_models_is_all_of_them_in_bifrost_s_first_version(tmp_path: Path) -> None:
+    assert keys_of(of_keys(tmp_path, {"models": []}, {}, version=1)) == ["KEY_0", "KEY_1"]
+
+
+def test_no_bifrost_key_is_used_for_a_model_that_it_is_not_for(tmp_path: Path) -> None:
+    imported = of_keys(tmp_path, {}, {"models": ["a", "b"]}, {"models": ["a"]}, {"blacklisted_models": ["b"]})
+    config = imported.config
+    assert [keys_of(imported, name) for name in config["providers"]] == [["KEY_0"], ["KEY_1"], ["KEY_2"], ["KEY_3"]]
+    of_all, of_two, _, of_most = config["providers"]
+    assert {config["models"][id]["provider"] for id in config["pools"]["openai/b"]["models"]} == {of_all, of_two}
+    assert {config["models"][id]["provider"] for id in config["pools"]["openai/a"]["models"]} == {*config["providers"]}
+    assert [name for name, each in config["providers"].items() if "catalogue" in each] == [of_all, of_most]
+    assert "without `catalogue.auto_discover`" in told(imported)["providers.openai.keys[3].blacklisted_models"]
+
+
+def test_bifrost_keys_of_several_places_are_several_providers(tmp_path: Path) -> None:
+    def key(place: str) -> dict[str, Any]:
+        endpoint = {"endpoint": f"https://{place}.openai.azure.com"}
+        return {
+            "value": f"env.{place.upper()}",
+            "models": ["a"],
+            "aliases": {"a": f"a-{place}"},
+            "azure_key_config": endpoint,
+        }
+
+    config = written(tmp_path, "bifrost", {"providers": {"azure": {"keys": [key("east"), key("west")]}}}).config
+    models = [config["models"][id] for id in config["pools"]["azure/a"]["models"]]
+    assert [model["model"] for model in models] == ["a-east", "a-west"]
+    given = [config["providers"][model["provider"]] for model in models]
+    assert [(each["api_key"], each["base_url"]) for each in given] == [
+        ("${secrets:EAST}", "https://east.openai.azure.com/openai/v1"),
+        ("${secrets:WEST}", "https://west.openai.azure.com/openai/v1"),
+    ]
 
 
 def test_llama_swap_servers_aliases_and_peers() -> None:
@@ -172,7 +244,7 @@ def test_portkey_targets_in_targets() -> None:
         "fallback_pools": ["portkey-2"],
         "models": ["openai-compatible.qwen3-32b"],
         "retry": {"max_attempts": 3, "retryable_codes": [429, 503], "honor_retry_after": True},
-        "cache": {"ttl": "900s"},
+        "cache": {"ttl": "15m"},
     }
     assert config["pools"]["portkey-2"] == {
         "strategy": "round-robin",
@@ -205,11 +277,15 @@ def test_portkey_configs_of_other_shapes(tmp_path: Path, config: Any, pool: dict
 
 
 def test_values_that_are_not_accepted_are_left_out_and_told_of(tmp_path: Path) -> None:
-    params = {"model": "openai/gpt-5", "timeout": 0.0001, "extra_headers": {"a b": "c"}}
+    params = {"model": "openai/gpt-5", "extra_headers": {"a b": "c"}}
     imported = written(tmp_path, "litellm", {"model_list": [{"model_name": "a b", "litellm_params": params}]})
     assert list(imported.config["pools"]) == ["a-b"]
     assert MeshConfig.from_dict(imported.config, environ={}).validate() == []
-    assert any("headers" in remark.path for remark in imported.remarks)
+    assert any(
+        (remark.path, remark.line) == ("model_list[0]", 1)
+        and "`providers.openai.headers.a b` is left out" in remark.message
+        for remark in imported.remarks
+    )
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)

@@ -144,6 +144,7 @@ def test_problems_name_the_file_and_the_line(folder: Folder) -> None:
             {"mesh": "include: a.yaml", "a": "include: b.yaml", "b": "\ninclude: ['[am]*.yaml']"},
             "b.yaml:2: include[0]: the files include each other: a.yaml → b.yaml → a.yaml",
         ),
+        ({"mesh": "include: false"}, "mesh.yaml:1: include: expected the path of a file, or a pattern"),
         ({"mesh": "include: 5"}, "mesh.yaml:1: include: expected the path of a file, or a pattern"),
         ({"mesh": "include: ['${env:HOME}/a.yaml']"}, "mesh.yaml:1: include[0]: expected the path of a file"),
         ({"mesh": "include: a.yaml", "a": "a: [\n"}, "a.yaml:2: is not valid YAML"),
@@ -161,6 +162,39 @@ def test_a_pipe_is_not_waited_for(folder: Folder) -> None:
     folder.write(mesh="include: pipe.yaml")
     os.mkfifo(folder.root / "pipe.yaml")
     assert folder.problems() == ["mesh.yaml:1: include: pipe.yaml is not a file"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "loop"])
+@pytest.mark.parametrize(
+    ("pattern", "place"), [("parts/*.yaml", "mesh.yaml:1: include: "), (None, "conf.d/odd.yaml: ")]
+)
+def test_what_matches_a_pattern_and_cannot_be_read_is_said(
+    folder: Folder, kind: str, pattern: str | None, place: str
+) -> None:
+    folder.write(mesh=f"include: {pattern}" if pattern else "aliases: {}", parts__a="", conf_d__a="")
+    odd = folder.root / ("parts" if pattern else "conf.d") / "odd.yaml"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("gone.yaml" if kind == "link" else "odd.yaml")
+    why = "is not a file" if kind == "pipe" else "is a link to a missing file"
+    assert folder.problems() == [f"{place}{odd.parent.name}/odd.yaml {why}"]
+
+
+def test_a_directory_that_cannot_be_listed_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write(mesh="\ninclude: parts/*.yaml", parts__a="", conf_d__a="")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert folder.problems() == [
+        "mesh.yaml:2: include: the files in parts cannot be listed: it is not readable",
+        "mesh.yaml: the files in conf.d cannot be listed: it is not readable",
+    ]
+
+
+def test_masked_files_and_directories_do_not_count(folder: Folder) -> None:
+    folder.write(mesh="include: parts/*.yaml\n" + ONE, parts__a="", conf_d__a="")
+    (folder.root / "conf.d" / "10-x.yaml").symlink_to(os.devnull)
+    (folder.root / "parts" / "b.yaml").mkdir()
+    assert folder.problems() == []
 
 
 def test_number_depth_and_size_are_bounded(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,11 +254,20 @@ def test_a_profile_that_does_not_exist_is_an_error_of_a_file(folder: Folder) -> 
         ("daemon: {max_queue: many}", "mesh.yaml:2: profiles.a.daemon.max_queue: expected a whole number"),
         ("pools: {chat: {models: [one.defined-elsewhere]}}", None),
         ("daemon: {max_queue: '${env:NOT_SET}'}", None),
+        ("include: b.yaml", "mesh.yaml:2: profiles.a.include: works only at the top of a file"),
+        ("profiles: {b: {}}", "mesh.yaml:2: profiles.a.profiles: works only at the top of a file"),
     ],
 )
 def test_profiles_that_are_not_in_use_are_checked_alone(folder: Folder, profile: str, problem: str | None) -> None:
     found = folder.write(mesh=f"profiles:\n  a: {{{profile}}}\n" + ONE).problems()
     assert (not found) if problem is None else any(each.startswith(problem) for each in found), found
+
+
+@pytest.mark.parametrize("key", ["include", "profiles"])
+def test_a_profile_in_use_has_no_files_and_profiles_of_its_own(folder: Folder, key: str) -> None:
+    folder.write(mesh=ONE, conf_d__b=f"profiles:\n  a:\n    {key}: {{}}\n")
+    found = folder.problems(MESHD_PROFILE="a")
+    assert found == [f"conf.d/b.yaml:3: profiles.a.{key}: works only at the top of a file, not in a profile"]
 
 
 def test_programs_may_give_profiles_but_include_nothing() -> None:

@@ -265,6 +265,28 @@ def test_who_ends_without_the_storage_keeps_its_parts(once: Once, tmp_path: Path
     house.close()
 
 
+def test_a_new_directory_waits_for_what_was_spent_elsewhere(once: Once, tmp_path: Path) -> None:
+    house = House("redis.redis.v1", once, tmp_path, start=0.2)
+    server = once(Redis)
+    first = house.open("first")
+    assert first.load().unread == ""
+    spend(writer(first), 40)
+    house.copied(first)
+    first.close()
+    server.kill()
+    second = house.open("second")
+    assert "the state directory is new" in second.load().unread
+    assert second.take_late() is None
+    server.start()
+    until(lambda: second.sync() and not second.remote.unmet)
+    assert sum(sums.cost for key, sums in second.take_news().items() if key[1] == "pool") == 40
+    late = second.take_late()
+    assert late is not None
+    assert (late.late, late.tables) == (True, {})
+    assert second.load().unread == ""
+    house.close()
+
+
 def test_a_storage_that_comes_back_empty_gets_everything(once: Once, tmp_path: Path) -> None:
     house = House("redis.redis.v1", once, tmp_path)
     server = once(Redis)
