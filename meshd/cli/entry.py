@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 import typer
 
 from meshd.cli import daemon, helping
-from meshd.host.process.standard_streams import open_standard_streams
+from meshd.host.process.standard_streams import open_standard_streams, release_standard_streams
 
 # command → its module in this folder, in the order of `meshctl --help`.
 COMMANDS: Final[dict[str, str]] = {
@@ -60,7 +60,7 @@ COMMANDS: Final[dict[str, str]] = {
     "connectors": "setup.connectors",
     "token": "setup.token",
     "curve": "setup.curve",
-    "secrets": "setup.secrets",
+    "secrets": "setup.secrets.command",
     "state": "setup.state",
     "doctor": "setup.diagnosis.doctor",
 }
@@ -100,7 +100,10 @@ class MeshGroup(helping.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(daemon.BROKEN_PIPE) from None
         except Exception as error:
-            if os.environ.get("MESHCTL_DEBUG") or _is_typers(error):
+            if _is_typers(error):
+                helping.say_plainly(error)
+                raise
+            if os.environ.get("MESHCTL_DEBUG"):
                 raise
             raise typer.Exit(daemon.report(error)) from None
         return result
@@ -188,3 +191,5 @@ def main() -> None:
         if os.environ.get("MESHCTL_DEBUG"):
             raise
         sys.exit(daemon.report(error))
+    finally:
+        release_standard_streams()

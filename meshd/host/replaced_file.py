@@ -13,11 +13,14 @@ from pathlib import Path
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace it, or the file that a link points to; its directory exists. Raises OSError."""
-    if _is_special(path):
+    there = _mode_of(path)
+    if _is_special(there):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    if stat.S_ISDIR(there):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     target = path.resolve()
     # Not by `tempfile`: with what it imports, that is 0.4 MB of a daemon that needs nothing else of it.
-    partial = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
+    partial = target.parent / f".{target.name}.{os.urandom(8).hex()}"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -33,7 +36,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def write_output(path: Path, data: bytes) -> None:
     """The same for a path that a user has named as the output: a device or a pipe gets the data. Raises OSError."""
-    if _is_special(path):
+    if _is_special(_mode_of(path)):
         with path.open("wb", buffering=0) as file:
             view = memoryview(data)
             while view:
@@ -42,10 +45,16 @@ def write_output(path: Path, data: bytes) -> None:
         replace_file(path, data)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether it exists, and is neither a file nor a directory, for which replacing fails."""
+def _mode_of(path: Path) -> int:
+    """0 if there is no such file. Raises OSError, also for links that lead in a circle."""
     try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
+    except ValueError:  # a zero byte, or half of a surrogate pair
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from None
+
+
+def _is_special(mode: int) -> bool:
+    """Whether it is something, and neither a file nor a directory."""
+    return bool(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -96,7 +97,8 @@ def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
 
 def complain(text: str) -> None:
     """Print a line about what went wrong, on stderr."""
-    sys.stdout.flush()
+    with suppress(OSError):  # a full disk, or a closed pipe: the last flush reports it
+        sys.stdout.flush()
     sys.stderr.write(f"meshctl: {_indented(plain_text.harmless(text))}\n")
 
 

@@ -276,6 +276,19 @@ class _YamlReader:
 
 # -- JSON ---------------------------------------------------------------------------------------------
 
+_MOST_DIGITS = 4300  # Python's own limit
+_TOKEN = re.compile(
+    rf"""(?P<string>"(?:\\.|[^"\\])*(?:"|\Z))|(?P<odd>-?(?:NaN|Infinity)|-?[0-9]{{{_MOST_DIGITS + 1},}})"""
+    r"|(?P<opens>[\[{])|(?P<closes>[\]}])",
+    re.DOTALL,
+)
+_NOT_IN_YAML = re.compile(
+    r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\(?!u[dD][89a-fA-F])."
+    r"|(?P<odd>\\u[0-9a-fA-F]{4}|[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff])",
+    re.DOTALL,
+)
+"""Escapes, and what JSON allows in a text and YAML does not, or counts as the end of a line."""
+
 
 def _load_json(text: str, file: str | None) -> Loaded:
     try:
@@ -284,11 +297,38 @@ def _load_json(text: str, file: str | None) -> Loaded:
     except json.JSONDecodeError as error:
         return _fatal(file, f"is not valid JSON: {_json_fault(text, error)}", error.lineno)
     except RecursionError:
-        return _fatal(file, "is nested too deeply", None)
-    except ValueError as error:
-        return _fatal(file, f"is not valid JSON: {error}", None)
-    marked = _load_yaml(text.replace("\t", "  "), file)
+        return _fatal(file, "is nested too deeply", _deepest_line(text))
+    except ValueError:
+        what, line = _odd_value(text)
+        return _fatal(file, f"is not valid JSON: {what} is not a JSON value", line)
+    marked = _load_yaml(_NOT_IN_YAML.sub(_as_in_yaml, text.replace("\t", "  ")), file)
     return Loaded(raw, marked.lines, marked.duplicates)
+
+
+def _as_in_yaml(found: re.Match[str]) -> str:
+    if found["pair"]:
+        return str(json.loads(f'"{found[0]}"'))
+    return "?" if found["odd"] else found[0]
+
+
+def _odd_value(text: str) -> tuple[str, int | None]:
+    """(a constant that only Python has, or a number that it does not read; the line)."""
+    odd = next((found for found in _TOKEN.finditer(text) if found["odd"]), None)
+    name = odd[0] if odd is not None and not odd[0][-1].isdigit() else f"a number of more than {_MOST_DIGITS} digits"
+    return name, _line_at(text, odd.start()) if odd is not None else None
+
+
+def _deepest_line(text: str) -> int:
+    depth = deepest = at = 0
+    for found in _TOKEN.finditer(text):
+        depth += bool(found["opens"]) - bool(found["closes"])
+        if depth > deepest:
+            deepest, at = depth, found.start()
+    return _line_at(text, at)
+
+
+def _line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def _json_fault(text: str, error: json.JSONDecodeError) -> str:
@@ -302,7 +342,7 @@ def _json_fault(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
+    raise ValueError(name)
 
 
 # -- TOML ---------------------------------------------------------------------------------------------

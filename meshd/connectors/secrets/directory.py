@@ -12,8 +12,8 @@ import stat
 from abc import abstractmethod
 from pathlib import Path
 
-from meshd.connectors.secrets.files import beside, read_value
-from meshd.connectors.secrets.local.file_store import write
+from meshd.connectors.secrets.files import beside, read_value, value_of, why
+from meshd.connectors.secrets.written import require_name, write
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 
 logger = logging.getLogger("meshd.secrets")
@@ -33,21 +33,22 @@ class FolderStore(SecretStore):
 
     @abstractmethod
     def folder(self) -> Path:
-        """The directory. Raises SecretMissing."""
+        """The directory. Raises SecretMissing and SecretStoreError."""
 
     def get(self, name: str) -> str:
         return read_value(self.folder() / file_name(name))
 
     def list(self) -> list[str]:
+        folder = self.folder()
         try:
-            return sorted(path.name for path in self.folder().iterdir() if path.is_file())
-        except (OSError, SecretMissing):
-            return []
+            return sorted(name for name in os.listdir(folder) if os.path.isfile(folder / name))
+        except OSError as error:
+            raise SecretStoreError(f"{folder} cannot be read: {why(error)}") from None
 
     def files(self, name: str) -> tuple[Path, ...]:
         try:
-            return (self.folder() / name,)
-        except SecretMissing:
+            return (self.folder() / file_name(name),)
+        except (SecretMissing, SecretStoreError):
             return ()
 
 
@@ -56,8 +57,14 @@ class DirectoryStore(FolderStore):
 
     def folder(self) -> Path:
         path = beside(self._settings, self._settings["path"])
-        if not path.is_dir():
-            raise SecretMissing(f"{path} is not a directory" if path.exists() else f"there is no directory {path}")
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
+            raise SecretMissing(f"there is no directory {path}") from None
+        except (OSError, ValueError) as error:
+            raise SecretStoreError(f"{path} cannot be read: {why(error)}") from None
+        if not stat.S_ISDIR(mode):
+            raise SecretMissing(f"{path} is not a directory")
         return path
 
     def get(self, name: str) -> str:
@@ -66,7 +73,9 @@ class DirectoryStore(FolderStore):
         return value
 
     def set(self, name: str, value: str) -> None:
-        write(self.folder() / file_name(name), value)
+        require_name(name)
+        path = self.folder() / file_name(name)
+        write(path, value, name, {name: value}, lambda content: {name: value_of(content, path)})
 
     def delete(self, name: str) -> None:
         path = self.folder() / file_name(name)
@@ -74,8 +83,8 @@ class DirectoryStore(FolderStore):
             path.unlink()
         except FileNotFoundError:
             raise SecretMissing(f"there is no file {path}") from None
-        except OSError as error:
-            raise SecretStoreError(f"{path} cannot be deleted: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise SecretStoreError(f"{path} cannot be deleted: {why(error)}") from None
 
 
 _warned: set[str] = set()

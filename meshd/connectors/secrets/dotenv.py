@@ -6,12 +6,12 @@ put a line of the file into an error.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from meshd.connectors.secrets.env import variable
 from meshd.connectors.secrets.local.file_store import FileStore
 from meshd.sdk.secrets import SecretStoreError
 
@@ -40,13 +40,13 @@ class DotenvStore(FileStore):
         super().__init__(settings, settings.get("path") or ".env")
 
     def get(self, name: str) -> str:
-        return os.environ[name] if self._in_environment(name) else super().get(name)
+        return self._in_environment(name) or super().get(name)
 
     def files(self, name: str) -> tuple[Path, ...]:
         return () if self._in_environment(name) else super().files(name)
 
-    def _in_environment(self, name: str) -> bool:
-        return not self._settings.get("override", False) and bool(os.environ.get(name))
+    def _in_environment(self, name: str) -> str | None:
+        return None if self._settings.get("override", False) else variable(name)
 
     def _parsed(self, text: str) -> dict[str, str]:
         return parse_dotenv(text)

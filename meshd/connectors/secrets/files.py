@@ -12,13 +12,14 @@ import select
 import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from meshd.sdk.secrets import SecretStoreError, SecretUnavailable
 
 MOST_BYTES = 1024 * 1024
-_PIPE_PATIENCE = 5.0  # s for a pipe's writer to open and close it
+PIPE_PATIENCE = 5.0  # s for a pipe's writer to open and close it
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IRGRP
 
 _pipes: dict[tuple[int, int], bytes] = {}  # device and inode → content, which comes only once
@@ -27,10 +28,12 @@ _pipes: dict[tuple[int, int], bytes] = {}  # device and inode → content, which
 def beside(settings: Mapping[str, Any], path: str) -> Path:
     """Where a path of a store's settings is: relative to `folder`, the configuration's, which the resolver adds. `~` of
     a user that does not exist stays as it is."""
-    return Path(settings.get("folder") or ".", os.path.expanduser(path))
+    with suppress(ValueError):  # no user's name has a zero byte
+        path = os.path.expanduser(path)
+    return Path(settings.get("folder") or ".", path)
 
 
-def json_object(text: str) -> dict[str, Any] | None:
+def json_object(text: str | bytes) -> dict[str, Any] | None:
     """None if it is not one."""
     try:
         found = json.loads(text)
@@ -45,40 +48,57 @@ def read_text(path: Path, private: bool = False, pipes: bool = True) -> str:
 
     Raises SecretUnavailable or SecretStoreError, in words that name the path.
     """
-    content = read_bytes(path, private, pipes)
+    return text_of(_content(path, private, pipes), path)
+
+
+def text_of(content: bytes, source: Path | str) -> str:
+    """The same of a file's whole content."""
+    content = _bounded(content, source)
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        raise SecretStoreError(f"{path} is not UTF-8 text") from None
+        raise SecretStoreError(f"{source} is not UTF-8 text") from None
     if "\0" in text:
-        raise SecretStoreError(f"{path} is not a text file")
+        raise SecretStoreError(f"{source} is not a text file")
     return text
 
 
 def read_bytes(path: Path, private: bool = False, pipes: bool = True) -> bytes:
     """The content, which is not empty. Raises as `read_text`."""
+    return _bounded(_content(path, private, pipes), path)
+
+
+def read_value(path: Path, private: bool = False) -> str:
+    """The value in a file that holds one secret."""
+    return value_of(_content(path, private), path)
+
+
+def value_of(content: bytes, source: Path | str) -> str:
+    """The same of the file's content."""
+    return text_of(content, source).rstrip("\r\n")
+
+
+def _content(path: Path, private: bool = False, pipes: bool = True) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise SecretUnavailable(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
-        raise SecretStoreError(f"{path} cannot be read: {_why(error)}") from None
+        raise SecretStoreError(f"{path} cannot be read: {why(error)}") from None
     try:
-        content = _read(fd, path, private, pipes)
+        return _read(fd, path, private, pipes)
     except OSError as error:
-        raise SecretStoreError(f"{path} cannot be read: {_why(error)}") from None
+        raise SecretStoreError(f"{path} cannot be read: {why(error)}") from None
     finally:
         os.close(fd)
+
+
+def _bounded(content: bytes, source: Path | str) -> bytes:
     if len(content) > MOST_BYTES:
-        raise SecretStoreError(f"{path} is larger than 1 MiB: it cannot be a file with secrets")
+        raise SecretStoreError(f"{source} is larger than 1 MiB: it cannot be a file with secrets")
     if not content.strip():
-        raise SecretUnavailable(f"{path} is empty")
+        raise SecretUnavailable(f"{source} is empty")
     return content
-
-
-def read_value(path: Path, private: bool = False) -> str:
-    """The value in a file that holds one secret."""
-    return read_text(path, private).rstrip("\r\n")
 
 
 def _read(fd: int, path: Path, private: bool, pipes: bool) -> bytes:
@@ -106,7 +126,7 @@ def _all(fd: int) -> bytes:
 
 def _drain(fd: int, path: Path) -> bytes:
     """A pipe's content until its writer closes it."""
-    deadline, content = time.monotonic() + _PIPE_PATIENCE, bytearray()
+    deadline, content = time.monotonic() + PIPE_PATIENCE, bytearray()
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     while len(content) <= MOST_BYTES:
@@ -120,5 +140,8 @@ def _drain(fd: int, path: Path) -> bytes:
     return bytes(content)
 
 
-def _why(error: OSError | ValueError) -> str:
+def why(error: Exception) -> str:
+    """Why a file cannot be used, without its path."""
+    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a zero byte, or half of a surrogate pair
+        return "no file can have this name"
     return getattr(error, "strerror", None) or str(error)

@@ -104,6 +104,17 @@ def test_rotate_puts_back_a_key_that_a_provider_refuses(run: Run, daemon: Any, k
     assert run("get", "K").stdout == f"{BAD}\n"
 
 
+def test_a_secret_that_another_section_uses_too(run: Run, daemon: Any) -> None:
+    config = json.loads(daemon.config.read_text())
+    sink = {"connector": "modelmesh.webhook.v1", "url": "http://127.0.0.1:9/", "secret": "${secrets:K}"}
+    config["observability"] = {"logging": sink}
+    run("set", "K", input=OLD)
+    daemon.write(config)
+    done = run("rotate", "K", input=NEW)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run("get", "K").stdout == f"{NEW}\n"
+
+
 def test_what_is_said_without_a_daemon_or_for_another(run: Run, daemon: Any, tmp_path: Path) -> None:
     done = run("set", "K", input=OLD, MESH_SOCKET=str(tmp_path / "none"))
     assert done.returncode == 0

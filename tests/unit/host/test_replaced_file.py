@@ -50,8 +50,27 @@ def test_a_device_gets_the_data() -> None:
     assert Path("/dev/full").is_char_device()
 
 
+def test_paths_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    for name in ("loop", "loop/file", "file/below", "a\0", "\ud800", "a" * 300):
+        for write in (replace_file, write_output):
+            with pytest.raises(OSError) as error:
+                write(tmp_path / name, b"x")
+            assert error.value.strerror
+    assert sorted(os.listdir(tmp_path)) == ["file", "loop"]
+
+
+def test_a_link_to_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    replace_file(tmp_path / "link", b"x")
+    assert (tmp_path / "file").read_bytes() == b"x"
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_a_directory_is_refused(tmp_path: Path) -> None:
     for write in (replace_file, write_output):
-        with pytest.raises(IsADirectoryError):
-            write(tmp_path, b"x")
+        for path in (tmp_path, Path("/")):
+            with pytest.raises(IsADirectoryError):
+                write(path, b"x")
     assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []

@@ -10,14 +10,13 @@ authenticated with it.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from meshd.connectors.secrets.files import beside, read_bytes, read_value
+from meshd.connectors.secrets.files import beside, json_object, read_bytes, read_value
 from meshd.connectors.secrets.local.file_store import FileStore
 from meshd.sdk.secrets import SecretStoreError
 
@@ -52,8 +51,10 @@ class EncryptedFileStore(FileStore):
             raise SecretStoreError(
                 f"{self.path} cannot be decrypted: the passphrase or key is wrong, or the file was changed"
             ) from None
-        found = json.loads(plain)
-        return {str(name): str(value) for name, value in found.items()}
+        found = json_object(plain)
+        if found is None or not all(isinstance(value, str) for value in found.values()):
+            raise SecretStoreError(f"{self.path} holds something else than names and values")
+        return found
 
     def _changed(self, text: str | None, name: str, value: str | None) -> str:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -78,14 +79,14 @@ class EncryptedFileStore(FileStore):
 
     def _opened(self, text: str) -> tuple[dict[str, Any], bytes, bytes]:
         """(all but the ciphertext, nonce, ciphertext). Raises SecretStoreError."""
+        head = json_object(text) or {}
         try:
-            head = json.loads(text)
             nonce, data = (base64.b64decode(head.pop(name), validate=True) for name in ("nonce", "data"))
-            known = head.get("format") == _FORMAT and len(nonce) == _NONCE
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            known = False
-        if not known:
-            raise SecretStoreError(f"{self.path} was not encrypted by `meshctl secrets`")
+        except (ValueError, KeyError, TypeError):
+            nonce = data = b""
+        plain = all(type(value) in (str, int) for value in head.values())
+        if head.get("format") != _FORMAT or len(nonce) != _NONCE or not plain:
+            raise SecretStoreError(f"{self.path} was not encrypted by `meshctl secrets`, or was changed")
         return head, nonce, data
 
     def _key(self, head: Mapping[str, Any]) -> bytes:
@@ -104,9 +105,13 @@ class EncryptedFileStore(FileStore):
     def _passphrase(self) -> bytes:
         if path := self._settings.get("passphrase_file"):
             return read_value(beside(self._settings, path), private=True).encode()
-        return str(self._settings["passphrase"]).encode()
+        try:
+            return str(self._settings["passphrase"]).encode()
+        except UnicodeEncodeError:
+            raise SecretStoreError(f"the passphrase of {self.path} is not UTF-8 text") from None
 
     def _derived(self, passphrase: bytes, head: Mapping[str, Any]) -> bytes:
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
         from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -117,10 +122,10 @@ class EncryptedFileStore(FileStore):
                 raise ValueError
             if head["kdf"] == _PBKDF2["kdf"] and head["iterations"] in _ITERATIONS:
                 return PBKDF2HMAC(hashes.SHA256(), _KEY, salt, head["iterations"]).derive(passphrase)
-            n, r, p = (int(head[name]) for name in ("n", "r", "p"))
+            n, r, p = (head[name] for name in ("n", "r", "p"))
             if head["kdf"] == _SCRYPT["kdf"] and n <= _LARGEST_N and min(n, r, p) > 0 and n * r * p <= _MOST_WORK:
                 return Scrypt(salt, _KEY, n, r, p).derive(passphrase)
-        except (KeyError, TypeError, ValueError, MemoryError):
+        except (KeyError, TypeError, ValueError, MemoryError, UnsupportedAlgorithm):
             pass
         raise SecretStoreError(f"{self.path} has key derivation parameters that are not accepted")
 
@@ -142,7 +147,7 @@ def _raw_key(path: Path) -> bytes:
     for decode in (bytes.fromhex, lambda given: base64.b64decode(given, validate=True)):
         try:
             key = decode(text.decode("ascii"))
-        except (ValueError, binascii.Error):
+        except ValueError:
             continue
         if len(key) == _KEY:
             return key

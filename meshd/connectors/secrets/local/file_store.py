@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from meshd.connectors.secrets.files import beside, read_text
+from meshd.connectors.secrets.files import beside, read_text, text_of, why
+from meshd.connectors.secrets.written import require_name, write
 from meshd.host.file_watching import state_of
-from meshd.host.replaced_file import replace_file
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
 
 PATIENCE = 10.0  # s for another process that is changing the file
@@ -61,6 +61,7 @@ class FileStore(SecretStore):
         self._read_at = None
 
     def set(self, name: str, value: str) -> None:
+        require_name(name)
         self._change(name, value)
 
     def delete(self, name: str) -> None:
@@ -75,7 +76,14 @@ class FileStore(SecretStore):
                 text: str | None = read_text(self.path, private=True)
             except SecretUnavailable:
                 text = None
-            write(self.path, self._changed(text, name, value))
+            values = {} if text is None else self._parsed(text)
+            wanted = {key: kept for key, kept in values.items() if key != name}
+            if value is not None:
+                wanted[name] = value
+            write(self.path, self._changed(text, name, value), name, wanted, self._reread)
+
+    def _reread(self, content: bytes) -> dict[str, str]:
+        return self._parsed(text_of(content, self.path))
 
     def _load(self) -> dict[str, str]:
         version = state_of(self.path)
@@ -89,13 +97,15 @@ class FileStore(SecretStore):
 def locked(path: Path) -> Iterator[None]:
     """Lock the file, so that no other process changes it. Its directory is created if it is missing. Raises
     SecretStoreError."""
-    place = path.resolve()
     try:
+        place = path.resolve()
+        if place.is_dir():
+            raise IsADirectoryError("it is a directory, not a file")
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(place.with_name(f".{place.name}.lock"), flags, 0o600)
-    except OSError as error:
-        raise SecretStoreError(f"{path} cannot be changed: {error.strerror}") from None
+        lock = os.open(place.parent / f".{place.name}.lock", flags, 0o600)
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        raise SecretStoreError(f"{path} cannot be changed: {why(error)}") from None
     try:
         _wait_for(lock, path)
         yield
@@ -113,11 +123,3 @@ def _wait_for(lock: int, path: Path) -> None:
             if time.monotonic() > until:
                 raise SecretStoreError(f"{path} has been locked by another process for {PATIENCE:g} s") from None
             time.sleep(_AGAIN)
-
-
-def write(path: Path, text: str) -> None:
-    """Raises SecretStoreError."""
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise SecretStoreError(f"{path} cannot be written: {error.strerror}") from None

@@ -41,7 +41,12 @@ class JsonStore(FileStore):
             place.pop(name, None)
         else:
             place[name] = value
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        try:
+            return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        except ValueError:
+            raise SecretStoreError(f"{self.path} has a number that JSON cannot hold: write it as a text") from None
+        except RecursionError:
+            raise SecretStoreError(f"{self.path} is nested too deeply to be written again") from None
 
     def _document(self, text: str) -> dict[str, Any]:
         document = json_object(text)

@@ -9,13 +9,12 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from meshd.host.plain_text import one_line
+from meshd.connectors.secrets.said import said
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretStoreUnreachable
 
 T = TypeVar("T")
 
 SERVICE = "meshd"
-_MOST_SAID = 200
 
 
 class KeyringStore(SecretStore):
@@ -27,6 +26,9 @@ class KeyringStore(SecretStore):
         if value is None:
             raise SecretMissing(f"the keyring has no {name} for the service {self._service}")
         return str(value)
+
+    def list(self) -> list[str]:
+        raise SecretStoreError("a keyring cannot list the names in it")
 
     def set(self, name: str, value: str) -> None:
         self._asked(lambda ring: ring.set_password(self._service, name, value))
@@ -52,7 +54,7 @@ class KeyringStore(SecretStore):
             bus = "" if os.environ.get("DBUS_SESSION_BUS_ADDRESS") else " (it has no session bus)"
             raise SecretStoreUnreachable(f"there is no keyring that this process can use{bus}") from None
         except KeyringError as error:
-            said = one_line(str(error))[:_MOST_SAID]
-            raise SecretStoreUnreachable(f"the keyring does not answer: {said or type(error).__name__}") from None
+            words = said(str(error)) or type(error).__name__
+            raise SecretStoreUnreachable(f"the keyring does not answer: {words}") from None
         except (ImportError, AttributeError, ValueError) as error:  # of `backend`
             raise SecretStoreError(f"the keyring {backend!r} cannot be used: {type(error).__name__}") from None

@@ -20,17 +20,18 @@ class PassStore(SecretStore):
     The secret is an entry's first line."""
 
     def get(self, name: str) -> str:
-        lines = self._pass("show", self._entry(name)).splitlines()
-        return lines[0] if lines else ""
+        return _first_line(self._pass("show", self._entry(name)))
 
     def set(self, name: str, value: str) -> None:
+        if _first_line(value) != value:
+            raise SecretStoreError(f"pass cannot hold this value of {name}: it is an entry's first line")
         self._pass("insert", "--multiline", "--force", self._entry(name, new=True), stdin=f"{value}\n")
 
     def delete(self, name: str) -> None:
         self._pass("rm", "--force", self._entry(name))
 
     def list(self) -> list[str]:
-        folder, prefix = self._folder, str(self._settings.get("prefix") or "")
+        folder, prefix = self._existing(), str(self._settings.get("prefix") or "")
         entries = (str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.gpg"))
         return sorted(entry.removeprefix(prefix) for entry in entries if entry.startswith(prefix))
 
@@ -39,15 +40,19 @@ class PassStore(SecretStore):
         given = self._settings.get("directory") or os.environ.get("PASSWORD_STORE_DIR") or "~/.password-store"
         return beside(self._settings, given)
 
+    def _existing(self) -> Path:
+        """Raises SecretStoreError."""
+        if not os.path.isdir(self._folder):
+            raise SecretStoreError(f"there is no password store {self._folder}")
+        return self._folder
+
     def _entry(self, name: str, new: bool = False) -> str:
         """Raises SecretMissing for an entry that does not exist, since pass itself reports that only as exit status
         1."""
         entry = f"{self._settings.get('prefix') or ''}{name}"
         if not entry or entry.startswith(("-", "/")) or "\0" in entry or ".." in entry.split("/"):
             raise SecretMissing(f"{entry!r} cannot be the name of an entry")
-        if not self._folder.is_dir():
-            raise SecretStoreError(f"there is no password store {self._folder}")
-        if not new and not (self._folder / f"{entry}.gpg").exists():
+        if not os.path.exists(self._existing() / f"{entry}.gpg") and not new:
             raise SecretMissing(f"the password store has no {entry}")
         return entry
 
@@ -55,3 +60,8 @@ class PassStore(SecretStore):
         timeout = self._settings.get("timeout") or PATIENCE
         more = {"PASSWORD_STORE_DIR": str(self._folder)}
         return run(["pass", *words], timeout=timeout, stdin=stdin, passed_on=_ITS_OWN, more=more)
+
+
+def _first_line(text: str) -> str:
+    lines = text.splitlines()
+    return lines[0] if lines else ""

@@ -1,7 +1,7 @@
 """Runs a program that prints a secret.
 
 Owns: its environment, how much it may print, and when it is ended. Must never: give it the daemon's keys, show what it
-printed, or put a secret into its arguments.
+printed or was given, or put a secret into its arguments.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from meshd.connectors.secrets.files import MOST_BYTES
-from meshd.host.plain_text import one_line
+from meshd.connectors.secrets.said import said
 from meshd.sdk.secrets import SecretStoreError, SecretStoreUnreachable
 
 PATIENCE = 10.0  # s, unless the settings say otherwise
-_MOST_SAID = 200
+_MOST_SAID = 4096  # bytes
 _PASSED_ON = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|XDG_\w+"
     r"|DBUS_SESSION_BUS_ADDRESS|WAYLAND_DISPLAY|DISPLAY|SSL_CERT_\w+|(?:https?|all|no)_proxy",
@@ -38,14 +38,18 @@ def run(
 ) -> str:
     """What the program prints. passed_on: variables of this process that it needs, besides the usual ones; one may end
     in `*`. more: additional variables. Raises SecretStoreError."""
+    try:
+        given = stdin.encode()
+    except UnicodeEncodeError:
+        raise SecretStoreError(f"{command[0]} cannot get this value: it is not UTF-8 text") from None
     environ = {name: value for name, value in os.environ.items() if _is_passed_on(name, passed_on)} | dict(more or {})
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=errors,
                 env=environ,
                 start_new_session=True,  # a timeout ends its children too
             )
@@ -61,7 +65,7 @@ def run(
         timer.daemon = True
         timer.start()
         try:
-            printed = _exchange(process, stdin)
+            printed = _exchange(process, given)
         finally:
             timer.cancel()
             _end(process)
@@ -71,8 +75,9 @@ def run(
         if len(printed) > MOST_BYTES:
             raise SecretStoreError(f"{command[0]} printed more than 1 MiB: that is not a secret")
         if process.returncode:
-            said.seek(0)
-            words = one_line(said.read(4096).decode(errors="replace"))[:_MOST_SAID]
+            errors.seek(0)
+            secret = printed[:_MOST_SAID].decode(errors="replace")
+            words = said(errors.read(_MOST_SAID).decode(errors="replace"), (stdin, secret, *secret.splitlines()))
             raise SecretStoreError(f"{command[0]} ended with status {process.returncode}{words and f': {words}'}")
     try:
         return printed.decode()
@@ -86,12 +91,12 @@ def _is_passed_on(name: str, more: Collection[str]) -> bool:
     )
 
 
-def _exchange(process: subprocess.Popen[bytes], stdin: str) -> bytes:
+def _exchange(process: subprocess.Popen[bytes], given: bytes) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
     with process.stdout:
         with suppress(BrokenPipeError), process.stdin as pipe:  # broken if it does not read it
-            pipe.write(stdin.encode())
+            pipe.write(given)
         printed = process.stdout.read(MOST_BYTES + 1)
     if len(printed) <= MOST_BYTES:
         process.wait()

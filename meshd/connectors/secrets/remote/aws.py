@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
-from meshd.host.plain_text import one_line
+from meshd.connectors.secrets.said import said
 from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
 
 _MISSING = ("ResourceNotFoundException", "ParameterNotFound")
-_MOST_SAID = 200
 _BUSY = ("Throttling", "InternalServiceError", "InternalServerError", "TooManyUpdates", "ServiceUnavailable")
 
 
@@ -47,10 +46,9 @@ class _AwsStore(RemoteStore):
                 raise SecretStoreUnreachable(f"AWS {self.service} answered with {code}") from None
             raise SecretStoreError(f"AWS {self.service} refused: {code}") from None
         except (NoCredentialsError, NoRegionError) as error:
-            raise SecretStoreUnreachable(f"AWS {self.service}: {one_line(str(error))[:_MOST_SAID]}") from None
+            raise SecretStoreUnreachable(f"AWS {self.service}: {said(str(error))}") from None
         except (BotoCoreError, OSError, ValueError) as error:
-            said = one_line(str(error))[:_MOST_SAID]
-            raise SecretStoreUnreachable(f"AWS {self.service} does not answer: {said}") from None
+            raise SecretStoreUnreachable(f"AWS {self.service} does not answer: {said(str(error))}") from None
 
     def _opened(self) -> Any:
         from botocore.config import Config

@@ -16,12 +16,11 @@ from urllib.parse import quote, urlsplit
 from meshd.connectors.secrets.remote.bearer import BearerService
 from meshd.connectors.secrets.remote.http import PATIENCE, Service
 from meshd.connectors.secrets.remote.remote_store import Content, RemoteStore
-from meshd.host.plain_text import one_line
+from meshd.connectors.secrets.said import said
 from meshd.sdk.secrets import SecretStoreError, SecretStoreUnreachable
 
 _VERSION = "7.4"
 _SCOPE = "https://vault.azure.net/.default"
-_MOST_SAID = 200
 
 
 class KeyVaultStore(RemoteStore):
@@ -83,8 +82,8 @@ class KeyVaultStore(RemoteStore):
             with self._credential() as credential:
                 given = credential.get_token(str(self._settings.get("scope") or _SCOPE))
         except (AzureError, ValueError) as error:
-            said = one_line(str(getattr(error, "message", error)))[:_MOST_SAID]
-            raise SecretStoreUnreachable(f"Azure gave no token: {said}") from None
+            words = said(str(getattr(error, "message", error)))
+            raise SecretStoreUnreachable(f"Azure gave no token: {words}") from None
         return given.token, given.expires_on
 
     def _credential(self) -> Any:

@@ -14,26 +14,25 @@ from urllib.parse import urlsplit
 
 from meshd.connectors.bounded_answers import TooLong, sent
 from meshd.connectors.secrets.files import MOST_BYTES
-from meshd.host.plain_text import one_line
+from meshd.connectors.secrets.said import said
 from meshd.sdk.secrets import SecretMissing, SecretStoreError, SecretStoreUnreachable
 
 logger = logging.getLogger("meshd.secrets")
 
 PATIENCE = 4.0
 """Seconds for an answer, unless the settings say otherwise."""
-_MOST_SAID = 200
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _warned: set[str] = set()
 
 
 class Refused(SecretStoreError):
-    """The service answered with a status of 400 or more. said: its message."""
+    """The service answered with a status of 400 or more. message: its own."""
 
-    def __init__(self, where: str, status: int, said: str) -> None:
-        super().__init__(f"{where} refused: {status}{said and f' {said}'}")
+    def __init__(self, where: str, status: int, message: str) -> None:
+        super().__init__(f"{where} refused: {status}{message and f' {message}'}")
         self.status = status
-        self.said = said
+        self.message = message
 
 
 class Service:
@@ -124,8 +123,8 @@ def _said(answer: Any) -> str:
     errors = found.get("errors")
     if isinstance(errors, list):
         words = "; ".join(str(each) for each in errors)
-    return one_line(str(words))[:_MOST_SAID] if words else ""
+    return said(str(words)) if words else ""
 
 
 def _why(error: Exception) -> str:
-    return one_line(str(error))[:_MOST_SAID] or type(error).__name__
+    return said(str(error)) or type(error).__name__

@@ -173,6 +173,15 @@ def test_a_reader_that_goes_away(launch: Any) -> None:
         assert (process.returncode, stderr) == (141, b""), words
 
 
+def test_a_disk_that_is_full(launch: Any) -> None:
+    for words in (["config", "schema"], ["connectors"], ["models", "--json"], ["secrets", "get", "NONE"]):
+        with open("/dev/full", "wb") as full:
+            process = launch(*words, stdout=full, stderr=subprocess.PIPE)
+            _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1, words
+        assert len(stderr.splitlines()) == 1, stderr
+
+
 def test_colour_only_where_it_can_be_seen(terminal: Any, meshctl: Any) -> None:
     code, shown = terminal("pools").end()
     assert code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 from pathlib import Path
@@ -101,7 +102,8 @@ def test_convert(meshctl: Any, good: Path, tmp_path: Path) -> None:
 
 def test_init(meshctl: Any, tmp_path: Path) -> None:
     made = tmp_path / "config/meshd/mesh.yaml"
-    assert meshctl("config", "init").exit_code == 0
+    said = meshctl("config", "init")
+    assert (said.exit_code, f"Only daemons of {getpass.getuser()} read it" in said.stdout) == (0, True)
     assert made.read_text().startswith("#")
     assert meshctl("config", "validate", str(made)).exit_code == 0
     assert meshctl("config", "init").exit_code == 1
@@ -110,6 +112,23 @@ def test_init(meshctl: Any, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     assert json.loads(meshctl("config", "init", str(other), "--json").stdout) == {"file": str(other)}
     assert not list(tmp_path.glob(".other*"))
+
+
+READERS = {
+    "etc/mesh.yaml": "The machine's service reads it, and a user's daemon that has no file of its own.",
+    "config/meshd/mesh.yml": "the machine's service reads etc.",
+    "mesh.yaml": "No daemon reads it by itself: start one with `meshd --config mesh.yaml`.",
+    "etc/other.yaml": "No daemon reads it by itself",
+}
+
+
+@pytest.mark.parametrize(("path", "said"), READERS.items())
+def test_init_says_which_daemon_reads_the_file(
+    path: str, said: str, meshctl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("meshd.config.read.lookup.SYSTEM_DIRECTORY", "etc")
+    assert said in " ".join(meshctl("config", "init", path).stdout.split())
 
 
 def test_connectors(meshctl: Any) -> None:

@@ -159,7 +159,7 @@ def told(text: str, format: str = "yaml", **environ: str) -> str:
         ('{"daemon": {"watch": true},}', "json", "a comma before }: remove it"),
         ('{"daemon": {}, // no\n}', "json", "JSON has no comments"),
         ('{\n# no\n"daemon": {}}', "json", "mesh:2: is not valid JSON: JSON has no comments"),
-        ('{"a":' * 5000 + "1" + "}" * 5000, "json", "mesh: is nested too deeply"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "json", "mesh:1: is nested too deeply"),
         ("daemon: {}\n---\npools: {}\n", "yaml", "mesh:2: is not valid YAML: a second document begins here"),
         ("daemon: *none\n", "yaml", "an alias (`*name`) with no anchor"),
         ("daemon:\n  log_\u200blevel: debug\n", "yaml", "a zero-width space (U+200B): remove it"),

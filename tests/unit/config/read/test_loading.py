@@ -39,6 +39,10 @@ def test_an_empty_file_is_an_empty_configuration() -> None:
         ("toml", "a = 1\na = 2\n", 2, "TOML"),
         ("json", '{\n"pools": {,}\n}', 2, "JSON"),
         ("json", "[1]", 1, "map of sections"),
+        ("json", '{"NaN": "NaN",\n"pools": [1,\nNaN]}', 3, "NaN is not a JSON value"),
+        ("json", '{\n"pools": -Infinity}', 2, "-Infinity is not a JSON value"),
+        ("json", '{\n"pools": 1' + "0" * 5000 + "}", 2, "a number of more than 4300 digits"),
+        ("json", '{"a": {"b": {}},\n"pools": ' + "[" * 100_000 + "]" * 100_000 + "}", 2, "nested too deeply"),
     ],
 )
 def test_syntax_errors_have_a_line(format: str, text: str, line: int, word: str) -> None:
@@ -112,6 +116,13 @@ def test_toml_quoted_names_and_dotted_keys() -> None:
         "mesh:3: models.openai.gpt-4o.weight: expected a number, got 'heavy'",
         "mesh:4: models.openai.gpt-4o.constraints.max_images: expected a whole number, got 'many'",
     ]
+
+
+@pytest.mark.parametrize("text", ["\\ud83d\\ude00", "\\ud83d", "\x7f", "\u2028", "\ufeff", "\\\\ud83d", "\\/\\n"])
+def test_json_keeps_its_lines_whatever_its_texts_are(text: str) -> None:
+    loaded = load_text(f'{{\n"{text}k": "{text}",\n"pools": 7\n}}', "json")
+    assert not loaded.fatal
+    assert loaded.lines["pools",] == 3
 
 
 def test_json_with_tabs() -> None:

@@ -83,7 +83,7 @@ def test_a_lock_that_is_never_released(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_odd_name_in_a_dotenv_file_is_refused(tmp_path: Path) -> None:
-    for name in ("A=B", "A B", "", "A\nB"):
+    for name in ("A=B", "A B", "'A'", "#"):
         with pytest.raises(SecretStoreError, match="cannot be the name of a variable"):
             store("modelmesh.dotenv.v1", tmp_path).set(name, "x")
 

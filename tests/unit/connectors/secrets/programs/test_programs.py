@@ -76,6 +76,31 @@ def test_a_command_that_fails(words: tuple[str, ...], said: str) -> None:
     assert "s3cret" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "cat >&2; exit 3",
+        'read -r key; echo "\033[31mrefused: $key" >&2; exit 3',
+        "read -r key; echo $key; set -x; true $key; exit 3",
+        "echo sk-proj-AAAAAAAAAAAAAAAAAAAA >&2; exit 3",
+        "head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3",
+    ],
+)
+def test_what_a_failed_command_says_shows_no_secret(script: str) -> None:
+    kept = command("sh", "-c", script, set_command=["sh", "-c", script])
+    with pytest.raises(SecretStoreError, match="ended with status 3: ") as error:
+        kept.set("A_KEY", "the-secret-value")
+    assert "the-secret-value" not in str(error.value)
+    assert "sk-proj" not in str(error.value)
+    assert "\033" not in str(error.value)
+    assert len(str(error.value)) < 250
+
+
+def test_a_value_that_is_not_text_is_not_given_to_a_command() -> None:
+    with pytest.raises(SecretStoreError, match="not UTF-8 text"):
+        command("cat", set_command=["cat"]).set("A_KEY", "\ud800")
+
+
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(SecretStoreUnreachable, match=r"did not end within 0\.2 s"):
@@ -116,6 +141,8 @@ def test_pass(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (kept.get("A_KEY"), kept.get("B_KEY"), kept.list()) == ("a-1", "b-1", ["A_KEY", "B_KEY"])
         kept.set("A_KEY", "a-2")
         assert kept.get("A_KEY") == "a-2"
+        with pytest.raises(SecretStoreError, match="first line"):
+            kept.set("A_KEY", "a-3\nb")
         kept.delete("A_KEY")
         assert kept.list() == ["B_KEY"]
         (made.folder / "mesh" / "B_KEY.gpg").write_bytes(b"not encrypted")
@@ -131,8 +158,10 @@ def test_names_outside_the_password_store_are_refused(tmp_path: Path, name: str)
     for action in (lambda: kept.get(name), lambda: kept.set(name, "x"), lambda: kept.delete(name)):
         with pytest.raises(SecretMissing, match="cannot be the name of an entry"):
             action()
-    with pytest.raises(SecretStoreError, match="there is no password store"):
-        make_store("pass", {"directory": str(tmp_path / "none")}).get("A")
+    missing = make_store("pass", {"directory": str(tmp_path / "none")})
+    for action in (lambda: missing.get("A"), missing.list):
+        with pytest.raises(SecretStoreError, match="there is no password store"):
+            action()
 
 
 # -- op ---------------------------------------------------------------------------------------------------

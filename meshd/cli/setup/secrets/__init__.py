@@ -1,0 +1,1 @@
+"""`meshctl secrets`: the secret stores of a configuration."""
