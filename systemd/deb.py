@@ -19,6 +19,7 @@ from pathlib import Path
 import dist
 
 INTERPRETER = "/usr/bin/python3"  # as in systemd/debian/rules
+OWN = ("meshd_*", "meshd-local_*")
 CHANGELOG = """\
 meshd ({version}-1) unstable; urgency=medium
 
@@ -30,7 +31,6 @@ meshd ({version}-1) unstable; urgency=medium
 
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = ("dpkg-buildpackage", "dh", "dh_installsysusers", "py3compile")
     missing = [name for name in wanted if not shutil.which(name)]
     if missing:
@@ -44,10 +44,12 @@ def main() -> int:
         if os.environ.get("MESHD_COMPILED") == "1":
             wheel = compiled(sdist, Path(place) / "compiled")
         shutil.copytree(tree / "systemd" / "debian", tree / "debian")
-        (tree / "debian" / "changelog").write_text(changelog(tree, wheel.name.split("-")[1]))
+        version = version_of(wheel.name.split("-")[1])
+        (tree / "debian" / "changelog").write_text(changelog(tree, version))
         (tree / "debian" / "rules").chmod(0o755)
         environment = os.environ | {"MESHD_WHEEL": str(wheel), "MESHD_PIP": installer()}
         subprocess.run(["dpkg-buildpackage", "-us", "-uc", "-b"], cwd=tree, env=environment, check=True)
+        dist.remove_earlier(folder, *OWN)
         for path in Path(place).iterdir():
             if path.suffix in (".deb", ".changes", ".buildinfo"):
                 shutil.copy2(path, folder)
@@ -60,6 +62,18 @@ def compiled(sdist: Path, folder: Path) -> Path:
     environment = os.environ | {"MESHD_COMPILED": "1"}
     subprocess.run([*words, "--wheel-dir", str(folder), str(sdist)], env=environment, check=True)
     return next(folder.glob("*.whl"))
+
+
+def version_of(released: str) -> str:
+    """With the commit and its date, unless it is that of a release: apt upgrades to what is newer."""
+    described = ("describe", "--tags", "--exact-match", "--match", f"v{released}", "--dirty")
+    git = ["git", "-C", str(dist.HERE)]
+    done = subprocess.run([*git, *described], capture_output=True, text=True, check=False)
+    if done.stdout.strip() == f"v{released}":
+        return released
+    date = dist.output(*git, "log", "-1", "--date=format-local:%Y%m%d.%H%M%S", "--format=%cd", TZ="UTC")
+    commit = dist.output(*git, "describe", "--always", "--dirty=.changed", "--abbrev=7", "--exclude=*")
+    return f"{released}+git{date}.{commit}"
 
 
 def changelog(tree: Path, version: str) -> str:

@@ -20,23 +20,31 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 SHARE = Path("systemd") / "share"  # in the sdist; hatch_build.py puts it into the wheel
+SUMS = "SHA256SUMS"
+OWN = ("modelmesh-*", SUMS)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the sdist and the wheel, an SBOM and checksums.")
-    parser.add_argument("folder", type=Path, help="where they go; what is there is removed")
+    parser.add_argument("folder", type=Path, help="where they go, in the place of earlier ones")
     parser.add_argument("--packages", action="store_true", help="only the sdist and the wheel")
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    remove_earlier(folder, *OWN)
     wheel = build(folder, compiled=os.environ.get("MESHD_COMPILED") == "1")
     if not options.packages:
         write_sbom(wheel, folder / f"{wheel.name.split('-py3')[0]}.cdx.json")
         packages = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
         run(sys.executable, "-m", "twine", "check", "--strict", *map(str, packages))
-        (folder / "SHA256SUMS").write_text(checksums(folder))
+        (folder / SUMS).write_text(checksums(folder))
     return 0
+
+
+def remove_earlier(folder: Path, *patterns: str) -> None:
+    """What an earlier run has put there. Other files stay: `make dist` and `make deb` share a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        path.unlink()
 
 
 def build(folder: Path, *, compiled: bool) -> Path:
@@ -90,7 +98,7 @@ def install(python: str, *what: str) -> None:
 
 
 def checksums(folder: Path) -> str:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(folder.glob(OWN[0]))
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
 
@@ -101,8 +109,9 @@ def run(*command: str, cwd: Path | None = None, **given: str) -> None:
     subprocess.run(command, cwd=cwd, env=environment, check=True)
 
 
-def output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def output(*command: str, **given: str) -> str:
+    environment = os.environ | given
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def _installed_start() -> Start:
         else:
             return start
     raise ConfigurationError(
-        f'running a mesh in this process needs the daemon\'s packages: pip install "modelmesh[daemon]" ({why})'
+        "running a mesh in this process needs the packages of the extra `daemon`, for instance by "
+        f"pip install '.[daemon]' in the checkout ({why})"
     )
 
 

@@ -33,6 +33,11 @@ def told(sentence: str, *details: str) -> str:
     return "\n".join([sentence, *lines])
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """`1 request`, `2,000 requests`. several: if it is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def nearest(name: object, names: Iterable[object], count: int = 1, cutoff: float = 0.6) -> list[str]:
     """The names that were probably meant, the likeliest first: the given name is a part of theirs, or a misspelling of
     theirs or of a part. cutoff: how similar it has to be to a whole name."""

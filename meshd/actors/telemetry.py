@@ -39,6 +39,7 @@ from meshd.telemetry.otlp_in.once import Once
 from meshd.telemetry.sinks import METRICS, STATISTICS, Sinks
 from meshd.telemetry.text.cleaning import clean_event, clean_outcome
 from meshd.telemetry.text.redaction import secrets_in
+from modelmesh.wording import counted
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH, _METRICS = "flush", "metrics"
@@ -111,7 +112,10 @@ class TelemetryActor(MeshActor):
 
     def prepare(self, message: Prepare) -> tuple[str, ...]:
         self._prepared = message.running
-        return tuple(map(str, objections_to(message.running.config.observability)))
+        observability = message.running.config.observability
+        if observability == self._kept.observability:  # also what discovery found comes this way
+            return ()
+        return tuple(map(str, objections_to(observability)))
 
     def commit(self, message: messages.Commit) -> None:
         generation, self._prepared = self._prepared, None
@@ -122,6 +126,7 @@ class TelemetryActor(MeshActor):
         level = self._log_level or config.daemon.log_level
         set_log_level(level)
         kept.redactor.learn(secrets_in(generation))
+        kept.observability = config.observability
         kept.sinks.configure(config.observability, level, state_dir)
         kept.log_requests(config.observability)
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
@@ -277,7 +282,7 @@ class TelemetryActor(MeshActor):
             lost = rows.pop(LOST, {}).get("attempts", [])
             bad = self._kept.statistics.restore(rows)
             if bad:
-                logger.warning("%d stored rows of statistics are invalid and are ignored", bad)
+                logger.warning("%s of statistics: invalid, and ignored", counted(bad, "stored row"))
             if lost:
                 now = self._now()
                 for outcome in outcomes_of(msgspec.convert(lost, list[LostAttempt])):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from meshd.app.notify import Notifier
 from meshd.core.messaging.mailboxes import ActorUnavailable
 from meshd.host import clock
+from meshd.host.installing import how_to_install
 from meshd.host.plain_text import harmless
 from modelmesh.errors import MeshError
 from modelmesh.version import VERSION
@@ -23,7 +24,10 @@ logger = logging.getLogger("meshd")
 
 STUCK_AFTER = 5.0
 """s that the router may take to answer; after that the watchdog is not fed."""
-_NO_PROVIDERS = 'none: set a key such as OPENAI_API_KEY, start Ollama, or pip install "modelmesh[local]"'
+
+
+def _no_providers() -> str:
+    return f"none: set a key such as OPENAI_API_KEY, start Ollama, or run {how_to_install('local')}"
 
 
 def greet(status: dict[str, Any], path: Path) -> None:
@@ -42,7 +46,7 @@ def greet(status: dict[str, Any], path: Path) -> None:
         provider["name"] if provider["available"] else f"{provider['name']} ({provider['reason']})"
         for provider in status["providers"]
     ]
-    lines.append(f"  providers  {', '.join(names) or _NO_PROVIDERS}")
+    lines.append(f"  providers  {', '.join(names) or _no_providers()}")
     pools = [f"{pool['name']} ({pool['active']})" for pool in status["pools"]]
     lines.append(f"  pools      {', '.join(pools) or 'none'}")
     lines += [f"  note       {note}" for note in status["notes"]]

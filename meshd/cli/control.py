@@ -12,6 +12,7 @@ import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
+from modelmesh.wording import counted
 
 app = helping.Commands()
 model_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Take a model out of service, or put it back.")
@@ -176,7 +177,7 @@ def _listed(value: object) -> str:
 @app.command(rich_help_panel=out.STEER)
 def drain(
     timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long requests in flight may still take.")
+        float, typer.Option(min=0, max=86400, metavar="SECONDS", help="How long requests in flight may still take.")
     ] = 30.0,
     as_json: out.JsonOption = False,
 ) -> None:
@@ -191,7 +192,7 @@ def drain(
     elif answer.get("drained"):
         out.say("drained: no requests in flight, new ones are refused", out.GOOD)
     else:
-        out.complain(f"{left} request{'s' if left != 1 else ''} still in flight after {out.seconds(timeout)}")
+        out.complain(f"{counted(left, 'request')} still in flight after {out.seconds(timeout)}")
     if not answer.get("drained"):
         raise typer.Exit(daemon.REFUSED)
 

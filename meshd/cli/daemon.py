@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import stat
 import sys
 import threading
@@ -18,8 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from meshd.cli.holder import held_by
 from meshd.cli.screen import output as out
-from meshd.host.process.processes import peer_credentials
 
 if TYPE_CHECKING:
     from modelmesh import MeshError, OpenAIClient
@@ -38,6 +37,7 @@ _LIVES: Final = 1.0  # s within which a healthy daemon answers
 _AGAIN: Final = 5.0  # s until the next check
 _DRAIN_SLACK: Final = 1.0  # s: a person is waiting, and a restart takes less
 PREFIX: Final = "/mesh/v1"
+_NOT_TEXT: Final = "An argument is not text in UTF-8."
 
 
 class Settings:
@@ -135,8 +135,9 @@ def _tell_wait(over: threading.Event, what: str) -> None:
             over.wait(_LIVES)
         except (DaemonUnavailableError, RequestTimeoutError):
             holder = next(filter(None, map(held_by, paths())), None)
-            stuck = f"The daemon does not answer: {holder} is stopped, or stuck. Waiting for it."
-            text = stuck if holder else "No daemon answers. Waiting for one."
+            text = "No daemon answers. Waiting for one."
+            if holder is not None:
+                text = f"The daemon does not answer: {holder.says}. Waiting for it."
         except MeshError as error:  # a daemon that drains is healthy
             text = text or str(error).partition("\n")[0]
         if text and not over.is_set():
@@ -185,6 +186,11 @@ def report(error: Exception) -> int:
         found = {"message": error.message, "code": error.code, "status": error.status_code, **error.extra}
         if error.attempts:
             found["attempts"] = error.attempts
+    elif isinstance(error, UnicodeEncodeError):  # bytes in an argument reach Python as surrogates
+        lines, code, found = [_NOT_TEXT], USAGE, {"message": _NOT_TEXT, "code": "usage"}
+    elif isinstance(error, OSError) and error.strerror:
+        lines, code = [f"{error.filename}: {error.strerror}" if error.filename else error.strerror], REFUSED
+        found = {"message": lines[0], "code": "os_error"}
     else:
         lines, code = _unexpected(error), INTERNAL
         found = {"message": "; ".join(lines), "code": "internal_error"}
@@ -196,20 +202,16 @@ def report(error: Exception) -> int:
 
 
 def no_daemon(message: str, paths: list[Any], permitted: bool, left_out: Mapping[str, str] | None = None) -> list[str]:
-    from modelmesh.discovery import how_to_start, services
+    from modelmesh.discovery import how_to_start
 
     if not permitted or not paths or str(paths[0]).startswith("tcp://"):
         return message.split("\n")
     for path in map(str, paths):
         if (holder := held_by(path)) is not None:  # another daemon could not start there
             return [
-                f"The daemon does not answer: {holder} is stopped, or stuck.",
+                f"The daemon does not answer: {holder.says}.",
                 f"  tried {path}: it listens there",
-                "  if it is stopped, continue it: kill -CONT PID",
-                *(
-                    [f"  if it is stuck, restart it: {call} restart meshd" for call in services()]
-                    or ["  if it is stuck, end it and start it again: kill -KILL PID"]
-                ),
+                *(f"  {each}" for each in holder.advice),
             ]
     return [
         f"No daemon answers; start one with `{called('meshd')}`.",
@@ -226,20 +228,6 @@ def called(program: str) -> str:
     if shutil.which(program) is not None or not os.path.exists(beside):
         return program
     return min(os.path.relpath(beside), beside, key=len)
-
-
-def held_by(path: str) -> str | None:
-    """The process that listens there, even if it does not answer; None if there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.setblocking(False)
-        try:
-            line.connect(path)
-            pid, _, _ = peer_credentials(line)
-        except BlockingIOError:  # the queue of connections is full
-            return "its process"
-        except OSError:
-            return None
-    return f"process {pid}"
 
 
 def what_is_there(path: str) -> str:
@@ -305,8 +293,5 @@ def _unexpected(error: Exception) -> list[str]:
         from meshd.host.process.start import what_to_install
 
         return [what_to_install(error)]
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return [f"{where}{error.strerror}"]
     text = str(error) or "no message"
     return [f"{type(error).__name__}: {text}", "  this is a bug; MESHCTL_DEBUG=1 shows where"]

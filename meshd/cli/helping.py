@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
+from meshd.host.plain_text import one_line
 
 _PIPED_WIDTH: Final = 80
 _WIDEST: Final = 100  # longer lines of text are hard to read
@@ -28,7 +29,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Helped:
-    """The help that commands and groups of typer share."""
+    """What commands and groups of typer share: their help, and errors in words of ours."""
+
+    def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+            return rest
+        except Exception as error:
+            say_plainly(error)
+            raise
 
     def collect_usage_pieces(self: Any, ctx: Any) -> list[str]:
         arguments = [param for param in self.params if param.param_type_name == "argument"]
@@ -37,6 +46,20 @@ class _Helped:
 
     def format_help(self: Any, ctx: Any, formatter: Any) -> None:
         formatter.write("\n".join(_lines(self, ctx)) + "\n")
+
+
+def say_plainly(error: Any) -> None:
+    """Put a usage error of typer, which repeats arguments and quotes pydantic, in words of ours."""
+    if (faults := getattr(error.__cause__, "errors", None)) is not None:
+        error.message = _expected(faults()[0])
+    elif isinstance(getattr(error, "message", None), str):
+        error.message = one_line(error.message)
+
+
+def _expected(fault: dict[str, Any]) -> str:
+    from meshd.config.check.error_messages import sentence, shown
+
+    return sentence(fault["type"], fault.get("ctx", {}), fault["msg"], f", got {shown(fault['input'])}")
 
 
 class Command(_Helped, TyperCommand):

@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.host import installing
+
 ENTRY_POINTS = "meshd.connectors"
-DISTRIBUTION = "modelmesh"
+DISTRIBUTION = installing.DISTRIBUTION
 
 PROVIDER = "provider"
 ROTATION = "rotation"
@@ -89,9 +91,9 @@ class ConnectorSpec:
 
     @property
     def install_hint(self) -> str:
-        if self.extra:
-            return f'pip install "{self.package}[{self.extra}]"'
-        return f"pip install {' '.join(self.requires)}"
+        if self.extra and not self.is_outside:
+            return installing.how_to_install(self.extra)
+        return installing.command_for(*([f"{self.package}[{self.extra}]"] if self.extra else self.requires))
 
     def load_settings(self) -> Any:
         """The pydantic model (class) of the connector's own keys; None: unknown."""

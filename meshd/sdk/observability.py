@@ -82,6 +82,12 @@ class Sink(ABC):
         part: `routing`, `logging` or `statistics`."""
         return f"{part}.jsonl" if cls.buffered else ""
 
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], within: float) -> str:
+        """Why a sink with these settings could not write, in words that follow its id; "": nothing is known. Called
+        when a configuration is checked. within: seconds that it may take."""
+        return ""
+
     @abstractmethod
     def write(self, entry: Entry) -> None:
         """Write one entry of any stream. May buffer until `flush`."""

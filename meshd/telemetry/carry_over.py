@@ -27,7 +27,8 @@ RECENT = 200
 @dataclass(slots=True, eq=False)
 class Kept:
     """seen: the requests counted recently, and when. recent: the last events. requests: the last requests. restored:
-    stored data has been read, so it may be overwritten. once: of what agents report. reader: if contents are logged."""
+    stored data has been read, so it may be overwritten. once: of what agents report. reader: if contents are logged.
+    observability: the section in force."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)
@@ -40,6 +41,7 @@ class Kept:
     metrics_interval: float = math.inf
     committed: bool = False
     restored: bool = False
+    observability: Any = None
     started: float = 0.0
     once: Once = field(default_factory=lambda: Once(0.0))
     reader: ContentReader | None = None

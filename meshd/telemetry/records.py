@@ -19,6 +19,7 @@ from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry
 from meshd.telemetry.statistics.measures import USAGE, Measure, in_usd
 from meshd.telemetry.text.redaction import Redactor
+from modelmesh.wording import counted
 
 
 def event_entry(event: Event) -> Entry:
@@ -118,5 +119,6 @@ def log_entry(record: LogWritten, redactor: Redactor) -> Entry:
 
 
 def statistics_entry(row: dict[str, Any], at_ns: int) -> Entry:
-    message = f"{row['scope']} {row['name']}: {row['requests_total']} requests, {row['requests_failed']} failed"
+    requests = counted(row["requests_total"], "request")
+    message = f"{row['scope']} {row['name']}: {requests}, {row['requests_failed']} failed"
     return Entry("statistics", at_ns, "debug", message, in_usd(row))

@@ -14,6 +14,7 @@ from typing import Any
 
 from meshd.cli.screen import output as out
 from meshd.host.plain_text import one_line
+from modelmesh.wording import counted
 
 _DIM, _RESET = "\x1b[2m", "\x1b[0m"
 _PATIENCE = 0.3  # s before a spinner is worth showing
@@ -29,7 +30,7 @@ def footer(mesh: Mapping[str, Any], model: str | None, notes: Iterable[str], tot
         mesh.get("provider"),
         *notes,
         f"total {out.seconds(total)}",
-        (f"{tries} attempts" if tries > 1 else "1 attempt") if tries else None,
+        counted(tries, "attempt") if tries else None,
         out.usd(mesh["cost"]) if isinstance(mesh.get("cost"), int | float) and mesh["cost"] else None,
     ]
     line = one_line(" · ".join(str(part) for part in parts if part))

@@ -17,6 +17,7 @@ from meshd.cli import daemon, helping, names
 from meshd.cli.ask import answering
 from meshd.cli.screen import output as out
 from meshd.operations.chat import CHAT
+from modelmesh.wording import counted
 
 if TYPE_CHECKING:
     from modelmesh import OpenAIClient
@@ -41,7 +42,9 @@ def chat(
     ] = None,
     prompt: Annotated[str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="PROMPT")] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions before the conversation.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Limit the answer to N tokens.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=100_000_000, metavar="N", help="Limit the answer to N tokens.")
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, max=2, metavar="T", help="From 0 (predictable) to 2 (random).")
     ] = None,
@@ -146,7 +149,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
 
 def _tokens(usage: Mapping[str, Any] | None) -> str:
     count = next((usage[name] for name in ("completion_tokens", "output_tokens") if usage and name in usage), None)
-    return f"{count} tokens" if count is not None else ""
+    return counted(count, "token") if count is not None else ""
 
 
 def _converse(client: OpenAIClient, model: str, history: list[Message], given: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
+from modelmesh.wording import counted
 
 app = helping.Commands()
 
@@ -40,7 +41,7 @@ def embed(
     elif vector:
         head = ", ".join(f"{value:.5f}" for value in vector[:_SHOWN])
         more = ", …" if len(vector) > _SHOWN else ""
-        out.say(f"{len(vector)} dimensions: [{head}{more}]")
+        out.say(f"{counted(len(vector), 'dimension')}: [{head}{more}]")
         who = " · ".join(str(part) for part in (mesh.get("model") or reply.model, mesh.get("provider")) if part)
         out.remark(who)
     if not vector:

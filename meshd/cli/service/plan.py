@@ -173,7 +173,7 @@ def uninstall(plan: Plan) -> list[Path]:
     _check(plan.changes)
     _run(plan.first)
     copies = [_keep(scope, change) for change in plan.changes if change.edited_since]
-    for change in plan.changes:
+    for change in reversed(plan.changes):  # the first may have made the folders of all
         _write(held, change)
     for folder in plan.purge:
         shutil.rmtree(folder)
@@ -181,7 +181,7 @@ def uninstall(plan: Plan) -> list[Path]:
         with contextlib.suppress(OSError):  # what the operator put there stays
             os.rmdir(scope.at(name))
     _run(plan.then)
-    scope.record.unlink(missing_ok=True)
+    files.remove(scope.record, held.made)
     return copies
 
 

@@ -36,11 +36,12 @@ class Kept(msgspec.Struct):
 
 class Record(msgspec.Struct):
     """made_user: whether the user `meshd` was created. made_folders: those that systemd-tmpfiles created for the
-    service."""
+    service. made: the directories that were created for this record, the outermost first."""
 
     files: list[Kept] = msgspec.field(default_factory=list)
     made_user: bool = False
     made_folders: list[str] = msgspec.field(default_factory=list)
+    made: list[str] = msgspec.field(default_factory=list)
 
     def of(self, path: Path) -> Kept | None:
         return next((each for each in self.files if each.path == str(path)), None)
@@ -63,4 +64,11 @@ def load(path: Path) -> Record | None:
 
 def store(path: Path, record: Record) -> None:
     """Raises Refused, OSError."""
-    files.write(path, msgspec.json.format(msgspec.json.encode(record)), files.PRIVATE)
+    made = _write(path, record)
+    if made:
+        record.made = made
+        _write(path, record)
+
+
+def _write(path: Path, record: Record) -> list[str]:
+    return files.write(path, msgspec.json.format(msgspec.json.encode(record)), files.PRIVATE)

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from meshd.cli import daemon
+from meshd.host.installing import how_to_install
 from meshd.host.trust.paths import untrusted
 
 SERVICE: Final = "meshd.service"
@@ -116,7 +117,7 @@ def _own_folder(scope: Scope, path: str) -> str | None:
     """The directory of this installation's `meshd`; None if the unit finds it by itself. Raises Refused."""
     ours = Path(sys.executable).parent / "meshd"
     if not ours.exists():
-        raise daemon.Refused(f"there is no {ours}: install the daemon (`modelmesh[daemon]`) there")
+        raise daemon.Refused(f"there is no {ours}; install the daemon there: {how_to_install('daemon')}")
     if scope.name == "system":
         _check_for_all(ours)
     if re.search(r"[\s%:\"'\\$]", str(ours)):

@@ -13,7 +13,8 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
-from modelmesh.wording import no_such
+from meshd.host.installing import how_to_install
+from modelmesh.wording import counted, no_such
 
 if TYPE_CHECKING:
     from meshd.catalogue.known import ModelRow
@@ -27,7 +28,6 @@ catalogue_app = helping.Commands(
 )
 app.add_typer(catalogue_app, name="catalogue", rich_help_panel=out.SET_UP)
 
-_PACKAGE = 'pip install -U "modelmesh[catalogue]"'
 _MOST_SHOWN = 200  # changed prices
 
 Directory = Annotated[
@@ -207,7 +207,8 @@ def _price_list(*, fetch: bool) -> PriceList:
 
         return PriceList.fetched() if fetch else PriceList.installed()
     except ImportError:
-        raise daemon.Refused(f"the list of prices needs the package genai-prices: {_PACKAGE}") from None
+        hint = how_to_install("catalogue")
+        raise daemon.Refused(f"the list of prices needs the package genai-prices: {hint}") from None
     except OSError as error:
         raise daemon.Refused(str(error)) from None
 
@@ -223,7 +224,7 @@ def _show_changes(changes: list[Change], prices: PriceList) -> None:
         out.say(f"and {len(known) - _MOST_SHOWN} more: --dry-run --json lists all", out.FAINT)
     others = {(each.provider, each.model) for each in changes if not each.known}
     if others:
-        out.say(f"{len(others)} models that the catalogue does not have get prices too")
+        out.say(f"prices are added for {counted(len(others), 'model')} that the catalogue does not have")
     if not changes:
         out.say(f"nothing changes: the prices are those of {prices.source}")
 

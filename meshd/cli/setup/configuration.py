@@ -5,7 +5,9 @@ Must never: show a secret's value, or overwrite a file unless told to.
 
 from __future__ import annotations
 
+import getpass
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
 from meshd.host.plain_text import one_line
+from modelmesh.wording import counted
 
 if TYPE_CHECKING:
     from meshd.config import MeshConfig, Problem
@@ -145,7 +148,7 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
     elif problems:
         for problem in problems:
             out.write(f"{one_line(str(problem))}\n")
-        out.complain(f"{name}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
+        out.complain(f"{name}: {counted(len(problems), 'problem')}")
     else:
         out.say(f"{name} is valid", out.GOOD)
     if not as_json:
@@ -245,6 +248,21 @@ def init(
     target = path or user_file(os.environ)
     _write(target, text, force)
     _wrote(target, as_json)
+    if not as_json:
+        out.say(_reader(target))
+
+
+def _reader(target: Path) -> str:
+    """Which daemon reads a file, in a sentence."""
+    from meshd.config.read.lookup import ENDINGS, SYSTEM_DIRECTORY, user_directory
+
+    place = target.resolve()
+    if place.stem == "mesh" and place.suffix in ENDINGS:
+        if place.parent == Path(SYSTEM_DIRECTORY).resolve():
+            return "The machine's service reads it, and a user's daemon that has no file of its own."
+        if place.parent == user_directory(os.environ).resolve():
+            return f"Only daemons of {getpass.getuser()} read it; the machine's service reads {SYSTEM_DIRECTORY}."
+    return f"No daemon reads it by itself: start one with `meshd --config {shlex.quote(str(target))}`."
 
 
 def _write(target: Path, text: str, force: bool) -> None:

@@ -5,6 +5,7 @@ Must never: import a connector to list it. One of another package is imported on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,7 +55,7 @@ def connectors(
         if spec is None:
             raise daemon.Misused(_why_unknown(registry, connector, type))
         found = _described(registry, spec)
-        out.print_json(found) if as_json else _show(found)
+        out.print_json(found) if as_json else _show(found, _defaults(spec))
         return
     specs = registry.list_connectors(type)
     if as_json:
@@ -114,6 +115,14 @@ def _described(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, An
     }
 
 
+def _defaults(spec: ConnectorSpec) -> dict[str, str]:
+    """Of its own keys, as they are written."""
+    from meshd.config.write.docs import settings_of
+
+    settings = spec.load_settings()
+    return {each.key: each.default.replace("`", "") for each in settings_of(settings)} if settings is not None else {}
+
+
 def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
     """The section that names it; None if the configuration does not name it."""
     from meshd.config.write.docs import section_of, settings_of
@@ -128,7 +137,7 @@ def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
     return {"name": name, "keys": keys}
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], defaults: Mapping[str, str]) -> None:
     out.say(found["id"], out.HEAD)
     row = found["row"]
     shown = {
@@ -152,7 +161,7 @@ def _show(found: dict[str, Any]) -> None:
         out.say()
     out.print_table(
         ["key", "type", "default", "meaning"],
-        [[name, _kind(part), part.get("default"), part.get("description")] for name, part in properties.items()],
+        [[name, _kind(part), defaults.get(name), part.get("description")] for name, part in properties.items()],
     )
 
     section = found["section"]

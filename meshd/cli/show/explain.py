@@ -15,7 +15,7 @@ from meshd.cli.screen import output as out
 from meshd.cli.show.usage import budget as budgets
 from meshd.operations.known import OPERATIONS, usual
 from meshd.sdk.calls.operation import OperationSpec
-from modelmesh.wording import few
+from modelmesh.wording import counted, few
 
 app = helping.Commands()
 
@@ -44,8 +44,12 @@ def explain(
     stream: Annotated[bool, typer.Option("--stream", help="The request asks for a stream.")] = False,
     tools: Annotated[bool, typer.Option("--tools", help="The request has tools.")] = False,
     image: Annotated[bool, typer.Option("--image", help="The request has an image.")] = False,
-    tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
-    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer may be N tokens long.")] = None,
+    tokens: Annotated[
+        int, typer.Option(min=1, max=10_000_000, metavar="N", help="The prompt is about N tokens long.")
+    ] = 1,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=100_000_000, metavar="N", help="The answer may be N tokens long.")
+    ] = None,
     call: Annotated[
         OperationSpec | None,
         typer.Option(
@@ -184,7 +188,7 @@ def _show_reservations(found: Mapping[str, Any], rows: list[Mapping[str, Any]]) 
     if not alike:
         return
     tokens = out.get(found, "needs", "tokens")
-    prompt = f"; the prompt has about {out.count(tokens)} tokens" if tokens else ""
+    prompt = f"; the prompt has about {counted(tokens, 'token')}" if tokens else ""
     out.say(f"the most that the request can use is reserved{prompt}", out.HEAD)
     for why, models in list(alike.items())[:_MOST_REASONS]:
         out.say(f"  {few(models, _MOST_REASONS)}\n    {why}")

@@ -16,6 +16,7 @@ from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
 from meshd.cli.show.standings import availability, failing, notes, of_its_key
 from meshd.host.plain_text import harmless, one_line
+from modelmesh.wording import counted
 
 app = helping.Commands()
 
@@ -70,7 +71,7 @@ def _title(found: Mapping[str, Any]) -> list[out.Line]:
     wrong = list(troubles(found))
     if not wrong:
         return [[(up, out.HEAD)]]
-    told = f"{len(wrong)} thing{'s' if len(wrong) != 1 else ''} to look at"
+    told = f"{counted(len(wrong), 'thing')} to look at"
     if out.on_terminal() and len(up) + 2 + len(told) > shutil.get_terminal_size().columns:
         return [[(up, out.HEAD)], [(told, "yellow")]]
     return [[(up, out.HEAD), (f": {told}", "yellow")]]
@@ -123,7 +124,7 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if sink.get("error"):
             yield f"log {sink.get('sink')}: {sink['error']}", out.BAD
         if sink.get("dropped"):
-            yield f"log {sink.get('sink')}: {out.count(sink['dropped'])} entries were dropped", "yellow"
+            yield f"log {sink.get('sink')}: {counted(sink['dropped'], 'entry was', 'entries were')} dropped", "yellow"
     for note in notes(found):
         yield f"note: {note}", "yellow"
 
@@ -190,7 +191,7 @@ def _copied(state: Mapping[str, Any]) -> str | None:
     remote = state.get("remote") or {}
     if not remote:
         return None
-    waits = f", {out.count(remote['pending'])} changes wait" if remote.get("error") else ""
+    waits = f", {counted(remote['pending'], 'change waits', 'changes wait')}" if remote.get("error") else ""
     return f"{state.get('connector')}{' with other daemons' if remote.get('shared') else ''}{waits}"
 
 
@@ -211,7 +212,7 @@ def _further(what: str, places: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _serves(found: Mapping[str, Any]) -> str:
     pools, providers = len(found.get("pools") or ()), found.get("providers") or ()
     there = sum(availability(provider)[1] == out.GOOD for provider in providers)
-    return f"{pools} pool{'s' if pools != 1 else ''} by {there} of {len(providers)} providers"
+    return f"{counted(pools, 'pool')} by {there} of {counted(len(providers), 'provider')}"
 
 
 def _requests(requests: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -221,7 +222,7 @@ def _requests(requests: Mapping[str, Any], found: Mapping[str, Any]) -> str:
         parts.insert(1, f"{out.count(failed)} failed")
     if found.get("peers") is not None:
         peers = found["peers"]
-        parts.append(f"{out.count(peers)} client{'s' if peers != 1 else ''} connected")
+        parts.append(f"{counted(peers, 'client')} connected")
     return ", ".join(parts)
 
 
@@ -230,7 +231,7 @@ def _reload(report: Mapping[str, Any] | None) -> Any:
     if not report or (report.get("ok") and report.get("generation") == 1):
         return None
     changes = report.get("changes") or ()
-    said = f"{len(changes)} change{'s' if len(changes) != 1 else ''}" if changes else "nothing changed"
+    said = counted(len(changes), "change") if changes else "nothing changed"
     return f"{said if report.get('ok') else 'refused'}, {out.ago(report.get('at'))}".rstrip(", ")
 
 

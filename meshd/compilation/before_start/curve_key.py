@@ -14,6 +14,7 @@ from meshd.config.schema.root import CurveConfig, DaemonConfig
 from meshd.connectors.secrets.files import read_text
 from meshd.core.objection import Objection
 from meshd.core.text.z85 import decode_key, encode_key
+from meshd.host.installing import how_to_install
 from meshd.sdk.secrets import SecretStoreError, SecretUnavailable
 
 _CURVE, _KEY, _FILE = (("daemon", "curve", *below) for below in ((), ("secret_key",), ("secret_key_file",)))
@@ -31,7 +32,7 @@ def key_in_use(daemon: DaemonConfig) -> bytes | None:
 def daemon_key(curve: CurveConfig) -> bytes:
     """The secret key. Raises Objection."""
     if find_spec("nacl") is None:
-        raise Objection(_CURVE, 'needs PyNaCl: pip install "modelmesh[curve]"')
+        raise Objection(_CURVE, f"needs PyNaCl: {how_to_install('curve')}")
     if curve.secret_key_file:
         where, text = _FILE, _read(Path(os.path.expanduser(curve.secret_key_file)))
     else:

@@ -8,9 +8,9 @@ enough. Connectors of other packages are imported, since only that shows whether
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +28,7 @@ from meshd.config.schema_walk import Report, keys_of, suggest_key
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.text.key_path import Path
 from meshd.core.text.redaction import is_secret_path
+from meshd.host.installing import how_to_install
 from meshd.sdk.connector import ConnectorSpec
 from modelmesh.wording import likeliest
 
@@ -44,6 +45,27 @@ SINKS: dict[str, type[OpenSection]] = {
     "statistics": StatisticsSinks,
     "tracing": TracingConfig,
 }
+
+Fault = tuple[Path, str]
+"""Where, and what is wrong."""
+
+
+class Given(NamedTuple):
+    """What a connector is given: its own keys at `at`, and those of its section at `above`, which it shares."""
+
+    own: Mapping[str, Any]
+    at: Path
+    shared: Mapping[str, Any] = {}
+    above: Path = ()
+
+    @property
+    def together(self) -> dict[str, Any]:
+        return {**self.shared, **self.own}
+
+    def path_of(self, below: tuple[int | str, ...]) -> Path:
+        """Of a key, or of all keys together."""
+        in_section = bool(below) and below[0] not in self.own
+        return (*(self.above if in_section else self.at), *below)
 
 
 class ConnectorChecks:
@@ -103,6 +125,7 @@ class ConnectorChecks:
             self._check_http2(at, entry)
             own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
             self._check_own_keys(at, own, ProviderConfig, [spec])
+            self._check_values(Given(own, at), spec)
 
     def _check_base_url(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
         """Messages do not quote the value, which may contain a credential."""
@@ -156,8 +179,8 @@ class ConnectorChecks:
     def _check_http2(self, at: Path, entry: dict[str, Any]) -> None:
         wanted = as_map(entry.get("connection_pool")).get("http2") is True and entry.get("enabled") is not False
         if wanted and find_spec("h2") is None:
-            hint = 'pip install "modelmesh[http2]"'
-            self._report((*at, "connection_pool", "http2"), f"needs the package h2; install it with {hint}", None)
+            why = f"needs the package h2; install it with {how_to_install('http2')}"
+            self._report((*at, "connection_pool", "http2"), why, None)
 
     @staticmethod
     def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:
@@ -174,16 +197,19 @@ class ConnectorChecks:
         several = isinstance(value, list | tuple)
         shared = {name: each for name, each in section.items() if key and name not in schema.model_fields}
         specs: list[ConnectorSpec | None] = []
+        told: set[Fault] = set()
         for index, item in enumerate(_listed(value)):
             path = (*here, index) if several else here
             id = item.get("connector") if isinstance(item, dict) else item
             if not isinstance(id, str):
                 specs.append(self._registry.find(default, kind) if id is None and default else None)
+                self._check_values(Given({}, at, shared, at), specs[-1], told)
                 continue
             spec = self._use(id, kind, path)
             specs.append(spec)
             own = {name: each for name, each in item.items() if name != "connector"} if isinstance(item, dict) else {}
             self._check_own_keys(path, own, ConnectorEntry, [spec])
+            self._check_values(Given(own, path if own else at, shared, at), spec, told)
             self._check_required(path, spec, shared | own)
         if not default and not any(isinstance(item, str | dict) for item in _listed(value)):
             # Without a named connector, the process chooses one later, with default settings.
@@ -241,7 +267,7 @@ class ConnectorChecks:
     def _check_own_keys(
         self, at: Path, own: dict[str, Any], schema: type[BaseModel], specs: list[ConnectorSpec | None]
     ) -> None:
-        """Keys unknown to the section must be known to a connector it names, and valid for it."""
+        """Keys unknown to the section must be known to a connector it names."""
         if not own:
             return
         schemas = [spec.load_settings() for spec in specs if spec is not None]
@@ -255,8 +281,6 @@ class ConnectorChecks:
             # Without a schema, only likely misspellings of the section's own keys are reported.
             if not opaque or near:
                 self._report((*at, key), "unknown key", near)
-        for settings in known:
-            self._check_values(at, {key: own[key] for key in own if key in keys_of(settings)}, settings)
 
     def _check_required(self, at: Path, spec: ConnectorSpec | None, given: dict[str, Any]) -> None:
         settings = spec.load_settings() if spec is not None else None
@@ -264,19 +288,34 @@ class ConnectorChecks:
             if info.is_required() and given.get(name) is None:
                 self._report((*at, name), "is missing", None)
 
-    def _check_values(self, at: Path, own: dict[str, Any], settings: type[BaseModel]) -> None:
+    def _check_values(self, given: Given, spec: ConnectorSpec | None, told: set[Fault] | None = None) -> None:
+        """told: what was reported before, since the keys of a section are read for each of its connectors."""
+        settings = spec.load_settings() if spec is not None else None
+        if settings is None:
+            return
+        told = set() if told is None else told
+        for path, kind, message, near in self._faults_of(given, settings):
+            if (path, message) not in told and kind != "missing":  # _check_required says where it belongs
+                told.add((path, message))
+                self._report(path, message, near)
+
+    def _faults_of(self, given: Given, settings: type[BaseModel]) -> Iterator[tuple[Path, str, str, str | None]]:
+        """(path, kind, message, suggestion) of each."""
+        known = {key: value for key, value in given.together.items() if key in keys_of(settings) and value is not None}
+        if not known:
+            return
         try:
-            settings.model_validate({key: value for key, value in own.items() if value is not None})
+            settings.model_validate(known)
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
-                if fault["type"] == "missing":
-                    continue  # it may be next to the connector's name; _check_required looks at both places
-                path = (*at, *fault["loc"])
+                path = given.path_of(fault["loc"])
                 if fault["type"] == "extra_forbidden":
-                    self._report(path, "unknown key", likeliest(str(path[-1]), _keys_at(settings, fault["loc"][:-1])))
-                    continue
-                message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"], self._quote(path))
-                self._report(path, message, None)
+                    near = likeliest(str(path[-1]), _keys_at(settings, fault["loc"][:-1]))
+                    yield path, fault["type"], "unknown key", near
+                else:
+                    value = self._quote(path) if fault["loc"] else ""  # or all keys together are at fault
+                    message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"], value)
+                    yield path, fault["type"], message, None
 
 
 def _keys_at(settings: type[BaseModel], place: tuple[int | str, ...]) -> tuple[str, ...]:
@@ -291,8 +330,11 @@ def _keys_at(settings: type[BaseModel], place: tuple[int | str, ...]) -> tuple[s
 def is_hosted(entry: Mapping[str, Any], spec: ConnectorSpec) -> bool:
     """Whether a provider is a vendor's own service, which requires a key."""
     own = urlsplit(str(spec.row.get("base_url") or ""))
-    given = urlsplit(_REFERENCE.sub("1", str(entry.get("base_url") or "")))
-    return bool(own.netloc) and not spec.row.get("local") and (not given.netloc or given.netloc == own.netloc)
+    try:
+        given = urlsplit(_REFERENCE.sub("1", str(entry.get("base_url") or ""))).netloc
+    except ValueError:
+        return False
+    return bool(own.netloc) and not spec.row.get("local") and (not given or given == own.netloc)
 
 
 def _listed(value: Any) -> list[Any] | tuple[Any, ...]:

@@ -29,6 +29,13 @@ _EXPECTED = {
 }
 
 
+_BOUNDS = {
+    "greater_than_equal": "of at least",
+    "greater_than": "greater than",
+    "less_than_equal": "of at most",
+    "less_than": "less than",
+}
+
 ONE_OF = ("literal_error", "enum")
 """The kinds of pydantic's errors that list the valid values."""
 
@@ -45,6 +52,8 @@ def sentence(kind: str, context: Mapping[str, Any], fallback: str, got: str) -> 
         expected = str(context["expected"])
     elif kind in _EXPECTED:
         expected = _EXPECTED[kind]
+    elif kind in _BOUNDS:
+        expected = f"a number {_BOUNDS[kind]} {str(next(iter(context.values()))).removesuffix('.0')}"
     elif fallback.startswith(_SHOULD_BE):
         expected = fallback.removeprefix(_SHOULD_BE)
     else:

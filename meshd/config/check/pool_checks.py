@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from meshd.config.check.values import as_map, report_unknown
 from meshd.config.schema_walk import Report
 from meshd.core.text.key_path import Path
+from meshd.host.installing import command_for
 from meshd.routing.decision.stages.maintenance import parse_maintenance
 from meshd.routing.select.attributes import SelectionError
 from meshd.routing.select.require import conditions
@@ -78,7 +79,7 @@ class RuleChecks:
         if not isinstance(name, str) or is_timezone(name):
             return
         if not available_timezones():
-            message = f"{name!r} cannot be looked up: Python finds no time zones here; pip install tzdata"
+            message = f"{name!r} cannot be looked up: Python finds no time zones here: {command_for('tzdata')}"
             self._report(("daemon", "timezone"), message, None)
             return
         self._report(("daemon", "timezone"), f"there is no time zone {name!r}", _nearest_zone(name))

@@ -20,7 +20,10 @@ from typing import Any, Final
 
 import msgspec
 
+from meshd.connectors.secrets.files import read_bytes
+from meshd.host.installing import how_to_install
 from meshd.net.encodings import zstd_module
+from meshd.sdk.secrets import SecretMissing, SecretStoreError
 from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
 
 MARK: Final = b"\xa5M"
@@ -40,7 +43,7 @@ class Form(msgspec.Struct, frozen=True):
     def of(cls, format: str, compression: str, key: str | None, key_file: str | None) -> Form:
         """From the configuration. Raises ValueError, whose text shows no key."""
         if (key or key_file) and find_spec("cryptography") is None:
-            raise ValueError('storage.encryption needs cryptography: pip install "modelmesh[secrets]"')
+            raise ValueError(f"storage.encryption needs cryptography: {how_to_install('secrets')}")
         return cls(format == "msgpack", compression == "zstd", _read_key(key, key_file))
 
     def packed(self, key: str, value: bytes) -> bytes:
@@ -152,12 +155,14 @@ class EncodedStorage(Storage):
 def _read_key(key: str | None, key_file: str | None) -> bytes:
     if not key and not key_file:
         return b""
+    if key and key_file:
+        raise ValueError("storage.encryption has both `key` and `key_file`: give one of them")
     text = key or ""
     if key_file:
         try:
-            content = Path(os.path.expanduser(key_file)).read_bytes()
-        except OSError as error:
-            raise ValueError(f"storage.encryption.key_file: {key_file} cannot be read: {error.strerror}") from None
+            content = read_bytes(Path(os.path.expanduser(key_file)), private=True, pipes=False)
+        except (SecretMissing, SecretStoreError) as error:
+            raise ValueError(f"storage.encryption.key_file: {error}") from None
         if len(content) == _KEY:
             return content
         text = content.decode("ascii", "replace")

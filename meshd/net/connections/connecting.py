@@ -18,6 +18,7 @@ from typing import Any
 import aiohappyeyeballs
 
 from meshd.host.awake import Timeout
+from meshd.host.installing import command_for
 from meshd.host.process.descriptors import leave_reserve
 from meshd.host.trust.local_servers import distrust_connection
 from meshd.net.connections.names import Resolver
@@ -179,7 +180,7 @@ class Connector:
             from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, ProxyType
             from python_socks.async_.asyncio import Proxy as Socks
         except ImportError:
-            raise ProxyRefused('a SOCKS proxy needs a package that is missing: pip install "python-socks"') from None
+            raise ProxyRefused(f"SOCKS needs a package that is not installed: {command_for('python-socks')}") from None
         kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
         socks = Socks(kind, proxy.host, proxy.port, proxy.user, proxy.password, proxy.remote_names)
         where = f"the SOCKS proxy {proxy.host}:{proxy.port}"

@@ -18,6 +18,9 @@ from meshd.telemetry.metrics.names import Names
 ENDED = "ended"
 """The stream of entries with an encoded list of `Ended`, their `count`, and the `Names` to show them with."""
 
+MOST_POSTED = 512 * 1024
+"""Bytes of records in a post, unless one part has more: nginx takes a MiB unless it is told otherwise."""
+
 encode = msgspec.msgpack.Encoder().encode
 
 

@@ -7,25 +7,29 @@ Must never: try a batch again, as the daemon does.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from types import ModuleType
 from typing import Any
 
+from meshd.connectors.observability import halving
+from meshd.connectors.observability.halving import Lost, TooLarge, post_in_halves
 from meshd.connectors.observability.in_words import in_words
 from meshd.net.connections.posting import Posting
 from meshd.telemetry.otlp_out import as_json, protobuf
-from meshd.telemetry.otlp_out.batch import Batch, Result, decode_ended
+from meshd.telemetry.otlp_out.batch import MOST_POSTED, Batch, Result, decode_ended
 from meshd.telemetry.otlp_out.records import EachAlone, log_of
 from meshd.telemetry.otlp_out.templates import Templates
 from modelmesh.version import VERSION
+from modelmesh.wording import counted
 
 _ENCODINGS: dict[str, ModuleType] = {"protobuf": protobuf, "json": as_json}
 _LATER = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same batch may be taken."""
-_MOST_POSTED = 512 * 1024
-"""Bytes of records in a post, unless one part has more: nginx takes a MiB unless it is told otherwise."""
-_TOO_LARGE = 413
+
+_Encoded = tuple[bytes, int]
+"""Records that are not divided, and how many."""
 
 
 class NotTaken(Exception):
@@ -36,40 +40,19 @@ class NotTaken(Exception):
         self.after = after
 
 
-class _TooLarge(Exception):
-    """For the receiver."""
-
-
-class _Records:
-    """For one post. each: encoded, of one or more records each; count: of all records."""
-
-    def __init__(self, each: Iterable[tuple[bytes, int]] = ()) -> None:
-        self.each: list[tuple[bytes, int]] = []
-        self.count = 0
-        self.size = 0
-        for encoded, count in each:
-            self.add(encoded, count)
-
-    def add(self, encoded: bytes, count: int) -> None:
-        self.each.append((encoded, count))
-        self.count += count
-        self.size += len(encoded)
-
-    def halves(self) -> tuple[_Records, _Records]:
-        middle = len(self.each) // 2
-        return _Records(self.each[:middle]), _Records(self.each[middle:])
-
-
 class _Posts:
     """All of one kind."""
 
     def __init__(self) -> None:
-        self.each: list[_Records] = []
+        self.each: list[list[_Encoded]] = []
+        self._size = 0  # of the last
 
     def add(self, encoded: bytes, count: int = 1) -> None:
-        if not self.each or self.each[-1].size + len(encoded) > _MOST_POSTED:
-            self.each.append(_Records())
-        self.each[-1].add(encoded, count)
+        if not self.each or self._size + len(encoded) > MOST_POSTED:
+            self.each.append([])
+            self._size = 0
+        self.each[-1].append((encoded, count))
+        self._size += len(encoded)
 
 
 class Exporter:
@@ -96,7 +79,7 @@ class Exporter:
         dropped, refused = 0, ""
         for kind, encoded in self._encoded(batch):
             try:
-                lost, why = self._post_all(kind, encoded)
+                lost, why = post_in_halves(partial(self._post, kind), encoded)
             except Exception as error:  # anything that a library raises about an address or a connection
                 self.close()
                 failed = in_words(error)
@@ -109,7 +92,7 @@ class Exporter:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _encoded(self, batch: Batch) -> Iterator[tuple[str, _Records]]:
+    def _encoded(self, batch: Batch) -> Iterator[tuple[str, list[_Encoded]]]:
         traces, logs, metrics = (_Posts() for _ in range(3))
         for each in batch.entries:
             logs.add(self._encoding.log(log_of(each)))
@@ -128,31 +111,18 @@ class Exporter:
             for post in posts.each:
                 yield kind, post
 
-    def _post_all(self, kind: str, encoded: _Records) -> tuple[int, str]:
-        """How many records the receiver refused, and why. What is too large for it is sent in two halves. Raises
-        NotTaken, and what a library raises about an address, a certificate or a connection."""
-        try:
-            return self._post(kind, encoded)
-        except _TooLarge as error:
-            if len(encoded.each) == 1:
-                return encoded.count, str(error)
-        lost, why = 0, ""
-        for half in encoded.halves():
-            more, reason = self._post_all(kind, half)
-            lost, why = lost + more, reason or why
-        return lost, why
-
-    def _post(self, kind: str, encoded: _Records) -> tuple[int, str]:
-        """The same, as a whole. Raises _TooLarge as well."""
-        body = self._encoding.request(kind, self._resource, [each for each, _ in encoded.each])
+    def _post(self, kind: str, encoded: Sequence[_Encoded], part: str) -> Lost:
+        """Raises TooLarge, NotTaken, and what a library raises about an address, a certificate or a connection."""
+        count = sum(records for _, records in encoded)
+        body = self._encoding.request(kind, self._resource, [each for each, _ in encoded])
         url = f"{self._endpoint}/v1/{kind}"
         status, said, after = self._posting.post(url, body, self._headers)
         if status in _LATER:
             raise NotTaken(f"{url} answered with status {status}", after)
-        refused = f"{url} refused {encoded.count} records with status {status}"
-        if status == _TOO_LARGE:
-            raise _TooLarge(refused)
+        refused = f"{url} refused {counted(count, 'record')} with status {status}"
+        if status == halving.STATUS:
+            raise TooLarge(refused, count)
         if status >= 300:
-            return encoded.count, refused
-        rejected = min(self._encoding.rejected(said), encoded.count)
-        return rejected, f"{url} rejected {rejected} records" if rejected else ""
+            return count, refused
+        rejected = min(self._encoding.rejected(said), count)
+        return rejected, f"{url} rejected {counted(rejected, 'record')}" if rejected else ""

@@ -20,7 +20,7 @@ from meshd.host import clock
 from meshd.host.plain_text import one_line
 from meshd.sdk.observability import Entry, NotNow, Sink
 from meshd.telemetry.metrics.names import Names
-from meshd.telemetry.otlp_out.batch import ENDED, Result, Told, encode
+from meshd.telemetry.otlp_out.batch import ENDED, MOST_POSTED, Result, Told, encode
 
 _CHILD = "meshd.telemetry.otlp_out.child"
 _ENVIRONMENT = [
@@ -28,7 +28,8 @@ _ENVIRONMENT = [
     for each in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
     for name in (each, each.upper())
 ]
-_POSTS = 6  # for a batch, about
+_KINDS = 3  # traces, logs and metrics, each in posts of their own
+_GROWS = 4  # times: what is posted has names, and a request's spans and record
 _MORE = 5.0  # s that encoding may take
 
 
@@ -50,7 +51,7 @@ class OtlpSink(Sink):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Raises OSError if there is no such process."""
-        self._within = _POSTS * 2 * float(settings.get("timeout") or 10.0) + _MORE
+        self._timeout = float(settings.get("timeout") or 10.0)  # of a post
         self._process = ChildProcess(_CHILD, environment=_ENVIRONMENT, first=encode(dict(settings)))
         self._process.start()
         self._names = Names()
@@ -84,8 +85,10 @@ class OtlpSink(Sink):
         count = self._requests + len(self._entries)
         self._requests, self._ended, self._entries, self._reading = 0, [], [], None
         self._process.start()
+        message = encode(told)
+        posts = _KINDS + len(message) * _GROWS // MOST_POSTED
         try:
-            said = self._process.exchange(encode(told), self._within)
+            said = self._process.exchange(message, posts * self._timeout + _MORE)
             if said["error"]:  # the batch is not as it should be, and would not be later
                 result = Result(dropped=count, refused=str(said["error"]))
             else:

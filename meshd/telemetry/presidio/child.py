@@ -18,10 +18,17 @@ _LEFT_OUT = frozenset({"DATE_TIME", "URL", "EMAIL_ADDRESS", "IP_ADDRESS"})
 _SCORE = 0.4
 
 
+def fault(model: str) -> str:
+    """Why it cannot be loaded; "": nothing is known."""
+    package = model.partition(".")[0]
+    found = Path(model).is_dir() or (package.isidentifier() and importlib.util.find_spec(package) is not None)
+    return "" if found else f"the spaCy model {model} is not installed"
+
+
 def load(model: str) -> Answer:
     """model: the name of an installed spaCy model, or the path of one."""
-    if importlib.util.find_spec(model.partition(".")[0]) is None and not Path(model).is_dir():
-        raise LookupError(f"the spaCy model {model} is not installed")
+    if why := fault(model):
+        raise LookupError(why)
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 

@@ -14,7 +14,7 @@ import time
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -94,11 +94,20 @@ def unpack(data: bytes | str) -> Cells:
     return cells
 
 
+class Beside(Protocol):
+    """What is kept of the cells unpacked. A stretch is dropped before it is kept with other cells."""
+
+    def keep(self, begin: int, step: int, cells: Cells) -> None: ...
+
+    def drop(self, begin: int) -> None: ...
+
+
 class Breakdown:
     """shape: by default that of the usual statistics."""
 
-    def __init__(self, shape: Shape | None = None) -> None:
+    def __init__(self, shape: Shape | None = None, beside: Beside | None = None) -> None:
         self._shape = shape or usual()
+        self._beside = beside
         self._stretches: dict[int, Stretch] = {}  # its start, UTC s
         self._changed: set[int] = set()
         self._size = 0
@@ -124,7 +133,7 @@ class Breakdown:
         for begin, stretch in self._stretches.items():
             if begin + stretch.step <= start or begin >= end:
                 continue
-            times = {width: _moment(begin, width) for _, width in places if width}
+            times = {width: moment(begin, width) for _, width in places if width}
             for key, cell in stretch.cells().items():
                 if not key[0] & wanted or any(key[place] != value for place, value in filters):
                     continue
@@ -172,7 +181,7 @@ class Breakdown:
         if begin in self._stretches:
             self._add(begin, step, cells)
         else:
-            self._keep(begin, Stretch(step, b64decode(packed) if isinstance(packed, str) else packed))
+            self._keep(begin, Stretch(step, b64decode(packed) if isinstance(packed, str) else packed), cells)
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -185,11 +194,13 @@ class Breakdown:
             cells = self._shape.fold(cells, self._shape.most_cells)
         self._remove(begin)
         self._changed.add(begin)
-        self._keep(begin, Stretch(step, pack(cells)))
+        self._keep(begin, Stretch(step, pack(cells)), cells)
 
-    def _keep(self, begin: int, stretch: Stretch) -> None:
+    def _keep(self, begin: int, stretch: Stretch, cells: Cells) -> None:
         self._stretches[begin] = stretch
         self._size += len(stretch.packed)
+        if self._beside is not None:
+            self._beside.keep(begin, stretch.step, cells)
         while self._size > self._shape.most_bytes and len(self._stretches) > 1:
             self._remove(min(self._stretches))
 
@@ -198,6 +209,8 @@ class Breakdown:
         if stretch is not None:
             self._size -= len(stretch.packed)
             self._changed.add(begin)
+            if self._beside is not None:
+                self._beside.drop(begin)
 
 
 def merged(into: Cells, cells: Cells) -> Cells:
@@ -226,6 +239,6 @@ def folded(cells: Cells, most: int) -> Cells:
     return kept
 
 
-def _moment(begin: int, width: int) -> str:
+def moment(begin: int, width: int) -> str:
     """The start of the minute, hour or day that contains it, UTC."""
     return time.strftime("%Y-%m-%d" if width == _DAY else "%Y-%m-%d %H:%M", time.gmtime(begin - begin % width))

@@ -14,9 +14,11 @@ from typing import Any
 from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells, Shape, merged
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.cells import BOTH, PLACE, WIDTH, cell_in
-from meshd.telemetry.statistics.dimensions import SPEND, TIMES
+from meshd.telemetry.statistics.dimensions import SPEND
 from meshd.telemetry.statistics.measures import PLACES as COUNTED
 from meshd.telemetry.statistics.outside import OutsideUse
+from meshd.telemetry.statistics.outside_sums import COUNTED as OUTSIDE
+from meshd.telemetry.statistics.outside_sums import OutsideSums
 
 SCOPE = "spend"
 PLACES = {name: place + 1 for place, name in enumerate(SPEND)}
@@ -28,18 +30,16 @@ _COMMON = [PLACE[name] for name in SPEND if name in PLACE]
 _USER, _MODEL, _PROJECT, _AGENT = PLACES["user"], PLACES["model"], PLACES["project"], PLACES["agent"]
 _SESSION, _LABEL = PLACES["session"], PLACES["label"]
 _ALL_BUT_USER = tuple(place for place in PLACES.values() if place != _USER)
-_NAMED = frozenset({"model", "app", "user", "project", "agent", "session"})
-"""The dimensions in which `record_outside` may have a name."""
 _MOST_AT_ONCE = 2000  # cells of a minute; beyond this many, they are settled early
 
 
 class Spend:
     def __init__(self, retention: float = math.inf) -> None:
         self.retention = retention
-        self._kept = Breakdown(Shape(SCOPE, PLACES, _STEPS, MOST_CELLS, MOST_BYTES, folded))
+        self._outside = OutsideSums()
+        self._kept = Breakdown(Shape(SCOPE, PLACES, _STEPS, MOST_CELLS, MOST_BYTES, folded), self._outside)
         self._cells: Cells = {}
         self._minute = 0
-        self._has_outside: bool | None = None  # anything of agents; None: it has not been looked at
 
     def put(self, minute: int, counted: Cells) -> None:
         """Add what requests of the minute that begins at `minute` counted for."""
@@ -53,10 +53,9 @@ class Spend:
     def record_outside(self, use: OutsideUse, now: float) -> None:
         """What an agent used elsewhere."""
         self._begin_minute(now)
-        self._has_outside = True
         key = (BOTH, "", use.model, "", use.app, use.user, use.project, use.agent, use.session, "")
         n = cell_in(self._cells, key).n
-        for place, count in zip(_OUTSIDE, use.counts, strict=True):
+        for place, count in zip(OUTSIDE, use.counts, strict=True):
             n[place] += max(count, 0)
 
     def query(
@@ -69,17 +68,9 @@ class Spend:
     def outside(
         self, by: tuple[str, ...], where: Mapping[str, str], start: float, end: float, now: float
     ) -> dict[tuple[str, ...], Bucket]:
-        """What agents used elsewhere, where it has a name in each of these dimensions: group → sum of that alone. A
-        screen may ask every second, so there must be something before all stretches are read."""
-        if not all(each in _NAMED or each in TIMES for each in (*by, *where)):
-            return {}
-        if self._has_outside is None:
-            ever = self.query(("agent",), {}, -math.inf, math.inf, now)
-            self._has_outside = any(outside_of(sums) for sums in ever.values())
-        if not self._has_outside:
-            return {}
-        found = self.query(by, where, start, end, now)
-        return {group: only for group, sums in found.items() if all(group) and (only := outside_of(sums))}
+        """What agents used elsewhere, where it has a name in each of these dimensions: group → sum of that alone."""
+        self._settle(now)
+        return self._outside.query(by, where, start, end)
 
     def size(self) -> int:
         """Bytes of packed cells."""
@@ -95,7 +86,6 @@ class Spend:
 
     def restore(self, part: str, value: dict[str, Any]) -> None:
         """Add a stored row. Raises ValueError, KeyError or TypeError for an invalid one."""
-        self._has_outside = None
         self._kept.restore(part, value)
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -109,29 +99,6 @@ class Spend:
         if self._cells:
             found, self._cells = self._cells, {}
             self._kept.put(minute, found)
-
-
-def outside_of(sums: Bucket) -> Bucket | None:
-    """What agents used elsewhere, alone; None: nothing."""
-    if not any(sums.n[place] for place in _OUTSIDE):
-        return None
-    found = Bucket()
-    for place in _OUTSIDE:
-        found.n[place] = sums.n[place]
-    return found
-
-
-_OUTSIDE = tuple(
-    COUNTED[name]
-    for name in (
-        "outside_requests",
-        "outside_tokens_in",
-        "outside_tokens_out",
-        "outside_tokens_cached",
-        "outside_cost",
-    )
-)
-"""In the order of `OutsideUse.counts`."""
 
 
 def folded(found: Cells, most: int) -> Cells:

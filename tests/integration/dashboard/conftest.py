@@ -63,6 +63,16 @@ def ask(dashboard: Dashboard, model: str) -> None:
         client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
 
 
+HEADINGS = {
+    "Overview": "Pools",
+    "Requests": "Last requests",
+    "Usage": "Usage",
+    "Events": "Events",
+    "Ask": "Ask a model",
+}
+"""Of each part: until it is there, the page shows the part before."""
+
+
 class Shown:
     """The dashboard in a tab. said: errors on its console."""
 
@@ -78,7 +88,7 @@ class Shown:
     def part(self, name: str) -> None:
         self.page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
         self.page.wait_for_function("name => document.title.endsWith(name)", arg=name)
-        self.page.wait_for_selector("main h2")
+        self.page.get_by_role("heading", name=HEADINGS[name], exact=True).wait_for()
 
     def sees(self, text: str) -> None:
         self.page.get_by_text(text).first.wait_for()

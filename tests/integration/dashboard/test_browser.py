@@ -86,14 +86,15 @@ def test_an_answers_controls_are_shown_as_signs(shown: Shown) -> None:
     assert answer == "one\n\ttwo \ufffdoff \ufffd[31mred\nthree"
 
 
-def test_usage_by_project_shows_what_agents_spend_elsewhere(shown: Shown, dashboard: Dashboard) -> None:
-    event = claude_event("s1", cost_usd=0.75) | {"event.name": "claude_code.api_request"}
-    told = httpx.post(f"{dashboard.url}/v1/logs", json=logs(event, **{"mesh.project": "web"}), timeout=WAIT)
+@pytest.mark.parametrize("project", ["web", "~/größe/日本 ☃"])
+def test_usage_by_project_shows_what_agents_spend_elsewhere(shown: Shown, dashboard: Dashboard, project: str) -> None:
+    event = claude_event(project, cost_usd=0.75) | {"event.name": "claude_code.api_request"}
+    told = httpx.post(f"{dashboard.url}/v1/logs", json=logs(event, **{"mesh.project": project}), timeout=WAIT)
     assert told.status_code == 200, told.text
     shown.part("Usage")
     shown.page.get_by_role("button", name="project").click()
     shown.sees("outside the mesh")
-    shown.sees("web")
+    shown.sees(project)
     shown.sees("$0.75")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshd.cli.show.standings import availability
 from tests.conformance.install import directory, missing
 from tests.integration.dashboard.conftest import CONFIG, Dashboard, Shown, dashboard_of, opened
 
@@ -101,7 +102,7 @@ def test_troubles_of_logs_state_and_parts_are_noted(page: Shown) -> None:
         answer = route.fetch()
         found = answer.json()
         found["state"] |= {"ok": False, "error": "no space left"}
-        found["sinks"] = [{"sink": "file", "error": "cannot write", "dropped": 1234}]
+        found["sinks"] = [{"sink": "file", "error": "cannot write", "dropped": 1234}, {"sink": "null", "dropped": 1}]
         found["actors"][0] |= {"alive": False, "last_error": "it fell"}
         found["secrets"] = {"stores": [{"error": "the vault is away"}], "kept": {"KEY": "no such file"}}
         route.fulfill(response=answer, json=found)
@@ -109,10 +110,40 @@ def test_troubles_of_logs_state_and_parts_are_noted(page: Shown) -> None:
     page.page.route("**/mesh/v1/status", troubled)
     notes = page.page.get_by_role("region", name="Notes")
     for text in (
-        "no space left", "Log file: cannot write", "1,234 entries were dropped", "is dead: it fell",
+        "no space left", "Log file: cannot write", "Log file: 1,234 entries were dropped.", "is dead: it fell",
+        "Log null: 1 entry was dropped.",
         "the vault is away", "Secret KEY cannot be read again",
     ):  # fmt: skip
         notes.get_by_text(text).wait_for()
+
+
+PROVIDERS: dict[str, dict[str, Any]] = {
+    "serving": {},
+    "resting": {"available": False, "reason": "three failures"},
+    "off": {"enabled": False, "available": False},
+    "keyless": {"enabled": False, "available": False, "key": "missing"},
+    "refused": {"key": "refused", "said": "No such key."},
+    "wanting": {"available": False, "key": "wanted"},
+    "mistaken": {"answering": "nothing"},
+}
+
+
+def test_why_a_provider_does_not_answer_is_told_as_meshctl_tells_it(page: Shown) -> None:
+    rows: dict[str, Any] = {}
+
+    def troubled(route: Any) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        rows.update({name: {**found["providers"][0], "name": name, **marks} for name, marks in PROVIDERS.items()})
+        route.fulfill(response=answer, json=found | {"providers": list(rows.values())})
+
+    page.page.route("**/mesh/v1/status", troubled)
+    table = page.page.get_by_role("region", name="Providers")
+    table.get_by_role("rowheader", name="mistaken").wait_for()
+    for name, row in rows.items():
+        shown = table.locator("tr", has=page.page.get_by_role("rowheader", name=name))
+        assert availability(row)[0] in shown.locator("td").first.inner_text(), name
+    assert table.get_by_text("No such key.").is_visible()
 
 
 def test_the_kind_of_an_app_tells_whose_requests_are_counted(page: Shown) -> None:

@@ -6,6 +6,7 @@ What they do on a machine: tests/integration/systemd/test_machine.py.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -42,6 +43,18 @@ def test_each_file_is_roots_and_only_programs_run() -> None:
             assert mode[0] == "l" or mode[5] == mode[8] == "-", f"others may write: {line}"
             if mode[0] == "-" and "x" in mode:
                 assert path in ("./usr/lib/meshd/bin/meshd", "./usr/lib/meshd/bin/meshctl"), line
+
+
+def test_links_of_the_pages_lead_somewhere(tmp_path: Path) -> None:
+    _run("dpkg-deb", "--extract", os.environ["MESHD_DEB"], tmp_path)
+    pages = [*(tmp_path / "usr/share/doc/meshd").rglob("*.md")]
+    assert len(pages) > 40
+    broken = []
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            if not os.path.lexists(page.parent / link) and "tests/" not in link:  # tests are not in the package
+                broken.append(f"{page.relative_to(tmp_path)}: {link}")
+    assert broken == []
 
 
 def test_they_are_for_this_processor_and_debians_python() -> None:

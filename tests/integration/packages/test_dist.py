@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import email
+import importlib
+import os
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +19,13 @@ pytestmark = [
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout"),
     pytest.mark.timeout(240),  # two builds, each of two seconds on an idle machine
 ]
+
+
+@pytest.fixture
+def builders(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The modules dist and deb, which are no package."""
+    monkeypatch.syspath_prepend(str(ROOT / "systemd"))
+    return SimpleNamespace(dist=importlib.import_module("dist"), deb=importlib.import_module("deb"))
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +40,43 @@ def test_two_builds_are_the_same(folder: Path, tmp_path: Path) -> None:
     again = built(tmp_path / "again", elsewhere, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
     assert again == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(again) == 2
+
+
+def test_what_the_other_has_built_stays(tmp_path: Path, builders: SimpleNamespace) -> None:
+    """`make dist` and `make deb` share a folder."""
+    wheel, deb = tmp_path / "modelmesh-0.1.0-py3-none-any.whl", tmp_path / "meshd_0.1.0-1_amd64.deb"
+    wheel.touch()
+    deb.touch()
+    assert builders.dist.checksums(tmp_path).endswith(f"  {wheel.name}\n")
+    builders.dist.remove_earlier(tmp_path, *builders.dist.OWN)
+    assert [*tmp_path.iterdir()] == [deb]
+    wheel.touch()
+    builders.dist.remove_earlier(tmp_path, *builders.deb.OWN)
+    assert [*tmp_path.iterdir()] == [wheel]
+
+
+def test_the_debian_version_grows_with_commits(
+    tmp_path: Path, builders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builders.dist, "HERE", tmp_path)
+    found = []
+    for number, date in enumerate(("2026-11-29T23:59:59+0200", "2026-11-29T22:00:01+0000")):
+        (tmp_path / "file").write_text(str(number))
+        _git(tmp_path, "init", "--quiet")
+        _git(tmp_path, "add", "file")
+        _git(tmp_path, "commit", "--quiet", "--message", "x", GIT_COMMITTER_DATE=date)
+        found.append(builders.deb.version_of("0.1.0"))
+    dates = [version.rpartition(".")[0] for version in found]
+    assert dates == ["0.1.0+git20261129.215959", "0.1.0+git20261129.220001"]
+    _git(tmp_path, "tag", "v0.1.0")
+    assert builders.deb.version_of("0.1.0") == "0.1.0"
+    (tmp_path / "file").write_text("changed")
+    assert builders.deb.version_of("0.1.0") == f"{found[1]}.changed"
+
+
+def _git(folder: Path, *words: str, **given: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    subprocess.run(["git", "-C", str(folder), *who, *words], env=os.environ | given, check=True)
 
 
 def test_the_wheel_has_units_pages_and_completions(folder: Path) -> None:

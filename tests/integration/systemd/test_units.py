@@ -76,6 +76,19 @@ def test_what_the_daemon_relies_on(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [UNITS, UNITS / "user"])
+def test_systemd_never_gives_up(folder: Path) -> None:
+    """It would close the socket, too. What a service does then, instead: tests/integration/systemd/test_machine.py."""
+    unit, service = (directives(folder / "meshd.service")[section] for section in ("Unit", "Service"))
+    assert unit["StartLimitIntervalSec"] == ["0"]
+    (command,) = service["ExecStopPost"]
+    pause = re.sub(r"^/bin/sh -c '(.*)'$", r"\1", command).replace("sleep 5", "echo waits")
+    for result, said in (("exit-code", "waits\n"), ("success", ""), ("signal", ""), ("watchdog", "")):
+        environment = {"SERVICE_RESULT": result}
+        done = subprocess.run(["/bin/sh", "-c", pause], capture_output=True, text=True, env=environment, check=True)
+        assert done.stdout == said, result
+
+
+@pytest.mark.parametrize("folder", [UNITS, UNITS / "user"])
 def test_callers_stay_visible(folder: Path) -> None:
     """/proc/PID/exe and /proc/PID/cgroup of every caller: none of what would hide them."""
     service = directives(folder / "meshd.service")["Service"]

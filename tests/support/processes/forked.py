@@ -19,7 +19,7 @@ from pathlib import Path
 from meshd.cli.entry import COMMANDS
 from meshd.host.process import start
 
-_ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 _COMMANDS = sorted({f"meshd.cli.{name}" for name in COMMANDS.values()})
 _DAEMON = ("meshd.app.main", "meshd.mesh", "watchfiles", "yaml")
 _FORKING = multiprocessing.get_context("forkserver")
@@ -35,7 +35,7 @@ class Forked:
         words: Sequence[str],
         descriptors: Sequence[int],
         environment: Mapping[str, str],
-        directory: Path = _ROOT,
+        directory: Path = ROOT,
     ) -> None:
         self.args = [program, *words]
         streams = [Connection(os.dup(descriptor)) for descriptor in descriptors]  # these travel to the process

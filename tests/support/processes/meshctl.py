@@ -10,20 +10,27 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from tests.support.processes.forked import Forked
+from tests.support.processes.forked import ROOT, Forked
 from tests.support.waiting import WAIT
 
 
 def run(
-    *words: str, without: Iterable[str] = (), input: str = "", seconds: float = WAIT * 2, **given: str
+    *words: str,
+    without: Iterable[str] = (),
+    input: str = "",
+    seconds: float = WAIT * 2,
+    directory: Path = ROOT,
+    **given: str,
 ) -> subprocess.CompletedProcess[str]:
     """`run("status", MESH_SOCKET=…)`, in files: what it wrote, with the environment's names `without` left out."""
     with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         asked.write(input.encode())
         asked.seek(0)
-        process = Forked("meshctl", words, [file.fileno() for file in (asked, out, err)], environment(without, given))
+        streams = [file.fileno() for file in (asked, out, err)]
+        process = Forked("meshctl", words, streams, environment(without, given), directory)
         try:
             code = process.wait(seconds)
         finally:

@@ -27,7 +27,7 @@ def test_a_missing_package_is_told_with_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_THE_DAEMONS_PACKAGES], capture_output=True, text=True, timeout=40, check=True
     )
-    assert 'pip install "modelmesh[daemon]"' in done.stdout
+    assert "pip install '.[daemon]'" in done.stdout
     assert "pykka" in done.stdout
 
 

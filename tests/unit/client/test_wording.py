@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelmesh.wording import nearest, no_such, then
+from modelmesh.wording import counted, nearest, no_such, then
 
 CONNECTORS = ["azure.openai.v1", "openai.llm.v1", "openai-compatible.v1", "groq.api.v1", "modelmesh.dotenv.v1"]
 
@@ -23,6 +23,11 @@ CONNECTORS = ["azure.openai.v1", "openai.llm.v1", "openai-compatible.v1", "groq.
 )
 def test_a_clause_continues_unless_the_sentence_has_ended(said: str, whole: str) -> None:
     assert then(said, "tried again in 4 s") == whole
+
+
+def test_one_is_not_several() -> None:
+    assert [counted(number, "request") for number in (0, 1, 2000)] == ["0 requests", "1 request", "2,000 requests"]
+    assert [counted(number, "entry was", "entries were") for number in (1, 2)] == ["1 entry was", "2 entries were"]
 
 
 def test_a_name_that_is_not_there() -> None:

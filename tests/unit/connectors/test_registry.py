@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ import pytest
 
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
+from meshd.host.installing import command_for, how_to_install
 from meshd.sdk.connector import ENTRY_POINTS, TYPES, ConnectorSpec, load
 from modelmesh import ConfigurationError
 
@@ -65,13 +67,15 @@ def test_what_is_unknown(registry: ConnectorRegistry) -> None:
 
 def test_a_missing_package_says_what_to_install(registry: ConnectorRegistry) -> None:
     registry.register(ConnectorSpec("a.b.v1", "provider", "x", "x:y", requires=("no_such_package",), extra="local"))
-    with pytest.raises(ConfigurationError, match=r'no_such_package: pip install "modelmesh\[local\]"'):
+    with pytest.raises(ConfigurationError, match=f"no_such_package: {re.escape(how_to_install('local'))}"):
         registry.get_connector("a.b.v1")
     registry.register(ConnectorSpec("a.c.v1", "provider", "x", "x:y", requires=("no_such.package", "json")))
     spec = registry.find("a.c.v1")
     assert spec is not None
     assert registry.missing_packages(spec) == ("no_such.package",)
-    assert spec.install_hint == "pip install no_such.package json"
+    assert spec.install_hint == command_for("no_such.package", "json")
+    outside = ConnectorSpec("a.d.v1", "provider", "x", "x:y", requires=("none",), extra="more", package="acme")
+    assert outside.install_hint == command_for("acme[more]")
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,69 @@ def test_two_sinks_of_a_kind_are_told_apart(tmp_path: Path) -> None:
         sinks.close(0.0)
 
 
+@pytest.fixture
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder from which callbacks take `of_an_operator`."""
+    (tmp_path / "of_an_operator.py").write_text(
+        "import pathlib\n"
+        "with (pathlib.Path(__file__).parent / 'loads').open('a') as loads:\n    loads.write('x')\n"
+        "def keep(entry):\n    raise AssertionError\n"
+        "nothing = 1\n"
+    )
+    (tmp_path / "of_a_novice.py").write_text("import no_such_package\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("no_such_module:f", "No module named 'no_such_module'"),
+        ("of_an_operator.no_such:f", "No module named 'of_an_operator.no_such'"),
+        ("of_an_operator:no_such", "no attribute 'no_such'"),
+        ("of_an_operator:nothing", "of_an_operator:nothing is not a function"),
+        ("of_a_novice:f", "No module named 'no_such_package'"),
+    ],
+)
+@pytest.mark.usefixtures("functions")
+def test_a_function_that_cannot_be_called_is_refused(function: str, why: str) -> None:
+    (said,) = objections(routing={"connector": "modelmesh.callback.v1", "function": function})
+    assert said.startswith(f"observability.routing.connector: modelmesh.callback.v1 cannot call {function}: ")
+    assert why in said
+
+
+def test_a_function_is_loaded_once_and_not_called(functions: Path) -> None:
+    sink = {"connector": "modelmesh.callback.v1", "function": "of_an_operator:keep"}
+    assert objections(routing=sink, logging=sink) == []
+    assert (functions / "loads").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("connector", "settings"),
+    [
+        ("modelmesh.webhook.v1", {"url": "https://h"}),
+        ("modelmesh.syslog.v1", {"address": "tls://h"}),
+        ("opentelemetry.otlp.v1", {}),
+    ],
+)
+def test_certificates_that_cannot_be_read_are_refused(connector: str, settings: dict[str, str], tmp_path: Path) -> None:
+    missing, empty = tmp_path / "missing.pem", tmp_path / "empty.pem"
+    empty.touch()
+    for file, why in ((missing, "cannot be read: No such file or directory"), (empty, "holds no certificates")):
+        (said,) = objections(logging={"connector": connector, **settings, "ca_file": str(file)})
+        assert f"{connector} ca_file: {file} {why}" in said
+    # A key of a section belongs to those of its connectors that know it.
+    assert objections(logging={"connector": "modelmesh.file.v1", "ca_file": str(missing)}) == []
+
+
+def test_a_spacy_model_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.compilation.before_start.sinks.find_spec", lambda package: package)
+    for model in ("no_such_model", "./no/such", str(tmp_path / "none")):
+        (said,) = objections(logging={"presidio_model": model})
+        assert said == f"observability.logging.presidio_model: the spaCy model {model} is not installed"
+    assert objections(logging={"presidio_model": str(tmp_path)}) == []
+
+
 def test_a_path_of_a_user_that_does_not_exist_ends_no_check() -> None:
     for sink in ({"connector": "modelmesh.file.v1"}, {"connector": "modelmesh.webhook.v1", "url": "http://h"}):
         MeshConfig.from_dict(

@@ -26,6 +26,7 @@ from meshd.cli.programs import output_of
 from meshd.cli.screen import output as out
 from meshd.cli.show.standings import failing, notes, of_its_key
 from meshd.core.events.answering import ProviderAnswering
+from meshd.host.installing import how_to_install
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -56,7 +57,7 @@ def python_and_packages() -> Iterator[Finding]:
             yield Finding(f"extra {extra}", OK, "installed")
             continue
         level = WARNING if extra == "local" else PROBLEM
-        yield Finding(f"extra {extra}", level, f"missing: {', '.join(missing)}", f'pip install "modelmesh[{extra}]"')
+        yield Finding(f"extra {extra}", level, f"missing: {', '.join(missing)}", how_to_install(extra))
 
 
 def packages() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from meshd.cli import daemon, helping
+from meshd.cli.holder import held_by
 from meshd.cli.screen import output as out
 
 if TYPE_CHECKING:
@@ -103,15 +104,15 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
         yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
         return
     for path in daemon.paths():
-        if (holder := daemon.held_by(path)) is not None:  # a daemon runs, so the checks of a start below do not apply
-            message = f"{holder} listens at {path} and does not answer: it is stopped, or stuck"
-            yield checks.Finding(
-                "daemon unreachable", checks.PROBLEM, message, "continue it (kill -CONT), or restart it"
-            )
-            return
-    yield checks.Finding(
-        "daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], f"start it: {daemon.called('meshd')}"
-    )
+        if (holder := held_by(path)) is not None:
+            advice = "; ".join(holder.advice)
+            yield checks.Finding("daemon unreachable", checks.PROBLEM, f"{holder.says} ({path})", advice)
+            if holder.runs:  # so the checks of a start below do not apply
+                return
+            break
+    else:
+        start = f"start it: {daemon.called('meshd')}"
+        yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], start)
     yield from _safely("keys", lambda: checks.keys(os.environ))
     config = None
     try:

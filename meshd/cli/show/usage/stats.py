@@ -70,6 +70,8 @@ def stats(
     $ meshctl stats --by app,model --since today --where pool=chat-completion
     $ meshctl stats --by project,agent --since 7d --format csv
     """
+    if as_json and format is Format.csv:
+        raise daemon.Misused("--json and --format csv exclude each other; give one of them.")
     groups, now = _groups(by, where or []), time.time()
     as_json = as_json or format is Format.json
     back = {"since": seconds_back(since, "--since", now), "until": seconds_back(until, "--until", now)}

@@ -15,6 +15,7 @@ from meshd.config.check.values import as_map
 from meshd.config.schema.routing.auth import KEYED, KEYS
 from meshd.config.schema_walk import Report
 from meshd.core.text.key_path import Path
+from meshd.host.installing import how_to_install
 
 
 class _Package(NamedTuple):
@@ -64,7 +65,7 @@ def check_auth(at: Path, entry: dict[str, Any], row: Mapping[str, Any], report: 
         report((*here, "method"), "passthrough is for providers with a wire format, not for services", None)
     package = _PACKAGES.get(method or "")
     if package is not None and entry.get("enabled") is not False and not _installed(package.module):
-        hint = f'pip install "modelmesh[{package.extra}]"'
+        hint = how_to_install(package.extra)
         report((*here, "method"), f"{method} needs the package {package.name}; install it with {hint}", None)
 
 

@@ -46,7 +46,7 @@ class ConnectionPoolConfig(Section):
     http2: bool = Field(
         default=SETTINGS.http2,
         description="Offer HTTP/2 to a server with TLS. If the server chooses it, requests share connections. Needs "
-        "the extra `modelmesh[http2]`.",
+        "the extra `http2`.",
     )
 
 

@@ -26,9 +26,22 @@ class CallbackSink(Sink):
         self._function = str(settings["function"])
         self._timeout = float(settings.get("timeout") or 5.0)
         self._tries = 1 + int(settings.get("restarts", 1))
-        self._process = ChildProcess(_CHILD, self._function, environment=settings.get("environment") or ())
+        self._process = _process(settings)
         self._dropped = 0
         self._error = ""
+
+    @classmethod
+    def fault(cls, settings: Mapping[str, Any], within: float) -> str:
+        """As a start of its process finds it, which imports the function."""
+        process = _process(settings)
+        try:
+            process.start(within)
+        except TimeoutError:  # a slow import; the sink waits longer
+            return ""
+        except OSError as absent:
+            return one_line(f"cannot call {settings['function']}: {absent}")
+        process.close()
+        return ""
 
     def write(self, entry: Entry) -> None:
         """Raises OSError if there is no process that has the function."""
@@ -56,3 +69,7 @@ class CallbackSink(Sink):
 
     def close(self) -> None:
         self._process.close()
+
+
+def _process(settings: Mapping[str, Any]) -> ChildProcess:
+    return ChildProcess(_CHILD, str(settings["function"]), environment=settings.get("environment") or ())

@@ -49,8 +49,9 @@ class ChildProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._said = b""
 
-    def start(self) -> None:
-        """Does nothing if it runs. Raises OSError, which says why it cannot serve."""
+    def start(self, within: float = _STARTS_WITHIN) -> None:
+        """Does nothing if it runs. Raises OSError, which says why it cannot serve; TimeoutError if that takes longer
+        than so many seconds."""
         if self._process is not None:
             return
         own = {name: value for name, value in os.environ.items() if name in self._environment}
@@ -66,11 +67,14 @@ class ChildProcess:
         os.set_blocking(self._process.stdin.fileno(), False)
         with suppress(OSError):  # the machine may have a lower limit
             fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
-        until = time.monotonic() + _STARTS_WITHIN
+        until = time.monotonic() + within
         try:
             if self._first:
                 self._tell(self._first, until)
             error = self._answer(until)["error"]
+        except TooLong as late:
+            self.end()
+            raise TimeoutError(str(late)) from None
         except Ended as ended:
             error = str(ended)
         if error:

@@ -13,10 +13,13 @@ import hmac
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from meshd.connectors.observability import halving
+from meshd.connectors.observability.halving import Lost, TooLarge, post_in_halves
 from meshd.connectors.observability.in_words import in_words
 from meshd.connectors.observability.refusals import Refusals
 from meshd.connectors.observability.webhook.spool import Gone, Spool
@@ -24,14 +27,14 @@ from meshd.core.webhook_key import key_of
 from meshd.host.plain_text import one_line
 from meshd.net.connections.posting import Answer, Posting
 from modelmesh.version import VERSION
+from modelmesh.wording import counted
 
 TYPE = "mesh.entries"
 FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # s between two tries
 _LONGEST_ASKED = 300.0  # s, where the server says how long
 _LOOKS_EVERY = 3600.0  # s; new batches wake it
 _MOST_SAID = 200
-_TOO_LARGE = 413
-_UNWANTED = frozenset({400, _TOO_LARGE, 415, 422})
+_UNWANTED = frozenset({400, 415, 422})
 """Statuses about this batch: a server would answer the same again."""
 
 
@@ -99,7 +102,8 @@ class Delivery(threading.Thread):
                 return not self._spool.stopped
             try:
                 lines, at = self._spool.read(batch)
-                refused, why = self._deliver(f"msg_{batch.id}", lines, at)
+                post = partial(self._deliver, f"msg_{batch.id}", at)
+                refused, why = post_in_halves(post, lines)
             except Gone as gone:  # nothing brings it back, and it must not hold up the others
                 refused, why = batch.lines, one_line(str(gone))
         except _NotNow as error:
@@ -119,19 +123,16 @@ class Delivery(threading.Thread):
             self.error = one_line(f"a delivered batch cannot be removed: {in_words(error)}")
         return True
 
-    def _deliver(self, id: str, lines: list[bytes], at: float) -> tuple[int, str]:
-        """How many entries the server refused, and why. What is too large for it is sent in two halves. Raises _NotNow,
-        and what a library raises."""
-        status, _, after = self._post(id, body_of(lines, at))
+    def _deliver(self, id: str, at: float, lines: Sequence[bytes], part: str) -> Lost:
+        """Raises TooLarge, _NotNow, and what a library raises."""
+        status, _, after = self._post(f"{id}{part}", body_of(lines, at))
         if 200 <= status < 300:
             return 0, ""
-        if status == _TOO_LARGE and len(lines) > 1:
-            middle = len(lines) // 2
-            first, why = self._deliver(f"{id}-1", lines[:middle], at)
-            second, later = self._deliver(f"{id}-2", lines[middle:], at)
-            return first + second, why or later
+        why = f"the server refused {counted(len(lines), 'entry', 'entries')} with status {status}"
+        if status == halving.STATUS:
+            raise TooLarge(why, len(lines))
         if status in _UNWANTED:
-            return len(lines), f"the server refused {len(lines)} entries with status {status}"
+            return len(lines), why
         raise _NotNow(f"the server answered with status {status}", after)
 
     def _post(self, id: str, body: bytes) -> Answer:
@@ -147,7 +148,7 @@ class Delivery(threading.Thread):
         return self._posting.post(self._url, body, headers)
 
 
-def body_of(lines: list[bytes], at: float) -> bytes:
+def body_of(lines: Sequence[bytes], at: float) -> bytes:
     """lines: JSON objects. at: UTC s."""
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     return b'{"type":"%s","timestamp":"%s","data":[%s]}' % (TYPE.encode(), when.encode(), b",".join(lines))

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelmesh.wording import counted
+
 MOST_BYTES = 1024 * 1024
 """Of a batch, unless one line is longer."""
 _OPEN, _WHOLE = ".open", ".batch"
@@ -134,7 +136,8 @@ class Spool:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             lines = []
         if not lines:
-            raise Gone(f"{batch.path}, with {batch.lines} entries, was removed before it was delivered")
+            held = counted(batch.lines, "entry", "entries")
+            raise Gone(f"{batch.path}, with {held}, was removed before it was delivered")
         return lines, at
 
     def done(self, batch: Batch) -> None:

@@ -16,6 +16,7 @@ from meshd.connectors.providers.authorizations.threads import OwnThread
 from meshd.connectors.providers.authorizations.tokens import NoToken
 from meshd.connectors.providers.aws_region import region_of
 from meshd.host import clock
+from meshd.host.installing import how_to_install
 from meshd.host.plain_text import printable
 from meshd.sdk.calls.failure import FailureKind, ProviderFailure
 from meshd.sdk.http.authorization import Learn, Unauthorized
@@ -54,7 +55,7 @@ class AwsAuthorization:
         except ImportError:
             raise ValueError(
                 f"provider {settings.name}: auth.method aws needs the package botocore; install it with "
-                'pip install "modelmesh[aws]"'
+                f"{how_to_install('aws')}"
             ) from None
         self._new_session, self._request, self._signature = Session, AWSRequest, SigV4Auth
         self._profile: str | None = settings.auth.get("profile")

@@ -15,6 +15,7 @@ from typing import Any
 from meshd.connectors.providers.embedded.process import IDLE_TIMEOUT, START_TIMEOUT, ChildServer
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.connectors.providers.services.provider import ServiceProvider
+from meshd.host.installing import how_to_install
 from meshd.sdk.provider import FailureKind, ProviderAnswer, ProviderCall, ProviderFailure, ProviderSettings, StreamEvent
 
 
@@ -83,7 +84,7 @@ class EmbeddedModel:
 def check_installed(package: str, extra: str = "local") -> None:
     """Raises ProviderFailure."""
     if importlib.util.find_spec(package) is None:
-        message = f'the package {package} is not installed: pip install "modelmesh[{extra}]"'
+        message = f"the package {package} is not installed: {how_to_install(extra)}"
         raise ProviderFailure(FailureKind.CONNECTION, message)
 
 

@@ -164,7 +164,17 @@ def test_a_users_service_there_and_back(meshctl: Any, home: Path) -> None:
     assert not (units / "default.target.wants").exists(), "the first request starts it"
     assert meshctl("service", "uninstall", "--user", "--yes", "--purge").exit_code == 2
     assert meshctl("service", "uninstall", "--user", "--yes").exit_code == 0
-    assert tree(home) == {}
+    assert [*home.rglob("*")] == [], "the folders that were made are gone, too"
+
+
+def test_folders_that_others_use_stay(meshctl: Any, home: Path) -> None:
+    assert meshctl("service", "install", "--user", "--yes").exit_code == 0
+    mine = [home / ".config/systemd/user/mine.service", home / ".local/state/mine"]
+    for path in mine:
+        path.touch()
+    assert meshctl("service", "uninstall", "--user", "--yes").exit_code == 0
+    assert sorted(path for path in home.rglob("*") if path.is_file()) == sorted(mine)
+    assert not (home / ".local/state/meshd").exists()
 
 
 def test_wrong_usage(meshctl: Any, image: Path) -> None:

@@ -40,7 +40,7 @@ def test_an_update_is_shown_asked_for_kept_and_removed(meshctl: Any, tmp_path: P
     shown = meshctl("catalogue", "update", "--dry-run", *here).stdout
     lines = [line.split() for line in shown.splitlines() if "gpt-5-mini" in line]
     assert ["openai.llm.v1", "gpt-5-mini", "input_per_1m", "0.25", "0.75"] in [line[:5] for line in lines]
-    assert "1 models that the catalogue does not have get prices too" in shown
+    assert "prices are added for 1 model that the catalogue does not have" in shown
     assert meshctl("catalogue", "update", *here, input="n\n").stdout.count("gpt-5-mini") > 1
     assert list(tmp_path.iterdir()) == []
     done = json.loads(meshctl("catalogue", "update", "--yes", "--json", *here).stdout)

@@ -14,6 +14,7 @@ import pytest
 from meshd.compilation.before_start import preflight
 from meshd.config import MeshConfig
 from meshd.config.advice import of_matches, of_plain_keys, of_plain_tokens, of_unknown_programs
+from meshd.host.installing import how_to_install
 from meshd.host.process import start
 
 
@@ -215,7 +216,7 @@ def test_a_missing_package_is_said_in_one_line(module: str, package: str, tmp_pa
     )  # fmt: skip
     assert done.returncode == start.EX_UNAVAILABLE
     assert len(done.stderr.splitlines()) == 1
-    assert 'pip install "modelmesh[daemon]"' in done.stderr
+    assert how_to_install("daemon") in done.stderr
 
 
 def test_a_proxy_that_is_refused_is_named_with_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:

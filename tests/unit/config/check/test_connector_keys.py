@@ -10,6 +10,7 @@ from meshd.config import MeshConfig
 from meshd.config.check import connectors as check
 from meshd.config.schema.proxy import ProxyToken
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.host.installing import how_to_install
 from meshd.sdk.connector import ConnectorSpec
 from tests.support.config.problems import found, house, said_at
 
@@ -40,6 +41,38 @@ def test_a_webhook_needs_an_address_in_either_place() -> None:
     assert found({"observability": {"logging": [{"connector": "modelmesh.webhook.v1", "url": "https://h"}]}}) == []
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "modelmesh.prometheus.v1": {"port": 9465, "token": "t"},
+    "modelmesh.webhook.v1": {"url": "https://h", "batch_size": 5},
+    "modelmesh.file.v1": {"path": "a.jsonl", "keep": 3},
+    "modelmesh.syslog.v1": {"address": "/dev/log", "app_name": "m"},
+    "opentelemetry.otlp.v1": {"endpoint": "https://h", "encoding": "json"},
+}
+
+
+@pytest.mark.parametrize(("connector", "settings"), SETTINGS.items())
+def test_settings_may_be_split_over_a_section_and_an_entry(connector: str, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        rest = {key: each for key, each in settings.items() if key != name}
+        for several in (False, True):
+            entry: Any = {"connector": connector, name: value}
+            sections = {"statistics": {"connector": [entry] if several else entry, **rest}}
+            assert found({"observability": sections}) == []
+
+
+def test_what_is_wrong_with_both_together_is_said_once_and_where() -> None:
+    sink = "modelmesh.prometheus.v1"
+    both = [{"connector": sink, "port": 1}, {"connector": sink, "port": 2}]
+    assert found({"observability": {"statistics": {"connector": both, "path": "x.prom"}}}) == [
+        f"observability.statistics.connector[{index}]: expected either `path` or `port`" for index in (0, 1)
+    ]
+    both = [{"connector": sink, "port": 1}, {"connector": sink, "port": 0}]
+    assert found({"observability": {"statistics": {"connector": both, "token": 5}}}) == [
+        "observability.statistics.token: expected text, got a value that is not shown",
+        "observability.statistics.connector[1].port: expected a number from 1 to 65535, got 0",
+    ]
+
+
 def test_openai_compatible_needs_an_address() -> None:
     (problem,) = found({"providers": {"x": {"connector": "openai-compatible.v1"}}})
     assert problem.startswith("providers.x.base_url: is missing")
@@ -51,7 +84,7 @@ def test_a_missing_package_names_the_extra() -> None:
     config = {"providers": {"x": {"connector": "acme.llm.v1", "anything": 1}}}
     assert found(config, registry) == [
         "providers.x.connector: acme.llm.v1 needs the package no_such_package; "
-        'install it with pip install "modelmesh[acme]"'
+        f"install it with {how_to_install('acme')}"
     ]
     config["providers"]["x"]["enabled"] = False
     assert found(config, registry) == []
@@ -141,7 +174,7 @@ def test_what_no_header_can_carry_is_refused_by_name(provider: dict[str, Any], t
 
 def test_http2_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "find_spec", lambda module: None if module == "h2" else module)
-    needs = 'needs the package h2; install it with pip install "modelmesh[http2]"'
+    needs = f"needs the package h2; install it with {how_to_install('http2')}"
     told = found({"providers": house(connection_pool={"http2": True})})
     assert told == [f"providers.house.connection_pool.http2: {needs}"]
     assert found({"providers": house(connection_pool={"http2": False})}) == []

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from meshd.host.installing import how_to_install
+
 USES = ["from meshd import ModelMesh", "from meshd.host.process.start import daemon; daemon()"]
 LACKING = "import sys; sys.modules['pykka'] = None; sys.argv = ['meshd']; "
 
@@ -17,7 +19,7 @@ LACKING = "import sys; sys.modules['pykka'] = None; sys.argv = ['meshd']; "
 def test_a_missing_package_is_told_with_what_to_install(use: str) -> None:
     done = subprocess.run([sys.executable, "-c", LACKING + use], capture_output=True, text=True, timeout=40)
     assert done.returncode != 0
-    assert 'install it with: pip install "modelmesh[daemon]"' in done.stderr.splitlines()[-1]
+    assert f"install it with: {how_to_install('daemon')}" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr or "ModelMesh" in use
 
 

@@ -63,6 +63,20 @@ def test_costs_that_an_agent_does_not_tell_are_estimated_by_the_catalogues_price
     assert use.cost == 0
 
 
+@pytest.mark.parametrize(
+    ("model", "cost"),
+    [
+        ("gpt-5-codex", 20 * 1250 + 100 * 125 + 8 * 10_000),
+        ("gpt-5.1-codex-max", 20 * 1250 + 100 * 125 + 8 * 10_000),
+        ("gpt-5.3-codex", 20 * 1750 + 100 * 175 + 8 * 14_000),
+        ("codex-mini-latest", 20 * 1500 + 100 * 375 + 8 * 6000),
+    ],
+)
+def test_what_codex_used_of_its_own_models_has_a_price(model: str, cost: int) -> None:
+    [use] = read(logs(codex_event(model=model)))
+    assert use.cost == cost
+
+
 @pytest.mark.parametrize("form", ["json", "protobuf"])
 def test_counters(form: str) -> None:
     of = {"session.id": "s1", "model": "claude-opus-4-5"}

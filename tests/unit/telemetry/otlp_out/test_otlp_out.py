@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from meshd.connectors.observability.process.child_process import ChildProcess
 from meshd.connectors.observability.process.child_process import Ended as ProcessEnded
 from meshd.core.events.records import Attempt, Outcome
 from meshd.core.tracing import Trace
@@ -27,6 +28,7 @@ from tests.support.waiting import until
 
 TRACE = Trace("a" * 32, "b" * 16, "c" * 16)
 KEY = "a-key-of-the-receiver"
+TIMEOUT = 2.0  # s of a post
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def made(receiver: Receiver) -> Iterator[OtlpSink]:
     sink = OtlpSink(
-        {"endpoint": f"{receiver.url}/", "headers": {"x-key": KEY}, "resource": {"team": "t"}, "timeout": 2.0}
+        {"endpoint": f"{receiver.url}/", "headers": {"x-key": KEY}, "resource": {"team": "t"}, "timeout": TIMEOUT}
     )
     yield sink
     sink.close()
@@ -117,7 +119,7 @@ def test_what_a_receiver_refuses_is_dropped_and_counted(sink: OtlpSink, receiver
     receiver.status, receiver.rejects = 200, 1
     send(sink, line(), line())
     assert sink.status()["dropped"] == before + 4
-    assert "rejected 1 records" in sink.status()["error"]
+    assert "rejected 1 record" in sink.status()["error"]
     receiver.rejects = 0
     send(sink, line())
     assert sink.status() == {"dropped": before + 4, "error": ""}
@@ -138,13 +140,31 @@ def test_a_record_that_is_too_large_by_itself_is_dropped(sink: OtlpSink, receive
     send(sink, line("a"), line("x" * 2000), line("b"))
     assert [log.body.string_value for log in receiver.logs()] == ["a", "b"]
     assert sink.status()["dropped"] == before + 1
-    assert "refused 1 records with status 413" in sink.status()["error"]
+    assert "refused 1 record with status 413" in sink.status()["error"]
 
 
 def test_no_post_of_many_records_is_larger_than_a_proxy_takes(sink: OtlpSink, receiver: Receiver) -> None:
     send(sink, *[line("x" * 5000) for _ in range(500)])
     assert len(receiver.logs()) == 500
     assert all(int(headers["content-length"]) < 1_000_000 for headers in receiver.headers)
+
+
+def test_a_batch_has_the_time_of_each_of_its_posts(
+    sink: OtlpSink, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange, given = ChildProcess.exchange, list[float]()
+
+    def timed(process: ChildProcess, message: bytes, timeout: float) -> dict[str, Any]:
+        given.append(timeout)
+        return exchange(process, message, timeout)
+
+    monkeypatch.setattr(ChildProcess, "exchange", timed)
+    batches = ([line()], [ended()] * 800, [line("x" * 5000)] * 500, [line("é" * 5000), *[ended()] * 300])
+    for batch in batches:
+        receiver.forget()
+        send(sink, *batch)
+        assert given[-1] >= len(receiver.headers) * TIMEOUT
+    assert given[0] < 4 * TIMEOUT + 5
 
 
 def test_of_two_readings_only_the_last_is_sent(sink: OtlpSink, receiver: Receiver) -> None:

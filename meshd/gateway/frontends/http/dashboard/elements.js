@@ -37,10 +37,13 @@ export function part(title, ...children) {
   return h("section", { "aria-labelledby": id }, h("h2", { id }, title), ...children);
 }
 
-// A table. columns: {name, right, minor}; a minor one is not shown on a small screen. rows: of cells, which are text or
-// elements.
-export function table(caption, columns, rows, nothing) {
-  if (!rows.length) return h("p", { class: "faint" }, nothing);
+// A table. columns: {name, right, minor, sparse}; a minor one is not shown on a small screen, and a sparse one only if it
+// has something to tell. rows: of cells, which are text or elements.
+export function table(caption, given, all, nothing) {
+  if (!all.length) return h("p", { class: "faint" }, nothing);
+  const told = (cell) => (cell instanceof Node ? cell.textContent : (cell ?? "")) !== "";
+  const shown = given.map((column, place) => !column.sparse || all.some((cells) => told(cells[place])));
+  const [columns, ...rows] = [given, ...all].map((cells) => cells.filter((_, place) => shown[place]));
   const kind = (column) => [column.right ? "right" : "", column.minor ? "minor" : ""].join(" ").trim() || null;
   const head = columns.map((column) => h("th", { scope: "col", class: kind(column) }, column.name));
   const body = rows.map((cells) =>

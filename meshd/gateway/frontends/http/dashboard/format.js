@@ -4,6 +4,11 @@ export function count(value) {
   return value === null || value === undefined ? "" : Math.round(value).toLocaleString("en");
 }
 
+// "1 request", "2,000 requests"
+export function counted(value, one, several = `${one}s`) {
+  return `${count(value)} ${value === 1 ? one : several}`;
+}
+
 export function usd(value) {
   if (value === null || value === undefined) return "";
   if (value !== 0 && Math.abs(value) < 0.01) return `$${value.toPrecision(2)}`;

@@ -4,7 +4,7 @@ import { MeshError, get, takeKey, useToken } from "/dashboard/api.js";
 import * as ask from "/dashboard/ask.js";
 import { h, plain } from "/dashboard/elements.js";
 import * as events from "/dashboard/events.js";
-import { count, duration, usd } from "/dashboard/format.js";
+import { count, counted, duration, usd } from "/dashboard/format.js";
 import * as overview from "/dashboard/overview.js";
 import * as requests from "/dashboard/requests.js";
 import * as usage from "/dashboard/usage.js";
@@ -47,11 +47,11 @@ function showSummary() {
   const pools = status.pools ?? [];
   const out = pools.filter((pool) => !pool.active);
   const lines = [
-    h("strong", { class: out.length ? "bad" : "good" }, out.length ? `${out.length} of ${pools.length} pools cannot answer.` : "All pools can answer."),
+    h("strong", { class: out.length ? "bad" : "good" }, out.length ? `${out.length} of ${counted(pools.length, "pool")} cannot answer.` : "All pools can answer."),
     ` Version ${plain(status.version)}`,
     status.uptime === undefined ? "" : `, up ${duration(status.uptime)}`,
     status.in_flight === undefined ? "" : `, ${count(status.in_flight)} in flight`,
-    status.requests === undefined ? "" : `, ${count(status.requests.total)} requests, ${count(status.requests.failed)} failed`,
+    status.requests === undefined ? "" : `, ${counted(status.requests.total, "request")}, ${count(status.requests.failed)} failed`,
     status.spend_today === undefined ? "" : `, ${usd(status.spend_today)} today`,
     status.draining ? ", draining" : "",
   ];

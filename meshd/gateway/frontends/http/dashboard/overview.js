@@ -3,7 +3,7 @@
 import { get, post } from "/dashboard/api.js";
 import { meter } from "/dashboard/charts.js";
 import { confirmed, h, part, plain, state, table } from "/dashboard/elements.js";
-import { count, duration, moment, percent, seconds, tokens, usd } from "/dashboard/format.js";
+import { count, counted, duration, moment, percent, seconds, tokens, usd } from "/dashboard/format.js";
 
 const TONES = { active: "good", standby: "bad", probation: "warn" };
 const OWN = /^modelmesh\./;
@@ -51,7 +51,7 @@ function troubles(status) {
   }
   for (const sink of status.sinks ?? []) {
     if (sink.error) bad.push(`Log ${sink.sink}: ${sink.error}`);
-    if (sink.dropped) minor.push(`Log ${sink.sink}: ${count(sink.dropped)} entries were dropped.`);
+    if (sink.dropped) minor.push(`Log ${sink.sink}: ${counted(sink.dropped, "entry was", "entries were")} dropped.`);
   }
   minor.push(...(status.notes ?? []));
   return [...bad.map((text) => ["bad", text]), ...minor.map((text) => ["warn", text])].filter(([, text]) => text);
@@ -116,7 +116,7 @@ function poolOf(pool, found, act) {
     ];
   });
   const columns = [
-    { name: "model" }, { name: "state" }, { name: "why" }, { name: "requests", right: true, minor: true },
+    { name: "model" }, { name: "state" }, { name: "why", sparse: true }, { name: "requests", right: true, minor: true },
     { name: "failed", right: true, minor: true }, { name: "p50", right: true, minor: true },
     { name: "first token", right: true, minor: true }, { name: "headroom", right: true, minor: true },
     { name: "cost", right: true, minor: true }, { name: found.admin ? "switch" : "" },
@@ -153,10 +153,18 @@ function switchOf(pool, member, act) {
   return h("div", { "data-act": place }, h("button", { class: "act", onclick: change, "aria-label": label }, on ? "On" : "Off"));
 }
 
+// As `meshctl providers` has it.
+function availability(row) {
+  if (row.enabled === false) return row.key === "missing" ? state("warn", "left out") : state("faint", "disabled");
+  if (["refused", "wanted"].includes(row.key)) return state("bad", `key ${row.key}`);
+  if (row.answering === "nothing") return state("bad", "wrong base_url");
+  return row.available ? state("good", "available") : state("bad", "away");
+}
+
 function providers(rows) {
   const cells = rows.map((row) => [
     row.name,
-    row.enabled === false ? state("faint", "off") : row.available ? state("good", "answers") : state("bad", "set aside"),
+    availability(row),
     h("span", { class: "why" }, [row.reason, row.said].filter(Boolean).join(": ")),
     row.key ?? "",
     count(row.models),
@@ -165,8 +173,8 @@ function providers(rows) {
     usd(row.cost),
   ]);
   const columns = [
-    { name: "provider" }, { name: "state" }, { name: "why" }, { name: "key", minor: true }, { name: "models", right: true, minor: true },
-    { name: "in flight", right: true }, { name: "probe", right: true, minor: true }, { name: "cost", right: true },
+    { name: "provider" }, { name: "state" }, { name: "why", sparse: true }, { name: "key", minor: true },
+    { name: "models", right: true, minor: true }, { name: "in flight", right: true, minor: true }, { name: "probe", right: true, minor: true }, { name: "cost", right: true },
   ];
   return table("Providers", columns, cells, "No provider is configured.");
 }

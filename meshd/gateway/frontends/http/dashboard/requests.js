@@ -45,10 +45,10 @@ function facts(row) {
 
 function attemptsOf(attempts) {
   const cells = attempts.map((each) => [
-    each.model, each.provider, each.ok ? state("good", "answered") : state("bad", each.reason || each.status), each.message, seconds(each.duration), usd(each.cost ?? 0),
+    each.model, each.provider, each.ok ? state("good", "answered") : state("bad", each.reason || each.status), h("span", { class: "why" }, each.message), seconds(each.duration), usd(each.cost ?? 0),
   ]);
   const columns = [
-    { name: "attempt at" }, { name: "provider", minor: true }, { name: "result" }, { name: "said" }, { name: "took", right: true },
+    { name: "attempt at" }, { name: "provider", minor: true }, { name: "result" }, { name: "said", sparse: true }, { name: "took", right: true },
     { name: "cost", right: true, minor: true },
   ];
   return table("Attempts", columns, cells, "No provider was asked.");

@@ -10,6 +10,7 @@ from meshd.compilation.compile import Directories, provider_settings
 from meshd.config import MeshConfig
 from meshd.config.check.sections import auth as checks
 from meshd.connectors.registry import default_registry
+from meshd.host.installing import how_to_install
 from tests.support.config.problems import found, house
 
 OAUTH = {
@@ -90,7 +91,7 @@ def test_a_missing_package_names_the_extra(
     method: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "find_spec", lambda module: None)
-    install = f'pip install "modelmesh[{extra}]"'
+    install = how_to_install(extra)
     assert said(method=method) == [f"auth.method: {method} needs the package {package}; install it with {install}"]
     assert not [each for each in found({"providers": house(auth={"method": method}, enabled=False)}) if "pip" in each]
 

@@ -156,7 +156,7 @@ def test_an_entry_that_is_too_large_by_itself_is_dropped(
     assert server.entries() == ["a", "b", "c", "d"]
     assert sink.status()["dropped"] == 2
     assert [record.message for record in caplog.records if "dropped" in record.message] == [
-        "webhook: entries were dropped: the server refused 1 entries with status 413"
+        "webhook: entries were dropped: the server refused 1 entry with status 413"
     ]
 
 
