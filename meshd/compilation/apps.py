@@ -7,13 +7,13 @@ take seconds to look up a user.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 
 from meshd.config import MeshConfig
 from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
 from meshd.core.caller import of_key
 from meshd.core.member_key import member_key
+from meshd.host.real_path import real_path
 from meshd.host.users import gid_of, uid_of
 from meshd.routing.table.access import DEFAULT_APP, AppMatch
 from meshd.routing.table.specs import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
@@ -81,7 +81,7 @@ def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
         if (match.user is not None and users[1] is None) or (match.group is not None and groups[1] is None):
             continue
         uids, gids = (frozenset(id for id in ids if id is not None) for ids in (users, groups))
-        exe = os.path.realpath(match.exe) if match.exe else ""
+        exe = real_path(match.exe) if match.exe else ""
         if uids or gids or exe or match.unit:
             yield AppMatch(name, uids, gids, exe, match.unit or "")
 

@@ -20,6 +20,7 @@ from meshd.connectors.registry import default_registry
 from meshd.core.text.key_path import dotted
 from meshd.host.process.processes import sees_other_programs
 from meshd.host.process.program_names import is_interpreter
+from meshd.host.real_path import real_path
 from meshd.host.users import uid_of, user_name
 from meshd.net.connections.proxies import is_loopback
 from meshd.routing.table.access import DEFAULT_APP
@@ -73,7 +74,7 @@ def of_matches(config: MeshConfig) -> Iterator[str]:
         match = app.match
         if not match.exe:
             continue
-        at, real = f"apps.{name}.match.exe", os.path.realpath(match.exe)
+        at, real = f"apps.{name}.match.exe", real_path(match.exe)
         narrowed = any(each is not None for each in (match.uid, match.user, match.gid, match.group, match.unit))
         runnable = not narrowed and not is_interpreter(real) and _mode(real) & stat.S_IXOTH
         if is_interpreter(real):

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import typer
 
 from meshd.cli.screen import output as out
+from meshd.host.real_path import real_path
 
 STDOUT = "-"
 
@@ -40,7 +41,7 @@ def writing(path: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    found = os.path.realpath(path)  # a link stays; the file that it points to is replaced
+    found = real_path(path)  # a link stays; the file that it points to is replaced
     partial = os.path.join(os.path.dirname(found), f".{os.path.basename(found)[:200]}.{os.getpid()}")
     try:
         if _is_special(found):  # a device or a pipe

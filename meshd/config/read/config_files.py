@@ -15,6 +15,7 @@ import msgspec
 
 from meshd.config.read.characters import MOST_BYTES
 from meshd.config.read.lookup import ENDINGS
+from meshd.host.real_path import real_path
 
 PIECES = "conf.d"
 _MAIN = "mesh"
@@ -39,8 +40,8 @@ class ConfigFiles(msgspec.Struct, frozen=True):
 
     def current(self) -> list[Path]:
         """All files that would be read now, each once."""
-        found = {os.path.realpath(path): path for path in reversed(self.paths)}
-        matching = {os.path.realpath(path): path for pattern in self.patterns for path in matches(pattern)}
+        found = {real_path(path): path for path in reversed(self.paths)}
+        matching = {real_path(path): path for pattern in self.patterns for path in matches(pattern)}
         return [*map(Path, self.paths), *(Path(path) for real, path in matching.items() if real not in found)]
 
     def directories(self) -> list[Path]:
@@ -60,7 +61,7 @@ def digest_of(contents: dict[Path, bytes], main: Path) -> bytes | None:
     if not contents.get(main):
         return None
     whole = hashlib.sha256()
-    for path in sorted({os.path.realpath(path): path for path in contents}.items()):
+    for path in sorted({real_path(path): path for path in contents}.items()):
         whole.update(os.fsencode(path[0]) + b"\0" + hashlib.sha256(contents[path[1]]).digest())
     return whole.digest()
 
@@ -87,7 +88,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def _is_masked(path: str) -> bool:
-    return os.path.isdir(path) or os.path.realpath(path) == os.devnull
+    return os.path.isdir(path) or real_path(path) == os.devnull
 
 
 def unreadable(pattern: str) -> list[str]:

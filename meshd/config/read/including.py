@@ -21,6 +21,7 @@ from meshd.config.read.loading import Loaded, load_file
 from meshd.config.read.merging import Part, on_top
 from meshd.config.read.normalise import canonical, flat_path
 from meshd.core.text.key_path import Path
+from meshd.host.real_path import real_path
 from modelmesh.wording import likeliest
 
 MOST_FILES = 256
@@ -137,7 +138,7 @@ class _Reader:
     def _read(self, path: str, named: Problem | None) -> None:
         """Read a file and what it includes, unless that has been done. named: where it is named, for messages; None for
         the main file."""
-        real = os.path.realpath(path)
+        real = real_path(path)
         self._looked[path] = None
         if real in self._open:
             chain = " → ".join(map(os.path.basename, [*self._open[self._open.index(real) :], real]))
@@ -196,7 +197,7 @@ class _Reader:
             pattern = below(folder, os.path.expanduser(entry))
             self._patterns.append(pattern)
             for found in self._matching(pattern, named):
-                if os.path.realpath(found) != self._open[-1]:  # `*.yaml` means the others
+                if real_path(found) != self._open[-1]:  # `*.yaml` means the others
                     self._read(found, named)
 
     def _matching(self, pattern: str, named: Problem | None) -> list[str]:

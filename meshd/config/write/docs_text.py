@@ -17,9 +17,11 @@ profiles:               # override everything else, if MESHD_PROFILE names them
 ```
 
 - **`conf.d`**: every `.yaml`, `.yml`, `.toml` and `.json` file in the folder `conf.d` next to a file named `mesh.yaml`
-  (or `mesh.toml`, …) overrides it, in alphabetical order. Hidden files and files with other extensions are ignored.
+  (or `mesh.toml`, …) overrides it, in alphabetical order. Hidden files and files with other extensions are ignored, as
+  are links to `/dev/null`. A file that cannot be read is an error, also if it only matches a pattern of `include`.
 - **`MESHD_PROFILE=travel,home`** in the daemon's environment switches profiles on, in this order. Profiles that are not
-  in use are still checked for keys and types. A profile can be spread over several files; it cannot include files.
+  in use are still checked for keys and types. A profile can be spread over several files; it cannot include files, or
+  have profiles.
 - **Merging**: maps are merged key by key; everything else, including lists, is replaced. An empty value leaves a map
   unchanged.
 - Each file is read only once, at its first occurrence. Files that include each other are an error, as are more than

@@ -18,6 +18,7 @@ from meshd.connectors.providers.authorizations.aws import PAUSE, AwsAuthorizatio
 from meshd.connectors.providers.authorizations.known import authorization
 from meshd.connectors.providers.aws_region import region_of
 from meshd.host import clock
+from meshd.host.installing import how_to_install
 from meshd.sdk import FailureKind, ProviderFailure, ProviderSettings
 from meshd.sdk.http.authorization import Unauthorized
 from meshd.sdk.http.credentials import Credentials
@@ -195,5 +196,5 @@ def test_the_region(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "botocore.session", None)
-    with pytest.raises(ValueError, match=r'pip install "modelmesh\[aws\]"'):
+    with pytest.raises(ValueError, match=re.escape(how_to_install("aws"))):
         made(region="us-east-1")
