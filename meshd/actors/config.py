@@ -6,6 +6,7 @@ Must never: change anything before it is certain that all of it can be changed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -257,7 +258,12 @@ class ConfigActor(MeshActor):
     def _commit(self, number: int) -> None:
         """Raises ActorUnavailable if the router does not answer."""
         for name in FOLLOWERS:
-            if name == "router":
+            if name == "state":
+                # Awaited, so that another storage has everything when the reload is answered. Failures of the actor
+                # are its supervisor's to report.
+                with contextlib.suppress(Exception):
+                    self.directory.ask(name, messages.Commit(number), _AGREE)
+            elif name == "router":
                 # Awaited, so that the first request after the reload's answer uses the new configuration.
                 self.directory.ask(name, messages.Commit(number), _AGREE)
             else:

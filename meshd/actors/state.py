@@ -147,8 +147,9 @@ class StateActor(MeshActor):
     def load(self, message: messages.LoadState) -> messages.RestoredState:
         return self._opened().load()
 
-    def load_table(self, message: messages.LoadTable) -> dict[str, dict[str, Any]]:
-        return self._opened().table(message.table)
+    def load_table(self, message: messages.LoadTable) -> dict[str, dict[str, Any]] | None:
+        keeper = self._opened()
+        return None if keeper.unread else keeper.table(message.table)
 
     def open_journal(self, message: messages.OpenJournal) -> str:
         path = self._opened().open_journal()
@@ -216,6 +217,7 @@ class StateActor(MeshActor):
         late = keeper.take_late()
         if late is not None:
             self.tell("router", messages.RestoreState(late))
+            self.tell("telemetry", messages.TableLoaded("statistics", keeper.table("statistics")))
 
     # -- inside ---------------------------------------------------------------------------------------
 

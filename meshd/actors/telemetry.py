@@ -275,7 +275,7 @@ class TelemetryActor(MeshActor):
                 kept.sinks.put(records.statistics_entry(row, to_nanos(now)))
 
     def table_loaded(self, message: messages.TableLoaded) -> None:
-        if message.table == "statistics" and not self._kept.restored:
+        if message.rows is not None and message.table == "statistics" and not self._kept.restored:
             self._kept.restored = True
             rows = dict(message.rows)
             rows.pop(COVERED, None)
@@ -291,7 +291,7 @@ class TelemetryActor(MeshActor):
                 self._save_statistics()
 
     def _takes_stored(self) -> Forward:
-        return Forward(self.directory, self.name, lambda rows: messages.TableLoaded("statistics", rows or {}), {})
+        return Forward(self.directory, self.name, lambda rows: messages.TableLoaded("statistics", rows), {})
 
     def _save_statistics(self) -> None:
         kept = self._kept

@@ -60,7 +60,7 @@ class OpenJournal(Message, frozen=True):
 
 class LoadTable(Message, frozen=True):
     """→ state; answered with the rows of a table, id → value. For tables that RestoredState leaves out
-    (`statistics`)."""
+    (`statistics`). None: they cannot be read yet; telemetry gets them as TableLoaded when they can."""
 
     table: str
 

@@ -97,7 +97,8 @@ class Unsubscribe(Message, frozen=True):
 
 
 class TableLoaded(Message, frozen=True):
-    """The answer to LoadTable, for an actor that does not wait for it."""
+    """The answer to LoadTable, for an actor that does not wait for it. rows: None: they cannot be read yet, and follow
+    when they can."""
 
     table: str
-    rows: dict[str, dict[str, Any]]
+    rows: dict[str, dict[str, Any]] | None

@@ -15,6 +15,9 @@ FORM = 1
 """The form of every version so far. Directories of the first versions have no such file."""
 
 
+_UNMET = "unmet"
+
+
 class StateOfLater(StateLocked):
     """A newer version has written it."""
 
@@ -38,10 +41,23 @@ def is_used(directory: Path) -> bool:
     """Whether a daemon has kept state there, or that cannot be found out."""
     try:
         return any(name.startswith(("format", "state.", "journal")) for name in os.listdir(directory))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
+
+
+def note_unmet(directory: Path, unmet: bool) -> None:
+    """Remember, for the next start, whether it is unknown what a remote storage has for this directory, which is new.
+    Raises OSError."""
+    if unmet:
+        replace_file(directory / _UNMET, b"")
+    else:
+        (directory / _UNMET).unlink(missing_ok=True)
+
+
+def is_unmet(directory: Path) -> bool:
+    return os.path.exists(directory / _UNMET)
 
 
 def mark(directory: Path) -> None:

@@ -10,6 +10,7 @@ While the disk cannot be written, everything waits in memory. The outage is repo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from meshd.state.directory import make_private
 from meshd.state.loading import Lacking, read_earlier
 from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import LostAttempts
+from meshd.state.moving import take_along
 from meshd.state.outage import Outage, Report
 from meshd.state.remote.copier import USUAL_PATIENCE, Answer, Patience
 from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
@@ -114,10 +116,12 @@ class StateKeeper:
         self.discard()
         stores: tuple[Storage, RemoteCopy] | None = None
         if settings.place != self.settings.place:
+            if self.unread and settings.location != self.settings.location:
+                return f"the storage cannot be changed while it is not known what was spent: {self.unread}"
             try:
                 remote = remote_copy(settings, self.directory, self._now, self._report, self._patience)
                 stores = near_storage(settings, self.directory), remote
-                remote.meet(stores[0], late=True)
+                remote.meet(stores[0], self.remote)
             except (StorageError, ConfigurationError, ValueError, OSError, StateLocked) as error:
                 self._prepared = (settings, stores)
                 self.discard()
@@ -131,11 +135,21 @@ class StateKeeper:
             self._prepared = None
             if stores is not None:
                 self.remote.close(give_back=False)
-                if self._storage is not None:
-                    self._storage.close()
-                self._storage, self.remote = stores
+                self._change_storage(stores[0])
+                self.remote = stores[1]
                 self._write_all_again()
         self.sync(boundary=True)
+
+    def _change_storage(self, target: Storage) -> None:
+        source, self._storage = self._storage, target
+        if source is None:
+            return
+        try:
+            if self._loaded:
+                take_along(source, target)
+        except StorageError as error:
+            logger.warning("statistics, files and batches of earlier runs stay in the storage before: %s", error)
+        source.close()
 
     def discard(self) -> None:
         if self._prepared is not None and self._prepared[1] is not None:
@@ -150,7 +164,8 @@ class StateKeeper:
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._start_over()
         try:
-            self._had_state = self._had_state or form.is_used(self.directory)
+            unmet = form.is_unmet(self.directory)
+            self._had_state = self._had_state or (form.is_used(self.directory) and not unmet)
             form.check(self.directory)
             make_private(self.directory)
             self._lock.acquire()
@@ -201,32 +216,51 @@ class StateKeeper:
         self._ledger, self._answered = earlier.ledger, earlier.answered
         self._ledger_behind = True
         self._loaded = True
+        if self._lacking.stored:
+            self._tables.drop("statistics")  # they count from the start of the router, and telemetry gets the others
         self._lacking.read(earlier, self._private)
 
     # -- from the router ------------------------------------------------------------------------------
 
     def load(self) -> RestoredState:
-        unread = self.error if self._had_state and not self._loaded else ""
-        if unmet := "" if self._had_state else self.remote.unmet:
-            unread = f"the state directory is new, and {unmet}"
-        self._lacking.begins(stored=not self._loaded, remote=bool(unmet))
+        """What the router begins with."""
+        self._lacking.begins(stored=not self._loaded, remote=bool(self._unmet))
+        self._note_unmet()
+        return self._all()
+
+    @property
+    def unread(self) -> str:
+        """Why it is not known what earlier runs left, "" if it is."""
+        if not self._loaded and (self._had_state or self._storage is not None or self.settings.settings.get("path")):
+            return self.error
+        return f"the state directory is new, and {self._unmet}" if self._unmet else ""
+
+    @property
+    def _unmet(self) -> str:
+        return "" if self._had_state else self.remote.unmet
+
+    def _note_unmet(self) -> None:
+        with contextlib.suppress(OSError):  # which is reported when state is written
+            form.note_unmet(self.directory, bool(self._unmet))
+
+    def _all(self) -> RestoredState:
         tables = self._tables.mirrored()
         tables |= self._private()
         sums = self.remote.with_elsewhere(self._ledger.usage).items()
         tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in sums}
         begun, answered = frozenset(self._ledger.begun), frozenset(self._answered)
-        return RestoredState(tables, begun, answered, str(self.directory), unread)
+        return RestoredState(tables, begun, answered, str(self.directory), self.unread)
 
     def take_late(self) -> RestoredState | None:
         """What the router began without, once it can be read, apart from `take_news`."""
-        if not self.remote.unmet:
-            self._lacking.met()
+        if not self.remote.unmet and self._lacking.met():
+            self._note_unmet()
         return self._lacking.take()
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
-        """Of the router's tables."""
+        """Of the router's tables. What apps keep is stored whatever the policy is."""
         self._tables.change(table, key, value)
-        if self.settings.sync_policy == "in-memory":
+        if self.settings.sync_policy == "in-memory" and table not in PRIVATE:
             return
         self._tables.pending[table, key] = value
         if (durable or self.settings.sync_policy == "immediate") and not self.error:
@@ -352,7 +386,8 @@ class StateKeeper:
     def divide(self, claims: Sequence[Claim], answer: Answer, *, first: bool) -> None:
         """Ask for this daemon's part of limits; the answer comes from another thread. first: the first time since the
         router started."""
-        self.remote.divide(self._storage, claims, answer, first=first)
+        storage = self._storage if self._loaded else None  # otherwise it would claim to have spent nothing
+        self.remote.divide(storage, claims, answer, first=first)
 
     def take_news(self) -> dict[UsageKey, Usage]:
         """What others have spent since the router was last told."""
@@ -389,14 +424,18 @@ class StateKeeper:
     def export(self) -> dict[str, Any]:
         """Raises ValueError while what is stored cannot be read."""
         self._need_all()
-        restored = self.load()
+        restored = self._all()
         tables = {table: rows for table, rows in restored.tables.items() if table not in ("usage", *PRIVATE)}
         return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:
-        """Replace tables and sums with the exported ones; attempts that are open now stay. Raises ValueError."""
+        """Replace tables and sums with the exported ones; attempts that are open now stay. Raises ValueError and
+        OSError."""
         self._need_all()
         tables, sums = read_export(state)
+        self._fold()
+        self._lacking = Lacking()
+        self.remote.take_news()
         self._tables.replace(tables)
         for key in self._ledger.usage:
             self._ledger.usage[key] = Usage()
@@ -404,12 +443,12 @@ class StateKeeper:
         self._ledger.usage.update(self.remote.without_elsewhere(sums))
         self._write_all_again()
         self.sync(boundary=True)
-        return self.load()
+        return self._all()
 
     def _private(self) -> dict[str, dict[str, Row]]:
         return {table: self.table(table) for table in PRIVATE}
 
     def _need_all(self) -> None:
         """Raises ValueError."""
-        if not self._loaded and self._had_state:
-            raise ValueError(f"what is stored cannot be read: {self.error}")
+        if self.unread:
+            raise ValueError(f"what is stored cannot be read: {self.unread}")

@@ -43,8 +43,9 @@ def read_earlier(
     storage: Storage, tables: Tables, segments: Segments, lost: LostAttempts, *, now: float, steady: float
 ) -> Earlier:
     """now: UTC s. steady: by the router's clock. Raises StorageError."""
-    rows, ledger, answered = tables.read(storage), Ledger(), set[bytes]()
-    were_open = read_ledger(storage, ledger, segments, now)
+    ledger, answered = Ledger(), set[bytes]()
+    were_open = read_ledger(storage, ledger, segments, now)  # first: it also tells whether the key is the right one
+    rows = tables.read(storage)
     try:
         segments.fold_earlier(ledger)
         answered = segments.settled_within(ANSWERS_MAY_BE_LOST)
@@ -58,27 +59,28 @@ def read_earlier(
 
 
 class Lacking:
-    """What the router began without, because it could not be read."""
+    """What the router began without, because it could not be read. stored: what is in the storage."""
 
     def __init__(self) -> None:
-        self._stored = self._remote = False
+        self.stored = self._remote = False
         self._late: RestoredState | None = None
 
     def begins(self, *, stored: bool, remote: bool) -> None:
         """The router begins now: without what is stored, without knowing what a remote storage has."""
-        self._stored, self._remote = stored, remote
+        self.stored, self._remote = stored, remote
 
     def read(self, earlier: Earlier, more: Callable[[], Mapping[str, dict[str, Row]]]) -> None:
         """more: as in `Earlier.as_news`."""
-        if self._stored:
-            self._stored = False
+        if self.stored:
+            self.stored = False
             self._late = earlier.as_news(more())
 
-    def met(self) -> None:
-        """What a remote storage has is known. The router gets it as news."""
-        if self._remote:
-            self._remote = False
+    def met(self) -> bool:
+        """What a remote storage has is known. The router gets it as news. Returns whether it was not known before."""
+        was_unknown, self._remote = self._remote, False
+        if was_unknown:
             self._late = RestoredState({}, frozenset(), late=True)
+        return was_unknown
 
     def take(self) -> RestoredState | None:
         late, self._late = self._late, None

@@ -34,7 +34,7 @@ class Segments:
         self.current = ""
         self._inodes: dict[str, int] = {}  # of segments created here
         self.offered = ""  # the segment that the router was asked to switch to
-        self._begun = False
+        self._begun = self._resumed = False
         self._finished: dict[str, float] = {}  # finished ones → until when (UTC s) statistics have to cover them
 
     def make(self) -> None:
@@ -47,6 +47,8 @@ class Segments:
 
     def create(self) -> str:
         """Create a segment. Returns its name. Raises OSError."""
+        if not self._resumed:  # the storage may know one with any usual number
+            self.last = max(self.last, int(time.time()))
         self.last = max([self.last, *(int(name[:-4]) for name in self.names())]) + 1
         name = f"{self.last:08d}.log"
         create_segment(self.directory / name)
@@ -57,6 +59,7 @@ class Segments:
         """Continue where an earlier run ended. A segment that this run created has another's name at most."""
         self.offsets.update({name: offset for name, offset in offsets.items() if name not in self._inodes})
         self.last = max(self.last, last)
+        self._resumed = True
 
     def begin(self) -> str:
         """The path of the router's first segment. Raises OSError; then another is offered later."""

@@ -57,7 +57,12 @@ class StateSettings(msgspec.Struct, frozen=True):
     def place(self) -> tuple[Any, ...]:
         """The settings that decide which storage is opened: if they change, another has to be opened."""
         form = (self.format, self.compression, self.key, self.key_file)
-        return self.connector, self.settings, *form, self.lease
+        return *self.location, *form, self.lease
+
+    @property
+    def location(self) -> tuple[Any, ...]:
+        """Where values are, in whatever form."""
+        return self.connector, self.settings
 
     @property
     def lacks(self) -> str:
@@ -68,7 +73,10 @@ class StateSettings(msgspec.Struct, frozen=True):
         """How values are written; values of every other form are read as well. Raises ValueError."""
         if self.key_awaits:
             raise ValueError(f"storage.encryption waits for {_named(self.key_awaits)}")
-        return Form.of(self.format, self.compression, self.key, self.key_file)
+        try:
+            return Form.of(self.format, self.compression, self.key, self.key_file)
+        except ValueError as error:
+            raise ValueError(f"storage.encryption: {error}") from None
 
 
 def _named(secrets: tuple[str, ...]) -> str:

@@ -6,11 +6,12 @@ Owns: both. Must never: write to a storage.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from meshd.connectors.storage.encoded import EncodedStorage
 from meshd.sdk.storage import Storage, StorageError
 from meshd.state.codec import read_stored, stored_key, table_key
 
@@ -23,7 +24,20 @@ WRITE_THROUGH = frozenset({"statistics", *PRIVATE})
 
 Row = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.decode
+
+
+def readable(
+    storage: Storage, prefix: str, wanted: Callable[[str], bool] = lambda key: True
+) -> Iterator[tuple[str, bytes]]:
+    """Its values, apart from those that are damaged, which are named in the log. Raises StorageError."""
+    if isinstance(storage, EncodedStorage):
+        yield from storage.readable(prefix, wanted)
+    else:
+        yield from (item for item in storage.items(prefix) if wanted(item[0]))
+
+
+def _is_mirrored(key: str) -> bool:
+    return table_key(key)[0] not in WRITE_THROUGH
 
 
 class Tables:
@@ -37,9 +51,9 @@ class Tables:
         """Read the stored rows. Rows that the router sent while the storage could not be read are newer, and stay; all
         others are returned. Raises StorageError, with nothing changed."""
         found: dict[str, dict[str, Row]] = {}
-        for key, value in storage.items("table/"):
+        for key, value in readable(storage, "table/", _is_mirrored):
             table, id = table_key(key)
-            if table not in WRITE_THROUGH and id not in self._mirror.get(table, {}):
+            if id not in self._mirror.get(table, {}):
                 found.setdefault(table, {})[id] = read_stored(key, value, Row) or {}
         for table, rows in found.items():
             self._mirror.setdefault(table, {}).update(rows)
@@ -61,8 +75,9 @@ class Tables:
         rows: dict[str, Row] = dict(self._mirror.get(table, {}))
         if table in WRITE_THROUGH and storage is not None:
             try:
-                rows = {table_key(key)[1]: _decode(value) for key, value in storage.items(f"table/{table}/")}
-            except (StorageError, msgspec.MsgspecError) as error:
+                stored = ((key, read_stored(key, value, Row)) for key, value in readable(storage, f"table/{table}/"))
+                rows = {table_key(key)[1]: row for key, row in stored if row is not None}
+            except StorageError as error:
                 logger.warning("the table %s cannot be read: %s", table, error)
         for (name, id), row in self.pending.items():
             if name != table:
@@ -74,10 +89,16 @@ class Tables:
         return rows
 
     def replace(self, tables: Mapping[str, dict[str, Row]]) -> None:
-        """Replace all tables with those of an export: rows that it lacks are removed."""
+        """Replace all tables that an export may have: rows that it lacks are removed."""
         for table, rows in self._mirror.items():
-            self.pending.update({(table, id): None for id in rows})
-        self._mirror = {table: dict(rows) for table, rows in tables.items() if table not in WRITE_THROUGH}
+            if table not in WRITE_THROUGH:
+                self.pending.update({(table, id): None for id in rows})
+        kept = {table: rows for table, rows in self._mirror.items() if table in WRITE_THROUGH}
+        self._mirror = kept | {table: dict(rows) for table, rows in tables.items() if table not in WRITE_THROUGH}
+
+    def drop(self, table: str) -> None:
+        """Do not write the rows of a table that wait."""
+        self.pending = {key: row for key, row in self.pending.items() if key[0] != table}
 
     def write_all_again(self) -> None:
         for table, rows in self._mirror.items():

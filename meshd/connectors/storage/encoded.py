@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,8 @@ from meshd.host.installing import how_to_install
 from meshd.net.encodings import zstd_module
 from meshd.sdk.secrets import SecretMissing, SecretStoreError
 from meshd.sdk.storage import Claim, Grant, Storage, StorageError, StoredStat
+
+logger = logging.getLogger("meshd.storage")
 
 MARK: Final = b"\xa5M"
 _MSGPACK, _ZSTD, _AES = 1, 2, 4
@@ -43,7 +46,7 @@ class Form(msgspec.Struct, frozen=True):
     def of(cls, format: str, compression: str, key: str | None, key_file: str | None) -> Form:
         """From the configuration. Raises ValueError, whose text shows no key."""
         if (key or key_file) and find_spec("cryptography") is None:
-            raise ValueError(f"storage.encryption needs cryptography: {how_to_install('secrets')}")
+            raise ValueError(f"it needs cryptography: {how_to_install('secrets')}")
         return cls(format == "msgpack", compression == "zstd", _read_key(key, key_file))
 
     def packed(self, key: str, value: bytes) -> bytes:
@@ -126,6 +129,17 @@ class EncodedStorage(Storage):
         for key, stored in self.inner.items(prefix):
             yield key, self._form.unpacked(key, stored)
 
+    def readable(
+        self, prefix: str = "", wanted: Callable[[str], bool] = lambda key: True
+    ) -> Iterator[tuple[str, bytes]]:
+        """Like `items`, without values that are damaged or encrypted with another key. They are named in the log."""
+        for key, stored in self.inner.items(prefix):
+            if wanted(key):
+                try:
+                    yield key, self._form.unpacked(key, stored)
+                except StorageError as error:
+                    logger.warning("%s; it is ignored", error)
+
     def save_many(self, changes: Mapping[str, bytes | None]) -> None:
         form = self._form
         self.inner.save_many({key: value and form.packed(key, value) for key, value in changes.items()})
@@ -153,16 +167,18 @@ class EncodedStorage(Storage):
 
 
 def _read_key(key: str | None, key_file: str | None) -> bytes:
+    if key == "" or key_file == "":
+        raise ValueError("the key is empty, so that nothing would be encrypted")
     if not key and not key_file:
         return b""
     if key and key_file:
-        raise ValueError("storage.encryption has both `key` and `key_file`: give one of them")
+        raise ValueError("it has both `key` and `key_file`: give one of them")
     text = key or ""
     if key_file:
         try:
             content = read_bytes(Path(os.path.expanduser(key_file)), private=True, pipes=False)
         except (SecretMissing, SecretStoreError) as error:
-            raise ValueError(f"storage.encryption.key_file: {error}") from None
+            raise ValueError(f"key_file: {error}") from None
         if len(content) == _KEY:
             return content
         text = content.decode("ascii", "replace")
@@ -173,7 +189,7 @@ def _read_key(key: str | None, key_file: str | None) -> bytes:
             continue
         if len(found) == _KEY:
             return found
-    raise ValueError("storage.encryption: a key is 32 bytes, in hexadecimal or base64: run `openssl rand -base64 32`")
+    raise ValueError("a key is 32 bytes, in hexadecimal or base64: run `openssl rand -base64 32`")
 
 
 def _about(flags: int, key: str) -> bytes:

@@ -19,15 +19,16 @@ from meshd.sdk.secrets import SecretMissing, SecretStoreError
 _FILES = ("ca_file", "cert_file", "key_file")
 
 
-def of_file(path: str | None) -> str:
-    """path: of a file that is made if it is missing, but not its folder."""
+def of_file(path: str | None, directory: Path) -> str:
+    """path: of a file that is made if it is missing, but not its folder. directory: the daemon's own, which is made."""
     if not path:
         return ""
     place = Path(os.path.expanduser(path))
     try:
         mode = place.stat().st_mode
     except FileNotFoundError:
-        return "" if place.parent.is_dir() else f"cannot be at {path}: there is no folder {place.parent}"
+        there = place.parent.is_dir() or directory.is_relative_to(place.parent)
+        return "" if there else f"cannot be at {path}: there is no folder {place.parent}"
     except (OSError, ValueError) as error:
         return f"cannot be at {path}: {_why(error)}"
     return "" if stat.S_ISREG(mode) else f"cannot be at {path}: that is not a file"

@@ -127,6 +127,9 @@ class LocalFileStorage(Storage):
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
+    def lost(self) -> bool:
+        return not self._directory.is_dir()
+
     def _path(self, key: str) -> Path:
         return self._directory / (quote(key, safe="") + _ENDING)
 

@@ -42,7 +42,7 @@ class SqliteStorage(Storage):
 
     @classmethod
     def fault(cls, settings: Mapping[str, Any], directory: Path) -> str:
-        return of_file(settings.get("path"))
+        return of_file(settings.get("path"), directory)
 
     # -- opening --------------------------------------------------------------------------------------
 

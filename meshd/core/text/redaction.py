@@ -58,7 +58,7 @@ def _marks_secret(path: Path) -> bool:
         return False
     if path[0] == "secrets":
         return last == "values" or is_secret_key(last)
-    return is_secret_key(last)
+    return is_secret_key(last) or (last == "key" and path[-2] == "encryption")
 
 
 def redact_url(url: str) -> str:

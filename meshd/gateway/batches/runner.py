@@ -84,6 +84,7 @@ class Batches:
     def inherit(self, before: Batches) -> None:
         """Take over the batches of an earlier run."""
         self.store.inherit(before.store)
+        self._sent, self._unread = before._sent, before._unread
 
     def restore(self, rows: Mapping[str, dict[str, Any]], sent: Iterable[bytes], *, unread: bool = False) -> None:
         """Take what an earlier process left. sent: ids of requests that it had sent, whose answers may be lost. unread:

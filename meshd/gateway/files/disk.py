@@ -63,12 +63,14 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def remove_others(directory: Path, known: Collection[str]) -> None:
-    """Remove files whose records are lost, and uploads that an earlier run did not finish. A storage may keep its own
-    files in the same folder."""
+def remove_others(directory: Path, known: Collection[str], oldest: float) -> None:
+    """Remove uploads that an earlier run did not finish, and files without a record that were written before `oldest`
+    (UTC s). Younger ones stay: a record may only be unreadable. A storage may keep its own files in the same folder."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(directory)):
-            if OURS.fullmatch(entry.name) and entry.name not in known:
+            if not OURS.fullmatch(entry.name) or entry.name in known:
+                continue
+            if entry.name.endswith(PART) or entry.stat(follow_symlinks=False).st_mtime < oldest:
                 remove(Path(entry.path))
 
 

@@ -125,7 +125,7 @@ class FileStore:
         """Bytes without a record, which a crash left. others: ids of further files that are needed."""
         if self.directory is not None:
             known = {kept.id for kept in self._kept.values()} | others
-            self.worker.submit(disk.remove_others, self.directory, known)
+            self.worker.submit(disk.remove_others, self.directory, known, self._now() - self.limits.ttl)
 
     # -- files ----------------------------------------------------------------------------------------
 

@@ -95,14 +95,16 @@ class RemoteCopy:
         if copier is not None:
             copier.start()
 
-    def meet(self, storage: Storage, *, late: bool = False) -> None:
-        """Adopt what the remote storage has, before the local one is read for the first time. late: the router already
-        has state, so only what it lacks is adopted. Raises StorageInUse, StorageError."""
+    def meet(self, storage: Storage, before: RemoteCopy | None = None) -> None:
+        """Adopt what the remote storage has, before the local one is read for the first time. before: what was in use
+        until now; the router already has state, so only what it lacks is adopted. Raises StorageInUse, StorageError."""
+        self.elsewhere = before.elsewhere if before is not None else {}  # which the router knows
         if self._copier is None:
             return
-        self.elsewhere = {} if late else read_elsewhere(storage)
+        if before is None:
+            self.elsewhere = read_elsewhere(storage)
         arrival = self._copier.arrive()
-        if arrival is not None and late:
+        if arrival is not None and before is not None:
             self._add(arrival, storage)
         elif arrival is not None:
             changes: dict[str, bytes | None] = {}

@@ -15,6 +15,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli.holder import held_by
 from meshd.cli.screen import output as out
+from meshd.state.directory import default_state_dir
 
 if TYPE_CHECKING:
     from meshd.cli.setup.diagnosis.checks import Finding
@@ -81,7 +82,7 @@ def examine() -> Iterator[Finding]:
     yield from _safely("daemon", lambda: checks.version(status))
     yield from _safely("daemon", lambda: checks.daemon_health(status))
     state = status.get("state") or {}
-    directory = Path(str(state.get("directory") or _state_home()))
+    directory = Path(str(state.get("directory") or default_state_dir()))
     yield from _safely("state", lambda: checks.state_directory(directory, state))
     failing = set()
     for finding in _safely("providers", lambda: checks.providers(_probed(), _providers())):
@@ -129,7 +130,7 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     yield from _safely("start", lambda: checks.start(config, socket_path, {str(fault) for fault in faults}))
     yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
     yield from _safely("apps", lambda: checks.access(config))
-    yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
+    yield from _safely("disk", lambda: checks.state_directory(default_state_dir(), None))
 
 
 def _running_config() -> Any:
@@ -172,9 +173,3 @@ def weights_here() -> list[Any]:
     from meshd.pull.store import list_models
 
     return list_models()
-
-
-def _state_home() -> Path:
-    """Where this user's own daemon keeps its state."""
-    base = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
-    return Path(base) / "meshd" if base else Path.home() / ".local/state/meshd"

@@ -78,7 +78,7 @@ class StorageConfig(OpenSection):
     sync_policy: Literal["in-memory", "sync-on-boundary", "periodic", "immediate"] = Field(
         default="periodic",
         description="When health and latency are written: `in-memory`, `sync-on-boundary`, `periodic`, `immediate`. "
-        "Spend and quotas are durable with every policy.",
+        "Spend, quotas, files, batches and responses are durable with every policy.",
     )
     sync_interval: Duration = Field(default=5.0, description="Time between two writes of the periodic policy.")
     durability: Literal["process", "power"] = Field(

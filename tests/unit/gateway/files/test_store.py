@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -92,3 +94,20 @@ def test_a_later_life_continues(world: World, tmp_path: Path) -> None:
     assert [kept.id for kept in later.store.of(ONE)] == ["file-1"]
     assert later.store.space.bytes["uid 1"] == 10
     later.worker.shutdown()
+
+
+def test_only_what_is_old_and_its_own_is_removed(world: World, tmp_path: Path) -> None:
+    world.now = time.time()
+    folder = tmp_path / "files"
+    folder.mkdir(exist_ok=True)
+    known = world.adopt("file-" + "0" * 24, 5)
+    names = [known.id, *(f"file-{digit * 24}" for digit in "123"), "table%2Fmodel%2Fm.value", "file-1.part"]
+    names.append("file-" + "4" * 24 + ".part")
+    for name in names:
+        (folder / name).write_text("x")
+    os.utime(folder / names[1], (0, 0))
+    os.utime(folder / known.id, (0, 0))
+    os.utime(folder / "table%2Fmodel%2Fm.value", (0, 0))
+    world.store.remove_unknown({names[2]})
+    world.worker.shutdown(wait=True)
+    assert set(names) - set(os.listdir(folder)) == {names[1], names[-1]}

@@ -277,6 +277,9 @@ def test_a_new_directory_waits_for_what_was_spent_elsewhere(once: Once, tmp_path
     second = house.open("second")
     assert "the state directory is new" in second.load().unread
     assert second.take_late() is None
+    crash(second)
+    second = house.open("second")
+    assert "the state directory is new" in second.load().unread
     server.start()
     until(lambda: second.sync() and not second.remote.unmet)
     assert sum(sums.cost for key, sums in second.take_news().items() if key[1] == "pool") == 40
@@ -284,6 +287,11 @@ def test_a_new_directory_waits_for_what_was_spent_elsewhere(once: Once, tmp_path
     assert late is not None
     assert (late.late, late.tables) == (True, {})
     assert second.load().unread == ""
+    for compression in ("zstd", "none"):  # each reload opens the storage again
+        assert second.prepare(settings_of(**{**house.given, "compression": compression})) == ""
+        second.commit()
+        assert not any(sums.cost for sums in second.take_news().values())
+    assert cost(second) == 40
     house.close()
 
 
