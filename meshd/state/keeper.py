@@ -32,7 +32,7 @@ from meshd.state.directory import make_private
 from meshd.state.loading import Lacking, read_earlier
 from meshd.state.lock import StateLock, StateLocked
 from meshd.state.lost_attempts import LostAttempts
-from meshd.state.moving import take_along
+from meshd.state.moving import Prepared, take_along
 from meshd.state.outage import Outage, Report
 from meshd.state.remote.copier import USUAL_PATIENCE, Answer, Patience
 from meshd.state.remote.remote_copy import RemoteCopy, near_storage, remote_copy
@@ -73,7 +73,7 @@ class StateKeeper:
         self._storage: Storage | None = None
         self.remote = RemoteCopy()  # public for its status
         self._met = False  # the remote storage has been asked, if there is one
-        self._prepared: tuple[StateSettings, tuple[Storage, RemoteCopy] | None] | None = None
+        self._prepared: Prepared | None = None
         self._ledger = Ledger()
         self._ledger_behind = False  # offsets or open attempts differ from what is stored
         self._tables = Tables()
@@ -114,48 +114,36 @@ class StateKeeper:
     def prepare(self, settings: StateSettings) -> str:
         """Check new settings. Returns an objection, or "". A new storage is opened here already."""
         self.discard()
-        stores: tuple[Storage, RemoteCopy] | None = None
-        if settings.place != self.settings.place:
-            if self.unread and settings.location != self.settings.location:
-                return f"the storage cannot be changed while it is not known what was spent: {self.unread}"
-            try:
-                remote = remote_copy(settings, self.directory, self._now, self._report, self._patience)
-                stores = near_storage(settings, self.directory), remote
-                remote.meet(stores[0], self.remote)
-            except (StorageError, ConfigurationError, ValueError, OSError, StateLocked) as error:
-                self._prepared = (settings, stores)
-                self.discard()
-                return str(error)
-        self._prepared = (settings, stores)
+        if settings.place == self.settings.place:
+            self._prepared = Prepared(settings)
+            return ""
+        if self.unread and settings.location != self.settings.location:
+            return f"the storage cannot be changed while it is not known what was spent: {self.unread}"
+        try:
+            self._prepared = Prepared.opened(
+                settings, self.directory, self._now, self._report, self._patience, self.remote
+            )
+        except (StorageError, ConfigurationError, ValueError, OSError, StateLocked) as error:
+            return str(error)
         return ""
 
     def commit(self) -> None:
-        if self._prepared is not None:
-            self.settings, stores = self._prepared
-            self._prepared = None
-            if stores is not None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            self.settings = prepared.settings
+            if prepared.near is not None and prepared.remote is not None:
                 self.remote.close(give_back=False)
-                self._change_storage(stores[0])
-                self.remote = stores[1]
+                if self._storage is not None and self._loaded:
+                    take_along(self._storage, prepared.near)
+                if self._storage is not None:
+                    self._storage.close()
+                self._storage, self.remote = prepared.near, prepared.remote
                 self._write_all_again()
         self.sync(boundary=True)
 
-    def _change_storage(self, target: Storage) -> None:
-        source, self._storage = self._storage, target
-        if source is None:
-            return
-        try:
-            if self._loaded:
-                take_along(source, target)
-        except StorageError as error:
-            logger.warning("statistics, files and batches of earlier runs stay in the storage before: %s", error)
-        source.close()
-
     def discard(self) -> None:
-        if self._prepared is not None and self._prepared[1] is not None:
-            storage, remote = self._prepared[1]
-            remote.close()
-            storage.close()
+        if self._prepared is not None:
+            self._prepared.close()
         self._prepared = None
 
     def _open(self) -> str:
