@@ -18,7 +18,7 @@ import msgspec
 from meshd import messages
 from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
-from meshd.compilation.before_start.storage import objections_to_storage
+from meshd.compilation.before_start.storage import AwaitedSecrets, objections_to_storage
 from meshd.config.schema import StorageConfig
 from meshd.core.events.event_type import EventType
 from meshd.core.events.records import Event
@@ -101,12 +101,11 @@ class StateActor(MeshActor):
     def prepare(self, message: Prepare) -> tuple[str, ...]:
         config = message.running.config
         directory = state_dir_of(config, self._given_dir, self._private_dir)
-        objections = objections_to_storage(config, directory)
+        awaited = AwaitedSecrets.of(config)
+        objections = objections_to_storage(config.storage, awaited, directory)
         if objections:
             return tuple(f"{dotted(each.path)}: {each.why}" for each in objections)
-        key_awaits = config.awaited("storage", "encryption")
-        awaits = [name for name in config.awaited("storage") if name not in key_awaits]
-        settings = StateSettings.of(config.storage, config.daemon.timezone, awaits, key_awaits)
+        settings = StateSettings.of(config.storage, config.daemon.timezone, *awaited)
         if self._keeper is None:
             with contextlib.suppress(OSError):  # the keeper reports that
                 make_private(directory)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from meshd.config.schema import DaemonConfig
-from meshd.host.socket_path import default_socket, is_system_service
+from meshd.host.socket_path import default_socket, is_system_service, path_of_socket
 from meshd.host.users import gid_of
 from meshd.messages import Listen, ListenHttp
 from modelmesh.errors import MeshError
@@ -85,10 +85,10 @@ def socket_path(given: str | None, handed_in: list[ListenSocket], daemon: Daemon
         scheme, separator, _ = given.partition("://")
         if separator and scheme != "ipc":
             raise ListenError(f"{given}: apps connect through a socket file; give its path")
-        return _absolute(given)
+        return path_of_socket(given)
     if handed_in:
         return Path(handed_in[0].path)
-    return _absolute(daemon.socket) if daemon.socket else default_socket()
+    return path_of_socket(daemon.socket) if daemon.socket else default_socket()
 
 
 def listeners(path: Path, handed_in: list[ListenSocket], daemon: DaemonConfig) -> list[Listen]:
@@ -105,10 +105,6 @@ def http_listener(path: Path, mesh: Listen) -> ListenHttp:
     if path != default_socket() or is_system_service():
         return ListenHttp()
     return ListenHttp(True, str(path.with_name("http.sock")), mesh.mode, mesh.gid)
-
-
-def _absolute(address: str) -> Path:
-    return Path(os.path.expanduser(address.removeprefix("ipc://"))).absolute()
 
 
 def _gid(group: str | None) -> int | None:

@@ -11,11 +11,10 @@ from typing import Any
 
 from meshd.config.check.references import secret_names, strings
 from meshd.config.schema import RootConfig
+from meshd.config.schema.observability import ObservabilityConfig
 from meshd.connectors.registry import default_registry
 from meshd.core.text.key_path import Path
 from modelmesh.errors import ConfigurationError
-
-_SINKS = ("routing", "logging", "statistics", "tracing")
 
 
 def consequence(path: Path, root: RootConfig) -> str:
@@ -35,7 +34,7 @@ def consequence(path: Path, root: RootConfig) -> str:
 
 def without_awaited(root: RootConfig) -> RootConfig:
     """The same root without the sinks and discovery connectors whose settings still refer to a secret."""
-    parts = {part: _without(getattr(root.observability, part)) for part in _SINKS}
+    parts = {part: _without(getattr(root.observability, part)) for part in ObservabilityConfig.model_fields}
     return root.model_copy(
         update={
             "observability": root.observability.model_copy(update=parts),

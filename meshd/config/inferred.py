@@ -15,6 +15,7 @@ from meshd.config.check.sections.auth import method_of, sends_no_key
 from meshd.config.check.validation import infer_provider
 from meshd.config.schema import ConnectorEntry, ModelConfig, PoolConfig, RootConfig
 from meshd.config.schema.base import OpenSection
+from meshd.config.schema.observability import ObservabilityConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 
 _VENDOR = re.compile(r"[A-Za-z][A-Za-z-]*\.(?=[A-Za-z])")
@@ -62,7 +63,7 @@ def complete(root: RootConfig, keys: dict[str, str]) -> RootConfig:
         "observability": root.observability.model_copy(
             update={
                 part: _distribute(getattr(root.observability, part), "connector", "observability", registry)
-                for part in ("routing", "logging", "statistics", "tracing")
+                for part in ObservabilityConfig.model_fields
             }
         ),
     }

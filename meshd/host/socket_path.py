@@ -25,6 +25,11 @@ def default_socket() -> Path:
     return Path(f"/tmp/meshd-{os.getuid()}") / "mesh.sock"
 
 
+def path_of_socket(address: str) -> Path:
+    """Of a socket as people name it: a path, or `ipc://PATH`."""
+    return Path(os.path.expanduser(address.removeprefix("ipc://"))).absolute()
+
+
 def _is_own(directory: str) -> bool:
     """Whether it belongs to this user, or is still to be made."""
     try:

@@ -24,7 +24,7 @@ from meshd.compilation.before_start.posture import (
 )
 from meshd.compilation.before_start.server_certificate import tls_of
 from meshd.compilation.before_start.sinks import objections_to
-from meshd.compilation.before_start.storage import objections_to_storage
+from meshd.compilation.before_start.storage import AwaitedSecrets, objections_to_storage
 from meshd.compilation.built_in_strategies import built_in_strategies
 from meshd.compilation.compile import Directories, provider_settings
 from meshd.compilation.made_connectors import discovery_of, hooks_of, strategies_of
@@ -33,7 +33,7 @@ from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.connectors.providers.addresses import lacking, lacking_at_hosts
 from meshd.core.objection import raised
-from meshd.host.socket_path import default_socket
+from meshd.host.socket_path import default_socket, path_of_socket
 from meshd.host.trust.paths import untrusted
 from meshd.host.users import user_name
 from meshd.state import form
@@ -130,7 +130,7 @@ def refusals(secrets: Secrets) -> Iterator[Obstacle]:
         found["curve"] = raised(key_in_use, config.daemon)
         found["tls"] = raised(tls_of, config.proxy)
         found["connector"] += [
-            *objections_to_storage(config, state_dir_of(config, None, None)),
+            *objections_to_storage(config.storage, AwaitedSecrets.of(config), state_dir_of(config, None, None)),
             *objections_to(config.observability),
             *hooks_of(config)[1],
             *discovery_of(config)[1],
@@ -233,9 +233,7 @@ def socket_place(config: MeshConfig, given: str | None = None, running: bool = F
 
 
 def _socket(config: MeshConfig, given: str | None) -> Path:
-    return Path(
-        os.path.expanduser((given or config.daemon.socket or str(default_socket())).removeprefix("ipc://"))
-    ).absolute()
+    return path_of_socket(given or config.daemon.socket or str(default_socket()))
 
 
 def _user() -> str:

@@ -10,8 +10,6 @@ authenticated, so that one value cannot be passed off as another.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from meshd.connectors.secrets.files import read_bytes
+from meshd.core.text.key_text import decoded_key
 from meshd.host.installing import how_to_install
 from meshd.net.encodings import zstd_module
 from meshd.sdk.secrets import SecretMissing, SecretStoreError
@@ -182,14 +181,10 @@ def _read_key(key: str | None, key_file: str | None) -> bytes:
         if len(content) == _KEY:
             return content
         text = content.decode("ascii", "replace")
-    for decode in (bytes.fromhex, lambda given: base64.b64decode(given, validate=True)):
-        try:
-            found: bytes = decode(text.strip())
-        except (ValueError, binascii.Error):
-            continue
-        if len(found) == _KEY:
-            return found
-    raise ValueError("a key is 32 bytes, in hexadecimal or base64: run `openssl rand -base64 32`")
+    found = decoded_key(text, _KEY)
+    if found is None:
+        raise ValueError("a key is 32 bytes, in hexadecimal or base64: run `openssl rand -base64 32`")
+    return found
 
 
 def _about(flags: int, key: str) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshd.connectors.secrets.files import read_bytes
+from meshd.connectors.secrets.files import read_bytes, why
 from meshd.net.connections.tls import certificate_fault
 from meshd.sdk.secrets import SecretMissing, SecretStoreError
 
@@ -30,7 +30,7 @@ def of_file(path: str | None, directory: Path) -> str:
         there = place.parent.is_dir() or directory.is_relative_to(place.parent)
         return "" if there else f"cannot be at {path}: there is no folder {place.parent}"
     except (OSError, ValueError) as error:
-        return f"cannot be at {path}: {_why(error)}"
+        return f"cannot be at {path}: {why(error)}"
     return "" if stat.S_ISREG(mode) else f"cannot be at {path}: that is not a file"
 
 
@@ -47,7 +47,7 @@ def of_folder(path: str | None) -> str:
         except NotADirectoryError:
             continue
         except (OSError, ValueError) as error:
-            return f"cannot be at {path}: {_why(error)}"
+            return f"cannot be at {path}: {why(error)}"
         return "" if stat.S_ISDIR(mode) else f"cannot be at {path}: {place} is not a folder"
     return ""
 
@@ -67,10 +67,6 @@ def of_certificates(settings: Mapping[str, Any]) -> str:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key or None, lambda: b"")
         except (ssl.SSLError, OSError, ValueError) as error:
-            reason = (getattr(error, "reason", None) or _why(error)).replace("_", " ").lower()
+            reason = (getattr(error, "reason", None) or why(error)).replace("_", " ").lower()
             return f"cert_file: {cert} and its key cannot be used: {reason}"
     return ""
-
-
-def _why(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -12,7 +12,7 @@ import pytest
 from modelmesh.errors import BudgetExceededError, MeshError
 from tests.support.daemons import stored
 from tests.support.daemons.daemon import Daemon
-from tests.support.daemons.stored import PRICE, remote, spent, started
+from tests.support.daemons.stored import PRICE, remote, spent
 from tests.support.network.certificates import Authority
 from tests.support.secret_stores.service import TOKEN
 from tests.support.secret_stores.vault import Vault
@@ -32,14 +32,6 @@ def vault() -> Iterator[Vault]:
     server.set("SIGNING", "a-signing-key-of-a-webhook")
     yield server
     server.close()
-
-
-@pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[list[Daemon]]:
-    running: list[Daemon] = []
-    yield running
-    for each in running:
-        each.close()
 
 
 def config(vault: Vault, limit: float, **storage: Any) -> dict[str, Any]:
@@ -77,9 +69,9 @@ def connector(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_budget_is_not_overrun_while_the_key_of_the_state_is_not_known(
-    vault: Vault, daemons: list[Daemon], tmp_path: Path, connector: str, eventually: Callable[..., Any]
+    vault: Vault, meshd: Any, connector: str, eventually: Callable[..., Any]
 ) -> None:
-    daemon = started(daemons, tmp_path / "d", encrypted(vault, connector))
+    daemon = meshd(encrypted(vault, connector))
     for _ in range(3):
         daemon.say(model="chat")
     uploaded = daemon.client().files.create(file=("notes.txt", b"what an app keeps"), purpose="user_data")
@@ -104,10 +96,8 @@ def test_a_budget_is_not_overrun_while_the_key_of_the_state_is_not_known(
     assert KEYS[0] not in daemon.log()
 
 
-def test_state_is_left_as_it_is_with_another_key(
-    vault: Vault, daemons: list[Daemon], tmp_path: Path, connector: str
-) -> None:
-    daemon = started(daemons, tmp_path / "d", encrypted(vault, connector))
+def test_state_is_left_as_it_is_with_another_key(vault: Vault, meshd: Any, connector: str) -> None:
+    daemon = meshd(encrypted(vault, connector))
     for _ in range(3):
         daemon.say(model="chat")
     assert daemon.stop() == 0
@@ -128,13 +118,13 @@ def test_state_is_left_as_it_is_with_another_key(
 
 
 def test_a_remote_storage_waits_for_its_password(
-    vault: Vault, daemons: list[Daemon], tmp_path: Path, short: Path, eventually: Callable[..., Any]
+    vault: Vault, meshd: Any, short: Path, eventually: Callable[..., Any]
 ) -> None:
     server = GuardedRedis(Authority(short))
     try:
         server.allow(PASSWORD)
         given = {"connector": "redis.redis.v1", **server.guarded("${secrets:PASSWORD}")}
-        daemon = started(daemons, tmp_path / "first", config(vault, 2.5 * PRICE, node="one", **given))
+        daemon = meshd(config(vault, 2.5 * PRICE, node="one", **given))
         daemon.say(model="chat")
         eventually(lambda: remote(daemon)["copied_at"] and not remote(daemon)["pending"])
         assert daemon.stop() == 0
@@ -150,16 +140,14 @@ def test_a_remote_storage_waits_for_its_password(
         server.close()
 
 
-def test_a_webhook_waits_for_its_key(
-    vault: Vault, daemons: list[Daemon], tmp_path: Path, eventually: Callable[..., Any]
-) -> None:
+def test_a_webhook_waits_for_its_key(vault: Vault, meshd: Any, eventually: Callable[..., Any]) -> None:
     receiver = Receiver()
     try:
         made = config(vault, 100 * PRICE)
         sink = {"connector": "modelmesh.webhook.v1", "url": receiver.url, "secret": "${secrets:SIGNING}"}
         made["observability"] = {"logging": [sink, "modelmesh.console.v1"]}
         vault.fault = "fails"
-        daemon = started(daemons, tmp_path / "d", made)
+        daemon = meshd(made)
         daemon.say(model="chat")
         assert any("sink of observability.logging" in note for note in daemon.status()["notes"])
         vault.fault = ""
@@ -171,10 +159,10 @@ def test_a_webhook_waits_for_its_key(
         receiver.stop()
 
 
-def test_a_reload_does_not_need_the_store_either(vault: Vault, daemons: list[Daemon], tmp_path: Path) -> None:
+def test_a_reload_does_not_need_the_store_either(vault: Vault, meshd: Any) -> None:
     made = config(vault, 100 * PRICE)
     vault.fault = "dies"
-    daemon = started(daemons, tmp_path / "d", made)
+    daemon = meshd(made)
     sink = {"connector": "modelmesh.webhook.v1", "url": "http://127.0.0.1:9", "secret": "${secrets:SIGNING}"}
     made["observability"] = {"logging": sink}
     daemon.write(made)
@@ -182,14 +170,13 @@ def test_a_reload_does_not_need_the_store_either(vault: Vault, daemons: list[Dae
     daemon.say(model="chat")
 
 
-def test_what_protects_is_never_left_out(vault: Vault, daemons: list[Daemon], tmp_path: Path) -> None:
+def test_what_protects_is_never_left_out(vault: Vault, meshd: Any) -> None:
     made = config(vault, 100 * PRICE)
     made["daemon"] = {"curve": {"secret_key": "${secrets:STATE_KEY}"}, "listen": ["tcp://127.0.0.1:0"]}
     made["daemon"]["curve"]["allowed_clients"] = [{"key": "x" * 40, "app": "mail"}]
     made["apps"] = {"mail": {"pools": ["chat"]}}
     vault.fault = "dies"
-    (tmp_path / "d").mkdir()
-    daemons.append(Daemon(tmp_path / "d", made))
-    daemons[-1].spawn()
-    assert daemons[-1].wait() == 78
-    assert "secret STATE_KEY is missing" in daemons[-1].log()
+    daemon = meshd(made, start=False)
+    daemon.spawn()
+    assert daemon.wait() == 78
+    assert "secret STATE_KEY is missing" in daemon.log()

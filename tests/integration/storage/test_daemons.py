@@ -34,14 +34,6 @@ def redis() -> Iterator[Redis]:
     server.close()
 
 
-@pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[list[Daemon]]:
-    running: list[Daemon] = []
-    yield running
-    for each in running:
-        each.close()
-
-
 def answered(daemon: Daemon, count: int) -> int:
     """Of so many requests; the others are refused for the budget."""
     codes = []

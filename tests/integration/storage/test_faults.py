@@ -3,7 +3,6 @@ nothing is lost. Redis is in test_daemons.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,6 @@ from tests.support.storages.servers import Once, Postgresql
 from tests.support.waiting import until
 
 _COPIED = 60.0  # s: values are copied every 30
-
-
-@pytest.fixture
-def daemons() -> Iterator[list[Any]]:
-    running: list[Any] = []
-    yield running
-    for each in running:
-        each.close()
 
 
 @pytest.mark.soak

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from meshd.connectors.secrets.files import beside, json_object, read_bytes, read_value
 from meshd.connectors.secrets.local.file_store import FileStore
+from meshd.core.text.key_text import decoded_key
 from meshd.sdk.secrets import SecretStoreError
 
 _FORMAT: Final = "meshd-secrets-1"
@@ -143,12 +144,7 @@ def _raw_key(path: Path) -> bytes:
     content = read_bytes(path, private=True)
     if len(content) == _KEY:
         return content
-    text = content.strip()
-    for decode in (bytes.fromhex, lambda given: base64.b64decode(given, validate=True)):
-        try:
-            key = decode(text.decode("ascii"))
-        except ValueError:
-            continue
-        if len(key) == _KEY:
-            return key
-    raise SecretStoreError(f"{path} is not a key: 32 bytes, as they are, in hexadecimal or base64")
+    key = decoded_key(content.decode("ascii", "replace"), _KEY)
+    if key is None:
+        raise SecretStoreError(f"{path} is not a key: 32 bytes, as they are, in hexadecimal or base64")
+    return key
